@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Makes generated/tellurio_api from openapi/tellurio.yaml.
+#
+#   scripts/regen.sh          writes it
+#   scripts/regen.sh --check  writes nothing; fails, and names the files, where generated/ is not what it would write
+#
+# The tools live in an environment of their own, with every version pinned: the output depends on them.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+environment=.cache/regen
+pins=openapi/requirements.txt
+if ! cmp -s "$pins" "$environment/requirements.txt"; then
+  rm -rf "$environment"
+  "${PYTHON:-python3}" -m venv "$environment"
+  "$environment/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$pins"
+  cp "$pins" "$environment/requirements.txt"
+fi
+exec "$environment/bin/python" scripts/regenerate.py "$@"

@@ -1,0 +1,176 @@
+"""Every exception of the SDK, and the one place where an HTTP error becomes one."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Of an answer that is not ours (a proxy's page, say), this much is quoted.
+_QUOTED_CHARACTERS = 500
+
+
+class TellurioError(Exception):
+    """The base of every exception that only this SDK raises."""
+
+
+class RunFinishedError(TellurioError, RuntimeError):
+    """A metric was logged to a run that is finished."""
+
+
+class DatabaseError(TellurioError):
+    """The embedded backend cannot use its database file."""
+
+
+class BackendUnreachableError(TellurioError, ConnectionError, ValueError):
+    """The backend could not be reached, or did not answer in time.
+
+    It is a `ConnectionError`, and a `ValueError` too because that is what `afnio.tellurio` raised here.
+    """
+
+
+class InvalidResponseError(TellurioError):
+    """The backend's answer does not make sense: not JSON, or a field is missing or malformed.
+
+    Attributes:
+        operation: The operation of the API, for example `createRun`.
+    """
+
+    def __init__(self, message: str, *, operation: str) -> None:
+        super().__init__(message)
+        self.operation = operation
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_invalid_response, (str(self), self.operation)
+
+
+class ApiError(TellurioError, httpx.HTTPStatusError):
+    """The backend answered with an error status.
+
+    Attributes:
+        status_code: The HTTP status, for example 404.
+        operation: The operation of the API, for example `createRun`.
+        identifiers: What the request was about, for example `{"namespace_slug": "acme"}`.
+        request_id: What the backend calls this request (its `X-Request-ID` header), or `None`.
+        words: What the backend said, in its own words.
+        request: The request, an `httpx.Request`.
+        response: The answer, an `httpx.Response`.
+    """
+
+    def __init__(
+        self, response: httpx.Response, *, operation: str, identifiers: Mapping[str, str]
+    ) -> None:
+        self.status_code = response.status_code
+        self.operation = operation
+        self.identifiers = dict(identifiers)
+        self.request_id: str | None = response.headers.get("x-request-id")
+        self.words = words_of(response)
+        about = ", ".join(f"{name}={value!r}" for name, value in self.identifiers.items())
+        host = f"{response.request.url.scheme}://{response.request.url.netloc.decode('ascii')}"
+        message = (
+            f"{operation}{f' ({about})' if about else ''}: {host} answered {self.status_code}"
+            f"{f' {response.reason_phrase}' if response.reason_phrase else ''}: {self.words}"
+        )
+        if self.request_id:
+            message += f" [request {self.request_id}]"
+        super().__init__(message, request=response.request, response=response)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception of a worker process must reach its parent: pickle calls with positions only.
+        return _rebuild_api_error, (type(self), self.response, self.operation, self.identifiers)
+
+
+class BadRequestError(ApiError, ValueError):
+    """400: the backend cannot carry out the request as it stands."""
+
+
+class InvalidAPIKeyError(ApiError):
+    """401: the API key is missing or the backend refuses it."""
+
+
+class PermissionDeniedError(ApiError):
+    """403: the API key may not do this."""
+
+
+class NotFoundError(ApiError, LookupError):
+    """404: the namespace, project or run does not exist, or the backend lacks the operation."""
+
+
+class ConflictError(ApiError):
+    """409: what is to be created exists, or a batch leaves a gap."""
+
+
+class PayloadTooLargeError(ApiError, ValueError):
+    """413: the request is larger than the backend takes."""
+
+
+class RateLimitError(ApiError):
+    """429: too many requests; the backend asks to wait."""
+
+
+class BackendFailureError(ApiError):
+    """5xx: the backend, or a proxy before it, failed."""
+
+
+_ERROR_OF_STATUS: dict[int, type[ApiError]] = {
+    400: BadRequestError,
+    401: InvalidAPIKeyError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    409: ConflictError,
+    413: PayloadTooLargeError,
+    429: RateLimitError,
+}
+_FIRST_SERVER_STATUS = 500
+
+
+def api_error(
+    response: httpx.Response, *, operation: str, identifiers: Mapping[str, str]
+) -> ApiError:
+    """The exception for an answer with a status that is no success.
+
+    Args:
+        response: The answer, read.
+        operation: The operation of the API, for example `createRun`.
+        identifiers: What the request was about, by parameter name.
+    """
+    fallback = BackendFailureError if response.status_code >= _FIRST_SERVER_STATUS else ApiError
+    kind = _ERROR_OF_STATUS.get(response.status_code, fallback)
+    return kind(response, operation=operation, identifiers=identifiers)
+
+
+def words_of(response: httpx.Response) -> str:
+    """What an error answer says: its JSON `detail`, its field errors, or the text of whatever it is."""
+    try:
+        said = response.json()
+    except (ValueError, RecursionError):
+        said = None
+    if isinstance(said, dict) and said:
+        parts = [_field_words(str(name), what) for name, what in said.items()]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        text = "; ".join(parts)
+    else:
+        text = re.sub(r"(?s)<(style|script).*?</\1>|<[^>]*>", " ", response.text)
+    text = " ".join(text.split())
+    if len(text) > _QUOTED_CHARACTERS:
+        text = f"{text[:_QUOTED_CHARACTERS]}..."
+    return text or "(nothing)"
+
+
+def _field_words(name: str, what: Any) -> str:
+    if isinstance(what, list):
+        what = " ".join(str(item) for item in what)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return str(what) if name == "detail" else f"{name}: {what}"
+
+
+def _rebuild_api_error(
+    kind: type[ApiError], response: httpx.Response, operation: str, identifiers: dict[str, str]
+) -> ApiError:
+    return kind(response, operation=operation, identifiers=identifiers)
+
+
+def _rebuild_invalid_response(message: str, operation: str) -> InvalidResponseError:
+    return InvalidResponseError(message, operation=operation)
