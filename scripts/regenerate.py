@@ -28,7 +28,8 @@ def generate(package: Path) -> None:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     command = [sys.executable, "-m", "openapi_python_client", "generate"]
     command += ["--path", str(CONTRACT), "--config", str(SETTINGS), "--output-path", str(package)]
-    # Without --fail-on-warning the generator drops what it does not understand and says so to nobody.
+    # Without --fail-on-warning the generator drops what it does not understand and says so to
+    # nobody.
     command += ["--meta", "none", "--fail-on-warning"]
     finished = subprocess.run(
         command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False

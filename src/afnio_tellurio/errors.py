@@ -29,7 +29,8 @@ class DatabaseError(TellurioError):
 class BackendUnreachableError(TellurioError, ConnectionError, ValueError):
     """The backend could not be reached, or did not answer in time.
 
-    It is a `ConnectionError`, and a `ValueError` too because that is what `afnio.tellurio` raised here.
+    It is a `ConnectionError`, and a `ValueError` too because that is what `afnio.tellurio` raised
+    here.
     """
 
 

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Every check, on a clean checkout: installs what it needs into .cache/test and .cache/node, and touches no other place.
+# Arguments go to pytest: scripts/test.sh -k fork
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/find_python.sh
+step() { printf '\n== %s\n' "$*"; }
+
+step "install"
+environment=.cache/test
+[ -x "$environment/bin/python" ] || "$PYTHON" -m venv "$environment"
+bin=$PWD/$environment/bin
+"$bin/python" -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+"$bin/python" -m pip install --quiet --disable-pip-version-check --group dev --editable '.[keyring]'
+export PATH=$bin:$PATH
+
+step "ruff"
+ruff format --check .
+ruff check .
+
+step "mypy and pyright"
+mypy
+pyright --pythonpath "$bin/python"
+
+step "import-linter"
+lint-imports
+
+step "the generated client is what the contract makes"
+scripts/regen.sh --check
+
+step "contract lint"
+openapi-spec-validator openapi/tellurio.yaml
+scripts/lint_contract.sh
+
+step "pytest"
+python -m pytest "$@"

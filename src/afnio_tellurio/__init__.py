@@ -1,0 +1,131 @@
+"""Run tracking for agents, prompt optimisation and training.
+
+import afnio_tellurio as te
+
+with te.init("my-team", "Digit Classifier") as run:
+    run.log("train/loss", 0.25, step=0)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from afnio_tellurio.active import get_active_run
+    from afnio_tellurio.client import TellurioClient, login
+    from afnio_tellurio.entities import (
+        MetricHistory,
+        MetricSummary,
+        Project,
+        RunOrg,
+        RunProject,
+        RunStatus,
+        RunUser,
+    )
+    from afnio_tellurio.errors import (
+        ApiError,
+        BackendFailureError,
+        BackendUnreachableError,
+        BadRequestError,
+        ConflictError,
+        DatabaseError,
+        InvalidAPIKeyError,
+        InvalidResponseError,
+        NotFoundError,
+        PayloadTooLargeError,
+        PermissionDeniedError,
+        RateLimitError,
+        RunFinishedError,
+        TellurioError,
+    )
+    from afnio_tellurio.projects import create_project, delete_project, get_project
+    from afnio_tellurio.run import Run, finish, get_run, init, log, runs
+
+__version__ = "0.1.0"
+
+# Each public name and the module that holds it. A name is loaded when it is first used: httpx and
+# attrs take longer to import than all the rest, and a program that never starts a run should not
+# pay for them.
+_MODULE_OF = {
+    "ApiError": "errors",
+    "BackendFailureError": "errors",
+    "BackendUnreachableError": "errors",
+    "BadRequestError": "errors",
+    "ConflictError": "errors",
+    "DatabaseError": "errors",
+    "InvalidAPIKeyError": "errors",
+    "InvalidResponseError": "errors",
+    "MetricHistory": "entities",
+    "MetricSummary": "entities",
+    "NotFoundError": "errors",
+    "PayloadTooLargeError": "errors",
+    "PermissionDeniedError": "errors",
+    "Project": "entities",
+    "RateLimitError": "errors",
+    "Run": "run",
+    "RunFinishedError": "errors",
+    "RunOrg": "entities",
+    "RunProject": "entities",
+    "RunStatus": "entities",
+    "RunUser": "entities",
+    "TellurioClient": "client",
+    "TellurioError": "errors",
+    "create_project": "projects",
+    "delete_project": "projects",
+    "finish": "run",
+    "get_active_run": "active",
+    "get_project": "projects",
+    "get_run": "run",
+    "init": "run",
+    "log": "run",
+    "login": "client",
+    "runs": "run",
+}
+
+__all__ = [
+    "ApiError",
+    "BackendFailureError",
+    "BackendUnreachableError",
+    "BadRequestError",
+    "ConflictError",
+    "DatabaseError",
+    "InvalidAPIKeyError",
+    "InvalidResponseError",
+    "MetricHistory",
+    "MetricSummary",
+    "NotFoundError",
+    "PayloadTooLargeError",
+    "PermissionDeniedError",
+    "Project",
+    "RateLimitError",
+    "Run",
+    "RunFinishedError",
+    "RunOrg",
+    "RunProject",
+    "RunStatus",
+    "RunUser",
+    "TellurioClient",
+    "TellurioError",
+    "create_project",
+    "delete_project",
+    "finish",
+    "get_active_run",
+    "get_project",
+    "get_run",
+    "init",
+    "log",
+    "login",
+    "runs",
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

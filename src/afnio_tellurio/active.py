@@ -1,0 +1,194 @@
+"""The active run of this process, and the safeguard that ends it when the process does."""
+
+from __future__ import annotations
+
+import atexit
+import builtins
+import dis
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from afnio_tellurio.entities import RunStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType, TracebackType
+
+    from afnio_tellurio.run import Run
+
+#: The signals that end a process by default, and that it can still act upon.
+_ENDING_SIGNALS = [
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
+]
+
+_lock = threading.RLock()
+_run: Run | None = None
+
+
+def get_active_run() -> Run:
+    """The active run: that of the newest `init` in this process, in whatever thread.
+
+    Raises:
+        ValueError: There is none.
+    """
+    run = _run
+    if run is None:
+        raise ValueError(
+            "no run is active; start one with init(namespace_slug, project_display_name)"
+        )
+    return run
+
+
+def activate(run: Run) -> Run | None:
+    """Makes a run the active one and arms the safeguard; gives the run that was active before."""
+    global _run  # noqa: PLW0603
+    with _lock:
+        before, _run = _run, run
+        safeguard.arm()
+    return before
+
+
+def deactivate(run: Run) -> None:
+    """Disarms the safeguard, if this run is the active one."""
+    global _run  # noqa: PLW0603
+    with _lock:
+        if _run is run:
+            _run = None
+            safeguard.disarm()
+
+
+class _Safeguard:
+    """Ends the active run when the process ends, with the status that the end deserves.
+
+    Python tells an exit hook nothing of why the process ends. What is known then: whether the
+    outermost frame of the main thread returned or was left by an exception, whether an exception
+    was reported, and which status the last `sys.exit` asked for.
+    """
+
+    def __init__(self) -> None:
+        self._process: int | None = None
+        self._main_frame: FrameType | None = None
+        self._exit_status: Any = 0
+        self._signalled = False
+        self._previous_handlers: dict[int, Any] = {}
+        self._exit_functions: list[tuple[Any, str, Any, Any]] = []
+        self._depth = 0
+        self._postponed: int | None = None
+
+    def arm(self) -> None:
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            atexit.register(self._end_at_exit)
+        self._main_frame = _outermost_frame()
+        self._exit_status = 1
+        if not self._exit_functions:
+            self._watch_exit_functions()
+        self._watch_signals()
+
+    def disarm(self) -> None:
+        for module, name, original, ours in self._exit_functions:
+            if getattr(module, name, None) is ours:
+                setattr(module, name, original)
+        self._exit_functions.clear()
+        self._main_frame = None
+        if threading.current_thread() is threading.main_thread():
+            for number, previous in self._previous_handlers.items():
+                if signal.getsignal(number) == self._on_signal:
+                    signal.signal(number, previous)
+            self._previous_handlers.clear()
+
+    # The end by return, by exception and by sys.exit
+
+    def _watch_exit_functions(self) -> None:
+        for module, name in ((sys, "exit"), (builtins, "exit"), (builtins, "quit")):
+            original = getattr(module, name, None)
+            if original is not None:
+                ours = self._noting(original)
+                self._exit_functions.append((module, name, original, ours))
+                setattr(module, name, ours)
+
+    def _noting(self, original: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
+        def exit(status: Any = None, /) -> NoReturn:  # noqa: A001
+            self._exit_status = status
+            original(status)
+
+        return exit
+
+    def _end_at_exit(self) -> None:
+        # A forked child has inherited this hook, and the run is its parent's.
+        if _run is not None and self._process == os.getpid():
+            _run.end(self._status_of_exit())
+
+    def _status_of_exit(self) -> RunStatus:
+        if self._main_frame is None or not _was_left_by_exception(self._main_frame):
+            return RunStatus.COMPLETED
+        if self._signalled or getattr(sys, "last_value", None) is not None:
+            return RunStatus.CRASHED
+        return RunStatus.COMPLETED if is_success(self._exit_status) else RunStatus.CRASHED
+
+    # The end by a signal
+
+    def _watch_signals(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in _ENDING_SIGNALS:
+            previous = signal.getsignal(number)
+            # None: a handler that was not installed from Python cannot be called from it.
+            if previous not in (self._on_signal, signal.SIG_IGN, None):
+                self._previous_handlers[number] = previous
+                signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._depth:
+            # The main thread is inside the SDK, perhaps in a transaction or holding a lock.
+            self._postponed = number
+            return
+        previous = self._previous_handlers.get(number, signal.SIG_DFL)
+        if callable(previous):
+            self._signalled = True
+            previous(number, frame)
+            return
+        if _run is not None and self._process == os.getpid():
+            _run.end(RunStatus.CRASHED)
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+    def __enter__(self) -> None:
+        """Postpones the ending signals: the main thread works inside the SDK."""
+        if threading.get_ident() == threading.main_thread().ident:
+            self._depth += 1
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        if threading.get_ident() == threading.main_thread().ident:
+            self._depth -= 1
+            if not self._depth and self._postponed is not None:
+                number, self._postponed = self._postponed, None
+                self._on_signal(number, None)
+
+
+def is_success(exit_status: Any) -> bool:
+    """Whether `sys.exit(exit_status)` is a normal end."""
+    return exit_status is None or (isinstance(exit_status, int) and exit_status == 0)
+
+
+def _outermost_frame() -> FrameType | None:
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    while frame is not None and frame.f_back is not None:
+        frame = frame.f_back
+    return frame
+
+
+def _was_left_by_exception(frame: FrameType) -> bool:
+    """Whether the last instruction that a frame executed is no return."""
+    return not dis.opname[frame.f_code.co_code[frame.f_lasti]].startswith("RETURN")
+
+
+safeguard = _Safeguard()

@@ -1,0 +1,562 @@
+"""One connection pool to one backend, and every request the SDK makes of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
+
+import httpx
+import tellurio_api
+from tellurio_api import models
+from tellurio_api.api.auth import verify_api_key
+from tellurio_api.api.metrics import list_metrics, log_metric, sample_metric, summarize_metrics
+from tellurio_api.api.runs import create_run, get_run, list_runs, update_run
+from tellurio_api.types import UNSET, Response
+
+from afnio_tellurio import auth
+from afnio_tellurio.errors import (
+    ApiError,
+    BackendUnreachableError,
+    InvalidAPIKeyError,
+    InvalidResponseError,
+    api_error,
+)
+from afnio_tellurio.notices import tell
+from afnio_tellurio.settings import (
+    CONNECT_ATTEMPTS,
+    CONNECT_RETRY_DELAY,
+    CONNECT_TIMEOUT,
+    DEFAULT_BASE_URL,
+    METRICS_PAGE,
+    READ_TIMEOUT,
+    RUNS_PAGE,
+    Mode,
+    Settings,
+    backend_url,
+    read_settings,
+)
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+P = ParamSpec("P")
+A = TypeVar("A")
+
+#: The address of the embedded backend in an error message; no name is looked up for it.
+_LOCAL_URL = "http://embedded"
+# Spelt out for type checkers: the items are what the operation's generated parser makes.
+_ANY_LIST: type[list[Any]] = list
+#: A backend without an operation answers so.
+_LACKING = {404, 405}
+_FIRST_REDIRECT_STATUS = 300
+
+
+class TellurioClient:
+    """One connection pool to one backend.
+
+    Threads may share it. Requests have timeouts: 5 s to connect, 30 s between two bytes.
+
+    Args:
+        base_url: Scheme and host of the backend; default `TELLURIO_BACKEND_HTTP_BASE_URL`, else
+            `https://platform.tellurio.ai`.
+        port: The port; default `TELLURIO_BACKEND_HTTP_PORT` where `base_url` is not given, else the
+            one in the URL, else the scheme's own.
+
+    Raises:
+        ValueError: The URL or the port is none.
+    """
+
+    def __init__(self, base_url: str | None = None, port: int | str | None = None) -> None:
+        self._connect(backend_url(base_url, port), transport=None)
+
+    @classmethod
+    def local(cls, path: str | Path | None = None) -> Self:
+        """Opens the embedded backend: SQLite, in this process, no account and no network.
+
+        Args:
+            path: The database file, made where it does not exist; default `tellurio.db` in
+                `TELLURIO_HOME`.
+
+        Raises:
+            DatabaseError: The file cannot be used as the embedded backend's database.
+        """
+        from pathlib import Path
+
+        from afnio_tellurio.local import open_backend
+
+        backend = open_backend(Path(path) if path is not None else read_settings().database)
+        client = cls.__new__(cls)
+        client._connect(  # noqa: SLF001 - it is one of ours
+            _LOCAL_URL, transport=httpx.WSGITransport(app=backend)
+        )
+        return client
+
+    def _connect(self, url: str, transport: httpx.BaseTransport | None) -> None:
+        self._url = url
+        self._is_local = transport is not None
+        self._api_key: str | None = None
+        self._api = tellurio_api.Client(
+            base_url=url,
+            timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
+            # The key is added to each request rather than kept in the generated client, whose repr
+            # shows it.
+            httpx_args={
+                "transport": transport,
+                "auth": self._authorize,
+                "event_hooks": {"response": [_refuse_error_status]},
+            },
+        )
+        # The generated client makes its pool at the first request, and two threads would race for
+        # that.
+        self._http = self._api.get_httpx_client()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._url!r})"
+
+    @property
+    def url(self) -> str:
+        """Where the backend is."""
+        return self._url
+
+    @property
+    def api(self) -> tellurio_api.Client:
+        """The generated client of this backend, to be handed to an operation of `tellurio_api.api`."""
+        return self._api
+
+    def close(self) -> None:
+        """Closes the connections. The client cannot be used afterwards."""
+        self._http.close()
+
+    def _authorize(self, request: httpx.Request) -> httpx.Request:
+        if not self._is_local:
+            self._api_key = self._api_key or auth.find_api_key(self._url)
+            if self._api_key:
+                request.headers["Authorization"] = f"Api-Key {self._api_key}"
+        return request
+
+    # Signing in
+
+    def login(self, api_key: str | None = None, relogin: bool = False) -> dict[str, str]:  # noqa: FBT001, FBT002
+        """Signs in: finds the API key, has the backend verify it, and uses it from now on.
+
+        Args:
+            api_key: The key; default `TELLURIO_API_KEY`, else the one that an earlier login stored.
+                A key given here is stored in the system keyring where there is a usable one.
+            relogin: Do not use a stored key.
+
+        Returns:
+            `{"email": ..., "username": ...}` of the key's owner.
+
+        Raises:
+            ValueError: There is no key.
+            InvalidAPIKeyError: The backend refuses the key; it is not stored.
+            ApiError: The backend answered with another error.
+            BackendUnreachableError: The backend could not be reached.
+            InvalidResponseError: The backend's answer makes no sense.
+        """
+        if self._is_local:
+            return self._owner()
+        settings = read_settings()
+        candidate = api_key or settings.api_key
+        if not candidate and not relogin:
+            candidate = auth.stored_api_key(self._url, settings)
+        if not candidate:
+            raise ValueError(
+                f"API key is required for {'a new' if relogin else 'the first'} login to {self._url}; "
+                "give api_key, or set TELLURIO_API_KEY"
+            )
+        before, self._api_key = self._api_key, candidate
+        try:
+            owner = self._owner()
+        except InvalidAPIKeyError:
+            self._api_key = before
+            raise
+        if api_key:
+            auth.store_api_key(self._url, api_key, settings)
+        return owner
+
+    def _owner(self) -> dict[str, str]:
+        owner = self.call(models.ApiKeyOwner, verify_api_key.sync_detailed, client=self._api)
+        return {"email": str(owner.email), "username": str(owner.username)}
+
+    # Whatever the SDK does not wrap
+
+    def get(self, endpoint: str, json: Any = None) -> httpx.Response:
+        """Sends a GET request and returns the answer as it is, whatever its status.
+
+        Args:
+            endpoint: The path, such as `/api/v0/verify-api-key/`.
+            json: The request body, if any.
+
+        Raises:
+            ValueError: The endpoint does not start with a slash.
+            BackendUnreachableError: The backend could not be reached.
+        """
+        return self._raw("GET", endpoint, json)
+
+    def post(self, endpoint: str, json: Any = None) -> httpx.Response:
+        """Sends a POST request; see `get`."""
+        return self._raw("POST", endpoint, json)
+
+    def patch(self, endpoint: str, json: Any = None) -> httpx.Response:
+        """Sends a PATCH request; see `get`."""
+        return self._raw("PATCH", endpoint, json)
+
+    def delete(self, endpoint: str, json: Any = None) -> httpx.Response:
+        """Sends a DELETE request; see `get`."""
+        return self._raw("DELETE", endpoint, json)
+
+    def _raw(self, method: str, endpoint: str, json: Any) -> httpx.Response:
+        if not endpoint.startswith("/"):
+            raise ValueError(f"endpoint is {endpoint!r}; give a path that starts with a slash")
+        return self._reach(
+            f"{method} {endpoint}",
+            lambda: self._http.request(method, endpoint, json=json, extensions={"raw": True}),
+        )
+
+    # Operations of the contract
+
+    def call(
+        self,
+        answer: type[A],
+        operation: Callable[P, Response[Any]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> A:
+        """Runs one operation of the generated client; the one funnel of errors.
+
+        Args:
+            answer: The type that a success has.
+            operation: A `sync_detailed` of `tellurio_api.api`.
+            args: What the operation takes by position: nothing of the generated ones does.
+            kwargs: What the operation takes by name; among it `client=client.api`.
+
+        Raises:
+            ApiError: The backend answered with an error status.
+            BackendUnreachableError: The backend could not be reached.
+            InvalidResponseError: The backend's answer makes no sense.
+        """
+        parsed, _headers = self._exchange(answer, operation, *args, **kwargs)
+        return parsed
+
+    def _exchange(
+        self,
+        answer: type[A],
+        operation: Callable[P, Response[Any]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> tuple[A, httpx.Headers]:
+        name = _operation_id(operation)
+        identifiers = {
+            key: str(value) for key, value in kwargs.items() if key.endswith(("_slug", "_uuid"))
+        }
+        try:
+            response = self._reach(name, lambda: operation(*args, **kwargs))
+        except _ErrorStatusError as error:
+            raise api_error(error.response, operation=name, identifiers=identifiers) from None
+        except BackendUnreachableError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            # What the generated parsers raise at an answer that is not as the contract has it.
+            what = (
+                f"lacks the field {error}"
+                if isinstance(error, KeyError)
+                else f"makes no sense: {error}"
+            )
+            raise InvalidResponseError(
+                f"{name}: the answer of {self._url} {what}", operation=name
+            ) from error
+        if not isinstance(response.parsed, answer):
+            raise InvalidResponseError(
+                f"{name}: {self._url} answered with status {response.status_code:d} and "
+                f"{response.content[:100]!r}, which the contract does not know",
+                operation=name,
+            )
+        return response.parsed, httpx.Headers(response.headers)
+
+    def _reach(self, what: str, request: Callable[[], A]) -> A:
+        for attempt in range(CONNECT_ATTEMPTS):
+            try:
+                return request()
+            except httpx.DecodingError as error:
+                raise InvalidResponseError(
+                    f"{what}: the answer of {self._url} makes no sense: {error}", operation=what
+                ) from error
+            except httpx.RequestError as error:
+                # Refused at once: nothing was sent, and the backend may be starting.
+                if isinstance(error, httpx.ConnectError) and attempt + 1 < CONNECT_ATTEMPTS:
+                    time.sleep(CONNECT_RETRY_DELAY * 2**attempt)
+                    continue
+                reason = str(error) or type(error).__name__
+                raise BackendUnreachableError(
+                    f"{what}: the backend at {self._url} cannot be reached: {reason}; check the network and "
+                    "TELLURIO_BACKEND_HTTP_BASE_URL"
+                ) from error
+        raise AssertionError("the last attempt returns or raises")
+
+    def create_run(
+        self,
+        namespace_slug: str,
+        project_slug: str,
+        *,
+        name: str | None,
+        description: str | None,
+        status: str,
+        idempotency_key: str,
+    ) -> models.Run:
+        """Creates a run."""
+        body = models.RunCreate(
+            name=UNSET if name is None else name,
+            description=UNSET if description is None else description,
+            status=models.RunStatus(status),
+        )
+        return self.call(
+            models.Run,
+            create_run.sync_detailed,
+            namespace_slug=namespace_slug,
+            project_slug=project_slug,
+            client=self._api,
+            body=body,
+            idempotency_key=idempotency_key,
+        )
+
+    def update_run(
+        self, namespace_slug: str, project_slug: str, run_uuid: str, *, status: str
+    ) -> models.Run:
+        """Sets the status of a run."""
+        return self.call(
+            models.Run,
+            update_run.sync_detailed,
+            namespace_slug=namespace_slug,
+            project_slug=project_slug,
+            run_uuid=uuid.UUID(run_uuid),
+            client=self._api,
+            body=models.RunUpdate(status=models.RunStatus(status)),
+        )
+
+    def list_runs(
+        self, namespace_slug: str, project_slug: str, *, name: str | None = None
+    ) -> Iterator[models.Run]:
+        """The runs of a project, page by page; only those with this name where one is given."""
+        cursor: str | None = None
+        while True:
+            page, headers = self._exchange(
+                _ANY_LIST,
+                list_runs.sync_detailed,
+                namespace_slug=namespace_slug,
+                project_slug=project_slug,
+                client=self._api,
+                name=UNSET if name is None else name,
+                limit=RUNS_PAGE,
+                cursor=cursor or UNSET,
+            )
+            # A backend without the filter gives them all.
+            runs: list[models.Run] = page
+            yield from (run for run in runs if name is None or run.name == name)
+            cursor = headers.get("Next-Cursor")
+            if not cursor:
+                return
+
+    def get_run(self, namespace_slug: str, project_slug: str, run_uuid: str) -> models.Run:
+        """One run, from a backend with or without the operation for it."""
+        try:
+            return self.call(
+                models.Run,
+                get_run.sync_detailed,
+                namespace_slug=namespace_slug,
+                project_slug=project_slug,
+                run_uuid=uuid.UUID(run_uuid),
+                client=self._api,
+            )
+        except ApiError as error:
+            if error.status_code not in _LACKING:
+                raise
+            for run in self.list_runs(namespace_slug, project_slug):
+                if str(run.uuid) == run_uuid:
+                    return run
+            raise
+
+    def log_metric(
+        self,
+        namespace_slug: str,
+        project_slug: str,
+        run_uuid: str,
+        *,
+        name: str,
+        value: Any,
+        step: int | None,
+        timestamp: dt.datetime,
+    ) -> None:
+        """Records one metric."""
+        self.call(
+            models.Metric,
+            log_metric.sync_detailed,
+            namespace_slug=namespace_slug,
+            project_slug=project_slug,
+            run_uuid=uuid.UUID(run_uuid),
+            client=self._api,
+            body=models.MetricCreate(
+                name=name, value=value, step=UNSET if step is None else step, timestamp=timestamp
+            ),
+        )
+
+    def list_metrics(
+        self, namespace_slug: str, project_slug: str, run_uuid: str, *, name: str | None
+    ) -> Iterator[models.Metric]:
+        """The metrics of a run, page by page; only those with this name where one is given."""
+        cursor: str | None = None
+        while True:
+            page, headers = self._exchange(
+                _ANY_LIST,
+                list_metrics.sync_detailed,
+                namespace_slug=namespace_slug,
+                project_slug=project_slug,
+                run_uuid=uuid.UUID(run_uuid),
+                client=self._api,
+                name=UNSET if name is None else name,
+                limit=METRICS_PAGE,
+                cursor=cursor or UNSET,
+            )
+            metrics: list[models.Metric] = page
+            yield from (metric for metric in metrics if name is None or metric.name == name)
+            cursor = headers.get("Next-Cursor")
+            if not cursor:
+                return
+
+    def summarize_metrics(
+        self, namespace_slug: str, project_slug: str, run_uuid: str
+    ) -> dict[str, models.MetricSummary] | None:
+        """The summaries of a run's metrics by name; `None` from a backend that gives none."""
+        try:
+            summaries = self.call(
+                models.MetricSummaries,
+                summarize_metrics.sync_detailed,
+                namespace_slug=namespace_slug,
+                project_slug=project_slug,
+                run_uuid=uuid.UUID(run_uuid),
+                client=self._api,
+            )
+        except ApiError as error:
+            if error.status_code not in _LACKING:
+                raise
+            return None
+        return summaries.additional_properties
+
+    def sample_metric(
+        self,
+        namespace_slug: str,
+        project_slug: str,
+        run_uuid: str,
+        *,
+        name: str,
+        buckets: int,
+    ) -> list[models.MetricBucket] | None:
+        """The values of one metric in ranges of steps; `None` from a backend that samples none."""
+        try:
+            found: list[models.MetricBucket] = self.call(
+                _ANY_LIST,
+                sample_metric.sync_detailed,
+                namespace_slug=namespace_slug,
+                project_slug=project_slug,
+                run_uuid=uuid.UUID(run_uuid),
+                client=self._api,
+                name=name,
+                buckets=buckets,
+            )
+        except ApiError as error:
+            if error.status_code not in _LACKING:
+                raise
+            return None
+        return found
+
+
+class _ErrorStatusError(Exception):
+    def __init__(self, response: httpx.Response) -> None:
+        super().__init__(response.status_code)
+        self.response = response
+
+
+def _refuse_error_status(response: httpx.Response) -> None:
+    """Stops an answer without success before the generated code parses it.
+
+    That code would fail at an HTML page with a declared status, and at a status that Python has no
+    name for.
+    """
+    if response.status_code >= _FIRST_REDIRECT_STATUS and not response.request.extensions.get(
+        "raw"
+    ):
+        response.read()
+        raise _ErrorStatusError(response)
+
+
+def _operation_id(operation: Callable[..., Any]) -> str:
+    # The generator names a module after its operation: tellurio_api.api.runs.create_run is
+    # createRun.
+    first, *others = operation.__module__.rpartition(".")[2].split("_")
+    return first + "".join(word.capitalize() for word in others)
+
+
+_default_clients: dict[Settings, TellurioClient] = {}
+_default_clients_lock = threading.Lock()
+
+
+def default_client() -> TellurioClient:
+    """The client that the environment asks for, the same one while it asks for the same.
+
+    Raises:
+        ValueError: A variable has a value that is not allowed.
+        DatabaseError: The embedded backend cannot use its database.
+    """
+    settings = read_settings()
+    with _default_clients_lock:
+        client = _default_clients.get(settings)
+        if client is None:
+            client = _default_clients[settings] = _new_client(settings)
+        return client
+
+
+def _new_client(settings: Settings) -> TellurioClient:
+    if settings.mode is Mode.LOCAL:
+        return TellurioClient.local(settings.database)
+    is_named = settings.mode is Mode.ONLINE or settings.base_url is not None
+    if not is_named and auth.find_api_key(DEFAULT_BASE_URL, settings) is None:
+        tell(
+            f"no API key is set, so runs are kept on this machine, in {settings.database} "
+            "(set TELLURIO_API_KEY to track on the platform, or TELLURIO_MODE=local)"
+        )
+        return TellurioClient.local(settings.database)
+    return TellurioClient(settings.base_url)
+
+
+def login(api_key: str | None = None, relogin: bool = False) -> dict[str, str]:  # noqa: FBT001, FBT002
+    """Signs in to the backend that the environment names, for every call that is given no client.
+
+    Args:
+        api_key: The key; default `TELLURIO_API_KEY`, else the one that an earlier login stored. A
+            key given here is stored in the system keyring where there is a usable one.
+        relogin: Do not use a stored key.
+
+    Returns:
+        `{"email": ..., "username": ...}` of the key's owner.
+
+    Raises:
+        ValueError: There is no key.
+        InvalidAPIKeyError: The backend refuses the key; it is not stored.
+        ApiError: The backend answered with another error.
+        BackendUnreachableError: The backend could not be reached.
+        InvalidResponseError: The backend's answer makes no sense.
+    """
+    settings = read_settings()
+    if settings.mode is Mode.DISABLED:
+        return {"email": "", "username": ""}
+    if settings.mode is Mode.LOCAL:
+        return default_client().login(api_key, relogin)
+    client = TellurioClient(settings.base_url)
+    owner = client.login(api_key, relogin)
+    with _default_clients_lock:
+        _default_clients[settings] = client
+    return owner

@@ -1,0 +1,376 @@
+"""What the SDK hands out, made from the generated models: statuses, projects, metrics."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+from uuid import UUID
+
+import attrs
+from tellurio_api import models
+from tellurio_api.types import UNSET
+
+from afnio_tellurio.errors import InvalidResponseError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+T = TypeVar("T")
+
+
+class _AnswerFields:
+    """Holds the fields of an answer to their types: the generated models hand over whatever came."""
+
+    def __init__(self, operation: str) -> None:
+        self._operation = operation
+
+    def text(self, name: str, value: Any) -> str:
+        return str(self._checked(name, value, str))
+
+    def optional_text(self, name: str, value: Any) -> str | None:
+        # The UUID of a namespace is text to us, and a UUID to the generated models.
+        return (
+            None
+            if value is None or value is UNSET
+            else str(self._checked(name, value, (str, UUID)))
+        )
+
+    def integer(self, name: str, value: Any) -> int:
+        number: int = self._checked(name, value, int)
+        return number
+
+    def date(self, name: str, value: Any) -> dt.datetime:
+        date: dt.datetime = self._checked(name, value, dt.datetime)
+        if date.tzinfo is None:
+            raise self._error(name, date.isoformat(), "a time with its zone")
+        return date
+
+    def optional_date(self, name: str, value: Any) -> dt.datetime | None:
+        return None if value is None or value is UNSET else self.date(name, value)
+
+    def optional(self, name: str, value: Any, kind: type[T]) -> T | None:
+        if value is None or value is UNSET:
+            return None
+        model: T = self._checked(name, value, kind)
+        return model
+
+    def _checked(self, name: str, value: Any, kind: type[Any] | tuple[type[Any], ...]) -> Any:
+        if not isinstance(value, kind) or isinstance(value, bool):
+            wanted = kind if isinstance(kind, type) else kind[0]
+            raise self._error(name, value, f"a {wanted.__name__}")
+        return value
+
+    def _error(self, name: str, value: Any, wanted: str) -> InvalidResponseError:
+        return InvalidResponseError(
+            f"{self._operation}: the backend answered with {name} {value!r}, which is not {wanted}",
+            operation=self._operation,
+        )
+
+
+class RunStatus(StrEnum):
+    """Where a run stands. A member is its own word: it compares, prints and serialises as that
+    string.
+
+    A backend newer than this SDK may answer with a word that is not among the members; it arrives
+    as a
+    `RunStatus` all the same, with that word as its `value`, unequal to every member.
+    """
+
+    RUNNING = "RUNNING"
+    """Active, accepts metrics."""
+    COMPLETED = "COMPLETED"
+    """Ended with no error."""
+    CRASHED = "CRASHED"
+    """Ended by an unhandled exception, a fatal signal or a process that died."""
+    FAILED = "FAILED"
+    """Left unfinished, or superseded by a newer `init`."""
+
+    @classmethod
+    def from_model(cls, status: models.RunStatus | str) -> Self:
+        """The status of an answer, which may hold a word that is not among the members."""
+        word = str(status)
+        if word in cls.__members__:
+            return cls(word)
+        # Not through _missing_: that would let RunStatus("COMPLETE") pass for a status in user
+        # code.
+        unknown = str.__new__(cls, word)
+        unknown._name_ = unknown._value_ = word
+        return unknown
+
+    def __reduce_ex__(self, _protocol: Any) -> tuple[Any, ...]:
+        return _status_from_word, (self.value,)
+
+
+def _status_from_word(word: str) -> RunStatus:
+    return RunStatus.from_model(word)
+
+
+@attrs.frozen
+class RunOrg:
+    """The namespace that owns a run's project: an organisation, or a user's own.
+
+    Attributes:
+        slug: The namespace's slug.
+    """
+
+    slug: str
+
+
+@attrs.frozen
+class RunProject:
+    """The project that a run belongs to.
+
+    Attributes:
+        uuid: The project's UUID.
+        display_name: The name as people see it.
+        slug: The project's slug.
+    """
+
+    uuid: str
+    display_name: str
+    slug: str
+
+    @classmethod
+    def from_model(cls, model: models.RunProject, field: _AnswerFields) -> Self:
+        """The project in the answer about a run."""
+        return cls(
+            uuid=str(model.uuid),
+            display_name=field.text("project.display_name", model.display_name),
+            slug=field.text("project.slug", model.slug),
+        )
+
+
+@attrs.frozen
+class RunUser:
+    """The user who created a run.
+
+    Attributes:
+        uuid: The user's UUID.
+        username: The user's name.
+        slug: The slug of the user's own namespace.
+    """
+
+    uuid: str
+    username: str
+    slug: str
+
+    @classmethod
+    def from_model(cls, model: models.RunUser, field: _AnswerFields) -> Self:
+        """The user in the answer about a run."""
+        return cls(
+            uuid=str(model.uuid),
+            username=field.text("user.username", model.username),
+            slug=field.text("user.slug", model.slug),
+        )
+
+
+@attrs.frozen
+class Project:
+    """A project, which holds runs.
+
+    Attributes:
+        uuid: The project's UUID.
+        display_name: The name as people see it.
+        slug: The slugified display name.
+        date_created: When it was created, with time zone.
+        last_run_date: When its newest run was created, or `None`.
+        visibility: `"TEAM"`, `"RESTRICTED"`, `"PUBLIC"`, or a newer word of the backend's.
+        role: What you may do in it, for example `"OWNER"`, or `None`.
+        org_uuid: The UUID of the namespace that owns it, or `None`.
+        org_display_name: The name of that namespace, or `None`.
+        org_slug: The slug of that namespace, or `None`.
+    """
+
+    uuid: str
+    display_name: str
+    slug: str
+    date_created: dt.datetime = attrs.field(repr=False)
+    last_run_date: dt.datetime | None = attrs.field(repr=False)
+    visibility: str
+    role: str | None
+    org_uuid: str | None = attrs.field(repr=False)
+    org_display_name: str | None = attrs.field(repr=False)
+    org_slug: str | None
+
+    @classmethod
+    def from_model(cls, model: models.Project, operation: str) -> Self:
+        """The project of an answer to `operation`."""
+        field = _AnswerFields(operation)
+        return cls(
+            uuid=str(model.uuid),
+            display_name=field.text("display_name", model.display_name),
+            slug=field.text("slug", model.slug),
+            date_created=field.date("date_created", model.date_created),
+            last_run_date=field.optional_date("last_run_date", model.last_run_date),
+            visibility=field.text("visibility", model.visibility),
+            role=field.optional_text("role", model.role),
+            org_uuid=field.optional_text("org_uuid", model.org_uuid),
+            org_display_name=field.optional_text("org_display_name", model.org_display_name),
+            org_slug=field.optional_text("org_slug", model.org_slug),
+        )
+
+
+@attrs.define(eq=False, slots=False)
+class RunRecord:
+    """What a backend says of a run."""
+
+    uuid: str
+    name: str
+    description: str | None = attrs.field(repr=False)
+    status: RunStatus = attrs.field(converter=_status_from_word, repr=str)
+    date_created: dt.datetime | None = attrs.field(default=None, repr=False)
+    date_updated: dt.datetime | None = attrs.field(default=None, repr=False)
+    organization: RunOrg | None = attrs.field(default=None, repr=lambda org: repr(org and org.slug))
+    project: RunProject | None = attrs.field(default=None, repr=lambda p: repr(p and p.slug))
+    user: RunUser | None = attrs.field(default=None, repr=False)
+
+    @classmethod
+    def from_model(cls, model: models.Run, operation: str, namespace_slug: str) -> Self:
+        """The run of an answer to `operation`."""
+        field = _AnswerFields(operation)
+        project = field.optional("project", model.project, models.RunProject)
+        user = field.optional("user", model.user, models.RunUser)
+        return cls(
+            uuid=str(model.uuid),
+            name=field.text("name", model.name),
+            description=field.optional_text("description", model.description),
+            status=RunStatus.from_model(field.text("status", model.status)),
+            date_created=field.date("date_created", model.date_created),
+            date_updated=field.date("date_updated", model.date_updated),
+            organization=RunOrg(namespace_slug),
+            project=None if project is None else RunProject.from_model(project, field),
+            user=None if user is None else RunUser.from_model(user, field),
+        )
+
+
+@attrs.frozen
+class MetricHistory:
+    """Every recorded value of one metric, in step order; equal steps in order of arrival.
+
+    Attributes:
+        name: The metric's name.
+        steps: The steps.
+        values: The values. Where the metric is numeric (each value is a number, or a list of
+            numbers at any depth), NaN and the infinities are floats. Elsewhere they are the strings
+            `"NaN"`, `"Infinity"` and `"-Infinity"`, as they travel in JSON.
+        timestamps: When each value was measured, with time zone; `None` where the backend does not
+            say.
+    """
+
+    name: str
+    steps: list[int] = attrs.field(repr=False)
+    values: list[Any] = attrs.field(repr=False)
+    timestamps: list[dt.datetime | None] = attrs.field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    @classmethod
+    def from_models(cls, name: str, metrics: list[models.Metric]) -> Self:
+        """The history made of the answers to `listMetrics`, which may come in any order."""
+        field = _AnswerFields("listMetrics")
+        metrics = sorted(metrics, key=lambda metric: field.integer("step", metric.step))
+        values = [metric.value for metric in metrics]
+        if all(map(_is_numeric, values)):
+            values = [_as_numbers(value) for value in values]
+        return cls(
+            name=name,
+            steps=[metric.step for metric in metrics],
+            values=values,
+            timestamps=[field.optional_date("timestamp", metric.timestamp) for metric in metrics],
+        )
+
+    @classmethod
+    def by_name(cls, metrics: Iterable[models.Metric]) -> dict[str, Self]:
+        """The histories made of the answers to a `listMetrics` of all metrics."""
+        named: dict[str, list[models.Metric]] = {}
+        for metric in metrics:
+            named.setdefault(metric.name, []).append(metric)
+        return {name: cls.from_models(name, named[name]) for name in sorted(named)}
+
+
+@attrs.frozen
+class MetricSummary:
+    """One metric of a run in short.
+
+    Attributes:
+        count: How many values are recorded.
+        first_step: The smallest step.
+        last_step: The greatest step.
+        last: The value at the greatest step, the one that arrived last where there are several.
+        minimum: The smallest number, NaN aside; `None` when there is none.
+        maximum: The greatest number, NaN aside; `None` when there is none.
+        last_timestamp: When `last` was measured; `None` where the backend does not say.
+    """
+
+    count: int
+    first_step: int
+    last_step: int
+    last: Any
+    minimum: float | None
+    maximum: float | None
+    last_timestamp: dt.datetime | None
+
+    @classmethod
+    def from_model(cls, model: models.MetricSummary) -> Self:
+        """The summary of an answer to `summarizeMetrics`."""
+        field = _AnswerFields("summarizeMetrics")
+        numeric = model.minimum is not None or model.last == "NaN"
+        return cls(
+            count=field.integer("count", model.count),
+            first_step=field.integer("first_step", model.first_step),
+            last_step=field.integer("last_step", model.last_step),
+            last=_as_numbers(model.last) if numeric and _is_numeric(model.last) else model.last,
+            minimum=_as_numbers(model.minimum),
+            maximum=_as_numbers(model.maximum),
+            last_timestamp=field.date("last_timestamp", model.last_timestamp),
+        )
+
+    @classmethod
+    def from_history(cls, history: MetricHistory) -> Self:
+        """The summary of a history, for a backend that gives none."""
+        numbers = [
+            value
+            for value in history.values
+            if isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and not math.isnan(value)
+        ]
+        return cls(
+            count=len(history),
+            first_step=history.steps[0],
+            last_step=history.steps[-1],
+            last=history.values[-1],
+            minimum=min(numbers, default=None),
+            maximum=max(numbers, default=None),
+            last_timestamp=history.timestamps[-1],
+        )
+
+
+_SPECIAL_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def is_finite_number(value: Any) -> bool:
+    """Whether a value can be drawn: it is a number, and one that a float can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def _is_numeric(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_numeric, value))  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(value, str):
+        return value in _SPECIAL_NUMBERS
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _as_numbers(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_as_numbers(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    return _SPECIAL_NUMBERS[value] if isinstance(value, str) else value

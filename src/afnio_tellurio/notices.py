@@ -1,0 +1,40 @@
+"""What a person is told: through the logger, or on standard error where none is set up."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+logger = logging.getLogger("afnio_tellurio")
+logger.addHandler(logging.NullHandler())
+
+
+def tell(message: str) -> None:
+    """Says something worth knowing, once."""
+    _notice(logging.INFO, message)
+
+
+def warn(message: str) -> None:
+    """Says that something is wrong."""
+    _notice(logging.WARNING, message)
+
+
+def _notice(level: int, message: str) -> None:
+    if _logging_is_configured():
+        logger.log(level, "%s", message)
+    elif not os.environ.get("TELLURIO_QUIET"):
+        try:
+            print(f"afnio-tellurio: {message}", file=sys.stderr, flush=True)  # noqa: T201
+        except (OSError, ValueError, AttributeError):
+            # Standard error is closed or missing: there is nobody to tell, and that must not hurt.
+            return
+
+
+def _logging_is_configured() -> bool:
+    current: logging.Logger | None = logger
+    while current is not None:
+        if any(not isinstance(handler, logging.NullHandler) for handler in current.handlers):
+            return True
+        current = current.parent if current.propagate else None
+    return logger.level != logging.NOTSET

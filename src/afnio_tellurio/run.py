@@ -1,0 +1,495 @@
+"""Runs: starting, logging, finishing and reading them back."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import threading
+import uuid
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+
+from afnio_tellurio import projects
+from afnio_tellurio.active import activate, deactivate, get_active_run, is_success, safeguard
+from afnio_tellurio.client import TellurioClient, default_client
+from afnio_tellurio.entities import (
+    MetricHistory,
+    MetricSummary,
+    RunRecord,
+    RunStatus,
+    is_finite_number,
+)
+from afnio_tellurio.errors import BadRequestError, ConflictError, RunFinishedError
+from afnio_tellurio.notices import warn
+from afnio_tellurio.settings import is_disabled
+from afnio_tellurio.validation import (
+    checked_name,
+    checked_slug,
+    checked_step,
+    checked_text,
+    encoded_value,
+    project_slug,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+_ENDED = {RunStatus.COMPLETED, RunStatus.CRASHED, RunStatus.FAILED}
+
+
+class Run(RunRecord):
+    """One execution of an agent, a workflow or an experiment.
+
+    Threads may share it. As a context manager (`with` or `async with`) it ends as `COMPLETED`, or
+    as `CRASHED` when the block raises; the block's exception always reaches the caller.
+
+    Attributes:
+        uuid: The run's UUID.
+        name: The run's name, unique in its project.
+        description: What the run is about, or `None`.
+        status: Where it stands.
+        date_created: When it was created, with time zone.
+        date_updated: When its status, name or description was last changed, with time zone.
+        organization: The namespace that owns its project.
+        project: Its project.
+        user: Who created it.
+    """
+
+    def __attrs_post_init__(self) -> None:
+        self._client: TellurioClient | None = None
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        normal = error is None or (isinstance(error, SystemExit) and is_success(error.code))
+        problem = self.end(RunStatus.COMPLETED if normal else RunStatus.CRASHED)
+        if problem and error is not None:
+            error.add_note(f"afnio-tellurio: {problem}")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await _in_daemon_thread(lambda: self.__exit__(kind, error, traceback))
+
+    def log(
+        self, name: str, value: Any, step: int | None = None, client: TellurioClient | None = None
+    ) -> None:
+        """Logs one metric.
+
+        Args:
+            name: The metric's name, 1 to 255 characters. The part before a `/` groups it with
+                others.
+            value: Anything JSON can hold, and NaN and the infinities. A scalar of NumPy, or a
+                tensor without dimensions, is taken as the number it is.
+            step: The step, from 0; default the greatest of this metric plus one. Steps may come in
+                any order, and equal ones are all kept.
+            client: The client to use; default the one that the run was started with.
+
+        Raises:
+            TypeError: The name is no string, the step no integer, or JSON cannot hold the value.
+            ValueError: The name is empty or too long, the step out of range, or the value cannot be
+                kept as it is.
+            RunFinishedError: The run is finished.
+            ApiError: The backend answered with an error.
+            BackendUnreachableError: The backend could not be reached.
+        """
+        checked_name("log", "metric name", name)
+        step = checked_step(step)
+        value = encoded_value(value)
+        if self.status in _ENDED:
+            raise RunFinishedError(
+                f"log: run {self.name!r} is finished ({self.status}); start a new one with init"
+            )
+        with safeguard:
+            self._client_for(client).log_metric(
+                *self._path(), name=name, value=value, step=step, timestamp=dt.datetime.now(dt.UTC)
+            )
+
+    def finish(
+        self, client: TellurioClient | None = None, status: RunStatus = RunStatus.COMPLETED
+    ) -> None:
+        """Ends the run. Ending it again does nothing: the run stays as it is.
+
+        Args:
+            client: The client to use; default the one that the run was started with.
+            status: How the run ended.
+
+        Raises:
+            TypeError: The status is no `RunStatus`.
+            ValueError: The status is none that a run can end with.
+            ApiError: The backend answered with an error.
+            BackendUnreachableError: The backend could not be reached. The run is still open, and
+                `finish` can be called again.
+            InvalidResponseError: The backend's answer makes no sense.
+        """
+        _check_status("finish", status)
+        if status not in _ENDED:
+            raise ValueError(f"finish: status is {status}; give COMPLETED, CRASHED or FAILED")
+        with safeguard, self._lock:
+            if self.status not in _ENDED:
+                self._set_status(self._client_for(client), status)
+            deactivate(self)
+
+    def _set_status(self, client: TellurioClient, status: RunStatus) -> None:
+        answer = client.update_run(*self._path(), status=status)
+        self.status = status
+        self.date_updated = answer.date_updated
+
+    def end(self, status: RunStatus) -> str | None:
+        """Ends the run without ever raising, as the end of a block or of the process must.
+
+        Returns:
+            What went wrong, if something did; it has been said already.
+        """
+        try:
+            self.finish(status=status)
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
+            # Whatever it is, it must not take the place of the application's own exception.
+            reason = str(error) or type(error).__name__
+            problem = f"run {self.name!r} could not be ended as {status}: {reason}"
+            warn(problem)
+            return problem
+        return None
+
+    @overload
+    def metrics(self, name: str, client: TellurioClient | None = None) -> MetricHistory: ...
+
+    @overload
+    def metrics(
+        self, name: None = None, client: TellurioClient | None = None
+    ) -> dict[str, MetricHistory]: ...
+
+    def metrics(
+        self, name: str | None = None, client: TellurioClient | None = None
+    ) -> MetricHistory | dict[str, MetricHistory]:
+        """Reads back what was logged.
+
+        Args:
+            name: The metric's name; default all metrics.
+            client: The client to use; default the one that the run was started with.
+
+        Returns:
+            The history of that metric, empty when nothing was logged under that name; or, without a
+            name, the history of each metric by its name.
+
+        Raises:
+            TypeError: The name is no string.
+            ValueError: The name is empty or too long.
+            ApiError: The backend answered with an error.
+            BackendUnreachableError: The backend could not be reached.
+            InvalidResponseError: The backend's answer makes no sense.
+        """
+        if name is not None:
+            checked_name("metrics", "metric name", name)
+        found = self._client_for(client).list_metrics(*self._path(), name=name)
+        if name is not None:
+            return MetricHistory.from_models(name, list(found))
+        return MetricHistory.by_name(found)
+
+    def summary(self, client: TellurioClient | None = None) -> dict[str, MetricSummary]:
+        """Reads back each metric in short.
+
+        Args:
+            client: The client to use; default the one that the run was started with.
+
+        Returns:
+            One summary for each metric, by its name.
+
+        Raises:
+            ApiError: The backend answered with an error.
+            BackendUnreachableError: The backend could not be reached.
+            InvalidResponseError: The backend's answer makes no sense.
+        """
+        summaries = self._client_for(client).summarize_metrics(*self._path())
+        if summaries is None:
+            histories = self.metrics(client=client)
+            return {name: MetricSummary.from_history(what) for name, what in histories.items()}
+        return {name: MetricSummary.from_model(summaries[name]) for name in sorted(summaries)}
+
+    def curve(
+        self, name: str, buckets: int = 1000, client: TellurioClient | None = None
+    ) -> tuple[list[int], list[float]]:
+        """Reads back one numeric metric as a line to draw, however many values it has.
+
+        Args:
+            name: The metric's name.
+            buckets: At most so many points, 1 to 10,000: the last value in each of that many ranges
+                of steps.
+            client: The client to use; default the one that the run was started with.
+
+        Returns:
+            Steps and values, in step order; values that are no finite number are left out.
+
+        Raises:
+            ApiError: The backend answered with an error.
+            BackendUnreachableError: The backend could not be reached.
+            InvalidResponseError: The backend's answer makes no sense.
+        """
+        sampled = self._client_for(client).sample_metric(*self._path(), name=name, buckets=buckets)
+        if sampled is None:
+            history = self.metrics(name, client)
+            points = zip(history.steps, history.values, strict=True)
+        else:
+            points = ((bucket.last_step, bucket.last) for bucket in sampled)
+        drawable = [(step, value) for step, value in points if is_finite_number(value)]
+        return [step for step, _ in drawable], [float(value) for _, value in drawable]
+
+    def bind(self, client: TellurioClient) -> None:
+        """Keeps the client that the run came from, for the calls that are given none."""
+        self._client = client
+
+    def _client_for(self, client: TellurioClient | None) -> TellurioClient:
+        return client or self._client or default_client()
+
+    def _path(self) -> tuple[str, str, str]:
+        if self.organization is None or self.project is None:
+            raise ValueError(
+                f"run {self.name!r} has no organization or no project, so it cannot be addressed; "
+                "use a run that init, runs or get_run gave"
+            )
+        return self.organization.slug, self.project.slug, self.uuid
+
+
+def init(
+    namespace_slug: str,
+    project_display_name: str,
+    name: str | None = None,
+    description: str | None = None,
+    status: RunStatus = RunStatus.RUNNING,
+    client: TellurioClient | None = None,
+) -> Run:
+    """Starts a run and makes it the active one.
+
+    The project is created, with visibility `RESTRICTED`, where it does not exist. A run that is
+    still active in this process is ended as `FAILED` first. A run still open when the process ends
+    is ended then: as `COMPLETED` after a normal end, as `CRASHED` after an unhandled exception, a
+    `sys.exit` with a status that is not zero, or SIGTERM.
+
+    Args:
+        namespace_slug: The slug of the organisation or user that owns the project.
+        project_display_name: The project's name as people see it.
+        name: The run's name; default a random one such as `brave_pasta_123`. A name that exists in
+            the project gets a number appended.
+        description: What the run is about.
+        status: The status to start with.
+        client: The client to use; default the environment's.
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValueError: A name is empty or too long, the namespace is no slug, or the project's name has
+            none.
+        NotFoundError: The namespace does not exist.
+        InvalidAPIKeyError: The API key is missing or refused.
+        ApiError: The backend answered with another error.
+        BackendUnreachableError: The backend could not be reached.
+        InvalidResponseError: The backend's answer makes no sense.
+        DatabaseError: The embedded backend cannot use its database.
+    """
+    checked_slug("init", "namespace slug", namespace_slug)
+    slug = project_slug("init", project_display_name)
+    if name is not None:
+        checked_name("init", "run name", name)
+    if description is not None:
+        checked_text("init", "description", description)
+    _check_status("init", status)
+    if client is None and is_disabled():
+        run: Run = _DisabledRun(str(uuid.UUID(int=0)), name or "disabled", description, status)
+    else:
+        client = client or default_client()
+        with safeguard:
+            slug = _ensure_project(client, namespace_slug, slug, project_display_name)
+            created = client.create_run(
+                namespace_slug,
+                slug,
+                name=name,
+                description=description,
+                status=status,
+                idempotency_key=str(uuid.uuid4()),
+            )
+        run = Run.from_model(created, "createRun", namespace_slug)
+        run.bind(client)
+    superseded = activate(run)
+    if superseded is not None:
+        superseded.end(RunStatus.FAILED)
+    return run
+
+
+def _ensure_project(
+    client: TellurioClient, namespace_slug: str, slug: str, display_name: str
+) -> str:
+    project = projects.get_project(namespace_slug, slug, client)
+    if project is None:
+        try:
+            project = projects.create_project(namespace_slug, display_name, "RESTRICTED", client)
+        except (ConflictError, BadRequestError):
+            # Another process may have created it in between; the platform is not known to say so
+            # with 409.
+            project = projects.get_project(namespace_slug, slug, client)
+            if project is None:
+                raise
+    return project.slug
+
+
+def log(
+    name: str, value: Any, step: int | None = None, client: TellurioClient | None = None
+) -> None:
+    """Logs one metric to the active run; see `Run.log`.
+
+    Raises:
+        ValueError: No run is active.
+    """
+    get_active_run().log(name, value, step, client)
+
+
+def finish(client: TellurioClient | None = None, status: RunStatus = RunStatus.COMPLETED) -> None:
+    """Ends the active run; see `Run.finish`.
+
+    Raises:
+        ValueError: No run is active.
+    """
+    get_active_run().finish(client, status)
+
+
+def runs(namespace_slug: str, project: str, client: TellurioClient | None = None) -> list[Run]:
+    """The runs of a project, newest first.
+
+    Args:
+        namespace_slug: The slug of the namespace that owns the project.
+        project: The project's slug or display name.
+        client: The client to use; default the environment's.
+
+    Raises:
+        TypeError: A name is no string.
+        ValueError: A name is empty, too long or has no slug.
+        NotFoundError: The project does not exist.
+        ApiError: The backend answered with another error.
+        BackendUnreachableError: The backend could not be reached.
+        InvalidResponseError: The backend's answer makes no sense.
+    """
+    checked_slug("runs", "namespace slug", namespace_slug)
+    slug = project_slug("runs", project)
+    if client is None and is_disabled():
+        return []
+    client = client or default_client()
+    return _runs(client, namespace_slug, slug, name=None)
+
+
+def get_run(
+    namespace_slug: str, project: str, run: str, client: TellurioClient | None = None
+) -> Run:
+    """Finds a run.
+
+    Args:
+        namespace_slug: The slug of the namespace that owns the project.
+        project: The project's slug or display name.
+        run: The run's UUID or name.
+        client: The client to use; default the environment's.
+
+    Raises:
+        TypeError: A name is no string.
+        ValueError: A name is empty, too long or has no slug.
+        NotFoundError: The project does not exist.
+        LookupError: The project has no such run; a `NotFoundError` where the backend says so
+            itself.
+        ApiError: The backend answered with another error.
+        BackendUnreachableError: The backend could not be reached.
+        InvalidResponseError: The backend's answer makes no sense.
+    """
+    checked_slug("get_run", "namespace slug", namespace_slug)
+    slug = project_slug("get_run", project)
+    checked_name("get_run", "run", run)
+    if client is None and is_disabled():
+        return _DisabledRun(str(uuid.UUID(int=0)), run, None, RunStatus.RUNNING)
+    client = client or default_client()
+    try:
+        run_uuid = str(uuid.UUID(run))
+    except ValueError:
+        named = _runs(client, namespace_slug, slug, name=run)
+        if not named:
+            raise LookupError(
+                f"get_run: {namespace_slug}/{slug} has no run named {run!r}"
+            ) from None
+        return named[0]
+    found = Run.from_model(client.get_run(namespace_slug, slug, run_uuid), "getRun", namespace_slug)
+    found.bind(client)
+    return found
+
+
+def _runs(client: TellurioClient, namespace_slug: str, slug: str, *, name: str | None) -> list[Run]:
+    found = [
+        Run.from_model(model, "listRuns", namespace_slug)
+        for model in client.list_runs(namespace_slug, slug, name=name)
+    ]
+    for run in found:
+        run.bind(client)
+    # The platform is not known to keep an order.
+    oldest = dt.datetime.min.replace(tzinfo=dt.UTC)
+    return sorted(found, key=lambda run: run.date_created or oldest, reverse=True)
+
+
+def _check_status(call: str, status: Any) -> None:
+    if not isinstance(status, RunStatus) or status not in RunStatus.__members__:
+        allowed = ", ".join(f"RunStatus.{member}" for member in RunStatus)
+        raise TypeError(f"{call}: status is {status!r}; give one of {allowed}")
+
+
+class _DisabledRun(Run):
+    """What `init` gives when `TELLURIO_MODE` is `disabled`: every call does nothing."""
+
+    def log(
+        self, name: str, value: Any, step: int | None = None, client: TellurioClient | None = None
+    ) -> None:
+        pass
+
+    def _set_status(self, client: TellurioClient, status: RunStatus) -> None:
+        self.status = status
+
+    def metrics(self, name: str | None = None, client: TellurioClient | None = None) -> Any:
+        return {} if name is None else MetricHistory(name, [], [], [])
+
+    def summary(self, client: TellurioClient | None = None) -> dict[str, MetricSummary]:
+        return {}
+
+
+T = TypeVar("T")
+
+
+async def _in_daemon_thread(work: Callable[[], T]) -> T:
+    """Runs blocking work beside the event loop.
+
+    Not in the loop's own pool: the interpreter joins its threads at exit, however long they take.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001 - it is raised again where it is awaited
+            loop.call_soon_threadsafe(settle, None, error)
+        else:
+            loop.call_soon_threadsafe(settle, result, None)
+
+    threading.Thread(target=run, name="tellurio-await", daemon=True).start()
+    return await done

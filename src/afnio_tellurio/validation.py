@@ -1,0 +1,209 @@
+"""What is refused at the call, before anything is recorded."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from typing import Any
+
+from slugify import slugify
+
+from afnio_tellurio.settings import MAX_NAME_LENGTH, MAX_STEP, MAX_VALUE_DEPTH
+
+#: Python converts no longer integer to or from text by default (`sys.set_int_max_str_digits`: 4,300
+#: digits).
+_MAX_INTEGER_BITS = 14_000
+_SLUG = re.compile(r"[-a-zA-Z0-9_]+")
+
+
+def checked_text(call: str, what: str, text: Any) -> str:
+    """A string that JSON and UTF-8 can hold.
+
+    Raises:
+        TypeError: It is no string.
+        ValueError: It holds half of a surrogate pair.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"{call}: {what} is {text!r}, a {type(text).__name__}; give a string")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{call}: {what} holds {text[error.start]!r} at {error.start}, half of a surrogate "
+            "pair, which UTF-8 cannot hold; replace it"
+        ) from None
+    return text
+
+
+def checked_name(call: str, what: str, name: Any) -> str:
+    """The name of a metric, run or project.
+
+    Raises:
+        TypeError: It is no string.
+        ValueError: It is blank or too long.
+    """
+    text = checked_text(call, what, name)
+    if not text or text.isspace():
+        raise ValueError(f"{call}: {what} is empty; give at least one visible character")
+    if len(text) > MAX_NAME_LENGTH:
+        raise ValueError(
+            f"{call}: {what} has {len(text)} characters ({text[:40]!r}...); "
+            f"give at most {MAX_NAME_LENGTH}"
+        )
+    return text
+
+
+def checked_slug(call: str, what: str, slug: Any) -> str:
+    """The slug of a namespace or project.
+
+    Raises:
+        TypeError: It is no string.
+        ValueError: It is no slug.
+    """
+    text = checked_name(call, what, slug)
+    if not _SLUG.fullmatch(text):
+        raise ValueError(
+            f"{call}: {what} is {text!r}; a slug holds only letters, digits, - and _, "
+            "as in an address"
+        )
+    return text
+
+
+def project_slug(call: str, display_name: Any) -> str:
+    """The slug of a project, given its display name or its slug.
+
+    Raises:
+        TypeError: The name is no string.
+        ValueError: It is blank, too long or slugifies to nothing.
+    """
+    slug = slugify(checked_name(call, "project display name", display_name))
+    if not slug:
+        raise ValueError(
+            f"{call}: project display name {display_name!r} has no slug; "
+            "give at least one letter or digit"
+        )
+    return slug
+
+
+def checked_step(step: Any) -> int | None:
+    """The step of a metric; a NumPy integer is taken as the number it is.
+
+    Raises:
+        TypeError: It is no integer.
+        ValueError: It is negative or too large.
+    """
+    if step is None:
+        return None
+    try:
+        # A bool has an index, but True as a step is a mistake.
+        number = None if isinstance(step, bool) else operator.index(step)
+    except TypeError:
+        number = None
+    if number is None:
+        raise TypeError(
+            f"log: step is {step!r}, a {type(step).__name__}; give an integer from 0, or None"
+        )
+    if not 0 <= number <= MAX_STEP:
+        raise ValueError(f"log: step is {number}; give an integer from 0 to {MAX_STEP}, or None")
+    return number
+
+
+def encoded_value(value: Any) -> Any:
+    """A copy of the value that JSON can hold: NaN and the infinities become strings.
+
+    Raises:
+        TypeError: It holds something of a type that JSON has not.
+        ValueError: It holds something that JSON or the contract cannot keep.
+    """
+    try:
+        return _encoded(value, MAX_VALUE_DEPTH)
+    except _UnfitError as unfit:
+        place = "".join(f"[{key!r}]" for key in reversed(unfit.path))
+        raise unfit.kind(f"log: value{place} {unfit.reason}") from None
+
+
+class _UnfitError(Exception):
+    def __init__(self, kind: type[Exception], reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.reason = reason
+        self.path: list[Any] = []
+
+
+def _encoded(value: Any, levels: int) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, float):
+        return _encoded_float(value)
+    if isinstance(value, int):
+        if value.bit_length() > _MAX_INTEGER_BITS:
+            raise _UnfitError(
+                ValueError, f"is an integer of {value.bit_length()} bits; give a float"
+            )
+        return int(value)
+    if isinstance(value, str):
+        return _encoded_string(value)
+    if isinstance(value, dict | list | tuple):
+        if not levels:
+            raise _UnfitError(
+                ValueError, f"is nested deeper than {MAX_VALUE_DEPTH} levels, or contains itself"
+            )
+        return _encoded_items(value, levels)  # pyright: ignore[reportUnknownArgumentType]
+    return _encoded(_array_scalar(value), levels)
+
+
+def _array_scalar(value: Any) -> bool | float | str:
+    """A scalar of NumPy, or a tensor of PyTorch or JAX without dimensions, as what it is."""
+    if getattr(value, "shape", None) == () and callable(getattr(value, "item", None)):
+        item = value.item()
+        if isinstance(item, bool | int | float | str):
+            return item
+    hint = "; give a list" if hasattr(value, "__iter__") else ""
+    if hasattr(value, "tolist"):
+        hint = "; give its .tolist()"
+    raise _UnfitError(TypeError, f"is a {type(value).__name__}, which JSON cannot hold{hint}")
+
+
+def _encoded_float(value: float) -> float | str:
+    if math.isfinite(value):
+        return float(value)
+    if math.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
+
+
+def _encoded_string(value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise _UnfitError(
+            ValueError, "holds half of a surrogate pair, which UTF-8 cannot hold; replace it"
+        ) from None
+    return str.__str__(value)
+
+
+def _encoded_items(value: dict[Any, Any] | list[Any] | tuple[Any, ...], levels: int) -> Any:
+    place: Any = None
+    try:
+        if not isinstance(value, dict):
+            items: list[Any] = []
+            for item in value:
+                place = len(items)
+                items.append(_encoded(item, levels - 1))
+            return items
+        fields: dict[str, Any] = {}
+        for place, item in value.items():
+            fields[_encoded_key(place)] = _encoded(item, levels - 1)
+    except _UnfitError as unfit:
+        unfit.path.append(place)
+        raise
+    return fields
+
+
+def _encoded_key(key: Any) -> str:
+    if not isinstance(key, str):
+        raise _UnfitError(
+            TypeError, f"is under a key of type {type(key).__name__}; JSON has only string keys"
+        )
+    return _encoded_string(key)

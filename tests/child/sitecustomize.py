@@ -1,0 +1,32 @@
+"""Runs first in every child process of a test: checks its HTTP exchanges too.
+
+httpx is patched when the program imports it, and not before: whether the program does is itself
+under test.
+"""
+
+import importlib.abc
+import importlib.util
+import sys
+from pathlib import Path
+
+
+class _CheckExchanges(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name != "httpx":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec("httpx")
+        load = spec.loader.exec_module
+
+        def exec_module(module):
+            load(module)
+            sys.path.append(str(Path(__file__).parent.parent))
+            import exchanges
+
+            exchanges.install()
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+sys.meta_path.insert(0, _CheckExchanges())

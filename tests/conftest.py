@@ -1,0 +1,151 @@
+"""What every test stands on: exchanges held against the contract, a home of its own, real child processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import exchanges
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).parent.parent
+SOURCES = [ROOT / "src", ROOT / "generated"]
+
+exchanges.install()
+
+
+@pytest.fixture(autouse=True)
+def every_exchange_keeps_the_contract(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    monkeypatch.setenv(exchanges.DEPARTURES_FILE, str(tmp_path / "departures.txt"))
+    exchanges.take_departures()
+    yield
+    departures = exchanges.take_departures()
+    assert not departures, "these exchanges depart from the contract:\n" + "\n".join(departures)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A TELLURIO_HOME of the test's own, and no other setting of whoever runs the tests."""
+    for name in list(os.environ):
+        if name.startswith("TELLURIO_") and not name.startswith("TELLURIO_TEST_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    monkeypatch.setenv("TELLURIO_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture(autouse=True)
+def no_run_stays_active() -> Iterator[None]:
+    yield
+    import afnio_tellurio as te
+
+    try:
+        run = te.get_active_run()
+    except ValueError:
+        return
+    run.end(te.RunStatus.FAILED)
+
+
+def child_environment(*may_depart: str, **variables: str) -> dict[str, str]:
+    """The environment of a child process whose exchanges are checked."""
+    paths = [str(ROOT / "tests" / "child"), *map(str, SOURCES)]
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        exchanges.MAY_DEPART: ",".join(may_depart),
+        **variables,
+    }
+
+
+@pytest.fixture
+def start_python() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts a Python program in a child process; one still there when the test ends is killed."""
+    children: list[subprocess.Popen[str]] = []
+
+    def start(
+        *arguments: str,
+        may_depart: tuple[str, ...] = (),
+        executable: str = sys.executable,
+        **variables: str,
+    ) -> subprocess.Popen[str]:
+        child = subprocess.Popen(
+            [executable, *arguments],
+            env=child_environment(*may_depart, **variables),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        children.append(child)
+        return child
+
+    yield start
+    for child in children:
+        if child.poll() is None:
+            child.send_signal(signal.SIGKILL)
+        child.communicate()
+
+
+@pytest.fixture
+def run_python(
+    start_python: Callable[..., subprocess.Popen[str]],
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a program, given as text, in a child process to its end."""
+
+    def run(program: str, **keywords: Any) -> subprocess.CompletedProcess[str]:
+        timeout = keywords.pop("timeout", 60)
+        child = start_python("-c", textwrap.dedent(program), **keywords)
+        out, err = child.communicate(timeout=timeout)
+        return subprocess.CompletedProcess(child.args, child.returncode, out, err)
+
+    return run
+
+
+@pytest.fixture
+def start_server(
+    start_python: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> Callable[..., str]:
+    """Starts `afnio-tellurio serve` in a child process and gives its URL."""
+
+    def start(*arguments: str, **variables: str) -> str:
+        child = start_python(
+            "-m", "afnio_tellurio.cli", "serve", "--port", "0", *arguments,
+            **{"TELLURIO_HOME": str(tmp_path / "server"), **variables},
+        )  # fmt: skip
+        assert child.stdout is not None
+        for line in child.stdout:
+            for word in line.split():
+                if word.startswith("http://"):
+                    return word.rstrip("/.,")
+        pytest.fail(f"the server did not say its URL: {child.communicate()[1]}")
+
+    return start
+
+
+@pytest.fixture
+def server(start_server: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """A running server with the namespace `acme`, which the environment names with its key."""
+    url = start_server("--api-key", "the-key", "--user", "ada", "--namespace", "acme")
+    monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", url)
+    monkeypatch.setenv("TELLURIO_API_KEY", "the-key")
+    return url
+
+
+@pytest.fixture(params=["in process", "over HTTP"])
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The environment names a backend: the same test runs in process and over HTTP."""
+    if request.param == "over HTTP":
+        request.getfixturevalue("server")
+    else:
+        monkeypatch.setenv("TELLURIO_MODE", "local")
+    return str(request.param)

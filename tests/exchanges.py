@@ -1,0 +1,297 @@
+"""Checks every HTTP exchange of a test against the contract: the request and the answer.
+
+It stands where bytes leave for a backend: in the transports of httpx, through which the SDK, the
+generated client and the tests themselves send whatever they send, in process or over a socket. In
+child processes `sitecustomize.py`, beside this file, installs it; what they find wrong reaches the
+test through a file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote
+
+import jsonschema_rs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx
+
+CONTRACT: dict[str, Any] = json.loads(
+    (Path(__file__).parent.parent / "generated" / "tellurio_api" / "openapi.json").read_text(
+        "utf-8"
+    )
+)
+#: Child processes write what they find wrong to this file.
+DEPARTURES_FILE = "TELLURIO_TEST_DEPARTURES_FILE"
+#: What a child process may depart in from its start: "request", "answer" or both, with a comma.
+MAY_DEPART = "TELLURIO_TEST_MAY_DEPART"
+
+_lock = threading.Lock()
+_departures: list[str] = []
+_checked: list[str] = []
+_may_depart: list[str] = [side for side in os.environ.get(MAY_DEPART, "").split(",") if side]
+
+
+@contextmanager
+def departing(*sides: str) -> Iterator[None]:
+    """Lets exchanges depart from the contract on purpose, in the whole process.
+
+    Args:
+        sides: "request" where a test sends what the contract forbids, "answer" where a faulty
+            backend is played.
+    """
+    with _lock:
+        _may_depart.extend(sides)
+    try:
+        yield
+    finally:
+        with _lock:
+            for side in sides:
+                _may_depart.remove(side)
+
+
+def take_departures() -> list[str]:
+    """What departed from the contract since the last call, here and in child processes."""
+    with _lock:
+        found = list(_departures)
+        _departures.clear()
+    path = Path(os.environ[DEPARTURES_FILE]) if DEPARTURES_FILE in os.environ else None
+    if path is not None and path.exists():
+        found += path.read_text("utf-8").splitlines()
+        path.unlink()
+    return found
+
+
+def checked_operations() -> list[str]:
+    """The operation of every exchange that was checked in this process."""
+    return list(_checked)
+
+
+def install() -> None:
+    """Puts the check into the transports of httpx."""
+    import httpx
+
+    for transport in (httpx.HTTPTransport, httpx.WSGITransport):
+        transport.handle_request = _checking(transport.handle_request)  # type: ignore[method-assign]
+    handle_async = httpx.AsyncHTTPTransport.handle_async_request
+
+    async def handle_async_request(self: Any, request: httpx.Request) -> httpx.Response:
+        response = await handle_async(self, request)
+        await response.aread()
+        _check_exchange(request, response)
+        return response
+
+    httpx.AsyncHTTPTransport.handle_async_request = handle_async_request  # type: ignore[method-assign]
+
+
+def _checking(handle: Any) -> Any:
+    def handle_request(self: Any, request: httpx.Request) -> httpx.Response:
+        request.read()
+        operation = _operation(request)
+        if "request" not in _may_depart:
+            _note(_request_departures(request, operation))
+        response = handle(self, request)
+        response.read()
+        _check_answer(request, response, operation)
+        return response
+
+    return handle_request
+
+
+def _check_exchange(request: httpx.Request, response: httpx.Response) -> None:
+    operation = _operation(request)
+    if "request" not in _may_depart:
+        _note(_request_departures(request, operation))
+    _check_answer(request, response, operation)
+
+
+def _check_answer(request: httpx.Request, response: httpx.Response, operation: Any) -> None:
+    if operation is not None:
+        _checked.append(operation[0]["operationId"])
+    if "answer" not in _may_depart:
+        what = f"{request.method} {request.url.path} -> {response.status_code}"
+        _note(f"{what}: {found}" for found in answer_departures(response, operation))
+
+
+def _note(found: Any) -> None:
+    lines = [line.replace("\n", " ") for line in found]
+    if not lines:
+        return
+    path = os.environ.get(DEPARTURES_FILE)
+    if path and MAY_DEPART in os.environ:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in lines)
+    else:
+        with _lock:
+            _departures.extend(lines)
+
+
+# The contract, ready to be checked against
+
+
+def _resolved(node: Any) -> Any:
+    while isinstance(node, dict) and "$ref" in node:
+        target: Any = CONTRACT
+        for part in node["$ref"].removeprefix("#/").split("/"):
+            target = target[part]
+        node = target
+    return node
+
+
+def _validator(schema: Any) -> Any:
+    document = (
+        {**schema, "components": CONTRACT["components"]} if isinstance(schema, dict) else schema
+    )
+    return jsonschema_rs.Draft202012Validator(document, validate_formats=True)
+
+
+def _json_schema(content_holder: Any) -> Any:
+    return content_holder["content"]["application/json"]["schema"]
+
+
+def _compiled(path: str, item: Any, method: str) -> Any:
+    operation = item[method]
+    parameters = [
+        _resolved(one) for one in [*item.get("parameters", []), *operation.get("parameters", [])]
+    ]
+    pattern = re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(path)))
+    checks = {
+        (one["in"], one["name"].lower()): (one, _validator(one["schema"])) for one in parameters
+    }
+    body = operation.get("requestBody")
+    answers: dict[int, Any] = {}
+    for status, answer in operation["responses"].items():
+        answer = _resolved(answer)
+        schema = _json_schema(answer) if "content" in answer else None
+        headers = {name: _resolved(header) for name, header in answer.get("headers", {}).items()}
+        answers[int(status)] = (schema, _validator(schema) if schema else None, headers)
+    return operation, pattern, checks, body and _validator(_json_schema(body)), answers
+
+
+_OPERATIONS = [
+    (method.upper(), _compiled(path, item, method))
+    for path, item in CONTRACT["paths"].items()
+    for method in ("get", "post", "patch", "delete")
+    if method in item
+]
+
+
+def _operation(request: httpx.Request) -> Any:
+    path = request.url.raw_path.decode("ascii").partition("?")[0]
+    for method, compiled in _OPERATIONS:
+        match = compiled[1].fullmatch(path)
+        if method == request.method and match:
+            return (*compiled, {name: unquote(word) for name, word in match.groupdict().items()})
+    return None
+
+
+def _request_departures(request: httpx.Request, operation: Any) -> Iterator[str]:
+    what = f"{request.method} {request.url.path}"
+    if operation is None:
+        yield f"{what}: the contract has no such operation"
+        return
+    _, _, checks, body, _, path_values = operation
+    query = parse_qsl(request.url.query.decode("ascii"), keep_blank_values=True)
+    given: dict[tuple[str, str], Any] = {("path", name): word for name, word in path_values.items()}
+    given.update({("query", name): word for name, word in query})
+    given.update({("header", name): word for name, word in request.headers.items()})
+    if len(query) != len({name for name, _ in query}):
+        yield f"{what}: a query parameter is given twice"
+    for place, name in given:
+        if place == "query" and (place, name) not in checks:
+            yield f"{what}: the contract has no query parameter {name}"
+    for key, (parameter, validator) in checks.items():
+        if key not in given:
+            if parameter.get("required"):
+                yield f"{what}: {parameter['name']} is missing"
+        else:
+            yield from _errors(
+                f"{what}: {parameter['name']}", validator, _number(given[key], parameter)
+            )
+    yield from _body_departures(what, request, body)
+
+
+def _body_departures(what: str, request: httpx.Request, body: Any) -> Iterator[str]:
+    if body is None:
+        if request.content:
+            yield f"{what}: the contract has no request body"
+    elif request.headers.get("content-type") != "application/json":
+        yield f"{what}: the body is {request.headers.get('content-type')}, not application/json"
+    else:
+        yield from _errors(
+            f"{what}: body", body, json.loads(request.content, parse_constant=_no_constant)
+        )
+
+
+def _number(word: str, parameter: Any) -> Any:
+    if parameter["schema"].get("type") == "integer" and re.fullmatch(r"-?\d+", word):
+        return int(word)
+    return word
+
+
+def answer_departures(response: httpx.Response, operation: Any) -> Iterator[str]:
+    """How an answer departs from what the contract says of its operation."""
+    if operation is None:
+        yield "the contract has no such operation"
+        return
+    answers = operation[4]
+    if response.status_code not in answers:
+        yield f"the contract does not declare this status for {operation[0]['operationId']}"
+        return
+    schema, validator, headers = answers[response.status_code]
+    for name, header in headers.items():
+        if name in response.headers:
+            yield from _errors(
+                f"header {name}", _validator(header["schema"]), response.headers[name]
+            )
+    if validator is None:
+        if response.content:
+            yield f"a body where the contract has none: {response.content[:80]!r}"
+        return
+    if response.headers.get("content-type") != "application/json":
+        yield f"the content type is {response.headers.get('content-type')}, not application/json"
+        return
+    try:
+        document = json.loads(response.content, parse_constant=_no_constant)
+    except ValueError as error:
+        yield f"the body is not JSON: {error}"
+        return
+    yield from _errors("body", validator, document)
+    yield from _undeclared("body", schema, document)
+
+
+def _no_constant(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _errors(what: str, validator: Any, document: Any) -> Iterator[str]:
+    for error in validator.iter_errors(document):
+        yield f"{what}{''.join(f'[{key!r}]' for key in error.instance_path)}: {error.message[:300]}"
+
+
+def _undeclared(what: str, schema: Any, document: Any) -> Iterator[str]:
+    """Fields that the contract does not name; readers ignore them, but our own backend sends none."""
+    schema = _resolved(schema)
+    for choice in schema.get("anyOf", []):
+        if isinstance(document, dict) and _resolved(choice).get("type") == "object":
+            schema = _resolved(choice)
+    if isinstance(document, list) and "items" in schema:
+        for index, item in enumerate(document):
+            yield from _undeclared(f"{what}[{index}]", schema["items"], item)
+    if isinstance(document, dict) and schema.get("type") == "object":
+        fields = schema.get("properties", {})
+        for name, value in document.items():
+            if name in fields:
+                yield from _undeclared(f"{what}.{name}", fields[name], value)
+            elif "additionalProperties" in schema:
+                yield from _undeclared(f"{what}.{name}", schema["additionalProperties"], value)
+            else:
+                yield f"{what}.{name}: the contract has no such field"
