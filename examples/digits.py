@@ -2,9 +2,9 @@
 
     python examples/digits.py
 
-The 1,797 images of 8 x 8 pixels ship with scikit-learn. Each run trains one epoch after the other with its own
-learning rate and logs the training loss and the validation accuracy of each epoch, and every tenth epoch the
-confusion matrix.
+The 1,797 images of 8 x 8 pixels ship with scikit-learn. Each run trains one epoch after the other
+with its own learning rate and logs the training loss and the validation accuracy of each epoch, and
+every tenth epoch the confusion matrix.
 """
 
 from __future__ import annotations

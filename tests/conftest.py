@@ -1,4 +1,4 @@
-"""What every test stands on: exchanges held against the contract, a home of its own, real child processes."""
+"""What every test stands on: checked exchanges, a home of its own, real child processes."""
 
 from __future__ import annotations
 

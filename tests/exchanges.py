@@ -168,8 +168,8 @@ def _compiled(path: str, item: Any, method: str) -> Any:
     }
     body = operation.get("requestBody")
     answers: dict[int, Any] = {}
-    for status, answer in operation["responses"].items():
-        answer = _resolved(answer)
+    for status, reference in operation["responses"].items():
+        answer = _resolved(reference)
         schema = _json_schema(answer) if "content" in answer else None
         headers = {name: _resolved(header) for name, header in answer.get("headers", {}).items()}
         answers[int(status)] = (schema, _validator(schema) if schema else None, headers)
@@ -278,7 +278,7 @@ def _errors(what: str, validator: Any, document: Any) -> Iterator[str]:
 
 
 def _undeclared(what: str, schema: Any, document: Any) -> Iterator[str]:
-    """Fields that the contract does not name; readers ignore them, but our own backend sends none."""
+    """Fields that the contract does not name: readers ignore them, but our backend sends none."""
     schema = _resolved(schema)
     for choice in schema.get("anyOf", []):
         if isinstance(document, dict) and _resolved(choice).get("type") == "object":

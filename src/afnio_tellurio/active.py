@@ -44,7 +44,7 @@ def get_active_run() -> Run:
 
 def activate(run: Run) -> Run | None:
     """Makes a run the active one and arms the safeguard; gives the run that was active before."""
-    global _run  # noqa: PLW0603
+    global _run
     with _lock:
         before, _run = _run, run
         safeguard.arm()

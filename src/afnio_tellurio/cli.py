@@ -143,7 +143,13 @@ def _show(options: argparse.Namespace) -> int:
     ]
     print(_table([], [fact for fact in facts if fact[1]]))
     rows = [
-        [name, str(metric.count), _short(metric.last), _short(metric.minimum), _short(metric.maximum)]
+        [
+            name,
+            str(metric.count),
+            _short(metric.last),
+            _short(metric.minimum),
+            _short(metric.maximum),
+        ]
         for name, metric in summary.items()
     ]
     print()
@@ -175,10 +181,15 @@ def _serve(options: argparse.Namespace) -> int:
     )
     try:
         server = Server(backend, options.host, options.port)
-        print(f"Serving {database} at {server.url} (Ctrl-C ends it)", flush=True)
-        if not options.api_key:
-            print(f"API key, shown only now: {api_key}", flush=True)
-        server.run()
+        try:
+            print(f"Serving {database} at {server.url} (Ctrl-C ends it)", flush=True)
+            if not options.api_key:
+                print(f"API key, shown only now: {api_key}", flush=True)
+            server.run()
+        except KeyboardInterrupt:
+            return 0
+        finally:
+            server.close()
     finally:
         backend.close()
     return 0
@@ -237,7 +248,9 @@ def _chart(title: str, steps: list[int], values: list[float]) -> str:
 
 def _printable(text: str) -> str:
     """The text without what could steer a terminal: names are whatever somebody chose."""
-    return "".join("�" if unicodedata.category(mark) in {"Cc", "Cf", "Cs"} else mark for mark in text)
+    return "".join(
+        "�" if unicodedata.category(mark) in {"Cc", "Cf", "Cs"} else mark for mark in text
+    )
 
 
 def _width(text: str) -> int:

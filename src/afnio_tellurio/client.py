@@ -21,6 +21,7 @@ from afnio_tellurio.errors import (
     BackendUnreachableError,
     InvalidAPIKeyError,
     InvalidResponseError,
+    NotFoundError,
     api_error,
 )
 from afnio_tellurio.notices import tell
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from afnio_tellurio.local import Backend
 
 P = ParamSpec("P")
 A = TypeVar("A")
@@ -71,6 +74,7 @@ class TellurioClient:
     """
 
     def __init__(self, base_url: str | None = None, port: int | str | None = None) -> None:
+        self._backend: Backend | None = None
         self._connect(backend_url(base_url, port), transport=None)
 
     @classmethod
@@ -90,6 +94,7 @@ class TellurioClient:
 
         backend = open_backend(Path(path) if path is not None else read_settings().database)
         client = cls.__new__(cls)
+        client._backend = backend  # noqa: SLF001 - it is one of ours
         client._connect(  # noqa: SLF001 - it is one of ours
             _LOCAL_URL, transport=httpx.WSGITransport(app=backend)
         )
@@ -97,7 +102,6 @@ class TellurioClient:
 
     def _connect(self, url: str, transport: httpx.BaseTransport | None) -> None:
         self._url = url
-        self._is_local = transport is not None
         self._api_key: str | None = None
         self._api = tellurio_api.Client(
             base_url=url,
@@ -124,15 +128,23 @@ class TellurioClient:
 
     @property
     def api(self) -> tellurio_api.Client:
-        """The generated client of this backend, to be handed to an operation of `tellurio_api.api`."""
+        """The generated client of this backend, for an operation of `tellurio_api.api`."""
         return self._api
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Closes the connections. The client cannot be used afterwards."""
         self._http.close()
+        if self._backend is not None:
+            self._backend.close()
 
     def _authorize(self, request: httpx.Request) -> httpx.Request:
-        if not self._is_local:
+        if self._backend is None:
             self._api_key = self._api_key or auth.find_api_key(self._url)
             if self._api_key:
                 request.headers["Authorization"] = f"Api-Key {self._api_key}"
@@ -140,7 +152,7 @@ class TellurioClient:
 
     # Signing in
 
-    def login(self, api_key: str | None = None, relogin: bool = False) -> dict[str, str]:  # noqa: FBT001, FBT002
+    def login(self, api_key: str | None = None, relogin: bool = False) -> dict[str, str]:
         """Signs in: finds the API key, has the backend verify it, and uses it from now on.
 
         Args:
@@ -158,7 +170,7 @@ class TellurioClient:
             BackendUnreachableError: The backend could not be reached.
             InvalidResponseError: The backend's answer makes no sense.
         """
-        if self._is_local:
+        if self._backend is not None:
             return self._owner()
         settings = read_settings()
         candidate = api_key or settings.api_key
@@ -166,8 +178,8 @@ class TellurioClient:
             candidate = auth.stored_api_key(self._url, settings)
         if not candidate:
             raise ValueError(
-                f"API key is required for {'a new' if relogin else 'the first'} login to {self._url}; "
-                "give api_key, or set TELLURIO_API_KEY"
+                f"API key is required for {'a new' if relogin else 'the first'} login "
+                f"to {self._url}; give api_key, or set TELLURIO_API_KEY"
             )
         before, self._api_key = self._api_key, candidate
         try:
@@ -293,8 +305,8 @@ class TellurioClient:
                     continue
                 reason = str(error) or type(error).__name__
                 raise BackendUnreachableError(
-                    f"{what}: the backend at {self._url} cannot be reached: {reason}; check the network and "
-                    "TELLURIO_BACKEND_HTTP_BASE_URL"
+                    f"{what}: the backend at {self._url} cannot be reached: {reason}; "
+                    "check the network and TELLURIO_BACKEND_HTTP_BASE_URL"
                 ) from error
         raise AssertionError("the last attempt returns or raises")
 
@@ -378,7 +390,9 @@ class TellurioClient:
             for run in self.list_runs(namespace_slug, project_slug):
                 if str(run.uuid) == run_uuid:
                     return run
-            raise
+            if isinstance(error, NotFoundError):
+                raise
+            raise LookupError(f"{namespace_slug}/{project_slug} has no run {run_uuid}") from None
 
     def log_metric(
         self,
@@ -474,6 +488,9 @@ class TellurioClient:
         return found
 
 
+TellurioClient.__module__ = "afnio_tellurio"
+
+
 class _ErrorStatusError(Exception):
     def __init__(self, response: httpx.Response) -> None:
         super().__init__(response.status_code)
@@ -532,7 +549,7 @@ def _new_client(settings: Settings) -> TellurioClient:
     return TellurioClient(settings.base_url)
 
 
-def login(api_key: str | None = None, relogin: bool = False) -> dict[str, str]:  # noqa: FBT001, FBT002
+def login(api_key: str | None = None, relogin: bool = False) -> dict[str, str]:
     """Signs in to the backend that the environment names, for every call that is given no client.
 
     Args:

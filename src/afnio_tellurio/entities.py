@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class _AnswerFields:
-    """Holds the fields of an answer to their types: the generated models hand over whatever came."""
+    """Holds an answer's fields to their types: the generated models hand over whatever came."""
 
     def __init__(self, operation: str) -> None:
         self._operation = operation
@@ -70,12 +70,11 @@ class _AnswerFields:
 
 
 class RunStatus(StrEnum):
-    """Where a run stands. A member is its own word: it compares, prints and serialises as that
-    string.
+    """Where a run stands.
 
-    A backend newer than this SDK may answer with a word that is not among the members; it arrives
-    as a
-    `RunStatus` all the same, with that word as its `value`, unequal to every member.
+    A member compares, prints and serialises as its word. A backend newer than this SDK may answer
+    with a word that is not among the members; it arrives as a `RunStatus` all the same, with that
+    word as its `value`, unequal to every member.
     """
 
     RUNNING = "RUNNING"
@@ -374,3 +373,8 @@ def _as_numbers(value: Any) -> Any:
     if isinstance(value, list):
         return [_as_numbers(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
     return _SPECIAL_NUMBERS[value] if isinstance(value, str) else value
+
+
+for _kind in (MetricHistory, MetricSummary, Project, RunOrg, RunProject, RunStatus, RunUser):
+    # Tracebacks and reprs name a class as users import it; which module holds it may change.
+    _kind.__module__ = "afnio_tellurio"

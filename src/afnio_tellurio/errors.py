@@ -145,7 +145,7 @@ def api_error(
 
 
 def words_of(response: httpx.Response) -> str:
-    """What an error answer says: its JSON `detail`, its field errors, or the text of whatever it is."""
+    """What an error answer says: its `detail`, its field errors, or the text of whatever it is."""
     try:
         said = response.json()
     except (ValueError, RecursionError):
@@ -175,3 +175,9 @@ def _rebuild_api_error(
 
 def _rebuild_invalid_response(message: str, operation: str) -> InvalidResponseError:
     return InvalidResponseError(message, operation=operation)
+
+
+for _kind in [value for value in globals().values() if isinstance(value, type)]:
+    if issubclass(_kind, TellurioError):
+        # Tracebacks name an exception as users import it; which module holds it may change.
+        _kind.__module__ = "afnio_tellurio"

@@ -8,6 +8,8 @@ import threading
 import uuid
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
+import attrs
+
 from afnio_tellurio import projects
 from afnio_tellurio.active import activate, deactivate, get_active_run, is_success, safeguard
 from afnio_tellurio.client import TellurioClient, default_client
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 _ENDED = {RunStatus.COMPLETED, RunStatus.CRASHED, RunStatus.FAILED}
 
 
+@attrs.define(eq=False, slots=False)
 class Run(RunRecord):
     """One execution of an agent, a workflow or an experiment.
 
@@ -55,9 +58,8 @@ class Run(RunRecord):
         user: Who created it.
     """
 
-    def __attrs_post_init__(self) -> None:
-        self._client: TellurioClient | None = None
-        self._lock = threading.RLock()
+    _client: TellurioClient | None = attrs.field(init=False, repr=False, default=None)
+    _lock: threading.RLock = attrs.field(init=False, repr=False, factory=threading.RLock)
 
     def __enter__(self) -> Self:
         return self
@@ -140,11 +142,11 @@ class Run(RunRecord):
             raise ValueError(f"finish: status is {status}; give COMPLETED, CRASHED or FAILED")
         with safeguard, self._lock:
             if self.status not in _ENDED:
-                self._set_status(self._client_for(client), status)
+                self._set_status(client, status)
             deactivate(self)
 
-    def _set_status(self, client: TellurioClient, status: RunStatus) -> None:
-        answer = client.update_run(*self._path(), status=status)
+    def _set_status(self, client: TellurioClient | None, status: RunStatus) -> None:
+        answer = self._client_for(client).update_run(*self._path(), status=status)
         self.status = status
         self.date_updated = answer.date_updated
 
@@ -241,9 +243,9 @@ class Run(RunRecord):
         sampled = self._client_for(client).sample_metric(*self._path(), name=name, buckets=buckets)
         if sampled is None:
             history = self.metrics(name, client)
-            points = zip(history.steps, history.values, strict=True)
+            points = list(zip(history.steps, history.values, strict=True))
         else:
-            points = ((bucket.last_step, bucket.last) for bucket in sampled)
+            points = [(bucket.last_step, bucket.last) for bucket in sampled]
         drawable = [(step, value) for step, value in points if is_finite_number(value)]
         return [step for step, _ in drawable], [float(value) for _, value in drawable]
 
@@ -446,6 +448,9 @@ def _check_status(call: str, status: Any) -> None:
         raise TypeError(f"{call}: status is {status!r}; give one of {allowed}")
 
 
+Run.__module__ = "afnio_tellurio"
+
+
 class _DisabledRun(Run):
     """What `init` gives when `TELLURIO_MODE` is `disabled`: every call does nothing."""
 
@@ -454,14 +459,22 @@ class _DisabledRun(Run):
     ) -> None:
         pass
 
-    def _set_status(self, client: TellurioClient, status: RunStatus) -> None:
+    def _set_status(self, client: TellurioClient | None, status: RunStatus) -> None:  # noqa: ARG002
         self.status = status
 
-    def metrics(self, name: str | None = None, client: TellurioClient | None = None) -> Any:
+    def metrics(self, name: str | None = None, client: TellurioClient | None = None) -> Any:  # noqa: ARG002
         return {} if name is None else MetricHistory(name, [], [], [])
 
-    def summary(self, client: TellurioClient | None = None) -> dict[str, MetricSummary]:
+    def summary(self, client: TellurioClient | None = None) -> dict[str, MetricSummary]:  # noqa: ARG002
         return {}
+
+    def curve(
+        self,
+        name: str,  # noqa: ARG002
+        buckets: int = 1000,  # noqa: ARG002
+        client: TellurioClient | None = None,  # noqa: ARG002
+    ) -> tuple[list[int], list[float]]:
+        return [], []
 
 
 T = TypeVar("T")

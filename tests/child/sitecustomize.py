@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class _CheckExchanges(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(self, name, _path=None, _target=None):
         if name != "httpx":
             return None
         sys.meta_path.remove(self)

@@ -1,0 +1,194 @@
+"""The embedded backend's WSGI application: routing, the API key, and answers to what goes wrong."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import re
+import sqlite3
+from email.message import Message
+from http import HTTPStatus
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from afnio_tellurio.local import operations, structs
+from afnio_tellurio.local.database import Database, logger
+from afnio_tellurio.local.operations import Answer, BackendUser, Call, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+#: A batch of 1,000 metrics is some 100 kB; this leaves room for large JSON values.
+MAX_BODY_BYTES = 8 * 2**20
+
+_METHODS = ("get", "post", "patch", "delete")
+
+
+def open_backend(
+    path: Path,
+    *,
+    user: BackendUser | None = None,
+    api_key: str | None = None,
+    namespaces: Sequence[str] = (),
+    any_namespace: bool = True,
+) -> Backend:
+    """Opens a backend on a database file, which is made where it does not exist.
+
+    Args:
+        path: The database file.
+        user: Who uses the backend; default whoever runs this process.
+        api_key: The key that every request must carry; default none.
+        namespaces: Slugs of namespaces to have besides the user's own.
+        any_namespace: Whether a namespace exists as soon as it is named.
+
+    Raises:
+        DatabaseError: The file cannot be used as the embedded backend's database.
+        ValueError: A namespace is no slug.
+    """
+    for slug in namespaces:
+        if not re.fullmatch(r"[-a-zA-Z0-9_]+", slug):
+            raise ValueError(f"namespace {slug!r} is no slug; use letters, digits, - and _")
+    user = user or BackendUser.of_this_machine()
+    database = Database(path)
+    if not any_namespace:
+        with database.writing() as connection:
+            for slug in (user.slug, *namespaces):
+                operations.add_namespace(connection, slug)
+    return Backend(database, user, api_key=api_key, any_namespace=any_namespace)
+
+
+class Backend:
+    """The contract's operations as a WSGI application. Threads may share it."""
+
+    def __init__(
+        self, database: Database, user: BackendUser, *, api_key: str | None, any_namespace: bool
+    ) -> None:
+        self._database = database
+        self._user = user
+        self._authorization = None if api_key is None else f"Api-Key {api_key}".encode()
+        self._any_namespace = any_namespace
+        self._routes = _routes()
+
+    def close(self) -> None:
+        """Closes the database."""
+        self._database.close()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answers one request, as PEP 3333 has it."""
+        answer = self._answer(environ)
+        phrase = HTTPStatus(answer.status).phrase
+        headers = [*answer.headers, ("Content-Length", str(len(answer.body)))]
+        if answer.body:
+            headers.append(("Content-Type", "application/json"))
+        if answer.status == HTTPStatus.NO_CONTENT:
+            headers = answer.headers
+        start_response(f"{answer.status} {phrase}", headers)
+        return [answer.body]
+
+    def _answer(self, environ: WSGIEnvironment) -> Answer:
+        try:
+            return self._operate(environ)
+        except Refusal as refusal:
+            headers = refusal.body.pop("headers", []) if isinstance(refusal.body, dict) else []
+            return Answer(refusal.status, structs.encode(refusal.body), headers)
+        except sqlite3.Error as error:
+            logger.warning("the embedded backend could not use its database: %s", error)
+            return Answer(503, structs.encode({"detail": str(error)}))
+        except Exception:  # noqa: BLE001
+            # A mistake of ours must not reach the application as anything but a failed request.
+            logger.exception("the embedded backend failed")
+            return Answer(503, structs.encode({"detail": "The backend failed; its log says why."}))
+
+    def _operate(self, environ: WSGIEnvironment) -> Answer:
+        self._authenticate(environ)
+        operate, path = self._route(environ)
+        return operate(
+            Call(
+                database=self._database,
+                user=self._user,
+                any_namespace=self._any_namespace,
+                path=path,
+                query=_query(environ),
+                headers=_headers(environ),
+                body=_body(environ),
+            )
+        )
+
+    def _authenticate(self, environ: WSGIEnvironment) -> None:
+        if self._authorization is None:
+            return
+        given = environ.get("HTTP_AUTHORIZATION", "").encode("latin-1")
+        if not hmac.compare_digest(given, self._authorization):
+            raise Refusal(401, {"detail": "The API key is missing or wrong."})
+
+    def _route(self, environ: WSGIEnvironment) -> tuple[Callable[[Call], Answer], dict[str, str]]:
+        # WSGI hands over the bytes of the path as if they were Latin-1.
+        raw = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        path = raw.encode("latin-1").decode("utf-8", "replace")
+        for pattern, operators in self._routes:
+            match = pattern.fullmatch(path)
+            if match:
+                operate = operators.get(environ["REQUEST_METHOD"])
+                if operate is None:
+                    allowed = ", ".join(sorted(operators))
+                    words = f"This path takes {allowed} only."
+                    raise Refusal(405, {"detail": words, "headers": [("Allow", allowed)]})
+                return operate, match.groupdict()
+        raise Refusal(404, {"detail": "Not found."})
+
+
+_PATTERNS = {
+    "namespace_slug": r"[-a-zA-Z0-9_]+",
+    "project_slug": r"[-a-zA-Z0-9_]+",
+    "run_uuid": r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
+}
+
+
+def _routes() -> list[tuple[re.Pattern[str], dict[str, Callable[[Call], Answer]]]]:
+    """The function for each path and method of the contract."""
+    text = resources.files("tellurio_api").joinpath("openapi.json").read_text("utf-8")
+    paths: dict[str, dict[str, Any]] = json.loads(text)["paths"]
+    routes: list[tuple[re.Pattern[str], dict[str, Callable[[Call], Answer]]]] = []
+    for path, item in paths.items():
+        expression = re.sub(r"\{(\w+)\}", lambda name: f"(?P<{name[1]}>{_PATTERNS[name[1]]})", path)
+        operators = {
+            method.upper(): getattr(operations, _snake_case(item[method]["operationId"]))
+            for method in _METHODS
+            if method in item
+        }
+        routes.append((re.compile(expression), operators))
+    return routes
+
+
+def _snake_case(operation_id: str) -> str:
+    return re.sub(r"(?=[A-Z])", "_", operation_id).lower()
+
+
+def _query(environ: WSGIEnvironment) -> dict[str, str]:
+    return dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
+
+
+def _headers(environ: WSGIEnvironment) -> dict[str, str]:
+    key = environ.get("HTTP_IDEMPOTENCY_KEY")
+    return {} if key is None else {"idempotency-key": key}
+
+
+def _body(environ: WSGIEnvironment) -> bytes:
+    if environ["REQUEST_METHOD"] not in {"POST", "PATCH"}:
+        return b""
+    content_type = Message()
+    content_type["Content-Type"] = environ.get("CONTENT_TYPE") or "application/octet-stream"
+    if content_type.get_content_type() != "application/json":
+        given = environ.get("CONTENT_TYPE", "")
+        words = f'Unsupported media type "{given}"; send application/json.'
+        raise Refusal(415, {"detail": words})
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    if length <= MAX_BODY_BYTES:
+        # In process there may be no length; one byte more tells that it is too much.
+        data: bytes = environ["wsgi.input"].read(length or MAX_BODY_BYTES + 1)
+        if len(data) <= MAX_BODY_BYTES:
+            return data
+    raise Refusal(413, {"detail": f"The request body is larger than {MAX_BODY_BYTES} bytes."})

@@ -1,0 +1,83 @@
+"""The embedded backend over HTTP."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+from waitress.server import create_server
+
+from afnio_tellurio.local.application import MAX_BODY_BYTES
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from afnio_tellurio.local.application import Backend
+
+_THREADS = 8
+
+
+class Server:
+    """Serves a backend until it is told to end.
+
+    From its construction to `close`, SIGINT and SIGTERM raise `KeyboardInterrupt`, if it was
+    constructed in the main thread.
+
+    Args:
+        backend: The backend.
+        host: The address to listen on.
+        port: The port; 0 for any free one.
+
+    Raises:
+        OSError: The address cannot be listened on.
+    """
+
+    def __init__(self, backend: Backend, host: str, port: int) -> None:
+        try:
+            self._server: Any = create_server(
+                backend,
+                host=host,
+                port=port,
+                threads=_THREADS,
+                ident=None,
+                # More than the backend takes, so that the backend refuses it, as the contract has
+                # it.
+                max_request_body_size=4 * MAX_BODY_BYTES,
+                clear_untrusted_proxy_headers=True,
+            )
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise OSError(
+                f"cannot listen on {host} port {port}: {reason}; "
+                "choose another with --port (0 takes any free one) or --host"
+            ) from error
+        # A name such as localhost may stand for several addresses.
+        several = getattr(self._server, "effective_listen", None)
+        address, number = (
+            several[0] if several else (self._server.effective_host, self._server.effective_port)
+        )
+        self.url = (
+            f"http://[{address}]:{number}" if ":" in address else f"http://{address}:{number}"
+        )
+        self._handlers: dict[int, Any] = {}
+        if threading.current_thread() is threading.main_thread():
+            for ending in (signal.SIGINT, signal.SIGTERM):
+                self._handlers[ending] = signal.signal(ending, _interrupt)
+
+    def run(self) -> None:
+        """Serves until it is interrupted or closed."""
+        self._server.run()
+
+    def close(self) -> None:
+        """Stops listening, and waits for the requests that are being answered."""
+        for ending, handler in self._handlers.items():
+            signal.signal(ending, handler)
+        self._handlers.clear()
+        self._server.task_dispatcher.shutdown()
+        self._server.close()
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    # The server's loop ends at this exception, and swallows one that it does not know.
+    raise KeyboardInterrupt

@@ -1,0 +1,181 @@
+"""What requests and answers hold, written independently of the generated client.
+
+A mistake of the generator must not cancel itself out; a test holds these structs against the
+contract.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID  # noqa: TC003 - msgspec reads the annotation
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+MAX_STEP = 2**63 - 1
+MAX_BATCH = 1000
+
+Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"\S")]
+DisplayName = Annotated[str, Meta(min_length=1, max_length=255)]
+Step = Annotated[int, Meta(ge=0, le=MAX_STEP)]
+Time = Annotated[dt.datetime, Meta(tz=True)]
+
+
+class Visibility(StrEnum):
+    """Who may see a project."""
+
+    TEAM = "TEAM"
+    RESTRICTED = "RESTRICTED"
+    PUBLIC = "PUBLIC"
+
+
+class RunStatus(StrEnum):
+    """Where a run stands."""
+
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    CRASHED = "CRASHED"
+    FAILED = "FAILED"
+
+
+class ProjectCreate(Struct):
+    """The body of createProject."""
+
+    display_name: DisplayName
+    visibility: Visibility = Visibility.TEAM
+
+
+class RunCreate(Struct):
+    """The body of createRun."""
+
+    name: Name | UnsetType = UNSET
+    description: str | None = None
+    status: RunStatus = RunStatus.RUNNING
+
+
+class RunUpdate(Struct):
+    """The body of updateRun."""
+
+    status: RunStatus | UnsetType = UNSET
+    name: Name | UnsetType = UNSET
+    description: str | UnsetType | None = UNSET
+
+
+class MetricCreate(Struct):
+    """The body of logMetric. The value stays the JSON that came, so that it is kept exactly."""
+
+    name: Name
+    value: Raw
+    step: Step | UnsetType = UNSET
+    timestamp: Time | UnsetType = UNSET
+
+
+class MetricBatch(Struct):
+    """The body of logMetricBatch."""
+
+    writer: UUID
+    first_sequence_number: Annotated[int, Meta(ge=0, le=MAX_STEP - MAX_BATCH)]
+    metrics: Annotated[list[MetricCreate], Meta(min_length=1, max_length=MAX_BATCH)]
+
+
+class ApiKeyOwner(Struct):
+    """An answer of verifyApiKey."""
+
+    email: str
+    username: str
+    message: str
+
+
+class Project(Struct):
+    """An answer about a project."""
+
+    uuid: str
+    display_name: str
+    slug: str
+    date_created: str
+    last_run_date: str | None
+    visibility: str
+    role: str
+    org_uuid: str
+    org_display_name: str
+    org_slug: str
+
+
+class RunProject(Struct):
+    """The project in an answer about a run."""
+
+    uuid: str
+    display_name: str
+    slug: str
+
+
+class RunUser(Struct):
+    """The user in an answer about a run."""
+
+    uuid: str
+    username: str
+    slug: str
+
+
+class Run(Struct):
+    """An answer about a run."""
+
+    uuid: str
+    name: str
+    description: str | None
+    status: str
+    date_created: str
+    date_updated: str
+    project: RunProject
+    user: RunUser
+
+
+class Metric(Struct):
+    """An answer about a metric."""
+
+    name: str
+    value: Raw
+    step: int
+    timestamp: str
+
+
+class MetricBatchReceipt(Struct):
+    """An answer of logMetricBatch."""
+
+    accepted: int
+    next_sequence_number: int
+
+
+class MetricSummary(Struct):
+    """A metric in an answer of summarizeMetrics."""
+
+    count: int
+    first_step: int
+    last_step: int
+    last: Raw
+    minimum: Raw
+    maximum: Raw
+    last_timestamp: str
+
+
+class MetricBucket(Struct):
+    """A range of steps in an answer of sampleMetric."""
+
+    first_step: int
+    last_step: int
+    minimum: Raw
+    maximum: Raw
+    last: Raw
+    count: int
+
+
+class SequenceGapError(Struct):
+    """The answer to a batch that starts too late."""
+
+    detail: str
+    next_sequence_number: int
+
+
+encode = msgspec.json.Encoder().encode

@@ -1,0 +1,115 @@
+"""How a metric's JSON value is kept in SQLite, exactly, and given back.
+
+A number that SQLite holds natively is in the column `value`; everything else is JSON text in the
+column `json`, with
+`value` NULL. So NaN, which SQLite turns into NULL, is the text "NaN", and the infinities are
+native.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import NamedTuple
+
+from msgspec import Raw
+
+#: Levels of lists and objects in one value; the contract's bound.
+MAX_DEPTH = 100
+_INT64 = range(-(2**63), 2**63)
+_INFINITIES = {b'"Infinity"': math.inf, b'"-Infinity"': -math.inf}
+_NUMBER_STARTS = frozenset(b"-0123456789")
+
+
+class Stored(NamedTuple):
+    """A value as SQLite keeps it."""
+
+    number: int | float | None
+    text: str | None
+
+    def comparable(self) -> int | float | None:
+        """The number that takes part in minimum and maximum, if it is one."""
+        if self.number is not None:
+            return self.number
+        if self.text is not None and self.text[0] in "-0123456789":
+            try:
+                return float(self.text)
+            except OverflowError:
+                return None
+        return None
+
+
+def stored(raw: Raw) -> Stored:
+    """A value of a request as SQLite keeps it.
+
+    Raises:
+        ValueError: The value cannot be kept exactly.
+    """
+    data = bytes(raw)
+    if data in _INFINITIES:
+        return Stored(_INFINITIES[data], None)
+    if data[0] in _NUMBER_STARTS:
+        return _stored_number(data)
+    text = data.decode("utf-8")
+    if "\\u" in text or data[0] in b"[{":
+        _check(text)
+    return Stored(None, text)
+
+
+def _stored_number(data: bytes) -> Stored:
+    if b"." not in data and b"e" not in data and b"E" not in data:
+        # Python reads no longer integer by default; a backend that did would be alone with it.
+        integer = int(data)
+        return Stored(integer, None) if integer in _INT64 else Stored(None, data.decode("ascii"))
+    number = float(data)
+    if math.isinf(number):
+        raise ValueError(f"{data[:40].decode('ascii')} does not fit a double")
+    return Stored(number, None)
+
+
+def _check(text: str) -> None:
+    """Refuses what a JSON reader or UTF-8 could not hold: depth, overflow, lone surrogates."""
+    depth = deepest = 0
+    inside = escaped = False
+    for mark in text:
+        if inside:
+            if escaped:
+                escaped = False
+            elif mark == "\\":
+                escaped = True
+            elif mark == '"':
+                inside = False
+        elif mark == '"':
+            inside = True
+        elif mark in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif mark in "]}":
+            depth -= 1
+    if deepest > MAX_DEPTH:
+        raise ValueError(f"is nested deeper than {MAX_DEPTH} levels")
+    document = json.loads(text, parse_float=_finite)
+    json.dumps(document, ensure_ascii=False).encode("utf-8")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:40]} does not fit a double")
+    return number
+
+
+def raw(number: float | None, text: str | None) -> Raw:
+    """A kept value as it travels."""
+    if text is not None:
+        return Raw(text.encode("utf-8"))
+    return raw_number(number)
+
+
+def raw_number(number: float | None) -> Raw:
+    """A number, or none, as it travels."""
+    if number is None:
+        return Raw(b"null")
+    if isinstance(number, float) and math.isinf(number):
+        return Raw(b'"Infinity"' if number > 0 else b'"-Infinity"')
+    return Raw(repr(number).encode("ascii"))

@@ -1,0 +1,102 @@
+"""The document has what wire.md asks of it: descriptions, examples, marks and open enums everywhere."""
+
+import exchanges
+import pytest
+
+CONTRACT = exchanges.CONTRACT
+METHODS = ("get", "post", "patch", "put", "delete")
+OPERATIONS = {
+    operation["operationId"]: operation
+    for item in CONTRACT["paths"].values()
+    for method, operation in item.items()
+    if method in METHODS
+}
+EXTENSIONS = {
+    "listProjects", "getRun", "deleteRun", "logMetricBatch", "summarizeMetrics", "sampleMetric",
+}  # fmt: skip
+
+
+def parameters():
+    for path, item in CONTRACT["paths"].items():
+        for part in (item, *(item[method] for method in METHODS if method in item)):
+            for parameter in part.get("parameters", []):
+                yield path, parameter
+
+
+def test_every_operation_of_the_protocol_is_there():
+    assert set(OPERATIONS) == EXTENSIONS | {
+        "verifyApiKey", "createProject", "getProject", "deleteProject", "createRun", "listRuns",
+        "updateRun", "logMetric", "listMetrics",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_operation_has_summary_description_one_tag_and_is_marked_if_it_is_an_extension(name):
+    operation = OPERATIONS[name]
+    assert operation["summary"]
+    assert operation["description"]
+    assert len(operation["tags"]) == 1
+    assert operation.get("x-tellurio-extension", False) is (name in EXTENSIONS)
+    assert "default" not in operation["responses"]
+    assert {"401", "503"} < set(operation["responses"])
+
+
+def test_every_path_ends_with_a_slash():
+    assert all(path.endswith("/") for path in CONTRACT["paths"])
+
+
+def test_every_parameter_and_header_has_a_description_and_an_example():
+    found = [exchanges._resolved(parameter) for _, parameter in parameters()]
+    found += CONTRACT["components"]["headers"].values()
+    assert found
+    for parameter in found:
+        assert parameter["description"], parameter
+        assert "example" in parameter, parameter
+
+
+def test_every_body_has_an_example_and_every_answer_a_description():
+    for operation in OPERATIONS.values():
+        if "requestBody" in operation:
+            assert "example" in operation["requestBody"]["content"]["application/json"]
+        for reference in operation["responses"].values():
+            answer = exchanges._resolved(reference)
+            assert answer["description"]
+            assert "content" not in answer or "example" in answer["content"]["application/json"]
+
+
+def test_every_field_has_a_description_and_an_example_of_its_own_or_of_its_schema():
+    for name, schema in CONTRACT["components"]["schemas"].items():
+        assert schema["description"], name
+        for field, what in schema.get("properties", {}).items():
+            assert what.get("description"), (name, field)
+            if "$ref" not in what and "items" not in what:
+                refers = any("$ref" in choice for choice in what.get("anyOf", []))
+                assert "examples" in what or refers, (name, field)
+
+
+def test_enums_are_open_in_answers_and_closed_in_requests():
+    schemas = CONTRACT["components"]["schemas"]
+    for schema, field in (("Run", "status"), ("Project", "visibility")):
+        assert {"type": "string"} in schemas[schema]["properties"][field]["anyOf"]
+    for schema, field in (
+        ("RunCreate", "status"),
+        ("RunUpdate", "status"),
+        ("ProjectCreate", "visibility"),
+    ):
+        assert "anyOf" not in schemas[schema]["properties"][field]
+
+
+def test_what_the_platform_is_not_known_to_have_is_marked():
+    components = CONTRACT["components"]
+    listed = OPERATIONS["listRuns"]["parameters"] + OPERATIONS["listMetrics"]["parameters"]
+    marked = [exchanges._resolved(p) for p in [*listed, *OPERATIONS["createRun"]["parameters"]]]
+    marked += components["headers"].values()
+    marked += [components["responses"][name] for name in ("SlugTaken", "SequenceGap")]
+    marked += [
+        components["schemas"][schema]["properties"][field]
+        for schema, field in (
+            ("RunUpdate", "name"), ("RunUpdate", "description"),
+            ("Metric", "timestamp"), ("MetricCreate", "timestamp"),
+        )
+    ]  # fmt: skip
+    assert all(part.get("x-tellurio-extension") is True for part in marked)

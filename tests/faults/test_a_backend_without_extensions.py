@@ -1,0 +1,76 @@
+"""The platform is not known to have the extensions: the SDK works without them."""
+
+import re
+
+import httpx
+import pytest
+
+import afnio_tellurio as te
+from afnio_tellurio.local import open_backend
+
+EXTENSION_PATHS = re.compile(r"/(batch|summary|sample)/$")
+
+
+class WithoutExtensions(httpx.BaseTransport):
+    """The embedded backend, less everything that the contract marks as an extension."""
+
+    def __init__(self, backend):
+        self.inner = httpx.WSGITransport(app=backend)
+
+    def handle_request(self, request):
+        path = request.url.path
+        if EXTENSION_PATHS.search(path):
+            return httpx.Response(404, json={"detail": "Not found."}, request=request)
+        if request.method == "GET" and re.search(r"/runs/[^/]+/$", path):
+            return httpx.Response(405, json={"detail": "Method not allowed."}, request=request)
+        request.headers.pop("Idempotency-Key", None)
+        plain = httpx.Request(
+            request.method, request.url.copy_with(query=None), headers=request.headers,
+            content=request.read(),
+        )  # fmt: skip
+        response = self.inner.handle_request(plain)
+        if path.endswith("/metrics/") and request.method == "GET":
+            metrics = response.read() and response.json()
+            for metric in metrics:
+                del metric["timestamp"]
+            return httpx.Response(200, json=metrics, request=request)
+        return response
+
+
+@pytest.fixture
+def client(tmp_path):
+    client = te.TellurioClient.local(tmp_path / "x.db")
+    backend = open_backend(tmp_path / "plain.db")
+    client._connect("http://embedded", transport=WithoutExtensions(backend))
+    yield client
+    client.close()
+    backend.close()
+
+
+def test_everything_but_what_only_an_extension_can_tell_works(client):
+    run = te.init("acme", "Digits", "first", client=client)
+    for step, value in enumerate([0.5, 2.0, float("nan")]):
+        run.log("loss", value, step=step)
+    run.log("note", "done")
+    second = te.init("acme", "Digits", "second", client=client)
+    second.finish()
+    found = te.get_run("acme", "Digits", run.uuid, client=client)
+    assert (found.name, found.status) == ("first", "FAILED")
+    assert te.get_run("acme", "Digits", "second", client=client).uuid == second.uuid
+    assert [run.name for run in te.runs("acme", "Digits", client=client)] == ["second", "first"]
+    assert repr(found.metrics("loss").values) == "[0.5, 2.0, nan]"
+    assert found.metrics("loss").timestamps == [None] * 3
+    summary = found.summary()
+    assert (summary["loss"].count, summary["loss"].minimum, summary["loss"].maximum) == (
+        3,
+        0.5,
+        2.0,
+    )
+    assert (summary["note"].last, summary["note"].last_timestamp) == ("done", None)
+    assert found.curve("loss") == ([0, 1], [0.5, 2.0])
+
+
+def test_a_run_that_does_not_exist_is_not_found(client):
+    te.init("acme", "Digits", client=client)
+    with pytest.raises(LookupError, match="acme/digits has no run 9b2f4f9e"):
+        te.get_run("acme", "Digits", "9b2f4f9e-3c0d-4b0a-8a53-5a3c8e0f7f21", client=client)

@@ -1,0 +1,269 @@
+"""How a run ends when its process does, each in a real process."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import afnio_tellurio as te
+
+START = """
+import os, signal, sys, time
+import afnio_tellurio as te
+run = te.init("acme", "Digits", "test_run")
+run.log("loss", 0.5)
+print(run.uuid, flush=True)
+"""
+
+
+@pytest.fixture(autouse=True)
+def local(monkeypatch):
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+
+
+def recorded():
+    (run,) = te.runs("acme", "Digits")
+    assert run.metrics("loss").values == [0.5]
+    return run.status
+
+
+ENDINGS = {
+    "a normal end": ("", 0, "COMPLETED"),
+    "an unhandled exception": ("1 / 0", 1, "CRASHED"),
+    "sys.exit()": ("sys.exit()", 0, "COMPLETED"),
+    "sys.exit(0)": ("sys.exit(0)", 0, "COMPLETED"),
+    "sys.exit(False)": ("sys.exit(False)", 0, "COMPLETED"),
+    "sys.exit(3)": ("sys.exit(3)", 3, "CRASHED"),
+    "sys.exit with a message": ("sys.exit('no data')", 1, "CRASHED"),
+    "the builtin exit(0)": ("exit(0)", 0, "COMPLETED"),
+    "the builtin quit(2)": ("quit(2)", 2, "CRASHED"),
+    "SystemExit raised by hand": ("raise SystemExit(3)", 3, "CRASHED"),
+    "KeyboardInterrupt": ("raise KeyboardInterrupt", -signal.SIGINT, "CRASHED"),
+    "an exception deep in a call": ("def f(): return f() if 0 else 1 / 0\nf()", 1, "CRASHED"),
+    "an exception after one that was handled": (
+        "try: sys.exit(0)\nexcept SystemExit: pass\n1 / 0", 1, "CRASHED"
+    ),
+    "a sys.exit(3) that was caught": ("try: sys.exit(3)\nexcept SystemExit: pass", 0, "COMPLETED"),
+    "a handled exception": ("try: 1 / 0\nexcept ZeroDivisionError: pass", 0, "COMPLETED"),
+    "an exception in another thread": (
+        "import threading\nt = threading.Thread(target=lambda: 1 / 0)\nt.start()\nt.join()",
+        0, "COMPLETED",
+    ),
+    "a replaced excepthook": ("sys.excepthook = lambda *_: None\n1 / 0", 1, "CRASHED"),
+    "os._exit, where nothing can be done": ("os._exit(0)", 0, "RUNNING"),
+    "SIGKILL, where nothing can be done": ("os.kill(os.getpid(), 9)", -9, "RUNNING"),
+    "SIGTERM": ("os.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(30)", -signal.SIGTERM, "CRASHED"),
+    "SIGHUP": ("os.kill(os.getpid(), signal.SIGHUP)\ntime.sleep(30)", -signal.SIGHUP, "CRASHED"),
+    "an explicit finish": ("run.finish()\n1 / 0", 1, "COMPLETED"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_run_left_open_gets_the_status_that_the_end_deserves(ending, run_python):
+    end, exit_status, status = ENDINGS[ending]
+    began = time.monotonic()
+    finished = run_python(f"{START}\n{end}\n")
+    assert finished.returncode == exit_status, finished.stderr
+    assert recorded() == status
+    assert time.monotonic() - began < 20
+
+
+def test_the_same_on_the_newest_python_there_is(start_python, tmp_path):
+    """How a process ended is read off what the interpreter leaves behind, which may change."""
+    executable = _newest_python()
+    if executable is None:
+        pytest.skip("no other Python here")
+    environment = tmp_path / "environment"
+    subprocess.run([executable, "-m", "venv", environment], check=True)
+    python = str(environment / "bin" / "python")
+    root = Path(te.__file__).parents[2]
+    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(root)]
+    subprocess.run([*install, "jsonschema-rs"], check=True)
+    for name, (end, exit_status, status) in ENDINGS.items():
+        home = str(tmp_path / name.replace("/", "-"))
+        child = start_python("-c", f"{START}\n{end}\n", executable=python, TELLURIO_HOME=home)
+        _out, err = child.communicate(timeout=30)
+        assert child.returncode == exit_status, (name, err)
+        with te.TellurioClient.local(Path(home) / "tellurio.db") as client:
+            (run,) = te.runs("acme", "Digits", client)
+            assert run.status == status, name
+
+
+def _newest_python():
+    for minor in range(19, sys.version_info.minor, -1):
+        try:
+            found = subprocess.run(
+                [f"python3.{minor}", "-c", "import sys; print(sys.executable)"],
+                capture_output=True, text=True, check=True,
+            )  # fmt: skip
+        except (OSError, subprocess.CalledProcessError):
+            continue
+        return found.stdout.strip()
+    return None
+
+
+def test_a_script_run_as_a_module_or_a_file_ends_the_same(start_python, tmp_path):
+    script = tmp_path / "program.py"
+    script.write_text(f"{START}\nsys.exit(3)\n")
+    for arguments in ([str(script)], ["-m", "program"]):
+        child = subprocess.Popen(
+            [sys.executable, *arguments], cwd=tmp_path, env=_environment(), stdout=subprocess.PIPE
+        )
+        assert child.wait(timeout=30) == 3
+        child.stdout.close()
+    assert [run.status for run in te.runs("acme", "Digits")] == ["CRASHED", "CRASHED"]
+
+
+def _environment():
+    from conftest import child_environment
+
+    return child_environment()
+
+
+def test_a_second_init_in_one_process_leaves_failed_and_completed(run_python):
+    finished = run_python(f"{START}\nte.init('acme', 'Digits', 'second')\n")
+    assert finished.returncode == 0, finished.stderr
+    statuses = {run.name: run.status for run in te.runs("acme", "Digits")}
+    assert statuses == {"test_run": "FAILED", "second": "COMPLETED"}
+
+
+def test_ctrl_c_in_a_running_program_ends_the_run_as_crashed(start_python):
+    child = start_python("-c", f"{START}\nwhile True: time.sleep(0.01)\n")
+    child.stdout.readline()
+    child.send_signal(signal.SIGINT)
+    child.communicate(timeout=20)
+    assert child.returncode == -signal.SIGINT
+    assert recorded() == "CRASHED"
+
+
+def test_sigterm_in_the_midst_of_logging_ends_the_run_and_keeps_every_metric(start_python):
+    for attempt in range(5):
+        child = start_python(
+            "-c",
+            "import afnio_tellurio as te\n"
+            f"run = te.init('acme', 'Digits', 'busy_{attempt}')\n"
+            "for step in range(100000):\n"
+            "    run.log('count', step, step=step)\n"
+            "    print(step, flush=True)\n",
+        )
+        for _ in range(10 + 3 * attempt):
+            child.stdout.readline()
+        child.send_signal(signal.SIGTERM)
+        rest, _ = child.communicate(timeout=20)
+        assert child.returncode == -signal.SIGTERM
+        run = te.get_run("acme", "Digits", f"busy_{attempt}")
+        assert run.status is te.RunStatus.CRASHED
+        last = int(rest.split()[-1]) if rest.split() else 9 + 3 * attempt
+        assert run.metrics("count").values[: last + 1] == list(range(last + 1))
+
+
+def test_a_signal_handler_of_the_applications_own_is_called_and_decides(run_python):
+    finished = run_python(
+        "import signal, sys\n"
+        "def stop(number, frame):\n"
+        "    print('stopping', flush=True)\n"
+        "    sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, stop)\n"
+        f"{START}\n"
+        "os.kill(os.getpid(), signal.SIGTERM)\n"
+        "time.sleep(30)\n"
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert "stopping" in finished.stdout
+    assert recorded() == "CRASHED"
+
+
+def test_a_handler_that_lets_the_program_go_on_to_its_end_leaves_it_completed(run_python):
+    finished = run_python(
+        "import signal\n"
+        "signal.signal(signal.SIGTERM, lambda *_: None)\n"
+        f"{START}\nos.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert recorded() == "COMPLETED"
+
+
+def test_an_ignored_signal_stays_ignored(run_python):
+    finished = run_python(
+        "import signal\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        f"{START}\nos.kill(os.getpid(), signal.SIGHUP)\n"
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert recorded() == "COMPLETED"
+
+
+def test_handlers_and_exit_functions_are_put_back_when_the_run_ends(run_python):
+    finished = run_python(
+        "import builtins, signal, sys\n"
+        "before = (sys.exit, builtins.exit, signal.getsignal(signal.SIGTERM))\n"
+        f"{START}\n"
+        "assert sys.exit is not before[0]\n"
+        "run.finish()\n"
+        "assert (sys.exit, builtins.exit, signal.getsignal(signal.SIGTERM)) == before\n"
+    )
+    assert finished.returncode == 0, finished.stderr
+
+
+def test_a_run_started_in_another_thread_is_guarded_too(run_python):
+    finished = run_python(
+        "import threading, sys\n"
+        "import afnio_tellurio as te\n"
+        "def work():\n"
+        "    te.init('acme', 'Digits', 'test_run').log('loss', 0.5)\n"
+        "t = threading.Thread(target=work)\n"
+        "t.start()\n"
+        "t.join()\n"
+        "sys.exit(3)\n"
+    )
+    assert finished.returncode == 3, finished.stderr
+    assert recorded() == "CRASHED"
+
+
+def test_a_forked_childs_exit_does_not_end_its_parents_run(run_python):
+    finished = run_python(
+        f"{START}\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    sys.exit(5)\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5\n"
+        "assert te.get_run('acme', 'Digits', 'test_run').status == 'RUNNING'\n"
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert recorded() == "COMPLETED"
+
+
+def test_an_end_that_cannot_be_recorded_is_said_once_and_hurts_nobody(run_python, start_server):
+    url = start_server("--api-key", "k", "--namespace", "acme")
+    finished = run_python(
+        f"{START}\n"
+        "from afnio_tellurio.client import default_client\n"
+        "default_client().close()\n"
+        "1 / 0\n",
+        TELLURIO_MODE="online",
+        TELLURIO_BACKEND_HTTP_BASE_URL=url,
+        TELLURIO_API_KEY="k",
+    )
+    assert finished.returncode == 1
+    assert "ZeroDivisionError" in finished.stderr
+    assert finished.stderr.count("run 'test_run' could not be ended as CRASHED") == 1
+    assert "Traceback" not in finished.stderr.split("ZeroDivisionError")[1]
+
+
+def test_sys_exit_status_reaches_the_shell_as_without_us(run_python):
+    for word in ("None", "0", "7", "-1", "'text'", "256 + 9"):
+        program = f"import sys\nsys.exit({word})\n"
+        plain = run_python(program)
+        tracked = run_python(START + program)
+        assert tracked.returncode == plain.returncode, word
+
+
+def test_os_exit_hangs_nowhere(run_python):
+    began = time.monotonic()
+    run_python(f"{START}\nos._exit(0)\n")
+    assert time.monotonic() - began < 10
+    assert os.path.exists(os.environ["TELLURIO_HOME"])

@@ -1,0 +1,403 @@
+"""What an application does, in process and over HTTP: the same tests run on both."""
+
+import asyncio
+import datetime as dt
+import math
+import re
+import threading
+import uuid
+
+import numpy as np
+import pytest
+
+import afnio_tellurio as te
+
+pytestmark = pytest.mark.usefixtures("backend")
+
+
+def test_a_run_is_started_logged_to_and_finished():
+    run = te.init("acme", "Digit Classifier", "test_run", "a first try")
+    assert run.status is te.RunStatus.RUNNING
+    assert (run.name, run.description) == ("test_run", "a first try")
+    assert uuid.UUID(run.uuid)
+    assert run.organization.slug == "acme"
+    assert (run.project.display_name, run.project.slug) == ("Digit Classifier", "digit-classifier")
+    assert run.user.username == run.user.slug
+    now = dt.datetime.now(dt.UTC)
+    assert dt.timedelta(0) <= now - run.date_created < dt.timedelta(minutes=1)
+    run.log("train/loss", 0.5, step=3)
+    run.log("train/loss", 0.25)
+    run.finish()
+    assert run.status is te.RunStatus.COMPLETED
+    assert run.date_updated > run.date_created
+    found = te.get_run("acme", "digit-classifier", run.uuid)
+    assert (found.name, found.description, found.status) == ("test_run", "a first try", "COMPLETED")
+    assert found.metrics("train/loss").steps == [3, 4]
+    assert found.metrics("train/loss").values == [0.5, 0.25]
+
+
+def test_the_project_is_created_restricted_and_found_again():
+    assert te.get_project("acme", "digit-classifier") is None
+    first = te.init("acme", "Digit Classifier")
+    project = te.get_project("acme", "digit-classifier")
+    assert (project.display_name, project.visibility) == ("Digit Classifier", "RESTRICTED")
+    second = te.init("acme", "digit classifier")
+    assert second.project == first.project
+
+
+def test_a_run_without_a_name_gets_adjective_food_and_number():
+    assert re.fullmatch(r"[a-z]+_[a-z]+_\d+", te.init("acme", "Digits").name)
+
+
+def test_a_name_that_exists_gets_a_number():
+    names = [te.init("acme", "Digits", "test_run").name for _ in range(3)]
+    assert names == ["test_run", "test_run_1", "test_run_2"]
+
+
+def test_module_level_calls_go_to_the_active_run():
+    run = te.init("acme", "Digits")
+    assert te.get_active_run() is run
+    te.log("loss", 1)
+    te.log("loss", 2, step=5)
+    te.finish(status=te.RunStatus.FAILED)
+    assert run.status is te.RunStatus.FAILED
+    assert run.metrics("loss").steps == [0, 5]
+    for call in (te.get_active_run, te.finish, lambda: te.log("loss", 1)):
+        with pytest.raises(ValueError, match="no run is active; start one with init"):
+            call()
+
+
+def test_the_active_run_is_visible_in_every_thread():
+    run = te.init("acme", "Digits")
+    thread = threading.Thread(target=te.log, args=("loss", 1))
+    thread.start()
+    thread.join()
+    assert run.metrics("loss").values == [1]
+
+
+def test_a_second_init_ends_the_first_run_as_failed():
+    first = te.init("acme", "Digits")
+    second = te.init("acme", "Digits")
+    assert first.status is te.RunStatus.FAILED
+    assert te.get_run("acme", "Digits", first.uuid).status is te.RunStatus.FAILED
+    assert te.get_active_run() is second
+    assert te.get_run("acme", "Digits", second.uuid).status is te.RunStatus.RUNNING
+
+
+def test_finishing_again_changes_nothing():
+    run = te.init("acme", "Digits")
+    run.finish(status=te.RunStatus.CRASHED)
+    run.finish()
+    assert run.status is te.RunStatus.CRASHED
+    assert te.get_run("acme", "Digits", run.uuid).status is te.RunStatus.CRASHED
+
+
+def test_finishing_an_older_run_leaves_the_active_one_active():
+    older = te.init("acme", "Digits")
+    older.finish()
+    newer = te.init("acme", "Digits")
+    older.finish()
+    assert te.get_active_run() is newer
+
+
+def test_logging_to_a_finished_run_is_refused_and_records_nothing():
+    run = te.init("acme", "Digits", "test_run")
+    run.finish()
+    with pytest.raises(te.RunFinishedError, match="log: run 'test_run' is finished"):
+        run.log("loss", 1)
+    with pytest.raises(te.RunFinishedError):
+        te.get_run("acme", "Digits", run.uuid).log("loss", 1)
+    assert run.metrics() == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "step"),
+    [("", 1, 0), ("x" * 256, 1, 0), ("loss", {1}, 0), ("loss", 1, -1), ("loss", 1, 1.5),
+     ("loss", 1, True), ("loss", 1, 2**63)],
+)  # fmt: skip
+def test_a_metric_that_is_refused_is_not_recorded(name, value, step):
+    run = te.init("acme", "Digits")
+    run.log("loss", 0.5)
+    with pytest.raises((TypeError, ValueError), match="^log: "):
+        run.log(name, value, step)
+    assert [len(history) for history in run.metrics().values()] == [1]
+
+
+def test_with_ends_a_run_as_completed():
+    with te.init("acme", "Digits") as run:
+        run.log("loss", 1)
+    assert te.get_run("acme", "Digits", run.uuid).status is te.RunStatus.COMPLETED
+
+
+def test_with_ends_a_run_as_crashed_when_the_block_raises_and_the_exception_arrives():
+    with pytest.raises(ZeroDivisionError), te.init("acme", "Digits") as run:
+        1 / 0  # noqa: B018
+    assert te.get_run("acme", "Digits", run.uuid).status is te.RunStatus.CRASHED
+
+
+def test_leaving_the_block_by_a_normal_exit_is_no_crash():
+    with pytest.raises(SystemExit), te.init("acme", "Digits") as run:
+        raise SystemExit(0)
+    assert run.status is te.RunStatus.COMPLETED
+
+
+def test_async_with_ends_a_run_too():
+    async def program():
+        async with te.init("acme", "Digits") as run:
+            run.log("loss", 1)
+        return run
+
+    async def failing_program(seen):
+        async with te.init("acme", "Digits") as run:
+            seen.append(run)
+            raise ZeroDivisionError
+
+    assert asyncio.run(program()).status is te.RunStatus.COMPLETED
+    seen = []
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(failing_program(seen))
+    assert seen[0].status is te.RunStatus.CRASHED
+
+
+VALUES = [
+    0, -1, 2**63 - 1, -(2**63), 2**64, 10**400, 0.1, -0.0, 1.0, 5e-324, 1.7976931348623157e308,
+    True, False, None, "", "text", "\u0000", "🎈", [], {}, [[1, 2], [3, 4]], {"a": {"b": [None]}},
+    {"big": 10**400}, [1.0, 1],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:20])
+def test_each_value_is_read_back_as_it_was_logged(value):
+    run = te.init("acme", "Digits")
+    run.log("value", value)
+    (read,) = run.metrics("value").values
+    assert repr(read) == repr(value)
+
+
+def test_nan_and_the_infinities_survive_the_round_trip():
+    run = te.init("acme", "Digits")
+    for value in (1.5, math.nan, math.inf, -math.inf, np.float32("nan")):
+        run.log("loss", value)
+    run.log("only_nan", math.nan)
+    run.log("matrix", [[1, math.nan], [-math.inf, 2.5]])
+    assert repr(run.metrics("loss").values) == "[1.5, nan, inf, -inf, nan]"
+    assert repr(run.metrics("only_nan").values) == "[nan]"
+    assert repr(run.metrics("matrix").values) == "[[[1, nan], [-inf, 2.5]]]"
+    summary = run.summary()
+    assert (summary["loss"].minimum, summary["loss"].maximum) == (-math.inf, math.inf)
+    assert math.isnan(summary["loss"].last)
+    assert (summary["only_nan"].minimum, summary["only_nan"].maximum) == (None, None)
+    assert math.isnan(summary["only_nan"].last)
+
+
+def test_a_history_holds_steps_values_and_timestamps_in_step_order():
+    run = te.init("acme", "Digits")
+    before = dt.datetime.now(dt.UTC)
+    for step in (5, 1, 5, 3):
+        run.log("loss", step / 10, step=step)
+    run.log("accuracy", 1)
+    history = run.metrics("loss")
+    assert history.name == "loss"
+    assert history.steps == [1, 3, 5, 5]
+    assert history.values == [0.1, 0.3, 0.5, 0.5]
+    assert all(before <= when <= dt.datetime.now(dt.UTC) for when in history.timestamps)
+    assert list(run.metrics()) == ["accuracy", "loss"]
+    assert run.metrics()["loss"] == history
+    assert len(run.metrics("never logged")) == 0
+
+
+def test_a_history_longer_than_a_page_is_read_whole(monkeypatch):
+    monkeypatch.setattr("afnio_tellurio.client.METRICS_PAGE", 7)
+    run = te.init("acme", "Digits")
+    for step in range(20):
+        run.log("loss", step)
+    run.log("other", 1)
+    assert run.metrics("loss").values == list(range(20))
+    assert {name: len(history) for name, history in run.metrics().items()} == {
+        "loss": 20,
+        "other": 1,
+    }
+
+
+def test_a_summary_tells_count_steps_last_minimum_and_maximum():
+    run = te.init("acme", "Digits")
+    for step, value in [(4, 0.5), (9, 0.25), (2, 2.0)]:
+        run.log("loss", value, step=step)
+    run.log("note", "done")
+    loss, note = run.summary()["loss"], run.summary()["note"]
+    assert (loss.count, loss.first_step, loss.last_step, loss.last) == (3, 2, 9, 0.25)
+    assert (loss.minimum, loss.maximum) == (0.25, 2.0)
+    assert loss.last_timestamp == run.metrics("loss").timestamps[-1]
+    assert (note.last, note.minimum, note.maximum) == ("done", None, None)
+
+
+def test_a_curve_is_the_last_finite_value_of_each_range_of_steps():
+    run = te.init("acme", "Digits")
+    for step in range(100):
+        run.log("loss", math.nan if step == 50 else step / 100, step=step)
+    steps, values = run.curve("loss")
+    assert steps == [step for step in range(100) if step != 50]
+    assert values == [step / 100 for step in steps]
+    steps, values = run.curve("loss", buckets=10)
+    assert steps == [9, 19, 29, 39, 49, 59, 69, 79, 89, 99]
+    assert values == [step / 100 for step in steps]
+
+
+def test_runs_are_listed_newest_first_by_slug_or_display_name(monkeypatch):
+    monkeypatch.setattr("afnio_tellurio.client.RUNS_PAGE", 2)
+    names = [te.init("acme", "Digit Classifier", f"run_{number}").name for number in range(5)]
+    te.init("acme", "Other", "elsewhere")
+    for project in ("digit-classifier", "Digit Classifier"):
+        assert [run.name for run in te.runs("acme", project)] == names[::-1]
+    assert te.runs("acme", "Other")[0].status is te.RunStatus.RUNNING
+
+
+def test_a_run_is_found_by_its_uuid_or_its_name():
+    run = te.init("acme", "Digits", "a/b c")
+    for word in (run.uuid, "a/b c"):
+        found = te.get_run("acme", "Digits", word)
+        assert (found.uuid, found.name, found.user) == (run.uuid, "a/b c", run.user)
+    found.log("loss", 1)
+    assert run.metrics("loss").values == [1]
+
+
+def test_what_does_not_exist_is_a_lookup_error_that_names_it():
+    with pytest.raises(LookupError, match="get_run: acme/digits has no run named 'none'"):
+        te.init("acme", "Digits")
+        te.get_run("acme", "Digits", "none")
+    with pytest.raises(
+        te.NotFoundError, match=r"getRun \(namespace_slug='acme', project_slug='dig"
+    ):
+        te.get_run("acme", "Digits", str(uuid.uuid4()))
+    with pytest.raises(te.NotFoundError, match="listRuns .*project_slug='nothing'"):
+        te.runs("acme", "nothing")
+
+
+def test_projects_are_created_found_and_deleted():
+    project = te.create_project("acme", "Digit Classifier")
+    assert (project.slug, project.visibility, project.role) == ("digit-classifier", "TEAM", "OWNER")
+    assert (project.org_slug, project.last_run_date) == ("acme", None)
+    found = te.get_project("acme", "digit-classifier")
+    assert (found.uuid, found.date_created) == (project.uuid, project.date_created)
+    run = te.init("acme", "Digit Classifier")
+    assert te.get_project("acme", "digit-classifier").last_run_date == run.date_created
+    run.finish()
+    assert te.delete_project("acme", "digit-classifier") is None
+    assert te.get_project("acme", "digit-classifier") is None
+    with pytest.raises(te.NotFoundError, match="deleteProject"):
+        te.delete_project("acme", "digit-classifier")
+    with pytest.raises(te.NotFoundError):
+        run.metrics()
+
+
+@pytest.mark.parametrize("visibility", ["TEAM", "RESTRICTED", "PUBLIC"])
+def test_a_project_has_the_visibility_asked_for(visibility):
+    assert te.create_project("acme", "Digits", visibility).visibility == visibility
+
+
+def test_a_slug_that_is_taken_is_a_conflict():
+    te.create_project("acme", "Digits")
+    with pytest.raises(te.ConflictError, match="createProject .*answered 409"):
+        te.create_project("acme", "digits!")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "words"),
+    [
+        (("", "Digits"), ValueError, "namespace slug is empty"),
+        ((None, "Digits"), TypeError, "namespace slug is None, a NoneType; give a string"),
+        (("a b", "Digits"), ValueError, "namespace slug is 'a b'"),
+        (("acme", ""), ValueError, "project display name is empty"),
+        (("acme", 3), TypeError, "project display name is 3"),
+        (("acme", "!!!"), ValueError, "has no slug"),
+        (("acme", "x" * 256), ValueError, "at most 255"),
+        (("acme", "Digits", ""), ValueError, "run name is empty"),
+        (("acme", "Digits", 7), TypeError, "run name is 7"),
+        (("acme", "Digits", None, 7), TypeError, "description is 7"),
+        (("acme", "Digits", None, None, "RUNNING"), TypeError, "status is 'RUNNING'; give one of"),
+        (("acme", "Digits", None, None, None), TypeError, "status is None; give one of"),
+    ],
+)
+def test_init_refuses_bad_input_before_anything_is_recorded(arguments, kind, words):
+    with pytest.raises(kind, match=f"^init: .*{words}"):
+        te.init(*arguments)
+    assert te.get_project("acme", "digits") is None
+
+
+def test_finish_refuses_a_status_that_no_run_ends_with():
+    run = te.init("acme", "Digits")
+    with pytest.raises(TypeError, match="finish: status is 'COMPLETED'"):
+        run.finish(status="COMPLETED")
+    with pytest.raises(ValueError, match="finish: status is RUNNING"):
+        run.finish(status=te.RunStatus.RUNNING)
+    assert run.status is te.RunStatus.RUNNING
+
+
+def test_a_visibility_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="visibility is 'SECRET'; give one of TEAM, RESTRICTED"):
+        te.create_project("acme", "Digits", "SECRET")
+
+
+def test_eight_threads_log_to_one_run_and_nothing_is_lost():
+    run = te.init("acme", "Digits")
+
+    def work(worker):
+        for number in range(25):
+            run.log("shared", worker * 1000 + number)
+            run.log(f"own/{worker}", number, step=number)
+
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    metrics = run.metrics()
+    wanted = [worker * 1000 + number for worker in range(8) for number in range(25)]
+    assert sorted(metrics["shared"].values) == wanted
+    assert metrics["shared"].steps == list(range(200))
+    for worker in range(8):
+        assert metrics[f"own/{worker}"].values == list(range(25))
+
+
+def test_threads_that_start_runs_at_once_leave_one_active_and_the_others_failed():
+    started = []
+    threads = [
+        threading.Thread(target=lambda: started.append(te.init("acme", "Digits", "same")))
+        for _ in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(run.name for run in started) == ["same", *(f"same_{n}" for n in range(1, 6))]
+    statuses = [run.status for run in te.runs("acme", "Digits")]
+    assert sorted(statuses) == ["FAILED"] * 5 + ["RUNNING"]
+    assert te.get_active_run().status is te.RunStatus.RUNNING
+
+
+def test_raw_requests_give_the_raw_answer():
+    run = te.init("acme", "Digits", "test_run")
+    client = te.TellurioClient.local() if "local" in te_mode() else te.TellurioClient()
+    path = "/api/v0/acme/projects/digits/runs/"
+    assert [found["name"] for found in client.get(path).json()] == ["test_run"]
+    created = client.post(path, json={"name": "raw"})
+    assert created.status_code == 201
+    one = f"{path}{created.json()['uuid']}/"
+    assert client.patch(one, json={"status": "FAILED"}).json()["status"] == "FAILED"
+    assert client.delete(one).status_code == 204
+    assert client.get(one).status_code == 404
+    assert client.get(f"{path}{run.uuid}/").json()["status"] == "RUNNING"
+    with pytest.raises(ValueError, match="endpoint is 'api'; give a path that starts with a slash"):
+        client.get("api")
+
+
+def te_mode():
+    import os
+
+    return os.environ.get("TELLURIO_MODE", "")
+
+
+def test_a_run_made_by_hand_without_a_project_cannot_be_addressed():
+    run = te.Run("9b2f", "mine", None, te.RunStatus.RUNNING)
+    with pytest.raises(ValueError, match="run 'mine' has no organization or no project"):
+        run.log("loss", 1)

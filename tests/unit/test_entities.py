@@ -1,0 +1,119 @@
+"""Statuses and entities."""
+
+import datetime as dt
+import json
+import pickle
+import uuid
+
+import pytest
+from tellurio_api import models
+
+import afnio_tellurio as te
+from afnio_tellurio.entities import MetricHistory
+
+DATE = dt.datetime(2026, 11, 23, 10, 15, 30, tzinfo=dt.UTC)
+
+
+def test_a_status_compares_and_prints_as_its_word():
+    assert te.RunStatus.COMPLETED == "COMPLETED"
+    assert str(te.RunStatus.COMPLETED) == f"{te.RunStatus.COMPLETED}" == "COMPLETED"
+    assert te.RunStatus("CRASHED") is te.RunStatus.CRASHED
+    assert [status.value for status in te.RunStatus] == [
+        "RUNNING", "COMPLETED", "CRASHED", "FAILED"
+    ]  # fmt: skip
+
+
+def test_a_word_that_is_no_status_is_refused_where_a_program_says_it():
+    with pytest.raises(ValueError, match="PAUSED"):
+        te.RunStatus("PAUSED")
+
+
+def test_a_newer_backends_status_is_a_status_unlike_all_known():
+    paused = te.RunStatus.from_model("PAUSED")
+    assert isinstance(paused, te.RunStatus)
+    assert paused.value == paused.name == str(paused) == "PAUSED"
+    assert paused not in list(te.RunStatus)
+    assert "PAUSED" in repr(paused)
+    assert json.dumps({"status": paused}) == '{"status": "PAUSED"}'
+    assert pickle.loads(pickle.dumps(paused)) == paused
+    match paused:
+        case te.RunStatus.RUNNING | te.RunStatus.FAILED:
+            pytest.fail("matches a known status")
+        case _:
+            pass
+
+
+def test_a_known_status_survives_pickling_as_itself():
+    assert pickle.loads(pickle.dumps(te.RunStatus.FAILED)) is te.RunStatus.FAILED
+
+
+def test_reprs_name_what_a_person_needs():
+    run = te.Run(
+        uuid="9b2f",
+        name="test_run",
+        description="secret plans",
+        status=te.RunStatus.RUNNING,
+        organization=te.RunOrg("acme"),
+        project=te.RunProject("5f0c", "Digits", "digits"),
+        user=te.RunUser("1b4e", "ada", "ada"),
+    )
+    assert repr(run) == (
+        "Run(uuid='9b2f', name='test_run', status=RUNNING, organization='acme', project='digits')"
+    )
+    assert repr(te.RunOrg("acme")) == "RunOrg(slug='acme')"
+    assert (
+        repr(te.RunUser("1b4e", "ada", "ada")) == "RunUser(uuid='1b4e', username='ada', slug='ada')"
+    )
+
+
+def test_a_run_can_be_made_by_hand_as_before():
+    run = te.Run("9b2f", "test_run", None, te.RunStatus.RUNNING)
+    assert (run.uuid, run.name, run.description, run.status) == (
+        "9b2f",
+        "test_run",
+        None,
+        "RUNNING",
+    )
+    assert run.date_created is run.project is run.user is run.organization is None
+
+
+def metric(value, step=0, timestamp=DATE):
+    return models.Metric(name="m", value=value, step=step, timestamp=timestamp)
+
+
+def test_a_history_is_in_step_order_and_equal_steps_in_order_of_arrival():
+    history = MetricHistory.from_models("m", [metric("c", 5), metric("a", 1), metric("b", 1)])
+    assert history.steps == [1, 1, 5]
+    assert history.values == ["a", "b", "c"]
+    assert history.timestamps == [DATE] * 3
+    assert len(history) == 3
+
+
+def test_the_special_numbers_of_a_numeric_metric_are_floats():
+    history = MetricHistory.from_models("m", [metric(0.5), metric("NaN"), metric("-Infinity")])
+    assert repr(history.values) == "[0.5, nan, -inf]"
+    nested = MetricHistory.from_models("m", [metric([1, ["NaN"]]), metric([])])
+    assert repr(nested.values) == "[[1, [nan]], []]"
+
+
+def test_the_same_words_stay_text_where_a_metric_holds_text():
+    history = MetricHistory.from_models("m", [metric("NaN"), metric("none")])
+    assert history.values == ["NaN", "none"]
+    assert MetricHistory.from_models("m", [metric({"a": "NaN"})]).values == [{"a": "NaN"}]
+
+
+def test_a_date_that_is_none_is_a_clear_error_and_no_silent_string():
+    model = models.Project(
+        uuid=uuid.UUID(int=1),
+        display_name="Digits",
+        slug="digits",
+        date_created=DATE,
+        visibility="TEAM",
+        last_run_date="yesterday",
+    )
+    with pytest.raises(te.InvalidResponseError, match=r"getProject: .* last_run_date 'yesterday'"):
+        te_project(model)
+
+
+def te_project(model):
+    return te.Project.from_model(model, "getProject")

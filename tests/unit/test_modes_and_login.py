@@ -1,0 +1,225 @@
+"""Which backend a call goes to, and signing in."""
+
+import keyring
+import keyring.backend
+import pytest
+
+import afnio_tellurio as te
+
+
+class RecordingKeyring(keyring.backend.KeyringBackend):
+    priority = 1
+
+    def __init__(self):
+        super().__init__()
+        self.kept = {}
+
+    def get_password(self, service, username):
+        return self.kept.get((service, username))
+
+    def set_password(self, service, username, password):
+        self.kept[service, username] = password
+
+
+class LockedKeyring(keyring.backend.KeyringBackend):
+    priority = 1
+
+    def get_password(self, service, username):
+        raise keyring.errors.KeyringLocked("locked")
+
+    set_password = get_password
+
+
+@pytest.fixture
+def kept():
+    """A keyring that records what is kept in it."""
+    before = keyring.get_keyring()
+    recording = RecordingKeyring()
+    keyring.set_keyring(recording)
+    yield recording.kept
+    keyring.set_keyring(before)
+
+
+def test_without_key_and_url_runs_stay_on_this_machine_and_one_line_says_so(run_python, home):
+    finished = run_python(
+        """
+        import afnio_tellurio as te
+        te.init("acme", "Digits").finish()
+        te.init("acme", "Digits").finish()
+        """
+    )
+    assert finished.returncode == 0
+    assert finished.stdout == ""
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith(
+        "afnio-tellurio: no API key is set, so runs are kept on this machine, in "
+    )
+    assert str(home / "tellurio.db") in line
+    assert (home / "tellurio.db").exists()
+
+
+def test_the_line_goes_to_the_log_where_logging_is_set_up(run_python):
+    finished = run_python(
+        """
+        import logging, sys
+        logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(name)s %(levelname)s %(message)s")
+        logging.getLogger("httpx").disabled = True
+        import afnio_tellurio as te
+        te.init("acme", "Digits").finish()
+        """
+    )
+    assert finished.stdout.startswith("afnio_tellurio INFO no API key is set")
+    assert finished.stderr == ""
+
+
+def test_local_mode_says_nothing_and_wins_over_a_key(run_python, home):
+    finished = run_python(
+        "import afnio_tellurio as te; te.init('acme', 'Digits').finish()",
+        TELLURIO_MODE="local", TELLURIO_API_KEY="k", TELLURIO_BACKEND_HTTP_BASE_URL="http://127.0.0.1:9",
+    )  # fmt: skip
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, "", "")
+    assert (home / "tellurio.db").exists()
+
+
+def test_a_base_url_or_a_key_means_online(monkeypatch):
+    from afnio_tellurio.client import default_client
+
+    monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", "http://127.0.0.1:9")
+    assert default_client().url == "http://127.0.0.1:9"
+    monkeypatch.delenv("TELLURIO_BACKEND_HTTP_BASE_URL")
+    monkeypatch.setenv("TELLURIO_API_KEY", "k")
+    assert default_client().url == "https://platform.tellurio.ai"
+    assert default_client() is default_client()
+
+
+def test_a_key_that_an_earlier_login_stored_means_online(kept):
+    from afnio_tellurio.client import default_client
+
+    kept["Tellurio", "https://platform.tellurio.ai"] = "stored"
+    assert default_client().url == "https://platform.tellurio.ai"
+
+
+def test_disabled_mode_does_nothing_at_all(run_python, home):
+    finished = run_python(
+        """
+        import sys, threading
+        events = []
+        import afnio_tellurio as te
+        te.init, te.create_project
+        def watch(event, details):
+            if event in ("socket.connect", "sqlite3.connect") or (event == "open" and "w" in str(details[1])):
+                events.append((event, details))
+        sys.addaudithook(watch)
+        run = te.init("acme", "Digits", "test_run")
+        te.log("loss", 1)
+        with run:
+            run.log("loss", {1})
+        assert run.metrics() == run.summary() == {}
+        assert te.get_project("acme", "digits") is None
+        assert te.create_project("acme", "Digits").slug == "digits"
+        te.delete_project("acme", "digits")
+        assert te.runs("acme", "digits") == []
+        assert te.get_run("acme", "digits", "x").metrics("loss").values == []
+        assert te.login() == {"email": "", "username": ""}
+        second = te.init("acme", "Digits")
+        te.finish()
+        assert run.status == "COMPLETED" and second.status == "COMPLETED"
+        assert threading.active_count() == 1
+        assert not events, events
+        """,
+        TELLURIO_MODE="disabled",
+    )
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, "", "")
+    assert not home.exists()
+
+
+def test_login_with_a_good_key_tells_the_owner_and_keeps_the_key(start_server, monkeypatch, kept):
+    url = start_server("--api-key", "good", "--user", "ada", "--email", "ada@example.com")
+    monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", url)
+    assert te.login("good") == {"email": "ada@example.com", "username": "ada"}
+    assert kept == {("Tellurio", url): "good"}
+    with te.init("ada", "Digits") as run:
+        run.log("loss", 1)
+    client = te.TellurioClient()
+    assert client.login() == {"email": "ada@example.com", "username": "ada"}
+
+
+def test_the_keyring_service_can_be_named(start_server, monkeypatch, kept):
+    url = start_server("--api-key", "good")
+    monkeypatch.setenv("KEYRING_SERVICE_NAME", "Elsewhere")
+    te.TellurioClient(url).login("good")
+    assert kept == {("Elsewhere", url): "good"}
+
+
+def test_a_refused_key_is_not_stored_and_does_not_replace_a_good_one(start_server, kept):
+    url = start_server("--api-key", "good")
+    client = te.TellurioClient(url)
+    client.login("good")
+    with pytest.raises(te.InvalidAPIKeyError, match="verifyApiKey"):
+        client.login("bad")
+    assert kept == {("Tellurio", url): "good"}
+    assert client.get("/api/v0/verify-api-key/").status_code == 200
+
+
+def test_the_argument_wins_over_the_environment_and_that_over_the_keyring(
+    start_server, monkeypatch, kept
+):
+    url = start_server("--api-key", "good")
+    kept["Tellurio", url] = "stale"
+    with pytest.raises(te.InvalidAPIKeyError):
+        te.TellurioClient(url).login()
+    monkeypatch.setenv("TELLURIO_API_KEY", "good")
+    assert te.TellurioClient(url).login()["username"]
+    assert kept == {("Tellurio", url): "stale"}
+    with pytest.raises(te.InvalidAPIKeyError):
+        te.TellurioClient(url).login("bad")
+
+
+def test_no_key_at_all_says_that_one_is_required(kept):
+    client = te.TellurioClient("http://127.0.0.1:9")
+    with pytest.raises(ValueError, match="API key is required for the first login"):
+        client.login()
+    kept["Tellurio", "http://127.0.0.1:9"] = "stored"
+    with pytest.raises(ValueError, match="API key is required for a new login"):
+        client.login(relogin=True)
+
+
+def test_a_locked_keyring_is_no_error(start_server):
+    url = start_server("--api-key", "good", "--user", "ada")
+    before = keyring.get_keyring()
+    keyring.set_keyring(LockedKeyring())
+    try:
+        assert te.TellurioClient(url).login("good")["username"] == "ada"
+        with pytest.raises(ValueError, match="API key is required"):
+            te.TellurioClient(url).login()
+    finally:
+        keyring.set_keyring(before)
+
+
+def test_the_embedded_backend_needs_no_key(tmp_path):
+    with te.TellurioClient.local(tmp_path / "mine.db") as client:
+        assert set(client.login()) == {"email", "username"}
+
+
+def test_the_key_is_in_no_repr(monkeypatch):
+    monkeypatch.setenv("TELLURIO_API_KEY", "very-secret")
+    client = te.TellurioClient("http://127.0.0.1:9")
+    with pytest.raises(te.BackendUnreachableError):
+        client.get("/")
+    assert repr(client) == "TellurioClient('http://127.0.0.1:9')"
+    assert "very-secret" not in repr(client.api)
+
+
+def test_a_client_given_to_init_is_used_by_the_run(tmp_path):
+    with te.TellurioClient.local(tmp_path / "mine.db") as client:
+        with te.init("acme", "Digits", client=client) as run:
+            te.log("loss", 1)
+        assert [found.uuid for found in te.runs("acme", "Digits", client)] == [run.uuid]
+    assert not (tmp_path / "home").exists()
+
+
+def test_environment_files_are_not_read(run_python, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("TELLURIO_MODE=disabled\n")
+    finished = run_python("import afnio_tellurio as te; print(te.init('acme', 'Digits').uuid)")
+    assert not finished.stdout.startswith("00000000")
