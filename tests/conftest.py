@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def no_run_stays_active() -> Iterator[None]:
     yield
+    end_active_run()
+
+
+def end_active_run() -> None:
     import afnio_tellurio as te
 
     try:
@@ -112,30 +117,42 @@ def run_python(
 
 
 @pytest.fixture
-def start_server(
-    start_python: Callable[..., subprocess.Popen[str]], tmp_path: Path
-) -> Callable[..., str]:
-    """Starts `afnio-tellurio serve` in a child process and gives its URL."""
+def start_server(tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Serves a backend over a real socket, from threads of this process, and gives its URL."""
+    from afnio_tellurio.local import BackendUser, open_backend
+    from afnio_tellurio.local.server import Server
 
-    def start(*arguments: str, **variables: str) -> str:
-        child = start_python(
-            "-m", "afnio_tellurio.cli", "serve", "--port", "0", *arguments,
-            **{"TELLURIO_HOME": str(tmp_path / "server"), **variables},
-        )  # fmt: skip
-        assert child.stdout is not None
-        for line in child.stdout:
-            for word in line.split():
-                if word.startswith("http://"):
-                    return word.rstrip("/.,")
-        pytest.fail(f"the server did not say its URL: {child.communicate()[1]}")
+    started: list[tuple[Any, Any, threading.Thread]] = []
 
-    return start
+    def start(
+        api_key: str | None = None, user: str = "ada", namespaces: tuple[str, ...] = ("acme",)
+    ) -> str:
+        backend = open_backend(
+            tmp_path / "server" / "tellurio.db",
+            user=BackendUser(user, f"{user}@example.com"),
+            api_key=api_key,
+            namespaces=namespaces,
+            any_namespace=False,
+        )
+        server = Server(backend, "127.0.0.1", 0)
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        started.append((server, backend, thread))
+        return server.url
+
+    yield start
+    end_active_run()
+    for server, backend, thread in started:
+        server.stop()
+        thread.join()
+        server.close()
+        backend.close()
 
 
 @pytest.fixture
 def server(start_server: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> str:
     """A running server with the namespace `acme`, which the environment names with its key."""
-    url = start_server("--api-key", "the-key", "--user", "ada", "--namespace", "acme")
+    url = start_server(api_key="the-key")
     monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", url)
     monkeypatch.setenv("TELLURIO_API_KEY", "the-key")
     return url

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import uuid
@@ -41,7 +42,7 @@ from afnio_tellurio.settings import (
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
     from afnio_tellurio.local import Backend
@@ -102,7 +103,7 @@ class TellurioClient:
 
     def _connect(self, url: str, transport: httpx.BaseTransport | None) -> None:
         self._url = url
-        self._api_key: str | None = None
+        self._key = _ApiKey(url, is_needed=transport is None)
         self._api = tellurio_api.Client(
             base_url=url,
             timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
@@ -110,7 +111,7 @@ class TellurioClient:
             # shows it.
             httpx_args={
                 "transport": transport,
-                "auth": self._authorize,
+                "auth": self._key,
                 "event_hooks": {"response": [_refuse_error_status]},
             },
         )
@@ -137,18 +138,17 @@ class TellurioClient:
     def __exit__(self, *_exception: object) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        # A client that is forgotten must not leave its sockets to be complained of. When the
+        # interpreter ends, what closing needs may be gone already, and the system closes them.
+        if not sys.is_finalizing() and hasattr(self, "_http"):
+            self.close()
+
     def close(self) -> None:
         """Closes the connections. The client cannot be used afterwards."""
         self._http.close()
         if self._backend is not None:
             self._backend.close()
-
-    def _authorize(self, request: httpx.Request) -> httpx.Request:
-        if self._backend is None:
-            self._api_key = self._api_key or auth.find_api_key(self._url)
-            if self._api_key:
-                request.headers["Authorization"] = f"Api-Key {self._api_key}"
-        return request
 
     # Signing in
 
@@ -181,11 +181,11 @@ class TellurioClient:
                 f"API key is required for {'a new' if relogin else 'the first'} login "
                 f"to {self._url}; give api_key, or set TELLURIO_API_KEY"
             )
-        before, self._api_key = self._api_key, candidate
+        before, self._key.word = self._key.word, candidate
         try:
             owner = self._owner()
         except InvalidAPIKeyError:
-            self._api_key = before
+            self._key.word = before
             raise
         if api_key:
             auth.store_api_key(self._url, api_key, settings)
@@ -489,6 +489,22 @@ class TellurioClient:
 
 
 TellurioClient.__module__ = "afnio_tellurio"
+
+
+class _ApiKey(httpx.Auth):
+    """Adds the API key to each request; finds it at the first, unless a login gave it."""
+
+    def __init__(self, url: str, *, is_needed: bool) -> None:
+        self._url = url
+        self._is_needed = is_needed
+        self.word: str | None = None
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        if self._is_needed:
+            self.word = self.word or auth.find_api_key(self._url)
+            if self.word:
+                request.headers["Authorization"] = f"Api-Key {self.word}"
+        yield request
 
 
 class _ErrorStatusError(Exception):

@@ -83,7 +83,7 @@ def create_project(
     checked_slug("create_project", "namespace slug", namespace_slug)
     slug = slug_of("create_project", display_name)
     if visibility not in list(models.Visibility):
-        allowed = ", ".join(models.Visibility)
+        allowed = ", ".join(sorted(models.Visibility))
         raise ValueError(f"create_project: visibility is {visibility!r}; give one of {allowed}")
     if client is None and is_disabled():
         now = dt.datetime.now(dt.UTC)

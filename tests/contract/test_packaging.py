@@ -36,7 +36,8 @@ def test_the_wheel_holds_both_packages_typed_and_the_contract(built):
 
 def test_the_source_distribution_holds_the_contract(built):
     (archive,) = built.glob("*.tar.gz")
-    names = {name.partition("/")[2] for name in tarfile.open(archive).getnames()}
+    with tarfile.open(archive) as opened:
+        names = {name.partition("/")[2] for name in opened.getnames()}
     assert {"openapi/tellurio.yaml", "src/afnio_tellurio/run.py", "LICENSE", "README.md"} < names
 
 

@@ -40,6 +40,7 @@ class WithoutExtensions(httpx.BaseTransport):
 @pytest.fixture
 def client(tmp_path):
     client = te.TellurioClient.local(tmp_path / "x.db")
+    client._http.close()
     backend = open_backend(tmp_path / "plain.db")
     client._connect("http://embedded", transport=WithoutExtensions(backend))
     yield client

@@ -238,7 +238,7 @@ def test_a_forked_childs_exit_does_not_end_its_parents_run(run_python):
 
 
 def test_an_end_that_cannot_be_recorded_is_said_once_and_hurts_nobody(run_python, start_server):
-    url = start_server("--api-key", "k", "--namespace", "acme")
+    url = start_server(api_key="k")
     finished = run_python(
         f"{START}\n"
         "from afnio_tellurio.client import default_client\n"

@@ -334,7 +334,7 @@ def test_finish_refuses_a_status_that_no_run_ends_with():
 
 
 def test_a_visibility_that_is_none_is_refused():
-    with pytest.raises(ValueError, match="visibility is 'SECRET'; give one of TEAM, RESTRICTED"):
+    with pytest.raises(ValueError, match="visibility is 'SECRET'; give one of PUBLIC, RESTRICTED"):
         te.create_project("acme", "Digits", "SECRET")
 
 

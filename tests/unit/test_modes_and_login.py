@@ -27,7 +27,8 @@ class LockedKeyring(keyring.backend.KeyringBackend):
     def get_password(self, service, username):
         raise keyring.errors.KeyringLocked("locked")
 
-    set_password = get_password
+    def set_password(self, service, username, password):
+        raise keyring.errors.KeyringLocked("locked")
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ def test_disabled_mode_does_nothing_at_all(run_python, home):
 
 
 def test_login_with_a_good_key_tells_the_owner_and_keeps_the_key(start_server, monkeypatch, kept):
-    url = start_server("--api-key", "good", "--user", "ada", "--email", "ada@example.com")
+    url = start_server(api_key="good")
     monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", url)
     assert te.login("good") == {"email": "ada@example.com", "username": "ada"}
     assert kept == {("Tellurio", url): "good"}
@@ -145,14 +146,14 @@ def test_login_with_a_good_key_tells_the_owner_and_keeps_the_key(start_server, m
 
 
 def test_the_keyring_service_can_be_named(start_server, monkeypatch, kept):
-    url = start_server("--api-key", "good")
+    url = start_server(api_key="good")
     monkeypatch.setenv("KEYRING_SERVICE_NAME", "Elsewhere")
     te.TellurioClient(url).login("good")
     assert kept == {("Elsewhere", url): "good"}
 
 
 def test_a_refused_key_is_not_stored_and_does_not_replace_a_good_one(start_server, kept):
-    url = start_server("--api-key", "good")
+    url = start_server(api_key="good")
     client = te.TellurioClient(url)
     client.login("good")
     with pytest.raises(te.InvalidAPIKeyError, match="verifyApiKey"):
@@ -164,7 +165,7 @@ def test_a_refused_key_is_not_stored_and_does_not_replace_a_good_one(start_serve
 def test_the_argument_wins_over_the_environment_and_that_over_the_keyring(
     start_server, monkeypatch, kept
 ):
-    url = start_server("--api-key", "good")
+    url = start_server(api_key="good")
     kept["Tellurio", url] = "stale"
     with pytest.raises(te.InvalidAPIKeyError):
         te.TellurioClient(url).login()
@@ -185,7 +186,7 @@ def test_no_key_at_all_says_that_one_is_required(kept):
 
 
 def test_a_locked_keyring_is_no_error(start_server):
-    url = start_server("--api-key", "good", "--user", "ada")
+    url = start_server(api_key="good")
     before = keyring.get_keyring()
     keyring.set_keyring(LockedKeyring())
     try:
@@ -205,7 +206,7 @@ def test_the_key_is_in_no_repr(monkeypatch):
     monkeypatch.setenv("TELLURIO_API_KEY", "very-secret")
     client = te.TellurioClient("http://127.0.0.1:9")
     with pytest.raises(te.BackendUnreachableError):
-        client.get("/")
+        client.get("/api/v0/verify-api-key/")
     assert repr(client) == "TellurioClient('http://127.0.0.1:9')"
     assert "very-secret" not in repr(client.api)
 

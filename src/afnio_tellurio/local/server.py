@@ -6,6 +6,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
+from waitress import wasyncore
 from waitress.server import create_server
 
 from afnio_tellurio.local.application import MAX_BODY_BYTES
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from afnio_tellurio.local.application import Backend
 
 _THREADS = 8
+#: How long `stop` may go unnoticed.
+_POLL_SECONDS = 0.1
 
 
 class Server:
@@ -34,9 +37,12 @@ class Server:
     """
 
     def __init__(self, backend: Backend, host: str, port: int) -> None:
+        self._stopping = False
+        self._sockets: dict[int, Any] = {}
         try:
             self._server: Any = create_server(
                 backend,
+                map=self._sockets,
                 host=host,
                 port=port,
                 threads=_THREADS,
@@ -66,8 +72,14 @@ class Server:
                 self._handlers[ending] = signal.signal(ending, _interrupt)
 
     def run(self) -> None:
-        """Serves until it is interrupted or closed."""
-        self._server.run()
+        """Serves until it is interrupted, or until another thread calls `stop`."""
+        # Not the server's own loop, which goes on for as long as a client keeps its connection.
+        while not self._stopping:
+            wasyncore.loop(timeout=_POLL_SECONDS, map=self._sockets, use_poll=True, count=1)
+
+    def stop(self) -> None:
+        """Lets `run` return."""
+        self._stopping = True
 
     def close(self) -> None:
         """Stops listening, and waits for the requests that are being answered."""
@@ -75,7 +87,7 @@ class Server:
             signal.signal(ending, handler)
         self._handlers.clear()
         self._server.task_dispatcher.shutdown()
-        self._server.close()
+        wasyncore.close_all(self._sockets, ignore_all=True)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
