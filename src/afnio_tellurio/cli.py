@@ -9,6 +9,7 @@ import secrets
 import shutil
 import sys
 import unicodedata
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import afnio_tellurio as te
@@ -234,14 +235,16 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
 def _chart(title: str, steps: list[int], values: list[float]) -> str:
     if len(steps) < 2:  # noqa: PLR2004 - a line has two ends
         return ""
-    import plotext
-
+    # Any: it has no types.
+    plotext: Any = import_module("plotext")
     plotext.clear_figure()
     columns = shutil.get_terminal_size((_MAX_CHART_WIDTH, 24)).columns
     plotext.plot_size(min(columns, _MAX_CHART_WIDTH), _CHART_HEIGHT)
     plotext.theme("clear")
     plotext.title(_printable(title))
     plotext.plot(steps, values, marker="braille")
+    first, last = steps[0], steps[-1]
+    plotext.xticks(sorted({first + (last - first) * tick // 4 for tick in range(5)}))
     drawn: str = plotext.uncolorize(plotext.build())
     return drawn.rstrip("\n")
 

@@ -84,7 +84,7 @@ class Backend:
         if answer.body:
             headers.append(("Content-Type", "application/json"))
         if answer.status == HTTPStatus.NO_CONTENT:
-            headers = answer.headers
+            headers = list(answer.headers)
         start_response(f"{answer.status} {phrase}", headers)
         return [answer.body]
 
@@ -92,8 +92,7 @@ class Backend:
         try:
             return self._operate(environ)
         except Refusal as refusal:
-            headers = refusal.body.pop("headers", []) if isinstance(refusal.body, dict) else []
-            return Answer(refusal.status, structs.encode(refusal.body), headers)
+            return Answer(refusal.status, structs.encode(refusal.body), refusal.headers)
         except sqlite3.Error as error:
             logger.warning("the embedded backend could not use its database: %s", error)
             return Answer(503, structs.encode({"detail": str(error)}))
@@ -135,7 +134,7 @@ class Backend:
                 if operate is None:
                     allowed = ", ".join(sorted(operators))
                     words = f"This path takes {allowed} only."
-                    raise Refusal(405, {"detail": words, "headers": [("Allow", allowed)]})
+                    raise Refusal(405, {"detail": words}, [("Allow", allowed)])
                 return operate, match.groupdict()
         raise Refusal(404, {"detail": "Not found."})
 

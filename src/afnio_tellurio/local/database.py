@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from afnio_tellurio.errors import DatabaseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from pathlib import Path
 
 #: Marks a database as ours, and its tables as of this format.
@@ -133,17 +133,17 @@ class Database:
         connection.close()
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Generator[sqlite3.Connection, None, None]:
         """A transaction that sees one state of the database."""
         yield from self._transaction("BEGIN")
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Generator[sqlite3.Connection, None, None]:
         """A transaction that no other writer can come between."""
         # IMMEDIATE: one that reads first and then wants to write fails, whatever the timeout.
         yield from self._transaction("BEGIN IMMEDIATE")
 
-    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, begin: str) -> Generator[sqlite3.Connection, None, None]:
         connection = self._acquire()
         try:
             connection.execute(begin)

@@ -11,7 +11,7 @@ import datetime as dt
 import getpass
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -92,16 +92,17 @@ class Answer:
 
     status: int
     body: bytes = b""
-    headers: list[tuple[str, str]] = field(default_factory=list)
+    headers: Sequence[tuple[str, str]] = ()
 
 
 class Refusal(Exception):  # noqa: N818 - it is no fault of ours
     """A request that cannot be carried out; nothing of it is recorded."""
 
-    def __init__(self, status: int, body: Any) -> None:
+    def __init__(self, status: int, body: Any, headers: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__(status, body)
         self.status = status
         self.body = body
+        self.headers = headers
 
 
 def _not_found(what: str) -> Refusal:
@@ -472,15 +473,19 @@ class _Series:
                 "last_timestamp, minimum, maximum",
                 (run, name),
             ).fetchone()
-        self._id, self._count, self._first, self._last, *last, self._low, self._high = row
-        self._last_point = tuple(last)
+        self._id: int = row[0]
+        self._count: int = row[1]
+        self._first: int = row[2]
+        self._last: int = row[3]
+        self._last_point: tuple[Any, ...] = row[4:7]
+        self._low: float | None = row[7]
+        self._high: float | None = row[8]
 
-    def add(self, step: int | UnsetType, value: values.Stored, timestamp: int) -> int:
+    def add(self, asked: int | UnsetType, value: values.Stored, timestamp: int) -> int:
         """Adds one point, and gives the step that it has."""
-        if isinstance(step, UnsetType):
-            step = self._last + 1
-            if step > structs.MAX_STEP:
-                raise Refusal(400, {"step": ["There is no greater step left; give one."]})
+        step = self._last + 1 if isinstance(asked, UnsetType) else asked
+        if step > structs.MAX_STEP:
+            raise Refusal(400, {"step": ["There is no greater step left; give one."]})
         self._points.append((self._id, step, self._count, *value, timestamp))
         if step >= self._last:
             self._last = step

@@ -40,7 +40,7 @@ class Server:
         self._stopping = False
         self._sockets: dict[int, Any] = {}
         try:
-            self._server: Any = create_server(
+            server: Any = create_server(
                 backend,
                 map=self._sockets,
                 host=host,
@@ -59,10 +59,9 @@ class Server:
                 "choose another with --port (0 takes any free one) or --host"
             ) from error
         # A name such as localhost may stand for several addresses.
-        several = getattr(self._server, "effective_listen", None)
-        address, number = (
-            several[0] if several else (self._server.effective_host, self._server.effective_port)
-        )
+        several = getattr(server, "effective_listen", None)
+        address, number = several[0] if several else (server.effective_host, server.effective_port)
+        self._server = server
         self.url = (
             f"http://[{address}]:{number}" if ":" in address else f"http://{address}:{number}"
         )
