@@ -126,7 +126,7 @@ class Backend:
     def _route(self, environ: WSGIEnvironment) -> tuple[Callable[[Call], Answer], dict[str, str]]:
         # WSGI hands over the bytes of the path as if they were Latin-1.
         raw = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-        path = raw.encode("latin-1").decode("utf-8", "replace")
+        path = raw.encode("latin-1", "replace").decode("utf-8", "replace")
         for pattern, operators in self._routes:
             match = pattern.fullmatch(path)
             if match:

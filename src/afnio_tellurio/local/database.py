@@ -7,13 +7,14 @@ import os
 import sqlite3
 import sys
 import threading
+import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from afnio_tellurio.errors import DatabaseError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
 #: Marks a database as ours, and its tables as of this format.
@@ -94,7 +95,9 @@ class Database:
                 connection.close()
         self._release(self._acquire())
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._forget_connections)
+            # Weakly: what is registered there stays for as long as the process lives.
+            forget = weakref.WeakMethod(self._forget_connections)
+            os.register_at_fork(after_in_child=lambda: _call_if_alive(forget))
 
     def _forget_connections(self) -> None:
         # SQLite forbids a child even to close what its parent opened; so they stay, untouched.
@@ -163,6 +166,12 @@ class Database:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
+
+
+def _call_if_alive(method: weakref.WeakMethod[Callable[[], None]]) -> None:
+    called = method()
+    if called is not None:
+        called()
 
 
 def _create_private(path: Path) -> None:

@@ -32,10 +32,8 @@ class Stored(NamedTuple):
         if self.number is not None:
             return self.number
         if self.text is not None and self.text[0] in "-0123456789":
-            try:
-                return float(self.text)
-            except OverflowError:
-                return None
+            number = float(self.text)
+            return number if math.isfinite(number) else None
         return None
 
 

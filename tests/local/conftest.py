@@ -1,0 +1,41 @@
+"""The embedded backend, spoken to with nothing but HTTP."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from afnio_tellurio.local import BackendUser, open_backend
+
+RUNS = "/api/v0/acme/projects/digits/runs/"
+
+
+@pytest.fixture
+def database(tmp_path):
+    return tmp_path / "backend.db"
+
+
+@pytest.fixture(params=["in process", "over HTTP"])
+def api(request, database, start_server):
+    """An HTTP client of the backend, in process or over a socket, with the project acme/digits."""
+    if request.param == "over HTTP":
+        headers = {"Authorization": "Api-Key the-key"}
+        client = httpx.Client(base_url=start_server(api_key="the-key"), headers=headers)
+        backend = None
+    else:
+        backend = open_backend(database, user=BackendUser("ada", "ada@example.com"))
+        client = httpx.Client(
+            base_url="http://embedded", transport=httpx.WSGITransport(app=backend)
+        )
+    with client:
+        created = client.post("/api/v0/acme/projects/", json={"display_name": "Digits"})
+        assert created.status_code == 201
+        yield client
+    if backend is not None:
+        backend.close()
+
+
+@pytest.fixture
+def run(api):
+    """The path of a new run."""
+    return f"{RUNS}{api.post(RUNS, json={}).json()['uuid']}/"

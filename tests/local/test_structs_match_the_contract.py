@@ -1,0 +1,95 @@
+"""The structs of the embedded backend against the contract, though neither is made from the other."""
+
+import exchanges
+import msgspec
+import pytest
+
+from afnio_tellurio.local import structs
+
+SCHEMAS = exchanges.CONTRACT["components"]["schemas"]
+REQUESTS = ["ProjectCreate", "RunCreate", "RunUpdate", "MetricCreate", "MetricBatch"]
+ANSWERS = [
+    "ApiKeyOwner", "Project", "Run", "RunProject", "RunUser", "Metric", "MetricBatchReceipt",
+    "MetricSummary", "MetricBucket", "SequenceGapError",
+]  # fmt: skip
+BOUNDS = (
+    "minLength",
+    "maxLength",
+    "pattern",
+    "minimum",
+    "maximum",
+    "minItems",
+    "maxItems",
+    "enum",
+    "format",
+)
+
+
+def schema_of(name):
+    (schema,), components = msgspec.json.schema_components([getattr(structs, name)])
+    schema = components[name] if "$ref" in schema else schema
+    return schema, components
+
+
+def resolved(node, components):
+    while "$ref" in node:
+        found = components[node["$ref"].rsplit("/", 1)[1]]
+        node = {**found, **{key: value for key, value in node.items() if key != "$ref"}}
+    return node
+
+
+def facts(node, components):
+    """What a schema says of a value: its types and its bounds."""
+    node = resolved(node, components)
+    types, bounds = set(), {}
+    for choice in (resolved(one, components) for one in node.get("anyOf", [node])):
+        kind = choice.get("type", "string" if "enum" in choice else None)
+        types |= set(kind if isinstance(kind, list) else [kind])
+        for bound in BOUNDS:
+            if bound in choice:
+                value = choice[bound]
+                bounds[bound] = sorted(value) if bound == "enum" else value
+    return types, bounds
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_a_request_struct_takes_what_the_contract_allows_and_nothing_else(name):
+    ours, components = schema_of(name)
+    theirs = SCHEMAS[name]
+    assert set(ours["properties"]) == set(theirs["properties"])
+    assert set(ours.get("required", [])) == set(theirs.get("required", []))
+    for field, what in theirs["properties"].items():
+        if "items" in what:
+            assert ours["properties"][field]["items"]["$ref"] == what["items"]["$ref"].replace(
+                "#/components/schemas", "#/$defs"
+            )
+        assert facts(ours["properties"][field], components) == facts(what, SCHEMAS), field
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_an_answer_struct_has_every_field_of_the_contract(name):
+    ours, _ = schema_of(name)
+    theirs = SCHEMAS[name]
+    assert set(ours["properties"]) == set(theirs["properties"])
+    assert set(theirs.get("required", [])) <= set(ours["required"])
+
+
+def test_every_struct_is_held_against_the_contract():
+    ours = {
+        name
+        for name, value in vars(structs).items()
+        if isinstance(value, type)
+        and issubclass(value, msgspec.Struct)
+        and value is not msgspec.Struct
+    }
+    assert ours == {*REQUESTS, *ANSWERS}
+
+
+def test_every_operation_has_its_function():
+    from afnio_tellurio.local import operations
+    from afnio_tellurio.local.application import _snake_case
+
+    for item in exchanges.CONTRACT["paths"].values():
+        for what in item.values():
+            if isinstance(what, dict):
+                assert callable(getattr(operations, _snake_case(what["operationId"])))
