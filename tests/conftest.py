@@ -49,6 +49,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def no_run_stays_active() -> Iterator[None]:
     yield
     end_active_run()
+    close_default_clients()
+
+
+def close_default_clients() -> None:
+    """What the environment named in one test is gone in the next."""
+    client = sys.modules.get("afnio_tellurio.client")
+    if client is not None:
+        while client._default_clients:
+            client._default_clients.popitem()[1].close()
 
 
 def end_active_run() -> None:

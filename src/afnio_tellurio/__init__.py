@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from afnio_tellurio.active import get_active_run
     from afnio_tellurio.client import TellurioClient, login
+    from afnio_tellurio.delivery.recovery import SyncedJournal, sync
+    from afnio_tellurio.delivery.sender import DeliveryReceipt
     from afnio_tellurio.entities import (
         MetricHistory,
         MetricSummary,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
         BadRequestError,
         ConflictError,
         DatabaseError,
+        DeliveryError,
         InvalidAPIKeyError,
         InvalidResponseError,
         NotFoundError,
@@ -38,7 +41,17 @@ if TYPE_CHECKING:
         TellurioError,
     )
     from afnio_tellurio.projects import create_project, delete_project, get_project
-    from afnio_tellurio.run import Run, finish, get_run, init, log, runs
+    from afnio_tellurio.run import (
+        Run,
+        attach,
+        finish,
+        flush,
+        get_run,
+        init,
+        log,
+        log_metrics,
+        runs,
+    )
 
 __version__ = "0.1.0"
 
@@ -46,6 +59,13 @@ __version__ = "0.1.0"
 # attrs take longer to import than all the rest, and a program that never starts a run should not
 # pay for them.
 _MODULE_OF = {
+    "sync": "delivery.recovery",
+    "log_metrics": "run",
+    "flush": "run",
+    "attach": "run",
+    "SyncedJournal": "delivery.recovery",
+    "DeliveryReceipt": "delivery.sender",
+    "DeliveryError": "errors",
     "ApiError": "errors",
     "BackendFailureError": "errors",
     "BackendUnreachableError": "errors",
@@ -88,6 +108,8 @@ __all__ = [
     "BadRequestError",
     "ConflictError",
     "DatabaseError",
+    "DeliveryError",
+    "DeliveryReceipt",
     "InvalidAPIKeyError",
     "InvalidResponseError",
     "MetricHistory",
@@ -103,18 +125,23 @@ __all__ = [
     "RunProject",
     "RunStatus",
     "RunUser",
+    "SyncedJournal",
     "TellurioClient",
     "TellurioError",
+    "attach",
     "create_project",
     "delete_project",
     "finish",
+    "flush",
     "get_active_run",
     "get_project",
     "get_run",
     "init",
     "log",
+    "log_metrics",
     "login",
     "runs",
+    "sync",
 ]
 
 

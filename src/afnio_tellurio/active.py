@@ -9,9 +9,13 @@ import os
 import signal
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from afnio_tellurio.delivery.sender import sender, wait_for_all
 from afnio_tellurio.entities import RunStatus
+from afnio_tellurio.notices import warn
+from afnio_tellurio.settings import exit_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +23,10 @@ if TYPE_CHECKING:
 
     from afnio_tellurio.run import Run
 
+#: Finalizers of multiprocessing with a greater priority run first; its own have 10 and less.
+_BEFORE_OTHERS = 100
+#: Seconds after which a signal is looked at again that came while the SDK held a lock.
+_SIGNAL_DELAY = 0.001
 #: The signals that end a process by default, and that it can still act upon.
 _ENDING_SIGNALS = [
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
@@ -70,6 +78,7 @@ class _Safeguard:
 
     def __init__(self) -> None:
         self._process: int | None = None
+        self._watched_process: int | None = None
         self._main_frame: FrameType | None = None
         self._exit_status: Any = 0
         self._signalled = False
@@ -78,10 +87,25 @@ class _Safeguard:
         self._depth = 0
         self._postponed: int | None = None
 
-    def arm(self) -> None:
-        if self._process != os.getpid():
-            self._process = os.getpid()
+    def watch_exit(self) -> None:
+        """Has the end of the process deliver what is on its way."""
+        if self._watched_process == os.getpid():
+            return
+        if self._watched_process is None:
+            # A forked child inherits it.
             atexit.register(self._end_at_exit)
+        self._watched_process = os.getpid()
+        multiprocessing = sys.modules.get("multiprocessing.process")
+        if multiprocessing is not None and multiprocessing.parent_process() is not None:
+            # A worker of multiprocessing may end without the interpreter's exit hooks.
+            from multiprocessing.util import Finalize
+
+            Finalize(None, self._end_at_worker_exit, exitpriority=_BEFORE_OTHERS)
+
+    def arm(self) -> None:
+        """Has the end of the process end the active run."""
+        self.watch_exit()
+        self._process = os.getpid()
         self._main_frame = _outermost_frame()
         self._exit_status = 1
         if not self._exit_functions:
@@ -118,9 +142,26 @@ class _Safeguard:
         return exit
 
     def _end_at_exit(self) -> None:
-        # A forked child has inherited this hook, and the run is its parent's.
-        if _run is not None and self._process == os.getpid():
-            _run.end(self._status_of_exit())
+        self._end_all(self._status_of_exit())
+
+    def _end_at_worker_exit(self) -> None:
+        # It runs while the exception that ended the worker's function is handled.
+        error = sys.exc_info()[1]
+        normal = error is None or (isinstance(error, SystemExit) and is_success(error.code))
+        self._end_all(RunStatus.COMPLETED if normal else RunStatus.CRASHED)
+
+    def _end_all(self, status: RunStatus) -> None:
+        deadline = time.monotonic() + exit_timeout()
+        if _run is not None:
+            _run.end(status)
+        try:
+            left = wait_for_all(deadline)
+        except KeyboardInterrupt:
+            left = sender.outboxes()
+        for outbox in left:
+            if outbox.wanted_status is None:
+                # Nobody has said anything of this one yet.
+                warn(str(outbox.problem("exit")))
 
     def _status_of_exit(self) -> RunStatus:
         if self._main_frame is None or not _was_left_by_exception(self._main_frame):
@@ -145,6 +186,10 @@ class _Safeguard:
         if self._depth:
             # The main thread is inside the SDK, perhaps in a transaction or holding a lock.
             self._postponed = number
+            return
+        if sender.is_locked_here():
+            # Inside `log`, which is too short to tell when it ends.
+            _raise_again_soon(number)
             return
         previous = self._previous_handlers.get(number, signal.SIG_DFL)
         if callable(previous):
@@ -174,6 +219,19 @@ class _Safeguard:
                 self._on_signal(number, None)
 
 
+def _raise_again_soon(number: int) -> None:
+    # On Windows os.kill would end the process; elsewhere it wakes the main thread, as
+    # raise_signal would not.
+    again: Callable[[], None] = (
+        (lambda: signal.raise_signal(number))
+        if sys.platform == "win32"
+        else (lambda: os.kill(os.getpid(), number))
+    )
+    timer = threading.Timer(_SIGNAL_DELAY, again)
+    timer.daemon = True
+    timer.start()
+
+
 def is_success(exit_status: Any) -> bool:
     """Whether `sys.exit(exit_status)` is a normal end."""
     return exit_status is None or (isinstance(exit_status, int) and exit_status == 0)
@@ -192,3 +250,12 @@ def _was_left_by_exception(frame: FrameType) -> bool:
 
 
 safeguard = _Safeguard()
+
+
+def _renew_in_child() -> None:
+    global _lock  # noqa: PLW0603
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_in_child)

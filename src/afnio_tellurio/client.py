@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
 import uuid
+import weakref
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 import httpx
 import tellurio_api
 from tellurio_api import models
 from tellurio_api.api.auth import verify_api_key
-from tellurio_api.api.metrics import list_metrics, log_metric, sample_metric, summarize_metrics
+from tellurio_api.api.metrics import (
+    list_metrics,
+    log_metric,
+    log_metric_batch,
+    sample_metric,
+    summarize_metrics,
+)
 from tellurio_api.api.runs import create_run, get_run, list_runs, update_run
 from tellurio_api.types import UNSET, Response
 
 from afnio_tellurio import auth
+from afnio_tellurio.delivery.sender import sender, wait_visibly
 from afnio_tellurio.errors import (
     ApiError,
     BackendUnreachableError,
     InvalidAPIKeyError,
     InvalidResponseError,
     NotFoundError,
+    TellurioError,
     api_error,
 )
 from afnio_tellurio.notices import tell
@@ -37,12 +47,13 @@ from afnio_tellurio.settings import (
     Mode,
     Settings,
     backend_url,
+    exit_timeout,
     read_settings,
 )
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from pathlib import Path
 
     from afnio_tellurio.local import Backend
@@ -79,12 +90,15 @@ class TellurioClient:
         self._connect(backend_url(base_url, port), transport=None)
 
     @classmethod
-    def local(cls, path: str | Path | None = None) -> Self:
+    def local(cls, path: str | Path | None = None, *, recover: bool = True) -> Self:
         """Opens the embedded backend: SQLite, in this process, no account and no network.
+
+        What processes that died had logged to it is delivered first.
 
         Args:
             path: The database file, made where it does not exist; default `tellurio.db` in
                 `TELLURIO_HOME`.
+            recover: Whether to deliver what dead processes had logged.
 
         Raises:
             DatabaseError: The file cannot be used as the embedded backend's database.
@@ -99,18 +113,29 @@ class TellurioClient:
         client._connect(  # noqa: SLF001 - it is one of ours
             _LOCAL_URL, transport=httpx.WSGITransport(app=backend)
         )
+        if recover:
+            from afnio_tellurio.delivery.recovery import recover_local
+
+            recover_local(client)
         return client
 
     def _connect(self, url: str, transport: httpx.BaseTransport | None) -> None:
         self._url = url
+        self._transport = transport
+        #: Whether the backend has logMetricBatch, as far as is known.
+        self.takes_batches = True
         self._key = _ApiKey(url, is_needed=transport is None)
+        self._open_pool()
+        _clients.add(self)
+
+    def _open_pool(self) -> None:
         self._api = tellurio_api.Client(
-            base_url=url,
+            base_url=self._url,
             timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
             # The key is added to each request rather than kept in the generated client, whose repr
             # shows it.
             httpx_args={
-                "transport": transport,
+                "transport": self._transport,
                 "auth": self._key,
                 "event_hooks": {"response": [_refuse_error_status]},
             },
@@ -119,6 +144,12 @@ class TellurioClient:
         # that.
         self._http = self._api.get_httpx_client()
 
+    def leave_inherited_pool(self) -> None:
+        """In a forked child: opens connections of its own, for its parent goes on with these."""
+        # Kept rather than closed: a thread that the child has not may hold the pool's lock.
+        self._inherited_pool = self._http
+        self._open_pool()
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._url!r})"
 
@@ -126,6 +157,21 @@ class TellurioClient:
     def url(self) -> str:
         """Where the backend is."""
         return self._url
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._http.is_closed
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is the embedded backend, in this process."""
+        return self._backend is not None
+
+    @property
+    def address(self) -> str:
+        """What a later process finds the backend by: its URL, or its database's path."""
+        return self._url if self._backend is None else str(self._backend.path.resolve())
 
     @property
     def api(self) -> tellurio_api.Client:
@@ -145,7 +191,14 @@ class TellurioClient:
             self.close()
 
     def close(self) -> None:
-        """Closes the connections. The client cannot be used afterwards."""
+        """Delivers what was logged, then closes the connections; the client has no use afterwards.
+
+        What cannot be delivered within `TELLURIO_EXIT_TIMEOUT` stays on the disk for
+        `afnio-tellurio sync`.
+        """
+        deadline = time.monotonic() + exit_timeout()
+        for outbox in sender.outboxes(self):
+            wait_visibly(outbox, deadline)
         self._http.close()
         if self._backend is not None:
             self._backend.close()
@@ -207,6 +260,7 @@ class TellurioClient:
         Raises:
             ValueError: The endpoint does not start with a slash.
             BackendUnreachableError: The backend could not be reached.
+            DeliveryError: What was logged before could not be delivered, so it cannot be read.
         """
         return self._raw("GET", endpoint, json)
 
@@ -225,10 +279,20 @@ class TellurioClient:
     def _raw(self, method: str, endpoint: str, json: Any) -> httpx.Response:
         if not endpoint.startswith("/"):
             raise ValueError(f"endpoint is {endpoint!r}; give a path that starts with a slash")
+        self.settle(f"{method} {endpoint}")
         return self._reach(
             f"{method} {endpoint}",
             lambda: self._http.request(method, endpoint, json=json, extensions={"raw": True}),
         )
+
+    def settle(self, call: str) -> None:
+        """Waits until what was logged can be read.
+
+        Raises:
+            DeliveryError: It cannot be delivered, in the time of `TELLURIO_EXIT_TIMEOUT`.
+        """
+        for outbox in sender.outboxes(self):
+            outbox.require(call, exit_timeout())
 
     # Operations of the contract
 
@@ -291,6 +355,8 @@ class TellurioClient:
         return response.parsed, httpx.Headers(response.headers)
 
     def _reach(self, what: str, request: Callable[[], A]) -> A:
+        if self.is_closed:
+            raise TellurioError(f"{what}: the client of {self._url} is closed; make a new one")
         for attempt in range(CONNECT_ATTEMPTS):
             try:
                 return request()
@@ -418,10 +484,39 @@ class TellurioClient:
             ),
         )
 
+    def log_metric_batch(
+        self,
+        namespace_slug: str,
+        project_slug: str,
+        run_uuid: str,
+        *,
+        writer: uuid.UUID,
+        first: int,
+        metrics: Iterable[tuple[str, Any, int | None, dt.datetime]],
+    ) -> int:
+        """Records metrics of one writer, numbered from `first`; gives the number expected next."""
+        created = [
+            models.MetricCreate(
+                name=name, value=value, step=UNSET if step is None else step, timestamp=timestamp
+            )
+            for name, value, step, timestamp in metrics
+        ]
+        receipt = self.call(
+            models.MetricBatchReceipt,
+            log_metric_batch.sync_detailed,
+            namespace_slug=namespace_slug,
+            project_slug=project_slug,
+            run_uuid=uuid.UUID(run_uuid),
+            client=self._api,
+            body=models.MetricBatch(writer=writer, first_sequence_number=first, metrics=created),
+        )
+        return int(receipt.next_sequence_number)
+
     def list_metrics(
         self, namespace_slug: str, project_slug: str, run_uuid: str, *, name: str | None
     ) -> Iterator[models.Metric]:
         """The metrics of a run, page by page; only those with this name where one is given."""
+        self.settle("listMetrics")
         cursor: str | None = None
         while True:
             page, headers = self._exchange(
@@ -445,6 +540,7 @@ class TellurioClient:
         self, namespace_slug: str, project_slug: str, run_uuid: str
     ) -> dict[str, models.MetricSummary] | None:
         """The summaries of a run's metrics by name; `None` from a backend that gives none."""
+        self.settle("summarizeMetrics")
         try:
             summaries = self.call(
                 models.MetricSummaries,
@@ -470,6 +566,7 @@ class TellurioClient:
         buckets: int,
     ) -> list[models.MetricBucket] | None:
         """The values of one metric in ranges of steps; `None` from a backend that samples none."""
+        self.settle("sampleMetric")
         try:
             found: list[models.MetricBucket] = self.call(
                 _ANY_LIST,
@@ -489,6 +586,8 @@ class TellurioClient:
 
 
 TellurioClient.__module__ = "afnio_tellurio"
+
+_clients: weakref.WeakSet[TellurioClient] = weakref.WeakSet()
 
 
 class _ApiKey(httpx.Auth):
@@ -550,6 +649,17 @@ def default_client() -> TellurioClient:
         if client is None:
             client = _default_clients[settings] = _new_client(settings)
         return client
+
+
+def _renew_in_child() -> None:
+    global _default_clients_lock  # noqa: PLW0603
+    _default_clients_lock = threading.Lock()
+    for client in list(_clients):
+        client.leave_inherited_pool()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_in_child)
 
 
 def _new_client(settings: Settings) -> TellurioClient:

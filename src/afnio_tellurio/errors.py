@@ -34,6 +34,36 @@ class BackendUnreachableError(TellurioError, ConnectionError, ValueError):
     """
 
 
+class DeliveryError(TellurioError):
+    """What was logged could not be delivered, in the time there was; it stays on the disk.
+
+    Attributes:
+        waiting: How many metrics wait to be delivered.
+        lost: How many cannot be delivered any more: neither the disk nor memory took them, or the
+            journal is damaged.
+        path: The journal that holds what waits.
+        reason: What keeps it from being delivered.
+    """
+
+    def __init__(
+        self, call: str, *, run_name: str, waiting: int, lost: int, path: str, reason: str
+    ) -> None:
+        what = f"{waiting} metrics wait" if waiting else "its end waits"
+        gone = f", and {lost} are lost: the journal could not keep them" if lost else ""
+        super().__init__(
+            f"{call}: run {run_name!r}: {what} in {path}{gone} ({reason}); "
+            "deliver with: afnio-tellurio sync"
+        )
+        self._arguments = (call, run_name, waiting, lost, path, reason)
+        self.waiting = waiting
+        self.lost = lost
+        self.path = path
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_delivery_error, self._arguments
+
+
 class InvalidResponseError(TellurioError):
     """The backend's answer does not make sense: not JSON, or a field is missing or malformed.
 
@@ -171,6 +201,11 @@ def _rebuild_api_error(
     kind: type[ApiError], response: httpx.Response, operation: str, identifiers: dict[str, str]
 ) -> ApiError:
     return kind(response, operation=operation, identifiers=identifiers)
+
+
+def _rebuild_delivery_error(*arguments: Any) -> DeliveryError:
+    names = ("run_name", "waiting", "lost", "path", "reason")
+    return DeliveryError(arguments[0], **dict(zip(names, arguments[1:], strict=True)))
 
 
 def _rebuild_invalid_response(message: str, operation: str) -> InvalidResponseError:

@@ -20,6 +20,14 @@ def warn(message: str) -> None:
     _notice(logging.WARNING, message)
 
 
+def show_progress(message: str) -> bool:
+    """Shows a line that the next one replaces, where standard error is a terminal; says whether."""
+    if not sys.stderr or not sys.stderr.isatty() or os.environ.get("TELLURIO_QUIET"):
+        return False
+    print(f"\r\x1b[K{message}", end="", file=sys.stderr, flush=True)  # noqa: T201
+    return True
+
+
 def _notice(level: int, message: str) -> None:
     if _logging_is_configured():
         logger.log(level, "%s", message)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
+import os
 import threading
+import time
 import uuid
+import weakref
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 import attrs
@@ -13,6 +15,9 @@ import attrs
 from afnio_tellurio import projects
 from afnio_tellurio.active import activate, deactivate, get_active_run, is_success, safeguard
 from afnio_tellurio.client import TellurioClient, default_client
+from afnio_tellurio.delivery.journal import JournalSealedError
+from afnio_tellurio.delivery.recovery import deliver_orphans_of_run, say_orphans
+from afnio_tellurio.delivery.sender import DeliveryReceipt, Outbox, open_outbox, wait_visibly
 from afnio_tellurio.entities import (
     MetricHistory,
     MetricSummary,
@@ -22,7 +27,13 @@ from afnio_tellurio.entities import (
 )
 from afnio_tellurio.errors import BadRequestError, ConflictError, RunFinishedError
 from afnio_tellurio.notices import warn
-from afnio_tellurio.settings import is_disabled
+from afnio_tellurio.settings import (
+    BATCH_METRICS,
+    MAX_REMEMBERED_NAMES,
+    MAX_STEP,
+    exit_timeout,
+    is_disabled,
+)
 from afnio_tellurio.validation import (
     checked_name,
     checked_slug,
@@ -33,7 +44,8 @@ from afnio_tellurio.validation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import asyncio
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
 _ENDED = {RunStatus.COMPLETED, RunStatus.CRASHED, RunStatus.FAILED}
@@ -60,6 +72,11 @@ class Run(RunRecord):
 
     _client: TellurioClient | None = attrs.field(init=False, repr=False, default=None)
     _lock: threading.RLock = attrs.field(init=False, repr=False, factory=threading.RLock)
+    # What this process logs, for each client that it is logged through.
+    _outboxes: dict[int, Outbox] = attrs.field(init=False, repr=False, factory=dict[int, Outbox])
+    _outbox: Outbox | None = attrs.field(init=False, repr=False, default=None)
+    # Whether the run ends with this process: it does not where it was found or attached to.
+    _is_owned: bool = attrs.field(init=False, repr=False, default=False)
 
     def __enter__(self) -> Self:
         return self
@@ -89,7 +106,7 @@ class Run(RunRecord):
     def log(
         self, name: str, value: Any, step: int | None = None, client: TellurioClient | None = None
     ) -> None:
-        """Logs one metric.
+        """Logs one metric. When it returns, the metric is in a file; it is delivered beside.
 
         Args:
             name: The metric's name, 1 to 255 characters. The part before a `/` groups it with
@@ -105,66 +122,180 @@ class Run(RunRecord):
             ValueError: The name is empty or too long, the step out of range, or the value cannot be
                 kept as it is.
             RunFinishedError: The run is finished.
-            ApiError: The backend answered with an error.
-            BackendUnreachableError: The backend could not be reached.
         """
-        checked_name("log", "metric name", name)
-        step = checked_step(step)
-        value = encoded_value(value)
+        # The common case first, and without a call: this runs in the innermost loop of users.
+        if name.__class__ is not str or name not in _checked_names:
+            _check_metric_name("log", name)
+        if step is not None and not (step.__class__ is int and 0 <= step <= MAX_STEP):
+            step = checked_step(step)
+        kind = value.__class__
+        if kind is float:
+            if value - value != 0.0:
+                value = encoded_value(value)
+        elif not (kind is int and -MAX_STEP <= value <= MAX_STEP):
+            value = encoded_value(value)
         if self.status in _ENDED:
-            raise RunFinishedError(
-                f"log: run {self.name!r} is finished ({self.status}); start a new one with init"
-            )
-        with safeguard:
-            self._client_for(client).log_metric(
-                *self._path(), name=name, value=value, step=step, timestamp=dt.datetime.now(dt.UTC)
-            )
+            raise self._finished_error("log")
+        outbox = (self._outbox if client is None else None) or self._outbox_for(client)
+        try:
+            outbox.log(step, name, value)
+        except JournalSealedError:
+            raise self._finished_error("log") from None
+
+    def log_metrics(
+        self,
+        metrics: Mapping[str, Any],
+        step: int | None = None,
+        client: TellurioClient | None = None,
+    ) -> None:
+        """Logs several metrics of one step at once.
+
+        Args:
+            metrics: The values by metric name; see `log`.
+            step: The step of them all, from 0; default the greatest of each metric plus one.
+            client: The client to use; default the one that the run was started with.
+
+        Raises:
+            TypeError: As with `log`; nothing is recorded then.
+            ValueError: As with `log`; nothing is recorded then.
+            RunFinishedError: The run is finished.
+        """
+        step = checked_step(step)
+        pairs: list[Any] = []
+        for name, value in metrics.items():
+            _check_metric_name("log_metrics", name)
+            pairs += (name, encoded_value(value))
+        if self.status in _ENDED:
+            raise self._finished_error("log_metrics")
+        outbox = self._outbox_for(client)
+        try:
+            for start in range(0, len(pairs), 2 * BATCH_METRICS):
+                outbox.log(step, *pairs[start : start + 2 * BATCH_METRICS])
+        except JournalSealedError:
+            raise self._finished_error("log_metrics") from None
+
+    def flush(self, timeout: float | None = None) -> DeliveryReceipt:
+        """Waits until the backend has everything that this process logged to the run.
+
+        Args:
+            timeout: How many seconds to wait at most; default as long as it takes.
+
+        Returns:
+            How many metrics were accepted and rejected.
+
+        Raises:
+            DeliveryError: It is not delivered in that time, or delivery has ended.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        for outbox in list(self._outboxes.values()):
+            outbox.require("flush", deadline and deadline - time.monotonic())
+        return self._receipt()
+
+    async def aflush(self, timeout: float | None = None) -> DeliveryReceipt:  # noqa: ASYNC109
+        """Does what `flush` does, without blocking the event loop."""
+        return await _in_daemon_thread(lambda: self.flush(timeout))
 
     def finish(
         self, client: TellurioClient | None = None, status: RunStatus = RunStatus.COMPLETED
-    ) -> None:
-        """Ends the run. Ending it again does nothing: the run stays as it is.
+    ) -> DeliveryReceipt:
+        """Delivers what is on its way, then ends the run. Ending it again does nothing.
+
+        It waits at most `TELLURIO_EXIT_TIMEOUT` seconds, 30 by default.
 
         Args:
             client: The client to use; default the one that the run was started with.
             status: How the run ended.
 
+        Returns:
+            How many metrics were accepted and rejected.
+
         Raises:
             TypeError: The status is no `RunStatus`.
             ValueError: The status is none that a run can end with.
-            ApiError: The backend answered with an error.
-            BackendUnreachableError: The backend could not be reached. The run is still open, and
-                `finish` can be called again.
-            InvalidResponseError: The backend's answer makes no sense.
+            DeliveryError: The backend could not be told. The run is still open, what was logged
+                stays on the disk, and `finish` can be called again.
         """
         _check_status("finish", status)
         if status not in _ENDED:
             raise ValueError(f"finish: status is {status}; give COMPLETED, CRASHED or FAILED")
-        with safeguard, self._lock:
+        with self._lock:
             if self.status not in _ENDED:
-                self._set_status(client, status)
+                undelivered = self._deliver_end(client, status, time.monotonic() + exit_timeout())
+                if undelivered is not None:
+                    self._outbox_for(client).abandon_end()
+                    raise undelivered.problem("finish")
+                for outbox in self._outboxes.values():
+                    if outbox.journal.lost:
+                        raise outbox.problem("finish")
             deactivate(self)
+        return self._receipt()
 
-    def _set_status(self, client: TellurioClient | None, status: RunStatus) -> None:
-        answer = self._client_for(client).update_run(*self._path(), status=status)
+    async def afinish(
+        self, client: TellurioClient | None = None, status: RunStatus = RunStatus.COMPLETED
+    ) -> DeliveryReceipt:
+        """Does what `finish` does, without blocking the event loop."""
+        return await _in_daemon_thread(lambda: self.finish(client, status))
+
+    def _deliver_end(
+        self, client: TellurioClient | None, status: RunStatus, deadline: float
+    ) -> Outbox | None:
+        """Delivers everything and then the status; gives what could not be delivered in time."""
+        last = self._outbox_for(client)
+        for outbox in list(self._outboxes.values()):
+            if outbox is not last and not wait_visibly(outbox, deadline):
+                return outbox
+        deliver_orphans_of_run(self._client_for(client), self.uuid)
+        last.wanted_status = status
+        if not wait_visibly(last, deadline):
+            return last
         self.status = status
-        self.date_updated = answer.date_updated
+        self.date_updated = last.transfer.ended
+        for outbox in list(self._outboxes.values()):
+            outbox.close()
+        return None
 
     def end(self, status: RunStatus) -> str | None:
         """Ends the run without ever raising, as the end of a block or of the process must.
+
+        A run that this process only logs to is not ended; what it logged is delivered.
 
         Returns:
             What went wrong, if something did; it has been said already.
         """
         try:
-            self.finish(status=status)
-        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
+            problem = self._ended_problem(status)
+        except KeyboardInterrupt:
+            problem = self._left_behind(status, self._outbox_for(None))
+        except Exception as error:  # noqa: BLE001
             # Whatever it is, it must not take the place of the application's own exception.
-            reason = str(error) or type(error).__name__
-            problem = f"run {self.name!r} could not be ended as {status}: {reason}"
+            problem = f"run {self.name!r} could not be ended as {status}: {error}"
+        finally:
+            deactivate(self)
+        if problem is not None:
             warn(problem)
-            return problem
+        return problem
+
+    def _ended_problem(self, status: RunStatus) -> str | None:
+        deadline = time.monotonic() + exit_timeout()
+        if self.status in _ENDED:
+            return None
+        if self._is_owned:
+            undelivered = self._deliver_end(None, status, deadline)
+            if undelivered is not None:
+                return self._left_behind(status, undelivered)
+        for outbox in list(self._outboxes.values()):
+            if not wait_visibly(outbox, deadline) or outbox.journal.lost:
+                return str(outbox.problem("exit"))
         return None
+
+    def _left_behind(self, status: RunStatus, undelivered: Outbox) -> str:
+        """Leaves the end to the sender, and to another process when this one is gone."""
+        if self._is_owned:
+            outbox = self._outbox_for(None)
+            outbox.journal.end(status)
+            outbox.wanted_status = status
+            self.status = status
+        return str(undelivered.problem(f"run {self.name!r} could not be ended as {status}"))
 
     @overload
     def metrics(self, name: str, client: TellurioClient | None = None) -> MetricHistory: ...
@@ -249,9 +380,56 @@ class Run(RunRecord):
         drawable = [(step, value) for step, value in points if is_finite_number(value)]
         return [step for step, _ in drawable], [float(value) for _, value in drawable]
 
-    def bind(self, client: TellurioClient) -> None:
-        """Keeps the client that the run came from, for the calls that are given none."""
+    def bind(self, client: TellurioClient, *, owned: bool = False) -> None:
+        """Keeps the client that the run came from, and whether the run ends with this process."""
         self._client = client
+        self._is_owned = owned
+        if owned:
+            # From the start: the journal of a process that died tells that its run has crashed.
+            self._outbox_for(None)
+
+    def _outbox_for(self, client: TellurioClient | None) -> Outbox:
+        with self._lock:
+            client = self._client_for(client)
+            outbox = self._outboxes.get(id(client))
+            if outbox is None:
+                namespace_slug, project_slug, run_uuid = self._path()
+                outbox = open_outbox(
+                    client,
+                    namespace_slug=namespace_slug,
+                    project_slug=project_slug,
+                    run_uuid=run_uuid,
+                    run_name=self.name,
+                    owns_run=self._is_owned and not self._outboxes,
+                )
+                self._outboxes[id(client)] = outbox
+                if not self._is_owned:
+                    weakref.finalize(self, outbox.release).atexit = False
+                safeguard.watch_exit()
+                _logging_runs.add(self)
+            if client is self._client:
+                self._outbox = outbox
+            return outbox
+
+    def forget_inherited(self) -> None:
+        """In a forked child: logs through a journal of its own, to a run that its parent ends."""
+        self._lock = threading.RLock()
+        self._outboxes = {}
+        self._outbox = None
+        self._is_owned = False
+
+    def _receipt(self) -> DeliveryReceipt:
+        receipts = [outbox.receipt() for outbox in self._outboxes.values()]
+        return DeliveryReceipt(
+            accepted=sum(receipt.accepted for receipt in receipts),
+            waiting=sum(receipt.waiting for receipt in receipts),
+            rejected=sum(receipt.rejected for receipt in receipts),
+        )
+
+    def _finished_error(self, call: str) -> RunFinishedError:
+        return RunFinishedError(
+            f"{call}: run {self.name!r} is finished ({self.status}); start a new one with init"
+        )
 
     def _client_for(self, client: TellurioClient | None) -> TellurioClient:
         return client or self._client or default_client()
@@ -322,7 +500,8 @@ def init(
                 idempotency_key=str(uuid.uuid4()),
             )
         run = Run.from_model(created, "createRun", namespace_slug)
-        run.bind(client)
+        run.bind(client, owned=True)
+        say_orphans(client)
     superseded = activate(run)
     if superseded is not None:
         superseded.end(RunStatus.FAILED)
@@ -356,13 +535,35 @@ def log(
     get_active_run().log(name, value, step, client)
 
 
-def finish(client: TellurioClient | None = None, status: RunStatus = RunStatus.COMPLETED) -> None:
+def finish(
+    client: TellurioClient | None = None, status: RunStatus = RunStatus.COMPLETED
+) -> DeliveryReceipt:
     """Ends the active run; see `Run.finish`.
 
     Raises:
         ValueError: No run is active.
     """
-    get_active_run().finish(client, status)
+    return get_active_run().finish(client, status)
+
+
+def log_metrics(
+    metrics: Mapping[str, Any], step: int | None = None, client: TellurioClient | None = None
+) -> None:
+    """Logs several metrics of one step to the active run; see `Run.log_metrics`.
+
+    Raises:
+        ValueError: No run is active.
+    """
+    get_active_run().log_metrics(metrics, step, client)
+
+
+def flush(timeout: float | None = None) -> DeliveryReceipt:
+    """Waits until the backend has what was logged to the active run; see `Run.flush`.
+
+    Raises:
+        ValueError: No run is active.
+    """
+    return get_active_run().flush(timeout)
 
 
 def runs(namespace_slug: str, project: str, client: TellurioClient | None = None) -> list[Run]:
@@ -430,6 +631,47 @@ def get_run(
     return found
 
 
+def attach(
+    namespace_slug: str, project: str, run: str, client: TellurioClient | None = None
+) -> Run:
+    """Makes a run that another process started the active one of this process, to log to it.
+
+    The run goes on when this process ends: whoever started it finishes it. So do the ranks of one
+    job log to one run.
+
+    Args:
+        namespace_slug: The slug of the namespace that owns the project.
+        project: The project's slug or display name.
+        run: The run's UUID or name.
+        client: The client to use; default the environment's.
+
+    Raises:
+        TypeError: A name is no string.
+        ValueError: A name is empty, too long or has no slug.
+        RunFinishedError: The run is finished.
+        NotFoundError: The project does not exist.
+        LookupError: The project has no such run.
+        ApiError: The backend answered with another error.
+        BackendUnreachableError: The backend could not be reached.
+        InvalidResponseError: The backend's answer makes no sense.
+    """
+    found = get_run(namespace_slug, project, run, client)
+    if found.status in _ENDED:
+        raise RunFinishedError(
+            f"attach: run {found.name!r} is finished ({found.status}); start a new one with init"
+        )
+    try:
+        active = get_active_run()
+    except ValueError:
+        pass
+    else:
+        if active.uuid == found.uuid:
+            return active
+        active.end(RunStatus.FAILED)
+    activate(found)
+    return found
+
+
 def _runs(client: TellurioClient, namespace_slug: str, slug: str, *, name: str | None) -> list[Run]:
     found = [
         Run.from_model(model, "listRuns", namespace_slug)
@@ -459,8 +701,26 @@ class _DisabledRun(Run):
     ) -> None:
         pass
 
-    def _set_status(self, client: TellurioClient | None, status: RunStatus) -> None:  # noqa: ARG002
-        self.status = status
+    def log_metrics(
+        self,
+        metrics: Mapping[str, Any],
+        step: int | None = None,
+        client: TellurioClient | None = None,
+    ) -> None:
+        pass
+
+    def finish(
+        self,
+        client: TellurioClient | None = None,  # noqa: ARG002
+        status: RunStatus = RunStatus.COMPLETED,
+    ) -> DeliveryReceipt:
+        self.end(status)
+        return self._receipt()
+
+    def end(self, status: RunStatus) -> None:
+        if self.status not in _ENDED:
+            self.status = status
+        deactivate(self)
 
     def metrics(self, name: str | None = None, client: TellurioClient | None = None) -> Any:  # noqa: ARG002
         return {} if name is None else MetricHistory(name, [], [], [])
@@ -477,6 +737,26 @@ class _DisabledRun(Run):
         return [], []
 
 
+_logging_runs: weakref.WeakSet[Run] = weakref.WeakSet()
+# Names that were found good, so that a metric's second value costs no check.
+_checked_names: set[str] = set()
+
+
+def _check_metric_name(call: str, name: Any) -> None:
+    checked = checked_name(call, "metric name", name)
+    if len(_checked_names) < MAX_REMEMBERED_NAMES:
+        _checked_names.add(str(checked))
+
+
+def _forget_in_child() -> None:
+    for run in list(_logging_runs):
+        run.forget_inherited()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)
+
+
 T = TypeVar("T")
 
 
@@ -485,6 +765,8 @@ async def _in_daemon_thread(work: Callable[[], T]) -> T:
 
     Not in the loop's own pool: the interpreter joins its threads at exit, however long they take.
     """
+    import asyncio  # it is there already where this runs, and takes 30 ms elsewhere
+
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 

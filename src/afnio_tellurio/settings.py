@@ -32,6 +32,27 @@ MAX_VALUE_DEPTH = 100
 METRICS_PAGE = 10_000
 RUNS_PAGE = 500
 
+#: Metric names that a process remembers to have checked; each takes some 100 bytes.
+MAX_REMEMBERED_NAMES = 10_000
+#: A batch holds at most so many metrics, the contract's bound, and so many bytes of the journal.
+BATCH_METRICS = 1000
+BATCH_BYTES = 2**20
+#: Of what a full disk does not take, so many bytes of lines are held in memory; the rest is lost.
+HELD_BYTES = 32 * 2**20
+#: Seconds between attempts to write to a disk that was full.
+WRITE_RETRY_DELAY = 1.0
+#: Seconds within which a written line is on the disk itself.
+SYNCHRONIZE_INTERVAL = 1.0
+#: Seconds that the sender lets metrics gather before it sends them.
+GATHER_DELAY = 0.02
+#: Seconds before a failed request is repeated: the first time, and at most.
+FIRST_RETRY_DELAY = 0.2
+MAX_RETRY_DELAY = 30.0
+#: Seconds between attempts while somebody waits for delivery.
+WAITING_RETRY_INTERVAL = 1.0
+#: Seconds that `finish`, a read and the exit of the process wait for delivery.
+DEFAULT_EXIT_TIMEOUT = 30.0
+
 #: Where `afnio-tellurio serve` listens unless told otherwise.
 SERVE_HOST = "127.0.0.1"
 SERVE_PORT = 8642
@@ -85,6 +106,22 @@ def read_settings() -> Settings:
         home=_home(),
         keyring_service=os.environ.get("KEYRING_SERVICE_NAME") or DEFAULT_KEYRING_SERVICE,
     )
+
+
+def exit_timeout() -> float:
+    """`TELLURIO_EXIT_TIMEOUT`: the seconds that `finish`, a read and the exit wait for delivery.
+
+    Raises:
+        ValueError: It is no number of seconds.
+    """
+    word = os.environ.get("TELLURIO_EXIT_TIMEOUT")
+    try:
+        seconds = float(word) if word else DEFAULT_EXIT_TIMEOUT
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(f"TELLURIO_EXIT_TIMEOUT is {word!r}; set it to a number of seconds from 0")
+    return seconds
 
 
 def is_disabled() -> bool:

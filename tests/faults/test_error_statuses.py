@@ -240,31 +240,3 @@ def test_a_project_that_another_process_creates_in_between_is_used(faulty):
         assert started.user is None
         started.finish()
         faulty.answers.clear()
-
-
-def test_finish_raises_when_the_backend_cannot_be_told_and_can_be_called_again(server, monkeypatch):
-    run = te.init("acme", "Digits")
-    real = run._client  # the run's own client: the one that init used
-    run.bind(te.TellurioClient("http://127.0.0.1:9"))
-    with pytest.raises(te.BackendUnreachableError, match="updateRun"):
-        run.finish()
-    assert run.status is te.RunStatus.RUNNING
-    assert te.get_active_run() is run
-    run.bind(real)
-    run.finish()
-    assert te.get_run("acme", "Digits", run.uuid).status is te.RunStatus.COMPLETED
-
-
-def test_the_blocks_exception_arrives_when_the_backend_is_gone(server, caplog):
-    with pytest.raises(ZeroDivisionError) as caught, te.init("acme", "Digits", "test_run") as run:
-        run.bind(te.TellurioClient("http://127.0.0.1:9"))
-        1 / 0  # noqa: B018
-    (note,) = caught.value.__notes__
-    assert "run 'test_run' could not be ended as CRASHED" in note
-    assert caplog.text.count("could not be ended as CRASHED") == 1
-
-
-def test_the_end_of_a_block_does_not_raise_when_the_backend_is_gone(server, caplog):
-    with te.init("acme", "Digits", "test_run") as run:
-        run.bind(te.TellurioClient("http://127.0.0.1:9"))
-    assert caplog.text.count("could not be ended as COMPLETED") == 1

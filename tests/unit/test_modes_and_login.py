@@ -216,7 +216,7 @@ def test_a_client_given_to_init_is_used_by_the_run(tmp_path):
         with te.init("acme", "Digits", client=client) as run:
             te.log("loss", 1)
         assert [found.uuid for found in te.runs("acme", "Digits", client)] == [run.uuid]
-    assert not (tmp_path / "home").exists()
+    assert not (tmp_path / "home" / "tellurio.db").exists()
 
 
 def test_environment_files_are_not_read(run_python, tmp_path, monkeypatch):

@@ -72,6 +72,11 @@ class Backend:
         self._any_namespace = any_namespace
         self._routes = _routes()
 
+    @property
+    def path(self) -> Path:
+        """The database file."""
+        return self._database.path
+
     def close(self) -> None:
         """Closes the database."""
         self._database.close()

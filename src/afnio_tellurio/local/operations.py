@@ -486,17 +486,22 @@ class _Series:
         step = self._last + 1 if isinstance(asked, UnsetType) else asked
         if step > structs.MAX_STEP:
             raise Refusal(400, {"step": ["There is no greater step left; give one."]})
-        self._points.append((self._id, step, self._count, *value, timestamp))
+        number, text = value
+        self._points.append((self._id, step, self._count, number, text, timestamp))
         if step >= self._last:
             self._last = step
-            self._last_point = (*value, timestamp)
+            self._last_point = (number, text, timestamp)
         if self._count == 0 or step < self._first:
             self._first = step
         self._count += 1
-        number = value.comparable()
-        if number is not None:
-            self._low = number if self._low is None else min(self._low, number)
-            self._high = number if self._high is None else max(self._high, number)
+        if number is None:
+            number = value.comparable()
+            if number is None:
+                return step
+        if self._low is None or number < self._low:
+            self._low = number
+        if self._high is None or number > self._high:
+            self._high = number
         return step
 
     def write(self) -> None:
@@ -517,17 +522,18 @@ class _Series:
         )
 
 
-def _stored(raw: msgspec.Raw, field_name: str, place: str) -> values.Stored:
+def _stored(raw: msgspec.Raw, field_name: str, index: int | None = None) -> values.Stored:
     try:
         return values.stored(raw)
     except (ValueError, RecursionError) as error:
+        place = "" if index is None else f"[{index}].value: "
         raise Refusal(400, {field_name: [f"{place}{error}."]}) from None
 
 
 def log_metric(call: Call) -> Answer:
     """Records one metric."""
     metric = call.decoded(_metric_create)
-    value = _stored(metric.value, "value", "")
+    value = _stored(metric.value, "value")
     timestamp = _now() if metric.timestamp is UNSET else _microseconds(metric.timestamp)
     with call.database.writing() as connection:
         series = _Series(connection, _run(connection, call), metric.name)
@@ -545,7 +551,7 @@ def log_metric_batch(call: Call) -> Answer:
         (
             metric.name,
             metric.step,
-            _stored(metric.value, "metrics", f"[{index}].value: "),
+            _stored(metric.value, "metrics", index),
             now if metric.timestamp is UNSET else _microseconds(metric.timestamp),
         )
         for index, metric in enumerate(batch.metrics)

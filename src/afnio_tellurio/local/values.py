@@ -44,10 +44,10 @@ def stored(raw: Raw) -> Stored:
         ValueError: The value cannot be kept exactly.
     """
     data = bytes(raw)
-    if data in _INFINITIES:
-        return Stored(_INFINITIES[data], None)
     if data[0] in _NUMBER_STARTS:
         return _stored_number(data)
+    if data in _INFINITIES:
+        return Stored(_INFINITIES[data], None)
     text = data.decode("utf-8")
     if "\\u" in text or data[0] in b"[{":
         _check(text)
@@ -55,12 +55,12 @@ def stored(raw: Raw) -> Stored:
 
 
 def _stored_number(data: bytes) -> Stored:
-    if b"." not in data and b"e" not in data and b"E" not in data:
+    if data.isdigit() or (b"." not in data and b"e" not in data and b"E" not in data):
         # Python reads no longer integer by default; a backend that did would be alone with it.
         integer = int(data)
         return Stored(integer, None) if integer in _INT64 else Stored(None, data.decode("ascii"))
     number = float(data)
-    if math.isinf(number):
+    if number - number != 0.0:
         raise ValueError(f"{data[:40].decode('ascii')} does not fit a double")
     return Stored(number, None)
 

@@ -1,0 +1,1 @@
+"""The way from `log` to a backend: journal, sender, recovery."""

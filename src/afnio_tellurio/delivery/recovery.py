@@ -1,0 +1,223 @@
+"""Recovery: delivering the journals of processes that are dead."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import attrs
+import msgspec
+
+from afnio_tellurio.delivery.journal import JournalFile, journals_folder
+from afnio_tellurio.delivery.locking import try_lock
+from afnio_tellurio.delivery.records import SUFFIX
+from afnio_tellurio.delivery.transfer import Transfer
+from afnio_tellurio.errors import NotFoundError, TellurioError
+from afnio_tellurio.notices import tell, warn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+    from pathlib import Path
+
+    from afnio_tellurio.client import TellurioClient
+
+#: Times that a request is repeated before a journal is left for the next recovery.
+_ATTEMPTS = 4
+
+
+@attrs.frozen
+class SyncedJournal:
+    """What became of the journal of one dead process.
+
+    Attributes:
+        path: The journal's file.
+        run_name: The run's name, or None where the journal's header is damaged.
+        delivered: How many metrics the backend has now that it had not acknowledged before.
+        rejected: How many it refused now; they are in the `.rejected` file beside the journal.
+        lost: How many cannot be read, for the journal is damaged there.
+        status: The status that the run was given, or None where it had ended, or goes on.
+        problem: Why the journal could not be delivered, or None; it stays then.
+    """
+
+    path: str
+    run_name: str | None = None
+    delivered: int = 0
+    rejected: int = 0
+    lost: int = 0
+    status: str | None = None
+    problem: str | None = None
+
+
+def orphans() -> Iterator[Path]:
+    """The journals whose process is dead."""
+    for path in _journals():
+        with _locked(path) as is_orphan:
+            if is_orphan:
+                yield path
+
+
+def say_orphans(client: TellurioClient) -> None:
+    """Says in one line that journals of dead processes wait, unless they deliver themselves."""
+    if client.is_local:
+        return
+    count = sum(1 for _ in orphans())
+    if count:
+        tell(
+            f"{count} journal{'s' if count > 1 else ''} of processes that ended before delivery "
+            f"wait in {journals_folder()}; deliver them with: afnio-tellurio sync"
+        )
+
+
+def recover_local(client: TellurioClient) -> None:
+    """Delivers the journals of dead processes to the embedded backend that was just opened."""
+    for result in _delivered(lambda journal: _client_if_its(client, journal)):
+        if result.problem:
+            warn(f"the journal {result.path} could not be delivered: {result.problem}")
+
+
+def deliver_orphans_of_run(client: TellurioClient, run_uuid: str) -> None:
+    """Delivers what dead processes, such as forked children, logged to a run that goes on."""
+
+    def chosen(journal: JournalFile) -> TellurioClient | None:
+        is_meant = journal.header.run_uuid == run_uuid and not journal.header.owns_run
+        return _client_if_its(client, journal) if is_meant else None
+
+    for result in _delivered(chosen, f"{run_uuid}.*"):
+        if result.problem:
+            warn(f"the journal {result.path} could not be delivered: {result.problem}")
+
+
+def _client_if_its(client: TellurioClient, journal: JournalFile) -> TellurioClient | None:
+    header = journal.header
+    is_its = (header.backend, header.is_local) == (client.address, client.is_local)
+    return client if is_its else None
+
+
+def sync() -> list[SyncedJournal]:
+    """Delivers what dead processes logged, and ends their runs.
+
+    A run whose process did not end it ends as `CRASHED`. A journal of a process that is alive is
+    left to it. Doing it again does nothing.
+
+    Returns:
+        What became of each journal.
+    """
+    from afnio_tellurio.client import TellurioClient
+
+    clients: dict[tuple[str, bool], TellurioClient] = {}
+
+    def client_of(journal: JournalFile) -> TellurioClient:
+        key = (journal.header.backend, journal.header.is_local)
+        if key not in clients:
+            backend, is_local = key
+            clients[key] = (
+                TellurioClient.local(backend, recover=False)
+                if is_local
+                else TellurioClient(backend)
+            )
+        return clients[key]
+
+    try:
+        return list(_delivered(client_of))
+    finally:
+        for client in clients.values():
+            client.close()
+
+
+def _delivered(
+    client_of: Callable[[JournalFile], TellurioClient | None], pattern: str = "*"
+) -> Iterator[SyncedJournal]:
+    """Delivers each journal of a dead process for which there is a client."""
+    for path in _journals(pattern):
+        with _locked(path) as is_orphan:
+            if not is_orphan:
+                continue
+            try:
+                journal = JournalFile.open(path)
+            except FileNotFoundError:
+                # Another process was faster.
+                continue
+            except (OSError, ValueError, msgspec.ValidationError) as error:
+                yield SyncedJournal(path=str(path), problem=str(error))
+                continue
+            try:
+                client = client_of(journal)
+                if client is not None:
+                    yield _deliver(client, journal)
+            except (OSError, ValueError, TellurioError) as error:
+                yield SyncedJournal(
+                    path=str(path), run_name=journal.header.run_name, problem=str(error)
+                )
+            finally:
+                journal.close()
+
+
+def _deliver(client: TellurioClient, journal: JournalFile) -> SyncedJournal:
+    transfer = Transfer(client, journal)
+    before = journal.position.number
+    attempts = _ATTEMPTS
+    while transfer.stopped is None and attempts:
+        batch = journal.batch()
+        if batch is None:
+            break
+        if not transfer.send(batch):
+            attempts -= 1
+            if attempts:
+                time.sleep(max(0.0, transfer.not_before - time.monotonic()))
+    problem = transfer.stopped or transfer.last_error
+    status = None
+    if problem is None:
+        status = _end(client, journal)
+        journal.remove()
+    return SyncedJournal(
+        path=str(journal.path),
+        run_name=journal.header.run_name,
+        delivered=journal.position.number - before - transfer.rejected - journal.lost,
+        rejected=transfer.rejected,
+        lost=journal.lost,
+        status=status,
+        problem=None if problem is None else str(problem),
+    )
+
+
+def _end(client: TellurioClient, journal: JournalFile) -> str | None:
+    """Ends the run of a dead process, if it is its and nobody has; gives the status."""
+    header = journal.header
+    if not header.owns_run:
+        return None
+    path = (header.namespace_slug, header.project_slug, header.run_uuid)
+    try:
+        if client.get_run(*path).status != "RUNNING":
+            return None
+    except NotFoundError:
+        # It was deleted: there is nothing to end.
+        return None
+    status = journal.end_status() or "CRASHED"
+    client.update_run(*path, status=status)
+    return status
+
+
+def _journals(pattern: str = "*") -> list[Path]:
+    try:
+        return sorted(journals_folder().glob(f"{pattern}{SUFFIX}"))
+    except OSError:
+        return []
+
+
+@contextmanager
+def _locked(path: Path) -> Generator[bool, None, None]:
+    """Holds the lock of a journal, if its process has freed it; says whether."""
+    try:
+        fd = os.open(path, os.O_RDWR)
+    except OSError:
+        yield False
+        return
+    try:
+        yield try_lock(fd)
+    finally:
+        os.close(fd)
+
+
+SyncedJournal.__module__ = "afnio_tellurio"

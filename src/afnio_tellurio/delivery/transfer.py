@@ -1,0 +1,197 @@
+"""One journal's way to its backend: batches, refusals, faults and their repetition."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import time
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from afnio_tellurio.delivery.records import Batch, Metric, writer_of
+from afnio_tellurio.errors import (
+    ApiError,
+    BadRequestError,
+    ConflictError,
+    InvalidAPIKeyError,
+    InvalidResponseError,
+    NotFoundError,
+    PayloadTooLargeError,
+    PermissionDeniedError,
+    TellurioError,
+)
+from afnio_tellurio.notices import warn
+from afnio_tellurio.settings import BATCH_METRICS, FIRST_RETRY_DELAY, MAX_RETRY_DELAY
+
+if TYPE_CHECKING:
+    from afnio_tellurio.client import TellurioClient
+    from afnio_tellurio.delivery.journal import JournalFile
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+#: With these a backend refuses the whole run, not one request: to repeat it is of no use.
+_FINAL_ERRORS = (InvalidAPIKeyError, PermissionDeniedError, NotFoundError)
+_METHOD_NOT_ALLOWED = 405
+
+
+class Transfer:
+    """Takes one journal to its backend, batch by batch.
+
+    Attributes:
+        stopped: The error that ended it, or None.
+        rejected: How many metrics the backend refused.
+        ended: When the backend learnt how the run ended, or None.
+        last_error: Why the last attempt failed, or None.
+        not_before: When the next attempt is due, on the monotonic clock.
+    """
+
+    def __init__(self, client: TellurioClient, journal: JournalFile) -> None:
+        self.client = client
+        self.journal = journal
+        self.stopped: TellurioError | None = None
+        self.rejected = 0
+        self.ended: dt.datetime | None = None
+        self.last_error: TellurioError | None = None
+        self.not_before = 0.0
+        self._asked_until = 0.0
+        self._failures = 0
+        self._limit = BATCH_METRICS
+        self._has_rewound = False
+        header = journal.header
+        self._path = (header.namespace_slug, header.project_slug, header.run_uuid)
+
+    def send(self, batch: Batch) -> bool:
+        """Sends a batch, or a part of it; says whether to go on at once."""
+        batch = batch._replace(metrics=batch.metrics[: self._limit])
+        try:
+            following = self._sent(batch)
+        except (BadRequestError, PayloadTooLargeError) as error:
+            return self._refused(batch, error)
+        except ConflictError as error:
+            if self._has_rewound:
+                return self.failed(error)
+            self._has_rewound = True
+            self.journal.rewind()
+            return True
+        except TellurioError as error:
+            return self.failed(error)
+        self.journal.acknowledge(batch, following)
+        self._succeeded()
+        return True
+
+    def end(self, status: str) -> bool:
+        """Tells the backend how the run ended; says whether it knows."""
+        try:
+            self.ended = self.client.update_run(*self._path, status=status).date_updated
+        except TellurioError as error:
+            self.failed(error)
+            return False
+        self._succeeded()
+        return True
+
+    def hurry(self) -> None:
+        """Makes the next attempt as soon as the backend allows it: somebody waits."""
+        self.stopped = None
+        self.not_before = self._asked_until
+
+    def _sent(self, batch: Batch) -> int:
+        """Sends a batch as one, or its first metric where the backend takes no batches.
+
+        Returns:
+            The sequence number that is to be sent next.
+        """
+        if self.client.takes_batches:
+            try:
+                return self._send_all(batch)
+            except ApiError as error:
+                if (
+                    not isinstance(error, NotFoundError)
+                    and error.status_code != _METHOD_NOT_ALLOWED
+                ):
+                    raise
+            # The run is gone, or the backend lacks the operation: a single metric tells which.
+        self._send_one(batch.metrics[0])
+        self.client.takes_batches = False
+        return batch.metrics[0].number + 1
+
+    def _send_all(self, batch: Batch) -> int:
+        first = batch.metrics[0].number - batch.segment
+        following = self.client.log_metric_batch(
+            *self._path,
+            writer=writer_of(self.journal.header.writer, batch.segment),
+            first=first,
+            metrics=map(_fields, batch.metrics),
+        )
+        if following < first + len(batch.metrics):
+            raise InvalidResponseError(
+                f"logMetricBatch: the backend was sent {len(batch.metrics)} metrics from {first} "
+                f"on and expects {following} next",
+                operation="logMetricBatch",
+            )
+        return batch.segment + following
+
+    def _send_one(self, metric: Metric) -> None:
+        name, value, step, when = _fields(metric)
+        self.client.log_metric(*self._path, name=name, value=value, step=step, timestamp=when)
+
+    def _refused(self, batch: Batch, error: ApiError) -> bool:
+        if len(batch.metrics) > 1 and self.client.takes_batches:
+            # One of them is bad; halves find it in a few requests.
+            self._limit = len(batch.metrics) // 2
+            return True
+        batch = batch._replace(metrics=batch.metrics[:1])
+        try:
+            self.journal.reject(batch, error.words)
+        except OSError as trouble:
+            return self.failed(TellurioError(f"a refused metric cannot be set aside: {trouble}"))
+        self.rejected += 1
+        if self.rejected == 1:
+            warn(
+                f"run {self.journal.header.run_name!r}: the backend refused the metric "
+                f"{batch.metrics[0].name!r}: {error.words}; it, and any other, is set aside in "
+                f"{self.journal.path.with_suffix('.rejected')}"
+            )
+        self._limit = BATCH_METRICS
+        return True
+
+    def failed(self, error: TellurioError) -> bool:
+        """Puts the next attempt off, or ends delivery; there is nothing to do at once."""
+        self.last_error = error
+        if isinstance(error, _FINAL_ERRORS) or self.client.is_closed:
+            self.stopped = error
+            return False
+        delay = min(MAX_RETRY_DELAY, FIRST_RETRY_DELAY * 2 ** min(self._failures, 16))
+        self._failures += 1
+        # Half of it by chance: processes that lost one backend must not come back as one.
+        delay *= random.uniform(0.5, 1)  # noqa: S311
+        now = time.monotonic()
+        self._asked_until = now + _retry_after(error)
+        self.not_before = max(now + delay, self._asked_until)
+        return False
+
+    def _succeeded(self) -> None:
+        self._failures = 0
+        self._has_rewound = False
+        self.last_error = None
+        self.not_before = self._asked_until = 0.0
+        self._limit = min(BATCH_METRICS, self._limit * 2)
+
+
+def _fields(metric: Metric) -> tuple[str, object, int | None, dt.datetime]:
+    when = _EPOCH + dt.timedelta(microseconds=metric.time)
+    return metric.name, metric.value, metric.step, when
+
+
+def _retry_after(error: TellurioError) -> float:
+    """The seconds that the backend asks to wait, at most `MAX_RETRY_DELAY`."""
+    if not isinstance(error, ApiError):
+        return 0.0
+    word: str = error.response.headers.get("retry-after", "")
+    try:
+        seconds = float(word) if word.isdecimal() else _seconds_until(word)
+    except (ValueError, TypeError):
+        return 0.0
+    return max(0.0, min(seconds, MAX_RETRY_DELAY))
+
+
+def _seconds_until(date: str) -> float:
+    return (parsedate_to_datetime(date) - dt.datetime.now(dt.UTC)).total_seconds()

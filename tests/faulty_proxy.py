@@ -1,0 +1,103 @@
+"""A proxy on loopback between the SDK and a backend, which does to answers what a test asks."""
+
+from __future__ import annotations
+
+import http.client
+import http.server
+import random
+import threading
+import time
+from collections import Counter
+from urllib.parse import urlsplit
+
+
+class FaultyProxy:
+    """Forwards each request, except that `fault` names what goes wrong with it.
+
+    `fault(method, path)` gives None or one of `FAULTS`; a test may replace it at any time.
+    """
+
+    FAULTS = ("drop", "reset", "slow", "html", "busy", "truncated", "520")
+
+    def __init__(self, target):
+        self.target = urlsplit(target).netloc
+        self.fault = lambda _method, _path: None
+        self.counts = Counter()
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_any(self):
+                outer._handle(self)
+
+            do_GET = do_POST = do_PATCH = do_DELETE = handle_any  # noqa: N815
+
+            def log_message(self, *arguments):
+                pass
+
+        class Server(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, *arguments):
+                pass  # a client that went away
+
+        self.server = Server(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
+        self.thread.start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+    def _handle(self, request):
+        fault = self.fault(request.command, request.path)
+        self.counts[fault] += 1
+        length = int(request.headers.get("Content-Length") or 0)
+        if fault == "reset":
+            # Half way: the backend never sees the request.
+            request.rfile.read(length // 2)
+            request.close_connection = True
+            return
+        body = request.rfile.read(length)
+        if fault == "html":
+            self._answer(request, 502, b"<html><h1>502 Bad Gateway</h1></html>", "text/html")
+            return
+        if fault == "busy":
+            self._answer(request, 429, b'{"detail": "Slow down."}', retry_after="1")
+            return
+        if fault == "520":
+            self._answer(request, 520, b"")
+            return
+        status, content_type, answer = self._forward(request, body)
+        if fault == "slow":
+            time.sleep(random.uniform(0.05, 0.3))
+        if fault == "drop":
+            # The backend has committed, and nobody learns of it.
+            request.close_connection = True
+            return
+        if fault == "truncated":
+            answer = answer[: len(answer) // 2]
+        self._answer(request, status, answer, content_type)
+
+    def _forward(self, request, body):
+        try:
+            connection = http.client.HTTPConnection(self.target, timeout=60)
+            connection.request(request.command, request.path, body, dict(request.headers))
+            response = connection.getresponse()
+            answer = response.read()
+            connection.close()
+        except OSError:
+            return 502, "text/html", b"<html><h1>502 Bad Gateway</h1></html>"
+        return response.status, response.headers.get("Content-Type"), answer
+
+    def _answer(self, request, status, body, content_type="application/json", retry_after=None):
+        request.send_response_only(status)
+        request.send_header("Content-Type", content_type)
+        request.send_header("Content-Length", str(len(body)))
+        if retry_after:
+            request.send_header("Retry-After", retry_after)
+        request.end_headers()
+        request.wfile.write(body)
