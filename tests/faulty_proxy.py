@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 
 class FaultyProxy:
-    """Forwards each request, except that `fault` names what goes wrong with it.
+    """Forwards each request, except that `fault` says what goes wrong with it.
 
-    `fault(method, path)` gives None or one of `FAULTS`; a test may replace it at any time.
+    `fault(method, path)` gives None, one of `FAULTS`, or a status and a body to answer with; a test
+    may replace it at any time. `bodies` keeps what was asked for where a test sets it to a list.
     """
 
     FAULTS = ("drop", "reset", "slow", "html", "busy", "truncated", "520")
@@ -23,6 +24,7 @@ class FaultyProxy:
         self.target = urlsplit(target).netloc
         self.fault = lambda _method, _path: None
         self.counts = Counter()
+        self.bodies = None
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -62,6 +64,11 @@ class FaultyProxy:
             request.close_connection = True
             return
         body = request.rfile.read(length)
+        if self.bodies is not None:
+            self.bodies.append((request.command, request.path, body))
+        if isinstance(fault, tuple):
+            self._answer(request, fault[0], fault[1])
+            return
         if fault == "html":
             self._answer(request, 502, b"<html><h1>502 Bad Gateway</h1></html>", "text/html")
             return

@@ -222,7 +222,9 @@ class Run(RunRecord):
             if self.status not in _ENDED:
                 undelivered = self._deliver_end(client, status, time.monotonic() + exit_timeout())
                 if undelivered is not None:
-                    self._outbox_for(client).abandon_end()
+                    self._outbox_for(client).wanted_status = None
+                    for outbox in self._outboxes.values():
+                        outbox.journal.unseal()
                     raise undelivered.problem("finish")
                 for outbox in self._outboxes.values():
                     if outbox.journal.lost:
@@ -241,6 +243,9 @@ class Run(RunRecord):
     ) -> Outbox | None:
         """Delivers everything and then the status; gives what could not be delivered in time."""
         last = self._outbox_for(client)
+        # What is logged from now on is refused: delivery must come to an end.
+        for outbox in self._outboxes.values():
+            outbox.journal.seal()
         for outbox in list(self._outboxes.values()):
             if outbox is not last and not wait_visibly(outbox, deadline):
                 return outbox

@@ -45,6 +45,9 @@ WRITE_RETRY_DELAY = 1.0
 SYNCHRONIZE_INTERVAL = 1.0
 #: Seconds that the sender lets metrics gather before it sends them.
 GATHER_DELAY = 0.02
+#: While so many metrics come in that time, it waits on, at most so many seconds.
+BURST_METRICS = 1000
+BURST_DELAY = 0.5
 #: Seconds before a failed request is repeated: the first time, and at most.
 FIRST_RETRY_DELAY = 0.2
 MAX_RETRY_DELAY = 30.0

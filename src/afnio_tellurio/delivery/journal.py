@@ -60,6 +60,8 @@ def journals_folder() -> Path:
 
 
 _START = Position(0, 0, 0)
+#: More than checksum and three numbers ever take.
+_ACK_BYTES = 80
 
 
 class JournalSealedError(Exception):
@@ -86,6 +88,7 @@ class JournalFile:
         # A file of its own: on Windows a reader would move the writer's position.
         self._file = file
         self._ack_path = path.with_suffix(".ack")
+        self._ack_file: FileIO | None = None
         self.position = self._read_position()
 
     @classmethod
@@ -105,10 +108,11 @@ class JournalFile:
 
     def _read_position(self) -> Position:
         try:
-            return msgspec.json.decode(self._ack_path.read_bytes(), type=Position)
-        except (OSError, msgspec.DecodeError):
-            # Without it, or with a torn one, delivery starts anew: a backend skips what it has.
-            return _START
+            fields = parsed_line(self._ack_path.read_bytes().rstrip())
+        except OSError:
+            fields = None
+        # Without it, or with a torn one, delivery starts anew: a backend skips what it has.
+        return Position(*fields) if fields else _START
 
     def batch(self, size: int | None = None) -> Batch | None:
         """The next metrics to send, or None when nothing waits.
@@ -176,7 +180,9 @@ class JournalFile:
             OSError: The disk does not take it.
         """
         (metric,) = batch.metrics
-        line = record_line(*metric[:5], words)
+        line = record_line(
+            metric.number, metric.step, metric.time, metric.name, metric.value, words
+        )
         fd = os.open(
             self.path.with_suffix(".rejected"), os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600
         )
@@ -194,14 +200,13 @@ class JournalFile:
 
     def _keep(self, position: Position) -> None:
         self.position = position
-        temporary = self._ack_path.with_suffix(".ack.new")
         try:
-            fd = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-            try:
-                os.write(fd, encode(position))
-            finally:
-                os.close(fd)
-            temporary.replace(self._ack_path)
+            if self._ack_file is None:
+                fd = os.open(self._ack_path, os.O_CREAT | os.O_WRONLY, 0o600)
+                self._ack_file = open(fd, "wb", buffering=0)  # noqa: PTH123, SIM115
+            # In place, and always as long: a rename for each batch would cost milliseconds.
+            self._ack_file.seek(0)
+            self._ack_file.write(record_line(*position)[:-1].ljust(_ACK_BYTES))
         except OSError:
             # A full disk: a later process sends some metrics again, and the backend skips them.
             return
@@ -215,10 +220,11 @@ class JournalFile:
         return status
 
     def close(self) -> None:
-        """Closes the file."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Closes the files."""
+        for file in (self._file, self._ack_file):
+            if file is not None:
+                file.close()
+        self._file = self._ack_file = None
 
     def remove(self) -> None:
         """Removes the journal and what lies beside it, but for what was rejected."""
@@ -437,14 +443,11 @@ class Journal(JournalFile):
         if self._fd >= 0:
             os.fsync(self._fd)
 
-    def seal(self) -> bool:
-        """Takes no more metrics, if a backend has all of them; says whether."""
+    def seal(self) -> None:
+        """Takes no more metrics: the run is being ended."""
         with self.lock:
-            if self.waiting_count():
-                return False
             self._is_sealed = True
             self._is_direct = False
-            return True
 
     def unseal(self) -> None:
         """Takes metrics again: the run could not be ended."""
@@ -453,17 +456,16 @@ class Journal(JournalFile):
             self._is_direct = self._fd >= 0 and not self._held
 
     def end(self, status: str) -> None:
-        """Takes no more metrics, and records how the run ended for a later process.
+        """Records how the run ended, for a later process.
 
         Raises:
             OSError: The disk does not take it.
         """
         with self.lock:
             self.write_held()
-            self._is_sealed = True
-            self._is_direct = False
             if self._fd >= 0:
                 os.write(self._fd, record_line(END, status))
+                os.fsync(self._fd)
 
     def forget(self) -> None:
         """In a forked child: lets go of the file, whose lock must end with the parent."""

@@ -49,7 +49,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.run_uuid}.{self.writer}{SUFFIX}"
 
 
-class Position(msgspec.Struct, frozen=True):
+class Position(NamedTuple):
     """How far a journal is acknowledged.
 
     Attributes:
@@ -63,7 +63,7 @@ class Position(msgspec.Struct, frozen=True):
     segment: int
 
 
-class Metric(NamedTuple):
+class Metric(msgspec.Struct, frozen=True, gc=False):
     """One metric of a journal.
 
     Attributes:

@@ -15,7 +15,13 @@ from afnio_tellurio.delivery.records import Header
 from afnio_tellurio.delivery.transfer import Transfer
 from afnio_tellurio.errors import DeliveryError, TellurioError
 from afnio_tellurio.notices import show_progress, warn
-from afnio_tellurio.settings import GATHER_DELAY, SYNCHRONIZE_INTERVAL, WAITING_RETRY_INTERVAL
+from afnio_tellurio.settings import (
+    BURST_DELAY,
+    BURST_METRICS,
+    GATHER_DELAY,
+    SYNCHRONIZE_INTERVAL,
+    WAITING_RETRY_INTERVAL,
+)
 
 if TYPE_CHECKING:
     from afnio_tellurio.client import TellurioClient
@@ -103,11 +109,6 @@ class Outbox:
         accepted = self.journal.count - waiting - rejected
         return DeliveryReceipt(accepted=accepted, waiting=waiting, rejected=rejected)
 
-    def abandon_end(self) -> None:
-        """Takes metrics again: the run could not be ended."""
-        self.wanted_status = None
-        self.journal.unseal()
-
     def release(self) -> None:
         """Says that nobody can log to it any more: it is closed when all is delivered."""
         self.is_released = True
@@ -165,12 +166,8 @@ class Outbox:
                 return self.transfer.send(batch)
             finally:
                 self.journal.done_with(batch)
-        if self.wanted_status is None or self.transfer.ended is not None:
-            return False
-        if not self.journal.seal():
-            # Another thread has just logged something.
-            return True
-        self.transfer.end(self.wanted_status)
+        if self.wanted_status is not None and self.transfer.ended is None:
+            self.transfer.end(self.wanted_status)
         return False
 
     def synchronize(self) -> None:
@@ -288,9 +285,7 @@ class Sender:
                 if pause is None or pause > 0:
                     self.progress.wait(pause)
                 self.is_idle = False
-                if not self._is_awaited:
-                    # Many metrics in one request cost little more than one.
-                    self.progress.wait(GATHER_DELAY)
+                self._gather()
                 self._is_awaited = False
             for outbox in self.outboxes():
                 outbox.synchronize()
@@ -299,6 +294,20 @@ class Sender:
                 if outbox.is_over:
                     outbox.close()
                 self._tell()
+
+    def _gather(self) -> None:
+        """Lets metrics gather unless somebody waits: a large request costs hardly more than one.
+
+        While the application logs without a pause it has the processor to itself, for a while.
+        """
+        until = time.monotonic() + BURST_DELAY
+        before = -BURST_METRICS
+        while not self._is_awaited and time.monotonic() < until:
+            count = sum(outbox.journal.count for outbox in self._outboxes)
+            if count - before < BURST_METRICS:
+                return
+            before = count
+            self.progress.wait(GATHER_DELAY)
 
     def _tell(self) -> None:
         with self.progress:

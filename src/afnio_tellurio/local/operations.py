@@ -9,6 +9,7 @@ import base64
 import binascii
 import datetime as dt
 import getpass
+import itertools
 import time
 import uuid
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from afnio_tellurio.local.run_names import random_run_name
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from afnio_tellurio.local.database import Database
 
@@ -454,25 +455,16 @@ _metric_create = msgspec.json.Decoder(structs.MetricCreate)
 _metric_batch = msgspec.json.Decoder(structs.MetricBatch)
 
 
+_SERIES = (
+    "id, count, first_step, last_step, last_value, last_json, last_timestamp, minimum, maximum"
+)
+
+
 class _Series:
     """The series row of one metric of a run, and the points that come to it in a transaction."""
 
-    def __init__(self, connection: sqlite3.Connection, run: int, name: str) -> None:
-        self._connection = connection
-        self._points: list[tuple[Any, ...]] = []
-        row = connection.execute(
-            "SELECT id, count, first_step, last_step, last_value, last_json, last_timestamp, "
-            "minimum, maximum FROM series WHERE run = ? AND name = ?",
-            (run, name),
-        ).fetchone()
-        if row is None:
-            row = connection.execute(
-                "INSERT INTO series (run, name, count, first_step, last_step, last_timestamp) "
-                "VALUES (?, ?, 0, 0, -1, 0) "
-                "RETURNING id, count, first_step, last_step, last_value, last_json, "
-                "last_timestamp, minimum, maximum",
-                (run, name),
-            ).fetchone()
+    def __init__(self, row: tuple[Any, ...]) -> None:
+        self.points: list[tuple[Any, ...]] = []
         self._id: int = row[0]
         self._count: int = row[1]
         self._first: int = row[2]
@@ -486,8 +478,8 @@ class _Series:
         step = self._last + 1 if isinstance(asked, UnsetType) else asked
         if step > structs.MAX_STEP:
             raise Refusal(400, {"step": ["There is no greater step left; give one."]})
-        number, text = value
-        self._points.append((self._id, step, self._count, number, text, timestamp))
+        number, text = value.number, value.text
+        self.points.append((self._id, step, self._count, number, text, timestamp))
         if step >= self._last:
             self._last = step
             self._last_point = (number, text, timestamp)
@@ -504,22 +496,47 @@ class _Series:
             self._high = number
         return step
 
-    def write(self) -> None:
-        """Writes the points and the row."""
-        self._connection.executemany("INSERT INTO points VALUES (?, ?, ?, ?, ?, ?)", self._points)
-        self._connection.execute(
-            "UPDATE series SET count = ?, first_step = ?, last_step = ?, last_value = ?, "
-            "last_json = ?, last_timestamp = ?, minimum = ?, maximum = ? WHERE id = ?",
-            (
-                self._count,
-                self._first,
-                self._last,
-                *self._last_point,
-                self._low,
-                self._high,
-                self._id,
-            ),
+    def row(self) -> tuple[Any, ...]:
+        """What becomes of the row: its columns but for the id, and then that."""
+        return (
+            self._count,
+            self._first,
+            self._last,
+            *self._last_point,
+            self._low,
+            self._high,
+            self._id,
         )
+
+
+def _series_of(connection: sqlite3.Connection, run: int, names: set[str]) -> dict[str, _Series]:
+    """The series of these metrics, made where they are new."""
+    marks = ", ".join("?" * len(names))
+    query = f"SELECT name, {_SERIES} FROM series WHERE run = ? AND name IN ({marks})"  # noqa: S608
+    rows = connection.execute(query, (run, *names))
+    found = {row[0]: _Series(row[1:]) for row in rows}
+    for name in names - found.keys():
+        (number,) = connection.execute(
+            "INSERT INTO series (run, name, count, first_step, last_step, last_timestamp) "
+            "VALUES (?, ?, 0, 0, -1, 0) RETURNING id",
+            (run, name),
+        ).fetchone()
+        found[name] = _Series((number, 0, 0, -1, None, None, 0, None, None))
+    return found
+
+
+def _write(connection: sqlite3.Connection, found: Iterable[_Series]) -> None:
+    """Writes the points that came to these series, and their rows."""
+    series = list(found)
+    connection.executemany(
+        "INSERT INTO points VALUES (?, ?, ?, ?, ?, ?)",
+        itertools.chain.from_iterable(each.points for each in series),
+    )
+    connection.executemany(
+        "UPDATE series SET count = ?, first_step = ?, last_step = ?, last_value = ?, "
+        "last_json = ?, last_timestamp = ?, minimum = ?, maximum = ? WHERE id = ?",
+        [each.row() for each in series],
+    )
 
 
 def _stored(raw: msgspec.Raw, field_name: str, index: int | None = None) -> values.Stored:
@@ -536,10 +553,12 @@ def log_metric(call: Call) -> Answer:
     value = _stored(metric.value, "value")
     timestamp = _now() if metric.timestamp is UNSET else _microseconds(metric.timestamp)
     with call.database.writing() as connection:
-        series = _Series(connection, _run(connection, call), metric.name)
+        series = _series_of(connection, _run(connection, call), {metric.name})[metric.name]
         step = series.add(metric.step, value, timestamp)
-        series.write()
-    recorded = structs.Metric(metric.name, values.raw(*value), step, _rfc3339(timestamp))
+        _write(connection, [series])
+    recorded = structs.Metric(
+        metric.name, values.raw(value.number, value.text), step, _rfc3339(timestamp)
+    )
     return Answer(201, structs.encode(recorded))
 
 
@@ -567,14 +586,10 @@ def log_metric_batch(call: Call) -> Answer:
             words = f"The next sequence number is {expected} and the batch starts at {first}."
             raise Refusal(409, structs.SequenceGapError(words, expected))
         fresh = points[expected - first :]
-        named: dict[str, _Series] = {}
+        series = _series_of(connection, run, {point[0] for point in fresh})
         for name, step, value, timestamp in fresh:
-            series = named.get(name)
-            if series is None:
-                series = named[name] = _Series(connection, run, name)
-            series.add(step, value, timestamp)
-        for series in named.values():
-            series.write()
+            series[name].add(step, value, timestamp)
+        _write(connection, series.values())
         following = expected + len(fresh)
         connection.execute(
             "INSERT INTO writers VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET next = excluded.next",

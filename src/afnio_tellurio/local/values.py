@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import json
 import math
-from typing import NamedTuple
 
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 #: Levels of lists and objects in one value; the contract's bound.
 MAX_DEPTH = 100
@@ -21,7 +20,7 @@ _INFINITIES = {b'"Infinity"': math.inf, b'"-Infinity"': -math.inf}
 _NUMBER_STARTS = frozenset(b"-0123456789")
 
 
-class Stored(NamedTuple):
+class Stored(Struct, frozen=True, gc=False):
     """A value as SQLite keeps it."""
 
     number: int | float | None

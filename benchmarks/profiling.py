@@ -1,0 +1,95 @@
+"""What a call of log is made of, measured in the environment of a tool; see `breakdown.py`."""
+
+from __future__ import annotations
+
+import cProfile
+import os
+import statistics
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from workload import Workload
+
+#: A line as long as that of a common metric.
+LINE = b'{"name":"train/loss","value":0.12345678901234567,"step":12345,"time":17000000}\n'
+
+
+def floor(_workload: Workload, count: int) -> object:
+    """p50 and p99, in microseconds, of what no log that survives the process can go below."""
+    with tempfile.TemporaryFile() as file:
+
+        def write(_step: int) -> None:
+            os.write(file.fileno(), LINE)
+
+        return {
+            "nothing: the clock alone": _latency(lambda _step: None, count),
+            f"`os.write` of one line of {len(LINE)} bytes": _latency(write, count),
+        }
+
+
+def alone(workload: Workload, count: int, has_threads: int) -> object:
+    """p50 and p99 of log, in microseconds; without 1, no thread starts while it is measured."""
+    start = threading.Thread.start
+    if not has_threads:
+        setattr(threading.Thread, "start", lambda _thread: None)  # noqa: B010
+    with workload.recording() as log:
+        found = _latency(lambda step: log("loss", 1 / (step + 1), step), count)
+        setattr(threading.Thread, "start", start)  # noqa: B010
+    return found
+
+
+def _latency(call: Callable[[int], None], count: int) -> list[float]:
+    clock = time.perf_counter_ns
+    durations = [0] * count
+    for step in range(count):
+        before = clock()
+        call(step)
+        durations[step] = clock() - before
+    durations.sort()
+    return [statistics.median(durations) / 1000, durations[count * 99 // 100] / 1000]
+
+
+def profile(workload: Workload, count: int, in_threads: int) -> object:
+    """Where the time goes: calls, own and cumulative milliseconds of each function.
+
+    Args:
+        workload: The tool's.
+        count: How many metrics are logged.
+        in_threads: 0 for the main thread, from the start of a run to its end; 1 for the first
+            thread that the tool starts. Python profiles one at a time.
+    """
+    profiler = cProfile.Profile()
+    run = threading.Thread.run
+    is_free = [True]
+
+    def profiled(thread: threading.Thread) -> None:
+        if is_free and is_free.pop():
+            profiler.enable()
+        run(thread)
+
+    if in_threads:
+        setattr(threading.Thread, "run", profiled)  # noqa: B010
+    with workload.recording() as log:
+        if not in_threads:
+            profiler.enable()
+        for step in range(count):
+            log("loss", 1 / (step + 1), step)
+    if not in_threads:
+        profiler.disable()
+    entries: list[Any] = profiler.getstats()
+    return [
+        [_name(entry.code), entry.callcount, entry.inlinetime * 1000, entry.totaltime * 1000]
+        for entry in sorted(entries, key=lambda entry: entry.inlinetime, reverse=True)
+    ]
+
+
+def _name(code: Any) -> str:
+    if isinstance(code, str):
+        return code.strip("<>")
+    return f"{Path(code.co_filename).stem}.{code.co_qualname}"

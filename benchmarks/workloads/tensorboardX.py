@@ -1,0 +1,46 @@
+"""tensorboardX, which writes event files and has no reader of its own."""
+
+from __future__ import annotations
+
+import struct
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tensorboardX import SummaryWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@contextmanager
+def recording() -> Iterator[Callable[[str, float, int], None]]:
+    with SummaryWriter("events") as writer:
+
+        def log(name: str, value: float, step: int) -> None:
+            writer.add_scalar(name, value, step)
+
+        yield log
+
+
+def steps() -> list[int]:
+    from tensorboardX.proto.event_pb2 import Event
+
+    found = []
+    for path in Path("events").glob("events.out.tfevents.*"):
+        for record in _records(path.read_bytes()):
+            event = Event.FromString(record)
+            found += [event.step for value in event.summary.value if value.tag == "loss"]
+    return found
+
+
+def _records(data: bytes) -> Iterator[bytes]:
+    # A record: its length, the length's checksum, itself, its checksum.
+    start = 0
+    while start + 12 <= len(data):
+        (length,) = struct.unpack_from("<Q", data, start)
+        end = start + 12 + length
+        if end + 4 > len(data):
+            return
+        yield data[start + 12 : end]
+        start = end + 4

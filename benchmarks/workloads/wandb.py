@@ -1,0 +1,63 @@
+"""wandb in its offline mode, which writes a file that `wandb sync` would upload."""
+
+from __future__ import annotations
+
+import json
+import struct
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import wandb
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+#: The file begins with its mark and version; then come blocks, and in them parts of records, each
+#: with a checksum, its length and its kind.
+FILE_HEADER, BLOCK, PART_HEADER = 7, 32 * 1024, 7
+WHOLE, LAST = 1, 4
+
+
+@contextmanager
+def recording() -> Iterator[Callable[[str, float, int], None]]:
+    with wandb.init(project="bench") as run:
+
+        def log(name: str, value: float, step: int) -> None:
+            run.log({name: value}, step=step)
+
+        yield log
+
+
+def steps() -> list[int]:
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    found = []
+    for path in Path("wandb").glob("offline-run-*/run-*.wandb"):
+        for data in _records(path.read_bytes()):
+            record = Record.FromString(data)
+            if record.WhichOneof("record_type") == "history":
+                keys = {
+                    (item.key or "/".join(item.nested_key)): item for item in record.history.item
+                }
+                if "loss" in keys:
+                    found.append(int(json.loads(keys["_step"].value_json)))
+    return found
+
+
+def _records(data: bytes) -> Iterator[bytes]:
+    start, record = FILE_HEADER, b""
+    while start + PART_HEADER <= len(data):
+        left = BLOCK - start % BLOCK
+        if left < PART_HEADER:
+            start += left
+            continue
+        _, length, kind = struct.unpack_from("<IHB", data, start)
+        end = start + PART_HEADER + length
+        if not kind or end > len(data):
+            return
+        record += data[start + PART_HEADER : end]
+        if kind in {WHOLE, LAST}:
+            yield record
+            record = b""
+        start = end

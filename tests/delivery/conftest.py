@@ -1,0 +1,41 @@
+"""A backend behind a faulty proxy, and what is needed to count what arrived."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import exchanges
+import pytest
+from faulty_proxy import FaultyProxy
+
+
+@pytest.fixture
+def proxy(server, monkeypatch):
+    """A faulty proxy before a real server; the environment names the proxy."""
+    proxy = FaultyProxy(server)
+    monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", proxy.url)
+    with exchanges.departing("answer"):
+        yield proxy
+        proxy.fault = lambda *_: None
+    from conftest import close_default_clients, end_active_run
+
+    end_active_run()
+    close_default_clients()
+    proxy.close()
+
+
+@pytest.fixture
+def journals(home):
+    """The journals that there are."""
+    return lambda: sorted((home / "journals").glob("*.ndjson"))
+
+
+@pytest.fixture
+def doubled_or_missing():
+    """What is not there exactly once."""
+
+    def find(values, wanted):
+        found, wanted = Counter(values), Counter(wanted)
+        return {"missing": wanted - found, "doubled": found - wanted}
+
+    return lambda values, wanted: {k: v for k, v in find(values, wanted).items() if v}

@@ -1,0 +1,393 @@
+"""What one process logs reaches the backend exactly once, whatever happens on the way."""
+
+import json
+import logging
+import threading
+import time
+
+import httpx
+import msgspec
+import pytest
+
+import afnio_tellurio as te
+from afnio_tellurio.delivery import journal as journal_module
+from afnio_tellurio.delivery import transfer as transfer_module
+
+
+def batches(proxy):
+    return [json.loads(body) for _, path, body in proxy.bodies if path.endswith("/batch/")]
+
+
+def writing(method, _path):
+    return method == "POST"
+
+
+@pytest.fixture
+def run(proxy):
+    return te.init("acme", "Digits", "test_run")
+
+
+def test_metrics_travel_in_batches_beside_the_application(proxy, run):
+    proxy.bodies = []
+    for step in range(2500):
+        run.log("loss", step / 2, step=step)
+    assert run.flush() == te.DeliveryReceipt(accepted=2500, waiting=0, rejected=0)
+    sent = batches(proxy)
+    assert sum(len(batch["metrics"]) for batch in sent) == 2500
+    assert max(len(batch["metrics"]) for batch in sent) <= 1000
+    assert len(sent) < 50
+    assert run.metrics("loss").values == [step / 2 for step in range(2500)]
+
+
+def test_several_metrics_of_one_call_are_one_line_and_share_a_step(run, journals):
+    (path,) = journals()
+    before = path.read_bytes().count(b"\n")
+    run.log_metrics({"loss": 0.5, "train/accuracy": 1, "note": ["a", None]}, step=7)
+    te.log_metrics({"loss": 0.25})
+    te.log_metrics({})
+    assert path.read_bytes().count(b"\n") == before + 2
+    found = run.metrics()
+    assert (found["loss"].values, found["loss"].steps) == ([0.5, 0.25], [7, 8])
+    assert (found["note"].values, found["note"].steps) == ([["a", None]], [7])
+
+
+@pytest.mark.parametrize(
+    ("metrics", "kind"),
+    [({"a": 1, "": 2}, ValueError), ({"a": 1, "b": {1}}, TypeError), ({"a": 1, 3: 2}, TypeError)],
+)
+def test_of_several_metrics_with_a_bad_one_none_is_recorded(run, metrics, kind):
+    with pytest.raises(kind):
+        run.log_metrics(metrics)
+    assert run.metrics() == {}
+
+
+def test_reading_sees_what_was_logged_before(proxy, run):
+    client = te.TellurioClient()
+    path = f"/api/v0/acme/projects/digits/runs/{run.uuid}/metrics/"
+    for number in range(20):
+        run.log("loss", number)
+        assert run.metrics("loss").values[-1] == number
+        run.log("loss", number)
+        assert run.summary()["loss"].count == 2 * number + 2
+        run.log("other", number)
+        assert run.curve("other")[1][-1] == number
+    run.log("last", 1)
+    default = run._client.get(path)
+    assert default.json()[-1]["name"] == "other" or "last" in default.text
+    assert "last" in client.get(path).text, "it was delivered before"
+    client.close()
+
+
+@pytest.mark.parametrize("fault", ["drop", "reset", "html", "truncated", "520"])
+def test_what_a_fault_held_up_is_delivered_once(proxy, run, fault, caplog):
+    left = [3]
+
+    def faults(method, path):
+        if method == "POST" and left[0]:
+            left[0] -= 1
+            return fault
+        return None
+
+    proxy.fault = faults
+    for step in range(100):
+        run.log("loss", step, step=step)
+    assert run.finish() == te.DeliveryReceipt(accepted=100, waiting=0, rejected=0)
+    assert proxy.counts[fault] == 3
+    assert te.get_run("acme", "Digits", "test_run").metrics("loss").values == list(range(100))
+    assert caplog.text == "", "what healed by itself is not worth a word"
+
+
+def test_a_backend_that_asks_to_wait_is_given_the_time(proxy, run):
+    times = []
+
+    def faults(method, path):
+        times.append(time.monotonic())
+        return "busy" if len(times) == 1 else None
+
+    proxy.fault = faults
+    run.log("loss", 1)
+    run.flush()
+    assert times[1] - times[0] >= 1, "Retry-After: 1, though somebody waits"
+
+
+def test_retry_after_may_be_a_date(monkeypatch):
+    class Clock(transfer_module.dt.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2026, 11, 23, 10, 0, 0, tzinfo=tz)
+
+    def asked(word):
+        response = httpx.Response(
+            429, headers={"Retry-After": word}, request=httpx.Request("GET", "http://x")
+        )
+        error = te.RateLimitError(response, operation="logMetric", identifiers={})
+        return transfer_module._retry_after(error)
+
+    monkeypatch.setattr(transfer_module.dt, "datetime", Clock)
+    assert asked("Mon, 23 Nov 2026 10:00:07 GMT") == 7
+    assert asked("Mon, 23 Nov 2026 09:00:00 GMT") == 0
+    assert asked("soon") == 0
+    assert asked("86400") == 30, "and not a day"
+    assert asked("3") == 3
+    assert asked("") == 0
+
+
+def test_a_refused_metric_is_set_aside_and_the_others_go_on(proxy, run, journals, caplog):
+    words = b'{"metrics": ["[0].name: The backend does not like this name."]}'
+
+    def bad(body):
+        return any(metric["name"].startswith("bad") for metric in json.loads(body)["metrics"])
+
+    forward = proxy._forward
+    proxy._forward = lambda request, body: (
+        (400, "application/json", words)
+        if request.path.endswith("/batch/") and bad(body)
+        else forward(request, body)
+    )
+    for number in range(100):
+        run.log("bad/one" if number in (40, 77) else "good", number)
+    assert run.flush() == te.DeliveryReceipt(accepted=98, waiting=0, rejected=2)
+    assert run.metrics("good").values == [n for n in range(100) if n not in (40, 77)]
+    (rejected,) = journals()[0].parent.glob("*.rejected")
+    lines = [msgspec.json.decode(line) for line in rejected.read_bytes().splitlines()]
+    assert [line[3] for line in lines] == ["bad/one", "bad/one"]
+    assert [line[4] for line in lines] == [40, 77]
+    assert "The backend does not like this name." in lines[0][-1]
+    assert caplog.text.count("the backend refused the metric 'bad/one'") == 1
+    assert str(rejected) in caplog.text
+    assert run.finish().rejected == 2
+    assert rejected.exists(), "it is the only place where they are"
+    assert not journals()
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_run_that_the_backend_refuses_stops_and_says_so(proxy, run, status, caplog, journals):
+    proxy.fault = lambda method, _path: (
+        (status, b'{"detail": "Not for you."}') if method == "POST" else None
+    )
+    run.log("loss", 1)
+    with pytest.raises(te.DeliveryError, match="Not for you") as caught:
+        run.flush()
+    assert (caught.value.waiting, caught.value.lost) == (1, 0)
+    assert caught.value.path == str(journals()[0])
+    asked = proxy.counts[(status, b'{"detail": "Not for you."}')]
+    run.log("loss", 2)
+    time.sleep(0.3)
+    assert proxy.counts[(status, b'{"detail": "Not for you."}')] == asked, "it has stopped"
+    with pytest.raises(te.DeliveryError, match=r"2 metrics wait in .*afnio-tellurio sync"):
+        run.finish()
+    assert caplog.text.count("delivery has ended") == 1
+    proxy.fault = lambda *_: None
+    assert run.finish().accepted == 2
+    assert te.get_run("acme", "Digits", run.uuid).metrics("loss").values == [1, 2]
+
+
+def test_flush_gives_up_in_time_and_says_what_waits_where(proxy, run, journals):
+    proxy.fault = lambda *_: "html"
+    for number in range(17):
+        run.log("loss", number)
+    began = time.monotonic()
+    with pytest.raises(te.DeliveryError) as caught:
+        te.flush(timeout=0.5)
+    assert 0.4 < time.monotonic() - began < 3
+    assert str(caught.value).startswith(
+        f"flush: run 'test_run': 17 metrics wait in {journals()[0]} (logMetricBatch"
+    )
+    assert "502 Bad Gateway" in str(caught.value)
+    assert str(caught.value).endswith("; deliver with: afnio-tellurio sync")
+    proxy.fault = lambda *_: None
+    assert te.flush().accepted == 17
+
+
+def test_an_error_of_delivery_reaches_another_process_whole():
+    import pickle
+
+    error = te.DeliveryError(
+        "flush", run_name="r", waiting=3, lost=2, path="/tmp/j", reason="no network"
+    )
+    copy = pickle.loads(pickle.dumps(error))
+    assert (str(copy), copy.waiting, copy.lost, copy.path) == (str(error), 3, 2, "/tmp/j")
+    assert "and 2 are lost" in str(error)
+
+
+def test_log_never_waits_for_the_network(proxy, run):
+    proxy.fault = lambda *_: time.sleep(0.5)
+    began = time.monotonic()
+    for number in range(1000):
+        run.log("loss", number)
+    assert time.monotonic() - began < 0.5
+    proxy.fault = lambda *_: None
+    assert run.flush().accepted == 1000
+
+
+def test_finish_raises_when_the_backend_cannot_be_told_and_can_be_called_again(
+    proxy, run, monkeypatch, journals
+):
+    monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", "0.3")
+    run.log("loss", 1)
+    run.flush()
+    proxy.fault = lambda *_: "html"
+    with pytest.raises(
+        te.DeliveryError, match=f"finish: run 'test_run': its end waits in {journals()[0]}"
+    ):
+        run.finish()
+    assert run.status is te.RunStatus.RUNNING
+    assert te.get_active_run() is run
+    run.log("loss", 2)
+    proxy.fault = lambda *_: None
+    run.finish()
+    found = te.get_run("acme", "Digits", run.uuid)
+    assert found.status is te.RunStatus.COMPLETED
+    assert found.metrics("loss").values == [1, 2]
+    assert not journals()
+
+
+def test_the_blocks_exception_arrives_when_the_backend_is_gone(proxy, caplog, monkeypatch):
+    monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", "0.3")
+    with pytest.raises(ZeroDivisionError) as caught, te.init("acme", "Digits", "test_run") as run:
+        run.log("loss", 1)
+        proxy.fault = lambda *_: "drop"
+        1 / 0  # noqa: B018
+    (note,) = caught.value.__notes__
+    assert "run 'test_run' could not be ended as CRASHED" in note
+    assert caplog.text.count("could not be ended as CRASHED") == 1
+    with pytest.raises(te.RunFinishedError):
+        run.log("loss", 2)
+
+
+def test_what_the_end_of_a_block_left_is_delivered_when_the_backend_is_back(
+    proxy, caplog, monkeypatch, journals
+):
+    monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", "0.3")
+    with te.init("acme", "Digits", "test_run") as run:
+        run.log("loss", 1)
+        proxy.fault = lambda *_: "html"
+    assert caplog.text.count("could not be ended as COMPLETED") == 1
+    assert run.status is te.RunStatus.COMPLETED
+    proxy.fault = lambda *_: None
+    wait_until(lambda: not journals())
+    found = te.get_run("acme", "Digits", run.uuid)
+    assert (found.status, found.metrics("loss").values) == (te.RunStatus.COMPLETED, [1])
+
+
+def wait_until(true, seconds=15):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_metrics_logged_while_the_run_is_finished_arrive_or_are_refused(run):
+    accepted = []
+
+    def log():
+        with pytest.raises(te.RunFinishedError):
+            while True:
+                run.log("loss", len(accepted))
+                accepted.append(len(accepted))
+
+    thread = threading.Thread(target=log)
+    thread.start()
+    time.sleep(0.1)
+    run.finish()
+    thread.join()
+    assert te.get_run("acme", "Digits", run.uuid).metrics("loss").values == accepted
+
+
+def test_the_clock_may_jump_back(run, monkeypatch):
+    now = [1_800_000_000_000_000_000]
+    monkeypatch.setattr(journal_module.time, "time_ns", lambda: now[0])
+    for number in range(10):
+        run.log("loss", number)
+        now[0] -= 3600 * 10**9
+    history = run.metrics("loss")
+    assert history.values == list(range(10))
+    assert history.steps == list(range(10))
+    assert history.timestamps == sorted(history.timestamps, reverse=True)
+
+
+def test_a_backend_that_lost_what_it_had_is_sent_it_again(tmp_path, monkeypatch):
+    """Its database was restored from a backup: it expects an earlier sequence number."""
+    import sqlite3
+
+    with te.TellurioClient.local(tmp_path / "x.db") as client:
+        run = te.init("acme", "Digits", client=client)
+        for number in range(5):
+            run.log("loss", number)
+        run.flush()
+        other = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
+        other.execute("UPDATE writers SET next = 0")
+        other.execute("DELETE FROM points")
+        other.execute("DELETE FROM series")
+        other.close()
+        run.log("loss", 5)
+        assert run.metrics("loss").values == [0, 1, 2, 3, 4, 5]
+        run.finish()
+
+
+def test_a_closed_client_delivers_first_and_is_refused_afterwards(proxy, journals):
+    client = te.TellurioClient()
+    run = te.init("acme", "Digits", client=client)
+    run.log("loss", 1)
+    client.close()
+    run.log("loss", 2)
+    with pytest.raises(te.DeliveryError, match=r"the client of http://127.0.0.1:\d+ is closed"):
+        run.finish()
+    assert te.get_run("acme", "Digits", run.uuid).metrics("loss").values == [1]
+
+
+def test_a_run_that_nobody_holds_any_more_leaves_no_journal(run, journals):
+    found = te.get_run("acme", "Digits", "test_run")
+    assert len(journals()) == 1, "that of the run's own process"
+    found.log("loss", 1)
+    assert len(journals()) == 2
+    del found
+    wait_until(lambda: len(journals()) == 1)
+    assert run.metrics("loss").values == [1]
+
+
+def test_an_unforeseen_failure_is_said_and_does_not_end_delivery(run, monkeypatch, caplog):
+    client = run._client
+    real = client.log_metric_batch
+    monkeypatch.setattr(client, "log_metric_batch", lambda *_, **__: 1 / 0)
+    run.log("loss", 1)
+    wait_until(lambda: "delivery failed: ZeroDivisionError" in caplog.text)
+    monkeypatch.setattr(client, "log_metric_batch", real)
+    assert run.flush().accepted == 1
+
+
+def test_a_backend_without_batches_gets_metrics_one_by_one(proxy, run):
+    proxy.fault = lambda _method, path: (
+        (405, b'{"detail": "Method not allowed."}') if path.endswith("/batch/") else None
+    )
+    for number in range(30):
+        run.log("loss", number)
+    run.finish()
+    assert proxy.counts[(405, b'{"detail": "Method not allowed."}')] == 1
+    assert te.get_run("acme", "Digits", run.uuid).metrics("loss").values == list(range(30))
+
+
+def test_the_sender_sleeps_when_there_is_nothing_to_do(run):
+    run.log("loss", 1)
+    run.flush()
+    time.sleep(1.5)  # the file is synchronised once more
+    before = time.thread_time(), time.process_time()
+    time.sleep(1)
+    assert time.process_time() - before[1] < 0.05
+
+
+def test_the_journal_is_brought_to_the_disk_within_a_second(run, monkeypatch):
+    synchronized = []
+    real = journal_module.os.fsync
+    monkeypatch.setattr(
+        journal_module.os, "fsync", lambda fd: (synchronized.append(time.monotonic()), real(fd))
+    )
+    began = time.monotonic()
+    run.log("loss", 1)
+    wait_until(lambda: synchronized)
+    assert synchronized[0] - began < 1.5
+
+
+def test_the_logger_is_told_nothing_when_all_is_well(caplog):
+    caplog.set_level(logging.DEBUG, "afnio_tellurio")
+    assert caplog.records == []
