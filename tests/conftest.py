@@ -50,6 +50,9 @@ def no_run_stays_active() -> Iterator[None]:
     yield
     end_active_run()
     close_default_clients()
+    sender = sys.modules.get("afnio_tellurio.delivery.sender")
+    for outbox in sender.sender.outboxes() if sender else ():
+        outbox.close()
 
 
 def close_default_clients() -> None:

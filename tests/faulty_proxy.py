@@ -10,6 +10,9 @@ import time
 from collections import Counter
 from urllib.parse import urlsplit
 
+_BAD_GATEWAY = b"<html><h1>502 Bad Gateway</h1></html>"
+_FORWARDED = {"Content-Type", "Next-Cursor", "Allow"}
+
 
 class FaultyProxy:
     """Forwards each request, except that `fault` says what goes wrong with it.
@@ -70,15 +73,15 @@ class FaultyProxy:
             self._answer(request, fault[0], fault[1])
             return
         if fault == "html":
-            self._answer(request, 502, b"<html><h1>502 Bad Gateway</h1></html>", "text/html")
+            self._answer(request, 502, _BAD_GATEWAY, {"Content-Type": "text/html"})
             return
         if fault == "busy":
-            self._answer(request, 429, b'{"detail": "Slow down."}', retry_after="1")
+            self._answer(request, 429, b'{"detail": "Slow down."}', {"Retry-After": "1"})
             return
         if fault == "520":
             self._answer(request, 520, b"")
             return
-        status, content_type, answer = self._forward(request, body)
+        status, headers, answer = self._forward(request, body)
         if fault == "slow":
             time.sleep(random.uniform(0.05, 0.3))
         if fault == "drop":
@@ -87,7 +90,7 @@ class FaultyProxy:
             return
         if fault == "truncated":
             answer = answer[: len(answer) // 2]
-        self._answer(request, status, answer, content_type)
+        self._answer(request, status, answer, headers)
 
     def _forward(self, request, body):
         try:
@@ -97,14 +100,14 @@ class FaultyProxy:
             answer = response.read()
             connection.close()
         except OSError:
-            return 502, "text/html", b"<html><h1>502 Bad Gateway</h1></html>"
-        return response.status, response.headers.get("Content-Type"), answer
+            return 502, {"Content-Type": "text/html"}, _BAD_GATEWAY
+        headers = {name: value for name, value in response.headers.items() if name in _FORWARDED}
+        return response.status, headers, answer
 
-    def _answer(self, request, status, body, content_type="application/json", retry_after=None):
+    def _answer(self, request, status, body, headers=None):
         request.send_response_only(status)
-        request.send_header("Content-Type", content_type)
+        for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
+            request.send_header(name, value)
         request.send_header("Content-Length", str(len(body)))
-        if retry_after:
-            request.send_header("Retry-After", retry_after)
         request.end_headers()
         request.wfile.write(body)

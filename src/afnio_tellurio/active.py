@@ -10,12 +10,13 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from afnio_tellurio.delivery.sender import sender, wait_for_all
 from afnio_tellurio.entities import RunStatus
 from afnio_tellurio.notices import warn
-from afnio_tellurio.settings import exit_timeout
+from afnio_tellurio.settings import DEFAULT_EXIT_TIMEOUT, exit_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 #: Finalizers of multiprocessing with a greater priority run first; its own have 10 and less.
 _BEFORE_OTHERS = 100
-#: Seconds after which a signal is looked at again that came while the SDK held a lock.
-_SIGNAL_DELAY = 0.001
 #: The signals that end a process by default, and that it can still act upon.
 _ENDING_SIGNALS = [
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
@@ -151,13 +150,17 @@ class _Safeguard:
         self._end_all(RunStatus.COMPLETED if normal else RunStatus.CRASHED)
 
     def _end_all(self, status: RunStatus) -> None:
-        deadline = time.monotonic() + exit_timeout()
-        if _run is not None:
-            _run.end(status)
+        began = time.monotonic()
         try:
-            left = wait_for_all(deadline)
+            if _run is not None:
+                _run.end(status)
+            left = wait_for_all(began + exit_timeout())
         except KeyboardInterrupt:
             left = sender.outboxes()
+        except ValueError as error:
+            # TELLURIO_EXIT_TIMEOUT is no number.
+            warn(str(error))
+            left = wait_for_all(began + DEFAULT_EXIT_TIMEOUT)
         for outbox in left:
             if outbox.wanted_status is None:
                 # Nobody has said anything of this one yet.
@@ -187,17 +190,14 @@ class _Safeguard:
             # The main thread is inside the SDK, perhaps in a transaction or holding a lock.
             self._postponed = number
             return
-        if sender.is_locked_here():
-            # Inside `log`, which is too short to tell when it ends.
-            _raise_again_soon(number)
-            return
         previous = self._previous_handlers.get(number, signal.SIG_DFL)
         if callable(previous):
             self._signalled = True
             previous(number, frame)
             return
         if _run is not None and self._process == os.getpid():
-            _run.end(RunStatus.CRASHED)
+            with suppress(KeyboardInterrupt):
+                _run.end(RunStatus.CRASHED)
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
 
@@ -217,19 +217,6 @@ class _Safeguard:
             if not self._depth and self._postponed is not None:
                 number, self._postponed = self._postponed, None
                 self._on_signal(number, None)
-
-
-def _raise_again_soon(number: int) -> None:
-    # On Windows os.kill would end the process; elsewhere it wakes the main thread, as
-    # raise_signal would not.
-    again: Callable[[], None] = (
-        (lambda: signal.raise_signal(number))
-        if sys.platform == "win32"
-        else (lambda: os.kill(os.getpid(), number))
-    )
-    timer = threading.Timer(_SIGNAL_DELAY, again)
-    timer.daemon = True
-    timer.start()
 
 
 def is_success(exit_status: Any) -> bool:

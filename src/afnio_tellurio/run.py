@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 import attrs
@@ -88,9 +89,11 @@ class Run(RunRecord):
         traceback: TracebackType | None,
     ) -> None:
         normal = error is None or (isinstance(error, SystemExit) and is_success(error.code))
-        problem = self.end(RunStatus.COMPLETED if normal else RunStatus.CRASHED)
-        if problem and error is not None:
-            error.add_note(f"afnio-tellurio: {problem}")
+        # Ctrl-C means the waiting here; the program goes on.
+        with suppress(KeyboardInterrupt):
+            problem = self.end(RunStatus.COMPLETED if normal else RunStatus.CRASHED)
+            if problem and error is not None:
+                error.add_note(f"afnio-tellurio: {problem}")
 
     async def __aenter__(self) -> Self:
         return self
@@ -266,11 +269,15 @@ class Run(RunRecord):
 
         Returns:
             What went wrong, if something did; it has been said already.
+
+        Raises:
+            KeyboardInterrupt: Somebody would not wait; what is left is left to a later process.
         """
         try:
             problem = self._ended_problem(status)
         except KeyboardInterrupt:
-            problem = self._left_behind(status, self._outbox_for(None))
+            warn(self._left_behind(status, self._outbox_for(None)))
+            raise
         except Exception as error:  # noqa: BLE001
             # Whatever it is, it must not take the place of the application's own exception.
             problem = f"run {self.name!r} could not be ended as {status}: {error}"
@@ -506,7 +513,7 @@ def init(
             )
         run = Run.from_model(created, "createRun", namespace_slug)
         run.bind(client, owned=True)
-        say_orphans(client)
+        say_orphans()
     superseded = activate(run)
     if superseded is not None:
         superseded.end(RunStatus.FAILED)
@@ -784,12 +791,14 @@ async def _in_daemon_thread(work: Callable[[], T]) -> T:
             done.set_result(result)  # type: ignore[arg-type]
 
     def run() -> None:
+        outcome: tuple[T | None, BaseException | None]
         try:
-            result = work()
+            outcome = work(), None
         except BaseException as error:  # noqa: BLE001 - it is raised again where it is awaited
-            loop.call_soon_threadsafe(settle, None, error)
-        else:
-            loop.call_soon_threadsafe(settle, result, None)
+            outcome = None, error
+        # The loop may be closed: then nobody waits any more.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(settle, *outcome)
 
     threading.Thread(target=run, name="tellurio-await", daemon=True).start()
     return await done

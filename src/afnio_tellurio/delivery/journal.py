@@ -22,6 +22,7 @@ import os
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -49,7 +50,7 @@ from afnio_tellurio.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from io import FileIO
     from pathlib import Path
 
@@ -60,6 +61,7 @@ def journals_folder() -> Path:
 
 
 _START = Position(0, 0, 0)
+_LOCK_RETRY_DELAY = 0.001
 #: More than checksum and three numbers ever take.
 _ACK_BYTES = 80
 
@@ -227,10 +229,16 @@ class JournalFile:
         self._file = self._ack_file = None
 
     def remove(self) -> None:
-        """Removes the journal and what lies beside it, but for what was rejected."""
+        """Removes the journal and what lies beside it, but for what was rejected.
+
+        Raises:
+            OSError: It cannot be removed.
+        """
         self.close()
-        self._ack_path.unlink(missing_ok=True)
-        self.path.unlink(missing_ok=True)
+        # The position last: without it a journal that stays would be delivered anew.
+        for path in (self.path, self._ack_path):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                path.unlink()
 
 
 class Journal(JournalFile):
@@ -271,7 +279,9 @@ class Journal(JournalFile):
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
         try:
-            try_lock(fd)
+            while not try_lock(fd):
+                # A process that looks for orphans has just come upon it, and lets go at once.
+                time.sleep(_LOCK_RETRY_DELAY)
             if os.write(fd, self._head) != len(self._head):
                 raise _disk_is_full()
             self._file = self.path.open("rb", buffering=0)
@@ -377,11 +387,12 @@ class Journal(JournalFile):
             batch = self.batch(self.size)
             if batch is not None:
                 return batch
+        # Without the lock: the main thread may hold it, in a signal handler that waits for us.
+        if not self._held:
+            if self.position.offset < self.size and self.waiting_count():
+                self._pass_over_damage()
+            return None
         with self.lock:
-            if not self._held:
-                if self.position.offset < self.size and self.waiting_count():
-                    self._pass_over_damage()
-                return None
             self._held_is_on_its_way = True
             lines = [line for line, _ in zip(self._held, range(BATCH_METRICS), strict=False)]
         return self._held_batch(lines)
@@ -481,6 +492,40 @@ class Journal(JournalFile):
             if self._fd >= 0:
                 os.close(self._fd)
                 self._fd = -1
+
+
+def write_journal(
+    folder: Path,
+    header: Header,
+    metrics: Iterable[tuple[int | None, int, str, Any]],
+    status: str,
+) -> Path:
+    """Writes the journal of a run that has ended, as if its process had died before delivery.
+
+    Args:
+        folder: Where to.
+        header: The header.
+        metrics: Step, time in microseconds since 1970, name and value of each metric.
+        status: How the run ended.
+
+    Raises:
+        OSError: The disk does not take it.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / header.file_name()
+    unfinished = path.with_suffix(".new")
+    fd = os.open(unfinished, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    with open(fd, "wb") as file:  # noqa: PTH123 - the permissions
+        file.write(record_line(header) * 2)
+        file.writelines(
+            record_line(number, step, when, name, value)
+            for number, (step, when, name, value) in enumerate(metrics)
+        )
+        file.write(record_line(END, status))
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+    return path
 
 
 def _read_header(path: Path, file: FileIO) -> Header:

@@ -53,15 +53,13 @@ class SyncedJournal:
 def orphans() -> Iterator[Path]:
     """The journals whose process is dead."""
     for path in _journals():
-        with _locked(path) as is_orphan:
+        with locked(path) as is_orphan:
             if is_orphan:
                 yield path
 
 
-def say_orphans(client: TellurioClient) -> None:
-    """Says in one line that journals of dead processes wait, unless they deliver themselves."""
-    if client.is_local:
-        return
+def say_orphans() -> None:
+    """Says in one line that journals of dead processes wait."""
     count = sum(1 for _ in orphans())
     if count:
         tell(
@@ -131,7 +129,7 @@ def _delivered(
 ) -> Iterator[SyncedJournal]:
     """Delivers each journal of a dead process for which there is a client."""
     for path in _journals(pattern):
-        with _locked(path) as is_orphan:
+        with locked(path) as is_orphan:
             if not is_orphan:
                 continue
             try:
@@ -145,7 +143,7 @@ def _delivered(
             try:
                 client = client_of(journal)
                 if client is not None:
-                    yield _deliver(client, journal)
+                    yield deliver(client, journal)
             except (OSError, ValueError, TellurioError) as error:
                 yield SyncedJournal(
                     path=str(path), run_name=journal.header.run_name, problem=str(error)
@@ -154,7 +152,16 @@ def _delivered(
                 journal.close()
 
 
-def _deliver(client: TellurioClient, journal: JournalFile) -> SyncedJournal:
+def deliver(
+    client: TellurioClient, journal: JournalFile, progress: Callable[[int], None] | None = None
+) -> SyncedJournal:
+    """Delivers the journal of a dead process, ends the run, and removes the journal.
+
+    Args:
+        client: The backend.
+        journal: The journal; its lock must be held.
+        progress: Told after each request how many metrics of the journal the backend has.
+    """
     transfer = Transfer(client, journal)
     before = journal.position.number
     attempts = _ATTEMPTS
@@ -166,6 +173,8 @@ def _deliver(client: TellurioClient, journal: JournalFile) -> SyncedJournal:
             attempts -= 1
             if attempts:
                 time.sleep(max(0.0, transfer.not_before - time.monotonic()))
+        elif progress is not None:
+            progress(journal.position.number)
     problem = transfer.stopped or transfer.last_error
     status = None
     if problem is None:
@@ -207,7 +216,7 @@ def _journals(pattern: str = "*") -> list[Path]:
 
 
 @contextmanager
-def _locked(path: Path) -> Generator[bool, None, None]:
+def locked(path: Path) -> Generator[bool, None, None]:
     """Holds the lock of a journal, if its process has freed it; says whether."""
     try:
         fd = os.open(path, os.O_RDWR)
@@ -215,7 +224,8 @@ def _locked(path: Path) -> Generator[bool, None, None]:
         yield False
         return
     try:
-        yield try_lock(fd)
+        # One that is empty is just being made.
+        yield try_lock(fd) and os.fstat(fd).st_size > 0
     finally:
         os.close(fd)
 

@@ -117,9 +117,13 @@ class Outbox:
     def close(self) -> None:
         """Ends what this process does for it; a journal with something left in it stays."""
         sender.remove(self)
-        if self.is_done and not self.journal.lost:
-            self.journal.remove()
-        self.journal.close()
+        try:
+            if self.is_done and not self.journal.lost:
+                self.journal.remove()
+        except OSError as error:
+            warn(f"the journal {self.journal.path} was delivered and cannot be removed: {error}")
+        finally:
+            self.journal.close()
 
     @property
     def is_over(self) -> bool:
@@ -226,12 +230,6 @@ class Sender:
                 if client is None or outbox.transfer.client is client
             ]
 
-    def is_locked_here(self) -> bool:
-        """Whether the calling thread was interrupted while it holds a lock that delivery needs."""
-        # An RLock knows its owner, and has no public way to say so.
-        locks: list[Any] = [self.progress, *(outbox.journal.lock for outbox in self._outboxes)]
-        return any(lock._is_owned() for lock in locks)  # noqa: SLF001
-
     def inherited(self) -> list[Outbox]:
         """In a forked child: what its parent has to deliver, which the child must leave alone."""
         outboxes = self._outboxes
@@ -291,9 +289,9 @@ class Sender:
                 outbox.synchronize()
                 while outbox.step():
                     self._tell()
+                self._tell()
                 if outbox.is_over:
                     outbox.close()
-                self._tell()
 
     def _gather(self) -> None:
         """Lets metrics gather unless somebody waits: a large request costs hardly more than one.

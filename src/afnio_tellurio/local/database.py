@@ -22,6 +22,8 @@ APPLICATION_ID = 0x54454C55
 FORMAT = 1
 #: Seconds to wait for another writer; each holds the lock for milliseconds.
 BUSY_TIMEOUT = 30.0
+#: Seconds that a fork waits for transactions of other threads to end.
+_FORK_TIMEOUT = 10.0
 #: On these, processes of several machines would share WAL's memory-mapped index, which cannot work.
 _NETWORK_FILE_SYSTEMS = {
     "nfs",
@@ -76,6 +78,51 @@ CREATE TABLE writers (
 logger = logging.getLogger("afnio_tellurio")
 
 
+class _ForkGate:
+    """Puts a fork off while a thread is inside SQLite.
+
+    SQLite has locks of its own, which a child forked in that moment would find locked for ever.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside = 0
+        self._forking = 0
+
+    def __enter__(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._forking)
+            self._inside += 1
+
+    def __exit__(self, *_exception: object) -> None:
+        with self._changed:
+            self._inside -= 1
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        with self._changed:
+            self._forking += 1
+            # Not for ever: a transaction may wait for another process.
+            self._changed.wait_for(lambda: not self._inside, timeout=_FORK_TIMEOUT)
+
+    def open(self) -> None:
+        with self._changed:
+            self._forking -= 1
+            self._changed.notify_all()
+
+    def renew(self) -> None:
+        self.__init__()  # type: ignore[misc]
+
+
+_fork_gate = _ForkGate()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_fork_gate.close,
+        after_in_parent=_fork_gate.open,
+        after_in_child=_fork_gate.renew,
+    )
+
+
 class Database:
     """One database file. Threads and processes may share it, also after a fork."""
 
@@ -84,16 +131,17 @@ class Database:
         self._forget_connections()
         _create_private(path)
         self._wal = not _is_on_network(path)
-        connection: sqlite3.Connection | None = None
-        try:
-            connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
-            _prepare(connection, path)
-        except sqlite3.Error as error:
-            raise _unusable(path, error) from error
-        finally:
-            if connection is not None:
-                connection.close()
-        self._release(self._acquire())
+        with _fork_gate:
+            connection: sqlite3.Connection | None = None
+            try:
+                connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
+                _prepare(connection, path)
+            except sqlite3.Error as error:
+                raise _unusable(path, error) from error
+            finally:
+                if connection is not None:
+                    connection.close()
+            self._release(self._acquire())
         if hasattr(os, "register_at_fork"):
             # Weakly: what is registered there stays for as long as the process lives.
             forget = weakref.WeakMethod(self._forget_connections)
@@ -138,13 +186,15 @@ class Database:
     @contextmanager
     def reading(self) -> Generator[sqlite3.Connection, None, None]:
         """A transaction that sees one state of the database."""
-        yield from self._transaction("BEGIN")
+        with _fork_gate:
+            yield from self._transaction("BEGIN")
 
     @contextmanager
     def writing(self) -> Generator[sqlite3.Connection, None, None]:
         """A transaction that no other writer can come between."""
         # IMMEDIATE: one that reads first and then wants to write fails, whatever the timeout.
-        yield from self._transaction("BEGIN IMMEDIATE")
+        with _fork_gate:
+            yield from self._transaction("BEGIN IMMEDIATE")
 
     def _transaction(self, begin: str) -> Generator[sqlite3.Connection, None, None]:
         connection = self._acquire()
@@ -164,8 +214,9 @@ class Database:
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+        with _fork_gate:
+            for connection in idle:
+                connection.close()
 
 
 def _call_if_alive(method: weakref.WeakMethod[Callable[[], None]]) -> None:

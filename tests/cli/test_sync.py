@@ -1,0 +1,195 @@
+"""The command that delivers what was left, and uploads what is on this machine."""
+
+import math
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import child_environment
+
+import afnio_tellurio as te
+from afnio_tellurio.cli import main
+
+
+@pytest.fixture
+def local():
+    client = te.TellurioClient.local()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def recorded(local):
+    """Three runs of this machine: one of each kind."""
+    with te.init("acme", "Digits!", "first", "what it is about", client=local) as run:
+        for value in (0.5, math.nan, -math.inf, 10**30, "text", None, {"a": [1]}):
+            run.log("train/loss", value)
+        for step in (7, 7, 3):
+            run.log("steps", step, step=step)
+    with (
+        pytest.raises(ZeroDivisionError),
+        te.init("acme", "Digits!", "second", client=local) as run,
+    ):
+        for number in range(2500):
+            run.log("count", number)
+        1 / 0  # noqa: B018
+    open_run = te.init("acme", "Digits!", "third", client=local)
+    open_run.log("count", 1)
+    return open_run
+
+
+def facts(client):
+    return {
+        run.name: (run.status.value, run.description, repr(run.metrics(client=client)))
+        for run in te.runs("acme", "digits", client=client)
+    }
+
+
+def test_finished_runs_are_uploaded_whole_and_a_second_call_does_nothing(
+    recorded, local, server, capsys, monkeypatch
+):
+    assert main(["sync", "acme/digits", "--to", server, "--dry-run"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ("first: 10 metrics would be uploaded\nsecond: 2500 metrics would be uploaded\n")
+    assert err == "third: not uploaded: it is still running\n"
+    with te.TellurioClient(server) as target:
+        assert te.get_project("acme", "digits", target) is None
+    assert main(["sync", "acme/digits", "--to", server]) == 1
+    out, err = capsys.readouterr()
+    assert out == "first: 10 metrics uploaded\nsecond: 2500 metrics uploaded\n"
+    with te.TellurioClient(server) as target:
+        there, here = facts(target), facts(local)
+        assert te.get_project("acme", "digits", target).display_name == "Digits!"
+    assert there == {name: here[name] for name in ("first", "second")}
+    assert there["second"][0] == "CRASHED"
+    recorded.finish()
+    assert main(["sync", "acme/digits", "--to", server]) == 0
+    assert capsys.readouterr().out == (
+        "first: is there already\nsecond: is there already\nthird: 1 metrics uploaded\n"
+    )
+    assert main(["sync", "acme/digits/third", "--to", server]) == 0
+    with te.TellurioClient(server) as target:
+        assert len(te.runs("acme", "digits", target)) == 3
+
+
+def test_a_name_that_is_taken_there_gets_a_number(recorded, server, capsys):
+    with te.TellurioClient(server) as target:
+        te.init("acme", "Digits!", "first", client=target).finish()
+    assert main(["sync", "acme/digits/first", "--to", server]) == 0
+    assert capsys.readouterr().out == "first: 10 metrics uploaded as first_1\n"
+    assert main(["sync", "acme/digits/first", "--to", server]) == 0
+    assert capsys.readouterr().out == "first: is there already as first_1\n"
+
+
+def test_an_upload_that_fails_is_taken_up_where_it_was(recorded, server, capsys, monkeypatch, home):
+    from afnio_tellurio.client import TellurioClient
+
+    real = TellurioClient.log_metric_batch
+    sent = []
+
+    def refuse(self, *arguments, **keywords):
+        if self.is_local:
+            return real(self, *arguments, **keywords)
+        sent.append(keywords["first"])
+        if len(sent) >= 3:
+            raise te.BackendUnreachableError("the cable is cut")
+        return real(self, *arguments, **keywords)
+
+    monkeypatch.setattr("afnio_tellurio.delivery.recovery._ATTEMPTS", 1)
+    monkeypatch.setattr(TellurioClient, "log_metric_batch", refuse)
+    assert main(["sync", "acme/digits/second", "--to", server]) == 1
+    assert "second: not uploaded: the cable is cut" in capsys.readouterr().err
+    assert sent == [0, 1000, 2000]
+    monkeypatch.setattr(TellurioClient, "log_metric_batch", real)
+    assert main(["sync"]) == 0, "what is left waits as any journal does"
+    assert capsys.readouterr().out == "second: 500 metrics delivered, ended as CRASHED\n"
+    assert main(["sync", "acme/digits/second", "--to", server]) == 0
+    assert capsys.readouterr().out == "second: is there already\n"
+    with te.TellurioClient(server) as target:
+        (run,) = te.runs("acme", "digits", target)
+        assert run.metrics("count").values == list(range(2500))
+
+
+def test_what_is_uploaded_twice_for_want_of_the_note_arrives_once(recorded, server, home, capsys):
+    import shutil
+
+    assert main(["sync", "acme/digits/second", "--to", server]) == 0
+    shutil.rmtree(home / "uploads")
+    assert main(["sync", "acme/digits/second", "--to", server]) == 0
+    with te.TellurioClient(server) as target:
+        (run,) = te.runs("acme", "digits", target)
+        assert run.metrics("count").values == list(range(2500))
+
+
+def test_a_backend_that_refuses_is_a_problem_of_each_run(
+    recorded, start_server, capsys, monkeypatch
+):
+    url = start_server(api_key="another", namespaces=())
+    monkeypatch.setenv("TELLURIO_API_KEY", "wrong")
+    assert main(["sync", "acme/digits", "--to", url]) == 1
+    err = capsys.readouterr().err
+    assert err.count("answered 401") == 2
+    monkeypatch.setenv("TELLURIO_API_KEY", "another")
+    assert main(["sync", "acme/digits/first", "--to", url]) == 1
+    assert "answered 404" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a terminal of POSIX")
+def test_progress_is_shown_on_a_terminal(recorded, local, server):
+    import pty
+
+    controlling, terminal = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "afnio_tellurio.cli", "sync", "acme/digits/second", "--to", server],
+        env=child_environment(), stdout=subprocess.PIPE, stderr=terminal,
+    )  # fmt: skip
+    os.close(terminal)
+    out, _ = child.communicate(timeout=60)
+    shown = os.read(controlling, 10_000).decode()
+    os.close(controlling)
+    assert out == b"second: 2500 metrics uploaded\n"
+    assert "\r\x1b[Ksecond [############                  ] 1000/2500 metrics" in shown
+    assert shown.endswith("\r\x1b[K")
+
+
+def test_what_dead_processes_left_is_delivered(server, run_python, capsys):
+    finished = run_python(
+        """
+        import os
+        import afnio_tellurio as te
+        te.init("acme", "Digits", "died").log("loss", 1)
+        os._exit(0)
+        """
+    )
+    assert finished.returncode == 0
+    assert main(["sync"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("died: ")
+    assert out.endswith(" metrics delivered, ended as CRASHED\n")
+    assert main(["sync"]) == 0
+    assert capsys.readouterr().out == "Nothing waits to be delivered.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["sync", "acme/digits"], "give both NAMESPACE/PROJECT"),
+        (["sync", "--to", "http://localhost"], "give both NAMESPACE/PROJECT"),
+        (["sync", "--dry-run"], "--dry-run is for uploading"),
+        (["sync", "acme", "--to", "http://localhost"], "'acme' is not NAMESPACE/PROJECT"),
+    ],
+)
+def test_wrong_usage_says_what_to_give(arguments, words, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_url_that_is_none_and_a_run_that_is_none_are_said(local, capsys):
+    assert main(["sync", "acme/digits", "--to", "platform"]) == 1
+    assert "give scheme and host" in capsys.readouterr().err
+    te.init("acme", "Digits", client=local).finish()
+    assert main(["sync", "acme/digits/none", "--to", "http://127.0.0.1:9"]) == 1
+    assert "has no run named 'none'" in capsys.readouterr().err

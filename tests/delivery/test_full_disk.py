@@ -1,0 +1,113 @@
+"""The disk takes no more: the application goes on, and what fits in memory is delivered from there."""
+
+import sys
+
+import pytest
+
+import afnio_tellurio as te
+from afnio_tellurio.delivery import journal as journal_module
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows limits no file's size")
+
+START = """
+import os, resource, signal, sys
+import afnio_tellurio as te
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+def fill(more=30):
+    size = max(os.path.getsize(os.path.join(folder, name)) for name in os.listdir(folder))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + more, hard))
+def make_room():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+run = te.init("acme", "Digits", "full")
+folder = os.path.join(os.environ["TELLURIO_HOME"], "journals")
+for number in range(100):
+    run.log("count", number)
+"""
+
+
+def test_metrics_are_held_in_memory_and_delivered_from_there(proxy, run_python, journals, home):
+    finished = run_python(
+        f"""{START}
+fill()
+for number in range(100, 3000):
+    run.log("count", number)
+print(run.flush(timeout=30))
+make_room()
+for number in range(3000, 3100):
+    run.log("count", number)
+print(run.finish())
+"""
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert "accepted=3000, waiting=0" in finished.stdout
+    assert "accepted=3100, waiting=0" in finished.stdout
+    assert finished.stderr.count("\n") == 1, finished.stderr
+    assert f"the journal {home / 'journals'}" in finished.stderr
+    assert "cannot be written (No space left" in finished.stderr
+    run = te.get_run("acme", "Digits", "full")
+    assert run.metrics("count").values == list(range(3100))
+    assert not journals()
+
+
+def test_the_journal_is_taken_up_again_when_there_is_room(proxy, run_python, journals):
+    proxy.fault = lambda _method, path: "html" if path.endswith("/batch/") else None
+    finished = run_python(
+        f"""{START}
+import time
+fill()
+for number in range(100, 200):
+    run.log("count", number)
+make_room()
+time.sleep(1.5)
+for number in range(200, 300):
+    run.log("count", number)
+os._exit(0)
+""",
+        may_depart=("answer",),
+    )
+    assert finished.returncode == 0, finished.stderr
+    proxy.fault = lambda *_: None
+    (done,) = te.sync()
+    assert (done.delivered, done.lost, done.problem) == (300, 0, None)
+    assert te.get_run("acme", "Digits", "full").metrics("count").values == list(range(300))
+
+
+def test_where_no_journal_can_be_made_at_all_delivery_goes_on(proxy, run_python, tmp_path):
+    (tmp_path / "no-folder").write_text("")
+    finished = run_python(
+        """
+        import afnio_tellurio as te
+        run = te.init("acme", "Digits", "homeless")
+        for number in range(100):
+            run.log("count", number)
+        print(run.finish())
+        """,
+        TELLURIO_HOME=str(tmp_path / "no-folder"),
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert "accepted=100, waiting=0" in finished.stdout
+    assert "no-folder" in finished.stderr
+    assert "metrics are held in memory until it can" in finished.stderr
+    assert te.get_run("acme", "Digits", "homeless").metrics("count").values == list(range(100))
+
+
+def test_what_neither_disk_nor_memory_took_is_counted(proxy, monkeypatch, tmp_path, caplog):
+    monkeypatch.setattr(journal_module, "HELD_BYTES", 5000)
+    (tmp_path / "no-folder").write_text("")
+    monkeypatch.setenv("TELLURIO_HOME", str(tmp_path / "no-folder"))
+    run = te.init("acme", "Digits", "full")
+    proxy.fault = lambda *_: "html"
+    for number in range(200):
+        run.log("count", number)
+    proxy.fault = lambda *_: None
+    with pytest.raises(
+        te.DeliveryError, match="are lost: the journal could not keep them"
+    ) as caught:
+        run.finish()
+    kept = te.get_run("acme", "Digits", "full").metrics("count").values
+    assert 50 < len(kept) < 200
+    assert caught.value.lost == 200 - len(kept)
+    assert caught.value.waiting == 0
+    assert kept == list(range(len(kept)))
+    assert run.finish().accepted == len(kept), "the run is finished all the same"

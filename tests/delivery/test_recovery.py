@@ -1,0 +1,219 @@
+"""What a dead process left is delivered by the next one: once, to the right place."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+from conftest import child_environment
+
+import afnio_tellurio as te
+
+DIES = """
+import os, sys
+import afnio_tellurio as te
+run = te.init("acme", "Digits", sys.argv[1] if len(sys.argv) > 1 else "died")
+for number in range(100):
+    run.log("count", number)
+os._exit(1)
+"""
+
+
+@pytest.fixture
+def died(proxy, start_python):
+    """Leaves the journal of a process that died while the backend answered nothing."""
+
+    def die(program=DIES, *arguments, **variables):
+        proxy.fault = lambda _method, path: "html" if path.endswith("/batch/") else None
+        child = start_python("-c", program, *arguments, may_depart=("answer",), **variables)
+        _out, err = child.communicate(timeout=60)
+        assert child.returncode == 1, err
+        proxy.fault = lambda *_: None
+
+    return die
+
+
+def test_sync_delivers_once_and_ends_the_run_as_crashed(died, journals):
+    died()
+    (path,) = journals()
+    assert te.get_run("acme", "Digits", "died").status is te.RunStatus.RUNNING
+    (done,) = te.sync()
+    assert done == te.SyncedJournal(
+        path=str(path), run_name="died", delivered=100, status="CRASHED"
+    )
+    run = te.get_run("acme", "Digits", "died")
+    assert run.status is te.RunStatus.CRASHED
+    assert run.metrics("count").values == list(range(100))
+    assert te.sync() == []
+    assert list(path.parent.iterdir()) == []
+
+
+def test_what_was_delivered_already_is_not_doubled(died, journals):
+    died()
+    (path,) = journals()
+    kept = path.read_bytes()
+    te.sync()
+    path.write_bytes(kept)
+    (done,) = te.sync()
+    assert (done.delivered, done.problem) == (100, None)
+    assert te.get_run("acme", "Digits", "died").metrics("count").values == list(range(100))
+
+
+def test_a_run_that_ended_keeps_the_status_that_its_process_gave_it(died):
+    died(
+        DIES.replace(
+            "os._exit(1)",
+            "os.environ['TELLURIO_EXIT_TIMEOUT'] = '0.1'\nrun.end(te.RunStatus.COMPLETED)\nos._exit(1)",
+        )
+    )
+    (done,) = te.sync()
+    assert done.status == "COMPLETED"
+    assert te.get_run("acme", "Digits", "died").status is te.RunStatus.COMPLETED
+
+
+def test_a_run_that_somebody_ended_meanwhile_keeps_its_status(died):
+    died()
+    te.get_run("acme", "Digits", "died").finish(status=te.RunStatus.FAILED)
+    (done,) = te.sync()
+    assert (done.delivered, done.status) == (100, None)
+    assert te.get_run("acme", "Digits", "died").status is te.RunStatus.FAILED
+
+
+def test_a_run_deleted_meanwhile_is_a_problem_that_keeps_the_journal(died, journals):
+    died()
+    te.delete_project("acme", "digits")
+    (done,) = te.sync()
+    assert "answered 404" in done.problem
+    assert len(journals()) == 1
+
+
+def test_the_journal_of_a_living_process_is_left_to_it(proxy, start_python, journals):
+    program = (
+        "import sys, afnio_tellurio as te\n"
+        "run = te.init('acme', 'Digits', 'alive')\n"
+        "run.log('count', 0)\n"
+        "print('ready', flush=True)\n"
+        "sys.stdin.readline()\n"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", program], env=child_environment(), text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    child.stdout.readline()
+    assert len(journals()) == 1
+    assert te.sync() == []
+    assert te.get_run("acme", "Digits", "alive").status is te.RunStatus.RUNNING
+    child.communicate("\n", timeout=30)
+    assert te.get_run("acme", "Digits", "alive").status is te.RunStatus.COMPLETED
+
+
+def test_init_says_once_that_journals_of_dead_processes_wait(died, caplog, home):
+    died()
+    died(DIES, "again")
+    caplog.set_level("INFO", "afnio_tellurio")
+    te.init("acme", "Digits").finish()
+    assert [record.message for record in caplog.records] == [
+        (
+            f"2 journals of processes that ended before delivery wait in {home / 'journals'}; "
+            "deliver them with: afnio-tellurio sync"
+        )
+    ]
+    te.sync()
+    caplog.clear()
+    te.init("acme", "Digits").finish()
+    assert caplog.records == []
+
+
+def test_the_embedded_backend_recovers_its_own_when_it_is_opened(
+    start_python, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+    child = start_python("-c", DIES)
+    assert child.wait(60) == 1
+    elsewhere = te.TellurioClient.local(tmp_path / "another.db")
+    assert te.runs("acme", "Digits").pop().name == "died"
+    run = te.get_run("acme", "Digits", "died")
+    assert run.status is te.RunStatus.CRASHED
+    assert run.metrics("count").values == list(range(100))
+    elsewhere.close()
+
+
+def test_a_journal_goes_to_the_backend_that_it_was_written_for(died, start_server, monkeypatch):
+    died()
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+    te.init("ada", "Digits").finish()
+    monkeypatch.setenv("TELLURIO_API_KEY", "the-key")
+    (done,) = te.sync()
+    assert (done.delivered, done.problem) == (100, None)
+    monkeypatch.setenv("TELLURIO_MODE", "online")
+    assert te.get_run("acme", "Digits", "died").status is te.RunStatus.CRASHED
+
+
+def test_without_a_backend_the_journal_stays_and_the_problem_is_told(died, proxy, journals):
+    died()
+    proxy.fault = lambda *_: "html"
+    (done,) = te.sync()
+    assert done.delivered == 0
+    assert "502 Bad Gateway" in done.problem
+    assert len(journals()) == 1
+    proxy.fault = lambda *_: None
+    assert te.sync()[0].delivered == 100
+
+
+def test_damage_costs_its_line_and_is_told(died, journals):
+    died()
+    (path,) = journals()
+    lines = path.read_bytes().split(b"\n")
+    lines[2 + 40] = lines[2 + 40].replace(b"count", b"c\x00unt")
+    path.write_bytes(b"\n".join(lines))
+    (done,) = te.sync()
+    assert (done.delivered, done.lost, done.problem) == (99, 1, None)
+    values = te.get_run("acme", "Digits", "died").metrics("count").values
+    assert values == [number for number in range(100) if number != 40]
+
+
+def test_a_file_that_is_no_journal_is_a_problem_of_its_own(died, home, journals):
+    died()
+    (home / "journals" / "notes.ndjson").write_text("my notes\n")
+    other, done = sorted(te.sync(), key=lambda one: one.delivered)
+    assert "the header of the journal" in other.problem
+    assert "is damaged" in other.problem
+    assert done.delivered == 100
+    assert (home / "journals" / "notes.ndjson").read_text() == "my notes\n"
+
+
+def test_two_that_recover_at_once_deliver_once(died, start_python, journals):
+    died()
+    program = "import afnio_tellurio as te; print(sum(done.delivered for done in te.sync()))"
+    children = [start_python("-c", program) for _ in range(3)]
+    outputs = []
+    for child in children:
+        out, err = child.communicate(timeout=60)
+        assert child.returncode == 0, err
+        outputs.append(int(out))
+    assert sorted(outputs) == [0, 0, 100]
+    assert te.get_run("acme", "Digits", "died").metrics("count").values == list(range(100))
+
+
+def test_recovery_that_is_killed_goes_on_where_it_was(died, start_python, proxy, journals):
+    died(DIES.replace("range(100)", "range(20_000)"))
+    requests = []
+
+    def slowly(_method, path):
+        requests.append(path)
+        return "slow" if path.endswith("/batch/") else None
+
+    proxy.fault = slowly
+    child = start_python("-c", "import afnio_tellurio as te; te.sync()")
+    while sum(path.endswith("/batch/") for path in requests) < 3:
+        assert child.poll() is None
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    proxy.fault = lambda *_: None
+    acknowledged = json.loads(journals()[0].with_suffix(".ack").read_bytes())[2]
+    assert 1000 <= acknowledged < 20_000
+    (done,) = te.sync()
+    assert done.delivered == 20_000 - acknowledged
+    values = te.get_run("acme", "Digits", "died").metrics("count").values
+    assert values == list(range(20_000))
