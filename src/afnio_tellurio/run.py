@@ -30,6 +30,7 @@ from afnio_tellurio.errors import BadRequestError, ConflictError, RunFinishedErr
 from afnio_tellurio.notices import warn
 from afnio_tellurio.settings import (
     BATCH_METRICS,
+    MAX_BUCKETS,
     MAX_REMEMBERED_NAMES,
     MAX_STEP,
     exit_timeout,
@@ -381,14 +382,18 @@ class Run(RunRecord):
             Steps and values, in step order; values that are no finite number are left out.
 
         Raises:
+            ValueError: The buckets are no number from 1 to 10,000.
             ApiError: The backend answered with an error.
             BackendUnreachableError: The backend could not be reached.
             InvalidResponseError: The backend's answer makes no sense.
         """
+        if not isinstance(buckets, int) or not 1 <= buckets <= MAX_BUCKETS:
+            raise ValueError(
+                f"curve: buckets is {buckets!r}; give a number from 1 to {MAX_BUCKETS}"
+            )
         sampled = self._client_for(client).sample_metric(*self._path(), name=name, buckets=buckets)
         if sampled is None:
-            history = self.metrics(name, client)
-            points = list(zip(history.steps, history.values, strict=True))
+            points = _last_of_ranges(self.metrics(name, client), buckets)
         else:
             points = [(bucket.last_step, bucket.last) for bucket in sampled]
         drawable = [(step, value) for step, value in points if is_finite_number(value)]
@@ -698,6 +703,16 @@ def _runs(client: TellurioClient, namespace_slug: str, slug: str, *, name: str |
     # The platform is not known to keep an order.
     oldest = dt.datetime.min.replace(tzinfo=dt.UTC)
     return sorted(found, key=lambda run: run.date_created or oldest, reverse=True)
+
+
+def _last_of_ranges(history: MetricHistory, buckets: int) -> list[tuple[int, Any]]:
+    """The last value in each of at most so many ranges of steps, as `sampleMetric` has them."""
+    if not history.steps:
+        return []
+    first, last = history.steps[0], history.steps[-1]
+    width = -(-(last - first + 1) // buckets)
+    points = zip(history.steps, history.values, strict=True)
+    return list({(step - first) // width: (step, value) for step, value in points}.values())
 
 
 def _check_status(call: str, status: Any) -> None:
