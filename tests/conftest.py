@@ -8,17 +8,16 @@ import subprocess
 import sys
 import textwrap
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import exchanges
 import pytest
+from children import child_environment
+from leftovers import close_default_clients, drop_outboxes, end_active_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-ROOT = Path(__file__).parent.parent
-SOURCES = [ROOT / "src", ROOT / "generated"]
+    from pathlib import Path
 
 exchanges.install()
 
@@ -54,39 +53,7 @@ def no_run_stays_active() -> Iterator[None]:
     yield
     end_active_run()
     close_default_clients()
-    sender = sys.modules.get("afnio_tellurio.delivery.sender")
-    for outbox in sender.sender.outboxes() if sender else ():
-        outbox.close()
-
-
-def close_default_clients() -> None:
-    """What the environment named in one test is gone in the next."""
-    client = sys.modules.get("afnio_tellurio.client")
-    if client is not None:
-        while client._default_clients:
-            client._default_clients.popitem()[1].close()
-
-
-def end_active_run() -> None:
-    import afnio_tellurio as te
-
-    try:
-        run = te.get_active_run()
-    except ValueError:
-        return
-    run.end(te.RunStatus.FAILED)
-
-
-def child_environment(*may_depart: str, **variables: str) -> dict[str, str]:
-    """The environment of a child process whose exchanges are checked."""
-    paths = [str(ROOT / "tests" / "child"), *map(str, SOURCES)]
-    return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(paths),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        exchanges.MAY_DEPART: ",".join(may_depart),
-        **variables,
-    }
+    drop_outboxes()
 
 
 @pytest.fixture

@@ -241,6 +241,8 @@ def _serve(options: argparse.Namespace) -> int:
         user = BackendUser(name, options.email or f"{name}@localhost")
     api_key = options.api_key or secrets.token_urlsafe(32)
     database = read_settings().database
+    # What dead processes had logged to it is delivered when it is opened so.
+    te.TellurioClient.local(database).close()
     backend = open_backend(
         database,
         user=user,

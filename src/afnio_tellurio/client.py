@@ -285,14 +285,17 @@ class TellurioClient:
             lambda: self._http.request(method, endpoint, json=json, extensions={"raw": True}),
         )
 
-    def settle(self, call: str) -> None:
-        """Waits until what was logged can be read.
+    def settle(self, call: str, run_uuid: str | None = None) -> None:
+        """Waits until what was logged can be read: of one run, or of all.
 
         Raises:
             DeliveryError: It cannot be delivered, in the time of `TELLURIO_EXIT_TIMEOUT`.
         """
-        for outbox in sender.outboxes(self):
-            outbox.require(call, exit_timeout())
+        for outbox in sender.outboxes():
+            client = outbox.transfer.client
+            is_meant = run_uuid in {None, outbox.journal.header.run_uuid}
+            if is_meant and client.address == self.address and not client.is_closed:
+                outbox.require(call, exit_timeout())
 
     # Operations of the contract
 
@@ -516,7 +519,7 @@ class TellurioClient:
         self, namespace_slug: str, project_slug: str, run_uuid: str, *, name: str | None
     ) -> Iterator[models.Metric]:
         """The metrics of a run, page by page; only those with this name where one is given."""
-        self.settle("listMetrics")
+        self.settle("listMetrics", run_uuid)
         cursor: str | None = None
         while True:
             page, headers = self._exchange(
@@ -540,7 +543,7 @@ class TellurioClient:
         self, namespace_slug: str, project_slug: str, run_uuid: str
     ) -> dict[str, models.MetricSummary] | None:
         """The summaries of a run's metrics by name; `None` from a backend that gives none."""
-        self.settle("summarizeMetrics")
+        self.settle("summarizeMetrics", run_uuid)
         try:
             summaries = self.call(
                 models.MetricSummaries,
@@ -566,7 +569,7 @@ class TellurioClient:
         buckets: int,
     ) -> list[models.MetricBucket] | None:
         """The values of one metric in ranges of steps; `None` from a backend that samples none."""
-        self.settle("sampleMetric")
+        self.settle("sampleMetric", run_uuid)
         try:
             found: list[models.MetricBucket] = self.call(
                 _ANY_LIST,

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import child_environment
+from children import child_environment
 
 import afnio_tellurio as te
 from afnio_tellurio.cli import main
@@ -193,3 +193,22 @@ def test_a_url_that_is_none_and_a_run_that_is_none_are_said(local, capsys):
     te.init("acme", "Digits", client=local).finish()
     assert main(["sync", "acme/digits/none", "--to", "http://127.0.0.1:9"]) == 1
     assert "has no run named 'none'" in capsys.readouterr().err
+
+
+def test_serving_delivers_what_dead_processes_left(run_python, start_python, monkeypatch):
+    finished = run_python(
+        """
+        import os
+        import afnio_tellurio as te
+        te.init("acme", "Digits", "died").log("loss", 1)
+        os._exit(0)
+        """,
+        TELLURIO_MODE="local",
+    )
+    assert finished.returncode == 0
+    child = start_python("-m", "afnio_tellurio.cli", "serve", "--port", "0", "--api-key", "k")
+    url = child.stdout.readline().split(" at ")[1].split()[0]
+    monkeypatch.setenv("TELLURIO_API_KEY", "k")
+    with te.TellurioClient(url) as client:
+        (run,) = te.runs("acme", "digits", client)
+        assert (run.status, run.metrics("loss").values) == (te.RunStatus.CRASHED, [1])

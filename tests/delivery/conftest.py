@@ -7,6 +7,7 @@ from collections import Counter
 import exchanges
 import pytest
 from faulty_proxy import FaultyProxy
+from leftovers import close_default_clients, end_active_run
 
 
 @pytest.fixture
@@ -17,8 +18,6 @@ def proxy(server, monkeypatch):
     with exchanges.departing("answer"):
         yield proxy
         proxy.fault = lambda *_: None
-    from conftest import close_default_clients, end_active_run
-
     end_active_run()
     close_default_clients()
     proxy.close()

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from conftest import child_environment
+from children import child_environment
 
 import afnio_tellurio as te
 

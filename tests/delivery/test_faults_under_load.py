@@ -9,7 +9,8 @@ import sys
 import time
 
 import pytest
-from conftest import child_environment, close_default_clients
+from children import child_environment
+from leftovers import close_default_clients
 
 import afnio_tellurio as te
 

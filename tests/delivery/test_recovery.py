@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import child_environment
+from children import child_environment
 
 import afnio_tellurio as te
 

@@ -119,7 +119,7 @@ def test_a_script_run_as_a_module_or_a_file_ends_the_same(start_python, tmp_path
 
 
 def _environment():
-    from conftest import child_environment
+    from children import child_environment
 
     return child_environment()
 

@@ -61,6 +61,8 @@ def journals_folder() -> Path:
 
 
 _START = Position(0, 0, 0)
+#: On Windows a file is not written byte by byte unless one says so.
+CREATE = os.O_CREAT | os.O_WRONLY | getattr(os, "O_BINARY", 0)
 _LOCK_RETRY_DELAY = 0.001
 #: More than checksum and three numbers ever take.
 _ACK_BYTES = 80
@@ -185,9 +187,7 @@ class JournalFile:
         line = record_line(
             metric.number, metric.step, metric.time, metric.name, metric.value, words
         )
-        fd = os.open(
-            self.path.with_suffix(".rejected"), os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600
-        )
+        fd = os.open(self.path.with_suffix(".rejected"), CREATE | os.O_APPEND, 0o600)
         try:
             os.write(fd, line)
         finally:
@@ -204,7 +204,7 @@ class JournalFile:
         self.position = position
         try:
             if self._ack_file is None:
-                fd = os.open(self._ack_path, os.O_CREAT | os.O_WRONLY, 0o600)
+                fd = os.open(self._ack_path, CREATE, 0o600)
                 self._ack_file = open(fd, "wb", buffering=0)  # noqa: PTH123, SIM115
             # In place, and always as long: a rename for each batch would cost milliseconds.
             self._ack_file.seek(0)
@@ -235,10 +235,7 @@ class JournalFile:
             OSError: It cannot be removed.
         """
         self.close()
-        # The position last: without it a journal that stays would be delivered anew.
-        for path in (self.path, self._ack_path):
-            with suppress(FileNotFoundError, NotADirectoryError):
-                path.unlink()
+        remove_journal(self.path)
 
 
 class Journal(JournalFile):
@@ -277,7 +274,7 @@ class Journal(JournalFile):
 
     def _open(self) -> None:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
+        fd = os.open(self.path, CREATE | os.O_EXCL | os.O_APPEND, 0o600)
         try:
             while not try_lock(fd):
                 # A process that looks for orphans has just come upon it, and lets go at once.
@@ -494,6 +491,18 @@ class Journal(JournalFile):
                 self._fd = -1
 
 
+def remove_journal(path: Path) -> None:
+    """Removes a journal and what lies beside it, but for what was rejected.
+
+    Raises:
+        OSError: It cannot be removed.
+    """
+    # The position last: without it a journal that stays would be delivered anew.
+    for each in (path, path.with_suffix(".ack")):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            each.unlink()
+
+
 def write_journal(
     folder: Path,
     header: Header,
@@ -514,7 +523,7 @@ def write_journal(
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / header.file_name()
     unfinished = path.with_suffix(".new")
-    fd = os.open(unfinished, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    fd = os.open(unfinished, CREATE | os.O_TRUNC, 0o600)
     with open(fd, "wb") as file:  # noqa: PTH123 - the permissions
         file.write(record_line(header) * 2)
         file.writelines(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 import msgspec
 
-from afnio_tellurio.delivery.journal import JournalFile, journals_folder
+from afnio_tellurio.delivery.journal import JournalFile, journals_folder, remove_journal
 from afnio_tellurio.delivery.locking import try_lock
 from afnio_tellurio.delivery.records import SUFFIX
 from afnio_tellurio.delivery.transfer import Transfer
@@ -130,32 +130,38 @@ def _delivered(
     """Delivers each journal of a dead process for which there is a client."""
     for path in _journals(pattern):
         with locked(path) as is_orphan:
-            if not is_orphan:
-                continue
-            try:
-                journal = JournalFile.open(path)
-            except FileNotFoundError:
-                # Another process was faster.
-                continue
-            except (OSError, ValueError, msgspec.ValidationError) as error:
-                yield SyncedJournal(path=str(path), problem=str(error))
-                continue
-            try:
-                client = client_of(journal)
-                if client is not None:
-                    yield deliver(client, journal)
-            except (OSError, ValueError, TellurioError) as error:
-                yield SyncedJournal(
-                    path=str(path), run_name=journal.header.run_name, problem=str(error)
-                )
-            finally:
-                journal.close()
+            done = _delivered_one(path, client_of) if is_orphan else None
+        if done is None:
+            continue
+        if done.problem is None:
+            # Windows removes no file that is open, as one that is locked must be.
+            remove_journal(path)
+        yield done
+
+
+def _delivered_one(
+    path: Path, client_of: Callable[[JournalFile], TellurioClient | None]
+) -> SyncedJournal | None:
+    try:
+        journal = JournalFile.open(path)
+    except FileNotFoundError:
+        # Another process was faster.
+        return None
+    except (OSError, ValueError, msgspec.ValidationError) as error:
+        return SyncedJournal(path=str(path), problem=str(error))
+    try:
+        client = client_of(journal)
+        return None if client is None else deliver(client, journal)
+    except (OSError, ValueError, TellurioError) as error:
+        return SyncedJournal(path=str(path), run_name=journal.header.run_name, problem=str(error))
+    finally:
+        journal.close()
 
 
 def deliver(
     client: TellurioClient, journal: JournalFile, progress: Callable[[int], None] | None = None
 ) -> SyncedJournal:
-    """Delivers the journal of a dead process, ends the run, and removes the journal.
+    """Delivers the journal of a dead process, and ends its run.
 
     Args:
         client: The backend.
@@ -179,7 +185,6 @@ def deliver(
     status = None
     if problem is None:
         status = _end(client, journal)
-        journal.remove()
     return SyncedJournal(
         path=str(journal.path),
         run_name=journal.header.run_name,

@@ -11,7 +11,13 @@ import attrs
 import msgspec
 
 from afnio_tellurio import projects
-from afnio_tellurio.delivery.journal import JournalFile, journals_folder, write_journal
+from afnio_tellurio.delivery.journal import (
+    CREATE,
+    JournalFile,
+    journals_folder,
+    remove_journal,
+    write_journal,
+)
 from afnio_tellurio.delivery.records import Header
 from afnio_tellurio.delivery.recovery import deliver, locked
 from afnio_tellurio.entities import MetricSummary, RunStatus
@@ -138,9 +144,12 @@ def _delivered(path: Path, target: TellurioClient, progress: Callable[[int], Non
             return "another process uploads it"
         journal = JournalFile.open(path)
         try:
-            return deliver(target, journal, progress).problem
+            problem = deliver(target, journal, progress).problem
         finally:
             journal.close()
+    if problem is None:
+        remove_journal(path)
+    return problem
 
 
 def _place(run: Run) -> tuple[str, str, str]:
@@ -202,7 +211,7 @@ def _read(record: Path) -> _Upload | None:
 def _write(record: Path, known: _Upload) -> None:
     record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = record.with_suffix(".new")
-    fd = os.open(unfinished, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    fd = os.open(unfinished, CREATE | os.O_TRUNC, 0o600)
     with open(fd, "wb") as file:  # noqa: PTH123 - the permissions
         file.write(msgspec.json.encode(known))
         file.flush()
