@@ -76,8 +76,7 @@ def validate(body: bytes) -> None:
         headers={},
         body=body,
     )
-    for index, metric in enumerate(call.decoded(operations._metric_batch).metrics):
-        operations._stored(metric.value, "metrics", index)
+    operations._stored_all(call.decoded(operations._metric_batch).metrics)
 
 
 def duration(work: Callable[[bytes], object], body: bytes) -> int:

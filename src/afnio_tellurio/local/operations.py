@@ -585,6 +585,14 @@ def _stored(raw: msgspec.Raw, field_name: str, index: int | None = None) -> valu
         raise Refusal(400, {field_name: [f"{place}{error}."]}) from None
 
 
+def _stored_all(metrics: Sequence[structs.MetricCreate]) -> list[values.Stored]:
+    numbers = values.native_numbers([metric.value for metric in metrics])
+    return [
+        _stored(metric.value, "metrics", index) if number is None else values.Stored(number, None)
+        for index, (metric, number) in enumerate(zip(metrics, numbers, strict=True))
+    ]
+
+
 def log_metric(call: Call) -> Answer:
     """Records one metric."""
     metric = call.decoded(_metric_create)
@@ -608,10 +616,10 @@ def log_metric_batch(call: Call) -> Answer:
         (
             metric.name,
             metric.step,
-            _stored(metric.value, "metrics", index),
+            value,
             now if metric.timestamp is UNSET else _microseconds(metric.timestamp),
         )
-        for index, metric in enumerate(batch.metrics)
+        for metric, value in zip(batch.metrics, _stored_all(batch.metrics), strict=True)
     ]
     writer, first = str(batch.writer), batch.first_sequence_number
     with call.database.writing() as connection:
