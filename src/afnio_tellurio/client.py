@@ -537,7 +537,14 @@ class TellurioClient:
             client=self._api,
             body=models.MetricBatch(writer=writer, first_sequence_number=first, metrics=created),
         )
-        return int(receipt.next_sequence_number)
+        following: Any = receipt.next_sequence_number
+        if not isinstance(following, int) or isinstance(following, bool):
+            raise InvalidResponseError(
+                f"logMetricBatch: the backend answered with next_sequence_number {following!r}, "
+                "which is not an int",
+                operation="logMetricBatch",
+            )
+        return following
 
     def list_metrics(
         self, namespace_slug: str, project_slug: str, run_uuid: str, *, name: str | None

@@ -72,6 +72,8 @@ class Run(RunRecord):
     """
 
     _client: TellurioClient | None = attrs.field(init=False, repr=False, default=None)
+    # As it was asked for: a backend need not repeat it.
+    _project_slug: str | None = attrs.field(init=False, repr=False, default=None)
     _lock: threading.RLock = attrs.field(init=False, repr=False, factory=threading.RLock)
     # What this process logs, for each client that it is logged through.
     _outboxes: dict[int, Outbox] = attrs.field(init=False, repr=False, factory=dict[int, Outbox])
@@ -432,9 +434,10 @@ class Run(RunRecord):
         self.description = changed.description
         self.date_updated = changed.date_updated
 
-    def bind(self, client: TellurioClient, *, owned: bool = False) -> None:
-        """Keeps the client that the run came from, and whether the run ends with this process."""
+    def bind(self, client: TellurioClient, project_slug: str, *, owned: bool = False) -> None:
+        """Keeps where the run came from, and whether it ends with this process."""
         self._client = client
+        self._project_slug = project_slug
         self._is_owned = owned
         if owned:
             # From the start: the journal of a process that died tells that its run has crashed.
@@ -487,12 +490,13 @@ class Run(RunRecord):
         return client or self._client or default_client()
 
     def _path(self) -> tuple[str, str, str]:
-        if self.organization is None or self.project is None:
+        project_slug = self._project_slug or (self.project.slug if self.project else None)
+        if self.organization is None or project_slug is None:
             raise ValueError(
                 f"run {self.name!r} has no organization or no project, so it cannot be addressed; "
                 "use a run that init, runs or get_run gave"
             )
-        return self.organization.slug, self.project.slug, self.uuid
+        return self.organization.slug, project_slug, self.uuid
 
 
 def init(
@@ -552,7 +556,7 @@ def init(
                 idempotency_key=str(uuid.uuid4()),
             )
         run = Run.from_model(created, "createRun", namespace_slug)
-        run.bind(client, owned=True)
+        run.bind(client, slug, owned=True)
         say_orphans()
     superseded = activate(run)
     if superseded is not None:
@@ -674,7 +678,7 @@ def get_run(
     except ValueError:
         return _named("get_run", client, namespace_slug, slug, run)
     found = Run.from_model(client.get_run(namespace_slug, slug, run_uuid), "getRun", namespace_slug)
-    found.bind(client)
+    found.bind(client, slug)
     return found
 
 
@@ -773,7 +777,7 @@ def _runs(client: TellurioClient, namespace_slug: str, slug: str, *, name: str |
         for model in client.list_runs(namespace_slug, slug, name=name)
     ]
     for run in found:
-        run.bind(client)
+        run.bind(client, slug)
     # The platform is not known to keep an order.
     oldest = dt.datetime.min.replace(tzinfo=dt.UTC)
     return sorted(found, key=lambda run: run.date_created or oldest, reverse=True)
