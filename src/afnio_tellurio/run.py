@@ -399,6 +399,46 @@ class Run(RunRecord):
         drawable = [(step, value) for step, value in points if is_finite_number(value)]
         return [step for step, _ in drawable], [float(value) for _, value in drawable]
 
+    def update(
+        self,
+        name: str | None = None,
+        description: str | None = None,
+        client: TellurioClient | None = None,
+    ) -> None:
+        """Renames or describes the run, which may be finished.
+
+        Args:
+            name: The new name; default the name that it has. A name that another run of the project
+                has gets a number appended.
+            description: The new description; default the one that it has.
+            client: The client to use; default the one that the run was started with.
+
+        Raises:
+            TypeError: The name or the description is no string.
+            ValueError: Neither is given, or the name is empty or too long.
+            NotFoundError: The run does not exist.
+            ApiError: The backend answered with another error.
+            BackendUnreachableError: The backend could not be reached.
+            InvalidResponseError: The backend's answer makes no sense.
+        """
+        if name is None and description is None:
+            raise ValueError("update: nothing is to be changed; give name or description")
+        if name is not None:
+            checked_name("update", "run name", name)
+        if description is not None:
+            checked_text("update", "description", description)
+        self._change(name, description, client)
+
+    def _change(
+        self, name: str | None, description: str | None, client: TellurioClient | None
+    ) -> None:
+        path = self._path()
+        model = self._client_for(client).update_run(*path, name=name, description=description)
+        changed = RunRecord.from_model(model, "updateRun", path[0])
+        self.name = changed.name
+        self.description = changed.description
+        self.date_updated = changed.date_updated
+
     def bind(self, client: TellurioClient, project_slug: str, *, owned: bool = False) -> None:
         """Keeps where the run came from, and whether it ends with this process."""
         self._client = client
@@ -641,15 +681,51 @@ def get_run(
     try:
         run_uuid = str(uuid.UUID(run))
     except ValueError:
-        named = _runs(client, namespace_slug, slug, name=run)
-        if not named:
-            raise LookupError(
-                f"get_run: {namespace_slug}/{slug} has no run named {run!r}"
-            ) from None
-        return named[0]
+        return _named("get_run", client, namespace_slug, slug, run)
     found = Run.from_model(client.get_run(namespace_slug, slug, run_uuid), "getRun", namespace_slug)
     found.bind(client, slug)
     return found
+
+
+def delete_run(
+    namespace_slug: str, project: str, run: str, client: TellurioClient | None = None
+) -> None:
+    """Deletes a run and its metrics.
+
+    Args:
+        namespace_slug: The slug of the namespace that owns the project.
+        project: The project's slug or display name.
+        run: The run's UUID or name.
+        client: The client to use; default the environment's.
+
+    Raises:
+        TypeError: A name is no string.
+        ValueError: A name is empty, too long or has no slug, or the run is the active one of this
+            process.
+        NotFoundError: The project does not exist.
+        LookupError: The project has no such run; a `NotFoundError` where the backend says so
+            itself.
+        ApiError: The backend answered with another error.
+        BackendUnreachableError: The backend could not be reached.
+        DeliveryError: What was logged to the run before could not be delivered.
+    """
+    checked_slug("delete_run", "namespace slug", namespace_slug)
+    slug = project_slug("delete_run", project)
+    checked_name("delete_run", "run", run)
+    if client is None and is_disabled():
+        return
+    client = client or default_client()
+    try:
+        run_uuid = str(uuid.UUID(run))
+    except ValueError:
+        run_uuid = _named("delete_run", client, namespace_slug, slug, run).uuid
+    try:
+        active = get_active_run().uuid
+    except ValueError:
+        active = None
+    if active == run_uuid:
+        raise ValueError(f"delete_run: run {run!r} is active in this process; finish it first")
+    client.delete_run(namespace_slug, slug, run_uuid)
 
 
 def attach(
@@ -691,6 +767,13 @@ def attach(
         active.end(RunStatus.FAILED)
     activate(found)
     return found
+
+
+def _named(call: str, client: TellurioClient, namespace_slug: str, slug: str, name: str) -> Run:
+    named = _runs(client, namespace_slug, slug, name=name)
+    if not named:
+        raise LookupError(f"{call}: {namespace_slug}/{slug} has no run named {name!r}") from None
+    return named[0]
 
 
 def _runs(client: TellurioClient, namespace_slug: str, slug: str, *, name: str | None) -> list[Run]:
@@ -752,6 +835,15 @@ class _DisabledRun(Run):
         if self.status not in _ENDED:
             self.status = status
         deactivate(self)
+
+    def _change(
+        self,
+        name: str | None,
+        description: str | None,
+        client: TellurioClient | None,  # noqa: ARG002
+    ) -> None:
+        self.name = name or self.name
+        self.description = self.description if description is None else description
 
     def metrics(self, name: str | None = None, client: TellurioClient | None = None) -> Any:  # noqa: ARG002
         return {} if name is None else MetricHistory(name, [], [], [])

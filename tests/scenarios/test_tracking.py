@@ -296,6 +296,84 @@ def test_projects_are_created_found_and_deleted():
         run.metrics()
 
 
+def test_projects_are_listed_by_slug():
+    assert te.list_projects("acme") == []
+    for name in ("Zoo", "Digit Classifier", "animals"):
+        te.create_project("acme", name)
+    te.create_project(te.login()["username"], "elsewhere")
+    found = te.list_projects("acme")
+    assert [project.slug for project in found] == ["animals", "digit-classifier", "zoo"]
+    assert found[1].uuid == te.get_project("acme", "digit-classifier").uuid
+    with pytest.raises(ValueError, match="list_projects: namespace slug is 'a b'"):
+        te.list_projects("a b")
+
+
+def test_a_run_is_deleted_by_its_uuid_or_its_name_with_its_metrics():
+    runs = [te.init("acme", "Digits", name) for name in ("kept", "a/b c", "same")]
+    runs[-1].log("loss", 1)
+    te.finish()
+    assert te.delete_run("acme", "Digits", "a/b c") is None
+    te.delete_run("acme", "digits", runs[-1].uuid)
+    assert [run.name for run in te.runs("acme", "Digits")] == ["kept"]
+    with pytest.raises(te.NotFoundError, match="deleteRun"):
+        te.delete_run("acme", "digits", runs[-1].uuid)
+    with pytest.raises(LookupError, match="delete_run: acme/digits has no run named 'a/b c'"):
+        te.delete_run("acme", "digits", "a/b c")
+    with pytest.raises(te.NotFoundError):
+        runs[-1].metrics()
+
+
+def test_what_was_logged_before_a_run_is_deleted_is_delivered_before():
+    from afnio_tellurio.client import default_client
+
+    te.create_project("acme", "Digits")
+    default_client().post("/api/v0/acme/projects/digits/runs/", json={"name": "another's"})
+    run = te.get_run("acme", "Digits", "another's")
+    for step in range(100):
+        run.log("loss", 1 / (step + 1))
+    te.delete_run("acme", "Digits", "another's")
+    assert run.flush(timeout=10).accepted == 100
+
+
+def test_the_active_run_is_not_deleted():
+    run = te.init("acme", "Digits", "test_run")
+    for word in (run.uuid, "test_run"):
+        with pytest.raises(ValueError, match="delete_run: run '.*' is active in this process; fin"):
+            te.delete_run("acme", "Digits", word)
+    assert te.get_run("acme", "Digits", "test_run").uuid == run.uuid
+
+
+def test_a_run_is_renamed_and_described_also_when_it_is_finished():
+    te.init("acme", "Digits", "best").finish()
+    run = te.init("acme", "Digits", "test_run", "first")
+    before = run.date_updated
+    run.update(description="")
+    assert (run.name, run.description) == ("test_run", "")
+    assert run.date_updated > before
+    run.finish()
+    run.update("best", "Learning rate 0.01")
+    assert (run.name, run.description) == ("best_1", "Learning rate 0.01")
+    found = te.get_run("acme", "Digits", run.uuid)
+    assert (found.name, found.description) == ("best_1", "Learning rate 0.01")
+    assert (found.status, found.date_updated) == (te.RunStatus.COMPLETED, run.date_updated)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "words"),
+    [
+        ((), ValueError, "nothing is to be changed; give name or description"),
+        (("",), ValueError, "run name is empty"),
+        ((7,), TypeError, "run name is 7"),
+        ((None, 7), TypeError, "description is 7"),
+    ],
+)
+def test_update_refuses_bad_input_and_changes_nothing(arguments, kind, words):
+    run = te.init("acme", "Digits", "test_run", "first")
+    with pytest.raises(kind, match=f"^update: .*{words}"):
+        run.update(*arguments)
+    assert te.get_run("acme", "Digits", run.uuid).name == "test_run"
+
+
 @pytest.mark.parametrize("visibility", ["TEAM", "RESTRICTED", "PUBLIC"])
 def test_a_project_has_the_visibility_asked_for(visibility):
     assert te.create_project("acme", "Digits", visibility).visibility == visibility
