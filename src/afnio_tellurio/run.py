@@ -387,7 +387,8 @@ class Run(RunRecord):
             BackendUnreachableError: The backend could not be reached.
             InvalidResponseError: The backend's answer makes no sense.
         """
-        if not isinstance(buckets, int) or not 1 <= buckets <= MAX_BUCKETS:
+        # A program without types may say anything.
+        if buckets not in range(1, MAX_BUCKETS + 1):
             raise ValueError(
                 f"curve: buckets is {buckets!r}; give a number from 1 to {MAX_BUCKETS}"
             )
