@@ -18,7 +18,13 @@ from afnio_tellurio.active import activate, deactivate, get_active_run, is_succe
 from afnio_tellurio.client import TellurioClient, default_client
 from afnio_tellurio.delivery.journal import JournalSealedError
 from afnio_tellurio.delivery.recovery import deliver_orphans_of_run, say_orphans
-from afnio_tellurio.delivery.sender import DeliveryReceipt, Outbox, open_outbox, wait_visibly
+from afnio_tellurio.delivery.sender import (
+    DeliveryReceipt,
+    Outbox,
+    open_outbox,
+    sender,
+    wait_visibly,
+)
 from afnio_tellurio.entities import (
     MetricHistory,
     MetricSummary,
@@ -144,9 +150,11 @@ class Run(RunRecord):
             raise self._finished_error("log")
         outbox = (self._outbox if client is None else None) or self._outbox_for(client)
         try:
-            outbox.log(step, name, value)
+            outbox.append(step, name, value)
         except JournalSealedError:
             raise self._finished_error("log") from None
+        if sender.is_idle:
+            sender.wake()
 
     def log_metrics(
         self,
@@ -176,9 +184,11 @@ class Run(RunRecord):
         outbox = self._outbox_for(client)
         try:
             for start in range(0, len(pairs), 2 * BATCH_METRICS):
-                outbox.log(step, *pairs[start : start + 2 * BATCH_METRICS])
+                outbox.append(step, *pairs[start : start + 2 * BATCH_METRICS])
         except JournalSealedError:
             raise self._finished_error("log_metrics") from None
+        if sender.is_idle:
+            sender.wake()
 
     def flush(self, timeout: float | None = None) -> DeliveryReceipt:
         """Waits until the backend has everything that this process logged to the run.
