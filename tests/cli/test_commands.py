@@ -15,18 +15,6 @@ import afnio_tellurio as te
 
 
 @pytest.fixture
-def command(start_python):
-    """Runs `afnio-tellurio` with these arguments to its end."""
-
-    def run(*arguments, **variables):
-        child = start_python("-m", "afnio_tellurio.cli", *arguments, **variables)
-        out, err = child.communicate(timeout=30)
-        return subprocess.CompletedProcess(arguments, child.returncode, out, err)
-
-    return run
-
-
-@pytest.fixture
 def two_runs(backend):
     with te.init("acme", "Digits", "first", "learning rate 0.1") as run:
         for step in range(20):
@@ -134,7 +122,26 @@ def test_a_bad_setting_is_one_line(command):
     assert finished.stderr.startswith("afnio-tellurio runs: TELLURIO_MODE is 'offline'")
 
 
-@pytest.mark.parametrize("arguments", [(), ("runs",), ("show",), ("serve",)])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        *(
+            (name,)
+            for name in (
+                "projects",
+                "runs",
+                "show",
+                "compare",
+                "export",
+                "rename",
+                "delete",
+                "sync",
+                "serve",
+            )
+        ),
+    ],
+)
 def test_help_is_there(command, arguments):
     finished = command(*arguments, "--help")
     assert finished.returncode == 0

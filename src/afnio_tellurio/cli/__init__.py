@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import afnio_tellurio as te
-from afnio_tellurio.cli import looking, serving, syncing
+from afnio_tellurio.cli import changing, comparing, exporting, listing, looking, serving, syncing
 from afnio_tellurio.cli.printing import printable
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("afnio-tellurio: interrupted", file=sys.stderr)
         return 1
-    except (te.TellurioError, LookupError, ValueError, OSError) as error:
+    except (te.TellurioError, LookupError, ValueError, OSError, ImportError) as error:
         print(f"afnio-tellurio {options.name}: {printable(str(error))}", file=sys.stderr)
         return 1
     return status
@@ -40,10 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="afnio-tellurio", description="Looks at tracked runs, delivers and serves them."
+        prog="afnio-tellurio",
+        description="Looks at tracked runs, exports, changes, delivers and serves them.",
     )
     parser.add_argument("--version", action="version", version=f"afnio-tellurio {te.__version__}")
     commands = parser.add_subparsers(dest="name", metavar="COMMAND", required=True)
-    for module in (looking, syncing, serving):
+    for module in (listing, looking, comparing, exporting, changing, syncing, serving):
         module.add_commands(commands)
     return parser

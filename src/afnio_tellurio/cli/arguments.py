@@ -28,3 +28,18 @@ def place_of(least: int, most: int | None = None) -> Callable[[str], list[str]]:
         return found
 
     return place
+
+
+def metric_names(word: str) -> list[str]:
+    """The type of an argument that names metrics, with commas between them."""
+    names = [name.strip() for name in word.split(",")]
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"{word!r} has an empty name; write A,B")
+    return list(dict.fromkeys(names))
+
+
+def positive(word: str) -> int:
+    """The type of an argument that is a number from 1."""
+    if not (word.isascii() and word.isdecimal() and int(word)):
+        raise argparse.ArgumentTypeError(f"{word!r} is not a number from 1")
+    return int(word)

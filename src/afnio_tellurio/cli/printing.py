@@ -6,13 +6,14 @@ import json
 import shutil
 import unicodedata
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import afnio_tellurio as te
 from afnio_tellurio.validation import encoded_value
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Sequence
 
 _CHART_HEIGHT = 9
 MAX_CHART_WIDTH = 80
@@ -33,9 +34,29 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     )
 
 
+class Line(NamedTuple):
+    """What a chart draws with one mark.
+
+    Attributes:
+        mark: The character, or what plotext calls a marker.
+        steps: The steps, in order.
+        values: The finite values at them.
+    """
+
+    mark: str
+    steps: list[int]
+    values: list[float]
+
+
 def chart(title: str, steps: list[int], values: list[float]) -> str:
     """A line drawn with characters; nothing where there is none to draw."""
-    if len(steps) < 2:  # noqa: PLR2004 - a line has two ends
+    return chart_of(title, [Line("braille", steps, values)])
+
+
+def chart_of(title: str, lines: Sequence[Line]) -> str:
+    """Lines over each other, drawn with characters; nothing where there is none to draw."""
+    lines = [line for line in lines if len(line.steps) > 1]
+    if not lines:
         return ""
     # Any: it has no types.
     plotext: Any = import_module("plotext")
@@ -44,8 +65,10 @@ def chart(title: str, steps: list[int], values: list[float]) -> str:
     plotext.plot_size(min(columns, MAX_CHART_WIDTH), _CHART_HEIGHT)
     plotext.theme("clear")
     plotext.title(printable(title))
-    plotext.plot(steps, values, marker="braille")
-    first, last = steps[0], steps[-1]
+    for line in lines:
+        plotext.plot(line.steps, line.values, marker=line.mark)
+    first = min(line.steps[0] for line in lines)
+    last = max(line.steps[-1] for line in lines)
     plotext.xticks(sorted({first + (last - first) * tick // 4 for tick in range(5)}))
     drawn: str = plotext.uncolorize(plotext.build())
     return drawn.rstrip("\n")
@@ -96,3 +119,30 @@ def duration(run: te.Run) -> str:
 def username(run: te.Run) -> str:
     """Who created a run."""
     return run.user.username if run.user else "-"
+
+
+def run_facts(run: te.Run) -> dict[str, Any]:
+    """A run as JSON has it."""
+    return {
+        "uuid": run.uuid,
+        "name": run.name,
+        "description": run.description,
+        "status": run.status.value,
+        "date_created": run.date_created and run.date_created.isoformat(),
+        "date_updated": run.date_updated and run.date_updated.isoformat(),
+        "user": run.user and run.user.username,
+    }
+
+
+def metric_facts(metric: te.MetricSummary) -> dict[str, Any]:
+    """A metric in short as JSON has it."""
+    last = metric.last_timestamp
+    return {
+        "count": metric.count,
+        "first_step": metric.first_step,
+        "last_step": metric.last_step,
+        "last": encoded_value(metric.last),
+        "minimum": encoded_value(metric.minimum),
+        "maximum": encoded_value(metric.maximum),
+        "last_timestamp": last and last.isoformat(),
+    }

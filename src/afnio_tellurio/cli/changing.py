@@ -1,0 +1,64 @@
+"""The commands that rename and delete runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import afnio_tellurio as te
+from afnio_tellurio.cli.arguments import Commands, place_of
+from afnio_tellurio.cli.printing import printable
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_commands(commands: Commands) -> None:
+    """Adds `rename` and `delete`."""
+    rename = commands.add_parser(
+        "rename",
+        help="rename a run",
+        epilog="example: afnio-tellurio rename acme/digits/brave_pasta_123 baseline",
+    )
+    rename.add_argument("run", metavar="NAMESPACE/PROJECT/RUN", type=place_of(3))
+    rename.add_argument("new_name", metavar="NAME", help="gets a number where it is taken")
+    rename.set_defaults(command=_rename)
+
+    delete = commands.add_parser(
+        "delete",
+        help="delete a run and its metrics",
+        epilog="example: afnio-tellurio delete acme/digits/brave_pasta_123 --yes",
+    )
+    delete.add_argument("run", metavar="NAMESPACE/PROJECT/RUN", type=place_of(3))
+    delete.add_argument("--yes", action="store_true", help="do not ask")
+    delete.set_defaults(command=_delete)
+
+
+def _rename(options: argparse.Namespace) -> int:
+    run = te.get_run(*options.run)
+    before = run.name
+    run.update(options.new_name)
+    print(f"{printable(before)} is now {printable(run.name)}")
+    return 0
+
+
+def _delete(options: argparse.Namespace) -> int:
+    namespace_slug, project, name = options.run
+    run = te.get_run(namespace_slug, project, name)
+    if not options.yes:
+        if not (sys.stdin and sys.stdin.isatty()):
+            raise ValueError(f"there is no terminal to ask whether {name!r} may go; give --yes")
+        values = sum(metric.count for metric in run.summary().values())
+        # On standard error, where a question is seen whatever becomes of the output.
+        print(
+            f"Delete {printable(run.name)} ({run.status}, {values} values)? [y/N] ",
+            end="",
+            file=sys.stderr,
+            flush=True,
+        )
+        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+            print("Nothing is deleted.", file=sys.stderr)
+            return 1
+    te.delete_run(namespace_slug, project, run.uuid)
+    print(f"{printable(run.name)} is deleted")
+    return 0

@@ -1,0 +1,318 @@
+"""The commands that list, compare, export, rename and delete, through their real entry point."""
+
+import csv
+import json
+import math
+import os
+import pty
+import signal
+import stat
+import sys
+import time
+
+import pyarrow.parquet as pq
+import pytest
+from children import child_environment
+
+import afnio_tellurio as te
+
+HOSTILE = "evil\x1b[2J\r\u202ename"
+
+
+@pytest.fixture
+def runs(backend):
+    """Three runs of one project, whose losses end at 3, 1 and nowhere."""
+    for name, last, status in (("a", 3.0, "COMPLETED"), ("b", 1.0, "CRASHED")):
+        run = te.init("acme", "Digits!", name)
+        for step in range(10):
+            run.log("loss", 10 - (10 - last) * step / 9, step=step)
+        run.log("note", f"{name}, done")
+        run.finish(status=te.RunStatus(status))
+    run = te.init("acme", "Digits!", "c")
+    run.log("odd", math.nan)
+    run.log("odd", 2**60 + 1)
+    run.finish()
+    return te.runs("acme", "digits")
+
+
+def first_column(finished):
+    assert (finished.returncode, finished.stderr) == (0, "")
+    return [line.split()[0] for line in finished.stdout.splitlines()[1:]]
+
+
+def test_projects_are_listed(command, runs):
+    te.create_project("acme", "Another")
+    assert first_column(command("projects", "acme")) == ["another", "digits"]
+    another, digits = json.loads(command("projects", "acme", "--json").stdout)
+    assert (another["slug"], another["last_run_date"]) == ("another", None)
+    assert digits["display_name"] == "Digits!"
+
+
+def test_runs_are_filtered_sorted_and_cut(command, runs):
+    assert first_column(command("runs", "acme/digits", "--status", "completed")) == ["c", "a"]
+    assert first_column(command("runs", "acme/digits", "--limit", "1")) == ["c"]
+    assert first_column(command("runs", "acme/digits", "--sort", "loss")) == ["b", "a", "c"]
+    reverse = command("runs", "acme/digits", "--sort", "loss", "--reverse", "--limit", "2")
+    assert first_column(reverse) == ["a", "b"]
+    assert first_column(command("runs", "acme/digits", "--reverse")) == ["a", "b", "c"]
+
+
+def test_columns_show_the_last_values_of_metrics(command, runs):
+    finished = command("runs", "acme/digits", "--metrics", "loss,note")
+    header, *lines = finished.stdout.splitlines()
+    assert header.split()[-2:] == ["loss", "note"]
+    assert lines[0].split()[-2:] == ["-", "-"]
+    assert lines[1].endswith('1     "b, done"')
+    shown = json.loads(command("runs", "acme/digits", "--metrics", "loss", "--json").stdout)
+    assert [run["metrics"] for run in shown] == [{}, {"loss": 1.0}, {"loss": 3.0}]
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "count"),
+    [
+        ("yesterday", "today", 3),
+        ("2 weeks ago", "1 hour ago", 0),
+        ("3 Nov 2020", None, 3),
+        (None, "3 Nov 2020 10:00", 0),
+        ("2020-11-03T10:00:00+05:30", None, 3),
+        ("Jan 1 2199", None, 0),
+    ],
+)
+def test_dates_are_taken_as_people_write_them(command, runs, since, until, count):
+    given = [*(("--since", since) if since else ()), *(("--until", until) if until else ())]
+    assert len(first_column(command("runs", "acme/digits", *given))) == count
+
+
+def test_a_day_is_meant_whole(monkeypatch):
+    import datetime as dt
+
+    from afnio_tellurio.cli.dates import date_from, date_until
+
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    try:
+        start, end = date_from("3 Nov 2026"), date_until("3 Nov 2026")
+        minute = date_until("3 Nov 2026 10:15")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert start == dt.datetime(2026, 11, 2, 18, 30, tzinfo=dt.UTC)
+    assert end == dt.datetime(2026, 11, 3, 18, 29, 59, 999999, tzinfo=dt.UTC)
+    assert minute == dt.datetime(2026, 11, 3, 4, 45, 59, 999999, tzinfo=dt.UTC)
+
+
+def test_runs_are_compared_side_by_side(command, runs):
+    finished = command("compare", "acme/digits/a", "acme/digits/b", "acme/digits/c")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    lines = finished.stdout.splitlines()
+    assert lines[0].split() == ["METRIC", "a:", "a", "b:", "b", "c:", "c"]
+    assert lines[1].split() == ["status", "COMPLETED", "CRASHED", "COMPLETED"]
+    assert lines[2].split() == ["loss", "last", "3", "1", "-"]
+    assert lines[3].split() == ["minimum", "3", "1", "-"]
+    assert lines[4].split() == ["maximum", "10", "10", "-"]
+    chart = "".join(line for line in lines if "┤" in line)
+    assert "a" in chart
+    assert "b" in chart
+    assert "\x1b" not in finished.stdout
+    one, two = json.loads(
+        command("compare", "acme/digits/a", "acme/digits/b", "--metrics", "loss", "--json").stdout
+    )
+    assert (one["name"], one["metrics"]["loss"]["minimum"], two["status"]) == ("a", 3.0, "CRASHED")
+    assert list(one["metrics"]) == ["loss"]
+
+
+def test_a_run_is_exported_as_csv_and_as_json_lines(command, runs, tmp_path):
+    out = command("export", "acme/digits/a").stdout
+    rows = list(csv.DictReader(out.splitlines()))
+    assert list(rows[0]) == ["name", "step", "value", "timestamp"]
+    assert [float(row["value"]) for row in rows[:10]] == runs[2].metrics("loss").values
+    assert json.loads(rows[10]["value"]) == "a, done"
+    assert rows[0]["timestamp"] == runs[2].metrics("loss").timestamps[0].isoformat()
+    path = tmp_path / "c.jsonl"
+    finished = command("export", "acme/digits/c", "--output", str(path))
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert finished.stdout == f"{path}: 2 values of c\n"
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(one["name"], one["step"], one["value"]) for one in found] == [
+        ("odd", 0, "NaN"),
+        ("odd", 1, 2**60 + 1),
+    ]
+    only = command("export", "acme/digits/a", "--metrics", "note", "--format", "jsonl").stdout
+    assert [json.loads(line)["name"] for line in only.splitlines()] == ["note"]
+
+
+def test_a_run_is_exported_as_parquet(command, runs, tmp_path):
+    for name, wanted in (("a", None), ("c", [None, str(2**60 + 1)])):
+        path = tmp_path / f"{name}.parquet"
+        assert command("export", f"acme/digits/{name}", "--output", str(path)).returncode == 0
+        table = pq.read_table(path).to_pydict()
+        if wanted is None:
+            assert table["value"] == [*runs[2].metrics("loss").values, None]
+            assert table["json"] == [*[None] * 10, '"a, done"']
+            assert table["timestamp"][:10] == runs[2].metrics("loss").timestamps
+        else:
+            assert math.isnan(table["value"][0])
+            assert table["json"] == wanted
+
+
+def test_a_failed_export_leaves_what_was_there(command, runs, tmp_path):
+    path = tmp_path / "kept.csv"
+    path.write_text("before")
+    failed = command("export", "acme/digits/none", "--output", str(path))
+    assert failed.returncode == 1
+    assert len(failed.stderr.splitlines()) == 1
+    assert path.read_text() == "before"
+    assert not [name for name in os.listdir(tmp_path) if name.endswith(".part")]
+
+
+def test_an_interrupted_export_leaves_no_file_and_one_line(backend, start_python, tmp_path):
+    with te.init("acme", "Digits", "long") as run:
+        for step in range(3000):
+            run.log("m", step)
+    program = """
+import sys, time
+import afnio_tellurio.client as client
+client.METRICS_PAGE = 10
+from afnio_tellurio.cli import exporting, main
+pages = exporting._pages
+def slowly(*arguments):
+    for page in pages(*arguments):
+        yield page
+        print("page", file=sys.stderr, flush=True)
+        time.sleep(0.2)
+exporting._pages = slowly
+sys.exit(main(sys.argv[1:]))
+"""
+    path = tmp_path / "long.csv"
+    child = start_python("-c", program, "export", "acme/digits/long", "--output", str(path))
+    assert child.stderr.readline() == "page\n"
+    assert [name for name in os.listdir(tmp_path) if name.endswith(".part")]
+    child.send_signal(signal.SIGINT)
+    _out, err = child.communicate(timeout=20)
+    assert child.returncode == 1
+    assert [line for line in err.splitlines() if line != "page"] == ["afnio-tellurio: interrupted"]
+    assert not [name for name in os.listdir(tmp_path) if "long.csv" in name]
+
+
+def test_a_device_is_written_to_and_not_replaced(command, runs):
+    finished = command("export", "acme/digits/a", "--output", os.devnull)
+    assert finished.returncode == 0
+    assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
+
+
+def test_a_run_is_renamed(command, runs):
+    finished = command("rename", "acme/digits/a", "best")
+    assert (finished.returncode, finished.stdout) == (0, "a is now best\n")
+    assert command("rename", "acme/digits/b", "best").stdout == "b is now best_1\n"
+    assert {run.name for run in te.runs("acme", "digits")} == {"best", "best_1", "c"}
+
+
+def test_deleting_takes_a_yes(command, runs):
+    refused = command("delete", "acme/digits/a")
+    assert refused.returncode == 1
+    assert "give --yes" in refused.stderr
+    assert len(te.runs("acme", "digits")) == 3
+    deleted = command("delete", "acme/digits/a", "--yes")
+    assert (deleted.returncode, deleted.stdout) == (0, "a is deleted\n")
+    assert [run.name for run in te.runs("acme", "digits")] == ["c", "b"]
+    assert command("delete", "acme/digits/a", "--yes").returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "left"), [("y\n", 0, 2), ("\n", 1, 3), ("no\n", 1, 3)]
+)
+def test_a_terminal_is_asked_before_deleting(runs, answer, status, left):
+    import subprocess
+
+    main, other = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "afnio_tellurio.cli", "delete", "acme/digits/a"],
+        env=child_environment(),
+        stdin=other,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.write(main, answer.encode())
+    _out, err = child.communicate(timeout=30)
+    os.close(main)
+    os.close(other)
+    assert "Delete a (COMPLETED, 11 values)? [y/N] " in err
+    assert child.returncode == status
+    assert len(te.runs("acme", "digits")) == left
+
+
+def test_hostile_names_cannot_steer_the_terminal(command, backend):
+    with te.init("acme", "Digits", HOSTILE) as run:
+        run.log("m\x07", 1)
+        run.log("m\x07", 2)
+    place = f"acme/digits/{HOSTILE}"
+    for arguments in (
+        ("runs", "acme/digits", "--metrics", "m\x07"),
+        ("compare", place, place),
+        ("export", place, "--output", "/dev/null"),
+        ("rename", place, f"{HOSTILE}2"),
+        ("delete", f"{place}2", "--yes"),
+    ):
+        finished = command(*arguments)
+        assert finished.returncode == 0, finished.stderr
+        assert "evil�[2J��name" in finished.stdout
+        assert not set(finished.stdout) & {"\x1b", "\r", "\x07", "\u202e"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (("projects", "a b"), 1, "namespace slug is 'a b'"),
+        (("runs", "acme/p", "--status", "paused"), 2, "'paused' is no status"),
+        (("runs", "acme/p", "--since", "soon"), 2, "'soon' is no date"),
+        (("runs", "acme/p", "--until", "Nov 2026"), 2, "'Nov 2026' is no date"),
+        (("runs", "acme/p", "--limit", "0"), 2, "'0' is not a number from 1"),
+        (("runs", "acme/p", "--metrics", "a,,b"), 2, "'a,,b' has an empty name"),
+        (("compare", "acme/p/r"), 2, "give from two to 26 runs"),
+        (("compare", "acme/p/r", "acme/p/s"), 1, "afnio-tellurio compare: "),
+        (("export", "acme/p/r"), 1, "afnio-tellurio export: "),
+        (("export", "acme/p/r", "--format", "parquet"), 2, "give --output FILE"),
+        (("export", "acme/p/r", "--format", "xml"), 2, "invalid choice: 'xml'"),
+        (("rename", "acme/p/r", "x"), 1, "afnio-tellurio rename: "),
+        (("delete", "acme/p/r", "--yes"), 1, "afnio-tellurio delete: "),
+    ],
+)
+def test_what_cannot_be_done_is_a_clear_line_and_an_exit_status(command, arguments, status, words):
+    finished = command(*arguments, TELLURIO_MODE="local")
+    assert finished.returncode == status
+    assert words in finished.stderr
+    assert "Traceback" not in finished.stderr
+    assert finished.stdout == ""
+    if status == 1:
+        assert len(finished.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("projects", "acme"),
+        ("runs", "acme/p"),
+        ("compare", "acme/p/a", "acme/p/b"),
+        ("export", "acme/p/a"),
+        ("rename", "acme/p/a", "b"),
+        ("delete", "acme/p/a", "--yes"),
+    ],
+)
+def test_a_dead_server_is_one_line(command, arguments):
+    finished = command(*arguments, TELLURIO_BACKEND_HTTP_BASE_URL="http://127.0.0.1:9")
+    assert finished.returncode == 1
+    (line,) = finished.stderr.splitlines()
+    assert "http://127.0.0.1:9 cannot be reached" in line
+
+
+def test_an_export_that_nobody_reads_to_its_end_is_no_traceback(backend, start_python):
+    with te.init("acme", "Digits", "long") as run:
+        for step in range(20_000):
+            run.log("m", step)
+    child = start_python("-m", "afnio_tellurio.cli", "export", "acme/digits/long")
+    assert child.stdout.readline() == "name,step,value,timestamp\n"
+    child.stdout.close()
+    child.stdout = None
+    assert child.wait(timeout=30) == 1
+    assert child.stderr.read() == ""
