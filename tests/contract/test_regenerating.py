@@ -87,6 +87,69 @@ def test_what_the_generator_cannot_express_fails_and_changes_nothing(copy):
     assert digest(copy / "generated") == before
 
 
+def test_generated_code_with_a_type_error_is_not_written(copy):
+    template = copy / "openapi" / "templates" / "client.py.jinja"
+    template.write_text(template.read_text().replace('prefix: str = "Api-Key"', "prefix: str = 7"))
+    before = digest(copy / "generated")
+    finished = regen(copy)
+    assert finished.returncode == 1
+    assert "the generated client has type errors" in finished.stderr
+    assert "client.py" in finished.stderr
+    assert digest(copy / "generated") == before
+
+
+def test_the_report_fails_where_something_breaks_until_that_is_released(copy):
+    assert (regen(copy, "--report").returncode, regen(copy, "--report").stdout) == (
+        0,
+        "openapi/tellurio.yaml against openapi/released/0.yaml: no change\n",
+    )
+    contract = copy / "openapi" / "tellurio.yaml"
+    text = contract.read_text().replace("maxLength: 255", "maxLength: 100")
+    contract.write_text(text)
+    before = digest(copy / "generated")
+    finished = regen(copy, "--report")
+    assert finished.returncode == 1
+    assert "breaking for callers\n" in finished.stdout
+    assert "    RunCreate.name: maxLength is 100, was 255, in requests\n" in finished.stdout
+    assert digest(copy / "generated") == before
+    written = regen(copy)
+    assert written.returncode == 0
+    assert finished.stdout in written.stdout
+    # As numbers: 10 comes after 9.
+    for version in ("9", "10"):
+        (copy / "openapi" / "released" / f"{version}.yaml").write_text(text)
+    finished = regen(copy, "--report")
+    assert (finished.returncode, finished.stdout) == (
+        0,
+        "openapi/tellurio.yaml against openapi/released/10.yaml: no change\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("released/0.yaml", None, "openapi/released/ holds no document; a release copies"),
+        ("released/0.yaml", "a: [", "openapi/released/0.yaml cannot be read: "),
+        ("tellurio.yaml", "- a", "openapi/tellurio.yaml is no OpenAPI document"),
+        ("tellurio.yaml", "openapi: 3.1.0", "cannot be compared: the new document is no OpenAPI"),
+    ],
+)
+def test_a_document_that_cannot_be_reported_on_is_named(copy, name, text, words):
+    document = copy / "openapi" / name
+    document.unlink() if text is None else document.write_text(text)
+    finished = regen(copy, "--report")
+    assert finished.returncode == 1
+    assert words in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_a_released_document_is_named_after_its_version():
+    released = list((ROOT / "openapi" / "released").iterdir())
+    assert released
+    for path in released:
+        assert path.name == f"{yaml.safe_load(path.read_text())['info']['version']}.yaml"
+
+
 def test_every_generated_file_says_so():
     for path in (ROOT / "generated").rglob("*"):
         if path.is_file() and "__pycache__" not in path.parts:
