@@ -17,11 +17,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from contract_changes import ContractError, changes_between, report
+from contract_changes import METHODS, ContractError, changes_between, report
 from ruamel.yaml import YAML, YAMLError
 
 ROOT = Path(__file__).resolve().parent.parent
 CONTRACT = ROOT / "openapi" / "tellurio.yaml"
+README = ROOT / "openapi" / "client-readme.md"
 RELEASED = ROOT / "openapi" / "released"
 SETTINGS = ROOT / "openapi" / "generator.yaml"
 TEMPLATES = ROOT / "openapi" / "templates"
@@ -49,9 +50,23 @@ def generate(package: Path) -> None:
     for source in package.rglob("*.py"):
         source.write_text(f"# {NOTICE}\n{source.read_text('utf-8')}", "utf-8", newline="\n")
     (package / "py.typed").write_text(f"# {NOTICE}\n", "utf-8", newline="\n")
-    contract = {"x-generated": NOTICE, **loaded(CONTRACT)}
-    text = json.dumps(contract, indent=1, ensure_ascii=False)
+    contract = loaded(CONTRACT)
+    readme = README.read_text("utf-8").replace("{operations}", operations_table(contract))
+    (package / "README.md").write_text(f"<!-- {NOTICE} -->\n{readme}", "utf-8", newline="\n")
+    text = json.dumps({"x-generated": NOTICE, **contract}, indent=1, ensure_ascii=False)
     (package / "openapi.json").write_text(f"{text}\n", "utf-8", newline="\n")
+
+
+def operations_table(contract: dict[str, Any]) -> str:
+    """The operations and their modules, as Markdown."""
+    lines = ["| module of `tellurio_api.api` | request | what it does |", "|---|---|---|"]
+    for path, item in contract["paths"].items():
+        for method, operation in item.items():
+            if method in METHODS:
+                name = re.sub(r"(?=[A-Z])", "_", operation["operationId"]).lower()
+                module = f"`{operation['tags'][0]}.{name}`"
+                lines.append(f"| {module} | {method.upper()} `{path}` | {operation['summary']} |")
+    return "\n".join(lines)
 
 
 def loaded(path: Path) -> dict[str, Any]:
