@@ -19,7 +19,10 @@ def copy(tmp_path):
     for name in ("openapi", "generated", "scripts"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / ".cache").mkdir()
-    (tmp_path / ".cache" / "regen").symlink_to(ROOT / ".cache" / "regen")
+    for name in ("regen", "node"):
+        (tmp_path / ".cache" / name).symlink_to(ROOT / ".cache" / name)
+    (tmp_path / "docs").mkdir()
+    shutil.copy(ROOT / "docs" / "api.html", tmp_path / "docs")
     return tmp_path
 
 
@@ -40,8 +43,10 @@ def digest(folder):
 def test_regenerating_gives_the_same_bytes(copy):
     before = digest(copy / "generated")
     shutil.rmtree(copy / "generated")
+    shutil.rmtree(copy / "docs")
     assert regen(copy).returncode == 0
     assert digest(copy / "generated") == before == digest(ROOT / "generated")
+    assert (copy / "docs" / "api.html").read_bytes() == (ROOT / "docs" / "api.html").read_bytes()
     assert regen(copy, "--check").returncode == 0
 
 
@@ -52,10 +57,12 @@ def test_the_check_fails_and_names_what_was_changed_is_missing_or_does_not_belon
     (package / "models" / "stray.py").write_text("")
     (copy / "generated" / "other").mkdir()
     (copy / "generated" / "other" / "file.txt").write_text("")
+    (copy / "docs" / "api.html").write_text("changed")
     before = digest(copy / "generated")
     finished = regen(copy, "--check")
     assert finished.returncode == 1
     assert finished.stderr.splitlines()[1:] == [
+        "differs: docs/api.html",
         "differs: generated/tellurio_api/types.py",
         "does not belong there: generated/other/file.txt",
         "does not belong there: generated/tellurio_api/models/stray.py",
@@ -151,9 +158,11 @@ def test_a_released_document_is_named_after_its_version():
 
 
 def test_every_generated_file_says_so():
-    for path in (ROOT / "generated").rglob("*"):
+    # Where the first line is taken, it is the second.
+    lines = {".json": 1, ".html": 1}
+    for path in [*(ROOT / "generated").rglob("*"), ROOT / "docs" / "api.html"]:
         if path.is_file() and "__pycache__" not in path.parts:
-            assert HEADER in path.read_text().splitlines()[0 if path.suffix != ".json" else 1], path
+            assert HEADER in path.read_text("utf-8").split("\n")[lines.get(path.suffix, 0)], path
     assert (ROOT / "generated" / "tellurio_api" / "py.typed").exists()
     assert "generated/** linguist-generated=true" in (ROOT / ".gitattributes").read_text()
 
