@@ -18,7 +18,13 @@ from afnio_tellurio.active import activate, deactivate, get_active_run, is_succe
 from afnio_tellurio.client import TellurioClient, default_client
 from afnio_tellurio.delivery.journal import JournalSealedError
 from afnio_tellurio.delivery.recovery import deliver_orphans_of_run, say_orphans
-from afnio_tellurio.delivery.sender import DeliveryReceipt, Outbox, open_outbox, wait_visibly
+from afnio_tellurio.delivery.sender import (
+    DeliveryReceipt,
+    Outbox,
+    open_outbox,
+    sender,
+    wait_visibly,
+)
 from afnio_tellurio.entities import (
     MetricHistory,
     MetricSummary,
@@ -30,6 +36,7 @@ from afnio_tellurio.errors import BadRequestError, ConflictError, RunFinishedErr
 from afnio_tellurio.notices import warn
 from afnio_tellurio.settings import (
     BATCH_METRICS,
+    MAX_BUCKETS,
     MAX_REMEMBERED_NAMES,
     MAX_STEP,
     exit_timeout,
@@ -143,9 +150,11 @@ class Run(RunRecord):
             raise self._finished_error("log")
         outbox = (self._outbox if client is None else None) or self._outbox_for(client)
         try:
-            outbox.log(step, name, value)
+            outbox.append(step, name, value)
         except JournalSealedError:
             raise self._finished_error("log") from None
+        if sender.is_idle:
+            sender.wake()
 
     def log_metrics(
         self,
@@ -175,9 +184,11 @@ class Run(RunRecord):
         outbox = self._outbox_for(client)
         try:
             for start in range(0, len(pairs), 2 * BATCH_METRICS):
-                outbox.log(step, *pairs[start : start + 2 * BATCH_METRICS])
+                outbox.append(step, *pairs[start : start + 2 * BATCH_METRICS])
         except JournalSealedError:
             raise self._finished_error("log_metrics") from None
+        if sender.is_idle:
+            sender.wake()
 
     def flush(self, timeout: float | None = None) -> DeliveryReceipt:
         """Waits until the backend has everything that this process logged to the run.
@@ -381,14 +392,19 @@ class Run(RunRecord):
             Steps and values, in step order; values that are no finite number are left out.
 
         Raises:
+            ValueError: The buckets are no number from 1 to 10,000.
             ApiError: The backend answered with an error.
             BackendUnreachableError: The backend could not be reached.
             InvalidResponseError: The backend's answer makes no sense.
         """
+        # A program without types may say anything.
+        if buckets not in range(1, MAX_BUCKETS + 1):
+            raise ValueError(
+                f"curve: buckets is {buckets!r}; give a number from 1 to {MAX_BUCKETS}"
+            )
         sampled = self._client_for(client).sample_metric(*self._path(), name=name, buckets=buckets)
         if sampled is None:
-            history = self.metrics(name, client)
-            points = list(zip(history.steps, history.values, strict=True))
+            points = _last_of_ranges(self.metrics(name, client), buckets)
         else:
             points = [(bucket.last_step, bucket.last) for bucket in sampled]
         drawable = [(step, value) for step, value in points if is_finite_number(value)]
@@ -781,6 +797,16 @@ def _runs(client: TellurioClient, namespace_slug: str, slug: str, *, name: str |
     # The platform is not known to keep an order.
     oldest = dt.datetime.min.replace(tzinfo=dt.UTC)
     return sorted(found, key=lambda run: run.date_created or oldest, reverse=True)
+
+
+def _last_of_ranges(history: MetricHistory, buckets: int) -> list[tuple[int, Any]]:
+    """The last value in each of at most so many ranges of steps, as `sampleMetric` has them."""
+    if not history.steps:
+        return []
+    first, last = history.steps[0], history.steps[-1]
+    width = -(-(last - first + 1) // buckets)
+    points = zip(history.steps, history.values, strict=True)
+    return list({(step - first) // width: (step, value) for step, value in points}.values())
 
 
 def _check_status(call: str, status: Any) -> None:
