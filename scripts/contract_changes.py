@@ -36,6 +36,7 @@ _DOCUMENTATION = {
     "examples",
     "externalDocs",
     "license",
+    "links",
     "summary",
     "termsOfService",
     "title",
