@@ -115,10 +115,18 @@ def profile(workload: Workload, count: int, in_threads: int) -> object:
     return profiling.profile(workload, count, in_threads)
 
 
+def requests(_workload: Workload, count: int, repetitions: int, over_http: int) -> object:
+    """See `batches.requests`."""
+    import batches
+
+    return batches.requests(count, repetitions, over_http=bool(over_http))
+
+
 COMMANDS: dict[str, Callable[..., object]] = {
     "floor": floor,
     "alone": alone,
     "profile": profile,
+    "requests": requests,
     "latency": latency,
     "whole": whole,
     "crash": crash,

@@ -36,6 +36,8 @@ _DOCUMENTATION = {
     "examples",
     "externalDocs",
     "license",
+    # They tell how operations go together, and bind no request or answer.
+    "links",
     "summary",
     "termsOfService",
     "title",

@@ -9,6 +9,6 @@ if ! cmp -s openapi/package-lock.json "$tools/package-lock.json"; then
   rm -rf "$tools"
   mkdir -p "$tools"
   cp openapi/package.json openapi/package-lock.json "$tools/"
-  npm ci --prefix "$tools" --ignore-scripts --no-audit --no-fund --silent ||
+  npm ci --prefix "$tools" --ignore-scripts --no-audit --no-fund --loglevel=error ||
     { rm -rf "$tools"; exit 1; }
 fi

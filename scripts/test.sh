@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Every check, on a clean checkout: installs what it needs into .cache/test and .cache/node, and touches no other place.
 # Arguments go to pytest: scripts/test.sh -k fork
+# --long sends the backend many more requests made from the contract.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/find_python.sh

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 exchanges.install()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="send the backend many more requests")
+
+
 @pytest.fixture(autouse=True)
 def every_exchange_keeps_the_contract(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -43,10 +43,16 @@ if TYPE_CHECKING:
         RunFinishedError,
         TellurioError,
     )
-    from afnio_tellurio.projects import create_project, delete_project, get_project
+    from afnio_tellurio.projects import (
+        create_project,
+        delete_project,
+        get_project,
+        list_projects,
+    )
     from afnio_tellurio.run import (
         Run,
         attach,
+        delete_run,
         finish,
         flush,
         get_run,
@@ -94,11 +100,13 @@ _MODULE_OF = {
     "TellurioError": "errors",
     "create_project": "projects",
     "delete_project": "projects",
+    "delete_run": "run",
     "finish": "run",
     "get_active_run": "active",
     "get_project": "projects",
     "get_run": "run",
     "init": "run",
+    "list_projects": "projects",
     "log": "run",
     "login": "client",
     "runs": "run",
@@ -134,12 +142,14 @@ __all__ = [
     "attach",
     "create_project",
     "delete_project",
+    "delete_run",
     "finish",
     "flush",
     "get_active_run",
     "get_project",
     "get_run",
     "init",
+    "list_projects",
     "log",
     "log_metrics",
     "login",
@@ -148,15 +158,18 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    module = _MODULE_OF.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+# Not for type checkers, who would take it for leave to use any name.
+if not TYPE_CHECKING:
 
-    value = getattr(import_module(f"{__name__}.{module}"), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        module = _MODULE_OF.get(name)
+        if module is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        value = getattr(import_module(f"{__name__}.{module}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

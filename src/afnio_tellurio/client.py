@@ -21,7 +21,7 @@ from tellurio_api.api.metrics import (
     sample_metric,
     summarize_metrics,
 )
-from tellurio_api.api.runs import create_run, get_run, list_runs, update_run
+from tellurio_api.api.runs import create_run, delete_run, get_run, list_runs, update_run
 from tellurio_api.types import UNSET, Response
 
 from afnio_tellurio import auth
@@ -406,9 +406,16 @@ class TellurioClient:
         )
 
     def update_run(
-        self, namespace_slug: str, project_slug: str, run_uuid: str, *, status: str
+        self,
+        namespace_slug: str,
+        project_slug: str,
+        run_uuid: str,
+        *,
+        status: str | None = None,
+        name: str | None = None,
+        description: str | None = None,
     ) -> models.Run:
-        """Sets the status of a run."""
+        """Changes what is given of a run."""
         return self.call(
             models.Run,
             update_run.sync_detailed,
@@ -416,7 +423,24 @@ class TellurioClient:
             project_slug=project_slug,
             run_uuid=uuid.UUID(run_uuid),
             client=self._api,
-            body=models.RunUpdate(status=models.RunStatus(status)),
+            body=models.RunUpdate(
+                status=UNSET if status is None else models.RunStatus(status),
+                name=UNSET if name is None else name,
+                description=UNSET if description is None else description,
+            ),
+        )
+
+    def delete_run(self, namespace_slug: str, project_slug: str, run_uuid: str) -> None:
+        """Deletes a run and its metrics."""
+        # What is on its way to it would find it gone, and be reported.
+        self.settle("deleteRun", run_uuid)
+        self.call(
+            type(None),
+            delete_run.sync_detailed,
+            namespace_slug=namespace_slug,
+            project_slug=project_slug,
+            run_uuid=uuid.UUID(run_uuid),
+            client=self._api,
         )
 
     def list_runs(
@@ -513,7 +537,14 @@ class TellurioClient:
             client=self._api,
             body=models.MetricBatch(writer=writer, first_sequence_number=first, metrics=created),
         )
-        return int(receipt.next_sequence_number)
+        following: Any = receipt.next_sequence_number
+        if not isinstance(following, int) or isinstance(following, bool):
+            raise InvalidResponseError(
+                f"logMetricBatch: the backend answered with next_sequence_number {following!r}, "
+                "which is not an int",
+                operation="logMetricBatch",
+            )
+        return following
 
     def list_metrics(
         self, namespace_slug: str, project_slug: str, run_uuid: str, *, name: str | None

@@ -41,6 +41,13 @@ class _AnswerFields:
         number: int = self._checked(name, value, int)
         return number
 
+    def optional_number(self, name: str, value: Any) -> Any:
+        if value is None or value is UNSET:
+            return None
+        if isinstance(value, list) or not _is_numeric(value):
+            raise self._error(name, value, "a number")
+        return _as_numbers(value)
+
     def date(self, name: str, value: Any) -> dt.datetime:
         date: dt.datetime = self._checked(name, value, dt.datetime)
         if date.tzinfo is None:
@@ -285,8 +292,9 @@ class MetricHistory:
     def by_name(cls, metrics: Iterable[models.Metric]) -> dict[str, Self]:
         """The histories made of the answers to a `listMetrics` of all metrics."""
         named: dict[str, list[models.Metric]] = {}
+        field = _AnswerFields("listMetrics")
         for metric in metrics:
-            named.setdefault(metric.name, []).append(metric)
+            named.setdefault(field.text("name", metric.name), []).append(metric)
         return {name: cls.from_models(name, named[name]) for name in sorted(named)}
 
 
@@ -322,8 +330,8 @@ class MetricSummary:
             first_step=field.integer("first_step", model.first_step),
             last_step=field.integer("last_step", model.last_step),
             last=_as_numbers(model.last) if numeric and _is_numeric(model.last) else model.last,
-            minimum=_as_numbers(model.minimum),
-            maximum=_as_numbers(model.maximum),
+            minimum=field.optional_number("minimum", model.minimum),
+            maximum=field.optional_number("maximum", model.maximum),
             last_timestamp=field.date("last_timestamp", model.last_timestamp),
         )
 

@@ -1,14 +1,16 @@
-"""Finding, creating and deleting projects."""
+"""Listing, finding, creating and deleting projects."""
 
 from __future__ import annotations
 
 import datetime as dt
 import uuid
+from typing import Any
 
 from tellurio_api import models
 from tellurio_api.api.projects import create_project as create_project_operation
 from tellurio_api.api.projects import delete_project as delete_project_operation
 from tellurio_api.api.projects import get_project as get_project_operation
+from tellurio_api.api.projects import list_projects as list_projects_operation
 
 from afnio_tellurio.client import TellurioClient, default_client
 from afnio_tellurio.entities import Project
@@ -16,6 +18,38 @@ from afnio_tellurio.errors import NotFoundError
 from afnio_tellurio.settings import is_disabled
 from afnio_tellurio.validation import checked_slug
 from afnio_tellurio.validation import project_slug as slug_of
+
+# Spelt out for type checkers: the items are what the operation's generated parser makes.
+_ANY_LIST: type[list[Any]] = list
+
+
+def list_projects(namespace_slug: str, client: TellurioClient | None = None) -> list[Project]:
+    """The projects of a namespace, by slug.
+
+    Args:
+        namespace_slug: The slug of the namespace that owns the projects.
+        client: The client to use; default the environment's.
+
+    Raises:
+        TypeError: The slug is no string.
+        ValueError: The slug is empty or holds a character that no slug has.
+        NotFoundError: The namespace does not exist, or the backend cannot list projects.
+        ApiError: The backend answered with another error.
+        BackendUnreachableError: The backend could not be reached.
+        InvalidResponseError: The backend's answer makes no sense.
+    """
+    checked_slug("list_projects", "namespace slug", namespace_slug)
+    if client is None and is_disabled():
+        return []
+    client = client or default_client()
+    found: list[models.Project] = client.call(
+        _ANY_LIST,
+        list_projects_operation.sync_detailed,
+        namespace_slug=namespace_slug,
+        client=client.api,
+    )
+    projects = [Project.from_model(model, "listProjects") for model in found]
+    return sorted(projects, key=lambda project: project.slug)
 
 
 def get_project(

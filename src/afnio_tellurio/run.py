@@ -18,7 +18,13 @@ from afnio_tellurio.active import activate, deactivate, get_active_run, is_succe
 from afnio_tellurio.client import TellurioClient, default_client
 from afnio_tellurio.delivery.journal import JournalSealedError
 from afnio_tellurio.delivery.recovery import deliver_orphans_of_run, say_orphans
-from afnio_tellurio.delivery.sender import DeliveryReceipt, Outbox, open_outbox, wait_visibly
+from afnio_tellurio.delivery.sender import (
+    DeliveryReceipt,
+    Outbox,
+    open_outbox,
+    sender,
+    wait_visibly,
+)
 from afnio_tellurio.entities import (
     MetricHistory,
     MetricSummary,
@@ -30,6 +36,7 @@ from afnio_tellurio.errors import BadRequestError, ConflictError, RunFinishedErr
 from afnio_tellurio.notices import warn
 from afnio_tellurio.settings import (
     BATCH_METRICS,
+    MAX_BUCKETS,
     MAX_REMEMBERED_NAMES,
     MAX_STEP,
     exit_timeout,
@@ -72,6 +79,8 @@ class Run(RunRecord):
     """
 
     _client: TellurioClient | None = attrs.field(init=False, repr=False, default=None)
+    # As it was asked for: a backend need not repeat it.
+    _project_slug: str | None = attrs.field(init=False, repr=False, default=None)
     _lock: threading.RLock = attrs.field(init=False, repr=False, factory=threading.RLock)
     # What this process logs, for each client that it is logged through.
     _outboxes: dict[int, Outbox] = attrs.field(init=False, repr=False, factory=dict[int, Outbox])
@@ -141,9 +150,11 @@ class Run(RunRecord):
             raise self._finished_error("log")
         outbox = (self._outbox if client is None else None) or self._outbox_for(client)
         try:
-            outbox.log(step, name, value)
+            outbox.append(step, name, value)
         except JournalSealedError:
             raise self._finished_error("log") from None
+        if sender.is_idle:
+            sender.wake()
 
     def log_metrics(
         self,
@@ -173,9 +184,11 @@ class Run(RunRecord):
         outbox = self._outbox_for(client)
         try:
             for start in range(0, len(pairs), 2 * BATCH_METRICS):
-                outbox.log(step, *pairs[start : start + 2 * BATCH_METRICS])
+                outbox.append(step, *pairs[start : start + 2 * BATCH_METRICS])
         except JournalSealedError:
             raise self._finished_error("log_metrics") from None
+        if sender.is_idle:
+            sender.wake()
 
     def flush(self, timeout: float | None = None) -> DeliveryReceipt:
         """Waits until the backend has everything that this process logged to the run.
@@ -379,22 +392,68 @@ class Run(RunRecord):
             Steps and values, in step order; values that are no finite number are left out.
 
         Raises:
+            ValueError: The buckets are no number from 1 to 10,000.
             ApiError: The backend answered with an error.
             BackendUnreachableError: The backend could not be reached.
             InvalidResponseError: The backend's answer makes no sense.
         """
+        # A program without types may say anything.
+        if buckets not in range(1, MAX_BUCKETS + 1):
+            raise ValueError(
+                f"curve: buckets is {buckets!r}; give a number from 1 to {MAX_BUCKETS}"
+            )
         sampled = self._client_for(client).sample_metric(*self._path(), name=name, buckets=buckets)
         if sampled is None:
-            history = self.metrics(name, client)
-            points = list(zip(history.steps, history.values, strict=True))
+            points = _last_of_ranges(self.metrics(name, client), buckets)
         else:
             points = [(bucket.last_step, bucket.last) for bucket in sampled]
         drawable = [(step, value) for step, value in points if is_finite_number(value)]
         return [step for step, _ in drawable], [float(value) for _, value in drawable]
 
-    def bind(self, client: TellurioClient, *, owned: bool = False) -> None:
-        """Keeps the client that the run came from, and whether the run ends with this process."""
+    def update(
+        self,
+        name: str | None = None,
+        description: str | None = None,
+        client: TellurioClient | None = None,
+    ) -> None:
+        """Renames or describes the run, which may be finished.
+
+        Args:
+            name: The new name; default the name that it has. A name that another run of the project
+                has gets a number appended.
+            description: The new description; default the one that it has.
+            client: The client to use; default the one that the run was started with.
+
+        Raises:
+            TypeError: The name or the description is no string.
+            ValueError: Neither is given, or the name is empty or too long.
+            NotFoundError: The run does not exist.
+            ApiError: The backend answered with another error.
+            BackendUnreachableError: The backend could not be reached.
+            InvalidResponseError: The backend's answer makes no sense.
+        """
+        if name is None and description is None:
+            raise ValueError("update: nothing is to be changed; give name or description")
+        if name is not None:
+            checked_name("update", "run name", name)
+        if description is not None:
+            checked_text("update", "description", description)
+        self._change(name, description, client)
+
+    def _change(
+        self, name: str | None, description: str | None, client: TellurioClient | None
+    ) -> None:
+        path = self._path()
+        model = self._client_for(client).update_run(*path, name=name, description=description)
+        changed = RunRecord.from_model(model, "updateRun", path[0])
+        self.name = changed.name
+        self.description = changed.description
+        self.date_updated = changed.date_updated
+
+    def bind(self, client: TellurioClient, project_slug: str, *, owned: bool = False) -> None:
+        """Keeps where the run came from, and whether it ends with this process."""
         self._client = client
+        self._project_slug = project_slug
         self._is_owned = owned
         if owned:
             # From the start: the journal of a process that died tells that its run has crashed.
@@ -447,12 +506,13 @@ class Run(RunRecord):
         return client or self._client or default_client()
 
     def _path(self) -> tuple[str, str, str]:
-        if self.organization is None or self.project is None:
+        project_slug = self._project_slug or (self.project.slug if self.project else None)
+        if self.organization is None or project_slug is None:
             raise ValueError(
                 f"run {self.name!r} has no organization or no project, so it cannot be addressed; "
                 "use a run that init, runs or get_run gave"
             )
-        return self.organization.slug, self.project.slug, self.uuid
+        return self.organization.slug, project_slug, self.uuid
 
 
 def init(
@@ -512,7 +572,7 @@ def init(
                 idempotency_key=str(uuid.uuid4()),
             )
         run = Run.from_model(created, "createRun", namespace_slug)
-        run.bind(client, owned=True)
+        run.bind(client, slug, owned=True)
         say_orphans()
     superseded = activate(run)
     if superseded is not None:
@@ -632,15 +692,51 @@ def get_run(
     try:
         run_uuid = str(uuid.UUID(run))
     except ValueError:
-        named = _runs(client, namespace_slug, slug, name=run)
-        if not named:
-            raise LookupError(
-                f"get_run: {namespace_slug}/{slug} has no run named {run!r}"
-            ) from None
-        return named[0]
+        return _named("get_run", client, namespace_slug, slug, run)
     found = Run.from_model(client.get_run(namespace_slug, slug, run_uuid), "getRun", namespace_slug)
-    found.bind(client)
+    found.bind(client, slug)
     return found
+
+
+def delete_run(
+    namespace_slug: str, project: str, run: str, client: TellurioClient | None = None
+) -> None:
+    """Deletes a run and its metrics.
+
+    Args:
+        namespace_slug: The slug of the namespace that owns the project.
+        project: The project's slug or display name.
+        run: The run's UUID or name.
+        client: The client to use; default the environment's.
+
+    Raises:
+        TypeError: A name is no string.
+        ValueError: A name is empty, too long or has no slug, or the run is the active one of this
+            process.
+        NotFoundError: The project does not exist.
+        LookupError: The project has no such run; a `NotFoundError` where the backend says so
+            itself.
+        ApiError: The backend answered with another error.
+        BackendUnreachableError: The backend could not be reached.
+        DeliveryError: What was logged to the run before could not be delivered.
+    """
+    checked_slug("delete_run", "namespace slug", namespace_slug)
+    slug = project_slug("delete_run", project)
+    checked_name("delete_run", "run", run)
+    if client is None and is_disabled():
+        return
+    client = client or default_client()
+    try:
+        run_uuid = str(uuid.UUID(run))
+    except ValueError:
+        run_uuid = _named("delete_run", client, namespace_slug, slug, run).uuid
+    try:
+        active = get_active_run().uuid
+    except ValueError:
+        active = None
+    if active == run_uuid:
+        raise ValueError(f"delete_run: run {run!r} is active in this process; finish it first")
+    client.delete_run(namespace_slug, slug, run_uuid)
 
 
 def attach(
@@ -684,16 +780,33 @@ def attach(
     return found
 
 
+def _named(call: str, client: TellurioClient, namespace_slug: str, slug: str, name: str) -> Run:
+    named = _runs(client, namespace_slug, slug, name=name)
+    if not named:
+        raise LookupError(f"{call}: {namespace_slug}/{slug} has no run named {name!r}") from None
+    return named[0]
+
+
 def _runs(client: TellurioClient, namespace_slug: str, slug: str, *, name: str | None) -> list[Run]:
     found = [
         Run.from_model(model, "listRuns", namespace_slug)
         for model in client.list_runs(namespace_slug, slug, name=name)
     ]
     for run in found:
-        run.bind(client)
+        run.bind(client, slug)
     # The platform is not known to keep an order.
     oldest = dt.datetime.min.replace(tzinfo=dt.UTC)
     return sorted(found, key=lambda run: run.date_created or oldest, reverse=True)
+
+
+def _last_of_ranges(history: MetricHistory, buckets: int) -> list[tuple[int, Any]]:
+    """The last value in each of at most so many ranges of steps, as `sampleMetric` has them."""
+    if not history.steps:
+        return []
+    first, last = history.steps[0], history.steps[-1]
+    width = -(-(last - first + 1) // buckets)
+    points = zip(history.steps, history.values, strict=True)
+    return list({(step - first) // width: (step, value) for step, value in points}.values())
 
 
 def _check_status(call: str, status: Any) -> None:
@@ -733,6 +846,15 @@ class _DisabledRun(Run):
         if self.status not in _ENDED:
             self.status = status
         deactivate(self)
+
+    def _change(
+        self,
+        name: str | None,
+        description: str | None,
+        client: TellurioClient | None,  # noqa: ARG002
+    ) -> None:
+        self.name = name or self.name
+        self.description = self.description if description is None else description
 
     def metrics(self, name: str | None = None, client: TellurioClient | None = None) -> Any:  # noqa: ARG002
         return {} if name is None else MetricHistory(name, [], [], [])

@@ -25,6 +25,8 @@ CONNECT_RETRY_DELAY = 0.25
 #: The contract's bounds of a metric.
 MAX_NAME_LENGTH = 255
 MAX_STEP = 2**63 - 1
+#: Points of one curve.
+MAX_BUCKETS = 10_000
 #: Levels of lists and objects in one value: more would exhaust the stack of common JSON parsers.
 MAX_VALUE_DEPTH = 100
 

@@ -172,6 +172,7 @@ CHANGES = [
     ({f"{ASK}.properties.colour.description": "Its colour."}, {DOCUMENTATION}, {DOCUMENTATION}),
     ({f"{SAY}.properties.colour.description": "Its colour."}, {DOCUMENTATION}, {DOCUMENTATION}),
     ({f"{SAY}.examples": [{"name": "x"}]}, {DOCUMENTATION}, {DOCUMENTATION}),
+    ({f"{GET}.responses.200.links": {"itself": {"operationId": "getThing"}}}, {DOCUMENTATION}, {DOCUMENTATION}),
     ({"info.version": "2"}, {DOCUMENTATION}, {DOCUMENTATION}),
 ]  # fmt: skip
 

@@ -1,40 +1,10 @@
 """The platform is not known to have the extensions: the SDK works without them."""
 
-import re
-
-import httpx
 import pytest
+from plain_backend import PlainBackend
 
 import afnio_tellurio as te
 from afnio_tellurio.local import open_backend
-
-EXTENSION_PATHS = re.compile(r"/(batch|summary|sample)/$")
-
-
-class WithoutExtensions(httpx.BaseTransport):
-    """The embedded backend, less everything that the contract marks as an extension."""
-
-    def __init__(self, backend):
-        self.inner = httpx.WSGITransport(app=backend)
-
-    def handle_request(self, request):
-        path = request.url.path
-        if EXTENSION_PATHS.search(path):
-            return httpx.Response(404, json={"detail": "Not found."}, request=request)
-        if request.method == "GET" and re.search(r"/runs/[^/]+/$", path):
-            return httpx.Response(405, json={"detail": "Method not allowed."}, request=request)
-        request.headers.pop("Idempotency-Key", None)
-        plain = httpx.Request(
-            request.method, request.url.copy_with(query=None), headers=request.headers,
-            content=request.read(),
-        )  # fmt: skip
-        response = self.inner.handle_request(plain)
-        if path.endswith("/metrics/") and request.method == "GET":
-            metrics = response.read() and response.json()
-            for metric in metrics:
-                del metric["timestamp"]
-            return httpx.Response(200, json=metrics, request=request)
-        return response
 
 
 @pytest.fixture
@@ -42,7 +12,7 @@ def client(tmp_path):
     client = te.TellurioClient.local(tmp_path / "x.db")
     client._http.close()
     backend = open_backend(tmp_path / "plain.db")
-    client._connect("http://embedded", transport=WithoutExtensions(backend))
+    client._connect("http://embedded", transport=PlainBackend(backend))
     yield client
     client.close()
     backend.close()

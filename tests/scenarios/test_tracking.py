@@ -1,4 +1,4 @@
-"""What an application does, in process and over HTTP: the same tests run on both."""
+"""What an application does: the same tests run in process, over HTTP and without extensions."""
 
 import asyncio
 import datetime as dt
@@ -190,6 +190,7 @@ def test_nan_and_the_infinities_survive_the_round_trip():
     assert math.isnan(summary["only_nan"].last)
 
 
+@pytest.mark.needs_extension
 def test_a_history_holds_steps_values_and_timestamps_in_step_order():
     run = te.init("acme", "Digits")
     before = dt.datetime.now(dt.UTC)
@@ -243,6 +244,12 @@ def test_a_curve_is_the_last_finite_value_of_each_range_of_steps():
     assert values == [step / 100 for step in steps]
 
 
+@pytest.mark.parametrize("buckets", [0, 10_001, 1.5, "10"])
+def test_a_curve_of_a_senseless_number_of_points_is_refused(buckets):
+    with pytest.raises(ValueError, match="curve: buckets is .*; give a number from 1 to 10000"):
+        te.init("acme", "Digits").curve("loss", buckets=buckets)
+
+
 def test_runs_are_listed_newest_first_by_slug_or_display_name(monkeypatch):
     monkeypatch.setattr("afnio_tellurio.client.RUNS_PAGE", 2)
     names = [te.init("acme", "Digit Classifier", f"run_{number}").name for number in range(5)]
@@ -265,10 +272,9 @@ def test_what_does_not_exist_is_a_lookup_error_that_names_it():
     with pytest.raises(LookupError, match="get_run: acme/digits has no run named 'none'"):
         te.init("acme", "Digits")
         te.get_run("acme", "Digits", "none")
-    with pytest.raises(
-        te.NotFoundError, match=r"getRun \(namespace_slug='acme', project_slug='dig"
-    ):
-        te.get_run("acme", "Digits", str(uuid.uuid4()))
+    nobody = str(uuid.uuid4())
+    with pytest.raises(LookupError, match=nobody):
+        te.get_run("acme", "Digits", nobody)
     with pytest.raises(te.NotFoundError, match="listRuns .*project_slug='nothing'"):
         te.runs("acme", "nothing")
 
@@ -288,6 +294,84 @@ def test_projects_are_created_found_and_deleted():
         te.delete_project("acme", "digit-classifier")
     with pytest.raises(te.NotFoundError):
         run.metrics()
+
+
+def test_projects_are_listed_by_slug():
+    assert te.list_projects("acme") == []
+    for name in ("Zoo", "Digit Classifier", "animals"):
+        te.create_project("acme", name)
+    te.create_project(te.login()["username"], "elsewhere")
+    found = te.list_projects("acme")
+    assert [project.slug for project in found] == ["animals", "digit-classifier", "zoo"]
+    assert found[1].uuid == te.get_project("acme", "digit-classifier").uuid
+    with pytest.raises(ValueError, match="list_projects: namespace slug is 'a b'"):
+        te.list_projects("a b")
+
+
+def test_a_run_is_deleted_by_its_uuid_or_its_name_with_its_metrics():
+    runs = [te.init("acme", "Digits", name) for name in ("kept", "a/b c", "same")]
+    runs[-1].log("loss", 1)
+    te.finish()
+    assert te.delete_run("acme", "Digits", "a/b c") is None
+    te.delete_run("acme", "digits", runs[-1].uuid)
+    assert [run.name for run in te.runs("acme", "Digits")] == ["kept"]
+    with pytest.raises(te.NotFoundError, match="deleteRun"):
+        te.delete_run("acme", "digits", runs[-1].uuid)
+    with pytest.raises(LookupError, match="delete_run: acme/digits has no run named 'a/b c'"):
+        te.delete_run("acme", "digits", "a/b c")
+    with pytest.raises(te.NotFoundError):
+        runs[-1].metrics()
+
+
+def test_what_was_logged_before_a_run_is_deleted_is_delivered_before():
+    from afnio_tellurio.client import default_client
+
+    te.create_project("acme", "Digits")
+    default_client().post("/api/v0/acme/projects/digits/runs/", json={"name": "another's"})
+    run = te.get_run("acme", "Digits", "another's")
+    for step in range(100):
+        run.log("loss", 1 / (step + 1))
+    te.delete_run("acme", "Digits", "another's")
+    assert run.flush(timeout=10).accepted == 100
+
+
+def test_the_active_run_is_not_deleted():
+    run = te.init("acme", "Digits", "test_run")
+    for word in (run.uuid, "test_run"):
+        with pytest.raises(ValueError, match="delete_run: run '.*' is active in this process; fin"):
+            te.delete_run("acme", "Digits", word)
+    assert te.get_run("acme", "Digits", "test_run").uuid == run.uuid
+
+
+def test_a_run_is_renamed_and_described_also_when_it_is_finished():
+    te.init("acme", "Digits", "best").finish()
+    run = te.init("acme", "Digits", "test_run", "first")
+    before = run.date_updated
+    run.update(description="")
+    assert (run.name, run.description) == ("test_run", "")
+    assert run.date_updated > before
+    run.finish()
+    run.update("best", "Learning rate 0.01")
+    assert (run.name, run.description) == ("best_1", "Learning rate 0.01")
+    found = te.get_run("acme", "Digits", run.uuid)
+    assert (found.name, found.description) == ("best_1", "Learning rate 0.01")
+    assert (found.status, found.date_updated) == (te.RunStatus.COMPLETED, run.date_updated)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "words"),
+    [
+        ((), ValueError, "nothing is to be changed; give name or description"),
+        (("",), ValueError, "run name is empty"),
+        ((7,), TypeError, "run name is 7"),
+        ((None, 7), TypeError, "description is 7"),
+    ],
+)
+def test_update_refuses_bad_input_and_changes_nothing(arguments, kind, words):
+    run = te.init("acme", "Digits", "test_run", "first")
+    with pytest.raises(kind, match=f"^update: .*{words}"):
+        run.update(*arguments)
+    assert te.get_run("acme", "Digits", run.uuid).name == "test_run"
 
 
 @pytest.mark.parametrize("visibility", ["TEAM", "RESTRICTED", "PUBLIC"])
@@ -375,6 +459,7 @@ def test_threads_that_start_runs_at_once_leave_one_active_and_the_others_failed(
     assert te.get_active_run().status is te.RunStatus.RUNNING
 
 
+@pytest.mark.needs_extension
 def test_raw_requests_give_the_raw_answer():
     run = te.init("acme", "Digits", "test_run")
     client = te.TellurioClient.local() if "local" in te_mode() else te.TellurioClient()

@@ -116,6 +116,10 @@ def test_disabled_mode_does_nothing_at_all(run_python, home):
         with run:
             run.log("loss", {1})
         assert run.metrics() == run.summary() == {}
+        run.update("best_run", "Learning rate 0.01")
+        assert (run.name, run.description) == ("best_run", "Learning rate 0.01")
+        te.delete_run("acme", "Digits", "best_run")
+        assert te.list_projects("acme") == []
         assert te.get_project("acme", "digits") is None
         assert te.create_project("acme", "Digits").slug == "digits"
         te.delete_project("acme", "digits")

@@ -213,6 +213,14 @@ class JournalFile:
             # A full disk: a later process sends some metrics again, and the backend skips them.
             return
 
+    def end_number(self) -> int:
+        """One more than the greatest sequence number in it."""
+        end = self.position.number
+        for fields, _start, _end in self._records(self.position.offset, None):
+            if isinstance(fields[0], int):
+                end = fields[0] + (len(fields) - 3) // 2
+        return end
+
     def end_status(self) -> str | None:
         """The status with which the process ended the run, if it did."""
         status: str | None = None
@@ -437,6 +445,10 @@ class Journal(JournalFile):
         if batch.is_held:
             with self.lock:
                 self._held_is_on_its_way = False
+
+    def end_number(self) -> int:
+        """One more than the greatest sequence number in it."""
+        return self.count
 
     def waiting_count(self) -> int:
         """How many metrics are logged and not acknowledged."""

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -47,6 +47,7 @@ class Outbox:
 
     Attributes:
         journal: Where it is until the backend has it.
+        append: Records the step, and name and value of each metric, of one call.
         transfer: What takes it there.
         wanted_status: The status to end the run with when everything is delivered, or None.
         is_released: Whether nobody can log to it any more.
@@ -54,6 +55,8 @@ class Outbox:
 
     def __init__(self, client: TellurioClient, journal: Journal) -> None:
         self.journal = journal
+        # Whoever appends must then wake an idle sender; in one place more it would cost a call.
+        self.append = journal.append
         self.transfer = Transfer(client, journal)
         self.wanted_status: str | None = None
         self.is_released = False
@@ -67,16 +70,6 @@ class Outbox:
         if self.journal.waiting_count() > 0:
             return False
         return self.wanted_status is None or self.transfer.ended is not None
-
-    def log(self, step: int | None, *pairs: Any) -> None:
-        """Records name and value of each metric of one call.
-
-        Raises:
-            JournalSealedError: The run is being ended.
-        """
-        self.journal.append(step, *pairs)
-        if sender.is_idle:
-            sender.wake()
 
     def wait(self, timeout: float | None) -> bool:
         """Waits until all is delivered or delivery has ended; says whether all is."""

@@ -121,7 +121,11 @@ class Transfer:
             first=first,
             metrics=map(_fields, batch.metrics),
         )
-        if following < first + len(batch.metrics):
+        behind = first + len(batch.metrics)
+        # More than was sent: it has what follows too, from an attempt whose answer was lost.
+        if following != behind and not (
+            behind < following <= self.journal.end_number() - batch.segment
+        ):
             raise InvalidResponseError(
                 f"logMetricBatch: the backend was sent {len(batch.metrics)} metrics from {first} "
                 f"on and expects {following} next",

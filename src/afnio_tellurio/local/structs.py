@@ -17,7 +17,9 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 MAX_STEP = 2**63 - 1
 MAX_BATCH = 1000
 
-Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"\S")]
+# At least one character that is no white space, spelt out: readers of patterns differ in `\s`.
+_VISIBLE = r"[^\t-\r\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=_VISIBLE)]
 DisplayName = Annotated[str, Meta(min_length=1, max_length=255)]
 Step = Annotated[int, Meta(ge=0, le=MAX_STEP)]
 Time = Annotated[dt.datetime, Meta(tz=True)]

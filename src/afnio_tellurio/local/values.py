@@ -10,14 +10,20 @@ from __future__ import annotations
 
 import json
 import math
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec import Raw, Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 #: Levels of lists and objects in one value; the contract's bound.
 MAX_DEPTH = 100
 _INT64 = range(-(2**63), 2**63)
 _INFINITIES = {b'"Infinity"': math.inf, b'"-Infinity"': -math.inf}
 _NUMBER_STARTS = frozenset(b"-0123456789")
+_decode_list = msgspec.json.Decoder(list[Any]).decode
 
 
 class Stored(Struct, frozen=True, gc=False):
@@ -51,6 +57,21 @@ def stored(raw: Raw) -> Stored:
     if "\\u" in text or data[0] in b"[{":
         _check(text)
     return Stored(None, text)
+
+
+def native_numbers(raws: Sequence[Raw]) -> list[int | float | None]:
+    """The numbers that SQLite holds natively among values, all read at once; None for the others.
+
+    It takes a fraction of the time of reading each with `stored`, and gives the same.
+    """
+    try:
+        found = _decode_list(b"[%b]" % b",".join(map(bytes, raws)))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return [None] * len(raws)
+    return [
+        value if value.__class__ is float or (value.__class__ is int and value in _INT64) else None
+        for value in found
+    ]
 
 
 def _stored_number(data: bytes) -> Stored:

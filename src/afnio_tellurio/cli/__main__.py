@@ -1,0 +1,7 @@
+"""`python -m afnio_tellurio.cli`."""
+
+import sys
+
+from afnio_tellurio.cli import main
+
+sys.exit(main())

@@ -1,0 +1,311 @@
+"""The embedded backend under requests that schemathesis makes from the contract, over a socket.
+
+Every operation, with data that the contract allows and data that it forbids, one by one and along
+the links that it declares. The budget and the seed are fixed: each run of the tests sends the same.
+`--long` spends more, with another seed.
+"""
+
+from __future__ import annotations
+
+import collections
+import copy
+import json
+import threading
+from contextlib import contextmanager
+
+import exchanges
+import httpx
+import pytest
+import schemathesis
+from schemathesis.config import SchemathesisConfig
+from schemathesis.engine import from_schema
+
+from afnio_tellurio.local import BackendUser, open_backend
+from afnio_tellurio.local.server import Server
+
+KEY = {"Authorization": "Api-Key the-key"}
+EXAMPLES, SEED = 10, 1
+LONG_EXAMPLES, LONG_SEED = 100, 2
+
+# Refusals of what a schema allows, by their words, for no schema can tell it.
+NO_SCHEMA_TELLS = {
+    # A cursor is opaque: only what an answer gave is one.
+    "is no cursor of this list.",
+    # Slugification knows all letters of Unicode; patterns have no portable class for them.
+    "It has no letter or digit to make a slug of.",
+    # It depends on what was logged before.
+    "There is no greater step left; give one.",
+}
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "HEAD")
+PATHS = exchanges.CONTRACT["paths"]
+OPERATIONS = [
+    (method.upper(), path, operation)
+    for path, item in PATHS.items()
+    for method, operation in item.items()
+    if method.upper() in METHODS
+]
+IDS = [operation["operationId"] for _, _, operation in OPERATIONS]
+
+
+@contextmanager
+def served(application):
+    server = Server(application, "127.0.0.1", 0)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        yield server.url
+    finally:
+        server.stop()
+        thread.join()
+        server.close()
+
+
+@pytest.fixture
+def backend(tmp_path):
+    backend = open_backend(
+        tmp_path / "tellurio.db", user=BackendUser("ada", "ada@example.com"), api_key="the-key"
+    )
+    yield backend
+    backend.close()
+
+
+@pytest.fixture
+def api(backend):
+    transport = httpx.WSGITransport(app=backend)
+    with httpx.Client(base_url="http://embedded", transport=transport) as client:
+        yield client
+
+
+class Watched:
+    """The backend, counting its answers by operation and status."""
+
+    def __init__(self, backend):
+        self.backend = backend
+        self.statuses = collections.defaultdict(collections.Counter)
+
+    def __call__(self, environ, start_response):
+        def start(status, headers):
+            request = httpx.Request(
+                environ["REQUEST_METHOD"], httpx.URL("http://backend", raw_path=raw_path(environ))
+            )
+            operation = exchanges._operation(request)
+            name = operation[0]["operationId"] if operation else None
+            self.statuses[name][int(status[:3])] += 1
+            return start_response(status, headers)
+
+        return self.backend(environ, start)
+
+
+def raw_path(environ):
+    from urllib.parse import quote_from_bytes
+
+    return quote_from_bytes(environ["PATH_INFO"].encode("latin-1")).encode("ascii")
+
+
+def found(application, *, examples, seed, operation_id=None):
+    """What schemathesis has against an application, one line for each kind of failure."""
+    configuration = SchemathesisConfig.from_dict(
+        {
+            "seed": seed,
+            "continue-on-failure": True,
+            "headers": KEY,
+            "generation": {"max-examples": examples, "deterministic": True, "database": "none"},
+        }
+    )
+    with served(application) as url:
+        document = copy.deepcopy(exchanges.CONTRACT)
+        schema = schemathesis.openapi.from_dict(document, config=configuration)
+        schema.config.base_url = url
+        if operation_id is not None:
+            schema = schema.include(operation_id=operation_id)
+        lines = {}
+        for event in from_schema(schema).execute():
+            for line, detail in complaints(event):
+                lines.setdefault(line, detail)
+        return [f"{line}\n{detail}" for line, detail in lines.items()]
+
+
+def complaints(event):
+    kind = type(event).__name__
+    if kind in {"NonFatalError", "FatalError"}:
+        yield f"{kind}: {getattr(event, 'label', '')}", str(getattr(event, "info", event))
+    if kind != "ScenarioFinished":
+        return
+    for case, checks in event.recorder.checks.items():
+        for check in checks:
+            if check.failure_info is None:
+                continue
+            failure = check.failure_info.failure
+            interaction = event.recorder.interactions.get(case)
+            answer = interaction.response if interaction else None
+            if check.name == "positive_data_acceptance" and is_beyond_schemas(answer):
+                continue
+            words = f"{answer.status_code} {answer.content[:300]!r}" if answer else "no answer"
+            line = f"{check.name}: {failure.operation}: {failure.message}"
+            yield line, f"{words}\n{check.failure_info.code_sample}"
+
+
+def is_beyond_schemas(answer):
+    if answer is None or answer.status_code != 400:
+        return False
+    body = json.loads(answer.content)
+    words = [word for field in body.values() if isinstance(field, list) for word in field]
+    return bool(words) and all(any(reason in word for reason in NO_SCHEMA_TELLS) for word in words)
+
+
+def test_the_backend_keeps_the_contract_whatever_is_sent(backend, pytestconfig):
+    is_long = pytestconfig.getoption("--long")
+    watched = Watched(backend)
+    departures = found(
+        watched,
+        examples=LONG_EXAMPLES if is_long else EXAMPLES,
+        seed=LONG_SEED if is_long else SEED,
+    )
+    assert not departures, "\n\n".join(departures)
+    # It was worth something only if each operation was carried out, and refused, too.
+    for method, _, operation in OPERATIONS:
+        statuses = watched.statuses[operation["operationId"]]
+        assert any(status in statuses for status in (200, 201, 204)), operation["operationId"]
+        assert 401 in statuses, operation["operationId"]
+        if method in {"POST", "PATCH"}:
+            assert 400 in statuses, operation["operationId"]
+    assert sum(statuses.total() for statuses in watched.statuses.values()) > 500
+
+
+def answering(status, body=b"{}", content_type="application/json", headers=()):
+    def application(_environ, start_response):
+        start_response(f"{status} Played", [("Content-Type", content_type), *headers])
+        return [body]
+
+    return application
+
+
+def without_authentication(backend):
+    def application(environ, start_response):
+        return backend({**environ, "HTTP_AUTHORIZATION": KEY["Authorization"]}, start_response)
+
+    return application
+
+
+@pytest.mark.parametrize(
+    ("check", "operation_id", "change"),
+    [
+        ("not_a_server_error", "verifyApiKey", lambda _: answering(500)),
+        ("status_code_conformance", "verifyApiKey", lambda _: answering(418)),
+        ("content_type_conformance", "listProjects", lambda _: answering(200, b"[]", "text/html")),
+        ("response_schema_conformance", "verifyApiKey", lambda _: answering(200, b'{"email": 7}')),
+        ("unsupported_method", "createProject", lambda _: answering(201)),
+        ("ignored_auth", "verifyApiKey", without_authentication),
+        ("negative_data_rejection", "createProject", lambda _: answering(201)),
+        ("positive_data_acceptance", "createProject", lambda _: answering(400)),
+    ],
+)
+def test_a_backend_that_departs_is_found(backend, check, operation_id, change):
+    # What is played holds no words of a refusal that no schema tells.
+    lines = found(change(backend), examples=3, seed=SEED, operation_id=operation_id)
+    assert any(line.startswith(f"{check}: ") for line in lines), lines
+
+
+def concrete(path):
+    return path.format(
+        namespace_slug="acme",
+        project_slug="digits",
+        run_uuid="9b2f4f9e-3c0d-4b0a-8a53-5a3c8e0f7f21",
+    )
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_method_that_the_contract_has_not_is_answered_with_those_that_it_has(api, path):
+    declared = {method.upper() for method in PATHS[path]} & set(METHODS)
+    for method in sorted(set(METHODS) - declared):
+        with exchanges.departing("request", "answer"):
+            answer = api.request(method, concrete(path), headers=KEY)
+        assert answer.status_code == 405, method
+        assert set(answer.headers["allow"].split(", ")) == declared
+        assert method == "HEAD" or list(answer.json()) == ["detail"]
+
+
+@pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS, ids=IDS)
+@pytest.mark.parametrize(
+    "key", [None, "", "Api-Key", "Api-Key wrong", "Api-Key the-key ey", "Bearer the-key", "the-key"]
+)
+def test_no_operation_is_open_without_the_key(api, method, path, operation, key):
+    headers = {} if key is None else {"Authorization": key}
+    with exchanges.departing("request"):
+        answer = api.request(method, concrete(path), headers=headers)
+    assert answer.status_code == 401
+    assert list(answer.json()) == ["detail"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "operation"),
+    [entry for entry in OPERATIONS if "requestBody" in entry[2]],
+    ids=[operation["operationId"] for *_, operation in OPERATIONS if "requestBody" in operation],
+)
+@pytest.mark.parametrize(
+    "content_type", [None, "", "text/plain", "application/xml", "application/jsonx", "json"]
+)
+def test_a_body_of_another_content_type_is_refused(api, method, path, operation, content_type):
+    headers = KEY if content_type is None else {**KEY, "Content-Type": content_type}
+    example = operation["requestBody"]["content"]["application/json"]["example"]
+    with exchanges.departing("request"):
+        answer = api.request(method, concrete(path), headers=headers, content=json.dumps(example))
+    assert answer.status_code == 415
+    assert list(answer.json()) == ["detail"]
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON"])
+def test_a_parameter_or_the_case_of_a_content_type_matters_not(api, content_type):
+    headers = {**KEY, "Content-Type": content_type}
+    with exchanges.departing("request"):
+        answer = api.post(
+            "/api/v0/acme/projects/", headers=headers, content='{"display_name": "Digits"}'
+        )
+    assert answer.status_code == 201
+
+
+def test_an_integer_may_be_written_with_a_fraction_of_zero(api):
+    api.headers.update(KEY)
+    api.post("/api/v0/acme/projects/", json={"display_name": "Digits"})
+    run = api.post("/api/v0/acme/projects/digits/runs/", json={}).json()["uuid"]
+    metrics = f"/api/v0/acme/projects/digits/runs/{run}/metrics/"
+
+    def post(path, text):
+        return api.post(path, content=text, headers={"Content-Type": "application/json"})
+
+    with exchanges.departing("request"):
+        for text, step in [("3.0", 3), ("9.007199254740993e15", 2**53 + 1), ("-0.0", 0)]:
+            body = f'{{"name": "loss", "value": 1.0, "step": {text}}}'
+            answer = post(metrics, body)
+            assert (answer.status_code, answer.json()["step"]) == (201, step)
+            assert '"value":1.0' in answer.text
+        for text in ("3.5", "-1.0", "1e19", "1e999999999", '"3.0"', "true", "null"):
+            answer = post(metrics, f'{{"name": "loss", "value": 1, "step": {text}}}')
+            assert (answer.status_code, list(answer.json())) == (400, ["step"]), text
+    batch = (
+        '{"writer": "7d444840-9dc0-11d1-b245-5ffdce74fad2", "first_sequence_number": 0.0, '
+        '"metrics": [{"name": "big", "value": 1.0, "step": 4e0}, '
+        '{"name": "big", "value": 123456789012345678901234567890, "step": 5}]}'
+    )
+    answer = post(f"{metrics}batch/", batch)
+    assert answer.json() == {"accepted": 2, "next_sequence_number": 2}
+    read = api.get(f"{metrics}?name=big").text
+    assert '"value":1.0,"step":4' in read
+    assert '"value":123456789012345678901234567890,"step":5' in read
+    with exchanges.departing("request"):
+        refused = post(f"{metrics}batch/", batch.replace("4e0", "4.5").replace(": 0.0", ": 2"))
+    assert refused.status_code == 400
+    assert "[0].step" in refused.json()["metrics"][0]
+
+
+@pytest.mark.parametrize("name", [" ", "\t\n", "\x1f", "\x85", "\u2003\u3000"])
+def test_a_name_of_white_space_is_refused_and_any_other_taken(api, name):
+    api.headers.update(KEY)
+    api.post("/api/v0/acme/projects/", json={"display_name": "Digits"})
+    with exchanges.departing("request"):
+        refused = api.post("/api/v0/acme/projects/digits/runs/", json={"name": name})
+    assert (refused.status_code, list(refused.json())) == (400, ["name"])
+    for visible in (f"{name}.", "\x00", "\ufeff", "\u200b"):
+        taken = api.post("/api/v0/acme/projects/digits/runs/", json={"name": visible})
+        assert taken.status_code == 201

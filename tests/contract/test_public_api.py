@@ -1,0 +1,87 @@
+"""The public surface is a promise: a change of it is made in the listing and told in the changelog."""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import afnio_tellurio as te
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def script():
+    specification = importlib.util.spec_from_file_location(
+        "public_api", ROOT / "scripts" / "public_api.py"
+    )
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_the_listing_is_what_the_sources_make_and_the_changelog_tells_what_changed(script):
+    assert script.check() == []
+
+
+def test_the_listing_holds_every_public_name_and_no_other(script):
+    listed = {script.path_of(line).partition(".")[0] for line in script.read(script.LISTING)}
+    assert listed == set(te.__all__)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "words"),
+    [
+        ("projects.py", 'visibility: str = "TEAM"', 'visibility: str = "PUBLIC"', "+create_project("),
+        ("run.py", "timeout: float | None = None) -> Del", "timeout: float = 5) -> Del", "+flush("),
+        ("run.py", "async def aflush(", "async def await_flush(", "-async Run.aflush("),
+        ("errors.py", "class NotFoundError(ApiError, LookupError)", "class NotFoundError(ApiError)", "+class NotFoundError(ApiError)"),
+        ("errors.py", "self.waiting = waiting", "self.undelivered = waiting", "-DeliveryError.waiting"),
+        ("entities.py", "values: list[Any] =", "values: list[float] =", "+MetricHistory.values: list[float]"),
+        ("entities.py", 'CRASHED = "CRASHED"', 'CRASHED = "BROKEN"', "-RunStatus.CRASHED = 'CRASHED'"),
+        ("__init__.py", '    "sync",\n]', "]", "-sync() -> list[SyncedJournal]"),
+    ],
+)  # fmt: skip
+def test_a_change_that_the_listing_does_not_have_fails_the_check(tmp_path, file, old, new, words):
+    for name in ("src", "generated", "docs", "scripts"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "CHANGELOG.md", tmp_path)
+    source = tmp_path / "src" / "afnio_tellurio" / file
+    text = source.read_text("utf-8")
+    assert old in text
+    source.write_text(text.replace(old, new), "utf-8")
+    command = [sys.executable, tmp_path / "scripts" / "public_api.py"]
+    finished = subprocess.run([*command, "--check"], capture_output=True, text=True, check=False)
+    assert finished.returncode == 1
+    assert any(line.startswith(words) for line in finished.stderr.splitlines()), finished.stderr
+    # Written anew, the listing is right again.
+    subprocess.run(command, check=True)
+    assert subprocess.run([*command, "--check"], check=False).returncode == 0
+
+
+CHANGELOG = "# Changelog\n\n## 0.2.0 (unreleased)\n\n- {}\n\n## 0.1.0\n\n- `init`, `Run.log`.\n"
+RELEASED = ["class Run", "Run.log(name: str) -> None", "init(name: str) -> Run"]
+
+
+@pytest.mark.parametrize(
+    ("listing", "told", "missing"),
+    [
+        (RELEASED, "Nothing.", []),
+        ([*RELEASED, "sync() -> None"], "Nothing.", ["sync"]),
+        ([*RELEASED, "sync() -> None"], "`sync` delivers.", []),
+        ([*RELEASED, "sync() -> None"], "`resync` and sync deliver.", ["sync"]),
+        (RELEASED[:2], "Nothing.", ["init"]),
+        ([*RELEASED[:2], "init(name: str = '') -> Run"], "Nothing.", ["init"]),
+        ([*RELEASED[:2], "init(name: str = '') -> Run"], "`init` takes no name.", []),
+        ([*RELEASED, "async Run.aflush() -> None"], "`Run`.", ["Run.aflush"]),
+        ([*RELEASED, "async Run.aflush() -> None"], "`Run.aflush`.", []),
+        ([*RELEASED, "class New(Run)", "New.log(name: str) -> None"], "`New`.", []),
+        ([*RELEASED, "Run.__init__(name: str)"], "`Run` takes a name.", []),
+        (["class Run(Base)", *RELEASED[1:]], "Nothing.", ["Run"]),
+    ],
+)
+def test_a_change_since_the_last_release_must_be_told(script, listing, told, missing):
+    assert script.unmentioned(listing, RELEASED, CHANGELOG.format(told)) == missing

@@ -1,0 +1,337 @@
+"""A backend that is newer, older or ill: each field of each answer, changed in every way.
+
+The user sees a right value, or one clear exception that names the operation.
+"""
+
+import copy
+import datetime as dt
+import itertools
+import json
+
+import exchanges
+import httpx
+import pytest
+
+import afnio_tellurio as te
+
+CONTRACT = exchanges.CONTRACT
+
+
+class ChangedAnswers(httpx.BaseTransport):
+    """The embedded backend, whose answers to one operation are changed on their way."""
+
+    def __init__(self, backend):
+        self._inner = httpx.WSGITransport(app=backend)
+        self.operation_id = None
+        self.change = None
+        self.status = None
+
+    def handle_request(self, request):
+        response = self._inner.handle_request(request)
+        operation = exchanges._operation(request)[0]["operationId"]
+        response.read()
+        if operation != self.operation_id or response.status_code >= 300 or not response.content:
+            return response
+        answer = self.change(response.json())
+        headers = {
+            name: word for name, word in response.headers.items() if name != "content-length"
+        }
+        return httpx.Response(
+            self.status or response.status_code, json=answer, headers=headers, request=request
+        )
+
+
+@pytest.fixture
+def client(tmp_path, monkeypatch):
+    monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", "0.3")
+    client = te.TellurioClient.local(tmp_path / "x.db")
+    client._http.close()
+    client._connect("http://embedded", transport=ChangedAnswers(client._backend))
+    yield client
+    client._transport.operation_id = None
+    client.close()
+
+
+@pytest.fixture
+def run(client):
+    run = te.init("acme", "Digits", "r", "about", client=client)
+    run.log("loss", 0.5)
+    run.log("loss", float("nan"))
+    run.flush()
+    return run
+
+
+_numbers = itertools.count()
+
+
+def create_another(client, _run):
+    return te.create_project("acme", f"Other {next(_numbers)}", "PUBLIC", client)
+
+
+def log_another(_client, run):
+    run.log("loss", 1)
+    return run.flush(timeout=0.3)
+
+
+#: A call of the public API that makes each operation, and shows what came of its answer.
+CALLS = {
+    "verifyApiKey": lambda client, _run: client.login(),
+    "getProject": lambda client, _run: te.get_project("acme", "digits", client),
+    "createProject": create_another,
+    "createRun": lambda client, _run: te.init("acme", "Digits", "new", client=client),
+    "listRuns": lambda client, _run: te.runs("acme", "Digits", client),
+    "getRun": lambda client, run: te.get_run("acme", "Digits", run.uuid, client),
+    "updateRun": lambda _client, run: run.finish(),
+    "logMetricBatch": log_another,
+    "listMetrics": lambda _client, run: run.metrics(),
+    "summarizeMetrics": lambda _client, run: run.summary(),
+    "sampleMetric": lambda _client, run: run.curve("loss"),
+}
+
+
+def resolved(schema):
+    return exchanges._resolved(schema)
+
+
+def answer_schema(operation_id):
+    for item in CONTRACT["paths"].values():
+        for operation in item.values():
+            if isinstance(operation, dict) and operation.get("operationId") == operation_id:
+                answers = operation["responses"]
+                (status,) = [status for status in answers if status.startswith("2")]
+                return answers[status]["content"]["application/json"]["schema"]
+    raise AssertionError(operation_id)
+
+
+def fields(schema, path=()):
+    """Each field of a schema: its path, what it may be, and whether it must be there."""
+    schema = resolved(schema)
+    for alternative in schema.get("anyOf", schema.get("oneOf", ())):
+        yield from fields(alternative, path)
+    if schema.get("type") == "array":
+        yield from fields(schema["items"], (*path, 0))
+    for name, what in schema.get("properties", {}).items():
+        yield (*path, name), resolved(what), name in schema.get("required", ())
+        yield from fields(what, (*path, name))
+    if isinstance(schema.get("additionalProperties"), dict) and "properties" not in schema:
+        yield from fields(schema["additionalProperties"], (*path, "loss"))
+
+
+FIELDS = [
+    (operation, path, required)
+    for operation in CALLS
+    for path, _schema, required in fields(answer_schema(operation))
+]
+
+
+def holder(answer, path):
+    """The object that holds a field, or None where this answer has none."""
+    for step in path[:-1]:
+        try:
+            answer = answer[step]
+        except (LookupError, TypeError):
+            return None
+    return answer if isinstance(answer, dict) else None
+
+
+def outcome(client, run, operation, change):
+    """What the application sees, which must be a value or one clear exception."""
+    transport = client._transport
+    changed = []
+
+    def changing(answer):
+        answer = copy.deepcopy(answer)
+        changed.append(change(answer))
+        return answer
+
+    transport.operation_id, transport.change = operation, changing
+    try:
+        seen = CALLS[operation](client, run)
+    except (te.InvalidResponseError, te.DeliveryError) as error:
+        seen = error
+    finally:
+        transport.operation_id = None
+    if not any(changed):
+        raise NothingChangedError
+    if isinstance(seen, Exception):
+        assert operation in str(seen)
+    return seen
+
+
+class NothingChangedError(Exception):
+    """The backend's answer has no such field."""
+
+
+def names(fields):
+    return [f"{operation} {'.'.join(map(str, path))}" for operation, path, _ in fields]
+
+
+@pytest.mark.parametrize(("operation", "path", "required"), FIELDS, ids=names(FIELDS))
+def test_a_field_that_is_missing(client, run, operation, path, required):
+    def change(answer):
+        place = holder(answer, path)
+        return place is not None and place.pop(path[-1], change) is not change
+
+    seen = outcome(client, run, operation, change)
+    if not required:
+        assert not isinstance(seen, Exception), seen
+    elif isinstance(seen, Exception):
+        assert any(str(step) in str(seen) for step in path if step != "loss"), "it is named"
+
+
+WRONG = [None, True, -1, 1.5, "", "word", [], [[]], {}, {"a": {}}, 2**70, "2026-11-23", "\x00"]
+
+
+@pytest.mark.parametrize(("operation", "path", "required"), FIELDS, ids=names(FIELDS))
+def test_a_field_that_holds_anything_else(client, run, operation, path, required):
+    for wrong in WRONG:
+
+        def change(answer, wrong=wrong):
+            place = holder(answer, path)
+            if place is None:
+                return False
+            place[path[-1]] = wrong
+            return True
+
+        seen = outcome(client, run, operation, change)
+        if isinstance(seen, Exception):
+            continue
+        repr(seen)
+        assert_dates_are_dates(seen)
+        if operation == "updateRun":
+            return
+
+
+def assert_dates_are_dates(seen):
+    for entity in seen if isinstance(seen, list) else [seen]:
+        for name in ("date_created", "date_updated", "last_run_date"):
+            date = getattr(entity, name, None)
+            assert date is None or (isinstance(date, dt.datetime) and date.tzinfo), name
+
+
+def with_news(answer):
+    """Adds a field to every object but those whose keys are names."""
+    if isinstance(answer, list):
+        return [with_news(item) for item in answer]
+    if not isinstance(answer, dict):
+        return answer
+    news = {name: with_news(value) if name != "value" else value for name, value in answer.items()}
+    is_map = answer and all(isinstance(value, dict) for value in answer.values())
+    return news if is_map else {**news, "news": {"deep": [1, {"er": None}]}}
+
+
+@pytest.mark.parametrize("operation", CALLS)
+def test_unknown_fields_at_every_level_change_nothing(client, run, operation):
+    def change(answer):
+        news = with_news(answer)
+        if isinstance(answer, dict):
+            answer.update(news)
+        else:
+            answer[:] = news
+        return "news" in json.dumps(answer)
+
+    before = repr(CALLS[operation](client, run)) if operation.startswith(("get", "list")) else None
+    seen = outcome(client, run, operation, change)
+    assert not isinstance(seen, Exception), seen
+    assert before is None or repr(seen) == before
+
+
+@pytest.mark.parametrize("operation", ["createRun", "listRuns", "getRun", "updateRun"])
+def test_an_unknown_status_is_a_status_of_its_own(client, run, operation):
+    def change(answer):
+        for one in answer if isinstance(answer, list) else [answer]:
+            one["status"] = "PAUSED"
+        return True
+
+    seen = outcome(client, run, operation, change)
+    if operation == "updateRun":
+        assert run.status is te.RunStatus.COMPLETED, "as this program said"
+        return
+    seen = seen[0] if isinstance(seen, list) else seen
+    assert isinstance(seen.status, te.RunStatus)
+    assert seen.status.value == "PAUSED"
+    assert all(seen.status != known for known in te.RunStatus)
+    assert "status=PAUSED" in repr(seen)
+    assert json.dumps({"status": seen.status}) == '{"status": "PAUSED"}'
+    seen.log("loss", 2)
+    assert seen.flush().waiting == 0
+
+
+@pytest.mark.parametrize("operation", ["getProject", "createProject"])
+def test_unknown_words_of_a_project_are_kept(client, run, operation):
+    def change(answer):
+        answer["visibility"], answer["role"] = "FEDERATED", "JANITOR"
+        return True
+
+    seen = outcome(client, run, operation, change)
+    assert (seen.visibility, seen.role) == ("FEDERATED", "JANITOR")
+
+
+@pytest.mark.parametrize(
+    ("text", "date"),
+    [
+        ("2026-11-23T10:15:30Z", dt.datetime(2026, 11, 23, 10, 15, 30, tzinfo=dt.UTC)),
+        ("2026-11-23T10:15:30.1Z", dt.datetime(2026, 11, 23, 10, 15, 30, 100_000, dt.UTC)),
+        ("2026-11-23T10:15:30.123456789Z", dt.datetime(2026, 11, 23, 10, 15, 30, 123456, dt.UTC)),
+        ("2026-11-23T15:45:30+05:30", dt.datetime(2026, 11, 23, 10, 15, 30, tzinfo=dt.UTC)),
+        ("2026-11-22T22:15:30-12:00", dt.datetime(2026, 11, 23, 10, 15, 30, tzinfo=dt.UTC)),
+        ("2026-11-23 10:15:30+00:00", dt.datetime(2026, 11, 23, 10, 15, 30, tzinfo=dt.UTC)),
+        ("2026-11-23T10:15+00:00", dt.datetime(2026, 11, 23, 10, 15, tzinfo=dt.UTC)),
+    ],
+)
+def test_times_of_another_precision_and_zone_are_the_same_times(client, run, text, date):
+    def run_times(answer):
+        answer["date_created"] = answer["date_updated"] = text
+        return True
+
+    def metric_times(answer):
+        for metric in answer:
+            metric["timestamp"] = text
+        return True
+
+    seen = outcome(client, run, "getRun", run_times)
+    assert seen.date_created == seen.date_updated == date
+    assert seen.date_created.tzinfo is not None
+    history = outcome(client, run, "listMetrics", metric_times)["loss"]
+    assert history.timestamps == [date, date]
+
+
+@pytest.mark.parametrize("text", ["2026-11-23T10:15:30", "soon", "", "2026-13-01T00:00:00Z", 17])
+def test_a_time_that_is_none_is_an_error_and_no_silent_string(client, run, text):
+    for operation, field in (("getRun", "date_created"), ("getProject", "last_run_date")):
+
+        def change(answer, field=field):
+            answer[field] = text
+            return True
+
+        assert isinstance(outcome(client, run, operation, change), te.InvalidResponseError)
+
+
+def test_a_run_without_a_user_or_description_is_a_run(client, run):
+    def change(answer):
+        answer["user"] = answer["description"] = None
+        return True
+
+    seen = outcome(client, run, "getRun", change)
+    assert (seen.user, seen.description, seen.name) == (None, None, "r")
+
+
+@pytest.mark.parametrize("operation", CALLS)
+def test_another_success_status_is_a_right_value_or_a_clear_error(client, run, operation):
+    for status in (200, 201, 202, 206, 299):
+        client._transport.status = status
+        seen = outcome(client, run, operation, lambda _answer: True)
+        client._transport.status = None
+        repr(seen)
+        if operation == "updateRun" and not isinstance(seen, Exception):
+            return
+
+
+def test_what_a_broken_receipt_held_up_is_delivered_once(client, run):
+    def change(answer):
+        answer.clear()
+        return True
+
+    assert isinstance(outcome(client, run, "logMetricBatch", change), te.DeliveryError)
+    assert run.finish().accepted == 3
+    assert te.get_run("acme", "Digits", "r", client).metrics("loss").values[2:] == [1]

@@ -1,0 +1,58 @@
+"""The embedded backend, less everything that the contract marks as an extension."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import exchanges
+import httpx
+
+_Wsgi = httpx.WSGITransport
+
+
+def _extensions():
+    """Method and path pattern of each operation that the platform is not known to have."""
+    for path, item in exchanges.CONTRACT["paths"].items():
+        pattern = re.compile(re.sub(r"\{\w+\}", "[^/]+", path))
+        for method, operation in item.items():
+            if isinstance(operation, dict) and operation.get("x-tellurio-extension"):
+                yield method.upper(), pattern
+
+
+EXTENSIONS = list(_extensions())
+
+
+class PlainBackend(httpx.BaseTransport):
+    """Lacks the operations, parameters and fields that the platform is not known to have."""
+
+    def __init__(self, app):
+        self._inner = _Wsgi(app=app)
+
+    def handle_request(self, request):
+        path = request.url.path
+        known = {method for method, pattern in EXTENSIONS if pattern.fullmatch(path)}
+        if request.method in known:
+            status = 405 if re.search(r"/runs/[^/]+/$|/projects/$", path) else 404
+            return httpx.Response(status, json={"detail": "Not found."}, request=request)
+        content = request.read()
+        if request.method == "POST" and path.endswith("/metrics/"):
+            fields = json.loads(content)
+            fields.pop("timestamp", None)
+            content = json.dumps(fields).encode()
+        headers = {
+            name: word
+            for name, word in request.headers.items()
+            if name not in {"idempotency-key", "content-length"}
+        }
+        plain = httpx.Request(
+            request.method, request.url.copy_with(query=None), headers=headers, content=content
+        )
+        response = self._inner.handle_request(plain)
+        response.read()
+        if path.endswith("/metrics/") and response.status_code < 300:
+            answer = response.json()
+            for metric in answer if isinstance(answer, list) else [answer]:
+                del metric["timestamp"]
+            return httpx.Response(response.status_code, json=answer, request=request)
+        return response

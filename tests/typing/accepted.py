@@ -1,0 +1,159 @@
+"""What an application may write; mypy and pyright, both strict, accept all of it. It is never run."""
+
+import datetime as dt
+from pathlib import Path
+from typing import Any, assert_type
+
+import httpx
+import tellurio_api
+from tellurio_api import models
+from tellurio_api.api.auth import verify_api_key
+
+import afnio_tellurio as te
+
+
+def signing_in() -> None:
+    assert_type(te.login(), dict[str, str])
+    te.login("key", True)
+    te.login(api_key="key", relogin=True)
+
+
+def projects(client: te.TellurioClient) -> None:
+    assert_type(te.list_projects("acme"), list[te.Project])
+    te.list_projects("acme", client=client)
+    assert_type(te.get_project("acme", "digits"), te.Project | None)
+    project = te.create_project("acme", "Digits", "PUBLIC", client)
+    assert_type(project, te.Project)
+    assert_type(project.slug, str)
+    assert_type(project.date_created, dt.datetime)
+    assert_type(project.last_run_date, dt.datetime | None)
+    assert_type(project.role, str | None)
+    te.delete_project("acme", "digits", client=client)
+
+
+def runs(client: te.TellurioClient) -> None:
+    run = te.init("acme", "Digits", "name", "description", te.RunStatus.RUNNING, client)
+    assert_type(run, te.Run)
+    assert_type(te.init("acme", "Digits"), te.Run)
+    assert_type(te.runs("acme", "Digits", client), list[te.Run])
+    assert_type(te.get_run("acme", "Digits", "name"), te.Run)
+    assert_type(te.attach("acme", "Digits", "name", client=client), te.Run)
+    assert_type(te.get_active_run(), te.Run)
+    te.delete_run("acme", "Digits", "name", client)
+    assert_type(run.uuid, str)
+    assert_type(run.name, str)
+    assert_type(run.description, str | None)
+    assert_type(run.status, te.RunStatus)
+    word: str = run.status.value
+    print(word)
+    assert_type(run.date_created, dt.datetime | None)
+    assert_type(run.organization, te.RunOrg | None)
+    assert_type(run.project, te.RunProject | None)
+    assert_type(run.user, te.RunUser | None)
+    run.update("name", description="description")
+    te.Run("uuid", "name", None, te.RunStatus.RUNNING)
+
+
+def logging(run: te.Run, client: te.TellurioClient, anything: Any) -> None:
+    te.log("loss", 0.5)
+    te.log("loss", {"a": [None, True]}, step=3, client=client)
+    te.log_metrics({"loss": 0.5, "note": "text"}, step=3)
+    run.log("loss", anything, 3, client)
+    run.log_metrics({"loss": 0.5})
+    assert_type(te.flush(), te.DeliveryReceipt)
+    assert_type(run.flush(timeout=1.5), te.DeliveryReceipt)
+    assert_type(te.finish(), te.DeliveryReceipt)
+    receipt = run.finish(client, te.RunStatus.FAILED)
+    assert_type(receipt.accepted, int)
+    assert_type(receipt.waiting, int)
+    assert_type(receipt.rejected, int)
+
+
+def reading(run: te.Run) -> None:
+    assert_type(run.metrics(), dict[str, te.MetricHistory])
+    history = run.metrics("loss")
+    assert_type(history, te.MetricHistory)
+    assert_type(history.steps, list[int])
+    assert_type(history.values, list[Any])
+    assert_type(history.timestamps, list[dt.datetime | None])
+    assert_type(len(history), int)
+    summary = run.summary()["loss"]
+    assert_type(summary, te.MetricSummary)
+    assert_type(summary.count, int)
+    assert_type(summary.minimum, float | None)
+    assert_type(summary.last_timestamp, dt.datetime | None)
+    assert_type(run.curve("loss", buckets=10), tuple[list[int], list[float]])
+
+
+def blocks() -> int:
+    with te.init("acme", "Digits") as run:
+        assert_type(run, te.Run)
+        # The block's exception reaches the caller, so nothing is to be returned after it.
+        return 1
+
+
+async def asynchronous() -> int:
+    async with te.init("acme", "Digits") as run:
+        assert_type(run, te.Run)
+        assert_type(await run.aflush(), te.DeliveryReceipt)
+        assert_type(await run.afinish(status=te.RunStatus.COMPLETED), te.DeliveryReceipt)
+        return 1
+
+
+def clients() -> None:
+    with te.TellurioClient("https://example.com", 8443) as client:
+        assert_type(client, te.TellurioClient)
+        assert_type(client.get("/api/v0/verify-api-key/"), httpx.Response)
+        client.post("/api/v0/acme/projects/", json={"display_name": "Digits"})
+        client.patch("/x/", json=None)
+        client.delete("/x/")
+        assert_type(client.login("key"), dict[str, str])
+        assert_type(client.url, str)
+        assert_type(client.is_closed, bool)
+        assert_type(client.is_local, bool)
+        assert_type(client.api, tellurio_api.Client)
+        owner = client.call(models.ApiKeyOwner, verify_api_key.sync_detailed, client=client.api)
+        assert_type(owner, models.ApiKeyOwner)
+    assert_type(te.TellurioClient.local(Path("runs.db"), recover=False), te.TellurioClient)
+    te.TellurioClient(port="8443").close()
+
+
+def recovery() -> None:
+    for journal in te.sync():
+        assert_type(journal, te.SyncedJournal)
+        assert_type(journal.delivered, int)
+        assert_type(journal.problem, str | None)
+
+
+def failures() -> None:
+    try:
+        te.init("acme", "Digits")
+    except te.NotFoundError as error:
+        lookup_error: LookupError = error
+        print(lookup_error, error.operation, error.identifiers["namespace_slug"])
+    except (te.BadRequestError, te.PayloadTooLargeError) as error:
+        value_error: ValueError = error
+        print(value_error)
+    except (te.ConflictError, te.InvalidAPIKeyError, te.PermissionDeniedError) as error:
+        assert_type(error.words, str)
+    except (te.RateLimitError, te.BackendFailureError) as error:
+        status_error: httpx.HTTPStatusError = error
+        assert_type(error.request_id, str | None)
+        print(status_error.response)
+    except te.ApiError as error:
+        assert_type(error.status_code, int)
+    except te.BackendUnreachableError as error:
+        connection_error: ConnectionError = error
+        print(connection_error)
+    except te.InvalidResponseError as error:
+        assert_type(error.operation, str)
+    except te.DeliveryError as error:
+        assert_type(error.waiting, int)
+        assert_type(error.lost, int)
+        assert_type(error.path, str)
+    except te.RunFinishedError as error:
+        runtime_error: RuntimeError = error
+        print(runtime_error)
+    except te.DatabaseError as error:
+        base: te.TellurioError = error
+        print(base)
