@@ -36,6 +36,7 @@ _DOCUMENTATION = {
     "examples",
     "externalDocs",
     "license",
+    # They tell how operations go together, and bind no request or answer.
     "links",
     "summary",
     "termsOfService",
@@ -94,13 +95,21 @@ def changes_between(old: Node, new: Node) -> list[Change]:
     """Every change from the old document to the new one, the breaking ones first.
 
     Raises:
-        ContractError: A document has no paths, or refers to something that it does not hold.
+        ContractError: A document is no OpenAPI document, or refers to something that it does not
+            hold.
     """
     for name, document in (("old", old), ("new", new)):
         if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
             raise ContractError(f"the {name} document is no OpenAPI document: it has no paths")
     comparison = _Comparison(old, new)
-    comparison.documents()
+    try:
+        comparison.documents()
+    except (AttributeError, KeyError, TypeError) as error:
+        # The linter says where; here it is enough that something is not of the kind it must be.
+        raise ContractError(
+            f"one of them is no valid OpenAPI document ({type(error).__name__}: {error}); "
+            "scripts/lint_contract.sh says where"
+        ) from error
     # One place may be reached on several ways, and a change is told once.
     found = dict.fromkeys(comparison.found)
     return sorted(found, key=lambda one: (list(Kind).index(one.kind), one.place, one.words))
@@ -435,7 +444,7 @@ class _Comparison:
             elif name not in before:
                 self._added_field(field, after[name], side, is_required=must[1]["required"])
             else:
-                self._extension_mark(field, before[name], after[name])
+                self._extension_mark(field, _as_schema(before[name]), _as_schema(after[name]))
                 self._required(field, must[0], must[1], side)
                 self._schema(field, before[name], after[name], side)
         self._other_fields(place, old, new, side)
@@ -444,7 +453,7 @@ class _Comparison:
         if is_required:
             self._tell(side.less, place, f"added {side.words}, required")
         elif side is Side.REQUEST:
-            self._added(place, f"added {side.words}", schema)
+            self._added(place, f"added {side.words}", _as_schema(schema))
         else:
             self._tell(Kind.COMPATIBLE, place, f"added {side.words}")
 

@@ -125,6 +125,7 @@ CHANGES = [
     ({f"{ASK}.properties.size.type": ["integer", "null"]}, {BACKENDS}, {CALLERS}),
     ({f"{ASK}.properties.size.type": "string"}, {CALLERS, BACKENDS}, {CALLERS, BACKENDS}),
     ({f"{ASK}.properties.size": {}}, {BACKENDS}, {CALLERS}),
+    ({f"{ASK}.properties.size": True}, {BACKENDS}, {CALLERS}),
     ({f"{ASK}.properties.size.default": 3}, {CALLERS}, {CALLERS}),
     ({f"{ASK}.additionalProperties": False}, {CALLERS}, {BACKENDS}),
     ({f"{ASK}.properties.secret.x-tellurio-extension": NOTHING}, {BACKENDS}, {CALLERS}),
@@ -172,7 +173,7 @@ CHANGES = [
     ({f"{ASK}.properties.colour.description": "Its colour."}, {DOCUMENTATION}, {DOCUMENTATION}),
     ({f"{SAY}.properties.colour.description": "Its colour."}, {DOCUMENTATION}, {DOCUMENTATION}),
     ({f"{SAY}.examples": [{"name": "x"}]}, {DOCUMENTATION}, {DOCUMENTATION}),
-    ({f"{GET}.responses.200.links": {"Next": {"operationId": "getThing"}}}, {DOCUMENTATION}, {DOCUMENTATION}),
+    ({f"{GET}.responses.200.links": {"itself": {"operationId": "getThing"}}}, {DOCUMENTATION}, {DOCUMENTATION}),
     ({"info.version": "2"}, {DOCUMENTATION}, {DOCUMENTATION}),
 ]  # fmt: skip
 
@@ -226,6 +227,8 @@ def test_a_change_in_a_schema_that_holds_itself_is_found():
     ("edits", "words"),
     [
         ({"paths": NOTHING}, "has no paths"),
+        ({f"{GET}.parameters": 7}, "no valid OpenAPI document .*lint_contract.sh says where"),
+        ({f"{ASK}.properties": ["name"]}, "no valid OpenAPI document"),
         ({"components.schemas.Colour": NOTHING}, "#/components/schemas/Colour leads nowhere"),
         ({"components.schemas.Colour": {"$ref": "#/components/schemas/Colour"}}, "leads nowhere"),
     ],

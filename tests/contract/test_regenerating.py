@@ -26,6 +26,13 @@ def copy(tmp_path):
     return tmp_path
 
 
+def release(folder):
+    """Makes the document as it is the only release."""
+    shutil.rmtree(folder / "openapi" / "released")
+    (folder / "openapi" / "released").mkdir()
+    shutil.copy(folder / "openapi" / "tellurio.yaml", folder / "openapi" / "released" / "0.yaml")
+
+
 def regen(folder, *arguments):
     return subprocess.run(
         [folder / "scripts" / "regen.sh", *arguments], capture_output=True, text=True, check=False
@@ -106,6 +113,7 @@ def test_generated_code_with_a_type_error_is_not_written(copy):
 
 
 def test_the_report_fails_where_something_breaks_until_that_is_released(copy):
+    release(copy)
     assert (regen(copy, "--report").returncode, regen(copy, "--report").stdout) == (
         0,
         "openapi/tellurio.yaml against openapi/released/0.yaml: no change\n",
@@ -142,6 +150,7 @@ def test_the_report_fails_where_something_breaks_until_that_is_released(copy):
     ],
 )
 def test_a_document_that_cannot_be_reported_on_is_named(copy, name, text, words):
+    release(copy)
     document = copy / "openapi" / name
     document.unlink() if text is None else document.write_text(text)
     finished = regen(copy, "--report")
