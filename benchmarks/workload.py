@@ -94,6 +94,12 @@ def steps(workload: Workload) -> object:
     return workload.steps()
 
 
+def read(workload: Workload, count: int) -> object:
+    """The seconds that it takes to read so many back: ours alone is asked."""
+    timed: Callable[[int], float] = workload.read  # type: ignore[attr-defined]
+    return timed(count)
+
+
 def floor(workload: Workload, count: int) -> object:
     """See `profiling.floor`."""
     import profiling
@@ -132,6 +138,7 @@ COMMANDS: dict[str, Callable[..., object]] = {
     "crash": crash,
     "scale": scale,
     "steps": steps,
+    "read": read,
 }
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,16 @@ def recording() -> Iterator[Callable[[str, float, int], None]]:
             run.log(name, value, step=step)
 
         yield log
+
+
+def read(count: int) -> float:
+    """The seconds that it takes to read so many back."""
+    run = te.runs("bench", "bench")[0]
+    before = time.perf_counter()
+    found = run.metrics("loss")
+    seconds = time.perf_counter() - before
+    assert len(found) == count
+    return seconds
 
 
 def steps() -> list[int]:

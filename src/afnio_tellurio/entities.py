@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import operator
 from enum import StrEnum
+from importlib import import_module
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import UUID
 
@@ -13,6 +16,7 @@ from tellurio_api import models
 from tellurio_api.types import UNSET
 
 from afnio_tellurio.errors import InvalidResponseError
+from afnio_tellurio.settings import METRICS_PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -273,20 +277,72 @@ class MetricHistory:
     def __len__(self) -> int:
         return len(self.steps)
 
+    def to_pandas(self) -> Any:
+        """A `pandas.DataFrame` with the columns `step`, `value` and `timestamp`.
+
+        Raises:
+            ImportError: pandas is not installed.
+            OverflowError: There are floats, and an integer that no float is near.
+        """
+        return _installed("to_pandas", "pandas").DataFrame(self._columns())
+
+    def to_polars(self) -> Any:
+        """A `polars.DataFrame` with the columns `step`, `value` and `timestamp`.
+
+        Raises:
+            ImportError: polars is not installed.
+            OverflowError: There is an integer too large for a column.
+            TypeError: The values have several types, which no column holds.
+        """
+        return _installed("to_polars", "polars").DataFrame(self._columns())
+
+    def to_arrow(self) -> Any:
+        """A `pyarrow.Table` with the columns `step`, `value` and `timestamp`.
+
+        Raises:
+            ImportError: pyarrow is not installed.
+            OverflowError: There is an integer too large for a column.
+            TypeError: The values have several types, which no column holds.
+            ValueError: As `TypeError`, inside of lists.
+        """
+        return _installed("to_arrow", "pyarrow").table(self._columns())
+
+    def _columns(self) -> dict[str, list[Any]]:
+        values = self.values
+        if set(map(type, values)) == {int, float}:
+            # One type for the column. What is an integer throughout stays one.
+            values = list(map(float, values))
+        return {"step": self.steps, "value": values, "timestamp": self.timestamps}
+
     @classmethod
-    def from_models(cls, name: str, metrics: list[models.Metric]) -> Self:
+    def from_models(cls, name: str, metrics: Iterable[models.Metric]) -> Self:
         """The history made of the answers to `listMetrics`, which may come in any order."""
+        steps: list[Any] = []
+        values: list[Any] = []
+        timestamps: list[Any] = []
+        remaining = iter(metrics)
+        while page := list(islice(remaining, METRICS_PAGE)):
+            steps += [metric.step for metric in page]
+            values += [metric.value for metric in page]
+            timestamps += [metric.timestamp for metric in page]
+        # Asking for the types there are takes a fraction of the time of asking each value for its
+        # own, and says of nearly all histories that nothing is to be done.
         field = _AnswerFields("listMetrics")
-        metrics = sorted(metrics, key=lambda metric: field.integer("step", metric.step))
-        values = [metric.value for metric in metrics]
-        if all(map(_is_numeric, values)):
+        if not set(map(type, steps)) <= {int}:
+            for step in steps:
+                field.integer("step", step)
+        if not all(map(operator.le, steps, steps[1:])):
+            order = sorted(range(len(steps)), key=steps.__getitem__)
+            steps = [steps[index] for index in order]
+            values = [values[index] for index in order]
+            timestamps = [timestamps[index] for index in order]
+        if not set(map(type, values)) <= {int, float} and all(map(_is_numeric, values)):
             values = [_as_numbers(value) for value in values]
-        return cls(
-            name=name,
-            steps=[metric.step for metric in metrics],
-            values=values,
-            timestamps=[field.optional_date("timestamp", metric.timestamp) for metric in metrics],
-        )
+        if set(map(type, timestamps)) != {dt.datetime} or any(
+            date.tzinfo is None for date in timestamps
+        ):
+            timestamps = [field.optional_date("timestamp", date) for date in timestamps]
+        return cls(name, steps, values, timestamps)
 
     @classmethod
     def by_name(cls, metrics: Iterable[models.Metric]) -> dict[str, Self]:
@@ -354,6 +410,16 @@ class MetricSummary:
             maximum=max(numbers, default=None),
             last_timestamp=history.timestamps[-1],
         )
+
+
+def _installed(call: str, package: str) -> Any:
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise ImportError(
+            f"{call}: {package} cannot be imported ({error}); install it: pip install {package}",
+            name=package,
+        ) from error
 
 
 _SPECIAL_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}

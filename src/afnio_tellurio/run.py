@@ -354,7 +354,7 @@ class Run(RunRecord):
             checked_name("metrics", "metric name", name)
         found = self._client_for(client).list_metrics(*self._path(), name=name)
         if name is not None:
-            return MetricHistory.from_models(name, list(found))
+            return MetricHistory.from_models(name, found)
         return MetricHistory.by_name(found)
 
     def summary(self, client: TellurioClient | None = None) -> dict[str, MetricSummary]:
@@ -638,17 +638,31 @@ def flush(timeout: float | None = None) -> DeliveryReceipt:
     return get_active_run().flush(timeout)
 
 
-def runs(namespace_slug: str, project: str, client: TellurioClient | None = None) -> list[Run]:
-    """The runs of a project, newest first.
+def runs(
+    namespace_slug: str,
+    project: str,
+    client: TellurioClient | None = None,
+    *,
+    status: RunStatus | None = None,
+    created_after: dt.datetime | None = None,
+    created_before: dt.datetime | None = None,
+    limit: int | None = None,
+) -> list[Run]:
+    """The runs of a project that pass all filters given, newest first.
 
     Args:
         namespace_slug: The slug of the namespace that owns the project.
         project: The project's slug or display name.
         client: The client to use; default the environment's.
+        status: Only runs with this status.
+        created_after: Only runs created at this time, which has a zone, or later.
+        created_before: Only runs created before this time, which has a zone.
+        limit: At most so many, the newest; default all.
 
     Raises:
-        TypeError: A name is no string.
-        ValueError: A name is empty, too long or has no slug.
+        TypeError: A name is no string, the status no `RunStatus`, or a time no `datetime`.
+        ValueError: A name is empty, too long or has no slug, a time has no zone, or the limit is
+            less than 1.
         NotFoundError: The project does not exist.
         ApiError: The backend answered with another error.
         BackendUnreachableError: The backend could not be reached.
@@ -656,10 +670,34 @@ def runs(namespace_slug: str, project: str, client: TellurioClient | None = None
     """
     checked_slug("runs", "namespace slug", namespace_slug)
     slug = project_slug("runs", project)
+    if status is not None:
+        _check_status("runs", status)
+    for name, time_given in (("created_after", created_after), ("created_before", created_before)):
+        _check_time("runs", name, time_given)
+    if limit is not None and limit < 1:
+        raise ValueError(f"runs: limit is {limit!r}; give a number from 1")
     if client is None and is_disabled():
         return []
     client = client or default_client()
-    return _runs(client, namespace_slug, slug, name=None)
+    found: list[Run] = []
+    for page in client.list_run_pages(
+        namespace_slug,
+        slug,
+        status=status,
+        created_after=created_after,
+        created_before=created_before,
+        limit=limit,
+    ):
+        # A backend without the filters gives them all.
+        found += [
+            run
+            for run in (Run.from_model(model, "listRuns", namespace_slug) for model in page)
+            if (status is None or run.status == status)
+            and _is_between(run.date_created, created_after, created_before)
+        ]
+        if limit is not None and len(found) >= limit:
+            break
+    return _newest_first(found, client, slug)[:limit]
 
 
 def get_run(
@@ -787,16 +825,38 @@ def _named(call: str, client: TellurioClient, namespace_slug: str, slug: str, na
     return named[0]
 
 
-def _runs(client: TellurioClient, namespace_slug: str, slug: str, *, name: str | None) -> list[Run]:
+def _runs(client: TellurioClient, namespace_slug: str, slug: str, *, name: str) -> list[Run]:
     found = [
         Run.from_model(model, "listRuns", namespace_slug)
         for model in client.list_runs(namespace_slug, slug, name=name)
     ]
+    return _newest_first(found, client, slug)
+
+
+def _newest_first(found: list[Run], client: TellurioClient, slug: str) -> list[Run]:
     for run in found:
         run.bind(client, slug)
     # The platform is not known to keep an order.
     oldest = dt.datetime.min.replace(tzinfo=dt.UTC)
     return sorted(found, key=lambda run: run.date_created or oldest, reverse=True)
+
+
+def _check_time(call: str, name: str, given: Any) -> None:
+    if given is not None and not isinstance(given, dt.datetime):
+        raise TypeError(f"{call}: {name} is {given!r}; give a datetime")
+    if given is not None and given.tzinfo is None:
+        raise ValueError(
+            f"{call}: {name} is {given.isoformat()}, which has no zone; "
+            "give one, with .astimezone() for this machine's"
+        )
+
+
+def _is_between(
+    created: dt.datetime | None, earliest: dt.datetime | None, end: dt.datetime | None
+) -> bool:
+    if created is None:
+        return earliest is None and end is None
+    return (earliest is None or created >= earliest) and (end is None or created < end)
 
 
 def _last_of_ranges(history: MetricHistory, buckets: int) -> list[tuple[int, Any]]:

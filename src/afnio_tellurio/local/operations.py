@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime as dt
+import functools
 import getpass
 import itertools
 import time
@@ -26,7 +27,7 @@ from afnio_tellurio.local.run_names import random_run_name
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from afnio_tellurio.local.database import Database
 
@@ -172,7 +173,14 @@ def _microseconds(when: dt.datetime) -> int:
 
 
 def _rfc3339(microseconds: int) -> str:
-    return (_EPOCH + microseconds * _MICROSECOND).isoformat(timespec="microseconds")[:26] + "Z"
+    seconds, fraction = divmod(microseconds, 1_000_000)
+    return f"{_second(seconds)}.{fraction:06d}Z"
+
+
+@functools.lru_cache(maxsize=1024)
+def _second(seconds: int) -> str:
+    """The time without its fraction: what is logged in a loop shares it with its neighbours."""
+    return (_EPOCH + dt.timedelta(seconds=seconds)).isoformat()[:19]
 
 
 # Query parameters
@@ -213,16 +221,9 @@ def _cursor(call: Call, kind: type[T]) -> T | None:
         raise Refusal(400, {"cursor": [f'"{word}" is no cursor of this list.']}) from None
 
 
-def _page(
-    rows: Sequence[T], limit: int | None, encoded: Callable[[T], Any], place: Callable[[T], Any]
-) -> Answer:
-    """One page of a list: up to `limit` rows, of which one more than that were read."""
-    shown = rows if limit is None else rows[:limit]
-    headers: list[tuple[str, str]] = []
-    if len(rows) > len(shown):
-        cursor = base64.urlsafe_b64encode(structs.encode(place(shown[-1]))).decode("ascii")
-        headers.append(("Next-Cursor", cursor))
-    return Answer(200, structs.encode([encoded(row) for row in shown]), headers)
+def _next_cursor(place: Any) -> tuple[str, str]:
+    """The header that tells where the next page of a list starts."""
+    return "Next-Cursor", base64.urlsafe_b64encode(structs.encode(place)).decode("ascii")
 
 
 # Looking up what a path names
@@ -418,7 +419,10 @@ def list_runs(call: Call) -> Answer:
                 -1 if limit is None else limit + 1,
             ),
         ).fetchall()
-    return _page(rows, limit, _run_answer, lambda row: row[0])
+    # One more than a page holds was read, to tell whether there is another.
+    shown = rows if limit is None else rows[:limit]
+    headers = [_next_cursor(shown[-1][0])] if len(rows) > len(shown) else []
+    return Answer(200, structs.encode([_run_answer(row) for row in shown]), headers)
 
 
 def create_run(call: Call) -> Answer:
@@ -656,31 +660,43 @@ def list_metrics(call: Call) -> Answer:
             "SELECT name, id FROM series WHERE run = ? AND name >= ? ORDER BY name",
             (run, cursor[0] if cursor else ""),
         ).fetchall()
-        rows: list[tuple[Any, ...]] = []
+        metrics: list[structs.Metric] = []
         for found, identity in series:
             if name is not None and found != name:
                 continue
             after = cursor[1:] if cursor and found == cursor[0] else (-1, -1)
-            rows += connection.execute(
-                "SELECT ?, value, json, step, timestamp, arrival FROM points "
+            left = None if limit is None else limit - len(metrics)
+            rows = connection.execute(
+                "SELECT value, json, step, timestamp, arrival FROM points "
                 "WHERE series = ? AND (step, arrival) > (?, ?) AND step > ? "
                 "ORDER BY step, arrival LIMIT ?",
                 (
-                    found,
                     identity,
                     *after,
                     -1 if after_step is None else after_step,
-                    -1 if limit is None else limit + 1 - len(rows),
+                    -1 if left is None else left + 1,
                 ),
             ).fetchall()
-            if limit is not None and len(rows) > limit:
-                break
-    return _page(rows, limit, _metric_answer, lambda row: (row[0], row[3], row[5]))
+            metrics += _metric_answers(found, rows[:left])
+            if left is not None and len(rows) > left:
+                # Where the next page starts: behind the last that is shown, or at this name.
+                place = (found, rows[left - 1][2], rows[left - 1][4]) if left else (found, -1, -1)
+                return Answer(200, structs.encode(metrics), [_next_cursor(place)])
+    return Answer(200, structs.encode(metrics))
 
 
-def _metric_answer(row: Any) -> structs.Metric:
-    name, number, text, step, timestamp, _arrival = row
-    return structs.Metric(name, values.raw(number, text), step, _rfc3339(timestamp))
+def _metric_answers(name: str, rows: Iterable[tuple[Any, ...]]) -> list[structs.Metric]:
+    # Without a call for each where there need be none: there are millions of them. A number that
+    # is finite is written by the encoder as `values.raw` writes it.
+    return [
+        structs.Metric(
+            name,
+            number if number is not None and number - number == 0 else values.raw(number, text),
+            step,
+            f"{_second(timestamp // 1_000_000)}.{timestamp % 1_000_000:06d}Z",
+        )
+        for number, text, step, timestamp, _arrival in rows
+    ]
 
 
 def summarize_metrics(call: Call) -> Answer:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID  # noqa: TC003 - msgspec reads the annotation
 
 import msgspec
@@ -134,11 +134,12 @@ class Run(Struct):
     user: RunUser
 
 
-class Metric(Struct):
+class Metric(Struct, gc=False):
     """An answer about a metric."""
 
     name: str
-    value: Raw
+    # What is a number in Python is one in JSON; a `Raw` where it is not.
+    value: Any
     step: int
     timestamp: str
 
