@@ -70,6 +70,9 @@ A = TypeVar("A")
 _LOCAL_URL = "http://embedded"
 # Spelt out for type checkers: the items are what the operation's generated parser makes.
 _ANY_LIST: type[list[Any]] = list
+_encode = msgspec.json.Encoder().encode
+#: Marks a request of which the program wants the answer as it is.
+_RAW = {"raw": True}
 #: A backend without an operation answers so.
 _LACKING = {404, 405}
 _FIRST_REDIRECT_STATUS = 300
@@ -134,20 +137,15 @@ class TellurioClient:
         _clients.add(self)
 
     def _open_pool(self) -> None:
-        self._api = tellurio_api.Client(
+        self._http = _HttpClient(
             base_url=self._url,
             timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
-            # The key is added to each request rather than kept in the generated client, whose repr
-            # shows it.
-            httpx_args={
-                "transport": self._transport,
-                "auth": self._key,
-                "event_hooks": {"response": [_refuse_error_status]},
-            },
+            transport=self._transport,
+            # The key is added to each request, and kept where no repr shows it.
+            auth=self._key,
+            event_hooks={"response": [_refuse_error_status]},
         )
-        # The generated client makes its pool at the first request, and two threads would race for
-        # that.
-        self._http = self._api.get_httpx_client()
+        self._api = tellurio_api.Client(base_url=self._url).set_httpx_client(self._http)
 
     def leave_inherited_pool(self) -> None:
         """In a forked child: opens connections of its own, for its parent goes on with these."""
@@ -287,7 +285,7 @@ class TellurioClient:
         self.settle(f"{method} {endpoint}")
         return self._reach(
             f"{method} {endpoint}",
-            lambda: self._http.request(method, endpoint, json=json, extensions={"raw": True}),
+            lambda: self._http.request(method, endpoint, json=json, extensions=_RAW),
         )
 
     def settle(self, call: str, run_uuid: str | None = None) -> None:
@@ -673,6 +671,25 @@ class TellurioClient:
 TellurioClient.__module__ = "afnio_tellurio"
 
 _clients: weakref.WeakSet[TellurioClient] = weakref.WeakSet()
+
+
+class _HttpClient(httpx.Client):
+    """Encodes the bodies of the generated client with msgspec.
+
+    The standard library takes ten times as long, while the application waits for the interpreter.
+    """
+
+    def build_request(
+        self, method: str, url: httpx.URL | str, *, json: Any = None, **others: Any
+    ) -> httpx.Request:
+        # What a program sends by itself may hold what JSON does not, and msgspec would let pass.
+        if json is not None and others.get("extensions") != _RAW:
+            others["content"], json = _encode(json), None
+            others["headers"] = {
+                **(others.get("headers") or {}),
+                "Content-Type": "application/json",
+            }
+        return super().build_request(method, url, json=json, **others)
 
 
 class _ApiKey(httpx.Auth):

@@ -19,8 +19,18 @@ def copy(tmp_path):
     for name in ("openapi", "generated", "scripts"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / ".cache").mkdir()
-    (tmp_path / ".cache" / "regen").symlink_to(ROOT / ".cache" / "regen")
+    for name in ("regen", "node"):
+        (tmp_path / ".cache" / name).symlink_to(ROOT / ".cache" / name)
+    (tmp_path / "docs").mkdir()
+    shutil.copy(ROOT / "docs" / "api.html", tmp_path / "docs")
     return tmp_path
+
+
+def release(folder):
+    """Makes the document as it is the only release."""
+    shutil.rmtree(folder / "openapi" / "released")
+    (folder / "openapi" / "released").mkdir()
+    shutil.copy(folder / "openapi" / "tellurio.yaml", folder / "openapi" / "released" / "0.yaml")
 
 
 def regen(folder, *arguments):
@@ -40,8 +50,10 @@ def digest(folder):
 def test_regenerating_gives_the_same_bytes(copy):
     before = digest(copy / "generated")
     shutil.rmtree(copy / "generated")
+    shutil.rmtree(copy / "docs")
     assert regen(copy).returncode == 0
     assert digest(copy / "generated") == before == digest(ROOT / "generated")
+    assert (copy / "docs" / "api.html").read_bytes() == (ROOT / "docs" / "api.html").read_bytes()
     assert regen(copy, "--check").returncode == 0
 
 
@@ -52,10 +64,12 @@ def test_the_check_fails_and_names_what_was_changed_is_missing_or_does_not_belon
     (package / "models" / "stray.py").write_text("")
     (copy / "generated" / "other").mkdir()
     (copy / "generated" / "other" / "file.txt").write_text("")
+    (copy / "docs" / "api.html").write_text("changed")
     before = digest(copy / "generated")
     finished = regen(copy, "--check")
     assert finished.returncode == 1
     assert finished.stderr.splitlines()[1:] == [
+        "differs: docs/api.html",
         "differs: generated/tellurio_api/types.py",
         "does not belong there: generated/other/file.txt",
         "does not belong there: generated/tellurio_api/models/stray.py",
@@ -87,10 +101,77 @@ def test_what_the_generator_cannot_express_fails_and_changes_nothing(copy):
     assert digest(copy / "generated") == before
 
 
+def test_generated_code_with_a_type_error_is_not_written(copy):
+    template = copy / "openapi" / "templates" / "client.py.jinja"
+    template.write_text(template.read_text().replace('prefix: str = "Api-Key"', "prefix: str = 7"))
+    before = digest(copy / "generated")
+    finished = regen(copy)
+    assert finished.returncode == 1
+    assert "the generated client has type errors" in finished.stderr
+    assert "client.py" in finished.stderr
+    assert digest(copy / "generated") == before
+
+
+def test_the_report_fails_where_something_breaks_until_that_is_released(copy):
+    release(copy)
+    assert (regen(copy, "--report").returncode, regen(copy, "--report").stdout) == (
+        0,
+        "openapi/tellurio.yaml against openapi/released/0.yaml: no change\n",
+    )
+    contract = copy / "openapi" / "tellurio.yaml"
+    text = contract.read_text().replace("maxLength: 255", "maxLength: 100")
+    contract.write_text(text)
+    before = digest(copy / "generated")
+    finished = regen(copy, "--report")
+    assert finished.returncode == 1
+    assert "breaking for callers\n" in finished.stdout
+    assert "    RunCreate.name: maxLength is 100, was 255, in requests\n" in finished.stdout
+    assert digest(copy / "generated") == before
+    written = regen(copy)
+    assert written.returncode == 0
+    assert finished.stdout in written.stdout
+    # As numbers: 10 comes after 9.
+    for version in ("9", "10"):
+        (copy / "openapi" / "released" / f"{version}.yaml").write_text(text)
+    finished = regen(copy, "--report")
+    assert (finished.returncode, finished.stdout) == (
+        0,
+        "openapi/tellurio.yaml against openapi/released/10.yaml: no change\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("released/0.yaml", None, "openapi/released/ holds no document; a release copies"),
+        ("released/0.yaml", "a: [", "openapi/released/0.yaml cannot be read: "),
+        ("tellurio.yaml", "- a", "openapi/tellurio.yaml is no OpenAPI document"),
+        ("tellurio.yaml", "openapi: 3.1.0", "cannot be compared: the new document is no OpenAPI"),
+    ],
+)
+def test_a_document_that_cannot_be_reported_on_is_named(copy, name, text, words):
+    release(copy)
+    document = copy / "openapi" / name
+    document.unlink() if text is None else document.write_text(text)
+    finished = regen(copy, "--report")
+    assert finished.returncode == 1
+    assert words in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_a_released_document_is_named_after_its_version():
+    released = list((ROOT / "openapi" / "released").iterdir())
+    assert released
+    for path in released:
+        assert path.name == f"{yaml.safe_load(path.read_text())['info']['version']}.yaml"
+
+
 def test_every_generated_file_says_so():
-    for path in (ROOT / "generated").rglob("*"):
+    # Where the first line is taken, it is the second.
+    lines = {".json": 1, ".html": 1}
+    for path in [*(ROOT / "generated").rglob("*"), ROOT / "docs" / "api.html"]:
         if path.is_file() and "__pycache__" not in path.parts:
-            assert HEADER in path.read_text().splitlines()[0 if path.suffix != ".json" else 1], path
+            assert HEADER in path.read_text("utf-8").split("\n")[lines.get(path.suffix, 0)], path
     assert (ROOT / "generated" / "tellurio_api" / "py.typed").exists()
     assert "generated/** linguist-generated=true" in (ROOT / ".gitattributes").read_text()
 

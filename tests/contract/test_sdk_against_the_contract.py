@@ -41,7 +41,8 @@ def called_operations(source):
         imported[node.value.id]
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute)
-        and node.attr == "sync_detailed"
+        # The request of an operation whose answer is read in another way is made by _get_kwargs.
+        and node.attr in {"sync_detailed", "_get_kwargs"}
         and isinstance(node.value, ast.Name)
         and node.value.id in imported
     }

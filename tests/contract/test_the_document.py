@@ -100,3 +100,37 @@ def test_what_the_platform_is_not_known_to_have_is_marked():
         )
     ]  # fmt: skip
     assert all(part.get("x-tellurio-extension") is True for part in marked)
+
+
+def links():
+    for operation in OPERATIONS.values():
+        for reference in operation["responses"].values():
+            for name, link in exchanges._resolved(reference).get("links", {}).items():
+                yield operation["operationId"], name, exchanges._resolved(link)
+
+
+def parameter_names(operation_id):
+    for item in CONTRACT["paths"].values():
+        for operation in (item[method] for method in METHODS if method in item):
+            if operation["operationId"] == operation_id:
+                given = [*item.get("parameters", []), *operation.get("parameters", [])]
+                return {
+                    parameter["name"]: parameter for parameter in map(exchanges._resolved, given)
+                }
+    return None
+
+
+def test_a_link_leads_to_an_operation_and_gives_all_that_its_path_takes():
+    found = list(links())
+    assert {name for _, name, _ in found} == set(CONTRACT["components"]["links"])
+    for source, name, link in found:
+        assert link["description"], name
+        taken = parameter_names(link["operationId"])
+        in_path = {word for word, parameter in taken.items() if parameter["in"] == "path"}
+        assert in_path <= set(link["parameters"]) <= set(taken), name
+        for expression in link["parameters"].values():
+            where, _, word = expression.removeprefix("$").rpartition(".")
+            if where == "request.path":
+                assert word in parameter_names(source), (name, expression)
+            else:
+                assert expression.startswith(("$response.body#/", "$response.header.")), name

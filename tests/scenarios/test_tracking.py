@@ -296,6 +296,7 @@ def test_projects_are_created_found_and_deleted():
         run.metrics()
 
 
+@pytest.mark.needs_extension
 def test_projects_are_listed_by_slug():
     assert te.list_projects("acme") == []
     for name in ("Zoo", "Digit Classifier", "animals"):
@@ -308,6 +309,7 @@ def test_projects_are_listed_by_slug():
         te.list_projects("a b")
 
 
+@pytest.mark.needs_extension
 def test_a_run_is_deleted_by_its_uuid_or_its_name_with_its_metrics():
     runs = [te.init("acme", "Digits", name) for name in ("kept", "a/b c", "same")]
     runs[-1].log("loss", 1)
@@ -323,6 +325,7 @@ def test_a_run_is_deleted_by_its_uuid_or_its_name_with_its_metrics():
         runs[-1].metrics()
 
 
+@pytest.mark.needs_extension
 def test_what_was_logged_before_a_run_is_deleted_is_delivered_before():
     from afnio_tellurio.client import default_client
 

@@ -1,0 +1,273 @@
+"""Whom a change of the contract breaks: each rule, in both directions."""
+
+import copy
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent.parent
+CONTRACT = yaml.safe_load((ROOT / "openapi" / "tellurio.yaml").read_text("utf-8"))
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+rules = load("contract_changes")
+CALLERS, BACKENDS, COMPATIBLE, DOCUMENTATION = rules.Kind
+
+DOCUMENT = yaml.safe_load("""
+openapi: 3.1.0
+info: { title: Things, version: "1" }
+servers: [{ url: https://one.example }]
+security: [{ Key: [] }]
+tags: [{ name: things, description: Things. }]
+paths:
+  /things/{slug}/:
+    parameters: [{ name: slug, in: path, required: true, schema: { type: string } }]
+    get:
+      operationId: getThing
+      tags: [things]
+      summary: Get a thing
+      parameters:
+        - { name: limit, in: query, description: At most so many., schema: { type: integer, minimum: 1, maximum: 100 } }
+        - { name: about, in: query, required: true, schema: { type: string } }
+      responses:
+        "200":
+          description: The thing.
+          headers: { Next: { schema: { type: string } } }
+          content: { application/json: { schema: { $ref: "#/components/schemas/Thing" } } }
+        "404": { description: There is none. }
+    post:
+      operationId: createThing
+      tags: [things]
+      requestBody:
+        required: true
+        content: { application/json: { schema: { $ref: "#/components/schemas/ThingCreate" } } }
+      responses: { "201": { description: Made. } }
+components:
+  securitySchemes: { Key: { type: apiKey, in: header, name: Authorization } }
+  schemas:
+    Colour: { type: string, enum: [RED, BLUE] }
+    ThingCreate:
+      type: object
+      required: [name]
+      properties:
+        name: { type: string, maxLength: 10, description: The name. }
+        size: { type: integer }
+        colour: { $ref: "#/components/schemas/Colour", description: RED when not given. }
+        words: { type: array, maxItems: 5, items: { type: string } }
+        secret: { x-tellurio-extension: true, type: string }
+    Thing:
+      type: object
+      required: [name]
+      properties:
+        name: { type: string, maxLength: 10 }
+        size: { type: integer }
+        note: { type: [string, "null"] }
+        shade: { type: string, enum: [DARK, LIGHT] }
+        colour: { anyOf: [{ $ref: "#/components/schemas/Colour" }, { type: string }] }
+        part: { anyOf: [{ $ref: "#/components/schemas/Thing" }, { type: "null" }] }
+        words: { type: array, items: { type: string } }
+""")
+
+GET = "paths./things/{slug}/.get"
+POST = "paths./things/{slug}/.post"
+ASK = "components.schemas.ThingCreate"
+SAY = "components.schemas.Thing"
+OPERATION = {"operationId": "deleteThing", "tags": ["things"], "responses": {}}
+NOTHING = object()
+
+
+def changed(document, edits):
+    """A copy of the document with what stands at each dotted place replaced, or removed."""
+    document = copy.deepcopy(document)
+    for place, value in edits.items():
+        *path, last = place.replace("./things/{slug}/", "\0").split(".")
+        path = [part for name in path for part in name.partition("\0")[:2] if part]
+        path = ["/things/{slug}/" if part == "\0" else part for part in path]
+        node = document
+        for part in path:
+            node = node[int(part) if isinstance(node, list) else part]
+        if value is NOTHING:
+            del node[int(last) if isinstance(node, list) else last]
+        elif isinstance(node, list) and int(last) == len(node):
+            node.append(value)
+        else:
+            node[int(last) if isinstance(node, list) else last] = value
+    return document
+
+
+def kinds(old, new):
+    return {change.kind for change in rules.changes_between(old, new)}
+
+
+# What changes; whom that breaks; whom it breaks to take it back.
+CHANGES = [
+    # requests
+    ({f"{ASK}.properties.tags": {"type": "array"}, f"{ASK}.required": ["name", "tags"]}, {CALLERS}, {CALLERS, BACKENDS}),
+    ({f"{ASK}.properties.tags": {"type": "array"}}, {BACKENDS}, {CALLERS}),
+    ({f"{ASK}.properties.tags": {"type": "array", "x-tellurio-extension": True}}, {COMPATIBLE}, {CALLERS}),
+    ({f"{ASK}.required": ["name", "size"]}, {CALLERS}, {BACKENDS}),
+    ({f"{ASK}.properties.name.maxLength": 5}, {CALLERS}, {BACKENDS}),
+    ({f"{ASK}.properties.name.minLength": 1}, {CALLERS}, {BACKENDS}),
+    ({f"{ASK}.properties.name.pattern": "^a"}, {CALLERS}, {BACKENDS}),
+    ({f"{ASK}.properties.words.maxItems": 4}, {CALLERS}, {BACKENDS}),
+    ({f"{ASK}.properties.words.uniqueItems": True}, {CALLERS}, {BACKENDS}),
+    ({f"{ASK}.properties.words.items.maxLength": 4}, {CALLERS}, {BACKENDS}),
+    ({f"{ASK}.properties.size.type": "number"}, {BACKENDS}, {CALLERS}),
+    ({f"{ASK}.properties.size.type": ["integer", "null"]}, {BACKENDS}, {CALLERS}),
+    ({f"{ASK}.properties.size.type": "string"}, {CALLERS, BACKENDS}, {CALLERS, BACKENDS}),
+    ({f"{ASK}.properties.size": {}}, {BACKENDS}, {CALLERS}),
+    ({f"{ASK}.properties.size": True}, {BACKENDS}, {CALLERS}),
+    ({f"{ASK}.properties.size.default": 3}, {CALLERS}, {CALLERS}),
+    ({f"{ASK}.additionalProperties": False}, {CALLERS}, {BACKENDS}),
+    ({f"{ASK}.properties.secret.x-tellurio-extension": NOTHING}, {BACKENDS}, {CALLERS}),
+    ({f"{ASK}.properties.size.not": {"const": 3}}, {CALLERS, BACKENDS}, {CALLERS, BACKENDS}),
+    ({f"{GET}.parameters.2": {"name": "sort", "in": "query", "schema": {}}}, {BACKENDS}, {CALLERS}),
+    ({f"{GET}.parameters.2": {"name": "sort", "in": "query", "schema": {}, "x-tellurio-extension": True}}, {COMPATIBLE}, {CALLERS}),
+    ({f"{GET}.parameters.2": {"name": "sort", "in": "query", "schema": {}, "required": True}}, {CALLERS}, {CALLERS, BACKENDS}),
+    ({f"{GET}.parameters.0.required": True}, {CALLERS}, {BACKENDS}),
+    ({f"{GET}.parameters.0.schema.maximum": 50}, {CALLERS}, {BACKENDS}),
+    ({f"{POST}.requestBody.required": False}, {BACKENDS}, {CALLERS}),
+    ({f"{POST}.requestBody.content.text/csv": {}}, {BACKENDS}, {CALLERS}),
+    ({f"{POST}.requestBody": NOTHING}, {CALLERS, BACKENDS}, {CALLERS}),
+    # answers
+    ({f"{SAY}.properties.tags": {"type": "array"}, f"{SAY}.required": ["name", "tags"]}, {BACKENDS}, {CALLERS}),
+    ({f"{SAY}.properties.tags": {"type": "array"}}, {COMPATIBLE}, {CALLERS}),
+    ({f"{SAY}.required": ["name", "size"]}, {BACKENDS}, {CALLERS}),
+    ({f"{SAY}.properties.name.maxLength": 5}, {BACKENDS}, {CALLERS}),
+    ({f"{SAY}.properties.name.type": ["string", "null"]}, {CALLERS}, {BACKENDS}),
+    ({f"{SAY}.properties.size.type": "number"}, {CALLERS}, {BACKENDS}),
+    ({f"{SAY}.properties.words.items.format": "uuid"}, {BACKENDS}, {CALLERS}),
+    ({f"{SAY}.properties.shade.enum": ["DARK", "LIGHT", "NONE"]}, {CALLERS}, {BACKENDS}),
+    ({f"{SAY}.properties.shade": {"anyOf": [{"type": "string", "enum": ["DARK", "LIGHT"]}, {"type": "string"}]}}, {CALLERS}, {BACKENDS}),
+    ({f"{SAY}.properties.part.anyOf.1": NOTHING}, {BACKENDS}, {CALLERS}),
+    ({f"{SAY}.properties.name.default": "x"}, {DOCUMENTATION}, {DOCUMENTATION}),
+    ({f"{GET}.responses.200.headers.Total": {"schema": {"type": "integer"}}}, {COMPATIBLE}, {CALLERS}),
+    ({f"{GET}.responses.200.content.text/csv": {}}, {CALLERS}, {BACKENDS}),
+    ({f"{GET}.responses.409": {"description": "Taken."}}, {COMPATIBLE}, {BACKENDS}),
+    ({f"{GET}.responses.204": {"description": "Nothing."}}, {CALLERS}, {CALLERS, BACKENDS}),
+    # both ways at once: the enum is closed in the request and open in the answer
+    ({"components.schemas.Colour.enum": ["RED", "BLUE", "GREEN"]}, {BACKENDS, COMPATIBLE}, {CALLERS, COMPATIBLE}),
+    # operations and what is around them
+    ({"paths./things/{slug}/.delete": OPERATION}, {BACKENDS}, {CALLERS}),
+    ({"paths./things/{slug}/.delete": {**OPERATION, "x-tellurio-extension": True}}, {COMPATIBLE}, {CALLERS}),
+    ({f"{GET}.operationId": "readThing"}, {CALLERS}, {CALLERS}),
+    ({f"{GET}.tags": ["others"]}, {CALLERS}, {CALLERS}),
+    ({f"{GET}.x-tellurio-extension": True}, {CALLERS}, {BACKENDS}),
+    ({f"{GET}.security": []}, {CALLERS, BACKENDS}, {CALLERS, BACKENDS}),
+    ({"security.1": {}}, {BACKENDS}, {CALLERS}),
+    ({"components.securitySchemes.Key.name": "X-Key"}, {CALLERS, BACKENDS}, {CALLERS, BACKENDS}),
+    ({"servers.1": {"url": "https://two.example"}}, {COMPATIBLE}, {CALLERS}),
+    # documentation
+    ({f"{GET}.summary": "Gets a thing"}, {DOCUMENTATION}, {DOCUMENTATION}),
+    ({f"{GET}.parameters.0.description": "No more."}, {DOCUMENTATION}, {DOCUMENTATION}),
+    ({f"{ASK}.properties.name.description": "Its name."}, {DOCUMENTATION}, {DOCUMENTATION}),
+    ({f"{ASK}.properties.colour.description": "Its colour."}, {DOCUMENTATION}, {DOCUMENTATION}),
+    ({f"{SAY}.properties.colour.description": "Its colour."}, {DOCUMENTATION}, {DOCUMENTATION}),
+    ({f"{SAY}.examples": [{"name": "x"}]}, {DOCUMENTATION}, {DOCUMENTATION}),
+    ({f"{GET}.responses.200.links": {"itself": {"operationId": "getThing"}}}, {DOCUMENTATION}, {DOCUMENTATION}),
+    ({"info.version": "2"}, {DOCUMENTATION}, {DOCUMENTATION}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("edits", "forth", "back"), CHANGES, ids=lambda value: str(value)[:90])
+def test_a_change_is_classed_by_whom_it_breaks_forth_and_back(edits, forth, back):
+    new = changed(DOCUMENT, edits)
+    assert (kinds(DOCUMENT, new), kinds(new, DOCUMENT)) == (forth, back)
+
+
+def test_a_change_is_told_once_with_its_place_and_what_it_was():
+    new = changed(DOCUMENT, {f"{ASK}.properties.name.maxLength": 5})
+    (change,) = rules.changes_between(DOCUMENT, new)
+    assert change == rules.Change(
+        CALLERS, "ThingCreate.name", "maxLength is 5, was 10, in requests"
+    )
+
+
+def test_what_moves_into_a_named_schema_or_out_of_it_is_no_change():
+    new = changed(
+        DOCUMENT,
+        {
+            "components.schemas.Words": {"type": "array", "items": {"type": "string"}},
+            f"{SAY}.properties.words": {"$ref": "#/components/schemas/Words"},
+            f"{ASK}.properties.size": {"allOf": [{"type": "integer"}]},
+        },
+    )
+    assert rules.changes_between(DOCUMENT, new) == []
+    assert rules.changes_between(new, DOCUMENT) == []
+
+
+def test_another_name_of_a_schema_breaks_whoever_imports_the_generated_model():
+    new = changed(
+        DOCUMENT,
+        {
+            "components.schemas.Made": DOCUMENT["components"]["schemas"]["ThingCreate"],
+            f"{POST}.requestBody.content.application/json.schema.$ref": "#/components/schemas/Made",
+        },
+    )
+    (change,) = rules.changes_between(DOCUMENT, new)
+    assert (change.kind, change.words) == (CALLERS, "schema ThingCreate is now named Made")
+
+
+def test_a_change_in_a_schema_that_holds_itself_is_found():
+    assert kinds(DOCUMENT, changed(DOCUMENT, {f"{SAY}.properties.note.type": "string"})) == {
+        BACKENDS
+    }
+
+
+@pytest.mark.parametrize(
+    ("edits", "words"),
+    [
+        ({"paths": NOTHING}, "has no paths"),
+        ({f"{GET}.parameters": 7}, "no valid OpenAPI document .*lint_contract.sh says where"),
+        ({f"{ASK}.properties": ["name"]}, "no valid OpenAPI document"),
+        ({"components.schemas.Colour": NOTHING}, "#/components/schemas/Colour leads nowhere"),
+        ({"components.schemas.Colour": {"$ref": "#/components/schemas/Colour"}}, "leads nowhere"),
+    ],
+)
+def test_a_document_that_cannot_be_compared_says_why(edits, words):
+    with pytest.raises(rules.ContractError, match=words):
+        rules.changes_between(DOCUMENT, changed(DOCUMENT, edits))
+
+
+def test_the_contract_has_not_changed_against_itself():
+    assert rules.changes_between(CONTRACT, copy.deepcopy(CONTRACT)) == []
+
+
+def test_a_status_more_breaks_backends_and_no_callers():
+    """`RunStatus` is closed in requests and open in answers, in parameters and in bodies."""
+    new = copy.deepcopy(CONTRACT)
+    new["components"]["schemas"]["RunStatus"]["enum"].append("PAUSED")
+    found = rules.changes_between(CONTRACT, new)
+    assert {(change.kind, change.place) for change in found} == {
+        (BACKENDS, "RunStatus"),
+        (COMPATIBLE, "RunStatus"),
+    }
+
+
+def test_the_report_counts_and_names_every_change():
+    new = changed(
+        DOCUMENT,
+        {
+            f"{ASK}.properties.name.maxLength": 5,
+            f"{GET}.summary": "Gets",
+            f"{GET}.description": ".",
+        },
+    )
+    assert rules.report(rules.changes_between(DOCUMENT, new), "new against old") == (
+        "new against old: 1 breaking for callers, 2 documentation\n"
+        "  breaking for callers\n"
+        "    ThingCreate.name: maxLength is 5, was 10, in requests\n"
+        "  documentation\n"
+        "    getThing: description changed\n"
+        "    getThing: summary changed"
+    )
+    assert rules.report([], "new against old") == "new against old: no change"
