@@ -127,6 +127,7 @@ def test_a_backend_killed_and_restarted_ten_times_under_load(
     try:
         run = te.init("acme", "Digits", "shared")
         child = start_python("-c", SLOW_LOGGER, "a")
+        assert child.stdout.readline() == "ready\n", child.stderr.read()
         number = 0
         for _ in range(10):
             until = time.monotonic() + 0.25
@@ -161,6 +162,7 @@ import afnio_tellurio as te
 go_on = [True]
 signal.signal(signal.SIGUSR1, lambda *_: go_on.clear())
 run = te.attach("acme", "Digits", "shared")
+print("ready", flush=True)
 number = 0
 while go_on:
     run.log("count", f"{sys.argv[1]}/{number}")
