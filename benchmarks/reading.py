@@ -27,7 +27,8 @@ def main() -> None:
             with fresh_folder() as folder:
                 run_workload(OURS, folder, "whole", count)
                 ended = run_workload(OURS, folder, "read", count)
-            measured.append({"read back, s": ended.answer, "peak memory, MiB": ended.peak_mib})
+            (seconds,) = ended.answer
+            measured.append({"read back, s": seconds, "peak memory, MiB": ended.peak_mib})
         medians = {key: statistics.median(one[key] for one in measured) for key in measured[0]}
         rows.append([f"{count:,}", *map(figure, medians.values())])
         if count == TARGET_COUNT:
