@@ -39,12 +39,13 @@ def every_exchange_keeps_the_contract(
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A TELLURIO_HOME of the test's own, and no other setting of whoever runs the tests."""
+    """A TELLURIO_HOME and a configuration of the test's own, and no other setting of whoever runs the tests."""
     for name in list(os.environ):
         if name.startswith("TELLURIO_") and not name.startswith("TELLURIO_TEST_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     monkeypatch.setenv("TELLURIO_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "configuration"))
     return tmp_path / "home"
 
 

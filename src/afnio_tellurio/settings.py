@@ -194,6 +194,16 @@ def _port(word: int | str) -> int:
     return number
 
 
+def configuration_directory() -> Path:
+    """The platform's directory for the settings and the credentials of this user."""
+    # platformdirs picks the module of this platform by itself, but takes 4 ms to be imported.
+    import platformdirs
+
+    return Path(
+        platformdirs.user_config_dir("tellurio", appauthor=False, roaming=sys.platform == "win32")
+    )
+
+
 def _home() -> Path:
     named = os.environ.get("TELLURIO_HOME")
     if named:
