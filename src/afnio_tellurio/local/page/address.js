@@ -60,6 +60,9 @@ export const options = (name) => {
 	return query.has(name) ? query.getAll(name).filter(Boolean) : null;
 };
 
+export const chooser = (name) => ({ target }) =>
+	choose({ [name]: target.type === "checkbox" ? (target.checked ? 1 : "") : target.value, page: "" });
+
 export function choose(changes) {
 	const query = new URLSearchParams(location.search);
 	for (const [name, value] of Object.entries(changes)) {

@@ -89,14 +89,7 @@ export const loadRun = (place) => async (before, signal) => {
 };
 
 export const loadNames = (place) => async (before, signal) =>
-	unlessSame(
-		before,
-		(await ask(`${projectPath(place)}metrics/`, {}, signal)).map(({ name, runs, is_numeric }) => ({
-			name,
-			runs,
-			isNumeric: is_numeric,
-		})),
-	);
+	unlessSame(before, (await ask(`${projectPath(place)}metrics/`, {}, signal)).map((one) => ({ ...one, last_timestamp: null })));
 
 export const loadValues = (place, run) => async (before, signal) =>
 	unlessSame(before, await ask(`${runPath(place, run)}metrics/summary/`, {}, signal));

@@ -1,13 +1,11 @@
 // One metric's curves: drawn by uPlot, with smoothing, zoom, a table, and what is under the pointer.
 import { html, useEffect, useMemo, useRef, useState } from "./preact.js";
 import { loadSamples, seriesKey, usePolled } from "./backend.js";
-import { colourOf, csv, duration, hueOf, isNumber, number, patternOf, save, Scroll } from "./format.js";
+import { colourOf, csv, duration, Head, hueOf, isNumber, number, patternOf, save, Scroll } from "./format.js";
 
 const BUCKETS = 300;
 const FINE_BUCKETS = 1000;
-// So few points are drawn as dots too.
-const FEW = 40;
-const AXES = { step: "step", relative: "time since the start", wall: "time" };
+export const AXES = { step: "step", relative: "time since start", wall: "wall time" };
 
 // The points of one line: x, what is drawn, and where that is smoothed or a range, what is behind it.
 function pointsOf({ series, start }, { x: axis, logX, logY, smooth }) {
@@ -65,7 +63,7 @@ function drawing(drawn, settings, zoom, size, hooks, onReset) {
 		legend: { show: false },
 		series: drawn.map(({ slot, part }) => {
 			const colour = colourOf(hueOf(slot));
-			if (part === "y") return { stroke: colour, dash: patternOf(slot), width: 1.5, points: { size: 4, show: areFew } };
+			if (part === "y") return { stroke: colour, dash: patternOf(slot), width: 1.5, points: { size: 4 } };
 			return { stroke: part === "raw" ? `${colour}55` : "transparent", points: { show: false } };
 		}),
 		bands: drawn.flatMap(({ slot, part }, index) =>
@@ -80,22 +78,17 @@ function drawing(drawn, settings, zoom, size, hooks, onReset) {
 			y: { distr: distr(settings.logY) },
 		},
 		axes: [
-			{ ...axis, size: 34, values: { relative: written(duration), step: written(number) }[settings.x] },
+			{ ...axis, size: settings.x === "wall" ? 50 : 34, values: { relative: written(duration), step: written(number) }[settings.x] },
 			{ ...axis, size: 60, values: written(number) },
 		],
 		cursor: {
-			sync: { key: "curves", setSeries: false },
+			// The pointer is shared, a zoom is not.
+			sync: { key: "curves", setSeries: false, filters: { pub: (type) => /mousemove|mouseleave/.test(type) } },
 			drag: { x: true, y: false, setScale: false },
 			points: { show: false },
 			bind: { dblclick: () => onReset },
 		},
 	};
-}
-
-function areFew(chart, index, from, to) {
-	let count = 0;
-	for (let place = from; place <= to && count < FEW; place += 1) count += chart.data[index][place] != null;
-	return count < FEW;
 }
 
 function nearest(xs, x) {
@@ -118,9 +111,7 @@ function writtenX(x, axis) {
 function valuesAt({ all }, lines, x) {
 	return lines.flatMap(({ label, slot, series }, line) => {
 		const index = all[line].index[nearest(all[line].x, x)];
-		if (index === undefined) return [];
-		const range = series.count[index] > 1 ? ` (${number(series.minimum[index])} to ${number(series.maximum[index])})` : "";
-		return [{ label, slot, text: `${number(series.last[index])}${range}` }];
+		return index === undefined ? [] : [{ label, slot, text: number(series.last[index]) }];
 	});
 }
 
@@ -243,29 +234,19 @@ function Chart({ target, name, lines: given, settings, theme, height }) {
 			${zoom && html`<button onClick=${reset}>Reset zoom</button>`}
 			${button("Table", `Table of ${name}`, () => setTable(!isTable), { "aria-expanded": isTable })}
 			${button("PNG", `Save ${name} as PNG`, () => savePicture(made.current, name, lines))}
-			${button("CSV", `Save ${name} as CSV`, () => saveTable(name, lines))}
+			${button("CSV", `Save ${name} as CSV`, () => save(new Blob([csv(rowsOf(name, lines))], { type: "text/csv" }), `${name}.csv`))}
 		</span></figcaption>
 		<div class="plot" ref=${box} style=${{ height: `${height}px` }} tabindex="0" role="application" aria-roledescription="chart" onKeyDown=${onKey}
 			aria-label="${name} over ${AXES[settings.x]}, ${lines.length} runs. Arrows go through the points, plus zooms, Escape resets.">
 			<div class="tip" ref=${tip} hidden></div>
 		</div>
 		<div class="unseen" aria-live="polite">${spoken}</div>
-		${isTable && html`<${PointsTable} name=${name} lines=${lines} plot=${plot} axis=${settings.x} />`}
+		${isTable && html`<${PointsTable} name=${name} lines=${lines} />`}
 	</figure>`;
 }
 
-function PointsTable({ name, lines, plot, axis }) {
-	const columns = lines.map(({ series }, line) => {
-		const { x, index } = plot.all[line];
-		return new Map(x.map((one, place) => [one, number(series.last[index[place]])]));
-	});
-	return html`<${Scroll} label="Values of ${name}"><table>
-		<thead><tr><th scope="col">${AXES[axis]}</th>${lines.map(({ label }) => html`<th scope="col"><bdi>${label}</bdi></th>`)}</tr></thead>
-		<tbody>${plot.data[0].map((x) => html`<tr><th scope="row">${writtenX(x, axis)}</th>${columns.map((column) => html`<td>${column.get(x)}</td>`)}</tr>`)}</tbody>
-	</table><//>`;
-}
-
-function saveTable(name, lines) {
+// What is drawn, as rows: for a table and for a file.
+function rowsOf(name, lines) {
 	const columns = ["last", "minimum", "maximum", "count"];
 	const rows = lines.flatMap(({ label, series }) =>
 		series.step.map((step, index) => {
@@ -273,7 +254,14 @@ function saveTable(name, lines) {
 			return [label, name, step, time, ...columns.map((column) => series[column][index])];
 		}),
 	);
-	save(new Blob([csv([["run", "metric", "step", "time", ...columns], ...rows])], { type: "text/csv" }), `${name}.csv`);
+	return [["run", "metric", "step", "time", ...columns], ...rows];
+}
+
+function PointsTable({ name, lines }) {
+	const [head, ...rows] = rowsOf(name, lines);
+	return html`<${Scroll} label="Values of ${name}"><table><thead><tr>${head.map(Head)}</tr></thead>
+		<tbody>${rows.map((row) => html`<tr>${row.map((one) => html`<td><bdi>${number(one)}</bdi></td>`)}</tr>`)}</tbody>
+	</table><//>`;
 }
 
 function savePicture(chart, name, lines) {

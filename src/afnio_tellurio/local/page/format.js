@@ -77,6 +77,8 @@ export function groupsOf(names) {
 	return [...groups].sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
+export const Head = (label) => html`<th scope="col"><bdi>${label}</bdi></th>`;
+
 // A spreadsheet must not take a name for a formula.
 function cell(value) {
 	const text = isNumber(value) ? String(value) : String(value ?? "").replace(/^(?=[=+\-@\t\r])/, "'");

@@ -1,9 +1,9 @@
 // The page: which view an address shows, and what all views share.
 import { html, render, useEffect, useLayoutEffect, useState } from "./preact.js";
-import { Link, choose, option, options, useAddress } from "./address.js";
+import { choose, chooser, Link, option, options, useAddress } from "./address.js";
 import * as backend from "./backend.js";
-import { ChartPart } from "./chart.js";
-import { groupsOf, isNumber, Mark, number, Scroll, slotOf, when } from "./format.js";
+import { AXES, ChartPart } from "./chart.js";
+import { groupsOf, Head, isNumber, Mark, number, Scroll, slotOf, when } from "./format.js";
 import { FACTS, KINDS, RunFilter, RunLink, RunTable, Status, chosenColumns, filtered } from "./runs.js";
 import { Value } from "./values.js";
 
@@ -12,43 +12,34 @@ const SELECTED = 10;
 const MOST = 100;
 // Metrics that are asked for at once.
 const PART = 12;
-const THEMES = ["auto", "light", "dark"];
 
 const { projectPath, usePolled } = backend;
 
+// That of the system, until another one is chosen.
 function useTheme() {
-	const dark = matchMedia("(prefers-color-scheme: dark)");
-	const [theme, setTheme] = useState(localStorage.getItem("theme") ?? "auto");
-	const [isDark, setDark] = useState(dark.matches);
-	useEffect(() => {
-		const onChange = () => setDark(dark.matches);
-		dark.addEventListener("change", onChange);
-		return () => dark.removeEventListener("change", onChange);
-	}, []);
-	const shown = theme === "auto" ? (isDark ? "dark" : "light") : theme;
+	const [theme, setTheme] = useState(localStorage.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
+	const other = theme === "dark" ? "light" : "dark";
 	useLayoutEffect(() => {
-		document.documentElement.dataset.theme = shown;
-		localStorage.setItem("theme", theme);
-	}, [shown, theme]);
-	return [shown, html`<button onClick=${() => setTheme(THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length])}>Colours: ${theme}</button>`];
+		document.documentElement.dataset.theme = theme;
+	}, [theme]);
+	return [theme, html`<button onClick=${() => setTheme((localStorage.theme = other))}>${other} colours</button>`];
 }
 
 function settings() {
-	const x = ["relative", "wall"].find((axis) => axis === option("x")) ?? "step";
+	const x = option("x") in AXES ? option("x") : "step";
 	const smooth = Number(option("smooth"));
 	const isOn = (name) => option(name) === "1";
 	return { x, logX: isOn("logx") && x !== "wall", logY: isOn("logy"), smooth: smooth > 0 && smooth < 1 ? smooth : 0 };
 }
 
 function CurveSettings({ now }) {
-	const box = (name, label, isOn) =>
-		html`<label><input type="checkbox" checked=${isOn} onChange=${(event) => choose({ [name]: event.target.checked ? 1 : "" })} /> ${label}</label>`;
+	const box = (name, label, isOn) => html`<label><input type="checkbox" checked=${isOn} onChange=${chooser(name)} /> ${label}</label>`;
 	return html`<div class="bar" role="group" aria-label="Curves">
-		<label>x axis <select value=${now.x} onChange=${(event) => choose({ x: event.target.value })}>
-			<option value="step">step</option><option value="relative">time since start</option><option value="wall">wall time</option>
+		<label>x axis <select value=${now.x} onChange=${chooser("x")}>
+			${Object.entries(AXES).map(([axis, label]) => html`<option value=${axis}>${label}</option>`)}
 		</select></label>
 		${box("logx", "log x", now.logX)} ${box("logy", "log y", now.logY)}
-		<label>smoothing <input type="range" min="0" max="0.99" step="0.01" value=${now.smooth} onInput=${(event) => choose({ smooth: event.target.value })} />
+		<label>smoothing <input type="range" min="0" max="0.99" step="0.01" value=${now.smooth} onInput=${chooser("smooth")} />
 			<output>${now.smooth.toFixed(2)}</output></label>
 	</div>`;
 }
@@ -65,14 +56,7 @@ function Curves({ place, names, runs, theme }) {
 		</section>`)}`;
 }
 
-function Problem({ error }) {
-	return error && html`<p class="problem" role="alert">${error.message}</p>`;
-}
-
-// What a view shows while it has nothing else to show.
-function Waiting({ error }) {
-	return error ? html`<${Problem} error=${error} />` : html`<p class="quiet" role="status">Loading…</p>`;
-}
+const Loading = () => html`<p class="quiet" role="status">Loading…</p>`;
 
 function FirstRun() {
 	return html`<div class="empty"><h1>No runs yet</h1><p>Three lines make the first:</p>
@@ -87,18 +71,17 @@ function useView(title, ...polled) {
 		document.title = `${title} · Tellurio`;
 	}, [title]);
 	const error = polled.map((one) => one.error).find(Boolean);
-	if (error instanceof backend.SignedOutError) queueMicrotask(onSignedOut);
-	return error;
+	useEffect(() => onProblem(error), [error]);
 }
 
 function Projects({ place }) {
 	const { value, error } = usePolled(backend.loadProjects, []);
 	useView(place.namespace ?? "Projects", { error });
-	if (!value) return html`<${Waiting} error=${error} />`;
+	if (!value) return Loading();
 	const shown = value.filter((one) => !place.namespace || one.namespace === place.namespace);
 	if (!shown.length) return html`<${FirstRun} />`;
-	return html`<${Problem} error=${error} /><h1>Projects</h1><${Scroll} label="Projects"><table>
-		<thead><tr>${["Project", "Namespace", "Last run", "Created"].map((label) => html`<th scope="col">${label}</th>`)}</tr></thead>
+	return html`<h1>Projects</h1><${Scroll} label="Projects"><table>
+		<thead><tr>${["Project", "Namespace", "Last run", "Created"].map(Head)}</tr></thead>
 		<tbody>${shown.map((one) => html`<tr key=${one.uuid}>
 			<th scope="row"><${Link} to=${projectPath({ namespace: one.namespace, project: one.slug })}><bdi>${one.display_name}</bdi><//></th>
 			<td><bdi>${one.namespace}</bdi></td><td>${when(one.last_run_date)}</td><td>${when(one.date_created)}</td></tr>`)}</tbody>
@@ -120,18 +103,18 @@ function useSummaries(place, names, runs, live) {
 function ProjectView({ place, theme }) {
 	const listed = usePolled(backend.loadRuns(place), []);
 	const named = usePolled(backend.loadNames(place), []);
-	const error = useView(place.project, listed, named);
+	useView(place.project, listed, named);
 	const { runs, byId } = listed.value ?? { runs: [] };
 	const names = named.value ?? [];
 	const columns = chosenColumns(names);
 	const summaries = useSummaries(place, [...new Set(columns.map(({ name }) => name))], null, running(runs));
-	if (!byId || !named.value) return html`<${Waiting} error=${error} />`;
+	if (!byId || !named.value) return Loading();
 	if (!runs.length) return html`<${FirstRun} />`;
 	const { found, problem } = filtered(runs);
 	const selected = selection(found, byId);
 	const uuids = selected.map(({ uuid }) => uuid);
 	const onSelect = (run, isOn) => choose({ run: [...uuids.filter((one) => one !== run), ...(isOn ? [run] : [])] });
-	return html`<${Problem} error=${error} /><h1><bdi>${place.project}</bdi></h1>
+	return html`<h1><bdi>${place.project}</bdi></h1>
 		<${RunFilter} names=${names} columns=${columns} problem=${problem} />
 		<${RunTable} place=${place} runs=${found} columns=${columns} summaries=${summaries} selected=${selected} onSelect=${onSelect} />
 		<div class="bar">
@@ -139,21 +122,21 @@ function ProjectView({ place, theme }) {
 			${uuids.length > 1 && html`<${Link} class="button" to=${backend.comparePath(place, uuids)}>Compare ${uuids.length} runs<//>`}
 			${options("run") && html`<button onClick=${() => choose({ run: "" })}>Show the newest</button>`}
 		</div>
-		<${Curves} place=${place} names=${names.filter((one) => one.isNumeric).map(({ name }) => name)} runs=${selected} theme=${theme} />`;
+		<${Curves} place=${place} names=${names.filter((one) => one.is_numeric).map(({ name }) => name)} runs=${selected} theme=${theme} />`;
 }
 
 function RunView({ place, theme }) {
 	const found = usePolled(backend.loadRun(place), []);
 	const run = found.value;
 	const values = usePolled(run ? backend.loadValues(place, run.uuid) : async () => undefined, [run?.uuid]);
-	const error = useView(run?.name ?? place.run, found, values);
-	if (!run) return html`<${Waiting} error=${error} />`;
+	useView(run?.name ?? place.run, found, values);
+	if (!run) return Loading();
 	const entries = Object.entries(values.value ?? {});
 	const isCurve = ([, one]) => one.minimum !== null || one.last === "NaN";
 	const isValue = ([, one]) => !isNumber(one.last) && !["NaN", "Infinity", "-Infinity"].includes(one.last);
 	const count = entries.reduce((sum, [, one]) => sum + one.count, 0);
 	const facts = [...Object.values(FACTS).slice(1).map(([label, , show]) => [label, show(run)]), ["Metrics", entries.length], ["Values", number(count)], ["UUID", run.uuid]];
-	return html`<${Problem} error=${error} /><h1><bdi>${run.name}</bdi> <${Status} run=${run} /></h1>
+	return html`<h1><bdi>${run.name}</bdi> <${Status} run=${run} /></h1>
 		<p><bdi>${run.description}</bdi></p>
 		<dl class="facts">${facts.map(([label, fact]) => html`<div><dt>${label}</dt><dd>${fact}</dd></div>`)}</dl>
 		${values.value && html`<${Curves} place=${place} names=${entries.filter(isCurve).map(([name]) => name)} runs=${[{ ...run, slot: 0 }]} theme=${theme} />`}
@@ -164,21 +147,21 @@ function CompareView({ place, theme }) {
 	const uuids = (options("run") ?? []).slice(0, MOST);
 	const listed = usePolled(backend.loadRuns(place), []);
 	const named = usePolled(backend.loadNames(place), []);
-	const error = useView(`Comparison, ${place.project}`, listed, named);
+	useView(`Comparison, ${place.project}`, listed, named);
 	const runs = listed.value ? selection([], listed.value.byId) : [];
 	const summaries = useSummaries(place, (named.value ?? []).map(({ name }) => name).slice(0, MOST), uuids, running(runs));
-	if (!listed.value || !named.value) return html`<${Waiting} error=${error} />`;
+	if (!listed.value || !named.value) return Loading();
 	if (runs.length < 2) return html`<p>Choose at least two runs of <${Link} to=${projectPath(place)}><bdi>${place.project}</bdi><//>.</p>`;
 	const names = named.value.filter(({ name }) => runs.some((run) => summaries?.get(name)?.has(run.uuid)));
-	return html`<${Problem} error=${error} /><h1>Comparison of ${runs.length} runs</h1>
+	return html`<h1>Comparison of ${runs.length} runs</h1>
 		<${Differences} place=${place} runs=${runs} names=${names} summaries=${summaries} />
-		<${Curves} place=${place} names=${names.filter((one) => one.isNumeric).map(({ name }) => name)} runs=${runs} theme=${theme} />`;
+		<${Curves} place=${place} names=${names.filter((one) => one.is_numeric).map(({ name }) => name)} runs=${runs} theme=${theme} />`;
 }
 
 function Differences({ place, runs, names, summaries }) {
 	const kind = KINDS.find((one) => one === option("of")) ?? "last";
 	const value = (name, run) => summaries.get(name)?.get(run.uuid)?.[kind];
-	return html`<div class="bar"><label>Values <select value=${kind} onChange=${(event) => choose({ of: event.target.value })}>${KINDS.map((one) => html`<option value=${one}>${one}</option>`)}</select></label>
+	return html`<div class="bar"><label>Values <select value=${kind} onChange=${chooser("of")}>${KINDS.map((one) => html`<option value=${one}>${one}</option>`)}</select></label>
 		<span class="quiet">Differences are from the first run.</span></div>
 	<${Scroll} label="Differences"><table>
 		<thead><tr><td></td>${runs.map((run) => html`<th scope="col" key=${run.uuid}><${Mark} slot=${run.slot} /> <${RunLink} place=${place} run=${run} /></th>`)}</tr></thead>
@@ -198,32 +181,29 @@ function difference(value, base) {
 	return `${sign}${number(by)}${base ? ` (${sign}${((by / Math.abs(base)) * 100).toFixed(1)} %)` : ""}`;
 }
 
-let onSignedOut;
+let onProblem;
 
 function SignIn({ onDone }) {
-	const [problem, setProblem] = useState("");
+	const [isRefused, setRefused] = useState(false);
 	const onSubmit = async (event) => {
 		event.preventDefault();
-		const isGood = await backend.signIn(event.target.elements.key.value).catch(() => null);
-		if (isGood) onDone();
-		else setProblem(isGood === null ? "The backend does not answer." : "The backend refuses this key.");
+		if (await backend.signIn(event.target.elements.key.value)) onDone();
+		else setRefused(true);
 	};
 	return html`<form class="empty" onSubmit=${onSubmit}><h1>Sign in</h1>
-		<p>Open the address that <code>afnio-tellurio serve</code> printed, or give the API key.</p>
+		<p>Open the address that <code>serve</code> printed, or give the API key.</p>
 		<p class="bar"><label>API key <input name="key" type="password" autocomplete="current-password" required /></label><button>Sign in</button></p>
-		<p class="problem" role="alert">${problem}</p></form>`;
+		<p class="problem" role="alert">${isRefused && "The backend refuses this key."}</p></form>`;
 }
 
 function Trail({ place: { namespace, project } }) {
 	const steps = [["/", "Tellurio"]];
 	if (namespace) steps.push([`/${encodeURIComponent(namespace)}/`, namespace]);
 	if (project) steps.push([projectPath({ namespace, project }), project]);
-	return html`<nav aria-label="Where this is">${steps.map(([to, name], index) => html`${index > 0 && html` <span aria-hidden="true">/</span> `}<${Link} to=${to}><bdi>${name}</bdi><//>`)}</nav>`;
+	return html`<nav>${steps.map(([to, name], index) => html`${index > 0 && " / "}<${Link} to=${to}><bdi>${name}</bdi><//>`)}</nav>`;
 }
 
-function Nowhere() {
-	return html`<p>There is no such page. <${Link} to="/">All projects<//></p>`;
-}
+const Nowhere = () => html`<p>There is no such page. <${Link} to="/">All projects<//></p>`;
 
 const VIEWS = { projects: Projects, project: ProjectView, run: RunView, compare: CompareView };
 
@@ -237,12 +217,14 @@ function onKey(event) {
 function Page() {
 	const place = useAddress();
 	const [theme, themeButton] = useTheme();
-	const [isSignedOut, setSignedOut] = useState(false);
-	onSignedOut = () => setSignedOut(true);
+	const [problem, setProblem] = useState();
+	onProblem = setProblem;
 	const View = VIEWS[place.view] ?? Nowhere;
+	const isSignedOut = problem instanceof backend.SignedOutError;
 	return html`<a class="skip" href="#main">Skip to the content</a>
 		<header><${Trail} place=${place} />${themeButton}</header>
-		<main id="main">${isSignedOut ? html`<${SignIn} onDone=${() => setSignedOut(false)} />` : html`<${View} key=${location.pathname} place=${place} theme=${theme} />`}</main>`;
+		<main id="main"><p class="problem" role="alert">${problem?.message}</p>
+			${isSignedOut ? html`<${SignIn} onDone=${() => setProblem()} />` : html`<${View} key=${location.pathname} place=${place} theme=${theme} />`}</main>`;
 }
 
 addEventListener("keydown", onKey);

@@ -1,6 +1,6 @@
 // The table of a project's runs: sorted, filtered, with columns of metrics.
 import { html, useEffect, useMemo, useState } from "./preact.js";
-import { Link, choose, option, options } from "./address.js";
+import { choose, chooser, Link, option, options } from "./address.js";
 import { runPath } from "./backend.js";
 import { duration, isNumber, Mark, number, Scroll, secondsOf, when } from "./format.js";
 
@@ -34,7 +34,7 @@ export const FACTS = {
 
 // A column of a metric is written "last:train/loss" in the address.
 export function chosenColumns(names) {
-	const common = names.filter((one) => one.isNumeric).sort((a, b) => b.runs - a.runs);
+	const common = names.filter((one) => one.is_numeric).sort((a, b) => b.runs - a.runs);
 	const words = options("col") ?? common.slice(0, 3).map(({ name }) => `last:${name}`);
 	return words.map((word) => ({ word, kind: word.slice(0, word.indexOf(":")), name: word.slice(word.indexOf(":") + 1) }));
 }
@@ -99,11 +99,10 @@ function Columns({ names, columns }) {
 }
 
 export function RunFilter({ names, columns, problem }) {
-	const set = (name) => (event) => choose({ [name]: event.target.value, page: "" });
 	return html`<div class="bar" role="search">
-		<input id="filter" type="search" placeholder="Filter runs ( / )" aria-label="Filter runs" value=${option("q")} onInput=${set("q")} />
-		<label><input type="checkbox" checked=${option("regex")} onChange=${(event) => choose({ regex: event.target.checked ? 1 : "" })} /> regular expression</label>
-		<select aria-label="Status" value=${option("status")} onChange=${set("status")}>
+		<input id="filter" type="search" placeholder="Filter runs ( / )" aria-label="Filter runs" value=${option("q")} onInput=${chooser("q")} />
+		<label><input type="checkbox" checked=${option("regex")} onChange=${chooser("regex")} /> regular expression</label>
+		<select aria-label="Status" value=${option("status")} onChange=${chooser("status")}>
 			<option value="">any status</option>${Object.keys(SIGNS).map((status) => html`<option value=${status}>${status.toLowerCase()}</option>`)}
 		</select>
 		<${Columns} names=${names} columns=${columns} />

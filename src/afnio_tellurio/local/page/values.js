@@ -1,6 +1,6 @@
 // JSON values of metrics: a confusion matrix or a list of records as a table.
 import { html } from "./preact.js";
-import { isNumber, number, Scroll } from "./format.js";
+import { Head, isNumber, number, Scroll } from "./format.js";
 
 const MOST = 100;
 
@@ -28,7 +28,7 @@ export function Value({ name, value }) {
 	const share = (cell) => (isNumber(cell) && high > low ? (cell - low) / (high - low) : 0);
 	const all = Object.keys(value).length;
 	return html`<${Scroll} label="Value of ${name}"><table>
-		<thead><tr><td></td>${head.map((one) => html`<th scope="col"><bdi>${one}</bdi></th>`)}</tr></thead>
+		<thead><tr><td></td>${head.map(Head)}</tr></thead>
 		<tbody>${rows.map(
 			([label, row]) => html`<tr><th scope="row"><bdi>${label}</bdi></th>${head.map(
 				(one) => html`<td class="heat" style=${{ "--share": share(row[one]) }}><bdi>${written(row[one])}</bdi></td>`,
