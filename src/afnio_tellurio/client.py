@@ -41,7 +41,7 @@ from afnio_tellurio.errors import (
     TellurioError,
     api_error,
 )
-from afnio_tellurio.notices import tell
+from afnio_tellurio.notices import tell, warn_of_settings
 from afnio_tellurio.settings import (
     CONNECT_ATTEMPTS,
     CONNECT_RETRY_DELAY,
@@ -52,8 +52,8 @@ from afnio_tellurio.settings import (
     RUNS_PAGE,
     Mode,
     Settings,
-    backend_url,
-    exit_timeout,
+    configured_timeout,
+    is_this_machine,
     read_settings,
 )
 
@@ -90,12 +90,16 @@ class TellurioClient:
             one in the URL, else the scheme's own.
 
     Raises:
-        ValueError: The URL or the port is none.
+        ValueError: The URL or the port is none, the URL is plain HTTP to another machine and
+            `TELLURIO_ALLOW_PLAIN_HTTP` is not set, or another setting is not allowed.
     """
 
     def __init__(self, base_url: str | None = None, port: int | str | None = None) -> None:
         self._backend: Backend | None = None
-        self._connect(backend_url(base_url, port), transport=None)
+        settings = read_settings(base_url, port)
+        warn_of_settings(settings)
+        _require_encryption(settings)
+        self._connect(settings.url, transport=None)
 
     @classmethod
     def local(cls, path: str | Path | None = None, *, recover: bool = True) -> Self:
@@ -199,7 +203,7 @@ class TellurioClient:
         What cannot be delivered within `TELLURIO_EXIT_TIMEOUT` stays on the disk for
         `afnio-tellurio sync`.
         """
-        deadline = time.monotonic() + exit_timeout()
+        deadline = time.monotonic() + configured_timeout()
         for outbox in sender.outboxes(self):
             wait_visibly(outbox, deadline)
         self._http.close()
@@ -228,7 +232,7 @@ class TellurioClient:
         """
         if self._backend is not None:
             return self._owner()
-        settings = read_settings()
+        settings = read_settings(self._url)
         candidate = api_key or settings.api_key
         if not candidate and not relogin:
             candidate = auth.stored_api_key(self._url, settings)
@@ -298,7 +302,7 @@ class TellurioClient:
             client = outbox.transfer.client
             is_meant = run_uuid in {None, outbox.journal.header.run_uuid}
             if is_meant and client.address == self.address and not client.is_closed:
-                outbox.require(call, exit_timeout())
+                outbox.require(call, configured_timeout())
 
     # Operations of the contract
 
@@ -794,7 +798,19 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_in_child)
 
 
+def _require_encryption(settings: Settings) -> None:
+    host = httpx.URL(settings.url).host
+    if settings.url.startswith("https:") or is_this_machine(host) or settings.allow_plain_http:
+        return
+    source = settings.sources["base_url"]
+    raise ValueError(
+        f"{source} is {settings.url!r}, and plain HTTP would send the API key unencrypted to "
+        "another machine; use https, or set TELLURIO_ALLOW_PLAIN_HTTP=1"
+    )
+
+
 def _new_client(settings: Settings) -> TellurioClient:
+    warn_of_settings(settings)
     if settings.mode is Mode.LOCAL:
         return TellurioClient.local(settings.database)
     is_named = settings.mode is Mode.ONLINE or settings.base_url is not None
@@ -804,7 +820,7 @@ def _new_client(settings: Settings) -> TellurioClient:
             "(set TELLURIO_API_KEY to track on the platform, or TELLURIO_MODE=local)"
         )
         return TellurioClient.local(settings.database)
-    return TellurioClient(settings.base_url)
+    return TellurioClient()
 
 
 def login(api_key: str | None = None, relogin: bool = False) -> dict[str, str]:
@@ -830,7 +846,7 @@ def login(api_key: str | None = None, relogin: bool = False) -> dict[str, str]:
         return {"email": "", "username": ""}
     if settings.mode is Mode.LOCAL:
         return default_client().login(api_key, relogin)
-    client = TellurioClient(settings.base_url)
+    client = TellurioClient()
     owner = client.login(api_key, relogin)
     with _default_clients_lock:
         _default_clients[settings] = client
