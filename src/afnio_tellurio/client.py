@@ -141,14 +141,21 @@ class TellurioClient:
         _clients.add(self)
 
     def _open_pool(self) -> None:
-        self._http = _HttpClient(
-            base_url=self._url,
-            timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
-            transport=self._transport,
-            # The key is added to each request, and kept where no repr shows it.
-            auth=self._key,
-            event_hooks={"response": [_refuse_error_status]},
-        )
+        try:
+            self._http = _HttpClient(
+                base_url=self._url,
+                timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
+                transport=self._transport,
+                # The key is added to each request, and kept where no repr shows it.
+                auth=self._key,
+                event_hooks={"response": [_refuse_error_status]},
+            )
+        except OSError as error:
+            # What OpenSSL says does not name the file.
+            raise ValueError(
+                f"SSL_CERT_FILE is {os.environ.get('SSL_CERT_FILE')!r}, and holds no certificates "
+                f"that can be read: {error.strerror or error}; name a file in PEM format"
+            ) from error
         self._api = tellurio_api.Client(base_url=self._url).set_httpx_client(self._http)
 
     def leave_inherited_pool(self) -> None:
@@ -390,9 +397,11 @@ class TellurioClient:
                     time.sleep(CONNECT_RETRY_DELAY * 2**attempt)
                     continue
                 reason = str(error) or type(error).__name__
+                remedy = "check the network and TELLURIO_BACKEND_HTTP_BASE_URL"
+                if "CERTIFICATE_VERIFY_FAILED" in reason:
+                    remedy = "name the authority's certificate with SSL_CERT_FILE"
                 raise BackendUnreachableError(
-                    f"{what}: the backend at {self._url} cannot be reached: {reason}; "
-                    "check the network and TELLURIO_BACKEND_HTTP_BASE_URL"
+                    f"{what}: the backend at {self._url} cannot be reached: {reason}; {remedy}"
                 ) from error
         raise AssertionError("the last attempt returns or raises")
 
