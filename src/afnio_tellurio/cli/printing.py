@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import unicodedata
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import afnio_tellurio as te
-from afnio_tellurio.validation import encoded_value
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -19,6 +20,14 @@ _CHART_HEIGHT = 9
 MAX_CHART_WIDTH = 80
 #: Of a value that is no number, this many characters are shown.
 _VALUE_WIDTH = 60
+
+
+def complain(text: str, end: str = "\n") -> None:
+    """Says on standard error what is no output; where there is none, nobody."""
+    if sys.stderr:
+        # Where it takes nothing more there is nobody to tell, and the exit status says it.
+        with suppress(OSError):
+            print(text, end=end, file=sys.stderr, flush=True)
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
@@ -95,6 +104,9 @@ def short(value: Any) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.6g}"
+    # Not at the top: it takes 30 ms, and most of the parsing of arguments is done without.
+    from afnio_tellurio.validation import encoded_value
+
     text = json.dumps(encoded_value(value), ensure_ascii=False)
     return text if len(text) <= _VALUE_WIDTH else f"{text[: _VALUE_WIDTH - 3]}..."
 
@@ -136,6 +148,8 @@ def run_facts(run: te.Run) -> dict[str, Any]:
 
 def metric_facts(metric: te.MetricSummary) -> dict[str, Any]:
     """A metric in short as JSON has it."""
+    from afnio_tellurio.validation import encoded_value
+
     last = metric.last_timestamp
     return {
         "count": metric.count,

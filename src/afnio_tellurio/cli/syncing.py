@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import Commands, place_of
-from afnio_tellurio.cli.printing import printable
+from afnio_tellurio.cli.printing import complain, printable
 from afnio_tellurio.notices import show_progress
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def _sync(options: argparse.Namespace) -> int:
     found = te.sync()
     for journal in found:
         if journal.problem is not None:
-            print(f"{journal.path}: {printable(journal.problem)}", file=sys.stderr)
+            complain(f"{printable(str(journal.path))}: {printable(journal.problem)}")
             continue
         told = f"{printable(str(journal.run_name))}: {journal.delivered} metrics delivered"
         told += f", {journal.rejected} refused" if journal.rejected else ""
@@ -69,7 +68,7 @@ def _upload(options: argparse.Namespace) -> int:
             told = f"{printable(run.name)}: "
             if run.problem is not None:
                 failed = True
-                print(f"{told}not uploaded: {printable(run.problem)}", file=sys.stderr)
+                complain(f"{told}not uploaded: {printable(run.problem)}")
                 continue
             is_renamed = run.name_there is not None and run.name_there != run.name
             there = f" as {printable(str(run.name_there))}" if is_renamed else ""
