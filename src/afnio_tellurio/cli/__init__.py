@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import afnio_tellurio as te
 from afnio_tellurio.cli import (
@@ -48,9 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except Exception as error:
         # The tree of exceptions takes long to import, and most commands end without one.
-        if not isinstance(
-            error, (te.TellurioError, LookupError, ValueError, OSError, ImportError)
-        ):
+        if not isinstance(error, (te.TellurioError, LookupError, ValueError, OSError, ImportError)):
             raise
         complain(f"{name}: {printable(str(error))}")
         return 1
@@ -63,8 +60,10 @@ def _output() -> Generator[None]:
         # Closed by whoever started us: nobody wants it.
         yield
         return
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    # Not every stream that a program puts there has it.
+    reconfigure: Any = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure:
+        reconfigure(errors="backslashreplace")
     try:
         yield
     finally:
