@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ from afnio_tellurio.cli.printing import complain, printable
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
+
+_DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,6 +69,11 @@ def _output() -> Generator[None]:
         reconfigure(errors="backslashreplace")
     try:
         yield
+    except OSError as error:
+        # Where nothing is kept back, printing fails at once.
+        if error.errno in _DISK_IS_FULL and error.filename is None:
+            error.filename = "standard output"
+        raise
     finally:
         try:
             sys.stdout.flush()

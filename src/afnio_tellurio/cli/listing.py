@@ -10,6 +10,7 @@ import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import Commands, metric_names, place_of, positive
 from afnio_tellurio.cli.dates import date_from, date_until
 from afnio_tellurio.cli.printing import duration, run_facts, short, table, username, when
+from afnio_tellurio.notices import show_progress
 
 if TYPE_CHECKING:
     import argparse
@@ -102,7 +103,7 @@ def _runs(options: argparse.Namespace) -> int:
         )
     )
     wanted: list[str] = options.metrics
-    asked = {run.uuid: run.summary() for run in found} if wanted or options.sort else {}
+    asked = _summaries(found) if wanted or options.sort else {}
     if options.sort:
         found = _sorted(found, asked, options.sort, is_reverse=options.reverse)
     elif options.reverse:
@@ -122,6 +123,18 @@ def _runs(options: argparse.Namespace) -> int:
     ]
     print(table(["RUN", "STATUS", "CREATED", "DURATION", "USER", *wanted], rows))
     return 0
+
+
+def _summaries(found: list[te.Run]) -> dict[str, dict[str, te.MetricSummary]]:
+    """The metrics of each run, one request for each, which may take long over a network."""
+    asked: dict[str, dict[str, te.MetricSummary]] = {}
+    try:
+        for number, run in enumerate(found):
+            show_progress(f"{number:,} of {len(found):,} runs")
+            asked[run.uuid] = run.summary()
+    finally:
+        show_progress("")
+    return asked
 
 
 def _sorted(

@@ -11,6 +11,9 @@ from afnio_tellurio.notices import show_progress
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable, Iterator
+
+    from afnio_tellurio.delivery.upload import UploadedRun
 
 _PROGRESS_WIDTH = 30
 
@@ -63,8 +66,9 @@ def _upload(options: argparse.Namespace) -> int:
             found = [te.get_run(namespace_slug, project, names[0], source)]
         else:
             found = te.runs(namespace_slug, project, source)[::-1]
-        for run in upload(found, source, target, dry_run=options.dry_run, progress=_show_upload):
-            show_progress("")
+        for run in _cleared(
+            upload(found, source, target, dry_run=options.dry_run, progress=_show_upload)
+        ):
             told = f"{printable(run.name)}: "
             if run.problem is not None:
                 failed = True
@@ -76,6 +80,16 @@ def _upload(options: argparse.Namespace) -> int:
             what = f"{run.metrics} metrics {verb}" if run.is_new else "is there already"
             print(f"{told}{what}{there}")
     return int(failed)
+
+
+def _cleared(runs: Iterable[UploadedRun]) -> Iterator[UploadedRun]:
+    """The runs, each without its progress, and so whatever ends them."""
+    try:
+        for run in runs:
+            show_progress("")
+            yield run
+    finally:
+        show_progress("")
 
 
 def _show_upload(run: te.Run, count: int, total: int) -> None:
