@@ -236,7 +236,7 @@ def paths_of(value, prefix=""):
     if isinstance(value, list) and value and isinstance(value[0], dict):
         for item in value:
             yield from paths_of(item, prefix)
-    elif isinstance(value, dict) and prefix not in {"metrics.NAME.last."}:
+    elif isinstance(value, dict) and prefix != "metrics.NAME.last.":
         for key, inner in value.items():
             yield from paths_of(inner, f"{prefix}{'NAME' if prefix == 'metrics.' else key}.")
     else:

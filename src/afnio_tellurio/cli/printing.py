@@ -87,11 +87,25 @@ def chart_of(title: str, lines: Sequence[Line]) -> str:
     first = min(line.steps[0] for line in lines)
     last = max(line.steps[-1] for line in lines)
     plotext.xticks(sorted({first + (last - first) * tick // 4 for tick in range(5)}))
+    plotext.yticks(*_value_ticks([value for line in lines for value in line.values]))
     drawn: str = plotext.uncolorize(plotext.build())
     # Not as plotext does it, which cuts a title that is too long and knows no wide characters.
     title = printable(title)
     heading = " " * ((columns - columns_of(title)) // 2) + title
     return "\n".join([heading, *(line.rstrip() for line in drawn.rstrip("\n").splitlines())])
+
+
+def _value_ticks(numbers: Sequence[float]) -> tuple[list[float], list[str]]:
+    """Where to write which number; plotext would write 1e-9 with all its zeros."""
+    low, high = min(numbers), max(numbers)
+    ticks = [low + (high - low) * row / 4 for row in range(5)] if low < high else [low]
+    labels: list[str] = []
+    # As few digits as tell them apart: 17 tell all floats apart.
+    for digits in range(3, 18):
+        labels = [f"{tick:.{digits}g}" for tick in ticks]
+        if len(set(labels)) == len(set(ticks)):
+            break
+    return ticks, labels
 
 
 def _can_be_drawn(lines: Sequence[Line]) -> bool:
