@@ -101,15 +101,43 @@ def test_a_day_is_meant_whole(monkeypatch):
     assert minute == dt.datetime(2026, 11, 3, 4, 45, 59, 999999, tzinfo=dt.UTC)
 
 
+@pytest.mark.parametrize("days", [1, 30, 200, 364])
+def test_a_day_without_a_year_lies_in_the_past(days):
+    import datetime as dt
+
+    from afnio_tellurio.cli.dates import date_from
+
+    now = dt.datetime.now().astimezone()
+    day = now - dt.timedelta(days=days)
+    assert date_from(f"{day:%d %b}").astimezone().date() == day.date()
+    if days == 1:
+        assert date_from(f"{day:%A}").astimezone().date() == day.date()
+
+
+def test_zones_are_taken_as_they_are_written():
+    import datetime as dt
+
+    from afnio_tellurio.cli.dates import date_from
+
+    wanted = dt.datetime(2026, 11, 3, 10, tzinfo=dt.UTC)
+    for word in ("3 Nov 2026 10:00 UTC", "2026-11-03T10:00Z", "2026-11-03 15:30 +0530"):
+        assert date_from(word) == wanted
+
+
 def test_runs_are_compared_side_by_side(command, runs):
     finished = command("compare", "acme/digits/a", "acme/digits/b", "acme/digits/c")
     assert (finished.returncode, finished.stderr) == (0, "")
     lines = finished.stdout.splitlines()
-    assert lines[0].split() == ["METRIC", "a:", "a", "b:", "b", "c:", "c"]
-    assert lines[1].split() == ["status", "COMPLETED", "CRASHED", "COMPLETED"]
-    assert lines[2].split() == ["loss", "last", "3", "1", "-"]
-    assert lines[3].split() == ["minimum", "3", "1", "-"]
-    assert lines[4].split() == ["maximum", "10", "10", "-"]
+    assert lines[0].split() == ["RUN", "STATUS", "CREATED", "DURATION"]
+    assert [line.split()[:3] for line in lines[1:4]] == [
+        ["a", "a", "COMPLETED"],
+        ["b", "b", "CRASHED"],
+        ["c", "c", "COMPLETED"],
+    ]
+    assert lines[5].split() == ["METRIC", "a", "b", "c"]
+    assert lines[6].split() == ["loss", "last", "3", "1", "-"]
+    assert lines[7].split() == ["minimum", "3", "1", "-"]
+    assert lines[8].split() == ["maximum", "10", "10", "-"]
     chart = "".join(line for line in lines if "┤" in line)
     assert "a" in chart
     assert "b" in chart
@@ -264,9 +292,16 @@ def test_hostile_names_cannot_steer_the_terminal(command, backend):
     ("arguments", "status", "words"),
     [
         (("projects", "a b"), 1, "namespace slug is 'a b'"),
-        (("runs", "acme/p", "--status", "paused"), 2, "'paused' is no status"),
+        (
+            ("runs", "acme/p", "--status", "paused"),
+            2,
+            "invalid choice: 'PAUSED' (choose from 'RUNNING', 'COMPLETED', 'CRASHED', 'FAILED')",
+        ),
         (("runs", "acme/p", "--since", "soon"), 2, "'soon' is no date"),
         (("runs", "acme/p", "--until", "Nov 2026"), 2, "'Nov 2026' is no date"),
+        (("runs", "acme/p", "--since", "2026"), 2, "'2026' is no date"),
+        (("runs", "acme/p", "--since", "3 Nov 2026 10:00 PST"), 2, "and a zone as +05:30 or UTC"),
+        (("runs", "acme/p", "--since", "3 Nov 2026 10:00 GMT+3"), 2, "and a zone as +05:30"),
         (("runs", "acme/p", "--limit", "0"), 2, "'0' is not a number from 1"),
         (("runs", "acme/p", "--metrics", "a,,b"), 2, "'a,,b' has an empty name"),
         (("compare", "acme/p/r"), 2, "give from two to 26 runs"),
