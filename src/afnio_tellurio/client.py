@@ -182,6 +182,21 @@ class TellurioClient:
         """Whether it is the embedded backend, in this process."""
         return self._backend is not None
 
+    def web_address(self, namespace_slug: str, project_slug: str, run_name: str) -> str | None:
+        """Where people look at a run in a browser, or `None` where there is no such place.
+
+        Args:
+            namespace_slug: The run's namespace.
+            project_slug: Its project.
+            run_name: Its name.
+        """
+        if self._backend is None:
+            from slugify import slugify
+
+            place = f"{namespace_slug}/projects/{project_slug}/runs/{slugify(run_name)}"
+            return f"{self._url}/{place}/"
+        return None
+
     @property
     def address(self) -> str:
         """What a later process finds the backend by: its URL, or its database's path."""
@@ -818,12 +833,20 @@ def _require_encryption(settings: Settings) -> None:
     )
 
 
+def goes_online(settings: Settings) -> bool:
+    """Whether runs go to a backend over HTTP, as the settings are."""
+    if settings.mode is not Mode.AUTO:
+        return settings.mode is Mode.ONLINE
+    if settings.base_url is not None:
+        return True
+    return auth.find_api_key(DEFAULT_BASE_URL, settings) is not None
+
+
 def _new_client(settings: Settings) -> TellurioClient:
     warn_of_settings(settings)
     if settings.mode is Mode.LOCAL:
         return TellurioClient.local(settings.database)
-    is_named = settings.mode is Mode.ONLINE or settings.base_url is not None
-    if not is_named and auth.find_api_key(DEFAULT_BASE_URL, settings) is None:
+    if not goes_online(settings):
         tell(
             f"no API key is set, so runs are kept on this machine, in {settings.database} "
             "(set TELLURIO_API_KEY to track on the platform, or TELLURIO_MODE=local)"

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import html
+import importlib
 import logging
+import os
+import select
 import sys
-from typing import TYPE_CHECKING
+import unicodedata
+from typing import TYPE_CHECKING, Any, TextIO
 
 from afnio_tellurio.settings import is_quiet
 
 if TYPE_CHECKING:
     from afnio_tellurio.settings import Settings
+
+#: Seconds that a line waits for somebody to read standard error.
+_WRITE_TIMEOUT = 1.0
+_GREEN, _RED = "32", "31"
+_COLOURS = {"COMPLETED": _GREEN, "CRASHED": _RED, "FAILED": _RED}
+#: Persian words and family emoji are written with them, and they steer nothing.
+JOINERS = "\u200c\u200d"
 
 logger = logging.getLogger("afnio_tellurio")
 logger.addHandler(logging.NullHandler())
@@ -17,14 +29,30 @@ logger.addHandler(logging.NullHandler())
 _said: set[str] = set()
 
 
-def tell(message: str) -> None:
-    """Says something worth knowing, once."""
-    _notice(logging.INFO, message)
+def tell(before: str, *, status: str = "", rest: str = "", where: str = "") -> None:
+    """Says something worth knowing, once.
+
+    Args:
+        before: What is said, or its beginning.
+        status: The status of a run, coloured at a terminal.
+        rest: What comes then.
+        where: Where a run can be looked at: an address is a link in a notebook.
+    """
+    parts = [printable(part) for part in (before, status, rest, where)]
+    if _logging_is_configured():
+        logger.info("%s", "".join(parts))
+    elif not is_quiet() and not _displayed_in_notebook(parts):
+        if status and shows_colours(sys.stderr):
+            parts[1] = f"\x1b[{_COLOURS.get(status, '0')}m{status}\x1b[0m"
+        _print("".join(parts))
 
 
 def warn(message: str) -> None:
     """Says that something is wrong."""
-    _notice(logging.WARNING, message)
+    if _logging_is_configured():
+        logger.warning("%s", printable(message))
+    elif not is_quiet():
+        _print(printable(message))
 
 
 def warn_once(message: str) -> None:
@@ -48,15 +76,68 @@ def show_progress(message: str) -> bool:
     return True
 
 
-def _notice(level: int, message: str) -> None:
-    if _logging_is_configured():
-        logger.log(level, "%s", message)
-    elif not is_quiet():
-        try:
-            print(f"afnio-tellurio: {message}", file=sys.stderr, flush=True)  # noqa: T201
-        except (OSError, ValueError, AttributeError):
-            # Standard error is closed or missing: there is nobody to tell, and that must not hurt.
-            return
+def printable(text: str) -> str:
+    """The text without what could steer a terminal: names are whatever somebody chose."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        "�"
+        if unicodedata.category(mark) in {"Cc", "Cf", "Cs", "Zl", "Zp"} and mark not in JOINERS
+        else mark
+        for mark in text
+    )
+
+
+def shows_colours(stream: TextIO | None) -> bool:
+    """Whether a stream is a terminal that shows colours, and the user wants any."""
+    if stream is None or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    try:
+        return stream.isatty()
+    except ValueError:
+        # It is closed.
+        return False
+
+
+def _print(text: str) -> None:
+    if sys.stderr is None:
+        # `print` would take standard output for it.
+        return
+    try:
+        if _is_taken(sys.stderr):
+            print(f"afnio-tellurio: {text}", file=sys.stderr, flush=True)  # noqa: T201
+    except (OSError, ValueError, RuntimeError):
+        # Standard error is closed, or a signal came in the middle of another line:
+        # there is nobody to tell, and that must not hurt.
+        return
+
+
+def _is_taken(stream: TextIO) -> bool:
+    """Whether a line can be written without waiting for ever: a full pipe may have no reader."""
+    try:
+        descriptor = stream.fileno()
+        return bool(select.select([], [descriptor], [], _WRITE_TIMEOUT)[1])
+    except (OSError, ValueError, AttributeError):
+        # It is no file, or not one that can be waited for, as on Windows.
+        return True
+
+
+def _displayed_in_notebook(parts: list[str]) -> bool:
+    """Displays a line with a link, where this is a notebook and there is an address."""
+    before, status, rest, where = parts
+    ipython: Any = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if not where.startswith(("http://", "https://")) or not hasattr(shell, "kernel"):
+        return False
+    address, text = html.escape(where), html.escape(f"{before}{status}{rest}")
+    link = f'{text}<a href="{address}" target="_blank" rel="noopener">{address}</a>'
+    content = {"text/html": f"<div>{link}</div>", "text/plain": "".join(parts)}
+    try:
+        importlib.import_module("IPython.display").display(content, raw=True)
+    except Exception:  # noqa: BLE001
+        # The kernel is going away: the line is printed.
+        return False
+    return True
 
 
 def _logging_is_configured() -> bool:

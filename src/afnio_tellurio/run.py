@@ -15,6 +15,7 @@ import attrs
 
 from afnio_tellurio import projects
 from afnio_tellurio.active import activate, deactivate, get_active_run, is_success, safeguard
+from afnio_tellurio.announcements import tell_ended, tell_started
 from afnio_tellurio.client import TellurioClient, default_client
 from afnio_tellurio.delivery.journal import JournalSealedError
 from afnio_tellurio.delivery.recovery import deliver_orphans_of_run, say_orphans
@@ -273,6 +274,7 @@ class Run(RunRecord):
             return last
         self.status = status
         self.date_updated = last.transfer.ended
+        tell_ended(self, self._receipt(), self._client_for(client), *self._path()[:2])
         for outbox in list(self._outboxes.values()):
             outbox.close()
         return None
@@ -576,6 +578,7 @@ def init(
         run = Run.from_model(created, "createRun", namespace_slug)
         run.bind(client, slug, owned=True)
         say_orphans()
+        tell_started(run, client, namespace_slug, slug)
     superseded = activate(run)
     if superseded is not None:
         superseded.end(RunStatus.FAILED)

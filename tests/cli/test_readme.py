@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 README = (Path(__file__).parent.parent.parent / "README.md").read_text("utf-8")
-SETTINGS = {"TELLURIO_MODE": "local", "COLUMNS": "80"}
+SETTINGS = {"TELLURIO_MODE": "local", "TELLURIO_QUIET": "1", "COLUMNS": "80"}
 
 
 def block(language):

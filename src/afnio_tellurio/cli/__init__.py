@@ -21,7 +21,8 @@ from afnio_tellurio.cli import (
     syncing,
 )
 from afnio_tellurio.cli.arguments import CommandParser
-from afnio_tellurio.cli.printing import complain, printable
+from afnio_tellurio.cli.printing import complain
+from afnio_tellurio.notices import printable
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -40,8 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _output():
             options = _parser().parse_args(arguments)
             name = f"{name} {options.name}"
-            status: int = options.command(options)
-            return status
+            exit_status: int = options.command(options)
+            return exit_status
     except BrokenPipeError:
         # Whoever read our output has enough.
         return 1

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import Commands, place_of
-from afnio_tellurio.cli.printing import complain, printable
+from afnio_tellurio.cli.printing import complain
+from afnio_tellurio.notices import printable
 
 if TYPE_CHECKING:
     import argparse

@@ -16,9 +16,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import Commands, metric_names, place_of, with_file_names
-from afnio_tellurio.cli.printing import printable
 from afnio_tellurio.delivery.locking import try_lock
-from afnio_tellurio.notices import show_progress
+from afnio_tellurio.notices import printable, show_progress
 
 if TYPE_CHECKING:
     import argparse

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import afnio_tellurio as te
+from afnio_tellurio.notices import JOINERS, printable
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -26,8 +27,6 @@ _MAX_SPREAD, _MIN_SPREAD = 1e300, 1e-300
 _VALUE_WIDTH = 60
 #: A longer cell moves the rest of its own line, and no other.
 _CELL_WIDTH = 40
-#: Persian words and family emoji are written with them, and they steer nothing.
-_JOINERS = "\u200c\u200d"
 
 
 def complain(text: str, end: str = "\n") -> None:
@@ -120,21 +119,11 @@ def _can_be_drawn(lines: Sequence[Line]) -> bool:
     return True
 
 
-def printable(text: str) -> str:
-    """The text without what could steer a terminal: names are whatever somebody chose."""
-    return "".join(
-        "�"
-        if unicodedata.category(mark) in {"Cc", "Cf", "Cs", "Zl", "Zp"} and mark not in _JOINERS
-        else mark
-        for mark in text
-    )
-
-
 def columns_of(text: str) -> int:
     """How many columns of a terminal the text takes."""
     return sum(
         0
-        if mark in _JOINERS or unicodedata.category(mark) in {"Mn", "Me"}
+        if mark in JOINERS or unicodedata.category(mark) in {"Mn", "Me"}
         else 2
         if unicodedata.east_asian_width(mark) in "WF"
         else 1

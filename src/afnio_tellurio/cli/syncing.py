@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import Commands, place_of
-from afnio_tellurio.cli.printing import complain, printable
-from afnio_tellurio.notices import show_progress
+from afnio_tellurio.cli.printing import complain
+from afnio_tellurio.notices import printable, show_progress
 
 if TYPE_CHECKING:
     import argparse

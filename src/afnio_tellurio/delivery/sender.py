@@ -14,7 +14,7 @@ from afnio_tellurio.delivery.journal import Journal, journals_folder
 from afnio_tellurio.delivery.records import Header
 from afnio_tellurio.delivery.transfer import Transfer
 from afnio_tellurio.errors import DeliveryError, TellurioError
-from afnio_tellurio.notices import show_progress, warn
+from afnio_tellurio.notices import show_progress, warn, warn_once
 from afnio_tellurio.settings import (
     BURST_DELAY,
     BURST_METRICS,
@@ -114,7 +114,9 @@ class Outbox:
             if self.is_done and not self.journal.lost:
                 self.journal.remove()
         except OSError as error:
-            warn(f"the journal {self.journal.path} was delivered and cannot be removed: {error}")
+            warn_once(
+                f"the journal {self.journal.path} was delivered and cannot be removed: {error}"
+            )
         finally:
             self.journal.close()
 
@@ -145,7 +147,7 @@ class Outbox:
                 return False
             goes_on = self._send_next()
         except Exception as error:  # noqa: BLE001 - the other runs go on, and so does this one
-            warn(f"run {self.journal.header.run_name!r}: delivery failed: {error!r}")
+            warn_once(f"run {self.journal.header.run_name!r}: delivery failed: {error!r}")
             goes_on = self.transfer.failed(TellurioError(f"delivery failed: {error!r}"))
         if self.transfer.stopped is not None and not self._is_stop_told:
             self._is_stop_told = True
@@ -176,7 +178,7 @@ class Outbox:
         try:
             self.journal.synchronize()
         except OSError as error:
-            warn(f"the journal {self.journal.path} cannot be brought to the disk: {error}")
+            warn_once(f"the journal {self.journal.path} cannot be brought to the disk: {error}")
 
     def _say_trouble(self) -> None:
         self.journal.write_held_in_time()

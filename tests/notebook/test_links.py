@@ -1,0 +1,31 @@
+"""In a notebook, the lines of a run link to it."""
+
+RUN = """
+import os
+import afnio_tellurio as te
+os.environ["TELLURIO_QUIET"] = "0"
+os.environ["TELLURIO_MODE"] = {mode!r}
+with te.init("acme", "Digits", "<b>test</b>") as run:
+    run.log("loss", 1)
+"""
+
+
+def test_the_lines_of_a_run_of_a_backend_are_links(server, kernel):
+    messages = kernel(RUN.format(mode="online"))
+    assert [kind for kind, _ in messages] == ["display_data", "display_data"], messages
+    address = f"{server}/acme/projects/digits/runs/b-test-b/"
+    for _, content in messages:
+        shown = content["data"]["text/html"]
+        assert f'<a href="{address}"' in shown
+        assert "&lt;b&gt;test&lt;/b&gt;" in shown
+        assert content["data"]["text/plain"].endswith(address)
+
+
+def test_the_lines_of_a_run_of_this_machine_are_plain(kernel):
+    messages = kernel(RUN.format(mode="local"))
+    assert {(kind, content.get("name")) for kind, content in messages} == {("stream", "stderr")}
+    text = "".join(content["text"] for _, content in messages)
+    assert [line.split(";")[0].split(" after")[0] for line in text.splitlines()] == [
+        "afnio-tellurio: run <b>test</b> started in acme/digits",
+        "afnio-tellurio: run <b>test</b> COMPLETED",
+    ]

@@ -1,0 +1,268 @@
+"""What a person sees of a run: one line when it starts, and one when it ends."""
+
+import os
+import pty
+import re
+import shlex
+import signal
+import subprocess
+import sys
+
+import pytest
+from children import child_environment
+
+from afnio_tellurio.announcements import duration
+
+ONE_RUN = """
+    import afnio_tellurio as te
+    with te.init("acme", "Digits", "test_run") as run:
+        for step in range(1200):
+            run.log("loss", step)
+"""
+
+
+def lines(finished):
+    return [
+        re.sub(r"after [\d.]+ s", "after N s", line.removeprefix("afnio-tellurio: "))
+        for line in finished.stderr.splitlines()
+    ]
+
+
+def test_a_run_of_this_machine_tells_where_to_look_when_it_starts_and_ends(run_python):
+    finished = run_python(ONE_RUN, TELLURIO_MODE="local")
+    assert (finished.returncode, finished.stdout) == (0, "")
+    assert lines(finished) == [
+        "run test_run started in acme/digits; look at it: afnio-tellurio show acme/digits/test_run",
+        (
+            "run test_run COMPLETED after N s, 1,200 metrics logged; "
+            "look at it: afnio-tellurio show acme/digits/test_run"
+        ),
+    ]
+
+
+def test_a_run_of_a_backend_tells_its_web_address(run_python, server):
+    finished = run_python(ONE_RUN.replace("test_run", "Test run"))
+    address = f"{server}/acme/projects/digits/runs/test-run/"
+    assert lines(finished) == [
+        f"run Test run started in acme/digits; look at it: {address}",
+        f"run Test run COMPLETED after N s, 1,200 metrics logged; look at it: {address}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [
+        ("run.finish()", "COMPLETED"),
+        ("run.finish(status=te.RunStatus.FAILED)", "FAILED"),
+        ("pass", "COMPLETED"),
+        ("raise SystemExit(3)", "CRASHED"),
+        ("os.kill(os.getpid(), signal.SIGTERM)", "CRASHED"),
+    ],
+)
+def test_every_end_has_its_line(run_python, ending, status):
+    finished = run_python(
+        f"""
+        import os, signal
+        import afnio_tellurio as te
+        run = te.init("acme", "Digits", "test_run")
+        run.log("loss", 1)
+        {ending}
+        """,
+        TELLURIO_MODE="local",
+    )
+    assert lines(finished)[1:] == [
+        (
+            f"run test_run {status} after N s, 1 metric logged; "
+            "look at it: afnio-tellurio show acme/digits/test_run"
+        )
+    ]
+
+
+def test_a_run_that_another_supersedes_says_so_once(run_python):
+    finished = run_python(
+        """
+        import afnio_tellurio as te
+        te.init("acme", "Digits", "first")
+        te.init("acme", "Digits", "second").finish()
+        """,
+        TELLURIO_MODE="local",
+    )
+    told = [line.split(";")[0] for line in lines(finished)]
+    assert told == [
+        "run first started in acme/digits",
+        "run second started in acme/digits",
+        "run first FAILED after N s, 0 metrics logged",
+        "run second COMPLETED after N s, 0 metrics logged",
+    ]
+
+
+def test_a_process_that_only_attaches_says_nothing(run_python):
+    finished = run_python(
+        """
+        import subprocess, sys
+        import afnio_tellurio as te
+        run = te.init("acme", "Digits", "test_run")
+        program = f"import afnio_tellurio as te; te.attach('acme', 'digits', '{run.uuid}').log('loss', 1)"
+        child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        assert (child.returncode, child.stdout, child.stderr) == (0, "", ""), child
+        """,
+        TELLURIO_MODE="local",
+    )
+    assert finished.returncode == 0, finished.stderr
+
+
+@pytest.mark.parametrize("name", ['a run\'s "name" $(echo) `x`', "ünïcode 数", "-dash", "a b"])
+def test_the_command_that_a_line_names_shows_the_run(run_python, name):
+    program = f"""
+        import afnio_tellurio as te
+        with te.init("acme", "Digits", {name!r}) as run:
+            run.log("loss", 1)
+    """
+    finished = run_python(program, TELLURIO_MODE="local")
+    command = lines(finished)[0].partition("look at it: ")[2]
+    command = command.replace("afnio-tellurio", f"{sys.executable} -m afnio_tellurio.cli")
+    shown = subprocess.run(
+        ["bash", "-c", command],
+        env=child_environment(TELLURIO_MODE="local"),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert shown.returncode == 0, (command, shown.stderr)
+    assert shown.stdout.splitlines()[0].split(None, 1)[1] == name
+
+
+def test_a_name_cannot_steer_the_terminal(run_python):
+    name = "x\x1b[2J\nafnio-tellurio: run y \u202e"
+    finished = run_python(
+        f"import afnio_tellurio as te; te.init('acme', 'Digits', {name!r}).finish()",
+        TELLURIO_MODE="local",
+    )
+    assert len(finished.stderr.splitlines()) == 2
+    assert not set("\x1b\u202e") & set(finished.stderr)
+
+
+@pytest.mark.parametrize("word", ["1", "true", "YES"])
+def test_quiet_says_nothing(run_python, word):
+    finished = run_python(ONE_RUN, TELLURIO_MODE="local", TELLURIO_QUIET=word)
+    assert (finished.stdout, finished.stderr) == ("", "")
+
+
+def test_logging_that_is_set_up_takes_the_lines(run_python):
+    finished = run_python(
+        "import logging, sys\n"
+        "logging.basicConfig(level=logging.INFO, stream=sys.stdout, format='%(levelname)s %(message)s')\n"
+        "logging.getLogger('httpx').disabled = True\n"
+        "import afnio_tellurio as te\n"
+        "te.init('acme', 'Digits', 'test_run').finish()\n",
+        TELLURIO_MODE="local",
+    )
+    assert finished.stderr == ""
+    started, ended = finished.stdout.splitlines()
+    assert started.startswith("INFO run test_run started in acme/digits; look at it: ")
+    assert ended.startswith("INFO run test_run COMPLETED after ")
+
+
+def test_logging_can_silence_them(run_python):
+    program = "import logging\nlogging.getLogger('afnio_tellurio').setLevel('WARNING')\n"
+    finished = run_python(
+        f"{program}import afnio_tellurio as te\nte.init('acme', 'Digits').finish()",
+        TELLURIO_MODE="local",
+    )
+    assert (finished.stdout, finished.stderr) == ("", "")
+
+
+def _in_terminal(**variables):
+    """What a terminal gets to see of one run that crashes."""
+    main, side = pty.openpty()
+    program = (
+        "import afnio_tellurio as te; te.init('acme', 'Digits').finish(status=te.RunStatus.CRASHED)"
+    )
+    environment = child_environment(TELLURIO_MODE="local", **{"TERM": "xterm", **variables})
+    child = subprocess.Popen([sys.executable, "-c", program], env=environment, stderr=side)
+    os.close(side)
+    shown = b""
+    while True:
+        try:
+            data = os.read(main, 4096)
+        except OSError:
+            # Linux says so when the other end is closed.
+            break
+        if not data:
+            break
+        shown += data
+    os.close(main)
+    assert child.wait(timeout=30) == 0
+    return shown.decode()
+
+
+def test_the_status_is_coloured_at_a_terminal():
+    assert "\x1b[31mCRASHED\x1b[0m" in _in_terminal()
+
+
+@pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_who_wants_no_colour_gets_none(variables):
+    shown = _in_terminal(**variables)
+    assert " CRASHED after" in shown
+    assert "\x1b" not in shown
+
+
+def test_a_standard_error_that_nobody_reads_does_not_hold_up_the_end(tmp_path):
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    try:
+        while True:
+            os.write(writer, b"x" * 4096)
+    except BlockingIOError:
+        os.set_blocking(writer, True)
+    program = "import afnio_tellurio as te; te.init('acme', 'Digits').finish(); print('done')"
+    finished = subprocess.run(
+        [sys.executable, "-c", program],
+        env=child_environment(TELLURIO_MODE="local"),
+        stdout=subprocess.PIPE,
+        stderr=writer,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    os.close(reader)
+    os.close(writer)
+    assert (finished.returncode, finished.stdout) == (0, "done\n")
+
+
+@pytest.mark.parametrize("closing", ["2>&-", "2>/dev/full"])
+def test_a_standard_error_that_takes_nothing_does_not_hurt(closing):
+    program = "import afnio_tellurio as te; te.init('acme', 'Digits').finish(); print('done')"
+    finished = subprocess.run(
+        f"{sys.executable} -c {shlex.quote(program)} {closing}",
+        shell=True,
+        env=child_environment(TELLURIO_MODE="local"),
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert finished.stdout == "done\n"
+
+
+def test_a_signal_in_the_middle_of_a_line_does_not_hurt(start_python):
+    child = start_python(
+        "-c",
+        "import afnio_tellurio as te, time\nrun = te.init('acme', 'Digits')\nprint('ready', flush=True)\n"
+        "import sys\nwhile True: print('x' * 1000, file=sys.stderr, flush=True)",
+        TELLURIO_MODE="local",
+    )
+    assert child.stdout.readline() == "ready\n"
+    child.send_signal(signal.SIGTERM)
+    _out, err = child.communicate(timeout=30)
+    assert child.returncode == -signal.SIGTERM
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0.0 s"), (3.24, "3.2 s"), (60, "1 min 00 s"), (3599.7, "1 h 00 min"), (7500, "2 h 05 min"), (90000, "1 d 1 h")],
+)  # fmt: skip
+def test_a_duration_is_written_as_people_read_it(seconds, words):
+    assert duration(seconds) == words
