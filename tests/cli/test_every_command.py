@@ -176,8 +176,9 @@ def test_ctrl_c_is_one_line(name, requests, start_python, proxy):
     assert err.splitlines() == ["afnio-tellurio: interrupted"]
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(
+    ("name", "unbuffered"), [*((name, "") for name in COMMANDS), ("runs", "1")]
+)
 def test_output_that_nobody_reads_is_no_traceback(
     name, unbuffered, start_python, embedded, start_server
 ):
@@ -205,8 +206,10 @@ def test_help_that_nobody_reads_is_no_traceback(unbuffered, start_python):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no device that is full")
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in LASTING])
+@pytest.mark.parametrize(
+    ("name", "unbuffered"),
+    [*((name, "") for name in COMMANDS if name not in LASTING), ("runs", "1")],
+)
 def test_output_to_a_full_disk_is_one_line(name, unbuffered, shell, embedded, start_server):
     target = start_server(api_key="the-key") if name == "sync" else ""
     line = shlex.join(["afnio-tellurio", *arguments_of(name, target)])

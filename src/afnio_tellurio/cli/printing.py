@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _CHART_HEIGHT = 8
 MAX_CHART_WIDTH = 80
 #: What draws charts shows nothing in less.
-_MIN_CHART_WIDTH = 24
+_MIN_CHART_WIDTH = 32
 #: And it fails at numbers that lie further apart than this, or, where they differ, closer.
 _MAX_SPREAD, _MIN_SPREAD = 1e300, 1e-300
 #: Of a value that is no number, this many characters are shown.
