@@ -30,9 +30,9 @@ CONTRACT: dict[str, Any] = json.loads(
     )
 )
 #: Child processes write what they find wrong to this file.
-DEPARTURES_FILE = "TELLURIO_TEST_DEPARTURES_FILE"
+DEPARTURES_FILE = "EXCHANGES_DEPARTURES_FILE"
 #: What a child process may depart in from its start: "request", "answer" or both, with a comma.
-MAY_DEPART = "TELLURIO_TEST_MAY_DEPART"
+MAY_DEPART = "EXCHANGES_MAY_DEPART"
 
 _lock = threading.Lock()
 _departures: list[str] = []

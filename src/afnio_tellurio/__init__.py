@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         RunFinishedError,
         TellurioError,
     )
+    from afnio_tellurio.notebook import show
     from afnio_tellurio.projects import (
         create_project,
         delete_project,
@@ -110,6 +111,7 @@ _MODULE_OF = {
     "log": "run",
     "login": "client",
     "runs": "run",
+    "show": "notebook",
 }
 
 __all__ = [
@@ -154,6 +156,7 @@ __all__ = [
     "log_metrics",
     "login",
     "runs",
+    "show",
     "sync",
 ]
 

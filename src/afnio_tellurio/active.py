@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from afnio_tellurio.delivery.sender import sender, wait_for_all
 from afnio_tellurio.entities import RunStatus
 from afnio_tellurio.notices import warn
-from afnio_tellurio.settings import DEFAULT_EXIT_TIMEOUT, exit_timeout
+from afnio_tellurio.settings import DEFAULT_EXIT_TIMEOUT, configured_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,7 +154,7 @@ class _Safeguard:
         try:
             if _run is not None:
                 _run.end(status)
-            left = wait_for_all(began + exit_timeout())
+            left = wait_for_all(began + configured_timeout())
         except KeyboardInterrupt:
             left = sender.outboxes()
         except ValueError as error:

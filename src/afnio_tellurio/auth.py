@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def find_api_key(url: str, settings: Settings | None = None) -> str | None:
     """The key for the backend at `url`: the environment's, else the one that a login stored."""
-    settings = settings or read_settings()
+    settings = settings or read_settings(url)
     return settings.api_key or stored_api_key(url, settings)
 
 

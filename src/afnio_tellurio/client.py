@@ -41,7 +41,7 @@ from afnio_tellurio.errors import (
     TellurioError,
     api_error,
 )
-from afnio_tellurio.notices import tell
+from afnio_tellurio.notices import tell, warn_of_settings
 from afnio_tellurio.settings import (
     CONNECT_ATTEMPTS,
     CONNECT_RETRY_DELAY,
@@ -52,8 +52,8 @@ from afnio_tellurio.settings import (
     RUNS_PAGE,
     Mode,
     Settings,
-    backend_url,
-    exit_timeout,
+    configured_timeout,
+    is_this_machine,
     read_settings,
 )
 
@@ -90,12 +90,16 @@ class TellurioClient:
             one in the URL, else the scheme's own.
 
     Raises:
-        ValueError: The URL or the port is none.
+        ValueError: The URL or the port is none, the URL is plain HTTP to another machine and
+            `TELLURIO_ALLOW_PLAIN_HTTP` is not set, or another setting is not allowed.
     """
 
     def __init__(self, base_url: str | None = None, port: int | str | None = None) -> None:
         self._backend: Backend | None = None
-        self._connect(backend_url(base_url, port), transport=None)
+        settings = read_settings(base_url, port)
+        warn_of_settings(settings)
+        _require_encryption(settings)
+        self._connect(settings.url, transport=None)
 
     @classmethod
     def local(cls, path: str | Path | None = None, *, recover: bool = True) -> Self:
@@ -137,14 +141,21 @@ class TellurioClient:
         _clients.add(self)
 
     def _open_pool(self) -> None:
-        self._http = _HttpClient(
-            base_url=self._url,
-            timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
-            transport=self._transport,
-            # The key is added to each request, and kept where no repr shows it.
-            auth=self._key,
-            event_hooks={"response": [_refuse_error_status]},
-        )
+        try:
+            self._http = _HttpClient(
+                base_url=self._url,
+                timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
+                transport=self._transport,
+                # The key is added to each request, and kept where no repr shows it.
+                auth=self._key,
+                event_hooks={"response": [_refuse_error_status]},
+            )
+        except OSError as error:
+            # What OpenSSL says does not name the file.
+            raise ValueError(
+                f"SSL_CERT_FILE is {os.environ.get('SSL_CERT_FILE')!r}, and holds no certificates "
+                f"that can be read: {error.strerror or error}; name a file in PEM format"
+            ) from error
         self._api = tellurio_api.Client(base_url=self._url).set_httpx_client(self._http)
 
     def leave_inherited_pool(self) -> None:
@@ -199,7 +210,7 @@ class TellurioClient:
         What cannot be delivered within `TELLURIO_EXIT_TIMEOUT` stays on the disk for
         `afnio-tellurio sync`.
         """
-        deadline = time.monotonic() + exit_timeout()
+        deadline = time.monotonic() + configured_timeout()
         for outbox in sender.outboxes(self):
             wait_visibly(outbox, deadline)
         self._http.close()
@@ -228,7 +239,7 @@ class TellurioClient:
         """
         if self._backend is not None:
             return self._owner()
-        settings = read_settings()
+        settings = read_settings(self._url)
         candidate = api_key or settings.api_key
         if not candidate and not relogin:
             candidate = auth.stored_api_key(self._url, settings)
@@ -298,7 +309,7 @@ class TellurioClient:
             client = outbox.transfer.client
             is_meant = run_uuid in {None, outbox.journal.header.run_uuid}
             if is_meant and client.address == self.address and not client.is_closed:
-                outbox.require(call, exit_timeout())
+                outbox.require(call, configured_timeout())
 
     # Operations of the contract
 
@@ -386,9 +397,11 @@ class TellurioClient:
                     time.sleep(CONNECT_RETRY_DELAY * 2**attempt)
                     continue
                 reason = str(error) or type(error).__name__
+                remedy = "check the network and TELLURIO_BACKEND_HTTP_BASE_URL"
+                if "CERTIFICATE_VERIFY_FAILED" in reason:
+                    remedy = "name the authority's certificate with SSL_CERT_FILE"
                 raise BackendUnreachableError(
-                    f"{what}: the backend at {self._url} cannot be reached: {reason}; "
-                    "check the network and TELLURIO_BACKEND_HTTP_BASE_URL"
+                    f"{what}: the backend at {self._url} cannot be reached: {reason}; {remedy}"
                 ) from error
         raise AssertionError("the last attempt returns or raises")
 
@@ -794,7 +807,19 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_in_child)
 
 
+def _require_encryption(settings: Settings) -> None:
+    host = httpx.URL(settings.url).host
+    if settings.url.startswith("https:") or is_this_machine(host) or settings.allow_plain_http:
+        return
+    source = settings.sources["base_url"]
+    raise ValueError(
+        f"{source} is {settings.url!r}, and plain HTTP would send the API key unencrypted to "
+        "another machine; use https, or set TELLURIO_ALLOW_PLAIN_HTTP=1"
+    )
+
+
 def _new_client(settings: Settings) -> TellurioClient:
+    warn_of_settings(settings)
     if settings.mode is Mode.LOCAL:
         return TellurioClient.local(settings.database)
     is_named = settings.mode is Mode.ONLINE or settings.base_url is not None
@@ -804,7 +829,7 @@ def _new_client(settings: Settings) -> TellurioClient:
             "(set TELLURIO_API_KEY to track on the platform, or TELLURIO_MODE=local)"
         )
         return TellurioClient.local(settings.database)
-    return TellurioClient(settings.base_url)
+    return TellurioClient()
 
 
 def login(api_key: str | None = None, relogin: bool = False) -> dict[str, str]:
@@ -830,7 +855,7 @@ def login(api_key: str | None = None, relogin: bool = False) -> dict[str, str]:
         return {"email": "", "username": ""}
     if settings.mode is Mode.LOCAL:
         return default_client().login(api_key, relogin)
-    client = TellurioClient(settings.base_url)
+    client = TellurioClient()
     owner = client.login(api_key, relogin)
     with _default_clients_lock:
         _default_clients[settings] = client

@@ -39,7 +39,7 @@ from afnio_tellurio.settings import (
     MAX_BUCKETS,
     MAX_REMEMBERED_NAMES,
     MAX_STEP,
-    exit_timeout,
+    configured_timeout,
     is_disabled,
 )
 from afnio_tellurio.validation import (
@@ -236,7 +236,9 @@ class Run(RunRecord):
             raise ValueError(f"finish: status is {status}; give COMPLETED, CRASHED or FAILED")
         with self._lock:
             if self.status not in _ENDED:
-                undelivered = self._deliver_end(client, status, time.monotonic() + exit_timeout())
+                undelivered = self._deliver_end(
+                    client, status, time.monotonic() + configured_timeout()
+                )
                 if undelivered is not None:
                     self._outbox_for(client).wanted_status = None
                     for outbox in self._outboxes.values():
@@ -301,7 +303,7 @@ class Run(RunRecord):
         return problem
 
     def _ended_problem(self, status: RunStatus) -> str | None:
-        deadline = time.monotonic() + exit_timeout()
+        deadline = time.monotonic() + configured_timeout()
         if self.status in _ENDED:
             return None
         if self._is_owned:

@@ -1,13 +1,18 @@
-"""What the environment says, where files live, and every tunable."""
+"""What arguments, the environment and the settings file say, and every tunable."""
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import sys
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
 
 DEFAULT_BASE_URL = "https://platform.tellurio.ai"
 DEFAULT_KEYRING_SERVICE = "Tellurio"
@@ -64,7 +69,7 @@ SERVE_PORT = 8642
 
 
 class Mode(StrEnum):
-    """Where tracking goes: the values of `TELLURIO_MODE`."""
+    """Where tracking goes: the values of the setting `mode`."""
 
     AUTO = "auto"
     ONLINE = "online"
@@ -74,14 +79,20 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment says.
+    """What holds: arguments, over the environment, over the settings file, over defaults.
 
     Attributes:
-        mode: `TELLURIO_MODE`.
-        base_url: `TELLURIO_BACKEND_HTTP_BASE_URL` with `TELLURIO_BACKEND_HTTP_PORT`, or `None`.
-        api_key: `TELLURIO_API_KEY`, or `None`.
-        home: `TELLURIO_HOME`, or the platform's user data directory for `tellurio`.
-        keyring_service: `KEYRING_SERVICE_NAME`.
+        mode: Where tracking goes.
+        base_url: Scheme, host and port of the backend, or `None` where nothing names one.
+        api_key: `TELLURIO_API_KEY`, or `None`; a key is in no settings file.
+        home: The directory of the embedded backend's database and of the journals.
+        keyring_service: The name of the service in the system keyring.
+        exit_timeout: The seconds that `finish`, a read and the exit wait for delivery.
+        quiet: Whether lines for people are silenced.
+        allow_plain_http: Whether a backend on another machine may be reached without encryption.
+        sources: Where each value came from, by its name: an argument, a variable, the file with its
+            section, or `default`.
+        problems: What in the environment or the file is no setting, to be pointed out.
     """
 
     mode: Mode
@@ -89,81 +100,183 @@ class Settings:
     api_key: str | None = field(repr=False)
     home: Path
     keyring_service: str
+    exit_timeout: float
+    quiet: bool
+    allow_plain_http: bool
+    sources: Mapping[str, str] = field(compare=False, repr=False)
+    problems: tuple[str, ...] = field(compare=False, repr=False)
 
     @property
     def database(self) -> Path:
         """The embedded backend's database file."""
         return self.home / "tellurio.db"
 
+    @property
+    def url(self) -> str:
+        """The backend's URL: the one that is named, else the platform's."""
+        return self.base_url or DEFAULT_BASE_URL
 
-def read_settings() -> Settings:
-    """Reads the environment. An empty variable counts as not set.
+
+#: The variable of each setting.
+VARIABLES = {
+    "mode": "TELLURIO_MODE",
+    "base_url": "TELLURIO_BACKEND_HTTP_BASE_URL",
+    "port": "TELLURIO_BACKEND_HTTP_PORT",
+    "api_key": "TELLURIO_API_KEY",
+    "home": "TELLURIO_HOME",
+    "keyring_service": "KEYRING_SERVICE_NAME",
+    "exit_timeout": "TELLURIO_EXIT_TIMEOUT",
+    "quiet": "TELLURIO_QUIET",
+    "allow_plain_http": "TELLURIO_ALLOW_PLAIN_HTTP",
+}
+#: The settings that a section of the settings file may hold for one backend.
+PER_BACKEND = ("keyring_service", "exit_timeout", "allow_plain_http")
+
+#: How much a name must be like the one that may be meant; most variables share their beginning.
+_LIKENESS = 0.75
+_WORDS = {
+    **dict.fromkeys(("1", "true", "yes", "on"), True),
+    **dict.fromkeys(("0", "false", "no", "off"), False),
+}
+
+
+def read_settings(base_url: str | None = None, port: int | str | None = None) -> Settings:
+    """Reads the environment and the settings file. An empty variable counts as not set.
+
+    Args:
+        base_url: Scheme and host of the backend; default what the environment or the file names.
+        port: Its port; default the one in its URL or the scheme's own.
 
     Raises:
-        ValueError: A variable has a value that is not allowed.
+        ValueError: A value is not allowed, or the settings file cannot be read.
     """
-    base_url = os.environ.get("TELLURIO_BACKEND_HTTP_BASE_URL") or None
-    port = os.environ.get("TELLURIO_BACKEND_HTTP_PORT") or None
+    from afnio_tellurio.settings_file import read_settings_file
+
+    file = read_settings_file(configuration_directory() / "config.toml")
+    found = _Found({"base_url": base_url, "port": port}, file.values)
+    url = found.base_url()
+    found.add(file.sections.get(url or DEFAULT_BASE_URL, {}))
     return Settings(
-        mode=_mode(),
-        base_url=base_url and backend_url(base_url, port),
-        api_key=os.environ.get("TELLURIO_API_KEY") or None,
-        home=_home(),
-        keyring_service=os.environ.get("KEYRING_SERVICE_NAME") or DEFAULT_KEYRING_SERVICE,
+        mode=found.value("mode", _mode, Mode.AUTO),
+        base_url=url,
+        api_key=found.value("api_key", lambda _source, word: str(word), None),
+        home=found.value("home", lambda _source, word: Path(word).expanduser(), None) or _home(),
+        keyring_service=found.value("keyring_service", _word, DEFAULT_KEYRING_SERVICE),
+        exit_timeout=found.value("exit_timeout", _seconds, DEFAULT_EXIT_TIMEOUT),
+        quiet=found.value("quiet", _switch, False),  # noqa: FBT003
+        allow_plain_http=found.value("allow_plain_http", _switch, False),  # noqa: FBT003
+        sources=found.sources,
+        problems=(*_misspelt_variables(), *file.problems),
     )
 
 
-def exit_timeout() -> float:
-    """`TELLURIO_EXIT_TIMEOUT`: the seconds that `finish`, a read and the exit wait for delivery.
+class _Found:
+    """What is said of each setting, the strongest word last, and where it was said."""
+
+    def __init__(self, arguments: Mapping[str, Any], file: Mapping[str, tuple[str, Any]]) -> None:
+        self._file = dict(file)
+        self._said: dict[str, tuple[str, Any]] = {
+            name: (variable, os.environ[variable])
+            for name, variable in VARIABLES.items()
+            if os.environ.get(variable)
+        }
+        if arguments["base_url"] is not None:
+            # A port is that of the URL beside it.
+            self._said.pop("port", None)
+        for name, value in arguments.items():
+            if value is not None:
+                self._said[name] = (name, value)
+        self.sources: dict[str, str] = {}
+
+    def add(self, section: Mapping[str, tuple[str, Any]]) -> None:
+        """Has a section of the file win over what the file says of every backend."""
+        self._file.update(section)
+
+    def value(self, name: str, parsed: Callable[[str, Any], Any], otherwise: Any) -> Any:
+        """The value of a setting: a source is named in the error that it leads to."""
+        source, word = self._said.get(name) or self._file.get(name) or ("default", None)
+        self.sources[name] = source
+        return otherwise if source == "default" else parsed(source, word)
+
+    def base_url(self) -> str | None:
+        """The URL of the backend, with the port that was said in the same place."""
+        source, word = self._said.get("base_url") or self._file.get("base_url") or ("", None)
+        is_in_file = "base_url" not in self._said
+        port = self._said.get("port") or (self._file.get("port") if is_in_file else None)
+        self.sources["base_url"] = source or (port[0] if port else "default")
+        if not source:
+            return _backend_url("base_url", DEFAULT_BASE_URL, port) if port else None
+        return _backend_url(source, word, port)
+
+
+def configured_timeout() -> float:
+    """The seconds that `finish`, a read and the exit of the process wait for delivery.
 
     Raises:
-        ValueError: It is no number of seconds.
+        ValueError: A setting has a value that is not allowed.
     """
-    word = os.environ.get("TELLURIO_EXIT_TIMEOUT")
+    return read_settings().exit_timeout
+
+
+def is_quiet() -> bool:
+    """Whether lines for people are silenced. A setting that makes no sense silences nothing."""
     try:
-        seconds = float(word) if word else DEFAULT_EXIT_TIMEOUT
+        return read_settings().quiet
     except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise ValueError(f"TELLURIO_EXIT_TIMEOUT is {word!r}; set it to a number of seconds from 0")
-    return seconds
+        # Whoever needs the setting raises it; a line is no place for that.
+        return bool(os.environ.get(VARIABLES["quiet"]))
 
 
 def is_disabled() -> bool:
-    """Whether `TELLURIO_MODE` turns tracking off.
+    """Whether tracking is turned off.
 
     Raises:
-        ValueError: It has a value that is not allowed.
+        ValueError: A setting has a value that is not allowed.
     """
-    return _mode() is Mode.DISABLED
+    return read_settings().mode is Mode.DISABLED
 
 
-def _mode() -> Mode:
-    word = os.environ.get("TELLURIO_MODE") or Mode.AUTO
+def is_this_machine(host: str) -> bool:
+    """Whether a host of a URL is this machine itself."""
     try:
-        return Mode(word.lower())
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        allowed = ", ".join(Mode)
-        raise ValueError(f"TELLURIO_MODE is {word!r}; set it to one of {allowed}") from None
+        return host == "localhost" or host.endswith(".localhost")
 
 
-def backend_url(base_url: str | None, port: int | str | None) -> str:
-    """The URL of a backend: scheme, host and, unless it is the scheme's own, port.
+def _mode(source: str, word: Any) -> Mode:
+    try:
+        return Mode(str(word).lower())
+    except ValueError:
+        raise ValueError(f"{source} is {word!r}; set it to one of {', '.join(Mode)}") from None
 
-    Args:
-        base_url: Scheme and host; `None` for the environment's, else the platform's.
-        port: The port; `None` for the environment's, else the one in `base_url` or the scheme's
-            own.
 
-    Raises:
-        ValueError: The URL or the port is none.
-    """
-    source = "base_url"
-    if base_url is None:
-        source = "TELLURIO_BACKEND_HTTP_BASE_URL"
-        base_url = os.environ.get(source) or DEFAULT_BASE_URL
-        port = port or os.environ.get("TELLURIO_BACKEND_HTTP_PORT") or None
-    parts = urlsplit(base_url)
+def _word(source: str, word: Any) -> str:
+    if not isinstance(word, str) or not word:
+        raise ValueError(f"{source} is {word!r}; set it to a word")
+    return word
+
+
+def _seconds(source: str, word: Any) -> float:
+    try:
+        seconds = -1.0 if isinstance(word, bool) else float(word)
+    except (TypeError, ValueError):
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(f"{source} is {word!r}; set it to a number of seconds from 0")
+    return seconds
+
+
+def _switch(source: str, word: Any) -> bool:
+    found = _WORDS.get(str(word).lower())
+    if found is None:
+        raise ValueError(f"{source} is {word!r}; set it to one of {', '.join(_WORDS)}")
+    return found
+
+
+def _backend_url(source: str, base_url: Any, port: tuple[str, Any] | None) -> str:
+    """The URL of a backend: scheme, host and, unless it is the scheme's own, port."""
+    parts = urlsplit(str(base_url))
     try:
         own_port = parts.port
     except ValueError as error:
@@ -174,24 +287,40 @@ def backend_url(base_url: str | None, port: int | str | None) -> str:
         )
     if parts.username or parts.password or parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError(f"{source} holds more than scheme, host and port; leave the rest out")
-    number = own_port if port is None else _port(port)
+    number = own_port if port is None else _port(*port)
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     if number is None or number == {"http": 80, "https": 443}[parts.scheme]:
         return f"{parts.scheme}://{host}"
     return f"{parts.scheme}://{host}:{number}"
 
 
-def _port(word: int | str) -> int:
+def _port(source: str, word: Any) -> int:
     try:
         number = int(word)
-    except ValueError:
+    except (TypeError, ValueError):
         number = 0
     if not 0 < number < 2**16:
         raise ValueError(
-            f"the backend's port is {word!r}; give a number from 1 to 65535 "
-            "(as port, or in TELLURIO_BACKEND_HTTP_PORT)"
+            f"the backend's port is {word!r} ({source}); give a number from 1 to 65535"
         )
     return number
+
+
+def _misspelt_variables() -> tuple[str, ...]:
+    known = set(VARIABLES.values())
+    return tuple(
+        unknown_setting(name, known, f"the environment variable {name}")
+        for name in sorted(os.environ)
+        if name.startswith("TELLURIO_") and name not in known
+    )
+
+
+def unknown_setting(name: str, known: Collection[str], what: str) -> str:
+    """Points out what is no setting, with the setting that may be meant."""
+    import difflib
+
+    near = difflib.get_close_matches(name, known, n=1, cutoff=_LIKENESS)
+    return f"{what} is no setting" + (f"; is {near[0]} meant?" if near else "")
 
 
 def configuration_directory() -> Path:
@@ -205,10 +334,6 @@ def configuration_directory() -> Path:
 
 
 def _home() -> Path:
-    named = os.environ.get("TELLURIO_HOME")
-    if named:
-        return Path(named).expanduser()
-    # platformdirs picks the module of this platform by itself, but takes 4 ms to be imported.
     import platformdirs
 
     return Path(

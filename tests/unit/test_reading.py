@@ -163,7 +163,7 @@ def test_an_answer_that_only_the_generated_parser_takes_is_read(tmp_path):
     """A surrogate that stands alone is no UTF-8, so that msgspec refuses it, and Python does not."""
     uuid = "64d66d54-5506-44de-98a8-bba3efc4bf34"
     text = b'[{"name": "m", "value": "\\ud800", "step": 1, "timestamp": "2026-11-23T12:00:00.1234567Z"}]'
-    client = te.TellurioClient("http://backend")
+    client = te.TellurioClient("https://backend")
     client._http.close()
     answer = httpx.MockTransport(lambda _request: httpx.Response(200, content=text))
     client._connect("http://backend", transport=answer)

@@ -1,0 +1,178 @@
+"""Curves in a notebook: drawn as SVG, which needs no script, no network and no server."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import sys
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from afnio_tellurio.run import Run
+from afnio_tellurio.validation import checked_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+#: Points of one line, and the size of one chart in units of the drawing.
+_BUCKETS = 400
+_WIDTH, _HEIGHT = 380, 210
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 26, 24
+_TICKS = 5
+#: Hues that are told apart with any colour vision, on white and on black, and patterns in turn.
+_HUES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#7b61d1", "#9a7d0a", "#2a9dc9", "#7a7f87")
+_DASHES = ("none", "7 4", "2 3", "10 3 2 3")
+
+
+def show(run: Run | Iterable[Run], *names: str) -> None:
+    """Displays the curves of a run, or of several over each other, in a notebook.
+
+    The picture is SVG: it stays in the notebook when that is shared, and needs no server.
+
+    Args:
+        run: The run, or several.
+        names: The metrics to draw; default all that have numbers.
+
+    Raises:
+        TypeError: A name is no string.
+        ValueError: A name is empty or too long, no run was given, or none has a metric of such a
+            name.
+        RuntimeError: This is no notebook.
+        ApiError: The backend answered with an error.
+        BackendUnreachableError: The backend could not be reached.
+        InvalidResponseError: The backend's answer makes no sense.
+    """
+    for name in names:
+        checked_name("show", "metric name", name)
+    display = _display_of_notebook()
+    runs = _runs_of(run)
+    drawing = curves(runs, names)
+    display({"text/html": drawing, "text/plain": f"<curves of {_names(runs)}>"}, raw=True)
+
+
+def _display_of_notebook() -> Any:
+    ipython: Any = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if shell is None or not hasattr(shell, "kernel"):
+        raise RuntimeError(
+            "show: this is no notebook; in a terminal, afnio-tellurio show draws a run's curves"
+        )
+    return importlib.import_module("IPython.display").display
+
+
+def _runs_of(run: Run | Iterable[Run]) -> list[Run]:
+    runs = [run] if isinstance(run, Run) else list(run)
+    if not runs:
+        raise ValueError("show: there is no run; give one, or several")
+    return runs
+
+
+def _names(runs: Sequence[Run]) -> str:
+    return ", ".join(run.name for run in runs)
+
+
+def curves(runs: Sequence[Run], names: Sequence[str]) -> str:
+    """The curves as HTML: one chart for each metric, and what stands for which run.
+
+    Raises:
+        ValueError: No run has a metric of such a name.
+    """
+    summaries = [run.summary() for run in runs]
+    known = sorted({name for summary in summaries for name in summary})
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise ValueError(
+            f"show: there is no metric {missing[0]!r}; logged were {', '.join(known) or 'none'}"
+        )
+    drawn = names or [
+        name
+        for name in known
+        if any(name in each and each[name].minimum is not None for each in summaries)
+    ]
+    pairs = list(zip(runs, summaries, strict=True))
+    charts = [
+        _chart(
+            name, [run.curve(name, _BUCKETS) if name in each else ([], []) for run, each in pairs]
+        )
+        for name in drawn
+    ]
+    legend = "".join(
+        f'<span style="margin-right:1.2em"><svg width="26" height="8" aria-hidden="true">'
+        f'<line x1="0" y1="4" x2="26" y2="4" {_stroke(index)}/></svg> '
+        f"<bdi>{escape(run.name)}</bdi> {escape(run.status.value.lower())}</span>"
+        for index, run in enumerate(runs)
+    )
+    body = "".join(charts) or "<p>No numbers are logged yet.</p>"
+    return (
+        f'<div style="display:flex;flex-wrap:wrap;gap:8px">{body}</div>'
+        f'<div style="font:12px system-ui,sans-serif">{legend}</div>'
+    )
+
+
+def _stroke(index: int) -> str:
+    dash = _DASHES[(index + index // len(_HUES)) % len(_DASHES)]
+    hue = _HUES[index % len(_HUES)]
+    return f'fill="none" stroke="{hue}" stroke-width="1.5" stroke-dasharray="{dash}"'
+
+
+def _chart(name: str, lines: Sequence[tuple[list[int], list[float]]]) -> str:
+    steps = [step for line in lines for step in line[0]]
+    values = [value for line in lines for value in line[1]]
+    across = _Scale(steps, _LEFT, _WIDTH - _RIGHT)
+    up = _Scale(values, _HEIGHT - _BOTTOM, _TOP)
+    grid = "".join(
+        f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#8883"/>'
+        f'<text x="{_LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{tick:.5g}</text>'
+        for tick in up.ticks()
+        for y in [up(tick)]
+    ) + "".join(
+        f'<text x="{across(tick):.1f}" y="{_HEIGHT - 8}" text-anchor="middle">{tick:.7g}</text>'
+        for tick in across.ticks()
+    )
+    drawn = "".join(
+        f'<polyline points="{_points(line, across, up)}" {_stroke(index)}/>'
+        for index, line in enumerate(lines)
+    )
+    title = escape(name)
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}" role="img" '
+        f'style="font:11px system-ui,sans-serif;fill:currentColor"><title>{title}</title>'
+        f'<text x="{_LEFT}" y="14" font-weight="bold">{title}</text>{grid}{drawn}</svg>'
+    )
+
+
+def _points(line: tuple[list[int], list[float]], across: _Scale, up: _Scale) -> str:
+    points = [f"{across(step):.1f},{up(value):.1f}" for step, value in zip(*line, strict=True)]
+    # A line of one point would not be seen.
+    return " ".join(points * 2 if len(points) == 1 else points)
+
+
+class _Scale:
+    """Where a value stands on an axis."""
+
+    def __init__(self, values: Sequence[float], start: float, end: float) -> None:
+        self._low = float(min(values, default=0.0))
+        self._high = float(max(values, default=1.0))
+        if self._low == self._high:
+            # Around a single value, there must be something to see.
+            room = abs(self._low) / 2 or 1.0
+            self._low, self._high = self._low - room, self._high + room
+        self._start, self._end = start, end
+
+    def __call__(self, value: float) -> float:
+        # Halved before they are subtracted: the range of two doubles may be no double.
+        share = (value / 2 - self._low / 2) / (self._high / 2 - self._low / 2)
+        return self._start + share * (self._end - self._start)
+
+    def ticks(self) -> list[float]:
+        """Round numbers, some five of them."""
+        width = self._high / _TICKS - self._low / _TICKS
+        if not math.isfinite(width) or width <= 0:
+            return [self._low, self._high]
+        magnitude = 10.0 ** math.floor(math.log10(width))
+        if not magnitude:
+            return [self._low, self._high]
+        step = magnitude * next(one for one in (1, 2, 5, 10) if width <= one * magnitude * 1.0001)
+        first = math.ceil(self._low / step)
+        last = math.floor(self._high / step + 1e-9)
+        return [number * step for number in range(first, last + 1)]

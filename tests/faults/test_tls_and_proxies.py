@@ -1,0 +1,132 @@
+"""Backends behind TLS with a private authority, and behind proxies."""
+
+import select
+import socket
+import socketserver
+import ssl
+import threading
+
+import pytest
+import trustme
+from faulty_proxy import FaultyProxy
+
+import afnio_tellurio as te
+
+PROGRAM = """
+    import afnio_tellurio as te
+    with te.init("acme", "Digits", "test_run") as run:
+        for step in range(2000):
+            run.log("loss", step)
+    print(run.summary()["loss"].count)
+"""
+
+
+class ConnectProxy:
+    """A proxy that tunnels, and records which hosts it was asked for."""
+
+    def __init__(self):
+        self.asked = []
+        outer = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self):
+                line = self.rfile.readline().decode()
+                while self.rfile.readline().strip():
+                    pass
+                method, place, _version = line.split()
+                outer.asked.append((method, place))
+                host, port = place.rsplit(":", 1)
+                with socket.create_connection((host, int(port)), timeout=10) as target:
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+                    both = {target: self.connection, self.connection: target}
+                    while True:
+                        for ready in select.select(list(both), [], [], 10)[0]:
+                            data = ready.recv(65536)
+                            if not data:
+                                return
+                            both[ready].sendall(data)
+
+        class Server(socketserver.ThreadingTCPServer):
+            daemon_threads = True
+
+        self.server = Server(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def proxy():
+    made = ConnectProxy()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def authority(tmp_path):
+    """A private certificate authority, and the file with its certificate."""
+    made = trustme.CA()
+    made.cert_pem.write_to_path(tmp_path / "authority.pem")
+    return made, str(tmp_path / "authority.pem")
+
+
+@pytest.fixture
+def secure(start_server, authority, monkeypatch):
+    """A backend over TLS, with a certificate of the private authority; gives its URL."""
+    front = FaultyProxy(start_server(api_key="the-key"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority[0].issue_cert("localhost").configure_cert(context)
+    front.server.socket = context.wrap_socket(front.server.socket, server_side=True)
+    monkeypatch.setenv("TELLURIO_API_KEY", "the-key")
+    monkeypatch.setenv(
+        "TELLURIO_BACKEND_HTTP_BASE_URL", f"https://localhost:{front.server.server_port}"
+    )
+    yield f"https://localhost:{front.server.server_port}"
+    front.close()
+
+
+def test_a_private_authority_is_refused_and_the_remedy_named(secure):
+    with pytest.raises(te.BackendUnreachableError) as caught:
+        te.init("acme", "Digits")
+    assert "CERTIFICATE_VERIFY_FAILED" in str(caught.value)
+    assert "name the authority's certificate with SSL_CERT_FILE" in str(caught.value)
+
+
+def test_with_its_certificate_a_whole_run_is_delivered(secure, authority, run_python):
+    finished = run_python(PROGRAM, SSL_CERT_FILE=authority[1])
+    assert (finished.returncode, finished.stdout) == (0, "2000\n"), finished.stderr
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_certificate_file_that_is_none_is_named(secure, tmp_path, monkeypatch, content):
+    path = tmp_path / "none.pem"
+    if content:
+        path.write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    with pytest.raises(ValueError, match=f"SSL_CERT_FILE is '{path}', and holds no certificates"):
+        te.TellurioClient()
+
+
+def test_a_whole_run_goes_through_the_proxy(secure, authority, proxy, run_python):
+    finished = run_python(PROGRAM, SSL_CERT_FILE=authority[1], HTTPS_PROXY=proxy.url)
+    assert (finished.returncode, finished.stdout) == (0, "2000\n"), finished.stderr
+    assert set(proxy.asked) == {("CONNECT", secure.removeprefix("https://"))}
+
+
+def test_a_host_that_needs_no_proxy_is_reached_without(secure, authority, proxy, run_python):
+    finished = run_python(
+        PROGRAM, SSL_CERT_FILE=authority[1], HTTPS_PROXY=proxy.url, NO_PROXY="localhost"
+    )
+    assert (finished.returncode, finished.stdout) == (0, "2000\n"), finished.stderr
+    assert proxy.asked == []
+
+
+def test_a_proxy_that_is_away_is_a_backend_that_cannot_be_reached(secure, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+    with pytest.raises(te.BackendUnreachableError, match="Connection refused"):
+        te.init("acme", "Digits")

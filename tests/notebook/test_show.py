@@ -1,0 +1,128 @@
+"""Curves in a notebook."""
+
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+
+import afnio_tellurio as te
+from afnio_tellurio.notebook import curves
+
+HOSTILE = "</title><script>alert('1')</script>&\""
+
+
+@pytest.fixture
+def run(backend):
+    namespace = "acme"
+    with te.init(namespace, "Digits", "test_run") as run:
+        for step in range(50):
+            run.log("train/loss", 1 / (step + 1))
+            run.log(HOSTILE, step)
+        run.log("note", "a word")
+    return run
+
+
+def _parsed(drawing):
+    # What is well-formed is taken by a browser as it is meant.
+    return ET.fromstring(f"<div>{drawing}</div>")
+
+
+def _lines(drawing):
+    return [line.get("points").split() for line in _parsed(drawing).iter("polyline")]
+
+
+def test_each_metric_with_numbers_is_a_chart_with_all_points(run):
+    drawing = curves([run], ())
+    titles = [title.text for title in _parsed(drawing).iter("title")]
+    assert titles == [HOSTILE, "train/loss"]
+    assert [len(points) for points in _lines(drawing)] == [50, 50]
+
+
+def test_a_falling_metric_falls_from_left_to_right_within_the_picture(run):
+    (points,) = _lines(curves([run], ["train/loss"]))
+    places = [tuple(map(float, point.split(","))) for point in points]
+    across = [x for x, _ in places]
+    down = [y for _, y in places]
+    assert across == sorted(across)
+    assert down == sorted(down)
+    assert (min(across), max(across), min(down), max(down)) == (52.0, 370.0, 26.0, 186.0)
+
+
+def test_hostile_names_are_text(run):
+    drawing = curves([run], ())
+    assert "<script" not in drawing
+    elements = {element.tag for element in _parsed(drawing).iter()}
+    assert elements == {"div", "svg", "title", "text", "line", "polyline", "span", "bdi"}
+
+
+def test_several_runs_are_told_apart_by_more_than_colour(run):
+    with te.init("acme", "Digits", "second_run") as second:
+        second.log("train/loss", 3)
+    drawing = curves([run, second], ["train/loss"])
+    strokes = [
+        (line.get("stroke"), line.get("stroke-dasharray"))
+        for line in _parsed(drawing).iter("polyline")
+    ]
+    assert len({colour for colour, _ in strokes}) == len({dash for _, dash in strokes}) == 2
+    legend = [element.text for element in _parsed(drawing).iter("bdi")]
+    assert legend == ["test_run", "second_run"]
+
+
+def test_a_single_value_is_seen(backend):
+    with te.init("acme", "Digits") as run:
+        run.log("loss", 3.0)
+    (points,) = _lines(curves([run], ()))
+    assert len(points) == 2
+
+
+@pytest.mark.parametrize(
+    "values", [[-1.7e308, 1.7e308], [5e-324, 1e-323], [0, 0], [2**62, 2**63 - 1], [1e-300, 1]]
+)
+def test_any_range_of_values_is_drawn_within_the_picture(backend, values):
+    with te.init("acme", "Digits") as run:
+        for value in values:
+            run.log("loss", value)
+    drawing = curves([run], ())
+    (points,) = _lines(drawing)
+    assert all(0 <= float(point.split(",")[1]) <= 210 for point in points)
+    assert not re.search(r"nan|inf", drawing)
+
+
+def test_a_run_without_numbers_says_so(backend):
+    with te.init("acme", "Digits") as run:
+        pass
+    assert "No numbers are logged yet." in curves([run], ())
+
+
+def test_a_name_that_was_not_logged_is_refused_with_those_that_were(run):
+    with pytest.raises(ValueError, match=r"no metric 'los'; logged were .*train/loss"):
+        curves([run], ["los"])
+
+
+def test_outside_a_notebook_it_says_what_to_do(run):
+    with pytest.raises(RuntimeError, match="no notebook; in a terminal, afnio-tellurio show"):
+        te.show(run)
+
+
+@pytest.mark.parametrize("given", ["[]", "iter(())"])
+def test_no_run_at_all_is_refused(kernel, given):
+    ((kind, error),) = kernel(f"import afnio_tellurio as te; te.show({given})")
+    assert (kind, error["evalue"]) == ("error", "show: there is no run; give one, or several")
+
+
+def test_a_notebook_displays_the_picture_inline(kernel):
+    messages = kernel(
+        """
+        import afnio_tellurio as te
+        with te.init("acme", "Digits", "test_run") as run:
+            for step in range(10):
+                run.log("loss", step)
+            te.show(run)
+        """
+    )
+    ((kind, content),) = messages
+    assert kind == "display_data"
+    assert content["data"]["text/plain"] == "<curves of test_run>"
+    drawing = content["data"]["text/html"]
+    assert len(_lines(drawing)[0]) == 10
+    assert not re.search(r"https?:|<script|<link|url\(", drawing)
