@@ -230,8 +230,9 @@ def test_json_has_the_fields_that_are_documented(name, command, reached):
     finished = command(*arguments_of(name), "--json")
     assert (finished.returncode, finished.stderr) == (0, "")
     printed = json.loads(finished.stdout)
-    section = re.search(rf"^### `{name}`\n(.*?)(?=^##|\Z)", DOCUMENT, re.MULTILINE | re.DOTALL)[1]
-    documented = set(re.findall(r"^\| `([^`]+)`", section, re.MULTILINE))
+    section = re.search(rf"^### `{name}`\n(.*?)(?=^##|\Z)", DOCUMENT, re.MULTILINE | re.DOTALL)
+    assert section, f"docs/command-line.md does not say what `{name} --json` prints"
+    documented = set(re.findall(r"^\| `([^`]+)`", section[1], re.MULTILINE))
     assert documented == set(paths_of(printed))
 
 
