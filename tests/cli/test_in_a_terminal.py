@@ -51,7 +51,20 @@ def test_a_metric_that_only_one_run_has_leaves_the_others_empty(six_runs, comman
     assert ["only/1", "last", "-", "1"] in lines
     assert ["unsteady", "last", "nan", "nan"] in lines
     assert ["maximum", "inf", "inf"] in lines
-    assert "  unsteady" not in [line.strip() for line in finished.stdout.splitlines()[20:]]
+    note = next(index for index, line in enumerate(lines) if line[:1] == ["note"])
+    assert lines[note + 1][0] == "only/0", "a text has neither a minimum nor a maximum"
+    titles = [line.strip() for line in finished.stdout.splitlines()]
+    assert titles.count("loss") == 1
+    assert "unsteady" not in titles, "there is no finite number to draw"
+
+
+def test_runs_of_several_projects_are_told_apart(six_runs, command):
+    te.init("acme", "Letters", "run-0").finish()
+    finished = command("compare", six_runs[0], "acme/letters/run-0")
+    assert [line.split()[1] for line in finished.stdout.splitlines()[1:3]] == [
+        "acme/digits/run-0",
+        "acme/letters/run-0",
+    ]
 
 
 def test_through_a_pipe_compared_runs_stay_in_one_table(six_runs, command):
