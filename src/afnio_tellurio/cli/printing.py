@@ -80,6 +80,8 @@ def chart_of(title: str, lines: Sequence[Line]) -> str:
     plotext.clear_figure()
     columns = shutil.get_terminal_size((MAX_CHART_WIDTH, 24)).columns
     columns = max(min(columns, MAX_CHART_WIDTH), _MIN_CHART_WIDTH)
+    # It would leave away whatever does not fit a terminal that has few columns or lines.
+    plotext.limit_size(False, False)  # noqa: FBT003 - its arguments have no names
     plotext.plot_size(columns, _CHART_HEIGHT)
     plotext.theme("clear")
     for line in lines:
