@@ -35,6 +35,12 @@ def one_line(finished):
     return line
 
 
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    """Some examples write a file."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def shell(start_python, tmp_path):
     """Runs a line in a shell, in which `afnio-tellurio` is the installed command."""
