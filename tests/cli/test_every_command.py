@@ -35,6 +35,12 @@ def one_line(finished):
     return line
 
 
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    """Some examples write a file."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def shell(start_python, tmp_path):
     """Runs a line in a shell, in which `afnio-tellurio` is the installed command."""
@@ -176,8 +182,9 @@ def test_ctrl_c_is_one_line(name, requests, start_python, proxy):
     assert err.splitlines() == ["afnio-tellurio: interrupted"]
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(
+    ("name", "unbuffered"), [*((name, "") for name in COMMANDS), ("runs", "1")]
+)
 def test_output_that_nobody_reads_is_no_traceback(
     name, unbuffered, start_python, embedded, start_server
 ):
@@ -205,8 +212,10 @@ def test_help_that_nobody_reads_is_no_traceback(unbuffered, start_python):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no device that is full")
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in LASTING])
+@pytest.mark.parametrize(
+    ("name", "unbuffered"),
+    [*((name, "") for name in COMMANDS if name not in LASTING), ("runs", "1")],
+)
 def test_output_to_a_full_disk_is_one_line(name, unbuffered, shell, embedded, start_server):
     target = start_server(api_key="the-key") if name == "sync" else ""
     line = shlex.join(["afnio-tellurio", *arguments_of(name, target)])
@@ -227,8 +236,9 @@ def test_json_has_the_fields_that_are_documented(name, command, reached):
     finished = command(*arguments_of(name), "--json")
     assert (finished.returncode, finished.stderr) == (0, "")
     printed = json.loads(finished.stdout)
-    section = re.search(rf"^### `{name}`\n(.*?)(?=^##|\Z)", DOCUMENT, re.MULTILINE | re.DOTALL)[1]
-    documented = set(re.findall(r"^\| `([^`]+)`", section, re.MULTILINE))
+    section = re.search(rf"^### `{name}`\n(.*?)(?=^##|\Z)", DOCUMENT, re.MULTILINE | re.DOTALL)
+    assert section, f"docs/command-line.md does not say what `{name} --json` prints"
+    documented = set(re.findall(r"^\| `([^`]+)`", section[1], re.MULTILINE))
     assert documented == set(paths_of(printed))
 
 

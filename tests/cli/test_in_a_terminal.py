@@ -51,7 +51,20 @@ def test_a_metric_that_only_one_run_has_leaves_the_others_empty(six_runs, comman
     assert ["only/1", "last", "-", "1"] in lines
     assert ["unsteady", "last", "nan", "nan"] in lines
     assert ["maximum", "inf", "inf"] in lines
-    assert "  unsteady" not in [line.strip() for line in finished.stdout.splitlines()[20:]]
+    note = next(index for index, line in enumerate(lines) if line[:1] == ["note"])
+    assert lines[note + 1][0] == "only/0", "a text has neither a minimum nor a maximum"
+    titles = [line.strip() for line in finished.stdout.splitlines()]
+    assert titles.count("loss") == 1
+    assert "unsteady" not in titles, "there is no finite number to draw"
+
+
+def test_runs_of_several_projects_are_told_apart(six_runs, command):
+    te.init("acme", "Letters", "run-0").finish()
+    finished = command("compare", six_runs[0], "acme/letters/run-0")
+    assert [line.split()[1] for line in finished.stdout.splitlines()[1:3]] == [
+        "acme/digits/run-0",
+        "acme/letters/run-0",
+    ]
 
 
 def test_through_a_pipe_compared_runs_stay_in_one_table(six_runs, command):
@@ -118,7 +131,7 @@ def test_what_no_chart_can_show_is_left_out(values):
 
 
 @pytest.mark.parametrize("values", [[1.0, 1.0], [1e-200, 2e-200], [1e299, -1e298], [0.0, -0.0]])
-@pytest.mark.parametrize("columns", ["5", "24", "40", "500"])
+@pytest.mark.parametrize("columns", ["5", "32", "40", "500"])
 def test_charts_are_drawn_in_terminals_of_any_width(values, columns, monkeypatch):
     monkeypatch.setenv("COLUMNS", columns)
     drawn = chart("m", [0, 2**53], values).splitlines()
@@ -126,7 +139,7 @@ def test_charts_are_drawn_in_terminals_of_any_width(values, columns, monkeypatch
     assert ticks == sorted(ticks, reverse=True)
     assert ticks[0] == pytest.approx(max(values), rel=0.01)
     assert ticks[-1] == pytest.approx(min(values), rel=0.01)
-    assert max(columns_of(line) for line in drawn) <= max(24, min(80, int(columns)))
+    assert max(columns_of(line) for line in drawn) <= max(32, min(80, int(columns)))
 
 
 def test_where_the_output_cannot_hold_a_chart_or_a_name_neither_fails(six_runs, command):

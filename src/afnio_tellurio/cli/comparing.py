@@ -66,9 +66,16 @@ def _compare(options: argparse.Namespace) -> int:
         ]
         print(json.dumps(facts, indent=2))
         return 0
+    is_one_project = len({(namespace, project) for namespace, project, _name in options.runs}) == 1
     legend = [
-        [mark, run.name, run.status.value, when(run.date_created), duration(run)]
-        for mark, run in zip(_MARKS, runs, strict=False)
+        [
+            mark,
+            run.name if is_one_project else "/".join([*place[:2], run.name]),
+            run.status.value,
+            when(run.date_created),
+            duration(run),
+        ]
+        for mark, place, run in zip(_MARKS, options.runs, runs, strict=False)
     ]
     print(table(["", "RUN", "STATUS", "CREATED", "DURATION"], legend))
     _print_metrics(names, summaries)
@@ -88,13 +95,20 @@ def _print_metrics(
     names: Sequence[str], summaries: Sequence[Mapping[str, te.MetricSummary]]
 ) -> None:
     """Prints the metrics side by side: in a terminal, as many runs at once as fit."""
-    headers = [[name if part == _PARTS[0] else "", part] for name in names for part in _PARTS]
+    shown = [
+        (name, part)
+        for name in names
+        for part in _PARTS
+        # What is no number has neither a minimum nor a maximum.
+        if part == _PARTS[0]
+        or any(found[name].minimum is not None for found in summaries if name in found)
+    ]
+    headers = [[name if part == _PARTS[0] else "", part] for name, part in shown]
     columns = [
         [mark]
         + [
             short(getattr(found[name], part), _VALUE_WIDTH) if name in found else "-"
-            for name in names
-            for part in _PARTS
+            for name, part in shown
         ]
         for mark, found in zip(_MARKS, summaries, strict=False)
     ]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _CHART_HEIGHT = 8
 MAX_CHART_WIDTH = 80
 #: What draws charts shows nothing in less.
-_MIN_CHART_WIDTH = 24
+_MIN_CHART_WIDTH = 32
 #: And it fails at numbers that lie further apart than this, or, where they differ, closer.
 _MAX_SPREAD, _MIN_SPREAD = 1e300, 1e-300
 #: Of a value that is no number, this many characters are shown.
@@ -79,6 +79,8 @@ def chart_of(title: str, lines: Sequence[Line]) -> str:
     plotext.clear_figure()
     columns = shutil.get_terminal_size((MAX_CHART_WIDTH, 24)).columns
     columns = max(min(columns, MAX_CHART_WIDTH), _MIN_CHART_WIDTH)
+    # It would leave away whatever does not fit a terminal that has few columns or lines.
+    plotext.limit_size(False, False)  # noqa: FBT003 - its arguments have no names
     plotext.plot_size(columns, _CHART_HEIGHT)
     plotext.theme("clear")
     for line in lines:
