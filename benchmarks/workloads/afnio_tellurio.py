@@ -24,7 +24,7 @@ def recording() -> Iterator[Callable[[str, float, int], None]]:
 
 def read(count: int) -> float:
     """The seconds that it takes to read so many back."""
-    run = te.runs("bench", "bench")[0]
+    run = next(te.runs("bench", "bench"))
     before = time.perf_counter()
     found = run.metrics("loss")
     seconds = time.perf_counter() - before
@@ -33,5 +33,5 @@ def read(count: int) -> float:
 
 
 def steps() -> list[int]:
-    newest = te.runs("bench", "bench")[0]
+    newest = next(te.runs("bench", "bench"))
     return list(te.get_run("bench", "bench", newest.uuid).metrics("loss").steps)

@@ -9,6 +9,7 @@ import time
 import uuid
 import weakref
 from contextlib import suppress
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 import attrs
@@ -54,7 +55,7 @@ from afnio_tellurio.validation import (
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
 _ENDED = {RunStatus.COMPLETED, RunStatus.CRASHED, RunStatus.FAILED}
@@ -652,8 +653,10 @@ def runs(
     created_after: dt.datetime | None = None,
     created_before: dt.datetime | None = None,
     limit: int | None = None,
-) -> list[Run]:
+) -> Iterator[Run]:
     """The runs of a project that pass all filters given, newest first.
+
+    The first page is asked for at once, each other when it is needed.
 
     Args:
         namespace_slug: The slug of the namespace that owns the project.
@@ -663,6 +666,9 @@ def runs(
         created_after: Only runs created at this time, which has a zone, or later.
         created_before: Only runs created before this time, which has a zone.
         limit: At most so many, the newest; default all.
+
+    Returns:
+        An iterator over the runs. It raises as this call does where a later page cannot be had.
 
     Raises:
         TypeError: A name is no string, the status no `RunStatus`, or a time no `datetime`.
@@ -682,27 +688,30 @@ def runs(
     if limit is not None and limit < 1:
         raise ValueError(f"runs: limit is {limit!r}; give a number from 1")
     if client is None and is_disabled():
-        return []
+        return iter(())
     client = client or default_client()
-    found: list[Run] = []
-    for page in client.list_run_pages(
+    pages = client.list_run_pages(
         namespace_slug,
         slug,
         status=status,
         created_after=created_after,
         created_before=created_before,
         limit=limit,
-    ):
-        # A backend without the filters gives them all.
-        found += [
+    )
+
+    def passing(models: list[Any]) -> list[Run]:
+        # A backend without the filters gives them all, and is not known to keep an order.
+        found = [
             run
-            for run in (Run.from_model(model, "listRuns", namespace_slug) for model in page)
+            for run in (Run.from_model(model, "listRuns", namespace_slug) for model in models)
             if (status is None or run.status == status)
             and _is_between(run.date_created, created_after, created_before)
         ]
-        if limit is not None and len(found) >= limit:
-            break
-    return _newest_first(found, client, slug)[:limit]
+        return _newest_first(found, client, slug)
+
+    # Here, so that what is wrong is raised by the call.
+    first = passing(next(pages))
+    return islice(chain(first, chain.from_iterable(map(passing, pages))), limit)
 
 
 def get_run(

@@ -58,7 +58,7 @@ def test_show_prints_the_run_its_metrics_and_a_chart(command, two_runs):
 
 
 def test_show_prints_json(command, two_runs):
-    finished = command("show", f"acme/digits/{te.runs('acme', 'digits')[1].uuid}", "--json")
+    finished = command("show", f"acme/digits/{list(te.runs('acme', 'digits'))[1].uuid}", "--json")
     shown = json.loads(finished.stdout)
     assert (shown["name"], shown["status"]) == ("first", "COMPLETED")
     loss = shown["metrics"]["train/loss"]

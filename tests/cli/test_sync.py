@@ -70,7 +70,7 @@ def test_finished_runs_are_uploaded_whole_and_a_second_call_does_nothing(
     )
     assert main(["sync", "acme/digits/third", "--to", server]) == 0
     with te.TellurioClient(server) as target:
-        assert len(te.runs("acme", "digits", target)) == 3
+        assert len(list(te.runs("acme", "digits", target))) == 3
 
 
 def test_a_name_that_is_taken_there_gets_a_number(recorded, server, capsys):

@@ -32,7 +32,7 @@ def runs(backend):
     run.log("odd", math.nan)
     run.log("odd", 2**60 + 1)
     run.finish()
-    return te.runs("acme", "digits")
+    return list(te.runs("acme", "digits"))
 
 
 def first_column(finished):
@@ -239,7 +239,7 @@ def test_deleting_takes_a_yes(command, runs):
     refused = command("delete", "acme/digits/a")
     assert refused.returncode == 1
     assert "give --yes" in refused.stderr
-    assert len(te.runs("acme", "digits")) == 3
+    assert len(list(te.runs("acme", "digits"))) == 3
     deleted = command("delete", "acme/digits/a", "--yes")
     assert (deleted.returncode, deleted.stdout) == (0, "a is deleted\n")
     assert [run.name for run in te.runs("acme", "digits")] == ["c", "b"]
@@ -267,7 +267,7 @@ def test_a_terminal_is_asked_before_deleting(runs, answer, status, left):
     os.close(other)
     assert "Delete a (COMPLETED, 11 values)? [y/N] " in err
     assert child.returncode == status
-    assert len(te.runs("acme", "digits")) == left
+    assert len(list(te.runs("acme", "digits"))) == left
 
 
 def test_hostile_names_cannot_steer_the_terminal(command, backend):

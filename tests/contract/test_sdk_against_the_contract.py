@@ -87,7 +87,7 @@ def test_the_public_calls_reach_every_operation():
         run.curve("loss")
         run.update("second")
     te.get_run("acme", "Digits", run.uuid)
-    te.runs("acme", "Digits")
+    list(te.runs("acme", "Digits"))
     with te.init("acme", "Digits") as run:
         # As against a backend that was found to have no batches.
         run._client_for(None).takes_batches = False

@@ -132,7 +132,7 @@ def test_the_embedded_backend_recovers_its_own_when_it_is_opened(
     child = start_python("-c", DIES)
     assert child.wait(60) == 1
     elsewhere = te.TellurioClient.local(tmp_path / "another.db")
-    assert te.runs("acme", "Digits").pop().name == "died"
+    assert list(te.runs("acme", "Digits"))[-1].name == "died"
     run = te.get_run("acme", "Digits", "died")
     assert run.status is te.RunStatus.CRASHED
     assert run.metrics("count").values == list(range(100))

@@ -79,7 +79,7 @@ CALLS = {
     "getProject": lambda client, _run: te.get_project("acme", "digits", client),
     "createProject": create_another,
     "createRun": lambda client, _run: te.init("acme", "Digits", "new", client=client),
-    "listRuns": lambda client, _run: te.runs("acme", "Digits", client),
+    "listRuns": lambda client, _run: list(te.runs("acme", "Digits", client)),
     "getRun": lambda client, run: te.get_run("acme", "Digits", run.uuid, client),
     "updateRun": lambda _client, run: run.finish(),
     "logMetricBatch": log_another,

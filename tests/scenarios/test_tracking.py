@@ -256,7 +256,7 @@ def test_runs_are_listed_newest_first_by_slug_or_display_name(monkeypatch):
     te.init("acme", "Other", "elsewhere")
     for project in ("digit-classifier", "Digit Classifier"):
         assert [run.name for run in te.runs("acme", project)] == names[::-1]
-    assert te.runs("acme", "Other")[0].status is te.RunStatus.RUNNING
+    assert next(te.runs("acme", "Other")).status is te.RunStatus.RUNNING
 
 
 def test_a_run_is_found_by_its_uuid_or_its_name():

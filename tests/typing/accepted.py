@@ -1,6 +1,7 @@
 """What an application may write; mypy and pyright, both strict, accept all of it. It is never run."""
 
 import datetime as dt
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -35,8 +36,10 @@ def runs(client: te.TellurioClient) -> None:
     run = te.init("acme", "Digits", "name", "description", te.RunStatus.RUNNING, client)
     assert_type(run, te.Run)
     assert_type(te.init("acme", "Digits"), te.Run)
-    assert_type(te.runs("acme", "Digits", client), list[te.Run])
+    assert_type(te.runs("acme", "Digits", client), Iterator[te.Run])
     assert_type(te.get_run("acme", "Digits", "name"), te.Run)
+    te.show(run)
+    te.show([run, run], "loss", "val/loss")
     assert_type(te.attach("acme", "Digits", "name", client=client), te.Run)
     assert_type(te.get_active_run(), te.Run)
     te.delete_run("acme", "Digits", "name", client)

@@ -122,7 +122,7 @@ def test_runs_are_filtered_the_same_by_any_backend(client, five_runs):
     between = te.runs("acme", "digits", client, created_after=second, created_before=fourth)
     assert names(between) == ["run 2", "run 1"]
     assert names(te.runs("acme", "digits", client, limit=2)) == ["run 4", "run 3"]
-    newest = te.runs("acme", "digits", client, limit=1, status=te.RunStatus.CRASHED)
+    newest = list(te.runs("acme", "digits", client, limit=1, status=te.RunStatus.CRASHED))
     assert names(newest) == ["run 3"]
     assert newest[0].metrics() == {}
 
@@ -136,8 +136,28 @@ def test_a_limit_asks_the_backend_for_no_more(tmp_path, five_runs, client, monke
         return request(method, url, **keywords)
 
     monkeypatch.setattr(client._http, "request", noting)
-    te.runs("acme", "digits", client, limit=2, status=te.RunStatus.CRASHED)
+    list(te.runs("acme", "digits", client, limit=2, status=te.RunStatus.CRASHED))
     assert [(one["limit"], one["status"]) for one in asked] == [(2, "CRASHED")]
+
+
+@pytest.mark.parametrize("client", ["backend"], indirect=True)
+def test_a_page_is_asked_for_when_it_is_needed(five_runs, client, monkeypatch):
+    monkeypatch.setattr("afnio_tellurio.client.RUNS_PAGE", 2)
+    asked = []
+    request = client._http.request
+
+    def noting(method, url, **keywords):
+        asked.append(url)
+        return request(method, url, **keywords)
+
+    monkeypatch.setattr(client._http, "request", noting)
+    found = te.runs("acme", "digits", client)
+    assert len(asked) == 1
+    assert [next(found).name, next(found).name] == ["run 4", "run 3"]
+    assert len(asked) == 1
+    assert next(found).name == "run 2"
+    assert len(asked) == 2
+    assert names(found) == ["run 1", "run 0"]
 
 
 def test_a_limit_above_one_page_is_kept(monkeypatch, five_runs, client):

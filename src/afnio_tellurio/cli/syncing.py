@@ -65,7 +65,7 @@ def _upload(options: argparse.Namespace) -> int:
         if names:
             found = [te.get_run(namespace_slug, project, names[0], source)]
         else:
-            found = te.runs(namespace_slug, project, source)[::-1]
+            found = list(te.runs(namespace_slug, project, source))[::-1]
         for run in _cleared(
             upload(found, source, target, dry_run=options.dry_run, progress=_show_upload)
         ):
