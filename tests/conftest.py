@@ -47,6 +47,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in list(os.environ):
         if name.startswith("TELLURIO_"):
             monkeypatch.delenv(name)
+    for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY", "SSH_CONNECTION"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     monkeypatch.setenv("TELLURIO_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "configuration"))
@@ -100,6 +102,20 @@ def run_python(
         child = start_python("-c", textwrap.dedent(program), **keywords)
         out, err = child.communicate(timeout=timeout)
         return subprocess.CompletedProcess(child.args, child.returncode, out, err)
+
+    return run
+
+
+@pytest.fixture
+def command(
+    start_python: Callable[..., subprocess.Popen[str]],
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `afnio-tellurio` with these arguments to its end."""
+
+    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        child = start_python("-m", "afnio_tellurio.cli", *arguments, **variables)
+        out, err = child.communicate(timeout=30)
+        return subprocess.CompletedProcess(arguments, child.returncode, out, err)
 
     return run
 

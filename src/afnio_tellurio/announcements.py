@@ -40,7 +40,7 @@ def tell_ended(
 
 
 def _where(run: Run, client: TellurioClient, namespace_slug: str, project_slug: str) -> str:
-    address = client.web_address(namespace_slug, project_slug, run.name)
+    address = client.web_address(namespace_slug, project_slug, run.uuid, run.name)
     if address is not None:
         return address
     # Unlike a name, it is taken as it is by a shell.

@@ -42,6 +42,7 @@ from afnio_tellurio.errors import (
     api_error,
 )
 from afnio_tellurio.notices import tell, warn_of_settings
+from afnio_tellurio.served import page_url
 from afnio_tellurio.settings import (
     CONNECT_ATTEMPTS,
     CONNECT_RETRY_DELAY,
@@ -182,20 +183,27 @@ class TellurioClient:
         """Whether it is the embedded backend, in this process."""
         return self._backend is not None
 
-    def web_address(self, namespace_slug: str, project_slug: str, run_name: str) -> str | None:
+    def web_address(
+        self, namespace_slug: str, project_slug: str, run_uuid: str, run_name: str
+    ) -> str | None:
         """Where people look at a run in a browser, or `None` where there is no such place.
 
         Args:
             namespace_slug: The run's namespace.
             project_slug: Its project.
+            run_uuid: Its UUID.
             run_name: Its name.
         """
         if self._backend is None:
             from slugify import slugify
 
-            place = f"{namespace_slug}/projects/{project_slug}/runs/{slugify(run_name)}"
-            return f"{self._url}/{place}/"
-        return None
+            where, run = self._url, slugify(run_name)
+        else:
+            found = page_url(self._backend.path)
+            if found is None:
+                return None
+            where, run = found, run_uuid
+        return f"{where}/{namespace_slug}/projects/{project_slug}/runs/{run}/"
 
     @property
     def address(self) -> str:

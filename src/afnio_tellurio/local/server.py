@@ -13,22 +13,25 @@ from afnio_tellurio.local.application import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
     from types import FrameType
-
-    from afnio_tellurio.local.application import Backend
+    from wsgiref.types import WSGIApplication
 
 _THREADS = 8
+#: A browser opens up to six connections for a tab.
+_CONNECTIONS = 1000
+#: A request of the page names up to 100 runs and 100 metrics.
+_MAX_HEADER_BYTES = 128 * 1024
 #: How long `stop` may go unnoticed.
 _POLL_SECONDS = 0.1
 
 
 class Server:
-    """Serves a backend until it is told to end.
+    """Serves a backend, or the page and the backend, until it is told to end.
 
     From its construction to `close`, SIGINT and SIGTERM raise `KeyboardInterrupt`, if it was
     constructed in the main thread.
 
     Args:
-        backend: The backend.
+        application: What answers.
         host: The address to listen on.
         port: The port; 0 for any free one.
 
@@ -36,12 +39,12 @@ class Server:
         OSError: The address cannot be listened on.
     """
 
-    def __init__(self, backend: Backend, host: str, port: int) -> None:
+    def __init__(self, application: WSGIApplication, host: str, port: int) -> None:
         self._stopping = False
         self._sockets: dict[int, Any] = {}
         try:
             server: Any = create_server(
-                backend,
+                application,
                 map=self._sockets,
                 host=host,
                 port=port,
@@ -51,6 +54,8 @@ class Server:
                 # it.
                 max_request_body_size=4 * MAX_BODY_BYTES,
                 clear_untrusted_proxy_headers=True,
+                max_request_header_size=_MAX_HEADER_BYTES,
+                connection_limit=_CONNECTIONS,
             )
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)

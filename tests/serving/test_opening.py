@@ -1,0 +1,220 @@
+"""`afnio-tellurio serve`: where it listens, what it prints and opens."""
+
+import http.client
+import os
+import re
+import signal
+import socket
+import stat
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+import afnio_tellurio as te
+from afnio_tellurio.served import page_url, served_at
+
+ONE_RUN = """
+    import afnio_tellurio as te
+    te.init("acme", "Digits", "test_run").finish()
+"""
+
+
+@pytest.fixture
+def serve(start_python):
+    """Starts the command, and gives it with what it printed up to the address of the page."""
+
+    def start(*arguments, **variables):
+        child = start_python("-m", "afnio_tellurio.cli", "serve", *arguments, **variables)
+        lines = []
+        while not (lines and lines[-1].startswith("Look at the runs")):
+            line = child.stdout.readline()
+            assert line, child.stderr.read()
+            lines.append(line.rstrip("\n"))
+        return child, lines
+
+    return start
+
+
+def address_of(lines):
+    return lines[-1].rpartition(" ")[2]
+
+
+def status_of(address):
+    parts = urlsplit(address)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=10)
+    connection.request("GET", f"{parts.path}?{parts.query}")
+    answer = connection.getresponse()
+    connection.close()
+    return answer.status, answer.getheader("Set-Cookie")
+
+
+def test_it_prints_an_address_that_opens_the_page_once(serve):
+    _child, lines = serve("--port", "0")
+    assert re.fullmatch(
+        r"Serving .*tellurio\.db at http://127\.0\.0\.1:\d+ \(Ctrl-C ends it\)", lines[0]
+    )
+    assert re.fullmatch(r"API key, shown only now: \S{43}", lines[1])
+    status, cookie = status_of(address_of(lines))
+    assert status == 303
+    assert cookie
+    assert status_of(address_of(lines)) == (303, None)
+
+
+def test_a_taken_port_moves_on_to_the_next(serve):
+    _first, lines = serve()
+    _second, others = serve()
+    ports = [urlsplit(address_of(printed)).port for printed in (lines, others)]
+    assert 8642 <= ports[0] < ports[1]
+
+
+def test_a_port_that_was_asked_for_and_is_taken_is_an_error(command):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        finished = command("serve", "--port", str(taken.getsockname()[1]))
+    assert finished.returncode == 1
+    assert "choose another with --port" in finished.stderr
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_any_address_but_this_machines_own_needs_a_key(command, host):
+    finished = command("serve", "--host", host, "--port", "0")
+    assert finished.returncode == 2
+    assert f"--host {host} needs --api-key-stdin or --api-key" in finished.stderr
+
+
+def test_a_key_can_come_from_standard_input_where_no_list_of_processes_shows_it(serve, tmp_path):
+    key = tmp_path / "key"
+    key.write_text("from-stdin\n")
+    import subprocess
+    import sys
+
+    from children import child_environment
+
+    with key.open() as stdin:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "afnio_tellurio.cli", "serve", "--host", "0.0.0.0", "--port",
+             "0", "--api-key-stdin"],
+            env=child_environment(), stdin=stdin, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    try:
+        first, second = child.stdout.readline(), child.stdout.readline()
+        assert "API key" not in second
+        port = re.search(r":(\d+) ", first)[1]
+        monkey = http.client.HTTPConnection(f"127.0.0.1:{port}", timeout=10)
+        monkey.request(
+            "GET", "/api/v0/verify-api-key/", headers={"Authorization": "Api-Key from-stdin"}
+        )
+        assert monkey.getresponse().status == 200
+        monkey.close()
+        shown = Path(f"/proc/{child.pid}/cmdline")
+        assert not shown.exists() or b"from-stdin" not in shown.read_bytes()
+    finally:
+        child.send_signal(signal.SIGINT)
+        assert child.wait(timeout=10) == 0
+        child.stdout.close()
+
+
+@pytest.mark.parametrize("key", ["", "two words", "ümlaut"])
+def test_a_key_that_no_header_carries_is_refused(command, key):
+    finished = command("serve", "--port", "0", "--api-key", key)
+    assert finished.returncode == 2
+    assert "the API key is empty, or holds what no header can carry" in finished.stderr
+
+
+def _recording_browser(tmp_path):
+    script = tmp_path / "browser"
+    script.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n')
+    script.chmod(0o755)
+    return f"{script} %s"
+
+
+def test_a_browser_is_opened_with_the_address_and_no_list_of_processes_shows_it(serve, tmp_path):
+    child, lines = serve("--port", "0", BROWSER=_recording_browser(tmp_path))
+    opened = tmp_path / "opened"
+    until = time.monotonic() + 10
+    while not (opened.exists() and opened.read_text()):
+        assert time.monotonic() < until, "no browser was opened"
+        time.sleep(0.05)
+    place = opened.read_text().strip()
+    assert "token" not in place
+    way = Path(urlsplit(place).path)
+    assert stat.S_IMODE(way.stat().st_mode) == 0o600
+    assert f"url={address_of(lines)}" in way.read_text()
+    child.send_signal(signal.SIGINT)
+    assert child.wait(timeout=10) == 0
+    assert not way.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables"),
+    [(["--no-browser"], {}), ([], {"BROWSER": ""}), ([], {"BROWSER": "", "SSH_CONNECTION": "a 1 b 2", "DISPLAY": ":0"})],
+)  # fmt: skip
+def test_no_browser_is_opened_where_there_is_none_or_none_is_wanted(
+    serve, tmp_path, arguments, variables
+):
+    child, _lines = serve(
+        "--port", "0", *arguments, **{"BROWSER": _recording_browser(tmp_path), **variables}
+    )
+    time.sleep(0.5)
+    child.send_signal(signal.SIGINT)
+    assert child.wait(timeout=10) == 0
+    assert not (tmp_path / "opened").exists()
+
+
+def test_over_ssh_the_command_that_forwards_the_port_is_printed(serve):
+    child, lines = serve("--port", "0", SSH_CONNECTION="192.0.2.9 50000 192.0.2.1 22")
+    port = urlsplit(address_of(lines)).port
+    hint = child.stdout.readline()
+    assert re.fullmatch(
+        rf"From your own machine: ssh -L {port}:127\.0\.0\.1:{port} \S+@192\.0\.2\.1\n", hint
+    )
+
+
+def test_the_lines_of_a_run_link_to_the_page_while_it_is_served(serve, run_python):
+    child, lines = serve("--port", "0")
+    url = address_of(lines).partition("/?")[0]
+    told = run_python(ONE_RUN, TELLURIO_MODE="local").stderr.splitlines()
+    (run,) = te.runs("acme", "Digits", te.TellurioClient.local())
+    place = f"{url}/acme/projects/digits/runs/{run.uuid}/"
+    assert [line.partition("look at it: ")[2] for line in told] == [place, place]
+    assert status_of(place) == (200, None)
+    child.send_signal(signal.SIGINT)
+    child.wait(timeout=10)
+    told = run_python(ONE_RUN, TELLURIO_MODE="local").stderr.splitlines()
+    assert "afnio-tellurio show" in told[0]
+
+
+def test_a_server_that_died_is_linked_to_no_more(serve, home):
+    child, lines = serve("--port", "0")
+    assert page_url(home / "tellurio.db") == address_of(lines).partition("/?")[0]
+    child.kill()
+    child.wait(timeout=10)
+    assert page_url(home / "tellurio.db") is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"url": 3}', "{}"])
+def test_a_record_that_makes_no_sense_says_nothing(tmp_path, content):
+    database = tmp_path / "x.db"
+    with served_at(database, "http://127.0.0.1:1"):
+        record = tmp_path / "x.db-page"
+        assert stat.S_IMODE(record.stat().st_mode) == 0o600
+        record.write_text(content)
+        assert page_url(database) is None
+        record.write_text('{"url": "http://127.0.0.1:1"}')
+        assert page_url(database) == "http://127.0.0.1:1"
+        with served_at(database, "http://127.0.0.1:2"):
+            assert page_url(database) == "http://127.0.0.1:1"
+    assert page_url(database) is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_ctrl_c_ends_it_at_once_with_a_tab_open(serve):
+    child, lines = serve("--port", "0")
+    parts = urlsplit(address_of(lines))
+    connection = http.client.HTTPConnection(parts.netloc, timeout=10)
+    connection.request("GET", "/")
+    connection.getresponse().read()
+    child.send_signal(signal.SIGINT)
+    assert child.wait(timeout=10) == 0
+    connection.close()

@@ -1,0 +1,286 @@
+"""The door: who is let in, what with, and what nobody gets."""
+
+import json
+import socket
+import time
+
+import pytest
+
+import afnio_tellurio as te
+
+PROJECTS = "/api/v0/acme/projects/"
+KEY = {"Authorization": "Api-Key the-key"}
+
+
+# Which requests are turned away before anything is done with them
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:8642", "localhost.evil.example", "127.0.0.1.evil.example",
+     "", None, "[::1", "a b", "localhost@evil.example", "evil.example#localhost"],
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["/", "/assets/page.js", PROJECTS])
+def test_a_name_that_means_this_machine_by_rebinding_is_refused(serving, host, path):
+    assert serving.ask("GET", path, Host=host, **KEY).status in {400, 403}
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:1", "127.0.0.1:9999", "[::1]:8642", "a.localhost", "10.0.0.7"]
+)
+def test_the_names_and_addresses_of_this_machine_are_taken_at_any_port(serving, host):
+    assert serving.ask("GET", "/", Host=host).status == 200
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://evil.example",
+        "null",
+        "https://127.0.0.1",
+        "http://127.0.0.1:1",
+        "file://",
+        "http://[",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_another_site_cannot_read_or_write(serving, origin, method):
+    cookie = serving.signed_in()
+    body = b'{"display_name": "Digits"}' if method == "POST" else None
+    answer = serving.ask(
+        method, PROJECTS, body, Origin=origin, Cookie=cookie, Content_Type="application/json"
+    )
+    assert answer.status == 403
+    listed = serving.ask("GET", PROJECTS, Cookie=cookie)
+    assert json.loads(listed.body) == []
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "nonsense"])
+def test_what_a_browser_says_comes_from_another_site_is_refused(serving, site):
+    cookie = serving.signed_in()
+    for path in ("/assets/page.js", PROJECTS):
+        answer = serving.ask("GET", path, Cookie=cookie, Sec_Fetch_Site=site)
+        assert answer.status == 403, path
+
+
+def test_a_link_on_another_site_leads_to_the_page_but_not_to_the_backend(serving):
+    visit = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate"}
+    assert serving.ask("GET", "/acme/projects/digits/", **visit).status == 200
+    cookie = serving.signed_in()
+    assert serving.ask("GET", PROJECTS, Cookie=cookie, **visit).status == 403
+    assert serving.ask("POST", "/session", b"{}", **visit).status == 403
+
+
+def test_a_write_with_the_cookie_alone_is_refused(serving):
+    cookie = serving.signed_in()
+    body = b'{"display_name": "Digits"}'
+    plain = {"Cookie": cookie, "Content_Type": "application/json"}
+    assert serving.ask("POST", PROJECTS, body, **plain).status == 401
+    own = serving.ask("POST", PROJECTS, body, Origin=serving.url, **plain)
+    assert own.status == 201
+
+
+@pytest.mark.parametrize("method", ["GET", "OPTIONS", "POST"])
+def test_no_other_origin_is_ever_allowed(serving, method):
+    for path in ("/", PROJECTS, "/session"):
+        for origin in (serving.url, "http://evil.example"):
+            answer = serving.ask(method, path, Origin=origin, **KEY)
+            assert not [name for name, _ in answer.getheaders() if "access-control" in name.lower()]
+
+
+# The key and the cookie
+
+
+def test_the_page_needs_no_key_and_the_backend_does(serving):
+    assert serving.ask("GET", "/").status == 200
+    assert serving.ask("GET", PROJECTS).status == 401
+    assert serving.ask("GET", PROJECTS, Authorization="Api-Key wrong").status == 401
+    assert serving.ask("GET", PROJECTS, **KEY).status == 200
+
+
+def test_the_token_gives_a_cookie_once(serving):
+    path = f"/acme/projects/digits/?x=step&token={serving.site.token}&q=a%26b"
+    first = serving.ask("GET", path)
+    assert (first.status, first.getheader("Location")) == (
+        303,
+        "/acme/projects/digits/?x=step&q=a%26b",
+    )
+    again = serving.ask("GET", path)
+    assert (again.status, again.getheader("Set-Cookie")) == (303, None)
+    cookie = first.getheader("Set-Cookie").partition(";")[0]
+    assert serving.ask("GET", PROJECTS, Cookie=cookie).status == 200
+
+
+def test_a_wrong_token_gives_nothing_and_uses_nothing_up(serving):
+    assert serving.ask("GET", "/?token=wrong").getheader("Set-Cookie") is None
+    assert serving.ask("GET", "/?token=%ff").getheader("Set-Cookie") is None
+    serving.signed_in()
+
+
+def test_scripts_and_other_sites_do_not_get_the_cookie(serving):
+    answer = serving.ask("GET", f"/?token={serving.site.token}")
+    parts = answer.getheader("Set-Cookie").split("; ")
+    assert parts[1:] == ["Path=/", "HttpOnly", "SameSite=Strict"]
+    assert serving.site.token not in answer.getheader("Set-Cookie")
+    assert answer.getheader("Cache-Control") == "no-store"
+
+
+def test_the_cookie_of_one_server_says_nothing_to_another(serving, start_serving):
+    other = start_serving("other")
+    cookies = f"{serving.signed_in()}; {other.signed_in()}"
+    assert serving.ask("GET", PROJECTS, Cookie=cookies).status == 200
+    assert serving.ask("GET", PROJECTS, Cookie=cookies.split("; ")[1]).status == 401
+
+
+@pytest.mark.parametrize("cookie", ["", "a=b", "tellurio-00000000=x", ";;;", "=\x01", "ü=é"])
+def test_a_cookie_that_is_none_is_no_key(serving, cookie):
+    answer = serving.ask("GET", PROJECTS, Cookie=cookie.encode("utf-8"))
+    assert answer.status in {400, 401}
+
+
+def test_a_wrong_key_is_refused_with_a_good_cookie_too(serving):
+    cookie = serving.signed_in()
+    assert serving.ask("GET", PROJECTS, Cookie=cookie, Authorization="Api-Key x").status == 401
+
+
+def test_the_key_gives_a_cookie(serving):
+    sent = {"Origin": serving.url, "Content_Type": "application/json"}
+    wrong = serving.ask("POST", "/session", b'{"api_key": "wrong"}', **sent)
+    assert (wrong.status, wrong.getheader("Set-Cookie")) == (401, None)
+    good = serving.ask("POST", "/session", b'{"api_key": "the-key"}', **sent)
+    assert good.status == 204
+    cookie = good.getheader("Set-Cookie").partition(";")[0]
+    assert serving.ask("GET", PROJECTS, Cookie=cookie).status == 200
+    gone = serving.ask("DELETE", "/session", Origin=serving.url)
+    assert "Max-Age=0" in gone.getheader("Set-Cookie")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"),
+    [
+        (b'{"api_key": "the-key"}', "text/plain", 415),
+        (b"api_key=the-key", "application/x-www-form-urlencoded", 415),
+        (b"not JSON", "application/json", 400),
+        (b"[]", "application/json", 400),
+        (b"\xff", "application/json", 400),
+        (b'{"api_key": null}', "application/json", 401),
+        (b'{"api_key": "' + b"x" * 5000 + b'"}', "application/json", 413),
+    ],
+)
+def test_a_key_that_is_none_is_refused(serving, body, content_type, status):
+    answer = serving.ask("POST", "/session", body, Content_Type=content_type)
+    assert (answer.status, answer.getheader("Set-Cookie")) == (status, None)
+
+
+# What every answer says, and what is served
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/", 200), ("/assets/page.js", 200), ("/nothing/here", 404), (PROJECTS, 401),
+     ("/acme/projects/digits/", 200), ("/session", 405)],
+)  # fmt: skip
+def test_every_answer_tells_the_browser_to_be_strict(serving, path, status):
+    answer = serving.ask("GET", path)
+    assert answer.status == status
+    policy = answer.getheader("Content-Security-Policy")
+    directives = dict(part.split(" ", 1) for part in policy.split("; "))
+    assert directives["default-src"] == "'none'"
+    assert directives["script-src"] == directives["style-src"] == "'self'"
+    assert directives["frame-ancestors"] == directives["base-uri"] == "'none'"
+    assert "unsafe" not in policy
+    assert answer.getheader("X-Content-Type-Options") == "nosniff"
+    assert answer.getheader("Referrer-Policy") == "no-referrer"
+    assert answer.getheader("X-Frame-Options") == "DENY"
+    assert answer.getheader("Cross-Origin-Resource-Policy") == "same-origin"
+    assert answer.getheader("Server") is None
+
+
+def test_what_the_backend_answers_is_not_kept_by_browsers(serving):
+    assert serving.ask("GET", PROJECTS, **KEY).getheader("Cache-Control") == "no-store"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/acme/", "/acme/projects/digits/", "/acme/projects/digits/compare/?run=a",
+     "/acme/projects/digits/runs/a-name/", "/acme/projects/digits/runs/a%2Fb%20c/"],
+)  # fmt: skip
+def test_each_view_has_an_address(serving, path):
+    answer = serving.ask("GET", path)
+    assert answer.status == 200
+    assert answer.getheader("Content-Type") == "text/html; charset=utf-8"
+    assert b"/assets/page.js" in answer.body
+    head = serving.ask("HEAD", path)
+    assert (head.status, head.body) == (200, b"")
+    assert head.getheader("Content-Length") == str(len(answer.body))
+
+
+def test_an_address_without_its_last_slash_leads_to_the_one_with_it(serving):
+    answer = serving.ask("GET", "/acme/projects/digits")
+    assert (answer.status, answer.getheader("Location")) == (308, "/acme/projects/digits/")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/assets/../application.py", "/assets/%2e%2e/application.py", "/assets/..%2fapplication.py",
+     "/assets/vendor/preact.js", "/assets//etc/passwd", "/assets/", "/assets/.", "/assets/page.js/",
+     "/assets/page.js%00", "//etc/passwd", "/../../../../etc/passwd", "/assets/LICENSE",
+     "/assets/%5c..%5capplication.py", "/index.html", "/acme/projects/"],
+)  # fmt: skip
+def test_no_path_of_a_request_reaches_a_file(serving, path):
+    answer = serving.ask("GET", path)
+    assert answer.status in {400, 404} or b"/assets/page.js" in answer.body
+    assert b"root:" not in answer.body
+    assert b"import " not in answer.body
+
+
+def test_a_file_that_a_browser_has_is_not_sent_again(serving):
+    first = serving.ask("GET", "/assets/page.js")
+    tag = first.getheader("ETag")
+    assert first.getheader("Cache-Control") == "no-cache"
+    again = serving.ask("GET", "/assets/page.js", If_None_Match=tag)
+    assert (again.status, again.body) == (304, b"")
+    assert serving.ask("GET", "/assets/page.js", If_None_Match='"old"').status == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
+def test_the_page_is_only_read(serving, method):
+    answer = serving.ask(method, "/", Origin=serving.url)
+    assert (answer.status, answer.getheader("Allow")) == (405, "GET, HEAD")
+
+
+# Limits
+
+
+def test_too_many_headers_are_refused(serving):
+    assert serving.ask("GET", "/", X_Long="x" * 200_000).status == 431
+
+
+def test_a_body_that_is_too_large_is_refused(serving):
+    body = b'{"display_name": "' + b"x" * (9 * 2**20) + b'"}'
+    answer = serving.ask("POST", PROJECTS, body, Content_Type="application/json", **KEY)
+    assert answer.status == 413
+
+
+def test_clients_that_never_finish_do_not_keep_others_out(serving):
+    slow = []
+    for _ in range(100):
+        connection = socket.create_connection(serving.netloc.split(":"), timeout=10)
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
+        slow.append(connection)
+    began = time.monotonic()
+    assert serving.ask("GET", "/").status == 200
+    assert time.monotonic() - began < 5
+    for connection in slow:
+        connection.close()
+
+
+# Programs
+
+
+def test_a_program_with_the_key_uses_the_backend_as_ever(serving, monkeypatch):
+    monkeypatch.setenv("TELLURIO_API_KEY", "the-key")
+    with te.TellurioClient(serving.url) as client:
+        with te.init("acme", "Digits", client=client) as run:
+            run.log("loss", 0.5)
+        assert run.metrics("loss").values == [0.5]
