@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import httpx
 import msgspec
 
-from afnio_tellurio.local import open_backend, operations
+from afnio_tellurio.local import metrics, open_backend
+from afnio_tellurio.local.requests import BackendUser, Call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,17 +67,17 @@ def batch(writer: str, first: int, count: int) -> bytes:
 
 
 def validate(body: bytes) -> None:
-    """What `operations.log_metric_batch` does with a body before it opens the database."""
-    call = operations.Call(
+    """What `metrics.log_metric_batch` does with a body before it opens the database."""
+    call = Call(
         database=None,  # type: ignore[arg-type] - it is not asked
-        user=operations.BackendUser("ada", "ada@example.com"),
+        user=BackendUser("ada", "ada@example.com"),
         any_namespace=True,
         path={},
-        query={},
+        query=[],
         headers={},
         body=body,
     )
-    operations._stored_all(call.decoded(operations._metric_batch).metrics)
+    metrics._stored_all(call.decoded(metrics._metric_batch).metrics)
 
 
 def duration(work: Callable[[bytes], object], body: bytes) -> int:

@@ -203,7 +203,11 @@ def _request_departures(request: httpx.Request, operation: Any) -> Iterator[str]
     given: dict[tuple[str, str], Any] = {("path", name): word for name, word in path_values.items()}
     given.update({("query", name): word for name, word in query})
     given.update({("header", name): word for name, word in request.headers.items()})
-    if len(query) != len({name for name, _ in query}):
+    lists = {name for (place, name), (parameter, _) in checks.items() if _is_list(place, parameter)}
+    for name in lists & {name for name, _ in query}:
+        given["query", name] = [word for key, word in query if key == name]
+    single = [name for name, _ in query if name not in lists]
+    if len(single) != len(set(single)):
         yield f"{what}: a query parameter is given twice"
     for place, name in given:
         if place == "query" and (place, name) not in checks:
@@ -229,6 +233,10 @@ def _body_departures(what: str, request: httpx.Request, body: Any) -> Iterator[s
         yield from _errors(
             f"{what}: body", body, json.loads(request.content, parse_constant=_no_constant)
         )
+
+
+def _is_list(place: str, parameter: Any) -> bool:
+    return place == "query" and parameter["schema"].get("type") == "array"
 
 
 def _number(word: str, parameter: Any) -> Any:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from afnio_tellurio.delivery.recovery import SyncedJournal, sync
     from afnio_tellurio.delivery.sender import DeliveryReceipt
     from afnio_tellurio.entities import (
+        MetricCurve,
         MetricHistory,
         MetricSummary,
         Project,
@@ -44,10 +45,12 @@ if TYPE_CHECKING:
         TellurioError,
     )
     from afnio_tellurio.notebook import show
+    from afnio_tellurio.overviews import curves, list_metrics, summaries
     from afnio_tellurio.projects import (
         create_project,
         delete_project,
         get_project,
+        list_namespaces,
         list_projects,
     )
     from afnio_tellurio.run import (
@@ -84,6 +87,7 @@ _MODULE_OF = {
     "DatabaseError": "errors",
     "InvalidAPIKeyError": "errors",
     "InvalidResponseError": "errors",
+    "MetricCurve": "entities",
     "MetricHistory": "entities",
     "MetricSummary": "entities",
     "NotFoundError": "errors",
@@ -100,6 +104,7 @@ _MODULE_OF = {
     "TellurioClient": "client",
     "TellurioError": "errors",
     "create_project": "projects",
+    "curves": "overviews",
     "delete_project": "projects",
     "delete_run": "run",
     "finish": "run",
@@ -107,11 +112,14 @@ _MODULE_OF = {
     "get_project": "projects",
     "get_run": "run",
     "init": "run",
+    "list_metrics": "overviews",
+    "list_namespaces": "projects",
     "list_projects": "projects",
     "log": "run",
     "login": "client",
     "runs": "run",
     "show": "notebook",
+    "summaries": "overviews",
 }
 
 __all__ = [
@@ -125,6 +133,7 @@ __all__ = [
     "DeliveryReceipt",
     "InvalidAPIKeyError",
     "InvalidResponseError",
+    "MetricCurve",
     "MetricHistory",
     "MetricSummary",
     "NotFoundError",
@@ -143,6 +152,7 @@ __all__ = [
     "TellurioError",
     "attach",
     "create_project",
+    "curves",
     "delete_project",
     "delete_run",
     "finish",
@@ -151,12 +161,15 @@ __all__ = [
     "get_project",
     "get_run",
     "init",
+    "list_metrics",
+    "list_namespaces",
     "list_projects",
     "log",
     "log_metrics",
     "login",
     "runs",
     "show",
+    "summaries",
     "sync",
 ]
 

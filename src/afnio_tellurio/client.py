@@ -22,10 +22,13 @@ from tellurio_api import models
 from tellurio_api.api.auth import verify_api_key
 from tellurio_api.api.metrics import (
     list_metrics,
+    list_project_metrics,
     log_metric,
     log_metric_batch,
     sample_metric,
+    sample_project_metrics,
     summarize_metrics,
+    summarize_project_metrics,
 )
 from tellurio_api.api.runs import create_run, delete_run, get_run, list_runs, update_run
 from tellurio_api.types import UNSET, Response
@@ -674,6 +677,65 @@ class TellurioClient:
                 raise
             return None
         return summaries.additional_properties
+
+    def list_project_metrics(
+        self, namespace_slug: str, project_slug: str
+    ) -> list[models.ProjectMetric] | None:
+        """The metric names of a project; `None` from a backend that lists none."""
+        return self._unless_lacking(
+            list_project_metrics.sync_detailed,
+            namespace_slug=namespace_slug,
+            project_slug=project_slug,
+        )
+
+    def summarize_project_metrics(
+        self, namespace_slug: str, project_slug: str, *, names: list[str], run_uuids: list[str]
+    ) -> list[models.SummaryColumns] | None:
+        """Summaries of many runs; `None` from a backend that gives none. No names are all names."""
+        return self._unless_lacking(
+            summarize_project_metrics.sync_detailed,
+            namespace_slug=namespace_slug,
+            project_slug=project_slug,
+            name=names,
+            run=list(map(uuid.UUID, run_uuids)),
+        )
+
+    def sample_project_metrics(
+        self,
+        namespace_slug: str,
+        project_slug: str,
+        *,
+        names: list[str],
+        run_uuids: list[str],
+        buckets: int,
+    ) -> list[models.SampledSeries] | None:
+        """Metrics of several runs in ranges of steps; `None` from a backend that samples none."""
+        try:
+            samples = self.call(
+                models.MetricSamples,
+                sample_project_metrics.sync_detailed,
+                namespace_slug=namespace_slug,
+                project_slug=project_slug,
+                client=self._api,
+                name=names,
+                run=list(map(uuid.UUID, run_uuids)),
+                buckets=buckets,
+            )
+        except ApiError as error:
+            if error.status_code not in _LACKING:
+                raise
+            return None
+        return samples.series
+
+    def _unless_lacking(
+        self, operation: Callable[..., Response[Any]], **about: Any
+    ) -> list[Any] | None:
+        try:
+            return self.call(_ANY_LIST, operation, client=self._api, **about)
+        except ApiError as error:
+            if error.status_code not in _LACKING:
+                raise
+            return None
 
     def sample_metric(
         self,

@@ -58,6 +58,13 @@ class _AnswerFields:
             raise self._error(name, date.isoformat(), "a time with its zone")
         return date
 
+    def moment(self, name: str, value: Any) -> dt.datetime:
+        seconds: float = self._checked(name, value, (float, int))
+        try:
+            return dt.datetime.fromtimestamp(seconds, dt.UTC)
+        except (ValueError, OverflowError, OSError):
+            raise self._error(name, value, "a time in seconds since 1970") from None
+
     def optional_date(self, name: str, value: Any) -> dt.datetime | None:
         return None if value is None or value is UNSET else self.date(name, value)
 
@@ -126,6 +133,11 @@ class RunOrg:
     """
 
     slug: str
+
+    @classmethod
+    def from_model(cls, model: models.Namespace) -> Self:
+        """The namespace of an answer to `listNamespaces`."""
+        return cls(_AnswerFields("listNamespaces").text("slug", model.slug))
 
 
 @attrs.frozen
@@ -354,6 +366,56 @@ class MetricHistory:
         return {name: cls.from_models(name, named[name]) for name in sorted(named)}
 
 
+def _check_lengths(operation: str, first: Any, *others: Any) -> None:
+    for column in (first, *others):
+        if not isinstance(column, list) or len(column) != len(first):  # pyright: ignore[reportUnknownArgumentType]
+            raise InvalidResponseError(
+                f"{operation}: the backend answered with columns that do not belong together",
+                operation=operation,
+            )
+
+
+@attrs.frozen
+class MetricCurve:
+    """One metric of one run as a line to draw: a point for each range of steps that has a value.
+
+    Attributes:
+        run_uuid: The run.
+        name: The metric's name.
+        steps: The greatest step of each range that has a value.
+        values: The value there; NaN where it is no number, which breaks the line.
+        minima: The smallest number of each range; `None` where there is none.
+        maxima: The greatest number of each range; `None` where there is none.
+        timestamps: When the value was measured; `None` where the backend does not say.
+    """
+
+    run_uuid: str
+    name: str
+    steps: list[int] = attrs.field(repr=False)
+    values: list[float] = attrs.field(repr=False)
+    minima: list[float | None] = attrs.field(repr=False)
+    maxima: list[float | None] = attrs.field(repr=False)
+    timestamps: list[dt.datetime | None] = attrs.field(repr=False)
+
+    @classmethod
+    def from_model(cls, model: models.SampledSeries) -> Self:
+        """The curve of an answer to `sampleProjectMetrics`."""
+        operation = "sampleProjectMetrics"
+        field = _AnswerFields(operation)
+        columns = (model.step, model.last, model.minimum, model.maximum, model.timestamp)
+        _check_lengths(operation, *columns)
+        values = [field.optional_number("last", value) for value in model.last]
+        return cls(
+            run_uuid=str(model.run_uuid),
+            name=field.text("name", model.name),
+            steps=[field.integer("step", step) for step in model.step],
+            values=[math.nan if value is None else float(value) for value in values],
+            minima=[field.optional_number("minimum", value) for value in model.minimum],
+            maxima=[field.optional_number("maximum", value) for value in model.maximum],
+            timestamps=[field.moment("timestamp", seconds) for seconds in model.timestamp],
+        )
+
+
 @attrs.frozen
 class MetricSummary:
     """One metric of a run in short.
@@ -377,9 +439,9 @@ class MetricSummary:
     last_timestamp: dt.datetime | None
 
     @classmethod
-    def from_model(cls, model: models.MetricSummary) -> Self:
-        """The summary of an answer to `summarizeMetrics`."""
-        field = _AnswerFields("summarizeMetrics")
+    def from_model(cls, model: models.MetricSummary, operation: str = "summarizeMetrics") -> Self:
+        """The summary of an answer to `summarizeMetrics`, or to an operation like it."""
+        field = _AnswerFields(operation)
         numeric = model.minimum is not None or model.last == "NaN"
         return cls(
             count=field.integer("count", model.count),
@@ -390,6 +452,24 @@ class MetricSummary:
             maximum=field.optional_number("maximum", model.maximum),
             last_timestamp=field.date("last_timestamp", model.last_timestamp),
         )
+
+    @classmethod
+    def from_columns(cls, columns: models.SummaryColumns) -> dict[str, Self]:
+        """The summaries of an answer to `summarizeProjectMetrics`, by the runs' UUIDs."""
+        lists = (
+            columns.count,
+            columns.first_step,
+            columns.last_step,
+            columns.last,
+            columns.minimum,
+            columns.maximum,
+            columns.last_timestamp,
+        )
+        _check_lengths("summarizeProjectMetrics", columns.run_uuid, *lists)
+        return {
+            str(run): cls.from_model(models.MetricSummary(*of_run), "summarizeProjectMetrics")
+            for run, *of_run in zip(columns.run_uuid, *lists, strict=True)
+        }
 
     @classmethod
     def from_history(cls, history: MetricHistory) -> Self:
@@ -449,6 +529,15 @@ def _as_numbers(value: Any) -> Any:
     return _SPECIAL_NUMBERS[value] if isinstance(value, str) else value
 
 
-for _kind in (MetricHistory, MetricSummary, Project, RunOrg, RunProject, RunStatus, RunUser):
+for _kind in (
+    MetricCurve,
+    MetricHistory,
+    MetricSummary,
+    Project,
+    RunOrg,
+    RunProject,
+    RunStatus,
+    RunUser,
+):
     # Tracebacks and reprs name a class as users import it; which module holds it may change.
     _kind.__module__ = "afnio_tellurio"

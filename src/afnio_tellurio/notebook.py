@@ -6,18 +6,22 @@ import importlib
 import math
 import sys
 from html import escape
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from afnio_tellurio.overviews import curves, summaries
 from afnio_tellurio.run import Run
 from afnio_tellurio.validation import checked_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from afnio_tellurio.entities import MetricCurve
 
 #: Points of one line, and the size of one chart in units of the drawing.
 _BUCKETS = 400
 _WIDTH, _HEIGHT = 380, 210
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 26, 24
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 370, 26, 186
 _TICKS = 5
 #: Hues that are told apart with any colour vision, on white and on black, and patterns in turn.
 _HUES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#7b61d1", "#9a7d0a", "#2a9dc9", "#7a7f87")
@@ -46,7 +50,7 @@ def show(run: Run | Iterable[Run], *names: str) -> None:
         checked_name("show", "metric name", name)
     display = _display_of_notebook()
     runs = _runs_of(run)
-    drawing = curves(runs, names)
+    drawing = drawn_curves(runs, names)
     display({"text/html": drawing, "text/plain": f"<curves of {_names(runs)}>"}, raw=True)
 
 
@@ -71,31 +75,29 @@ def _names(runs: Sequence[Run]) -> str:
     return ", ".join(run.name for run in runs)
 
 
-def curves(runs: Sequence[Run], names: Sequence[str]) -> str:
+def drawn_curves(runs: Sequence[Run], names: Sequence[str]) -> str:
     """The curves as HTML: one chart for each metric, and what stands for which run.
 
     Raises:
         ValueError: No run has a metric of such a name.
     """
-    summaries = [run.summary() for run in runs]
-    known = sorted({name for summary in summaries for name in summary})
-    missing = [name for name in names if name not in known]
+    known = summaries(runs)
+    every = sorted({name for of_run in known.values() for name in of_run})
+    missing = [name for name in names if name not in every]
     if missing:
         raise ValueError(
-            f"show: there is no metric {missing[0]!r}; logged were {', '.join(known) or 'none'}"
+            f"show: there is no metric {missing[0]!r}; logged were {', '.join(every) or 'none'}"
         )
     drawn = names or [
         name
-        for name in known
-        if any(name in each and each[name].minimum is not None for each in summaries)
+        for name in every
+        if any(name in of_run and of_run[name].minimum is not None for of_run in known.values())
     ]
-    pairs = list(zip(runs, summaries, strict=True))
-    charts = [
-        _chart(
-            name, [run.curve(name, _BUCKETS) if name in each else ([], []) for run, each in pairs]
-        )
-        for name in drawn
-    ]
+    lines: dict[str, dict[int, MetricCurve]] = {name: {} for name in drawn}
+    places = {run.uuid: place for place, run in enumerate(runs)}
+    for curve in curves(runs, *drawn, buckets=_BUCKETS):
+        lines[curve.name][places[curve.run_uuid]] = curve
+    charts = [_chart(name, lines[name]) for name in drawn]
     legend = "".join(
         f'<span style="margin-right:1.2em"><svg width="26" height="8" aria-hidden="true">'
         f'<line x1="0" y1="4" x2="26" y2="4" {_stroke(index)}/></svg> '
@@ -115,13 +117,12 @@ def _stroke(index: int) -> str:
     return f'fill="none" stroke="{hue}" stroke-width="1.5" stroke-dasharray="{dash}"'
 
 
-def _chart(name: str, lines: Sequence[tuple[list[int], list[float]]]) -> str:
-    steps = [step for line in lines for step in line[0]]
-    values = [value for line in lines for value in line[1]]
-    across = _Scale(steps, _LEFT, _WIDTH - _RIGHT)
-    up = _Scale(values, _HEIGHT - _BOTTOM, _TOP)
+def _chart(name: str, lines: Mapping[int, MetricCurve]) -> str:
+    finite = [value for line in lines.values() for value in line.values if math.isfinite(value)]
+    across = _Scale([step for line in lines.values() for step in line.steps], _LEFT, _RIGHT)
+    up = _Scale(finite, _BOTTOM, _TOP)
     grid = "".join(
-        f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#8883"/>'
+        f'<line x1="{_LEFT}" x2="{_RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#8883"/>'
         f'<text x="{_LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{tick:.5g}</text>'
         for tick in up.ticks()
         for y in [up(tick)]
@@ -130,8 +131,9 @@ def _chart(name: str, lines: Sequence[tuple[list[int], list[float]]]) -> str:
         for tick in across.ticks()
     )
     drawn = "".join(
-        f'<polyline points="{_points(line, across, up)}" {_stroke(index)}/>'
-        for index, line in enumerate(lines)
+        f'<polyline points="{points}" {_stroke(place)}/>'
+        for place, line in lines.items()
+        for points in _parts(line, across, up)
     )
     title = escape(name)
     return (
@@ -141,10 +143,14 @@ def _chart(name: str, lines: Sequence[tuple[list[int], list[float]]]) -> str:
     )
 
 
-def _points(line: tuple[list[int], list[float]], across: _Scale, up: _Scale) -> str:
-    points = [f"{across(step):.1f},{up(value):.1f}" for step, value in zip(*line, strict=True)]
-    # A line of one point would not be seen.
-    return " ".join(points * 2 if len(points) == 1 else points)
+def _parts(line: MetricCurve, across: _Scale, up: _Scale) -> Iterator[str]:
+    """The points of a line, in the parts that NaN breaks it into."""
+    pairs = zip(line.steps, line.values, strict=True)
+    for is_finite, group in groupby(pairs, key=lambda pair: math.isfinite(pair[1])):
+        if is_finite:
+            points = [f"{across(step):.1f},{up(value):.1f}" for step, value in group]
+            # A line of one point would not be seen.
+            yield " ".join(points * 2 if len(points) == 1 else points)
 
 
 class _Scale:

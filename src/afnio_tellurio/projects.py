@@ -10,10 +10,11 @@ from tellurio_api import models
 from tellurio_api.api.projects import create_project as create_project_operation
 from tellurio_api.api.projects import delete_project as delete_project_operation
 from tellurio_api.api.projects import get_project as get_project_operation
+from tellurio_api.api.projects import list_namespaces as list_namespaces_operation
 from tellurio_api.api.projects import list_projects as list_projects_operation
 
 from afnio_tellurio.client import TellurioClient, default_client
-from afnio_tellurio.entities import Project
+from afnio_tellurio.entities import Project, RunOrg
 from afnio_tellurio.errors import NotFoundError
 from afnio_tellurio.settings import is_disabled
 from afnio_tellurio.validation import checked_slug
@@ -21,6 +22,27 @@ from afnio_tellurio.validation import project_slug as slug_of
 
 # Spelt out for type checkers: the items are what the operation's generated parser makes.
 _ANY_LIST: type[list[Any]] = list
+
+
+def list_namespaces(client: TellurioClient | None = None) -> list[RunOrg]:
+    """The namespaces that the API key can see, by slug.
+
+    Args:
+        client: The client to use; default the environment's.
+
+    Raises:
+        NotFoundError: The backend cannot list namespaces.
+        ApiError: The backend answered with another error.
+        BackendUnreachableError: The backend could not be reached.
+        InvalidResponseError: The backend's answer makes no sense.
+    """
+    if client is None and is_disabled():
+        return []
+    client = client or default_client()
+    found: list[models.Namespace] = client.call(
+        _ANY_LIST, list_namespaces_operation.sync_detailed, client=client.api
+    )
+    return sorted(map(RunOrg.from_model, found), key=lambda one: one.slug)
 
 
 def list_projects(namespace_slug: str, client: TellurioClient | None = None) -> list[Project]:

@@ -945,6 +945,13 @@ class _DisabledRun(Run):
         return [], []
 
 
+def place_of(run: Run, client: TellurioClient | None) -> tuple[TellurioClient, str, str] | None:
+    """The client that reads a run, and its namespace and project; `None` if it is disabled."""
+    if isinstance(run, _DisabledRun):
+        return None
+    return (run._client_for(client), *run._path()[:2])  # noqa: SLF001 - it is one of ours
+
+
 _logging_runs: weakref.WeakSet[Run] = weakref.WeakSet()
 # Names that were found good, so that a metric's second value costs no check.
 _checked_names: set[str] = set()

@@ -32,6 +32,8 @@ MAX_NAME_LENGTH = 255
 MAX_STEP = 2**63 - 1
 #: Points of one curve.
 MAX_BUCKETS = 10_000
+#: Runs, and metric names, of one request for samples.
+MAX_SAMPLED = 100
 #: Levels of lists and objects in one value: more would exhaust the stack of common JSON parsers.
 MAX_VALUE_DEPTH = 100
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import afnio_tellurio as te
-from afnio_tellurio.local import operations
+from afnio_tellurio.local import charts, metrics, operations
 from afnio_tellurio.local.application import _snake_case
 
 SOURCES = Path(te.__file__).parent
@@ -68,7 +68,8 @@ def test_an_import_alone_is_no_caller():
 def test_every_operation_has_a_function_in_the_embedded_backend_and_no_other_has():
     taking_calls = {
         name
-        for name, function in vars(operations).items()
+        for module in (operations, metrics, charts)
+        for name, function in vars(module).items()
         if getattr(function, "__annotations__", {}) == {"call": "Call", "return": "Answer"}
     }
     assert taking_calls == {_snake_case(name) for name in OPERATION_IDS}
@@ -86,6 +87,10 @@ def test_the_public_calls_reach_every_operation():
         run.summary()
         run.curve("loss")
         run.update("second")
+        te.summaries([run])
+        te.curves([run], "loss")
+    te.list_namespaces()
+    te.list_metrics("acme", "Digits")
     te.get_run("acme", "Digits", run.uuid)
     list(te.runs("acme", "Digits"))
     with te.init("acme", "Digits") as run:

@@ -10,7 +10,8 @@ SCHEMAS = exchanges.CONTRACT["components"]["schemas"]
 REQUESTS = ["ProjectCreate", "RunCreate", "RunUpdate", "MetricCreate", "MetricBatch"]
 ANSWERS = [
     "ApiKeyOwner", "Project", "Run", "RunProject", "RunUser", "Metric", "MetricBatchReceipt",
-    "MetricSummary", "MetricBucket", "SequenceGapError",
+    "MetricSummary", "MetricBucket", "SequenceGapError", "Namespace", "ProjectMetric",
+    "SummaryColumns", "MetricSamples", "SampledSeries",
 ]  # fmt: skip
 BOUNDS = (
     "minLength",
@@ -90,10 +91,9 @@ def test_every_struct_is_held_against_the_contract():
 
 
 def test_every_operation_has_its_function():
-    from afnio_tellurio.local import operations
-    from afnio_tellurio.local.application import _snake_case
+    from afnio_tellurio.local.application import _function_of
 
     for item in exchanges.CONTRACT["paths"].values():
         for what in item.values():
             if isinstance(what, dict):
-                assert callable(getattr(operations, _snake_case(what["operationId"])))
+                assert callable(_function_of(what["operationId"]))

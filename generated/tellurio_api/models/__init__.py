@@ -8,17 +8,22 @@ from .metric_batch import MetricBatch
 from .metric_batch_receipt import MetricBatchReceipt
 from .metric_bucket import MetricBucket
 from .metric_create import MetricCreate
+from .metric_samples import MetricSamples
 from .metric_summaries import MetricSummaries
 from .metric_summary import MetricSummary
+from .namespace import Namespace
 from .project import Project
 from .project_create import ProjectCreate
+from .project_metric import ProjectMetric
 from .run import Run
 from .run_create import RunCreate
 from .run_project import RunProject
 from .run_status import RunStatus
 from .run_update import RunUpdate
 from .run_user import RunUser
+from .sampled_series import SampledSeries
 from .sequence_gap_error import SequenceGapError
+from .summary_columns import SummaryColumns
 from .visibility import Visibility
 
 __all__ = (
@@ -29,16 +34,21 @@ __all__ = (
     "MetricBatchReceipt",
     "MetricBucket",
     "MetricCreate",
+    "MetricSamples",
     "MetricSummaries",
     "MetricSummary",
+    "Namespace",
     "Project",
     "ProjectCreate",
+    "ProjectMetric",
     "Run",
     "RunCreate",
     "RunProject",
     "RunStatus",
     "RunUpdate",
     "RunUser",
+    "SampledSeries",
     "SequenceGapError",
+    "SummaryColumns",
     "Visibility",
 )

@@ -14,8 +14,10 @@ from afnio_tellurio.notices import show_progress
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+#: Runs that are asked for their metrics at once.
+_PART = 100
 #: `te.RunStatus` takes long to import, and every command would wait for it.
 _STATUSES = ("RUNNING", "COMPLETED", "CRASHED", "FAILED")
 
@@ -103,7 +105,8 @@ def _runs(options: argparse.Namespace) -> int:
         )
     )
     wanted: list[str] = options.metrics
-    asked = _summaries(found) if wanted or options.sort else {}
+    needed = [*wanted, *({options.sort} - {None, *wanted})]
+    asked = _summaries(found, needed) if needed else {}
     if options.sort:
         found = _sorted(found, asked, options.sort, is_reverse=options.reverse)
     elif options.reverse:
@@ -125,13 +128,13 @@ def _runs(options: argparse.Namespace) -> int:
     return 0
 
 
-def _summaries(found: list[te.Run]) -> dict[str, dict[str, te.MetricSummary]]:
-    """The metrics of each run, one request for each, which may take long over a network."""
+def _summaries(found: list[te.Run], names: Sequence[str]) -> dict[str, dict[str, te.MetricSummary]]:
+    """These metrics of each run, in parts, which may take long over a network."""
     asked: dict[str, dict[str, te.MetricSummary]] = {}
     try:
-        for number, run in enumerate(found):
-            show_progress(f"{number:,} of {len(found):,} runs")
-            asked[run.uuid] = run.summary()
+        for start in range(0, len(found), _PART):
+            show_progress(f"{start:,} of {len(found):,} runs")
+            asked |= te.summaries(found[start : start + _PART], *names)
     finally:
         show_progress("")
     return asked

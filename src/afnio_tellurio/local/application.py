@@ -12,9 +12,9 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from afnio_tellurio.local import operations, structs
+from afnio_tellurio.local import charts, metrics, operations, structs
 from afnio_tellurio.local.database import Database, logger
-from afnio_tellurio.local.operations import Answer, BackendUser, Call, Refusal
+from afnio_tellurio.local.requests import Answer, BackendUser, Call, Refusal, add_namespace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -56,7 +56,7 @@ def open_backend(
     if not any_namespace:
         with database.writing() as connection:
             for slug in (user.slug, *namespaces):
-                operations.add_namespace(connection, slug)
+                add_namespace(connection, slug)
     return Backend(database, user, api_key=api_key, any_namespace=any_namespace)
 
 
@@ -115,7 +115,7 @@ class Backend:
                 user=self._user,
                 any_namespace=self._any_namespace,
                 path=path,
-                query=_query(environ),
+                query=parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True),
                 headers=_headers(environ),
                 body=_body(environ),
             )
@@ -159,7 +159,7 @@ def _routes() -> list[tuple[re.Pattern[str], dict[str, Callable[[Call], Answer]]
     for path, item in paths.items():
         expression = re.sub(r"\{(\w+)\}", lambda name: f"(?P<{name[1]}>{_PATTERNS[name[1]]})", path)
         operators = {
-            method.upper(): getattr(operations, _snake_case(item[method]["operationId"]))
+            method.upper(): _function_of(item[method]["operationId"])
             for method in _METHODS
             if method in item
         }
@@ -167,12 +167,19 @@ def _routes() -> list[tuple[re.Pattern[str], dict[str, Callable[[Call], Answer]]
     return routes
 
 
+def _function_of(operation_id: str) -> Callable[[Call], Answer]:
+    name = _snake_case(operation_id)
+    (found,) = (
+        getattr(module, name)
+        for module in (operations, metrics, charts)
+        if getattr(module, name, None) is not None
+    )
+    function: Callable[[Call], Answer] = found
+    return function
+
+
 def _snake_case(operation_id: str) -> str:
     return re.sub(r"(?=[A-Z])", "_", operation_id).lower()
-
-
-def _query(environ: WSGIEnvironment) -> dict[str, str]:
-    return dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
 
 
 def _headers(environ: WSGIEnvironment) -> dict[str, str]:

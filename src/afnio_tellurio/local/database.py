@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from afnio_tellurio.errors import DatabaseError
+from afnio_tellurio.local import sampling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 #: Marks a database as ours, and its tables as of this format.
 APPLICATION_ID = 0x54454C55
-FORMAT = 1
+FORMAT = 2
 #: Seconds to wait for another writer; each holds the lock for milliseconds.
 BUSY_TIMEOUT = 30.0
 #: Seconds that a fork waits for transactions of other threads to end.
@@ -62,12 +63,18 @@ CREATE TABLE runs (
 CREATE TABLE series (
   id INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, name TEXT NOT
   NULL, count INTEGER NOT NULL, first_step INTEGER NOT NULL, last_step INTEGER NOT NULL, last_value,
-  last_json TEXT, last_timestamp INTEGER NOT NULL, minimum, maximum, UNIQUE (run, name)
+  last_json TEXT, last_timestamp INTEGER NOT NULL, minimum, maximum, tile_width INTEGER,
+  UNIQUE (run, name)
 );
 CREATE TABLE points (
   series INTEGER NOT NULL REFERENCES series ON DELETE CASCADE, step INTEGER NOT NULL, arrival
   INTEGER NOT NULL, value, json TEXT, timestamp INTEGER NOT NULL, PRIMARY KEY (series, step,
   arrival)
+) WITHOUT ROWID;
+CREATE TABLE tiles (
+  series INTEGER NOT NULL REFERENCES series ON DELETE CASCADE, tile INTEGER NOT NULL, count INTEGER
+  NOT NULL, step INTEGER NOT NULL, arrival INTEGER NOT NULL, value, json TEXT, timestamp INTEGER NOT
+  NULL, minimum, maximum, PRIMARY KEY (series, tile)
 ) WITHOUT ROWID;
 CREATE TABLE writers (
   run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, writer TEXT NOT NULL, next INTEGER NOT
@@ -239,21 +246,40 @@ def _create_private(path: Path) -> None:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Makes the tables in an empty file, and refuses a file that is not ours."""
+    """Makes the tables in an empty file, upgrades older ones, refuses a file that is not ours."""
     # Not IMMEDIATE at once: a file that is not ours must stay as it is, to the byte.
-    if _is_ours(connection, path):
+    if _format_of(connection, path) == FORMAT:
         return
     connection.execute("BEGIN IMMEDIATE")
     # Another process may have been faster.
-    if not _is_ours(connection, path):
+    found = _format_of(connection, path)
+    if found == 0:
         for statement in _TABLES.split(";\n"):
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version={FORMAT}")
+    elif found == 1:
+        _upgrade_from_1(connection)
+    connection.execute(f"PRAGMA user_version={FORMAT}")
     connection.execute("COMMIT")
 
 
-def _is_ours(connection: sqlite3.Connection, path: Path) -> bool:
+def _upgrade_from_1(connection: sqlite3.Connection) -> None:
+    """Adds the tiles of long series."""
+    connection.execute("ALTER TABLE series ADD COLUMN tile_width INTEGER")
+    for statement in _TABLES.split(";\n"):
+        if "CREATE TABLE tiles" in statement:
+            connection.execute(statement)
+    long = connection.execute(
+        "SELECT id, first_step, last_step FROM series WHERE count > ?",
+        (sampling.MAX_UNTILED_POINTS,),
+    ).fetchall()
+    for series, *steps in long:
+        width = sampling.keep_tiles(connection, series, None, (steps[0], steps[1]), [])
+        connection.execute("UPDATE series SET tile_width = ? WHERE id = ?", (width, series))
+
+
+def _format_of(connection: sqlite3.Connection, path: Path) -> int:
+    """The format of a database of ours; 0 for an empty file."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application == APPLICATION_ID:
@@ -262,14 +288,14 @@ def _is_ours(connection: sqlite3.Connection, path: Path) -> bool:
                 f"the database {path} has format {version}, and this afnio-tellurio knows formats "
                 f"up to {FORMAT}; upgrade afnio-tellurio, or name another file"
             )
-        return True
+        return int(version)
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if application or tables:
         raise DatabaseError(
             f"the database {path} belongs to another program; name another file, "
             "or another folder with TELLURIO_HOME"
         )
-    return False
+    return 0
 
 
 def _unusable(path: Path, error: sqlite3.Error) -> DatabaseError:

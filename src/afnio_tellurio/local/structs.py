@@ -90,6 +90,14 @@ class ApiKeyOwner(Struct):
     message: str
 
 
+class Namespace(Struct):
+    """An answer about a namespace."""
+
+    uuid: str
+    slug: str
+    display_name: str
+
+
 class Project(Struct):
     """An answer about a project."""
 
@@ -172,6 +180,51 @@ class MetricBucket(Struct):
     maximum: Raw
     last: Raw
     count: int
+
+
+class ProjectMetric(Struct):
+    """A metric name in an answer of listProjectMetrics."""
+
+    name: str
+    runs: int
+    is_numeric: bool
+    last_timestamp: str
+
+
+class SummaryColumns(Struct):
+    """A metric in an answer of summarizeProjectMetrics. What is a number is one in JSON."""
+
+    name: str
+    run_uuid: list[str]
+    count: list[int]
+    first_step: list[int]
+    last_step: list[int]
+    last: list[Raw]
+    minimum: list[Any]
+    maximum: list[Any]
+    last_timestamp: list[str]
+
+
+class SampledSeries(Struct):
+    """A series in an answer of sampleProjectMetrics. What is a number is one in JSON."""
+
+    run_uuid: str
+    name: str
+    width: int
+    replaces_from: int
+    step: list[int]
+    timestamp: list[float]
+    minimum: list[Any]
+    maximum: list[Any]
+    last: list[Any]
+    count: list[int]
+
+
+class MetricSamples(Struct):
+    """An answer of sampleProjectMetrics."""
+
+    cursor: str
+    series: list[SampledSeries]
 
 
 class SequenceGapError(Struct):

@@ -112,9 +112,9 @@ def sync_detailed(
 ) -> Response[Error | list[MetricBucket]]:
     """Sample one metric for a chart
 
-     Divides the steps asked for into ranges of equal width and describes each range that holds at least
-    one value. A metric
-    that the run does not have gives an empty list.
+     Divides the steps asked for into ranges of equal width, a power of two whose multiples they start
+    at, and describes each
+    range that holds at least one value. A metric that the run does not have gives an empty list.
 
     Args:
         namespace_slug (str):
@@ -163,9 +163,9 @@ def sync(
 ) -> Error | list[MetricBucket] | None:
     """Sample one metric for a chart
 
-     Divides the steps asked for into ranges of equal width and describes each range that holds at least
-    one value. A metric
-    that the run does not have gives an empty list.
+     Divides the steps asked for into ranges of equal width, a power of two whose multiples they start
+    at, and describes each
+    range that holds at least one value. A metric that the run does not have gives an empty list.
 
     Args:
         namespace_slug (str):
@@ -209,9 +209,9 @@ async def asyncio_detailed(
 ) -> Response[Error | list[MetricBucket]]:
     """Sample one metric for a chart
 
-     Divides the steps asked for into ranges of equal width and describes each range that holds at least
-    one value. A metric
-    that the run does not have gives an empty list.
+     Divides the steps asked for into ranges of equal width, a power of two whose multiples they start
+    at, and describes each
+    range that holds at least one value. A metric that the run does not have gives an empty list.
 
     Args:
         namespace_slug (str):
@@ -258,9 +258,9 @@ async def asyncio(
 ) -> Error | list[MetricBucket] | None:
     """Sample one metric for a chart
 
-     Divides the steps asked for into ranges of equal width and describes each range that holds at least
-    one value. A metric
-    that the run does not have gives an empty list.
+     Divides the steps asked for into ranges of equal width, a power of two whose multiples they start
+    at, and describes each
+    range that holds at least one value. A metric that the run does not have gives an empty list.
 
     Args:
         namespace_slug (str):

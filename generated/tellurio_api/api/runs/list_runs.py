@@ -21,6 +21,7 @@ def _get_kwargs(
     status: RunStatus | Unset = UNSET,
     name: str | Unset = UNSET,
     created_after: datetime.datetime | Unset = UNSET,
+    updated_after: datetime.datetime | Unset = UNSET,
     created_before: datetime.datetime | Unset = UNSET,
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
@@ -40,6 +41,11 @@ def _get_kwargs(
     if not isinstance(created_after, Unset):
         json_created_after = created_after.isoformat()
     params["created_after"] = json_created_after
+
+    json_updated_after: str | Unset = UNSET
+    if not isinstance(updated_after, Unset):
+        json_updated_after = updated_after.isoformat()
+    params["updated_after"] = json_updated_after
 
     json_created_before: str | Unset = UNSET
     if not isinstance(created_before, Unset):
@@ -122,6 +128,7 @@ def sync_detailed(
     status: RunStatus | Unset = UNSET,
     name: str | Unset = UNSET,
     created_after: datetime.datetime | Unset = UNSET,
+    updated_after: datetime.datetime | Unset = UNSET,
     created_before: datetime.datetime | Unset = UNSET,
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
@@ -138,6 +145,7 @@ def sync_detailed(
             that died. `FAILED`: left unfinished or superseded.
         name (str | Unset):
         created_after (datetime.datetime | Unset):
+        updated_after (datetime.datetime | Unset):
         created_before (datetime.datetime | Unset):
         limit (int | Unset):
         cursor (str | Unset):
@@ -156,6 +164,7 @@ def sync_detailed(
         status=status,
         name=name,
         created_after=created_after,
+        updated_after=updated_after,
         created_before=created_before,
         limit=limit,
         cursor=cursor,
@@ -176,6 +185,7 @@ def sync(
     status: RunStatus | Unset = UNSET,
     name: str | Unset = UNSET,
     created_after: datetime.datetime | Unset = UNSET,
+    updated_after: datetime.datetime | Unset = UNSET,
     created_before: datetime.datetime | Unset = UNSET,
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
@@ -192,6 +202,7 @@ def sync(
             that died. `FAILED`: left unfinished or superseded.
         name (str | Unset):
         created_after (datetime.datetime | Unset):
+        updated_after (datetime.datetime | Unset):
         created_before (datetime.datetime | Unset):
         limit (int | Unset):
         cursor (str | Unset):
@@ -211,6 +222,7 @@ def sync(
         status=status,
         name=name,
         created_after=created_after,
+        updated_after=updated_after,
         created_before=created_before,
         limit=limit,
         cursor=cursor,
@@ -225,6 +237,7 @@ async def asyncio_detailed(
     status: RunStatus | Unset = UNSET,
     name: str | Unset = UNSET,
     created_after: datetime.datetime | Unset = UNSET,
+    updated_after: datetime.datetime | Unset = UNSET,
     created_before: datetime.datetime | Unset = UNSET,
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
@@ -241,6 +254,7 @@ async def asyncio_detailed(
             that died. `FAILED`: left unfinished or superseded.
         name (str | Unset):
         created_after (datetime.datetime | Unset):
+        updated_after (datetime.datetime | Unset):
         created_before (datetime.datetime | Unset):
         limit (int | Unset):
         cursor (str | Unset):
@@ -259,6 +273,7 @@ async def asyncio_detailed(
         status=status,
         name=name,
         created_after=created_after,
+        updated_after=updated_after,
         created_before=created_before,
         limit=limit,
         cursor=cursor,
@@ -277,6 +292,7 @@ async def asyncio(
     status: RunStatus | Unset = UNSET,
     name: str | Unset = UNSET,
     created_after: datetime.datetime | Unset = UNSET,
+    updated_after: datetime.datetime | Unset = UNSET,
     created_before: datetime.datetime | Unset = UNSET,
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
@@ -293,6 +309,7 @@ async def asyncio(
             that died. `FAILED`: left unfinished or superseded.
         name (str | Unset):
         created_after (datetime.datetime | Unset):
+        updated_after (datetime.datetime | Unset):
         created_before (datetime.datetime | Unset):
         limit (int | Unset):
         cursor (str | Unset):
@@ -313,6 +330,7 @@ async def asyncio(
             status=status,
             name=name,
             created_after=created_after,
+            updated_after=updated_after,
             created_before=created_before,
             limit=limit,
             cursor=cursor,
