@@ -949,7 +949,8 @@ def place_of(run: Run, client: TellurioClient | None) -> tuple[TellurioClient, s
     """The client that reads a run, and its namespace and project; `None` if it is disabled."""
     if isinstance(run, _DisabledRun):
         return None
-    return (run._client_for(client), *run._path()[:2])  # noqa: SLF001 - it is one of ours
+    where = run._path()[:2]  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    return (run._client_for(client), *where)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 _logging_runs: weakref.WeakSet[Run] = weakref.WeakSet()
