@@ -1,0 +1,59 @@
+"""The page and the backend as `serve` serves them, over a real socket."""
+
+import http.client
+import threading
+from urllib.parse import urlsplit
+
+from afnio_tellurio.local import BackendUser, open_backend
+from afnio_tellurio.local.server import Server
+from afnio_tellurio.local.site import Site
+
+KEY = "the-key"
+
+
+class Serving:
+    """A site on a socket, and what a test asks it."""
+
+    def __init__(self, folder):
+        self.backend = open_backend(
+            folder / "tellurio.db",
+            user=BackendUser("ada", "ada@example.com"),
+            api_key=KEY,
+            namespaces=("acme",),
+            any_namespace=False,
+        )
+        self.site = Site(self.backend, api_key=KEY, host="127.0.0.1")
+        self.server = Server(self.site, "127.0.0.1", 0)
+        self.url = self.server.url
+        self.netloc = urlsplit(self.url).netloc
+        self._thread = threading.Thread(target=self.server.run, daemon=True)
+        self._thread.start()
+
+    def close(self):
+        self.server.stop()
+        self._thread.join()
+        self.server.close()
+        self.backend.close()
+
+    def ask(self, method, target, body=None, **headers):
+        """Sends a request as it is given, and gives the answer with its body as `body`."""
+        connection = http.client.HTTPConnection(self.netloc, timeout=10)
+        host = headers.pop("Host", self.netloc)
+        connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
+        if host is not None:
+            connection.putheader("Host", host)
+        for name, value in headers.items():
+            connection.putheader(name.replace("_", "-"), value)
+        if body is not None:
+            connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body)
+        answer = connection.getresponse()
+        answer.body = answer.read()
+        connection.close()
+        return answer
+
+    def signed_in(self):
+        """The cookie that the one-time token gives."""
+        answer = self.ask("GET", f"/?token={self.site.token}")
+        assert answer.status == 303
+        return answer.getheader("Set-Cookie").partition(";")[0]
