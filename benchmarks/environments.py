@@ -115,6 +115,17 @@ def environment_of(tool: Tool) -> Path:
 
 
 @functools.cache
+def environment_with(package: str) -> Path:
+    """An environment of ours that has a package besides, which the others must not see."""
+    folder = CACHE / f"{OURS.name}-{package}"
+    if not python_of(folder).exists():
+        _make(folder)
+        _install(folder, package)
+    _install(folder, "--upgrade", str(ROOT))
+    return folder
+
+
+@functools.cache
 def version_of(tool: Tool) -> str:
     """The version that is installed in the tool's environment."""
     code = f"from importlib.metadata import version; print(version({tool.name!r}))"

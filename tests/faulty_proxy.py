@@ -17,7 +17,7 @@ _FORWARDED = {"Content-Type", "Next-Cursor", "Allow"}
 class FaultyProxy:
     """Forwards each request, except that `fault` says what goes wrong with it.
 
-    `fault(method, path)` gives None, one of `FAULTS`, or a status and a body to answer with; a test
+    `fault(method, path)` gives None, one of `FAULTS`, "cut", or a status and a body to answer with; a test
     may replace it at any time. `bodies` keeps what was asked for where a test sets it to a list.
     """
 
@@ -90,7 +90,11 @@ class FaultyProxy:
             return
         if fault == "truncated":
             answer = answer[: len(answer) // 2]
-        self._answer(request, status, answer, headers)
+        self._answer(
+            request, status, answer, headers, sent=len(answer) // (2 if fault == "cut" else 1)
+        )
+        # The backend has died in the middle of its answer.
+        request.close_connection = request.close_connection or fault == "cut"
 
     def _forward(self, request, body):
         try:
@@ -104,10 +108,10 @@ class FaultyProxy:
         headers = {name: value for name, value in response.headers.items() if name in _FORWARDED}
         return response.status, headers, answer
 
-    def _answer(self, request, status, body, headers=None):
+    def _answer(self, request, status, body, headers=None, sent=None):
         request.send_response_only(status)
         for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
             request.send_header(name, value)
         request.send_header("Content-Length", str(len(body)))
         request.end_headers()
-        request.wfile.write(body)
+        request.wfile.write(body[:sent])

@@ -1,8 +1,13 @@
 """The command, as tests run it."""
 
 import subprocess
+import threading
 
 import pytest
+from faulty_proxy import FaultyProxy
+from terminal import Terminal
+
+import afnio_tellurio as te
 
 
 @pytest.fixture
@@ -15,3 +20,66 @@ def command(start_python):
         return subprocess.CompletedProcess(arguments, child.returncode, out, err)
 
     return run
+
+
+@pytest.fixture
+def terminal():
+    """Runs `afnio-tellurio` with these arguments in a terminal."""
+    started = []
+
+    def start(*arguments, **keywords):
+        if "executable" not in keywords:
+            arguments = ("-m", "afnio_tellurio.cli", *arguments)
+        started.append(Terminal(*arguments, **keywords))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
+
+
+@pytest.fixture
+def runs_of_examples(home):
+    """A database in which there is what the examples name."""
+    with te.TellurioClient.local(home / "tellurio.db") as client:
+        for name in ("first", "second", "brave_pasta_123"):
+            with te.init("acme", "Digits", name, "learning rate 0.1", client=client) as run:
+                for step in range(20):
+                    run.log("val/loss", 1 / (step + 1), step=step)
+                run.log("note", f"{name} is done")
+                run.log("odd", float("nan"))
+                if name == "second":
+                    run.log("only/here", 3)
+
+
+@pytest.fixture
+def served(home, runs_of_examples):
+    """The URL of a server of that database."""
+    from afnio_tellurio.local import BackendUser, open_backend
+    from afnio_tellurio.local.server import Server
+
+    backend = open_backend(
+        home / "tellurio.db",
+        user=BackendUser.of_this_machine(),
+        api_key="the-key",
+        namespaces=("acme",),
+        any_namespace=False,
+    )
+    server = Server(backend, "127.0.0.1", 0)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    yield server.url
+    server.stop()
+    thread.join()
+    server.close()
+    backend.close()
+
+
+@pytest.fixture
+def proxy(served, monkeypatch):
+    """What the environment names: a proxy before that server, which fails as a test asks."""
+    proxy = FaultyProxy(served)
+    monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", proxy.url)
+    monkeypatch.setenv("TELLURIO_API_KEY", "the-key")
+    yield proxy
+    proxy.close()

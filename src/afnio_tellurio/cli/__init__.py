@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import afnio_tellurio as te
-from afnio_tellurio.cli import changing, comparing, exporting, listing, looking, serving, syncing
-from afnio_tellurio.cli.printing import printable
+from afnio_tellurio.cli import (
+    changing,
+    comparing,
+    completing,
+    exporting,
+    listing,
+    looking,
+    serving,
+    syncing,
+)
+from afnio_tellurio.cli.arguments import CommandParser
+from afnio_tellurio.cli.printing import complain, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
+
+_DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,21 +35,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, or 1 when it failed. A wrong usage exits with 2.
     """
-    options = _parser().parse_args(arguments)
+    name = "afnio-tellurio"
     try:
-        status: int = options.command(options)
-        sys.stdout.flush()
+        with _output():
+            options = _parser().parse_args(arguments)
+            name = f"{name} {options.name}"
+            status: int = options.command(options)
+            return status
     except BrokenPipeError:
-        # Whoever read our output has enough. Python would complain when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has enough.
         return 1
     except KeyboardInterrupt:
-        print("afnio-tellurio: interrupted", file=sys.stderr)
+        complain("afnio-tellurio: interrupted")
         return 1
-    except (te.TellurioError, LookupError, ValueError, OSError, ImportError) as error:
-        print(f"afnio-tellurio {options.name}: {printable(str(error))}", file=sys.stderr)
+    except Exception as error:
+        # The tree of exceptions takes long to import, and most commands end without one.
+        if not isinstance(error, (te.TellurioError, LookupError, ValueError, OSError, ImportError)):
+            raise
+        complain(f"{name}: {printable(str(error))}")
         return 1
-    return status
+
+
+@contextmanager
+def _output() -> Generator[None]:
+    """Standard output that takes every name, and is written to its end, or given up, here."""
+    if sys.stdout is None:
+        # Closed by whoever started us: nobody wants it.
+        yield
+        return
+    # Not every stream that a program puts there has it.
+    reconfigure: Any = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure:
+        reconfigure(errors="backslashreplace")
+    try:
+        yield
+    except OSError as error:
+        # Where nothing is kept back, printing fails at once.
+        if error.errno in _DISK_IS_FULL and error.filename is None:
+            error.filename = "standard output"
+        raise
+    finally:
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            # Python would try again when it exits, and complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            error.filename = "standard output"
+            raise
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,7 +90,19 @@ def _parser() -> argparse.ArgumentParser:
         description="Looks at tracked runs, exports, changes, delivers and serves them.",
     )
     parser.add_argument("--version", action="version", version=f"afnio-tellurio {te.__version__}")
-    commands = parser.add_subparsers(dest="name", metavar="COMMAND", required=True)
-    for module in (listing, looking, comparing, exporting, changing, syncing, serving):
+    commands = parser.add_subparsers(
+        dest="name", metavar="COMMAND", required=True, parser_class=CommandParser
+    )
+    for module in (
+        listing,
+        looking,
+        comparing,
+        exporting,
+        changing,
+        syncing,
+        serving,
+        completing,
+    ):
         module.add_commands(commands)
+    parser.set_defaults(whole=parser)
     return parser

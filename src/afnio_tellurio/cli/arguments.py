@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, TypeAlias
+import shutil
+import textwrap
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+Commands: TypeAlias = "argparse._SubParsersAction[CommandParser]"  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+
+class CommandParser(argparse.ArgumentParser):
+    """The parser of one command, whose example stays one line that can be copied."""
+
+    def __init__(self, *, description: str | None = None, **keywords: Any) -> None:
+        width = shutil.get_terminal_size().columns - 2
+        super().__init__(
+            description=description and textwrap.fill(description, max(width, 20)),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **keywords,
+        )
+
+
+def with_file_names(argument: argparse.Action) -> None:
+    """Lets shells complete an argument with the names of files."""
+    vars(argument)["complete"] = "file"
 
 
 def place_of(least: int, most: int | None = None) -> Callable[[str], list[str]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import Commands, place_of
-from afnio_tellurio.cli.printing import printable
+from afnio_tellurio.cli.printing import complain, printable
 
 if TYPE_CHECKING:
     import argparse
@@ -49,16 +49,23 @@ def _delete(options: argparse.Namespace) -> int:
         if not (sys.stdin and sys.stdin.isatty()):
             raise ValueError(f"there is no terminal to ask whether {name!r} may go; give --yes")
         values = sum(metric.count for metric in run.summary().values())
-        # On standard error, where a question is seen whatever becomes of the output.
-        print(
-            f"Delete {printable(run.name)} ({run.status}, {values} values)? [y/N] ",
-            end="",
-            file=sys.stderr,
-            flush=True,
-        )
-        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-            print("Nothing is deleted.", file=sys.stderr)
+        question = f"Delete {printable(run.name)} ({run.status}, {values} values)? [y/N] "
+        if _answer(question).strip().lower() not in {"y", "yes"}:
+            complain("Nothing is deleted.")
             return 1
     te.delete_run(namespace_slug, project, run.uuid)
     print(f"{printable(run.name)} is deleted")
     return 0
+
+
+def _answer(question: str) -> str:
+    # On standard error, where a question is seen whatever becomes of the output.
+    complain(question, end="")
+    answer = ""
+    try:
+        answer = sys.stdin.readline()
+    finally:
+        if not answer.endswith("\n"):
+            # Ctrl-C or Ctrl-D: the cursor still stands behind the question.
+            complain("")
+    return answer

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import string
+import sys
 from typing import TYPE_CHECKING
 
 import afnio_tellurio as te
@@ -12,17 +14,24 @@ from afnio_tellurio.cli.printing import (
     MAX_CHART_WIDTH,
     Line,
     chart_of,
+    columns_of,
+    duration,
     metric_facts,
     run_facts,
     short,
     table,
+    when,
 )
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping, Sequence
 
 #: What draws the line of each run.
 _MARKS = string.ascii_lowercase
+_PARTS = ("last", "minimum", "maximum")
+#: Of a value that is no number, this many characters are shown.
+_VALUE_WIDTH = 20
 
 
 def add_commands(commands: Commands) -> None:
@@ -57,15 +66,12 @@ def _compare(options: argparse.Namespace) -> int:
         ]
         print(json.dumps(facts, indent=2))
         return 0
-    rows = [["status", "", *(run.status.value for run in runs)]]
-    for name in names:
-        for position, part in enumerate(("last", "minimum", "maximum")):
-            cells = [
-                short(getattr(found[name], part)) if name in found else "-" for found in summaries
-            ]
-            rows.append([name if position == 0 else "", part, *cells])
-    headings = [f"{mark}: {run.name}" for mark, run in zip(_MARKS, runs, strict=False)]
-    print(table(["METRIC", "", *headings], rows))
+    legend = [
+        [mark, run.name, run.status.value, when(run.date_created), duration(run)]
+        for mark, run in zip(_MARKS, runs, strict=False)
+    ]
+    print(table(["", "RUN", "STATUS", "CREATED", "DURATION"], legend))
+    _print_metrics(names, summaries)
     for name in names:
         lines = [
             Line(mark, *run.curve(name, MAX_CHART_WIDTH * 2))
@@ -76,3 +82,28 @@ def _compare(options: argparse.Namespace) -> int:
         if drawn:
             print(f"\n{drawn}")
     return 0
+
+
+def _print_metrics(
+    names: Sequence[str], summaries: Sequence[Mapping[str, te.MetricSummary]]
+) -> None:
+    """Prints the metrics side by side: in a terminal, as many runs at once as fit."""
+    headers = [[name if part == _PARTS[0] else "", part] for name in names for part in _PARTS]
+    columns = [
+        [mark]
+        + [
+            short(getattr(found[name], part), _VALUE_WIDTH) if name in found else "-"
+            for name in names
+            for part in _PARTS
+        ]
+        for mark, found in zip(_MARKS, summaries, strict=False)
+    ]
+    at_once = len(columns)
+    if names and sys.stdout and sys.stdout.isatty():
+        taken = max(columns_of(name) for name in ["METRIC", *names]) + len(f"  {_PARTS[1]}")
+        widest = max(len(cell) for column in columns for cell in column) + 2
+        at_once = max((shutil.get_terminal_size().columns - taken) // widest, 1)
+    for start in range(0, len(columns), at_once):
+        marks, *rows = zip(*columns[start : start + at_once], strict=True)
+        lines = [header + list(row) for header, row in zip(headers, rows, strict=True)]
+        print(f"\n{table(['METRIC', '', *marks], lines)}")

@@ -5,18 +5,19 @@ from __future__ import annotations
 import csv
 import json
 import os
+import secrets
+import stat
 import sys
 from contextlib import contextmanager, suppress
+from glob import escape
 from importlib import import_module
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-import msgspec
-
 import afnio_tellurio as te
-from afnio_tellurio.cli.arguments import Commands, metric_names, place_of
+from afnio_tellurio.cli.arguments import Commands, metric_names, place_of, with_file_names
 from afnio_tellurio.cli.printing import printable
-from afnio_tellurio.client import default_client
+from afnio_tellurio.delivery.locking import try_lock
 from afnio_tellurio.notices import show_progress
 
 if TYPE_CHECKING:
@@ -40,12 +41,17 @@ def add_commands(commands: Commands) -> None:
         help="write what a run logged as CSV, JSON lines or Parquet",
         description="Writes each value with its metric, step and time. In CSV a value that is no "
         "number is JSON. In Parquet it is JSON in a column of its own, and so is an integer that "
-        "a double does not hold.",
+        "a double does not hold. FILE is there whole or not at all.",
         epilog="example: afnio-tellurio export acme/digits/first --output first.csv",
     )
     export.add_argument("run", metavar="NAMESPACE/PROJECT/RUN", type=place_of(3))
-    export.add_argument(
-        "--output", metavar="FILE", type=Path, help="written whole or not at all; default stdout"
+    with_file_names(
+        export.add_argument(
+            "--output",
+            metavar="FILE",
+            type=Path,
+            help="replaced when the export is whole, and not touched before; default stdout",
+        )
     )
     export.add_argument(
         "--format",
@@ -67,19 +73,32 @@ def _export(options: argparse.Namespace) -> int:
         _pyarrow("pyarrow")
     run = te.get_run(*options.run)
     pages = _pages(run, options.metrics)
-    if output is None:
-        write(pages, sys.stdout.buffer)
-        return 0
-    with _whole_file(output) as file:
-        count = write(_shown(run, pages, options.metrics), file)
-    show_progress("")
+    if output is not None or _is_file(sys.stdout):
+        pages = _shown(run, pages, options.metrics)
+    try:
+        if output is None:
+            if sys.stdout:
+                write(pages, sys.stdout.buffer)
+            return 0
+        with _whole_file(output) as file:
+            count = write(pages, file)
+    finally:
+        # Whatever is said next stands where the progress stood.
+        show_progress("")
     print(f"{printable(str(output))}: {count} values of {printable(run.name)}")
     return 0
+
+
+def _is_file(stream: IO[Any] | None) -> bool:
+    """Whether what is written is kept out of the terminal, where progress would be among it."""
+    return stream is not None and stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
 
 
 def _pages(run: te.Run, wanted: list[str] | None) -> Iterator[Page]:
     if run.organization is None or run.project is None:
         raise LookupError(f"run {run.name!r} has nothing to export: TELLURIO_MODE is disabled")
+    from afnio_tellurio.client import default_client
+
     place = run.organization.slug, run.project.slug, run.uuid
     for name in [None] if wanted is None else wanted:
         for page in default_client().list_metric_pages(*place, name=name):
@@ -106,12 +125,16 @@ def _whole_file(path: Path) -> Generator[IO[bytes]]:
     path = path.resolve()
     if path.exists() and not path.is_file():
         # A pipe or a device has no name to take.
-        with path.open("wb") as file:
+        with _naming(path), path.open("wb") as file:
             yield file
         return
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    _remove_abandoned(path)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with part.open("xb") as file:
+        with _naming(path), part.open("xb") as file:
+            # Where files cannot be locked, an abandoned one is left where it is.
+            with suppress(OSError):
+                try_lock(file.fileno())
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -119,6 +142,28 @@ def _whole_file(path: Path) -> Generator[IO[bytes]]:
     finally:
         with suppress(FileNotFoundError):
             part.unlink()
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Removes what exports to this file left when they were killed: nobody has it locked."""
+    for part in path.parent.glob(f".{escape(path.name)}.*.part"):
+        # One that is empty may be another export's that is about to lock it.
+        with suppress(OSError):
+            with part.open("rb+") as file:
+                is_abandoned = part.stat().st_size > 0 and try_lock(file.fileno())
+            if is_abandoned:
+                part.unlink()
+
+
+@contextmanager
+def _naming(path: Path) -> Generator[None]:
+    """Says which file it is that cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def _write_csv(pages: Iterable[Page], file: IO[bytes]) -> int:
@@ -157,6 +202,8 @@ class _Utf8Lines:
 
 
 def _write_json_lines(pages: Iterable[Page], file: IO[bytes]) -> int:
+    import msgspec
+
     encoder = msgspec.json.Encoder()
     count = 0
     for page in pages:

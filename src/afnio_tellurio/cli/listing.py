@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 from typing import TYPE_CHECKING, Any
@@ -11,10 +10,14 @@ import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import Commands, metric_names, place_of, positive
 from afnio_tellurio.cli.dates import date_from, date_until
 from afnio_tellurio.cli.printing import duration, run_facts, short, table, username, when
-from afnio_tellurio.validation import encoded_value
+from afnio_tellurio.notices import show_progress
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Mapping
+
+#: `te.RunStatus` takes long to import, and every command would wait for it.
+_STATUSES = ("RUNNING", "COMPLETED", "CRASHED", "FAILED")
 
 
 def add_commands(commands: Commands) -> None:
@@ -35,7 +38,9 @@ def add_commands(commands: Commands) -> None:
         "--sort val/loss --limit 10",
     )
     runs.add_argument("project", metavar="NAMESPACE/PROJECT", type=place_of(2))
-    runs.add_argument("--status", type=_status, help="only runs with this status")
+    runs.add_argument(
+        "--status", type=str.upper, choices=_STATUSES, help="only runs with this status"
+    )
     runs.add_argument(
         "--since",
         metavar="DATE",
@@ -60,14 +65,6 @@ def add_commands(commands: Commands) -> None:
     runs.add_argument("--limit", metavar="N", type=positive, help="at most so many")
     runs.add_argument("--json", action="store_true", help="print JSON")
     runs.set_defaults(command=_runs)
-
-
-def _status(word: str) -> te.RunStatus:
-    try:
-        return te.RunStatus(word.upper())
-    except ValueError:
-        allowed = ", ".join(te.RunStatus)
-        raise argparse.ArgumentTypeError(f"{word!r} is no status; give one of {allowed}") from None
 
 
 def _projects(options: argparse.Namespace) -> int:
@@ -95,16 +92,18 @@ def _project_facts(project: te.Project) -> dict[str, Any]:
 
 
 def _runs(options: argparse.Namespace) -> int:
-    found = te.runs(
-        *options.project,
-        status=options.status,
-        created_after=options.since,
-        created_before=options.until,
-        # What is sorted by a metric must be known whole.
-        limit=None if options.sort or options.reverse else options.limit,
+    found = list(
+        te.runs(
+            *options.project,
+            status=te.RunStatus(options.status) if options.status else None,
+            created_after=options.since,
+            created_before=options.until,
+            # What is sorted by a metric must be known whole.
+            limit=None if options.sort or options.reverse else options.limit,
+        )
     )
     wanted: list[str] = options.metrics
-    asked = {run.uuid: run.summary() for run in found} if wanted or options.sort else {}
+    asked = _summaries(found) if wanted or options.sort else {}
     if options.sort:
         found = _sorted(found, asked, options.sort, is_reverse=options.reverse)
     elif options.reverse:
@@ -124,6 +123,18 @@ def _runs(options: argparse.Namespace) -> int:
     ]
     print(table(["RUN", "STATUS", "CREATED", "DURATION", "USER", *wanted], rows))
     return 0
+
+
+def _summaries(found: list[te.Run]) -> dict[str, dict[str, te.MetricSummary]]:
+    """The metrics of each run, one request for each, which may take long over a network."""
+    asked: dict[str, dict[str, te.MetricSummary]] = {}
+    try:
+        for number, run in enumerate(found):
+            show_progress(f"{number:,} of {len(found):,} runs")
+            asked[run.uuid] = run.summary()
+    finally:
+        show_progress("")
+    return asked
 
 
 def _sorted(
@@ -146,4 +157,6 @@ def _sorted(
 
 
 def _last(summaries: Mapping[str, te.MetricSummary], wanted: list[str]) -> dict[str, Any]:
+    from afnio_tellurio.validation import encoded_value
+
     return {name: encoded_value(summaries[name].last) for name in wanted if name in summaries}

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import Commands, place_of
-from afnio_tellurio.cli.printing import printable
+from afnio_tellurio.cli.printing import complain, printable
 from afnio_tellurio.notices import show_progress
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable, Iterator
+
+    from afnio_tellurio.delivery.upload import UploadedRun
 
 _PROGRESS_WIDTH = 30
 
@@ -43,7 +45,7 @@ def _sync(options: argparse.Namespace) -> int:
     found = te.sync()
     for journal in found:
         if journal.problem is not None:
-            print(f"{journal.path}: {printable(journal.problem)}", file=sys.stderr)
+            complain(f"{printable(str(journal.path))}: {printable(journal.problem)}")
             continue
         told = f"{printable(str(journal.run_name))}: {journal.delivered} metrics delivered"
         told += f", {journal.rejected} refused" if journal.rejected else ""
@@ -64,12 +66,13 @@ def _upload(options: argparse.Namespace) -> int:
             found = [te.get_run(namespace_slug, project, names[0], source)]
         else:
             found = te.runs(namespace_slug, project, source)[::-1]
-        for run in upload(found, source, target, dry_run=options.dry_run, progress=_show_upload):
-            show_progress("")
+        for run in _cleared(
+            upload(found, source, target, dry_run=options.dry_run, progress=_show_upload)
+        ):
             told = f"{printable(run.name)}: "
             if run.problem is not None:
                 failed = True
-                print(f"{told}not uploaded: {printable(run.problem)}", file=sys.stderr)
+                complain(f"{told}not uploaded: {printable(run.problem)}")
                 continue
             is_renamed = run.name_there is not None and run.name_there != run.name
             there = f" as {printable(str(run.name_there))}" if is_renamed else ""
@@ -77,6 +80,16 @@ def _upload(options: argparse.Namespace) -> int:
             what = f"{run.metrics} metrics {verb}" if run.is_new else "is there already"
             print(f"{told}{what}{there}")
     return int(failed)
+
+
+def _cleared(runs: Iterable[UploadedRun]) -> Iterator[UploadedRun]:
+    """The runs, each without its progress, and so whatever ends them."""
+    try:
+        for run in runs:
+            show_progress("")
+            yield run
+    finally:
+        show_progress("")
 
 
 def _show_upload(run: te.Run, count: int, total: int) -> None:

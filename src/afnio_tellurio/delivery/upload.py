@@ -21,7 +21,7 @@ from afnio_tellurio.delivery.journal import (
 from afnio_tellurio.delivery.records import Header
 from afnio_tellurio.delivery.recovery import deliver, locked
 from afnio_tellurio.entities import MetricSummary, RunStatus
-from afnio_tellurio.errors import TellurioError
+from afnio_tellurio.errors import BackendUnreachableError, TellurioError
 from afnio_tellurio.settings import read_settings
 
 if TYPE_CHECKING:
@@ -96,6 +96,9 @@ def upload(
     for run in runs:
         try:
             yield _upload_run(run, source, target, dry_run=dry_run, progress=progress)
+        except BackendUnreachableError:
+            # The others would wait for it in vain, one after the other.
+            raise
         except (TellurioError, LookupError, ValueError, OSError) as error:
             yield UploadedRun(run.name, None, 0, is_new=False, problem=str(error))
 

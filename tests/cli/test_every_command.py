@@ -1,0 +1,274 @@
+"""What holds for every command there is, whoever adds one."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from commands import (
+    ASKING,
+    COMMANDS,
+    LASTING,
+    arguments_of,
+    examples_of,
+    takes,
+)
+
+RUN = "NAMESPACE/PROJECT/RUN"
+NAMING_A_RUN = [name for name in COMMANDS if takes(name, metavar=RUN)]
+PRINTING_JSON = [name for name in COMMANDS if takes(name, option="--json")]
+#: These answer the same whichever way the runs are reached.
+READING = ["projects", "runs", "show", "compare", "export"]
+DOCUMENT = (Path(__file__).parent.parent.parent / "docs" / "command-line.md").read_text("utf-8")
+
+
+def one_line(finished):
+    assert finished.returncode == 1, finished
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith(("afnio-tellurio", "first: not uploaded: "))
+    return line
+
+
+@pytest.fixture
+def shell(start_python, tmp_path):
+    """Runs a line in a shell, in which `afnio-tellurio` is the installed command."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
+    def run(line, **variables):
+        child = start_python(
+            "-c", f"cd {tmp_path} && {line}", executable="/bin/sh", PATH=path, **variables
+        )
+        out, err = child.communicate(timeout=30)
+        return subprocess.CompletedProcess(line, child.returncode, out, err)
+
+    return run
+
+
+@pytest.fixture(params=["embedded", "server"])
+def reached(request, served, monkeypatch):
+    """The runs of the examples, reached either way."""
+    if request.param == "embedded":
+        monkeypatch.setenv("TELLURIO_MODE", "local")
+    else:
+        monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", served)
+        monkeypatch.setenv("TELLURIO_API_KEY", "the-key")
+    return served
+
+
+@pytest.fixture
+def embedded(runs_of_examples, monkeypatch):
+    """The runs of the examples, in the embedded backend."""
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in LASTING])
+def test_the_examples_in_the_help_work(name, command, shell, reached, start_server):
+    shown = command(name, "--help")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    examples = re.findall(r"^example: (afnio-tellurio .+)$", shown.stdout, re.MULTILINE)
+    assert examples
+    assert examples == examples_of(name)
+    for example in examples:
+        assert example.split()[1] == name
+        platform = "https://platform.tellurio.ai"
+        target = start_server(api_key="the-key") if platform in example else ""
+        finished = shell(example.replace(platform, target), TELLURIO_API_KEY="the-key")
+        assert finished.returncode == 0, finished.stderr
+        assert finished.stderr == ""
+        assert finished.stdout
+
+
+def test_the_example_of_the_server_serves(start_python, home):
+    arguments = arguments_of("serve")
+    child = start_python("-m", "afnio_tellurio.cli", *arguments)
+    assert "at http://" in child.stdout.readline()
+    child.send_signal(signal.SIGINT)
+    child.communicate(timeout=20)
+    assert child.returncode == 0
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_wrong_usage_exits_with_2(name, command):
+    finished = command(name, "--no-such-option")
+    assert finished.returncode == 2
+    assert finished.stdout == ""
+    assert finished.stderr.startswith("usage: afnio-tellurio ")
+    assert re.match(rf"afnio-tellurio( {name})?: error: ", finished.stderr.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", NAMING_A_RUN)
+def test_an_unknown_run_is_one_line(name, command, reached):
+    arguments = arguments_of(name)
+    place = next(index for index, word in enumerate(arguments) if word.count("/") == 2)
+    for missing in ("acme/digits/nothing", "acme/nothing/first", "nobody/digits/first"):
+        arguments[place] = missing
+        line = one_line(command(*arguments))
+        assert line.startswith(f"afnio-tellurio {name}: ")
+        assert any(f"{part}" in line for part in ("nothing", "nobody"))
+
+
+@pytest.mark.parametrize("name", ASKING)
+def test_a_dead_server_is_one_line(name, command, runs_of_examples):
+    url = "http://127.0.0.1:9"
+    variables = {"TELLURIO_BACKEND_HTTP_BASE_URL": url, "TELLURIO_API_KEY": "the-key"}
+    line = one_line(command(*arguments_of(name, url), **variables))
+    assert f"{url} cannot be reached" in line
+
+
+@pytest.mark.parametrize("name", ASKING)
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("html", "502 Bad Gateway"),
+        ("cut", "cannot be reached"),
+        ((200, b"<html>Sign in to the hotel's network</html>"), "makes no sense"),
+    ],
+)
+def test_a_server_that_fails_is_one_line(name, command, proxy, fault, words):
+    proxy.fault = lambda *_: fault
+    arguments = arguments_of(name, proxy.url)
+    if name == "sync":
+        # It says of each run what kept it.
+        arguments[1] += "/first"
+    finished = command(*arguments, may_depart=("answer",))
+    assert words in one_line(finished)
+
+
+@pytest.mark.parametrize("name", [*NAMING_A_RUN, "sync"])
+def test_a_server_that_dies_between_two_answers_is_one_line(name, command, proxy):
+    answered = []
+    proxy.fault = lambda *_: answered.append(1) if not answered else "drop"
+    finished = command(*arguments_of(name, proxy.url), may_depart=("answer",))
+    assert proxy.counts["drop"]
+    one_line(finished)
+
+
+@pytest.mark.parametrize("requests", [0, 1])
+@pytest.mark.parametrize("name", ASKING)
+def test_ctrl_c_is_one_line(name, requests, start_python, proxy):
+    arrived, done = threading.Event(), threading.Event()
+
+    def hang(_method, _path):
+        if sum(proxy.counts.values()) < requests:
+            return None
+        arrived.set()
+        done.wait(20)
+        return "reset"
+
+    proxy.fault = hang
+    child = start_python("-m", "afnio_tellurio.cli", *arguments_of(name, proxy.url))
+    while not arrived.wait(0.05) and child.poll() is None:
+        pass
+    if not arrived.is_set():
+        # It takes one request only, and has got it.
+        assert (requests, child.returncode) == (1, 0)
+        return
+    child.send_signal(signal.SIGINT)
+    _out, err = child.communicate(timeout=10)
+    done.set()
+    assert child.returncode == 1
+    assert err.splitlines() == ["afnio-tellurio: interrupted"]
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_output_that_nobody_reads_is_no_traceback(
+    name, unbuffered, start_python, embedded, start_server
+):
+    target = start_server(api_key="the-key") if name == "sync" else ""
+    child = start_python(
+        "-m", "afnio_tellurio.cli", *arguments_of(name, target),
+        TELLURIO_API_KEY="the-key", PYTHONUNBUFFERED=unbuffered,
+    )  # fmt: skip
+    child.stdout.close()
+    child.stdout = None
+    err = child.stderr.read()
+    assert child.wait(timeout=30) == 1
+    assert err == ""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_help_that_nobody_reads_is_no_traceback(unbuffered, start_python):
+    arguments = ("-m", "afnio_tellurio.cli", "runs", "--help")
+    child = start_python(*arguments, PYTHONUNBUFFERED=unbuffered)
+    child.stdout.close()
+    child.stdout = None
+    assert child.stderr.read() == ""
+    # argparse does not care whether it can write.
+    assert child.wait(timeout=30) == (0 if unbuffered else 1)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no device that is full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in LASTING])
+def test_output_to_a_full_disk_is_one_line(name, unbuffered, shell, embedded, start_server):
+    target = start_server(api_key="the-key") if name == "sync" else ""
+    line = shlex.join(["afnio-tellurio", *arguments_of(name, target)])
+    finished = shell(f"{line} > /dev/full", TELLURIO_API_KEY="the-key", PYTHONUNBUFFERED=unbuffered)
+    assert "No space left on device: 'standard output'" in one_line(finished)
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in LASTING])
+def test_a_closed_output_is_no_failure(name, shell, embedded, start_server):
+    target = start_server(api_key="the-key") if name == "sync" else ""
+    line = shlex.join(["afnio-tellurio", *arguments_of(name, target)])
+    finished = shell(f"{line} >&-", TELLURIO_API_KEY="the-key")
+    assert (finished.returncode, finished.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", PRINTING_JSON)
+def test_json_has_the_fields_that_are_documented(name, command, reached):
+    finished = command(*arguments_of(name), "--json")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    printed = json.loads(finished.stdout)
+    section = re.search(rf"^### `{name}`\n(.*?)(?=^##|\Z)", DOCUMENT, re.MULTILINE | re.DOTALL)[1]
+    documented = set(re.findall(r"^\| `([^`]+)`", section, re.MULTILINE))
+    assert documented == set(paths_of(printed))
+
+
+def paths_of(value, prefix=""):
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        for item in value:
+            yield from paths_of(item, prefix)
+    elif isinstance(value, dict) and prefix not in {"metrics.NAME.last."}:
+        for key, inner in value.items():
+            yield from paths_of(inner, f"{prefix}{'NAME' if prefix == 'metrics.' else key}.")
+    else:
+        yield prefix.removesuffix(".")
+
+
+@pytest.mark.parametrize("name", READING)
+@pytest.mark.parametrize("option", [(), ("--json",)])
+def test_the_embedded_backend_and_a_server_give_the_same(name, option, command, served):
+    arguments = [*arguments_of(name), *option]
+    if name == "export":
+        arguments = ["export", "acme/digits/second", *(("--format", "jsonl") if option else ())]
+    embedded = command(*arguments, TELLURIO_MODE="local")
+    over_http = command(
+        *arguments, TELLURIO_BACKEND_HTTP_BASE_URL=served, TELLURIO_API_KEY="the-key"
+    )
+    assert (embedded.returncode, embedded.stderr) == (0, "")
+    assert (over_http.returncode, over_http.stderr) == (0, "")
+    assert embedded.stdout == over_http.stdout
+    assert len(embedded.stdout) > 50
+
+
+def test_arguments_are_read_without_what_answers_them(run_python):
+    finished = run_python(
+        """
+        import sys
+        from afnio_tellurio.cli import main
+        try:
+            main(["runs", "--help"])
+        finally:
+            loaded = {"httpx", "attrs", "msgspec", "tellurio_api", "dateutil", "plotext", "shtab"}
+            assert not loaded & set(sys.modules), loaded & set(sys.modules)
+        """
+    )
+    assert (finished.returncode, finished.stderr) == (0, "")

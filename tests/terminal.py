@@ -1,0 +1,71 @@
+"""A real pseudo-terminal that a command runs in."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import struct
+import sys
+import termios
+import time
+from contextlib import suppress
+
+from children import child_environment
+
+
+class Terminal:
+    """A child process with a terminal of its own; what it shows is in `shown`."""
+
+    def __init__(self, *arguments, columns=80, executable=sys.executable, cwd=None, **variables):
+        self.shown = ""
+        environment = child_environment(**{"TERM": "xterm", **variables})
+        for name in ("COLUMNS", "LINES", "NO_COLOR"):
+            if name not in variables:
+                environment.pop(name, None)
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            with suppress(OSError):
+                # Before the program can ask for it.
+                fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+                os.chdir(cwd or ".")
+                os.execve(executable, [executable, *arguments], environment)
+            os._exit(127)
+
+    def type(self, text):
+        os.write(self.fd, text.encode())
+
+    def read_until(self, wanted, timeout=20):
+        """Reads on until something is shown."""
+        deadline = time.monotonic() + timeout
+        while wanted not in self.shown:
+            assert time.monotonic() < deadline, f"{wanted!r} is not shown in {self.shown!r}"
+            assert self._read(0.1), f"it ended, and {wanted!r} is not shown in {self.shown!r}"
+        return self.shown
+
+    def end(self, timeout=20):
+        """Reads to the end; gives the exit status."""
+        deadline = time.monotonic() + timeout
+        while self._read(0.1):
+            assert time.monotonic() < deadline, f"it does not end, and shows {self.shown!r}"
+        status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        self.pid = None
+        return status
+
+    def close(self):
+        if self.pid is not None:
+            os.kill(self.pid, 9)
+            os.waitpid(self.pid, 0)
+        os.close(self.fd)
+
+    def _read(self, seconds):
+        if select.select([self.fd], [], [], seconds)[0]:
+            try:
+                found = os.read(self.fd, 65536)
+            except OSError:
+                # How Linux says that nobody has the terminal open any more.
+                return False
+            self.shown += found.decode("utf-8", "replace")
+            return bool(found)
+        return True
