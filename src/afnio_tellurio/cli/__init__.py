@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import afnio_tellurio as te
 from afnio_tellurio.cli import (
+    account,
     changing,
     comparing,
     completing,
@@ -87,7 +88,7 @@ def _output() -> Generator[None]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="afnio-tellurio",
-        description="Looks at tracked runs, exports, changes, delivers and serves them.",
+        description="Looks at tracked runs, exports, changes, delivers and serves them; signs in.",
     )
     parser.add_argument("--version", action="version", version=f"afnio-tellurio {te.__version__}")
     commands = parser.add_subparsers(
@@ -101,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
         changing,
         syncing,
         serving,
+        account,
         completing,
     ):
         module.add_commands(commands)
