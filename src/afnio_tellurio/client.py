@@ -38,7 +38,6 @@ from afnio_tellurio.delivery.sender import sender, wait_visibly
 from afnio_tellurio.errors import (
     ApiError,
     BackendUnreachableError,
-    InvalidAPIKeyError,
     InvalidResponseError,
     NotFoundError,
     TellurioError,
@@ -249,16 +248,19 @@ class TellurioClient:
         """Signs in: finds the API key, has the backend verify it, and uses it from now on.
 
         Args:
-            api_key: The key; default `TELLURIO_API_KEY`, else the one that an earlier login stored.
-                A key given here is stored in the system keyring where there is a usable one.
+            api_key: The key; default `TELLURIO_API_KEY`, else the one that an earlier login stored
+                for this backend. A key given here is stored in the system keyring where there is a
+                usable one, else in the credentials file.
             relogin: Do not use a stored key.
 
         Returns:
             `{"email": ..., "username": ...}` of the key's owner.
 
         Raises:
-            ValueError: There is no key.
-            InvalidAPIKeyError: The backend refuses the key; it is not stored.
+            TypeError: The key is no string.
+            ValueError: There is no key, or it holds what no key does.
+            InvalidAPIKeyError: The backend refuses the key; it is not stored, and not used.
+            CredentialsError: Others can read the credentials file, or it is damaged.
             ApiError: The backend answered with another error.
             BackendUnreachableError: The backend could not be reached.
             InvalidResponseError: The backend's answer makes no sense.
@@ -266,23 +268,32 @@ class TellurioClient:
         if self._backend is not None:
             return self._owner()
         settings = read_settings(self._url)
-        candidate = api_key or settings.api_key
-        if not candidate and not relogin:
-            candidate = auth.stored_api_key(self._url, settings)
-        if not candidate:
+        chosen = auth.chosen_credential(self._url, settings, api_key, relogin=relogin)
+        if chosen is None:
             raise ValueError(
                 f"API key is required for {'a new' if relogin else 'the first'} login "
-                f"to {self._url}; give api_key, or set TELLURIO_API_KEY"
+                f"to {self._url}; give api_key, set TELLURIO_API_KEY, or sign in with: "
+                "afnio-tellurio login"
             )
-        before, self._key.word = self._key.word, candidate
-        try:
-            owner = self._owner()
-        except InvalidAPIKeyError:
-            self._key.word = before
-            raise
-        if api_key:
-            auth.store_api_key(self._url, api_key, settings)
+        # With a client of its own: metrics that are on their way meanwhile go with the old key,
+        # which is not known to be bad.
+        with TellurioClient(self._url) as probe:
+            probe._key.word = chosen.key
+            owner = probe._owner()
+        self._use_key(chosen.key)
+        if chosen.source == "argument":
+            auth.store_key(self._url, chosen.key, settings)
         return owner
+
+    def go_on_as(self, other: TellurioClient) -> None:
+        """Uses the key that another client of the same backend signed in with."""
+        if other._key.word is not None:
+            self._use_key(other._key.word)
+
+    def _use_key(self, api_key: str) -> None:
+        """Goes on with this key, also with what an earlier one could not deliver."""
+        self._key.word = api_key
+        sender.resume(self)
 
     def _owner(self) -> dict[str, str]:
         owner = self.call(models.ApiKeyOwner, verify_api_key.sync_detailed, client=self._api)
@@ -319,6 +330,7 @@ class TellurioClient:
     def _raw(self, method: str, endpoint: str, json: Any) -> httpx.Response:
         if not endpoint.startswith("/"):
             raise ValueError(f"endpoint is {endpoint!r}; give a path that starts with a slash")
+        self._key.find()
         self.settle(f"{method} {endpoint}")
         return self._reach(
             f"{method} {endpoint}",
@@ -383,6 +395,8 @@ class TellurioClient:
         identifiers = {
             key: str(value) for key, value in about.items() if key.endswith(("_slug", "_uuid"))
         }
+        # Not with the request: what is wrong with a key is not the backend's answer.
+        self._key.find()
         try:
             response = self._reach(name, request)
         except _ErrorStatusError as error:
@@ -791,18 +805,24 @@ class _HttpClient(httpx.Client):
 
 
 class _ApiKey(httpx.Auth):
-    """Adds the API key to each request; finds it at the first, unless a login gave it."""
+    """Adds the API key to each request: what `find` found, unless a login gave it."""
 
     def __init__(self, url: str, *, is_needed: bool) -> None:
         self._url = url
         self._is_needed = is_needed
         self.word: str | None = None
 
+    def find(self) -> None:
+        """Looks for it, if that is not done."""
+        if self._is_needed and self.word is None:
+            found = auth.find_credential(self._url)
+            self.word = found.key if found else None
+
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        if self._is_needed:
-            self.word = self.word or auth.find_api_key(self._url)
-            if self.word:
-                request.headers["Authorization"] = f"Api-Key {self.word}"
+        # For whoever uses the generated client by itself; `call` has looked before.
+        self.find()
+        if self.word:
+            request.headers["Authorization"] = f"Api-Key {self.word}"
         yield request
 
 
@@ -909,7 +929,7 @@ def goes_online(settings: Settings) -> bool:
         return settings.mode is Mode.ONLINE
     if settings.base_url is not None:
         return True
-    return auth.find_api_key(DEFAULT_BASE_URL, settings) is not None
+    return auth.find_credential(DEFAULT_BASE_URL, settings) is not None
 
 
 def _new_client(settings: Settings) -> TellurioClient:
@@ -929,16 +949,20 @@ def login(api_key: str | None = None, relogin: bool = False) -> dict[str, str]:
     """Signs in to the backend that the environment names, for every call that is given no client.
 
     Args:
-        api_key: The key; default `TELLURIO_API_KEY`, else the one that an earlier login stored. A
-            key given here is stored in the system keyring where there is a usable one.
+        api_key: The key; default `TELLURIO_API_KEY`, else the one that an earlier login stored for
+            this backend, else whoever sits at the terminal or the notebook is asked. A key given
+            here or there is stored in the system keyring where there is a usable one, else in the
+            credentials file.
         relogin: Do not use a stored key.
 
     Returns:
         `{"email": ..., "username": ...}` of the key's owner.
 
     Raises:
-        ValueError: There is no key.
-        InvalidAPIKeyError: The backend refuses the key; it is not stored.
+        TypeError: The key is no string.
+        ValueError: There is no key, or it holds what no key does.
+        InvalidAPIKeyError: The backend refuses the key; it is not stored, and not used.
+        CredentialsError: Others can read the credentials file, or it is damaged.
         ApiError: The backend answered with another error.
         BackendUnreachableError: The backend could not be reached.
         InvalidResponseError: The backend's answer makes no sense.
@@ -948,8 +972,18 @@ def login(api_key: str | None = None, relogin: bool = False) -> dict[str, str]:
         return {"email": "", "username": ""}
     if settings.mode is Mode.LOCAL:
         return default_client().login(api_key, relogin)
-    client = TellurioClient()
+    with _default_clients_lock:
+        client = _default_clients.get(settings)
+    if client is None or client.is_local or client.is_closed:
+        client = TellurioClient()
+    if auth.chosen_credential(client.url, settings, api_key, relogin=relogin) is None:
+        with suppress(EOFError):
+            api_key = auth.ask_for_key(client.url)
     owner = client.login(api_key, relogin)
     with _default_clients_lock:
         _default_clients[settings] = client
+        others = [one for one in _default_clients.values() if one.url == client.url]
+    for other in others:
+        # The environment was another then, and runs that are open still go through it.
+        other.go_on_as(client)
     return owner

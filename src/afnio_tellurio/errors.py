@@ -26,6 +26,10 @@ class DatabaseError(TellurioError):
     """The embedded backend cannot use its database file."""
 
 
+class CredentialsError(TellurioError):
+    """The credentials file cannot be used: others can read it, it is damaged, or not writable."""
+
+
 class BackendUnreachableError(TellurioError, ConnectionError, ValueError):
     """The backend could not be reached, or did not answer in time.
 
@@ -92,6 +96,8 @@ class ApiError(TellurioError, httpx.HTTPStatusError):
         response: The answer, an `httpx.Response`.
     """
 
+    _advice = ""
+
     def __init__(
         self, response: httpx.Response, *, operation: str, identifiers: Mapping[str, str]
     ) -> None:
@@ -106,6 +112,7 @@ class ApiError(TellurioError, httpx.HTTPStatusError):
             f"{operation}{f' ({about})' if about else ''}: {host} answered {self.status_code}"
             f"{f' {response.reason_phrase}' if response.reason_phrase else ''}: {self.words}"
         )
+        message += self._advice
         if self.request_id:
             message += f" [request {self.request_id}]"
         super().__init__(message, request=response.request, response=response)
@@ -121,6 +128,8 @@ class BadRequestError(ApiError, ValueError):
 
 class InvalidAPIKeyError(ApiError):
     """401: the API key is missing or the backend refuses it."""
+
+    _advice = " (sign in with: afnio-tellurio login, or set TELLURIO_API_KEY)"
 
 
 class PermissionDeniedError(ApiError):
@@ -186,6 +195,10 @@ def words_of(response: httpx.Response) -> str:
     else:
         text = re.sub(r"(?s)<(style|script).*?</\1>|<[^>]*>", " ", response.text)
     text = " ".join(text.split())
+    # Some say what they were sent.
+    key = response.request.headers.get("Authorization", "").removeprefix("Api-Key ")
+    if key:
+        text = text.replace(key, "***")
     if len(text) > _QUOTED_CHARACTERS:
         text = f"{text[:_QUOTED_CHARACTERS]}..."
     return text or "(nothing)"

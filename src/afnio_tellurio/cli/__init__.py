@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import afnio_tellurio as te
 from afnio_tellurio.cli import (
+    account,
     changing,
     comparing,
     completing,
@@ -18,6 +19,7 @@ from afnio_tellurio.cli import (
     listing,
     looking,
     serving,
+    status,
     syncing,
 )
 from afnio_tellurio.cli.arguments import CommandParser
@@ -88,7 +90,7 @@ def _output() -> Generator[None]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="afnio-tellurio",
-        description="Looks at tracked runs, exports, changes, delivers and serves them.",
+        description="Looks at tracked runs, exports, changes, delivers and serves them; signs in.",
     )
     parser.add_argument("--version", action="version", version=f"afnio-tellurio {te.__version__}")
     commands = parser.add_subparsers(
@@ -102,6 +104,8 @@ def _parser() -> argparse.ArgumentParser:
         changing,
         syncing,
         serving,
+        account,
+        status,
         completing,
     ):
         module.add_commands(commands)

@@ -13,7 +13,7 @@ import attrs
 from afnio_tellurio.delivery.journal import Journal, journals_folder
 from afnio_tellurio.delivery.records import Header
 from afnio_tellurio.delivery.transfer import Transfer
-from afnio_tellurio.errors import DeliveryError, TellurioError
+from afnio_tellurio.errors import DeliveryError, InvalidAPIKeyError, TellurioError
 from afnio_tellurio.notices import show_progress, warn, warn_once
 from afnio_tellurio.settings import (
     BURST_DELAY,
@@ -102,6 +102,11 @@ class Outbox:
         accepted = self.journal.count - waiting - rejected
         return DeliveryReceipt(accepted=accepted, waiting=waiting, rejected=rejected)
 
+    def resume(self) -> None:
+        """Goes on where delivery had stopped."""
+        self._is_stop_told = False
+        self.transfer.hurry()
+
     def release(self) -> None:
         """Says that nobody can log to it any more: it is closed when all is delivered."""
         self.is_released = True
@@ -151,12 +156,22 @@ class Outbox:
             goes_on = self.transfer.failed(TellurioError(f"delivery failed: {error!r}"))
         if self.transfer.stopped is not None and not self._is_stop_told:
             self._is_stop_told = True
-            warn(
-                f"run {self.journal.header.run_name!r}: delivery has ended: "
-                f"{self.transfer.stopped}; metrics stay in {self.journal.path} and are delivered "
-                "by: afnio-tellurio sync"
-            )
+            warn(self._stop_message(self.transfer.stopped))
         return goes_on
+
+    def _stop_message(self, error: TellurioError) -> str:
+        run, path = self.journal.header.run_name, self.journal.path
+        if isinstance(error, InvalidAPIKeyError):
+            return (
+                f"run {run!r}: delivery has ended: the backend refuses the API key, which has "
+                f"expired or was revoked ({error.words}). Nothing is lost: metrics stay in {path}. "
+                "Sign in again with: afnio-tellurio login (or set TELLURIO_API_KEY), "
+                "then deliver them with: afnio-tellurio sync"
+            )
+        return (
+            f"run {run!r}: delivery has ended: {error}; metrics stay in {path} and are delivered "
+            "by: afnio-tellurio sync"
+        )
 
     def _send_next(self) -> bool:
         batch = self.journal.next_batch()
@@ -224,6 +239,14 @@ class Sender:
                 for outbox in self._outboxes
                 if client is None or outbox.transfer.client is client
             ]
+
+    def resume(self, client: TellurioClient) -> None:
+        """Says that what stopped delivery through this client is mended."""
+        found = self.outboxes(client)
+        for outbox in found:
+            outbox.resume()
+        if found:
+            self.wake()
 
     def inherited(self) -> list[Outbox]:
         """In a forked child: what its parent has to deliver, which the child must leave alone."""

@@ -134,7 +134,7 @@ export function RunTable({ place, runs, columns, summaries, selected, onSelect }
 			</tr>`)}</tbody>
 		</table><//>
 		<div class="bar">
-			<span>${shown.length ? `${first + 1}–${first + shown.length} of ${number(ordered.length)} runs` : "No run matches."}</span>
+			<span>${shown.length ? `${first + 1}-${first + shown.length} of ${number(ordered.length)} runs` : "No run matches."}</span>
 			${pages > 1 && html`${turn("Previous", page - 1)} ${turn("Next", page + 1)}`}
 		</div>`;
 }
