@@ -5,6 +5,7 @@ import keyring.backend
 import pytest
 
 import afnio_tellurio as te
+from afnio_tellurio.auth import find_credential
 
 
 class RecordingKeyring(keyring.backend.KeyringBackend):
@@ -196,8 +197,9 @@ def test_a_locked_keyring_is_no_error(start_server):
     keyring.set_keyring(LockedKeyring())
     try:
         assert te.TellurioClient(url).login("good")["username"] == "ada"
-        with pytest.raises(ValueError, match="API key is required"):
-            te.TellurioClient(url).login()
+        # It is kept in the credentials file instead.
+        assert te.TellurioClient(url).login()["username"] == "ada"
+        assert find_credential(url).source == "credentials file"
     finally:
         keyring.set_keyring(before)
 

@@ -1,0 +1,342 @@
+"""Signing in and out, through the real command."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from children import child_environment
+
+import afnio_tellurio as te
+from afnio_tellurio import credentials
+
+KEY = "good-key-with-enough-characters"
+KEYRING = """
+import json, os, pathlib
+import keyring.backend
+
+class Recording(keyring.backend.KeyringBackend):
+    priority = 1
+    path = pathlib.Path(os.environ["RECORDING_KEYRING"])
+
+    def _kept(self):
+        return json.loads(self.path.read_text()) if self.path.exists() else {}
+
+    def get_password(self, service, username):
+        return self._kept().get(f"{service} {username}")
+
+    def set_password(self, service, username, password):
+        self.path.write_text(json.dumps({**self._kept(), f"{service} {username}": password}))
+
+    def delete_password(self, service, username):
+        kept = self._kept()
+        del kept[f"{service} {username}"]
+        self.path.write_text(json.dumps(kept))
+"""
+
+
+@pytest.fixture
+def url(start_server, monkeypatch):
+    url = start_server(api_key=KEY)
+    monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", url)
+    return url
+
+
+@pytest.fixture
+def with_stdin():
+    """Runs the command with a text on standard input."""
+
+    def run(*arguments, text, **variables):
+        return subprocess.run(
+            [sys.executable, "-m", "afnio_tellurio.cli", *arguments],
+            env=child_environment(**variables),
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+    return run
+
+
+def test_a_key_is_asked_for_unseen_and_kept_for_its_owner_alone(terminal, command, url):
+    shown = terminal("login")
+    shown.read_until("it is not shown here")
+    shown.type(f"{KEY}\n")
+    assert shown.end() == 0, shown.shown
+    assert KEY not in shown.shown
+    assert "as ada; the key is kept in the credentials file" in shown.shown
+    assert credentials.read_key(url) == KEY
+    finished = command("whoami", "--json")
+    assert json.loads(finished.stdout) == {
+        "backend": url,
+        "email": "ada@example.com",
+        "username": "ada",
+        "key_source": "credentials file",
+    }
+
+
+def test_a_refused_key_is_asked_for_again_and_never_kept(terminal, url):
+    shown = terminal("login")
+    for _ in range(3):
+        shown.read_until("it is not shown here")
+        shown.shown = ""
+        shown.type("very-wrong-key\n")
+        time.sleep(0.2)
+    assert shown.end() == 1
+    assert "very-wrong-key" not in shown.shown
+    assert "refuses this API key" in shown.shown
+    assert credentials.read_key(url) is None
+
+
+@pytest.mark.parametrize("key", ["\x03", "\x04"])
+def test_giving_up_at_the_question_is_one_line(terminal, url, key):
+    shown = terminal("login")
+    shown.read_until("it is not shown here): ")
+    shown.shown = ""
+    shown.type(key)
+    assert shown.end() == 1
+    assert "Traceback" not in shown.shown
+    assert len(shown.shown.strip().splitlines()) <= 2
+
+
+def test_while_it_asks_no_list_of_processes_shows_a_key(terminal, url):
+    shown = terminal("login")
+    shown.read_until("it is not shown here")
+    shown.type(KEY)
+    assert KEY.encode() not in Path(f"/proc/{shown.pid}/cmdline").read_bytes()
+    assert KEY.encode() not in Path(f"/proc/{shown.pid}/environ").read_bytes()
+    shown.type("\n")
+    assert shown.end() == 0
+
+
+def test_a_key_comes_from_standard_input(with_stdin, command, url):
+    finished = with_stdin("login", "--api-key-stdin", text=f"  {KEY}\n")
+    assert finished.returncode == 0, finished.stderr
+    assert credentials.read_key(url) == KEY
+    again = command("login")
+    assert again.returncode == 0
+    assert "with the key in the credentials file" in again.stdout
+
+
+def test_a_refused_key_does_not_replace_a_good_one(with_stdin, url):
+    with_stdin("login", "--api-key-stdin", text=KEY)
+    finished = with_stdin("login", "--api-key-stdin", "--relogin", text="very-wrong-key")
+    assert finished.returncode == 1
+    assert "very-wrong-key" not in finished.stderr + finished.stdout
+    assert len(finished.stderr.splitlines()) == 1
+    assert credentials.read_key(url) == KEY
+
+
+@pytest.mark.parametrize("text", ["", "\n", "two words", "ümlaut", "a\x00b"])
+def test_what_is_no_key_is_refused_and_not_repeated(with_stdin, url, text):
+    finished = with_stdin("login", "--api-key-stdin", text=text)
+    assert finished.returncode == 1
+    assert len(finished.stderr.splitlines()) == 1
+    assert text.strip() == "" or text.strip() not in finished.stderr
+    assert credentials.read_key(url) is None
+
+
+def test_a_key_as_an_argument_is_taken_and_its_help_warns(command, url):
+    assert command("login", "--api-key", KEY).returncode == 0
+    assert "list of processes" in re.sub(r"\s+", " ", command("login", "--help").stdout)
+
+
+def test_without_a_terminal_it_says_how_to_give_the_key(with_stdin, url):
+    finished = with_stdin("login", text="")
+    assert finished.returncode == 2
+    assert "--api-key-stdin" in finished.stderr
+
+
+def test_signing_out_removes_the_key_and_tells_what_remains(with_stdin, command, url):
+    with_stdin("login", "--api-key-stdin", text=KEY)
+    finished = command("logout", TELLURIO_API_KEY="another")
+    assert finished.stdout.splitlines() == [
+        f"The API key for {url} is removed from the credentials file",
+        "TELLURIO_API_KEY is set, and still gives one; unset it",
+    ]
+    assert credentials.read_key(url) is None
+    assert command("logout").stdout == f"No API key for {url} is stored\n"
+    whoami = command("whoami")
+    assert (whoami.returncode, whoami.stdout) == (1, "")
+    assert "not signed in" in whoami.stderr
+
+
+def test_the_keyring_is_used_where_there_is_one(with_stdin, command, url, tmp_path, monkeypatch):
+    (tmp_path / "recording_keyring.py").write_text(KEYRING)
+    record = tmp_path / "keyring.json"
+    paths = f"{tmp_path}{os.pathsep}{child_environment()['PYTHONPATH']}"
+    variables = {
+        "PYTHONPATH": paths,
+        "PYTHON_KEYRING_BACKEND": "recording_keyring.Recording",
+        "RECORDING_KEYRING": str(record),
+    }
+    finished = with_stdin("login", "--api-key-stdin", text=KEY, **variables)
+    assert finished.returncode == 0, finished.stderr
+    assert "kept in the system keyring" in finished.stdout
+    assert json.loads(record.read_text()) == {f"Tellurio {url}": KEY}
+    assert credentials.read_key(url) is None
+    assert "keyring" in command("whoami", **variables).stdout
+    assert "removed from the system keyring" in command("logout", **variables).stdout
+    assert json.loads(record.read_text()) == {}
+
+
+# Where there is no home, no name and nobody
+
+
+@pytest.mark.parametrize("home", [None, "/nonexistent", "/proc"])
+def test_a_container_signs_in_with_the_environment(url, tmp_path, home):
+    environment = child_environment(TELLURIO_API_KEY=KEY, TELLURIO_HOME=str(tmp_path / "work"))
+    for name in ("HOME", "USER", "LOGNAME", "XDG_CONFIG_HOME"):
+        environment.pop(name, None)
+    if home:
+        environment["HOME"] = home
+    finished = subprocess.run(
+        f"{sys.executable} -m afnio_tellurio.cli whoami <&-",
+        shell=True, env=environment, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.startswith("ada\n")
+
+
+def test_where_nothing_can_be_written_the_login_holds_and_says_so(run_python, url, tmp_path):
+    finished = run_python(
+        f"""
+        import afnio_tellurio as te
+        assert te.login({KEY!r})["username"] == "ada"
+        with te.init("acme", "Digits") as run:
+            run.log("loss", 1)
+        """,
+        XDG_CONFIG_HOME="/proc/nothing", TELLURIO_HOME=str(tmp_path / "home"),
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    (line,) = [one for one in finished.stderr.splitlines() if ": run " not in one]
+    assert "is good, and is not stored" in line
+    assert "set TELLURIO_API_KEY" in line
+    assert KEY not in finished.stderr
+
+
+def test_a_program_without_a_terminal_is_told_that_a_key_is_required(run_python, url):
+    finished = run_python("import afnio_tellurio as te; te.login()")
+    assert finished.returncode == 1
+    assert "ValueError: API key is required for the first login" in finished.stderr
+
+
+# A key that is revoked while a run goes on
+
+
+@pytest.fixture
+def revocable(start_python, tmp_path):
+    """Serves a backend at one port, with the key that is asked for."""
+    served = {"home": str(tmp_path / "served")}
+
+    def serve(key, port="0"):
+        child = start_python(
+            "-m", "afnio_tellurio.cli", "serve", "--port", port, "--api-key", key, "--namespace",
+            "acme", "--no-browser", TELLURIO_MODE="local", TELLURIO_HOME=served["home"],
+        )  # fmt: skip
+        line = child.stdout.readline()
+        assert line, child.stderr.read()
+        served["url"] = re.search(r"http://\S+", line)[0]
+        served["child"] = child
+        return served["url"]
+
+    def serve_with_another(key):
+        served["child"].send_signal(signal.SIGINT)
+        assert served["child"].wait(timeout=20) == 0
+        return serve(key, served["url"].rpartition(":")[2])
+
+    serve.with_another = serve_with_another
+    return serve
+
+
+def test_a_key_revoked_in_mid_run_loses_nothing_and_login_and_sync_deliver(
+    revocable, start_python, command, with_stdin, monkeypatch
+):
+    url = revocable("first-key-of-the-backend")
+    monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", url)
+    child = start_python(
+        "-c",
+        "import afnio_tellurio as te, sys\n"
+        "with te.init('acme', 'Digits', 'test_run') as run:\n"
+        "    for step in range(100): run.log('loss', step)\n"
+        "    run.flush()\n"
+        "    print('half', flush=True)\n"
+        "    import os, time\n"
+        "    while not os.path.exists(os.environ['GO_ON']): time.sleep(0.05)\n"
+        "    for step in range(100, 200): run.log('loss', step)\n",
+        TELLURIO_API_KEY="first-key-of-the-backend", TELLURIO_EXIT_TIMEOUT="5",
+        GO_ON=os.environ["TELLURIO_HOME"] + "-go",
+    )  # fmt: skip
+    assert child.stdout.readline() == "half\n"
+    revocable.with_another("second-key-of-the-backend")
+    Path(os.environ["TELLURIO_HOME"] + "-go").touch()
+    _out, err = child.communicate(timeout=30)
+    assert child.returncode == 0
+    told = [line for line in err.splitlines() if "delivery has ended" in line]
+    assert len(told) == 1
+    assert "expired or was revoked" in told[0]
+    assert "Nothing is lost" in told[0]
+    assert "afnio-tellurio login" in told[0]
+    assert "first-key" not in err
+    assert command("sync").returncode == 1
+    signed_in = with_stdin("login", "--api-key-stdin", text="second-key-of-the-backend")
+    assert signed_in.returncode == 0, signed_in.stderr
+    synced = command("sync")
+    assert synced.returncode == 0, synced.stderr
+    with te.TellurioClient(url) as client:
+        (run,) = te.runs("acme", "Digits", client)
+        assert run.status == "COMPLETED"
+        assert run.metrics("loss", client).values == list(range(200))
+
+
+def test_a_program_that_signs_in_again_goes_on_delivering(revocable, monkeypatch):
+    url = revocable("first-key-of-the-backend")
+    monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", url)
+    te.login("first-key-of-the-backend")
+    run = te.init("acme", "Digits", "test_run")
+    run.log("loss", 0)
+    run.flush()
+    revocable.with_another("second-key-of-the-backend")
+    run.log("loss", 1)
+    with pytest.raises(te.DeliveryError, match="401"):
+        run.flush(5)
+    te.login("second-key-of-the-backend")
+    run.log("loss", 2)
+    run.finish()
+    assert run.metrics("loss").values == [0, 1, 2]
+
+
+def test_the_key_is_asked_for_in_a_notebook_and_does_not_stand_in_it(url, tmp_path):
+    from jupyter_client.manager import start_new_kernel
+
+    manager, client = start_new_kernel(kernel_name="python3", env=child_environment())
+    shown = []
+    try:
+        client.execute_interactive(
+            "import afnio_tellurio as te\nprint(te.login())",
+            allow_stdin=True,
+            timeout=30,
+            stdin_hook=lambda message: (
+                shown.append(("asked", message["content"])),
+                client.input(KEY),
+            ),
+            output_hook=lambda message: shown.append((message["msg_type"], message["content"])),
+        )
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    ((_, question),) = [one for one in shown if one[0] == "asked"]
+    assert question["password"] is True
+    assert f"API key for {url}" in question["prompt"]
+    assert "'username': 'ada'" in str(shown)
+    assert KEY not in str(shown)
+    assert credentials.read_key(url) == KEY
+    assert httpx.get(f"{url}/api/v0/verify-api-key/").status_code == 401

@@ -1,0 +1,82 @@
+"""`afnio-tellurio status`: what holds, and where it was said."""
+
+import json
+
+import pytest
+
+from afnio_tellurio import credentials
+from afnio_tellurio.settings import configuration_directory
+
+
+def test_each_value_is_told_with_its_source_and_the_key_masked(command, server, monkeypatch):
+    monkeypatch.setenv("TELLURIO_API_KEY", "the-key")
+    path = configuration_directory() / "config.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("exit_timeout = 12\n")
+    facts = json.loads(command("status", "--json").stdout)
+    settings = facts["settings"]
+    assert settings["base_url"] == {"value": server, "source": "TELLURIO_BACKEND_HTTP_BASE_URL"}
+    assert settings["exit_timeout"] == {"value": 12.0, "source": f"exit_timeout in {path}"}
+    assert settings["mode"] == {"value": "auto", "source": "default"}
+    assert settings["api_key"] == {"value": "…", "source": "environment"}
+    assert facts["backend"] == {"tracks_to": server, "username": "ada", "problem": None}
+    text = command("status").stdout
+    assert "It answers, and knows you as ada." in text
+    assert "the-key" not in text
+
+
+def test_a_long_key_is_known_by_its_end(command, start_server, monkeypatch):
+    key = "a-long-key-that-ends-in-WXYZ"
+    url = start_server(api_key=key)
+    monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", url)
+    credentials.write_key(url, key)
+    facts = json.loads(command("status", "--json").stdout)
+    assert facts["settings"]["api_key"] == {"value": "…WXYZ", "source": "credentials file"}
+
+
+def test_without_a_key_runs_stay_on_this_machine(command, home):
+    finished = command("status")
+    assert finished.returncode == 0, finished.stderr
+    assert f"Runs are tracked to {home}/tellurio.db" in finished.stdout
+
+
+def test_disabled_tracking_is_said(command):
+    assert "Tracking is disabled." in command("status", TELLURIO_MODE="disabled").stdout
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"TELLURIO_API_KEY": "wrong"}, "401"),
+        ({"TELLURIO_BACKEND_HTTP_BASE_URL": "http://127.0.0.1:9"}, "cannot be reached"),
+    ],
+)
+def test_a_backend_that_does_not_answer_or_refuses_is_told_and_fails(
+    command, server, variables, words
+):
+    finished = command("status", **variables)
+    assert finished.returncode == 1
+    assert words in finished.stdout
+    assert "SETTING" in finished.stdout
+
+
+def test_journals_that_wait_are_counted(command, run_python, server):
+    run_python(
+        "import os, afnio_tellurio as te\nrun = te.init('acme', 'Digits')\nrun.log('loss', 1)\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    assert "1 journal waits to be delivered: run afnio-tellurio sync." in command("status").stdout
+
+
+def test_what_is_no_setting_is_pointed_out(command):
+    finished = command("status", TELLURIO_MODUS="local")
+    assert "TELLURIO_MODUS is no setting; is TELLURIO_MODE meant?" in finished.stdout
+
+
+def test_a_bad_value_is_one_line(command):
+    finished = command("status", TELLURIO_MODE="sideways")
+    assert finished.returncode == 1
+    assert finished.stderr == (
+        "afnio-tellurio status: TELLURIO_MODE is 'sideways'; "
+        "set it to one of auto, online, local, disabled\n"
+    )

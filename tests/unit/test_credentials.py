@@ -1,0 +1,110 @@
+"""The credentials file: whose it is, who reads it, and what becomes of it."""
+
+import json
+import os
+import stat
+import threading
+
+import pytest
+
+import afnio_tellurio as te
+from afnio_tellurio import credentials
+
+URL = "https://one.example"
+OTHER = "https://two.example"
+
+
+@pytest.fixture
+def path():
+    return credentials.credentials_file()
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_two_backends_never_share_a_key(path):
+    credentials.write_key(URL, "first")
+    credentials.write_key(OTHER, "second")
+    assert (credentials.read_key(URL), credentials.read_key(OTHER)) == ("first", "second")
+    assert credentials.read_key("https://three.example") is None
+    assert credentials.remove_key(URL)
+    assert (credentials.read_key(URL), credentials.read_key(OTHER)) == (None, "second")
+    assert not credentials.remove_key(URL)
+
+
+def test_only_its_owner_reads_it_whatever_the_mask(path):
+    before = os.umask(0)
+    try:
+        credentials.write_key(URL, "first")
+    finally:
+        os.umask(before)
+    assert (mode(path), mode(path.parent)) == (0o600, 0o700)
+    assert all(mode(one) == 0o600 for one in path.parent.iterdir())
+
+
+def test_it_is_never_there_for_others_even_while_it_is_written(path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        os, "fsync", lambda _fd: seen.extend(mode(one) for one in path.parent.iterdir())
+    )
+    credentials.write_key(URL, "first")
+    assert seen
+    assert set(seen) == {0o600}
+
+
+@pytest.mark.parametrize("bits", [0o640, 0o604, 0o644, 0o660])
+def test_one_that_others_can_read_is_refused_with_the_remedy(path, bits):
+    credentials.write_key(URL, "very-secret")
+    path.chmod(bits)
+    for act in (lambda: credentials.read_key(URL), lambda: credentials.write_key(URL, "x")):
+        with pytest.raises(te.CredentialsError, match=f"chmod 600 {path}") as caught:
+            act()
+        assert "very-secret" not in str(caught.value)
+    path.chmod(0o600)
+    assert credentials.read_key(URL) == "very-secret"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives away")
+def test_one_of_another_user_is_refused(path):
+    credentials.write_key(URL, "very-secret")
+    os.chown(path, 65534, 65534)
+    with pytest.raises(te.CredentialsError, match="belongs to"):
+        credentials.read_key(URL)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"\xff", b'{"https://one.example": "very-secret"}',
+     b'{"https://one.example": {"api_key": 3}}', b'{"https://one.example": {}, "x": []}'],
+)  # fmt: skip
+def test_a_damaged_one_is_an_error_that_does_not_quote_it(path, content):
+    credentials.write_key(URL, "x")
+    path.write_bytes(content)
+    with pytest.raises(te.CredentialsError) as caught:
+        credentials.read_key(URL)
+    assert str(path) in str(caught.value)
+    assert "very-secret" not in str(caught.value)
+
+
+def test_writers_at_once_lose_no_key(path):
+    def write(number):
+        credentials.write_key(f"https://{number}.example", str(number))
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(json.loads(path.read_text())) == 20
+
+
+def test_a_link_in_its_place_is_not_followed_when_it_is_written(path, tmp_path):
+    path.parent.mkdir(parents=True)
+    target = tmp_path / "elsewhere"
+    target.write_text("{}")
+    target.chmod(0o600)
+    path.symlink_to(target)
+    credentials.write_key(URL, "first")
+    assert target.read_text() == "{}"
+    assert credentials.read_key(URL) == "first"
