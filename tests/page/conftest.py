@@ -57,7 +57,7 @@ def open_page(browser, serving):
         page = context.new_page()
         page.set_default_timeout(10_000)
         page.on("console", lambda message: told.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: told.append(f"error: {error}"))
+        page.on("pageerror", lambda error: told.append(f"error: {error} {error.stack}"))
         page.on(
             "dialog", lambda dialog: (told.append(f"dialog: {dialog.message}"), dialog.dismiss())
         )

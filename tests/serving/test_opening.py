@@ -6,11 +6,14 @@ import re
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from children import child_environment
 
 import afnio_tellurio as te
 from afnio_tellurio.served import page_url, served_at
@@ -86,11 +89,6 @@ def test_any_address_but_this_machines_own_needs_a_key(command, host):
 def test_a_key_can_come_from_standard_input_where_no_list_of_processes_shows_it(serve, tmp_path):
     key = tmp_path / "key"
     key.write_text("from-stdin\n")
-    import subprocess
-    import sys
-
-    from children import child_environment
-
     with key.open() as stdin:
         child = subprocess.Popen(
             [sys.executable, "-m", "afnio_tellurio.cli", "serve", "--host", "0.0.0.0", "--port",
@@ -101,12 +99,12 @@ def test_a_key_can_come_from_standard_input_where_no_list_of_processes_shows_it(
         first, second = child.stdout.readline(), child.stdout.readline()
         assert "API key" not in second
         port = re.search(r":(\d+) ", first)[1]
-        monkey = http.client.HTTPConnection(f"127.0.0.1:{port}", timeout=10)
-        monkey.request(
+        connection = http.client.HTTPConnection(f"127.0.0.1:{port}", timeout=10)
+        connection.request(
             "GET", "/api/v0/verify-api-key/", headers={"Authorization": "Api-Key from-stdin"}
         )
-        assert monkey.getresponse().status == 200
-        monkey.close()
+        assert connection.getresponse().status == 200
+        connection.close()
         shown = Path(f"/proc/{child.pid}/cmdline")
         assert not shown.exists() or b"from-stdin" not in shown.read_bytes()
     finally:
@@ -160,6 +158,39 @@ def test_no_browser_is_opened_where_there_is_none_or_none_is_wanted(
     child.send_signal(signal.SIGINT)
     assert child.wait(timeout=10) == 0
     assert not (tmp_path / "opened").exists()
+
+
+def test_a_home_that_is_named_from_here_is_no_hindrance(start_python, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    child = start_python(
+        "-m", "afnio_tellurio.cli", "serve", "--port", "0",
+        TELLURIO_HOME="near", BROWSER=_recording_browser(tmp_path),
+    )  # fmt: skip
+    opened = tmp_path / "opened"
+    until = time.monotonic() + 10
+    while not (opened.exists() and opened.read_text()):
+        assert time.monotonic() < until, "no browser was opened"
+        time.sleep(0.05)
+    assert opened.read_text().startswith("file:///")
+    child.send_signal(signal.SIGINT)
+    assert child.wait(timeout=10) == 0
+
+
+def test_no_browser_is_started_in_the_terminal(serve, tmp_path):
+    for name in ("w3m", "lynx", "links"):
+        script = tmp_path / name
+        script.write_text(f"#!/bin/sh\ntouch {tmp_path}/opened\n")
+        script.chmod(0o755)
+    child, _lines = serve("--port", "0", DISPLAY=":0", PATH=str(tmp_path))
+    time.sleep(1)
+    child.send_signal(signal.SIGINT)
+    assert child.wait(timeout=10) == 0
+    assert not (tmp_path / "opened").exists()
+
+
+def test_a_server_on_every_address_prints_one_that_opens(serve):
+    child = serve("--host", "0.0.0.0", "--port", "0", "--api-key", "k")
+    assert address_of(child[1]).startswith("http://127.0.0.1:")
 
 
 def test_over_ssh_the_command_that_forwards_the_port_is_printed(serve):

@@ -162,6 +162,7 @@ def test_the_key_gives_a_cookie(serving):
         (b"api_key=the-key", "application/x-www-form-urlencoded", 415),
         (b"not JSON", "application/json", 400),
         (b"[]", "application/json", 400),
+        (b"[" * 4000, "application/json", 400),
         (b"\xff", "application/json", 400),
         (b'{"api_key": null}', "application/json", 401),
         (b'{"api_key": "' + b"x" * 5000 + b'"}', "application/json", 413),
@@ -215,9 +216,63 @@ def test_each_view_has_an_address(serving, path):
     assert head.getheader("Content-Length") == str(len(answer.body))
 
 
-def test_an_address_without_its_last_slash_leads_to_the_one_with_it(serving):
-    answer = serving.ask("GET", "/acme/projects/digits")
-    assert (answer.status, answer.getheader("Location")) == (308, "/acme/projects/digits/")
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("/acme/projects/digits", "/acme/projects/digits/"),
+        ("/acme/projects/digits/compare?run=a&run=b", "/acme/projects/digits/compare/?run=a&run=b"),
+        (
+            "/acme/projects/digits/runs/a%2Fb%20c?x=step",
+            "/acme/projects/digits/runs/a%2Fb%20c/?x=step",
+        ),
+    ],
+)
+def test_an_address_without_its_last_slash_leads_to_the_one_with_it(serving, path, place):
+    answer = serving.ask("GET", path)
+    assert (answer.status, answer.getheader("Location")) == (303, place)
+    assert answer.getheader("Cache-Control") == "no-store"
+
+
+def test_the_token_leads_to_a_run_whose_name_has_a_slash(serving):
+    answer = serving.ask("GET", f"/acme/projects/digits/runs/a%2Fb/?token={serving.site.token}")
+    assert answer.getheader("Location") == "/acme/projects/digits/runs/a%2Fb/"
+
+
+def test_a_look_at_the_headers_uses_no_token_up(serving):
+    assert serving.ask("HEAD", f"/?token={serving.site.token}").status == 200
+    serving.signed_in()
+
+
+@pytest.mark.parametrize(
+    "other", ['foo={"a":1}', "a[b]=1", "n=a b", "ü=1", "expires=x", "", "a;b", '"', "=x"]
+)
+def test_the_cookies_of_other_programs_do_not_keep_a_person_out(serving, other):
+    cookie = serving.signed_in()
+    for both in (f"{other}; {cookie}", f"{cookie}; {other}"):
+        assert serving.ask("GET", PROJECTS, Cookie=both.encode("utf-8")).status == 200
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "GET /api/v0/acme/projects/ HTTP/1.1\r\nHost: localhost\r\nHost: evil.example",
+        "GET /api/v0/acme/projects/ HTTP/1.1\r\nHost: evil.example\r\nHost: localhost",
+        "GET /api/v0/acme/projects/ HTTP/1.0",
+        "GET http://evil.example/api/v0/acme/projects/ HTTP/1.1\r\nHost: evil.example",
+        "GET /assets/../application.py HTTP/1.1\r\nHost: localhost",
+        "GET //evil.example/acme HTTP/1.1\r\nHost: localhost",
+        "\x00\x01\x02",
+    ],
+)
+def test_a_request_that_no_browser_sends_gets_nothing(serving, lines):
+    host, port = serving.netloc.split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        sent = f"{lines}\r\nAuthorization: Api-Key the-key\r\nConnection: close\r\n\r\n"
+        connection.sendall(sent.encode("latin-1"))
+        answer = b""
+        while data := connection.recv(65536):
+            answer += data
+    assert int(answer.split()[1]) in {400, 403, 404}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import argparse
 import errno
 import getpass
 import os
+import subprocess
 import sys
 from contextlib import contextmanager
 from html import escape
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from afnio_tellurio.local.server import Server
     from afnio_tellurio.local.site import Site
 
+#: What Python opens where nothing else is installed, in the terminal that `serve` prints to.
+_TERMINAL_BROWSERS = ("w3m", "links", "lynx", "www-browser")
 #: Ports that are tried when the first is taken.
 _PORTS = 20
 
@@ -139,15 +142,25 @@ def _listening(site: Site, host: str, port: int | None) -> Server:
 def _serve_until_interrupted(server: Server, site: Site, database: Path, *, is_shown: bool) -> None:
     from afnio_tellurio.served import served_at
 
-    address = f"{server.url}/?token={site.token}"
-    print(f"Look at the runs (this address works once): {address}", flush=True)
+    url = _reachable(server.url)
+    address = f"{url}/?token={site.token}"
+    with served_at(database, url), _browser(address, database, is_wanted=is_shown):
+        print(f"Look at the runs (this address works once): {address}", flush=True)
+        _tell_how_to_forward(url)
+        server.run()
+
+
+def _tell_how_to_forward(url: str) -> None:
     connection = os.environ.get("SSH_CONNECTION", "").split()
     if connection:
-        port = server.url.rpartition(":")[2]
+        there, _, port = url.removeprefix("http://").rpartition(":")
         place = f"{getpass.getuser()}@{connection[2] if len(connection) > 2 else 'HOST'}"  # noqa: PLR2004
-        print(f"From your own machine: ssh -L {port}:127.0.0.1:{port} {place}", flush=True)
-    with served_at(database, server.url), _browser(address, database, is_wanted=is_shown):
-        server.run()
+        print(f"From your own machine: ssh -L {port}:{there}:{port} {place}", flush=True)
+
+
+def _reachable(url: str) -> str:
+    """The address on this machine of a server that listens on every address."""
+    return url.replace("://0.0.0.0:", "://127.0.0.1:").replace("://[::]:", "://[::1]:")
 
 
 @contextmanager
@@ -157,8 +170,7 @@ def _browser(address: str, database: Path, *, is_wanted: bool) -> Generator[None
         yield
         return
     # Not the address itself: it would stand in the list of processes, for all users to see.
-    way = database.with_name(f"{database.name}-open.html")
-    way.unlink(missing_ok=True)
+    way = database.absolute().with_name(f"{database.name}-open-{os.getpid()}.html")
     with os.fdopen(os.open(way, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(
             f'<!doctype html><meta http-equiv="refresh" content="0;url={escape(address)}">'
@@ -182,8 +194,27 @@ def _has_windows() -> bool:
 
 
 def _open(address: str) -> None:
-    """Beside the server: some browsers return when their window is closed."""
-    import threading
+    """In a process of its own: some browsers go on till their window is closed, and talk."""
+    browser = _browser_with_windows()
+    if browser is None:
+        return
+    program = "import sys, webbrowser\nwebbrowser.get(sys.argv[1] or None).open(sys.argv[2])"
+    subprocess.Popen(  # noqa: S603 - the address of a file of ours
+        [sys.executable, "-c", program, browser, address],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _browser_with_windows() -> str | None:
+    """The name of a browser, "" for the one that Python chooses; none where it is for terminals."""
     import webbrowser
 
-    threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+    try:
+        chosen = webbrowser.get()
+    except webbrowser.Error:
+        return None
+    name = getattr(chosen, "basename", None) or getattr(chosen, "name", "")
+    return None if any(word in str(name) for word in _TERMINAL_BROWSERS) else ""

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 _THREADS = 8
 #: A browser opens up to six connections for a tab.
 _CONNECTIONS = 1000
+#: Files that a process has open besides its connections.
+_OTHER_FILES = 100
+#: A client that says nothing for so long is let go.
+_IDLE_SECONDS = 60
 #: A request of the page names up to 100 runs and 100 metrics.
 _MAX_HEADER_BYTES = 128 * 1024
 #: How long `stop` may go unnoticed.
@@ -55,7 +59,9 @@ class Server:
                 max_request_body_size=4 * MAX_BODY_BYTES,
                 clear_untrusted_proxy_headers=True,
                 max_request_header_size=_MAX_HEADER_BYTES,
-                connection_limit=_CONNECTIONS,
+                connection_limit=_connection_limit(),
+                channel_timeout=_IDLE_SECONDS,
+                cleanup_interval=_IDLE_SECONDS // 2,
             )
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
@@ -92,6 +98,19 @@ class Server:
         self._handlers.clear()
         self._server.task_dispatcher.shutdown()
         wasyncore.close_all(self._sockets, ignore_all=True)
+
+
+def _connection_limit() -> int:
+    """Fewer than the operating system lets this process have."""
+    try:
+        import resource
+    except ImportError:
+        # Windows has no such limit.
+        return _CONNECTIONS
+    allowed, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed == resource.RLIM_INFINITY:
+        return _CONNECTIONS
+    return max(1, min(_CONNECTIONS, allowed - _OTHER_FILES, allowed // 2))
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -16,7 +16,6 @@ import secrets
 import socket
 import threading
 from http import HTTPStatus
-from http.cookies import CookieError, SimpleCookie
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -131,11 +130,10 @@ class Site:
         return True
 
     def _has_cookie(self, environ: WSGIEnvironment) -> bool:
-        try:
-            held = SimpleCookie(environ.get("HTTP_COOKIE", "")).get(self._cookie_name)
-        except CookieError:
-            return False
-        return held is not None and _is_same(held.value, self._cookie)
+        # By hand: the standard library's parser gives up at the cookies of other programs, which
+        # browsers send to every port of this machine.
+        held = [pair.strip() for pair in environ.get("HTTP_COOKIE", "").split(";")]
+        return any(_is_same(pair, f"{self._cookie_name}={self._cookie}") for pair in held)
 
     # The backend
 
@@ -143,7 +141,7 @@ class Site:
         self, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
         if "HTTP_AUTHORIZATION" not in environ and self._has_cookie(environ):
-            is_own = "HTTP_ORIGIN" in environ or "HTTP_SEC_FETCH_SITE" in environ
+            is_own = "HTTP_ORIGIN" in environ or environ.get("HTTP_SEC_FETCH_SITE") == "same-origin"
             if is_own or environ["REQUEST_METHOD"] in _SAFE_METHODS:
                 environ["HTTP_AUTHORIZATION"] = self._authorization
 
@@ -167,23 +165,20 @@ class Site:
         if asset is not None:
             return _file(environ, asset)
         if _VIEW.fullmatch(f"{path}/"):
-            return _Answer(308, headers=(("Location", quote(f"{path}/")),))
+            return _Answer(303, headers=_to(f"{path}/", _query(environ)))
         return _words(404, "There is no such page.")
 
     def _view(self, environ: WSGIEnvironment, path: str) -> _Answer:
         """The page; for the token, the first time, the cookie and the address without the token."""
-        query = parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+        query = _query(environ)
         token = dict(query).get("token")
-        if token is None:
+        if token is None or environ["REQUEST_METHOD"] != "GET":
             return _file(environ, self._files["index.html"])
         with self._lock:
             is_good = not self._is_token_used and _is_same(token, self.token)
             self._is_token_used |= is_good
-        rest = urlencode([(name, value) for name, value in query if name != "token"])
-        headers = [("Location", quote(path) + (f"?{rest}" if rest else ""))]
-        if is_good:
-            headers.append(self._set_cookie(self._cookie))
-        return _Answer(303, headers=(*headers, ("Cache-Control", "no-store")))
+        headers = _to(path, [(name, value) for name, value in query if name != "token"])
+        return _Answer(303, headers=(*headers, *([self._set_cookie(self._cookie)] * is_good)))
 
     def _session(self, environ: WSGIEnvironment) -> _Answer:
         """Gives the cookie for the API key, and takes it back."""
@@ -204,7 +199,7 @@ class Site:
         try:
             document: Any = json.loads(body)
             key = document["api_key"]
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             return _words(400, 'Send {"api_key": "..."}.')
         if not _is_same(f"Api-Key {key}", self._authorization):
             return _words(401, "The API key is wrong.")
@@ -213,6 +208,18 @@ class Site:
     def _set_cookie(self, value: str, *others: str) -> tuple[str, str]:
         parts = [f"{self._cookie_name}={value}", "Path=/", "HttpOnly", "SameSite=Strict", *others]
         return "Set-Cookie", "; ".join(parts)
+
+
+def _query(environ: WSGIEnvironment) -> list[tuple[str, str]]:
+    return parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+
+
+def _to(path: str, query: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Where a browser is sent. A slash in a run's name is no slash of the path."""
+    before, mark, run = path.partition("/runs/")
+    place = quote(before) + (f"{mark}{quote(run.removesuffix('/'), safe='')}/" if mark else "")
+    search = f"?{urlencode(query)}" if query else ""
+    return ("Location", f"{place}{search}"), ("Cache-Control", "no-store")
 
 
 def _path(environ: WSGIEnvironment) -> str:
