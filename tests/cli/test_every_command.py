@@ -248,7 +248,8 @@ def paths_of(value, prefix=""):
             yield from paths_of(item, prefix)
     elif isinstance(value, dict) and prefix != "metrics.NAME.last.":
         for key, inner in value.items():
-            yield from paths_of(inner, f"{prefix}{'NAME' if prefix == 'metrics.' else key}.")
+            is_named = prefix in {"metrics.", "settings."}
+            yield from paths_of(inner, f"{prefix}{'NAME' if is_named else key}.")
     else:
         yield prefix.removesuffix(".")
 

@@ -12,9 +12,8 @@ ROOT = Path(__file__).parent.parent.parent
 AXE = ROOT / ".cache" / "node" / "node_modules" / "axe-core" / "axe.min.js"
 PROJECT = "/acme/projects/digits/"
 HOSTILE = [
-    "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "'\"><svg onload=alert(1)>",
-    "{{constructor.constructor('alert(1)')()}}", "javascript:alert(1)", "\u202etxt.exe", "a\nb\x1b[2J",
-    "__proto__", "x" * 255, "../../etc/passwd", "=1+1", "%00%ff",
+    "<script>alert(1)</script>", "'\"><img src=x onerror=alert(1)>", "\u202etxt.exe\n\x1b[2J", "__proto__",
+    "../../%2e%00%ff", "=1+1", "x" * 255,
 ]  # fmt: skip
 
 
@@ -91,7 +90,6 @@ def test_a_name_is_text_wherever_it_stands(open_page, client, name):
     for path in ("/", project, f"{project}runs/{run.uuid}/", compared):
         page = open_page(path)
         expect(page.locator("table").first).to_be_visible()
-        page.wait_for_timeout(300)
         assert page.locator("main script, main img, main svg, main iframe").count() == 0
     page = open_page(project)
     expect(page.locator("figure canvas").first).to_be_visible()

@@ -237,6 +237,8 @@ def test_a_zoom_asks_for_finer_ranges_of_its_steps_alone(open_page, client):
     page = open_page(f"{PROJECT}runs/{run.uuid}/")
     plot = chart(page, "loss").locator(".u-over")
     expect(plot).to_be_visible()
+    # The chart is drawn anew when the window's scroll bar comes.
+    page.wait_for_timeout(500)
     box = plot.bounding_box()
     middle = box["y"] + box["height"] / 2
     with page.expect_request(lambda request: "from_step" in request.url) as asked:
@@ -275,9 +277,11 @@ def test_a_chart_is_used_with_the_keyboard_alone(open_page, digits):
     expect(chart(page).locator("canvas")).to_be_visible()
     plot = chart(page).locator(".plot")
     plot.focus()
-    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(500)
     page.keyboard.press("ArrowRight")
     spoken = chart(page).locator("[aria-live=polite]")
+    expect(spoken).to_contain_text("step 1:")
+    page.keyboard.press("ArrowRight")
     expect(spoken).to_have_text("step 2: high 1, middle 0.66667, low 0.33333")
     page.keyboard.press("ArrowLeft")
     expect(spoken).to_contain_text("step 1:")

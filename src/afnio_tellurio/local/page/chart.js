@@ -5,7 +5,7 @@ import { colourOf, csv, duration, Head, hueOf, isNumber, number, patternOf, save
 
 const BUCKETS = 300;
 const FINE_BUCKETS = 1000;
-export const AXES = { step: "step", relative: "time since start", wall: "wall time" };
+export const AXES = { __proto__: null, step: "step", relative: "time since start", wall: "wall time" };
 
 // The points of one line: x, what is drawn, and where that is smoothed or a range, what is behind it.
 function pointsOf({ series, start }, { x: axis, logX, logY, smooth }) {
@@ -73,7 +73,7 @@ function drawing(drawn, settings, zoom, size, hooks, onReset) {
 			x: {
 				time: settings.x === "wall",
 				distr: distr(settings.logX),
-				range: (_chart, low, high) => zoom ?? (low === high ? [(low ?? 0.5) - 0.5, (high ?? 0.5) + 0.5] : [low, high]),
+				range: (_chart, low, high) => zoom ?? (low === null ? [1, 2] : low < high ? [low, high] : [low / 2, low * 2 || 1]),
 			},
 			y: { distr: distr(settings.logY) },
 		},
@@ -234,9 +234,9 @@ function Chart({ target, name, lines: given, settings, theme, height }) {
 			${zoom && html`<button onClick=${reset}>Reset zoom</button>`}
 			${button("Table", `Table of ${name}`, () => setTable(!isTable), { "aria-expanded": isTable })}
 			${button("PNG", `Save ${name} as PNG`, () => savePicture(made.current, name, lines))}
-			${button("CSV", `Save ${name} as CSV`, () => save(new Blob([csv(rowsOf(name, lines))], { type: "text/csv" }), `${name}.csv`))}
+			${button("CSV", `Save ${name} as CSV`, () => save(new Blob([csv(rowsOf(name, lines))]), `${name}.csv`))}
 		</span></figcaption>
-		<div class="plot" ref=${box} style=${{ height: `${height}px` }} tabindex="0" role="application" aria-roledescription="chart" onKeyDown=${onKey}
+		<div class="plot" ref=${box} style=${{ height: `${height}px` }} tabindex="0" role="application" onKeyDown=${onKey}
 			aria-label="${name} over ${AXES[settings.x]}, ${lines.length} runs. Arrows go through the points, plus zooms, Escape resets.">
 			<div class="tip" ref=${tip} hidden></div>
 		</div>
@@ -274,7 +274,7 @@ function savePicture(chart, name, lines) {
 	ink.fillStyle = colourOf("--card");
 	ink.fillRect(0, 0, canvas.width, canvas.height);
 	ink.fillStyle = colourOf("--ink");
-	ink.font = `${row * 0.7}px system-ui, sans-serif`;
+	ink.font = `${row * 0.7}px system-ui`;
 	ink.fillText(name, row / 2, row);
 	ink.drawImage(source, 0, row * 1.5);
 	lines.forEach(({ label, slot }, index) => {

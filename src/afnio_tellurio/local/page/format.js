@@ -2,7 +2,8 @@
 import { html } from "./preact.js";
 
 const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
-const INFINITIES = { Infinity: "∞", "-Infinity": "−∞" };
+// No name that somebody chose must find what all objects have.
+const INFINITIES = { __proto__: null, Infinity: "∞", "-Infinity": "−∞" };
 
 export const isNumber = (value) => typeof value === "number";
 
@@ -20,8 +21,7 @@ export function duration(seconds) {
 	if (!(seconds >= 0)) return "";
 	if (seconds < 10) return `${Number(seconds.toPrecision(2))} s`;
 	const first = UNITS.findIndex(([, size]) => seconds >= size);
-	const [unit, size] = UNITS[first];
-	const [smaller, part] = UNITS[first + 1] ?? [];
+	const [[unit, size], [smaller, part] = []] = UNITS.slice(first);
 	const rest = part ? ` ${Math.floor((seconds % size) / part)} ${smaller}` : "";
 	return `${Math.floor(seconds / size)} ${unit}${rest}`;
 }

@@ -62,8 +62,7 @@ function FirstRun() {
 	return html`<div class="empty"><h1>No runs yet</h1><p>Three lines make the first:</p>
 		<pre tabindex="0">import afnio_tellurio as te
 with te.init("my-team", "My Project") as run:
-    run.log("loss", 0.5)</pre>
-		<p>It shows here within seconds.</p></div>`;
+    run.log("loss", 0.5)</pre></div>`;
 }
 
 function useView(title, ...polled) {

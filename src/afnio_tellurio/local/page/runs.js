@@ -5,7 +5,7 @@ import { runPath } from "./backend.js";
 import { duration, isNumber, Mark, number, Scroll, secondsOf, when } from "./format.js";
 
 const PAGE = 50;
-const SIGNS = { RUNNING: "●", COMPLETED: "✓", CRASHED: "✕", FAILED: "!" };
+const SIGNS = { __proto__: null, RUNNING: "●", COMPLETED: "✓", CRASHED: "✕", FAILED: "!" };
 export const KINDS = ["last", "minimum", "maximum"];
 
 export const RunLink = ({ place, run }) =>

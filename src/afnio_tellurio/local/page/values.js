@@ -25,13 +25,14 @@ export function Value({ name, value }) {
 	const numbers = rows.flatMap(([, row]) => Object.values(row)).filter(isNumber);
 	const low = numbers.reduce((least, one) => Math.min(least, one), Infinity);
 	const high = numbers.reduce((most, one) => Math.max(most, one), -Infinity);
+	const of = (row, one) => (Object.hasOwn(row, one) ? row[one] : null);
 	const share = (cell) => (isNumber(cell) && high > low ? (cell - low) / (high - low) : 0);
 	const all = Object.keys(value).length;
 	return html`<${Scroll} label="Value of ${name}"><table>
 		<thead><tr><td></td>${head.map(Head)}</tr></thead>
 		<tbody>${rows.map(
 			([label, row]) => html`<tr><th scope="row"><bdi>${label}</bdi></th>${head.map(
-				(one) => html`<td class="heat" style=${{ "--share": share(row[one]) }}><bdi>${written(row[one])}</bdi></td>`,
+				(one) => html`<td class="heat" style=${{ "--share": share(of(row, one)) }}><bdi>${written(of(row, one))}</bdi></td>`,
 			)}</tr>`,
 		)}</tbody>
 	</table><//>${all > MOST && html`<p>${all - MOST} more rows are not shown.</p>`}`;
