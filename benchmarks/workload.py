@@ -128,6 +128,27 @@ def requests(_workload: Workload, count: int, repetitions: int, over_http: int) 
     return batches.requests(count, repetitions, over_http=bool(over_http))
 
 
+def fill(_workload: Workload, runs: int, names: int, points: int, long: int) -> object:
+    """See `charts.fill`."""
+    import charts
+
+    return charts.fill(runs, names, points, long)
+
+
+def sample(_workload: Workload, count: int, buckets: int, repetitions: int) -> object:
+    """See `charts.sample`."""
+    import charts
+
+    return charts.sample(count, buckets, repetitions)
+
+
+def write(_workload: Workload, requests: int) -> object:
+    """See `charts.write`."""
+    import charts
+
+    return charts.write(requests)
+
+
 COMMANDS: dict[str, Callable[..., object]] = {
     "floor": floor,
     "alone": alone,
@@ -139,6 +160,9 @@ COMMANDS: dict[str, Callable[..., object]] = {
     "scale": scale,
     "steps": steps,
     "read": read,
+    "fill": fill,
+    "sample": sample,
+    "write": write,
 }
 
 if __name__ == "__main__":

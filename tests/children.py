@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import exchanges
 
 ROOT = Path(__file__).parent.parent
+RUN_LINE = re.compile(
+    r"afnio-tellurio: run \S+ (started in|(\x1b\[\d+m)?[A-Z]+(\x1b\[0m)? after) .*; look at it: "
+)
 SOURCES = [ROOT / "src", ROOT / "generated"]
+
+
+def complaints(written: str) -> str:
+    """What a child wrote to standard error but for the lines at a run's start and end."""
+    lines = written.splitlines(keepends=True)
+    return "".join(line for line in lines if not RUN_LINE.match(line))
 
 
 def child_environment(*may_depart: str, **variables: str) -> dict[str, str]:

@@ -389,8 +389,8 @@ class Run(RunRecord):
 
         Args:
             name: The metric's name.
-            buckets: At most so many points, 1 to 10,000: the last value in each of that many ranges
-                of steps.
+            buckets: At most so many points, 1 to 10,000: the last value in each of so many ranges
+                of steps, or fewer, as their width is a power of two.
             client: The client to use; default the one that the run was started with.
 
         Returns:
@@ -878,9 +878,11 @@ def _last_of_ranges(history: MetricHistory, buckets: int) -> list[tuple[int, Any
     if not history.steps:
         return []
     first, last = history.steps[0], history.steps[-1]
-    width = -(-(last - first + 1) // buckets)
+    width = 1
+    while last // width - first // width >= buckets:
+        width *= 2
     points = zip(history.steps, history.values, strict=True)
-    return list({(step - first) // width: (step, value) for step, value in points}.values())
+    return list({step // width: (step, value) for step, value in points}.values())
 
 
 def _check_status(call: str, status: Any) -> None:

@@ -31,6 +31,7 @@ LONG_EXAMPLES, LONG_SEED = 100, 2
 NO_SCHEMA_TELLS = {
     # A cursor is opaque: only what an answer gave is one.
     "is no cursor of this list.",
+    "is no cursor of these metrics.",
     # Slugification knows all letters of Unicode; patterns have no portable class for them.
     "It has no letter or digit to make a slug of.",
     # It depends on what was logged before.

@@ -178,7 +178,9 @@ CHANGES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("edits", "forth", "back"), CHANGES, ids=lambda value: str(value)[:90])
+@pytest.mark.parametrize(
+    ("edits", "forth", "back"), CHANGES, ids=[", ".join(edits)[:90] for edits, _, _ in CHANGES]
+)
 def test_a_change_is_classed_by_whom_it_breaks_forth_and_back(edits, forth, back):
     new = changed(DOCUMENT, edits)
     assert (kinds(DOCUMENT, new), kinds(new, DOCUMENT)) == (forth, back)

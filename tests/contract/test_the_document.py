@@ -12,7 +12,8 @@ OPERATIONS = {
     if method in METHODS
 }
 EXTENSIONS = {
-    "listProjects", "getRun", "deleteRun", "logMetricBatch", "summarizeMetrics", "sampleMetric",
+    "listNamespaces", "listProjects", "getRun", "deleteRun", "logMetricBatch", "summarizeMetrics",
+    "sampleMetric", "listProjectMetrics", "summarizeProjectMetrics", "sampleProjectMetrics",
 }  # fmt: skip
 
 

@@ -22,6 +22,8 @@ def test_everything_but_what_only_an_extension_can_tell_works(client):
     run = te.init("acme", "Digits", "first", client=client)
     for step, value in enumerate([0.5, 2.0, float("nan")]):
         run.log("loss", value, step=step)
+    for step in range(10, 100):
+        run.log("rate", step / 100, step=step)
     run.log("note", "done")
     second = te.init("acme", "Digits", "second", client=client)
     second.finish()
@@ -39,6 +41,7 @@ def test_everything_but_what_only_an_extension_can_tell_works(client):
     )
     assert (summary["note"].last, summary["note"].last_timestamp) == ("done", None)
     assert found.curve("loss") == ([0, 1], [0.5, 2.0])
+    assert found.curve("rate", buckets=10)[0] == [15, 31, 47, 63, 79, 95, 99]
 
 
 def test_a_run_that_does_not_exist_is_not_found(client):

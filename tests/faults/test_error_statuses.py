@@ -8,6 +8,7 @@ import pytest
 
 import afnio_tellurio as te
 
+ADVICE = " (sign in with: afnio-tellurio login, or set TELLURIO_API_KEY)"
 DETAIL = json.dumps({"detail": "The server's words."})
 PROJECT = {
     "uuid": "5f0c5d5e-6f0b-4d0e-9a55-0a7f3c1d2b11",
@@ -50,9 +51,10 @@ def test_a_status_becomes_the_exception_of_the_table(faulty, status, kind, built
     assert error.identifiers == {"namespace_slug": "acme", "project_slug": "digits"}
     assert error.request_id == "r-17"
     assert error.words == "The server's words."
+    advice = ADVICE if kind is te.InvalidAPIKeyError else ""
     assert str(error) == (
         "getProject (namespace_slug='acme', project_slug='digits'): "
-        f"{faulty.url} answered {status}: The server's words. [request r-17]"
+        f"{faulty.url} answered {status}: The server's words.{advice} [request r-17]"
     )
     assert error.request.url.path == "/api/v0/acme/projects/digits/"
 

@@ -17,8 +17,9 @@ EXPECTED = re.compile(
 )
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser():
+    # While it is there, an event loop runs, which the tests of other modules could not start one beside.
     if CHROMIUM is None:
         message = "there is no chromium; scripts/test.sh installs it on Debian"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)

@@ -30,16 +30,21 @@ def test_a_point_a_run_and_an_end_appear_within_seconds(open_page, client):
     expect(page.locator("[aria-label=Runs] tbody tr")).to_have_count(2, timeout=SOON)
 
 
-def test_a_curve_grows_while_a_program_trains(open_page, start_python, serving, monkeypatch):
+def test_a_curve_grows_while_a_program_trains(open_page, start_python, serving, tmp_path):
     program = (
-        "import time, afnio_tellurio as te\n"
+        "import sys, time\nfrom pathlib import Path\nimport afnio_tellurio as te\n"
         "with te.init('acme', 'Digits', 'training') as run:\n"
-        "    for step in range(400):\n"
-        "        run.log('loss', 1 / (step + 1))\n"
-        "        time.sleep(0.02)\n"
+        "    while not Path(sys.argv[1]).exists():\n"
+        "        run.log('loss', 0.5)\n"
+        "        time.sleep(0.05)\n"
+        "print(run.metrics('loss').steps[-1] + 1)\n"
     )
     child = start_python(
-        "-c", program, TELLURIO_MODE="local", TELLURIO_HOME=str(serving.backend.path.parent)
+        "-c",
+        program,
+        str(tmp_path / "end"),
+        TELLURIO_MODE="local",
+        TELLURIO_HOME=str(serving.backend.path.parent),
     )
     page = open_page("/")
     page.get_by_role("link", name="Digits").click()
@@ -52,8 +57,10 @@ def test_a_curve_grows_while_a_program_trains(open_page, start_python, serving, 
         now = rows.count()
         assert now > before
         before = now
-    assert child.wait(timeout=30) == 0, child.stderr.read()
-    expect(rows).to_have_count(400, timeout=2 * SOON)
+    (tmp_path / "end").touch()
+    out, err = child.communicate(timeout=30)
+    assert child.returncode == 0, err
+    expect(rows).to_have_count(int(out), timeout=2 * SOON)
     expect(page.locator("h1 .status")).to_have_text(re.compile("completed"), timeout=SOON)
 
 

@@ -208,6 +208,7 @@ def test_the_x_axis_can_be_time(open_page, digits, axis, word):
     page.get_by_label("x axis").select_option(axis)
     expect(chart(page).locator(".plot")).to_have_attribute("aria-label", re.compile(word))
     assert f"x={axis}" in page.url
+    expect(chart(page).locator("canvas")).to_be_visible()
     assert colours(page, "train/loss", 0.5) >= 0
 
 

@@ -161,6 +161,6 @@ def failures() -> None:
     except te.RunFinishedError as error:
         runtime_error: RuntimeError = error
         print(runtime_error)
-    except te.DatabaseError as error:
+    except (te.DatabaseError, te.CredentialsError) as error:
         base: te.TellurioError = error
         print(base)

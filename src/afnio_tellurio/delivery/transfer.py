@@ -81,10 +81,12 @@ class Transfer:
     def end(self, status: str) -> bool:
         """Tells the backend how the run ended; says whether it knows."""
         try:
-            self.ended = self.client.update_run(*self._path, status=status).date_updated
+            ended = self.client.update_run(*self._path, status=status).date_updated
         except TellurioError as error:
             self.failed(error)
             return False
+        # It has ended, also where the answer's time has no zone.
+        self.ended = ended if ended.tzinfo is not None else dt.datetime.now(dt.UTC)
         self._succeeded()
         return True
 

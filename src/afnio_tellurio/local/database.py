@@ -257,14 +257,15 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         for statement in _TABLES.split(";\n"):
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-    elif found == 1:
-        _upgrade_from_1(connection)
+    else:
+        for older in range(found, FORMAT):
+            _UPGRADES[older](connection)
     connection.execute(f"PRAGMA user_version={FORMAT}")
     connection.execute("COMMIT")
 
 
-def _upgrade_from_1(connection: sqlite3.Connection) -> None:
-    """Adds the tiles of long series."""
+def _add_tiles(connection: sqlite3.Connection) -> None:
+    """Keeps the tiles of long series, for sampling them."""
     connection.execute("ALTER TABLE series ADD COLUMN tile_width INTEGER")
     for statement in _TABLES.split(";\n"):
         if "CREATE TABLE tiles" in statement:
@@ -276,6 +277,10 @@ def _upgrade_from_1(connection: sqlite3.Connection) -> None:
     for series, *steps in long:
         width = sampling.keep_tiles(connection, series, None, (steps[0], steps[1]), [])
         connection.execute("UPDATE series SET tile_width = ? WHERE id = ?", (width, series))
+
+
+#: What makes of a database of each older format one of the next.
+_UPGRADES = {1: _add_tiles}
 
 
 def _format_of(connection: sqlite3.Connection, path: Path) -> int:
