@@ -1,32 +1,28 @@
 """What people wait for at the page, in a real browser; see `page.py`.
 
-python benchmarks/browsing.py ADDRESS KEY ROUNDS RUN LIVE_RUN ...
+python benchmarks/browsing.py views|updates ADDRESS KEY RUN
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-import os
-import shutil
 import sys
-import threading
-import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import browser
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
-
-import afnio_tellurio as te
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # The page's clock at the first frame in which so many of something stand there, drawn.
 ARRIVAL = """
-globalThis.arrival = (selector, count) => new Promise((resolve) => {
+globalThis.arrival = (selector, count) => new Promise((resolve, reject) => {
+  const began = performance.now();
   const look = () => {
+    if (performance.now() > began + 30000) reject(new Error(`no ${selector} comes`));
     const found = document.querySelectorAll(selector).length >= count;
     requestAnimationFrame(() => (found ? resolve(performance.now()) : look()));
   };
@@ -38,7 +34,7 @@ PROJECTS = ("[aria-label=Projects] tbody tr", 3)
 # A cell of a metric has its number only when the summaries are there.
 TABLE = ("[aria-label=Runs] tbody tr:nth-child(50) td:last-child:not(:empty)", 1)
 GRID = ("figure canvas", 20)
-CURVE = ("figure canvas", 1)
+CURVE = ("main:has(h1 .status) figure canvas", 1)
 DIFFERENCES = ("[aria-label=Differences] tbody tr:nth-child(24)", 1)
 #: Seconds between two polls, and how often we look at it.
 POLL, POLLS = 2, 10
@@ -47,15 +43,15 @@ POLL, POLLS = 2, 10
 class Visitor:
     """Somebody with a browser."""
 
-    def __init__(self, browser: Browser, address: str, key: str) -> None:
-        self._browser = browser
+    def __init__(self, chromium: Browser, address: str, key: str) -> None:
+        self._chromium = chromium
         self._address = address
         self._key = key
 
     @contextmanager
     def tab(self, path: str) -> Iterator[Page]:
         """A page in a new context, without anything from before but the key's cookie."""
-        context: BrowserContext = self._browser.new_context(
+        context: BrowserContext = self._chromium.new_context(
             viewport={"width": 1600, "height": 2400}
         )
         signed_in = context.request.post(
@@ -69,19 +65,6 @@ class Visitor:
         page.goto(f"{self._address}{path}", wait_until="commit")
         yield page
         context.close()
-
-    def renderer_mib(self) -> float:
-        """The private memory of the largest of the browser's renderers."""
-        session = self._browser.new_browser_cdp_session()
-        found = session.send("SystemInfo.getProcessInfo")["processInfo"]
-        session.detach()
-        pids = [one["id"] for one in found if one["type"] == "renderer"]
-        return max(anonymous_kib(pid) for pid in pids) / 1024
-
-
-def anonymous_kib(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith(("RssAnon", "VmSwap")))
 
 
 def arrival(page: Page, what: tuple[str, int]) -> float:
@@ -107,10 +90,8 @@ def first_views(visitor: Visitor, run: str) -> dict[str, float]:
         found["table"] = arrival(page, TABLE)
     with visitor.tab("/bench/projects/many/") as page:
         found["grid"] = arrival(page, GRID)
-        found["memory, grid"] = visitor.renderer_mib()
     with visitor.tab(f"/bench/projects/long/runs/{run}/") as page:
         found["long"] = arrival(page, CURVE)
-        found["memory, long"] = visitor.renderer_mib()
     return found
 
 
@@ -133,33 +114,9 @@ def switches(visitor: Visitor) -> dict[str, float]:
     return found
 
 
-@contextmanager
-def growing(runs: list[str], names: int) -> Iterator[None]:
-    """Runs that log all of their metrics all the time."""
-    ended = threading.Event()
-
-    def log() -> None:
-        with te.TellurioClient.local() as client:
-            found = [te.get_run("bench", "live", run, client=client) for run in runs]
-            step = 0
-            while not ended.wait(0.1):
-                for run in found:
-                    for name in range(names):
-                        run.log(f"train/metric_{name}", 1 / (step + 1), client=client)
-                step += 1
-
-    thread = threading.Thread(target=log)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
-def updates(visitor: Visitor, runs: list[str]) -> dict[str, float]:
+def updates(visitor: Visitor) -> dict[str, float]:
     """Milliseconds of script, and of all work of the page, for each of its polls."""
-    with growing(runs, 20), visitor.tab("/bench/projects/live/") as page:
+    with visitor.tab("/bench/projects/live/") as page:
         arrival(page, GRID)
         page.wait_for_timeout(3 * POLL * 1000)
         session = page.context.new_cdp_session(page)
@@ -173,7 +130,6 @@ def updates(visitor: Visitor, runs: list[str]) -> dict[str, float]:
         for _ in range(POLLS):
             page.wait_for_timeout(POLL * 1000)
             samples.append(spent())
-        memory = visitor.renderer_mib()
     periods = list(itertools.pairwise(samples))
     script = [
         (after["ScriptDuration"] - before["ScriptDuration"]) * 1000 for before, after in periods
@@ -183,28 +139,23 @@ def updates(visitor: Visitor, runs: list[str]) -> dict[str, float]:
         "script": sum(script) / POLLS,
         "script, most": max(script),
         "all work": sum(whole) / POLLS,
-        "memory, live": memory,
     }
 
 
 def main() -> None:
-    _, address, key, rounds, run, *live = sys.argv
-    executable = shutil.which("chromium") or shutil.which("chromium-browser")
-    if executable is None:
-        sys.exit("there is no chromium on PATH")
-    # Root, as in containers, has no sandbox.
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    found: list[dict[str, float]] = []
+    _, what, address, key, run = sys.argv
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=arguments)
-        version = browser.version
-        for _ in range(int(rounds)):
-            visitor = Visitor(browser, address, key)
-            found.append(first_views(visitor, run) | switches(visitor) | updates(visitor, live))
-            print(found[-1], file=sys.stderr)
-            time.sleep(1)
-        browser.close()
-    print(json.dumps({"version": version, "rounds": found}))
+        chromium = playwright.chromium.launch(
+            executable_path=browser.executable(), args=browser.arguments()
+        )
+        visitor = Visitor(chromium, address, key)
+        if what == "views":
+            found = first_views(visitor, run) | switches(visitor)
+        else:
+            found = updates(visitor)
+        version = chromium.version
+        chromium.close()
+    print(json.dumps({"version": version, "found": found}))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+import afnio_tellurio as te
 from afnio_tellurio.local import open_backend, sampling
 
 if TYPE_CHECKING:
@@ -37,10 +38,10 @@ def backend() -> Iterator[httpx.Client]:
 
 
 def fill(runs: int, names: int, points: int, long: int) -> list[str]:
-    """A project of many finished runs, one with a running run, and one with a long metric.
+    """A project of many finished runs, one to be live, and one of a run with a long metric.
 
     Returns:
-        The running run and the one with the long metric.
+        The run with the long metric.
     """
     with backend() as client:
         for project in ("many", "live", "long"):
@@ -54,17 +55,32 @@ def fill(runs: int, names: int, points: int, long: int) -> list[str]:
             ]
             send(client, path, metrics)
             client.patch(path, json={"status": "COMPLETED"}).raise_for_status()
-        live = [start(client, "live", f"live_{number}") for number in range(10)]
         path = start(client, "long", "long")
         send(client, path, [metric("loss", step, 1) for step in range(long)])
         client.patch(path, json={"status": "COMPLETED"}).raise_for_status()
-    return [path.split("/")[-2] for path in (*live, path)]
+    return [path.split("/")[-2]]
+
+
+def grow(runs: int, names: int, seconds: int) -> object:
+    """Logs all metrics of some runs of the project `live`, ten times a second."""
+    with backend() as client:
+        paths = [start(client, "live", f"live_{number}") for number in range(runs)]
+    found = [te.get_run("bench", "live", path.split("/")[-2]) for path in paths]
+    print("ready", flush=True)
+    for step in range(10 * seconds):
+        for run in found:
+            for name in range(names):
+                run.log(f"train/metric_{name}", 1 / (step + 1))
+        time.sleep(0.1)
+    return []
 
 
 def start(client: httpx.Client, project: str, name: str) -> str:
     """The path of a new run."""
     runs = f"{PROJECTS}{project}/runs/"
-    made = client.post(runs, json={"name": name}).raise_for_status().json()
+    made = (
+        client.post(runs, json={"name": f"{name}_{uuid.uuid4().hex[:8]}"}).raise_for_status().json()
+    )
     return f"{runs}{made['uuid']}/"
 
 

@@ -7,9 +7,10 @@ import statistics
 import subprocess
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from environments import OURS, environment_with, options, python_of
+from browser import memory_of_tab
+from environments import OURS, environment_of, environment_with, options, python_of
 from processes import WORKLOAD, fresh_folder, run_workload, variables_of
 from results import Target, figure, table, write_section
 
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 KEY = "the-key"
 BROWSING = WORKLOAD.parent / "browsing.py"
 RUNS, NAMES, POINTS, LONG = 1000, 20, 100, 1_000_000
+LIVE_RUNS = 10
+#: Seconds that these go on for at most, and after which memory is measured.
+LIVE_SECONDS = 180
+SETTLED = [10]
+GROWN = [20, 40, 60, 80, 100, 120]
 #: What is measured, in words, and the most that it may be.
 ROWS = {
     "projects": ("first view: the projects", 1000, "ms"),
@@ -32,54 +38,93 @@ ROWS = {
     "to the comparison": ("from there to the comparison of 10 runs", 200, "ms"),
     "to the projects": ("from there to the projects", 200, "ms"),
     "script": ("script for a live update of 20 curves of 10 runs", 100, "ms"),
-    "script, most": ("and for the slowest of them", 100, "ms"),
+    "script, most": ("and for the slowest of ten", 100, "ms"),
     "all work": ("all work of the tab for a live update", None, "ms"),
     "memory, grid": ("memory of a tab with 1,000 runs and the grid", 150, "MiB"),
     "memory, long": ("memory of a tab with 1,000,000 points", 150, "MiB"),
-    "memory, live": ("memory of a tab with live curves after 26 s", 150, "MiB"),
+    "memory, live": ("memory of a tab with live curves, for two minutes", 150, "MiB"),
 }
 
 
 def main() -> None:
-    parser = options(__doc__, rounds=5, peers="none")
-    chosen = parser.parse_args()
+    chosen = options(__doc__, rounds=3, peers="none").parse_args()
     environment = environment_with("playwright")
+    found: dict[str, list[float]] = {key: [] for key in ROWS}
     with fresh_folder() as folder:
         print(f"recording {RUNS * NAMES * POINTS + LONG:,} points", file=sys.stderr)
-        *live, long = run_workload(OURS, folder, "fill", RUNS, NAMES, POINTS, LONG).answer
-        with _served(environment, folder) as address:
-            finished = subprocess.run(
-                [python_of(environment), BROWSING, address, KEY, str(chosen.rounds), long, *live],
-                env=variables_of(OURS, folder),
-                stdout=subprocess.PIPE,
-                text=True,
-                check=True,
-            )
-    measured = json.loads(finished.stdout)
+        (long,) = run_workload(OURS, folder, "fill", RUNS, NAMES, POINTS, LONG).answer
+        for number in range(chosen.rounds):
+            print(f"round {number + 1}", file=sys.stderr)
+            browsed = _browse(environment, folder, "views", long)
+            with _live(folder):
+                live = _browse(environment, folder, "updates", long)
+            for key, value in (browsed["found"] | live["found"]).items():
+                found[key].append(value)
+            found["memory, grid"] += _memory(environment, folder, "many/", SETTLED)
+            found["memory, long"] += _memory(environment, folder, f"long/runs/{long}/", SETTLED)
+            with _live(folder):
+                found["memory, live"] += _memory(environment, folder, "live/", GROWN)
     rows, verdicts = [], []
     for key, (what, limit, unit) in ROWS.items():
-        found = [one[key] for one in measured["rounds"]]
-        typical = statistics.median(found)
-        rows.append([f"{what}, {unit}", figure(typical), figure(max(found))])
+        typical = statistics.median(found[key])
+        rows.append([f"{what}, {unit}", figure(typical), figure(max(found[key]))])
         if limit is not None:
             verdicts.append(Target(what, limit, unit).verdict(typical))
     write_section(
         chosen.results,
         "The page",
         [OURS],
-        f"`afnio-tellurio serve` and headless Chromium {measured['version']} on the same machine. "
+        f"`afnio-tellurio serve` and headless Chromium {browsed['version']} on the same machine. "
         f"{RUNS:,} runs with {NAMES} metrics of {POINTS} points each, another run with {LONG:,} "
-        "points, and ten runs that log all of their metrics ten times a second. A first view is in "
-        "a new browser context, from the navigation to the frame that shows it; a switch is from "
-        "the click. Memory is the renderer's own, as the browser's task manager has it. The median "
-        f"and the worst of {chosen.rounds} rounds.",
+        f"points, and {LIVE_RUNS} runs that log all of their metrics ten times a second. A first "
+        "view is in a new browser context, from the navigation to the frame that shows it; a "
+        "switch is from the click. Memory is the renderer's own, as the browser's task manager "
+        "has it, in a browser that nothing drives. The median and the most of "
+        f"{chosen.rounds} rounds.",
         table(["what", "median", "most"], rows),
         "\n".join(verdicts),
     )
 
 
+def _browse(environment: Path, folder: Path, what: str, long: str) -> Any:
+    with served(environment, folder) as (address, _token):
+        finished = subprocess.run(
+            [python_of(environment), BROWSING, what, address, KEY, long],
+            env=variables_of(OURS, folder),
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+    return json.loads(finished.stdout)
+
+
+def _memory(environment: Path, folder: Path, path: str, moments: list[int]) -> list[float]:
+    with served(environment, folder) as (address, token), fresh_folder() as profile:
+        return memory_of_tab(f"{address}/bench/projects/{path}?token={token}", profile, moments)
+
+
 @contextmanager
-def _served(environment: Path, folder: Path) -> Iterator[str]:
+def _live(folder: Path) -> Iterator[None]:
+    """Runs that log all the time, in a process of their own."""
+    words = ["grow", LIVE_RUNS, NAMES, LIVE_SECONDS]
+    process = subprocess.Popen(
+        [python_of(environment_of(OURS)), WORKLOAD, OURS.name, *map(str, words)],
+        env=variables_of(OURS, folder),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+@contextmanager
+def served(environment: Path, folder: Path) -> Iterator[tuple[str, str]]:
+    """The address of the page, and the token that opens it once."""
     command = [environment / "bin" / "afnio-tellurio", "serve", "--no-browser", "--port", "0"]
     server = subprocess.Popen(
         [*command, "--namespace", "bench", "--api-key", KEY],
@@ -89,8 +134,9 @@ def _served(environment: Path, folder: Path) -> Iterator[str]:
     )
     try:
         assert server.stdout is not None
-        line = server.stdout.readline()
-        yield next(word for word in line.split() if word.startswith("http"))
+        line = next(line for line in server.stdout if "?token=" in line)
+        address, _, token = line.split()[-1].partition("/?token=")
+        yield address, token
     finally:
         server.terminate()
         server.communicate()
