@@ -135,6 +135,20 @@ def fill(_workload: Workload, runs: int, names: int, points: int, long: int) -> 
     return charts.fill(runs, names, points, long)
 
 
+def grow(_workload: Workload, runs: int, names: int, seconds: int) -> object:
+    """See `charts.grow`."""
+    import charts
+
+    return charts.grow(runs, names, seconds)
+
+
+def record(_workload: Workload, number: int, count: int) -> object:
+    """See `tabs.record`."""
+    import tabs
+
+    return tabs.record(number, count)
+
+
 def sample(_workload: Workload, count: int, buckets: int, repetitions: int) -> object:
     """See `charts.sample`."""
     import charts
@@ -161,6 +175,8 @@ COMMANDS: dict[str, Callable[..., object]] = {
     "steps": steps,
     "read": read,
     "fill": fill,
+    "grow": grow,
+    "record": record,
     "sample": sample,
     "write": write,
 }

@@ -1,11 +1,11 @@
-// Requests to the backend, on the operations of the contract, and what is asked again and again.
+// Requests to the backend, on the operations of the contract, and polls.
 import { useEffect, useState } from "./preact.js";
 
 const POLL_MS = 2000;
 // A poll that takes long is repeated less often: the backend has runs to record.
 const POLL_SHARE = 10;
 const RUNS_PAGE = 1000;
-// Runs that were deleted are noticed at every so manieth poll.
+// Deleted runs are noticed at every so manieth poll.
 const FULL_EVERY = 30;
 
 export class SignedOutError extends Error {}
@@ -136,7 +136,12 @@ function extended(known, fresh) {
 	let kept = known.step.length;
 	while (kept && known.step[kept - 1] >= fresh.replaces_from) kept -= 1;
 	const joined = { ...fresh };
-	for (const column of COLUMNS) joined[column] = known[column].slice(0, kept).concat(fresh[column]);
+	// In place: polls are many.
+	for (const column of COLUMNS) {
+		known[column].length = kept;
+		known[column].push(...fresh[column]);
+		joined[column] = known[column];
+	}
 	return joined;
 }
 
@@ -144,7 +149,7 @@ function unlessSame(before, found) {
 	return before && JSON.stringify(before) === JSON.stringify(found) ? before : found;
 }
 
-// Loads at once and then again and again, but not while nobody sees the page.
+// Loads again and again, but not while nobody sees the page.
 export function usePolled(load, inputs) {
 	const [state, setState] = useState({ value: undefined, error: null });
 	useEffect(() => {

@@ -7,46 +7,55 @@ const BUCKETS = 300;
 const FINE_BUCKETS = 1000;
 export const AXES = { __proto__: null, step: "step", relative: "time since start", wall: "wall time" };
 
-// The points of one line: x, what is drawn, and where that is smoothed or a range, what is behind it.
+// The points of one line: where, which, what is drawn, and what is behind it.
 function pointsOf({ series, start }, { x: axis, logX, logY, smooth }) {
-	const points = { x: [], y: [], raw: [], low: [], high: [], index: [] };
+	const behind = smooth ? { raw: [] } : series.count.some((count) => count > 1) && { high: [], low: [] };
+	const parts = { ...behind, y: [] };
+	const x = [];
+	const index = [];
 	const number = (value) => (isNumber(value) && (!logY || value > 0) ? value : null);
 	let sum = 0;
 	let weight = 0;
-	series.step.forEach((step, index) => {
-		const time = series.timestamp[index];
-		const x = { step, relative: time - start, wall: time }[axis];
-		const before = points.x.at(-1);
+	let place = -1;
+	series.step.forEach((step, at) => {
+		const time = series.timestamp[at];
+		const here = axis === "step" ? step : axis === "wall" ? time : time - start;
 		// Times may go back where clocks do; a curve cannot.
-		if ((logX && x <= 0) || x < before) return;
-		const raw = number(series.last[index]);
+		if ((logX && here <= 0) || here < x[place]) return;
+		const raw = number(series.last[at]);
 		if (raw !== null) {
 			sum = smooth * sum + (1 - smooth) * raw;
 			weight = smooth * weight + (1 - smooth);
 		}
-		const place = x === before ? points.x.length - 1 : points.x.length;
-		const point = { x, raw, index, y: raw === null ? null : smooth ? sum / weight : raw };
-		point.low = number(series.minimum[index]);
-		point.high = number(series.maximum[index]);
-		for (const column of Object.keys(point)) points[column][place] = point[column];
+		if (here !== x[place]) place += 1;
+		x[place] = here;
+		index[place] = at;
+		parts.y[place] = raw !== null && smooth ? sum / weight : raw;
+		if (smooth) parts.raw[place] = raw;
+		else if (behind) {
+			parts.low[place] = number(series.minimum[at]);
+			parts.high[place] = number(series.maximum[at]);
+		}
 	});
-	points.parts = smooth ? ["raw", "y"] : series.count.some((count) => count > 1) ? ["high", "low", "y"] : ["y"];
-	return points;
+	return { x, index, parts };
 }
 
 // The lines over one x axis. Undefined is where a line has no point, null where it is broken.
 function plotted(lines, settings) {
 	const all = lines.map((line) => pointsOf(line, settings));
-	const xs = [...new Set(all.flatMap((points) => points.x))].sort((a, b) => a - b);
-	const places = new Map(xs.map((x, place) => [x, place]));
+	const xs = Float64Array.from(new Set(all.flatMap(({ x }) => x))).sort();
 	const data = [xs];
 	const drawn = [{}];
-	lines.forEach((line, index) => {
-		for (const part of all[index].parts) {
-			const row = new Array(xs.length);
-			all[index].x.forEach((x, place) => (row[places.get(x)] = all[index][part][place]));
+	all.forEach(({ x, parts }, line) => {
+		for (const [part, values] of Object.entries(parts)) {
+			const row = x.length < xs.length ? Array(xs.length) : values;
+			let place = 0;
+			x.forEach((one, at) => {
+				while (xs[place] < one) place += 1;
+				row[place] = values[at];
+			});
 			data.push(row);
-			drawn.push({ slot: line.slot, part });
+			drawn.push({ slot: lines[line].slot, part });
 		}
 	});
 	return { all, data, drawn };
@@ -147,8 +156,8 @@ function showTip(chart, tip, { plot, lines }, axis) {
 // The steps between two places of the axis, which a finer zoom asks for.
 function stepsBetween({ all }, lines, [low, high], axis) {
 	if (axis === "step") return [Math.max(0, Math.floor(low)), Math.ceil(high)];
-	const steps = lines.flatMap(({ series }, line) =>
-		all[line].index.filter((_index, place) => all[line].x[place] >= low && all[line].x[place] <= high).map((index) => series.step[index]),
+	const steps = all.flatMap(({ x, index }, line) =>
+		index.filter((_one, place) => x[place] >= low && x[place] <= high).map((one) => lines[line].series.step[one]),
 	);
 	return steps.length ? [Math.min(...steps), Math.max(...steps)] : null;
 }
@@ -228,7 +237,7 @@ function Chart({ target, name, lines: given, settings, theme, height }) {
 		actions[event.key]();
 	};
 
-	const button = (label, text, onClick, others) => html`<button aria-label=${text} onClick=${onClick} ...${others}>${label}</button>`;
+	const button = (label, text, onClick, others) => html`<button aria-label=${text} disabled=${!lines.length} onClick=${onClick} ...${others}>${label}</button>`;
 	return html`<figure class="chart" data-metric=${name}>
 		<figcaption><bdi title=${name}>${name}</bdi><span class="tools">
 			${zoom && html`<button onClick=${reset}>Reset zoom</button>`}

@@ -107,7 +107,7 @@ function ProjectView({ place, theme }) {
 	const names = named.value ?? [];
 	const columns = chosenColumns(names);
 	const summaries = useSummaries(place, [...new Set(columns.map(({ name }) => name))], null, running(runs));
-	if (!byId || !named.value) return Loading();
+	if (!byId) return Loading();
 	if (!runs.length) return html`<${FirstRun} />`;
 	const { found, problem } = filtered(runs);
 	const selected = selection(found, byId);
@@ -121,7 +121,7 @@ function ProjectView({ place, theme }) {
 			${uuids.length > 1 && html`<${Link} class="button" to=${backend.comparePath(place, uuids)}>Compare ${uuids.length} runs<//>`}
 			${options("run") && html`<button onClick=${() => choose({ run: "" })}>Show the newest</button>`}
 		</div>
-		<${Curves} place=${place} names=${names.filter((one) => one.is_numeric).map(({ name }) => name)} runs=${selected} theme=${theme} />`;
+		${named.value && html`<${Curves} place=${place} names=${names.filter((one) => one.is_numeric).map(({ name }) => name)} runs=${selected} theme=${theme} />`}`;
 }
 
 function RunView({ place, theme }) {
