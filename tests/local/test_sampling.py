@@ -138,7 +138,7 @@ def test_a_value_that_is_no_plain_number_is_told_apart(api, run, value):
         ({"buckets": 0}, "buckets"), ({"buckets": "x"}, "buckets"), ({"from_step": -1}, "from_step"),
         ({"run": "not-a-uuid"}, "run"), ({"cursor": "x"}, "cursor"), ({"cursor": "ü"}, "cursor"),
         ({"cursor": "eyIxIjpbMSwyLDNdfQ=="}, "cursor"), ({"cursor": "W10="}, "cursor"),
-        ({"name": [f"m{number}" for number in range(101)]}, "name"),
+        ({"name": [f"m{number}" for number in range(101)]}, "name"), ({"name": ["m"] * 101}, "name"),
     ],
 )  # fmt: skip
 def test_a_request_that_makes_no_sense_names_the_parameter(api, run, query, field, monkeypatch):
@@ -185,6 +185,9 @@ def test_metrics_of_a_project_are_listed_and_summarized_in_columns(api, run):
         ("report", 1, False),
     ]
     uuids = [run.split("/")[-2], other.split("/")[-2]]
+    (only,) = api.get(f"{PROJECT}metrics/", params={"run": uuids[0]}).json()
+    assert (only["name"], only["runs"]) == ("loss", 1)
+    assert api.get(f"{PROJECT}metrics/", params={"run": uuids}).json() == listed
     loss, report = api.get(f"{PROJECT}metrics/summary/").json()
     assert (loss["name"], loss["run_uuid"], loss["count"]) == ("loss", uuids, [2, 1])
     assert (loss["last"], loss["minimum"], loss["maximum"]) == (
@@ -197,6 +200,15 @@ def test_metrics_of_a_project_are_listed_and_summarized_in_columns(api, run):
         f"{PROJECT}metrics/summary/", params={"name": ["loss", "none"], "run": uuids[1]}
     ).json()
     assert chosen["run_uuid"] == [uuids[1]]
+
+
+@pytest.mark.parametrize("runs", [["not-a-uuid"], [str(uuid.uuid4())] * 101])
+def test_runs_that_make_no_sense_are_refused_when_metrics_are_listed(api, runs):
+    from exchanges import departing
+
+    with departing("request"):
+        answer = api.get(f"{PROJECT}metrics/", params={"run": runs})
+    assert (answer.status_code, list(answer.json())) == (400, ["run"])
 
 
 def test_namespaces_are_listed_by_slug(api):

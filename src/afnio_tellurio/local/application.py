@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 
 from afnio_tellurio.local import charts, metrics, operations, structs
 from afnio_tellurio.local.database import Database, logger
+from afnio_tellurio.local.pace import Pace
 from afnio_tellurio.local.requests import Answer, BackendUser, Call, Refusal, add_namespace
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Backend:
         self, database: Database, user: BackendUser, *, api_key: str | None, any_namespace: bool
     ) -> None:
         self._database = database
+        self._pace = Pace()
         self._user = user
         self._authorization = None if api_key is None else f"Api-Key {api_key}".encode()
         self._any_namespace = any_namespace
@@ -112,6 +114,7 @@ class Backend:
         return operate(
             Call(
                 database=self._database,
+                pace=self._pace,
                 user=self._user,
                 any_namespace=self._any_namespace,
                 path=path,

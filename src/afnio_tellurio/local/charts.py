@@ -23,7 +23,7 @@ from afnio_tellurio.local.requests import (
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 _MAX_BUCKETS = 10_000
 #: Runs, and metric names, of one request for samples.
@@ -65,12 +65,13 @@ def sample_metric(call: Call) -> Answer:
 
 def list_project_metrics(call: Call) -> Answer:
     """Each metric name of the project's runs, by name."""
+    _refuse_many(call, "run")
     with call.database.reading() as connection:
-        rows = connection.execute(
-            "SELECT s.name, count(*), max(s.minimum IS NOT NULL), max(s.last_timestamp) "
-            "FROM runs r JOIN series s ON s.run = r.id WHERE r.project = ? "
+        rows = _series_rows(
+            connection,
+            call,
+            "s.name, count(*), max(s.minimum IS NOT NULL), max(s.last_timestamp)",
             "GROUP BY s.name ORDER BY s.name",
-            (project_of(connection, call),),
         ).fetchall()
     found = [
         structs.ProjectMetric(name, runs, bool(is_numeric), rfc3339(timestamp))
@@ -116,6 +117,17 @@ class _Series(NamedTuple):
     tile_width: int | None
 
 
+class _Wanted(NamedTuple):
+    """How finely series are asked for, and between which steps."""
+
+    buckets: int
+    first: int | None
+    last: int | None
+
+    def steps_of(self, series: _Series) -> tuple[int, int]:
+        return _within((self.first, self.last), series.first, series.last)
+
+
 class _Known(NamedTuple):
     """What an earlier answer told of a series."""
 
@@ -128,26 +140,45 @@ def sample_project_metrics(call: Call) -> Answer:
     """Metrics of several runs in ranges of steps, or what has changed of them."""
     for name in ("run", "name"):
         required_word(call, name)
-        if len(call.words(name)) > _MAX_NAMED:
-            raise Refusal(400, {name: [f"Give at most {_MAX_NAMED}."]})
-    buckets, asked = _buckets(call), _asked_steps(call)
+        _refuse_many(call, name)
+    wanted = _Wanted(_buckets(call), *_asked_steps(call))
     known = _known(call)
-    found: list[structs.SampledSeries] = []
-    told: dict[str, _Known] = {}
     columns = "s.id, r.uuid, s.name, s.count, s.first_step, s.last_step, s.tile_width"
     with call.database.reading() as connection:
-        for series in map(_Series._make, _series_rows(connection, call, columns).fetchall()):
-            before = known.get(str(series.id))
-            if before is not None and before.points == series.points:
-                told[str(series.id)] = before
-                continue
-            steps = _within(asked, series.first, series.last)
-            start, width = _changed(connection, series, before, steps, buckets)
-            ranges = sampling.ranges_of(
-                connection, series.id, series.tile_width, (max(start, steps[0]), steps[1]), width
-            )
-            told[str(series.id)] = _Known(series.points, series.last, width)
-            found.append(_sampled(series, ranges, width, start))
+        every = list(map(_Series._make, _series_rows(connection, call, columns)))
+        if known is None:
+            return _samples(connection, every, {}, wanted)
+        if not call.pace.allows():
+            # As if nothing had changed yet.
+            return _answered(known, [])
+        with call.pace.spending():
+            return _samples(connection, every, known, wanted)
+
+
+def _samples(
+    connection: sqlite3.Connection,
+    every: Iterable[_Series],
+    known: Mapping[str, _Known],
+    wanted: _Wanted,
+) -> Answer:
+    found: list[structs.SampledSeries] = []
+    told: dict[str, _Known] = {}
+    for series in every:
+        before = known.get(str(series.id))
+        if before is not None and before.points == series.points:
+            told[str(series.id)] = before
+            continue
+        steps = wanted.steps_of(series)
+        start, width = _changed(connection, series, before, steps, wanted.buckets)
+        ranges = sampling.ranges_of(
+            connection, series.id, series.tile_width, (max(start, steps[0]), steps[1]), width
+        )
+        told[str(series.id)] = _Known(series.points, series.last, width)
+        found.append(_sampled(series, ranges, width, start))
+    return _answered(told, found)
+
+
+def _answered(told: Mapping[str, _Known], found: list[structs.SampledSeries]) -> Answer:
     cursor = base64.urlsafe_b64encode(structs.encode(told)).decode("ascii")
     return Answer(200, structs.encode(structs.MetricSamples(cursor, found)))
 
@@ -188,7 +219,9 @@ def _sampled(
     return sampled
 
 
-def _series_rows(connection: sqlite3.Connection, call: Call, columns: str) -> sqlite3.Cursor:
+def _series_rows(
+    connection: sqlite3.Connection, call: Call, columns: str, order: str = "ORDER BY s.name, r.id"
+) -> sqlite3.Cursor:
     """The series of the runs and the metric names that a request names, or of all."""
     names, runs = call.words("name"), [run.lower() for run in call.words("run")]
     for run in runs:
@@ -202,15 +235,22 @@ def _series_rows(connection: sqlite3.Connection, call: Call, columns: str) -> sq
     where = " AND ".join(["r.project = ?", *conditions])
     return connection.execute(
         f"SELECT {columns} FROM runs r JOIN series s ON s.run = r.id "  # noqa: S608 - marks only
-        f"WHERE {where} ORDER BY s.name, r.id",
+        f"WHERE {where} {order}",
         (project_of(connection, call), *names, *runs),
     )
 
 
-def _known(call: Call) -> dict[str, _Known]:
+def _refuse_many(call: Call, name: str) -> None:
+    # Those that are the same count too.
+    if sum(key == name for key, _word in call.query) > _MAX_NAMED:
+        raise Refusal(400, {name: [f"Give at most {_MAX_NAMED}."]})
+
+
+def _known(call: Call) -> dict[str, _Known] | None:
+    """What the cursor tells, where there is one."""
     word = call.word("cursor")
     if word is None:
-        return {}
+        return None
     try:
         known = msgspec.json.decode(base64.urlsafe_b64decode(word), type=dict[str, _Known])
     except (binascii.Error, msgspec.DecodeError, ValueError):

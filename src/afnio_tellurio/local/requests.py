@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from afnio_tellurio.local.database import Database
+    from afnio_tellurio.local.pace import Pace
 
 T = TypeVar("T")
 
@@ -64,6 +65,7 @@ class Call:
     """One request, taken apart."""
 
     database: Database
+    pace: Pace
     user: BackendUser
     any_namespace: bool
     path: dict[str, str]

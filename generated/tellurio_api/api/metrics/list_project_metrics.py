@@ -2,6 +2,7 @@
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 import httpx
 
@@ -9,13 +10,28 @@ from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.error import Error
 from ...models.project_metric import ProjectMetric
-from ...types import Response
+from ...types import UNSET, Response, Unset
 
 
 def _get_kwargs(
     namespace_slug: str,
     project_slug: str,
+    *,
+    run: list[UUID] | Unset = UNSET,
 ) -> dict[str, Any]:
+
+    params: dict[str, Any] = {}
+
+    json_run: list[str] | Unset = UNSET
+    if not isinstance(run, Unset):
+        json_run = []
+        for run_item_data in run:
+            run_item = str(run_item_data)
+            json_run.append(run_item)
+
+    params["run"] = json_run
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
     _kwargs: dict[str, Any] = {
         "method": "get",
@@ -23,6 +39,7 @@ def _get_kwargs(
             namespace_slug=quote(str(namespace_slug), safe=""),
             project_slug=quote(str(project_slug), safe=""),
         ),
+        "params": params,
     }
 
     return _kwargs
@@ -40,6 +57,11 @@ def _parse_response(
             response_200.append(response_200_item)
 
         return response_200
+
+    if response.status_code == 400:
+        response_400 = Error.from_dict(response.json())
+
+        return response_400
 
     if response.status_code == 401:
         response_401 = Error.from_dict(response.json())
@@ -78,6 +100,7 @@ def sync_detailed(
     project_slug: str,
     *,
     client: AuthenticatedClient | Client,
+    run: list[UUID] | Unset = UNSET,
 ) -> Response[Error | list[ProjectMetric]]:
     """List the metrics of a project
 
@@ -86,6 +109,7 @@ def sync_detailed(
     Args:
         namespace_slug (str):
         project_slug (str):
+        run (list[UUID] | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -98,6 +122,7 @@ def sync_detailed(
     kwargs = _get_kwargs(
         namespace_slug=namespace_slug,
         project_slug=project_slug,
+        run=run,
     )
 
     response = client.get_httpx_client().request(
@@ -112,6 +137,7 @@ def sync(
     project_slug: str,
     *,
     client: AuthenticatedClient | Client,
+    run: list[UUID] | Unset = UNSET,
 ) -> Error | list[ProjectMetric] | None:
     """List the metrics of a project
 
@@ -120,6 +146,7 @@ def sync(
     Args:
         namespace_slug (str):
         project_slug (str):
+        run (list[UUID] | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -133,6 +160,7 @@ def sync(
         namespace_slug=namespace_slug,
         project_slug=project_slug,
         client=client,
+        run=run,
     ).parsed
 
 
@@ -141,6 +169,7 @@ async def asyncio_detailed(
     project_slug: str,
     *,
     client: AuthenticatedClient | Client,
+    run: list[UUID] | Unset = UNSET,
 ) -> Response[Error | list[ProjectMetric]]:
     """List the metrics of a project
 
@@ -149,6 +178,7 @@ async def asyncio_detailed(
     Args:
         namespace_slug (str):
         project_slug (str):
+        run (list[UUID] | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -161,6 +191,7 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         namespace_slug=namespace_slug,
         project_slug=project_slug,
+        run=run,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -173,6 +204,7 @@ async def asyncio(
     project_slug: str,
     *,
     client: AuthenticatedClient | Client,
+    run: list[UUID] | Unset = UNSET,
 ) -> Error | list[ProjectMetric] | None:
     """List the metrics of a project
 
@@ -181,6 +213,7 @@ async def asyncio(
     Args:
         namespace_slug (str):
         project_slug (str):
+        run (list[UUID] | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -195,5 +228,6 @@ async def asyncio(
             namespace_slug=namespace_slug,
             project_slug=project_slug,
             client=client,
+            run=run,
         )
     ).parsed

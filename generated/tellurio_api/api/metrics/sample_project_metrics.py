@@ -125,7 +125,9 @@ def sync_detailed(
     and the request the
     same otherwise, the answer holds what has changed since: only the series that have, and of them only
     the ranges from
-    `replaces_from` on.
+    `replaces_from` on. A backend that has much to do may put off what has changed: then the cursor is
+    the same as before,
+    and a later request brings it.
 
     Args:
         namespace_slug (str):
@@ -183,7 +185,9 @@ def sync(
     and the request the
     same otherwise, the answer holds what has changed since: only the series that have, and of them only
     the ranges from
-    `replaces_from` on.
+    `replaces_from` on. A backend that has much to do may put off what has changed: then the cursor is
+    the same as before,
+    and a later request brings it.
 
     Args:
         namespace_slug (str):
@@ -236,7 +240,9 @@ async def asyncio_detailed(
     and the request the
     same otherwise, the answer holds what has changed since: only the series that have, and of them only
     the ranges from
-    `replaces_from` on.
+    `replaces_from` on. A backend that has much to do may put off what has changed: then the cursor is
+    the same as before,
+    and a later request brings it.
 
     Args:
         namespace_slug (str):
@@ -292,7 +298,9 @@ async def asyncio(
     and the request the
     same otherwise, the answer holds what has changed since: only the series that have, and of them only
     the ranges from
-    `replaces_from` on.
+    `replaces_from` on. A backend that has much to do may put off what has changed: then the cursor is
+    the same as before,
+    and a later request brings it.
 
     Args:
         namespace_slug (str):
