@@ -54,9 +54,10 @@ export function Link({ to, children, ...others }) {
 }
 
 // What is chosen in a view is in its address.
-export const option = (name, otherwise = "") => new URLSearchParams(location.search).get(name) ?? otherwise;
+const chosen = () => new URLSearchParams(location.search);
+export const option = (name, otherwise = "") => chosen().get(name) ?? otherwise;
 export const options = (name) => {
-	const query = new URLSearchParams(location.search);
+	const query = chosen();
 	return query.has(name) ? query.getAll(name).filter(Boolean) : null;
 };
 
@@ -64,7 +65,7 @@ export const chooser = (name) => ({ target }) =>
 	choose({ [name]: target.type === "checkbox" ? (target.checked ? 1 : "") : target.value, page: "" });
 
 export function choose(changes) {
-	const query = new URLSearchParams(location.search);
+	const query = chosen();
 	for (const [name, value] of Object.entries(changes)) {
 		query.delete(name);
 		// An empty list is not the same as none.

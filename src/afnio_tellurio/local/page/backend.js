@@ -10,7 +10,7 @@ const FULL_EVERY = 30;
 
 export class SignedOutError extends Error {}
 
-const slug = encodeURIComponent;
+export const slug = encodeURIComponent;
 export const projectPath = ({ namespace, project }) => `/${slug(namespace)}/projects/${slug(project)}/`;
 export const runPath = (place, run) => `${projectPath(place)}runs/${slug(run)}/`;
 export const comparePath = (place, runs) =>
@@ -88,8 +88,22 @@ export const loadRun = (place) => async (before, signal) => {
 	return unlessSame(before, named);
 };
 
-export const loadNames = (place) => async (before, signal) =>
-	unlessSame(before, (await ask(`${projectPath(place)}metrics/`, {}, signal)).map((one) => ({ ...one, last_timestamp: null })));
+export const running = (runs) => runs.filter((run) => run.status === "RUNNING").map(({ uuid }) => uuid);
+
+// Addresses have a limit; all runs are meant where there are many.
+const fewOf = (runs) => (runs?.length <= 100 ? runs : undefined);
+
+// The names of all metrics are asked for anew when a run has begun or ended, or has a name that is new.
+export const loadNames = (place, listed) => async (before, signal) => {
+	const { runs, updated } = listed.current ?? {};
+	const path = `${projectPath(place)}metrics/`;
+	if (before && before.updated === updated) {
+		const live = running(runs);
+		const isKnown = ({ name, is_numeric }) => before.some((one) => one.name === name && one.is_numeric >= is_numeric);
+		if (!live.length || (await ask(path, { run: fewOf(live) }, signal)).every(isKnown)) return before;
+	}
+	return Object.assign(await ask(path, {}, signal), { updated });
+};
 
 export const loadValues = (place, run) => async (before, signal) =>
 	unlessSame(before, await ask(`${runPath(place, run)}metrics/summary/`, {}, signal));
@@ -97,9 +111,7 @@ export const loadValues = (place, run) => async (before, signal) =>
 // What each run has of some metrics: name -> run -> { last, minimum, maximum }.
 export const loadSummaries = (place, names, runs, liveRuns) => async (before, signal) => {
 	if (!names.length || (before && !liveRuns.length)) return before ?? new Map();
-	// Addresses have a limit; all runs are meant where there are many.
-	const asked = before ? liveRuns : runs;
-	const query = { name: names, run: asked && asked.length <= 100 ? asked : undefined };
+	const query = { name: names, run: fewOf(before ? liveRuns : runs) };
 	const found = new Map(before?.entries() ?? []);
 	for (const column of await ask(`${projectPath(place)}metrics/summary/`, query, signal)) {
 		const values = new Map(found.get(column.name)?.entries() ?? []);

@@ -1,7 +1,7 @@
 // One metric's curves: drawn by uPlot, with smoothing, zoom, a table, and what is under the pointer.
-import { html, useEffect, useMemo, useRef, useState } from "./preact.js";
+import { html, render, useEffect, useMemo, useRef, useState } from "./preact.js";
 import { loadSamples, seriesKey, usePolled } from "./backend.js";
-import { colourOf, csv, duration, Head, hueOf, isNumber, number, patternOf, save, Scroll } from "./format.js";
+import { colourOf, csv, duration, Head, hueOf, isNumber, Mark, number, patternOf, save, Scroll } from "./format.js";
 
 const BUCKETS = 300;
 const FINE_BUCKETS = 1000;
@@ -94,6 +94,7 @@ function drawing(drawn, settings, zoom, size, hooks, onReset) {
 			// The pointer is shared, a zoom is not.
 			sync: { key: "curves", setSeries: false, filters: { pub: (type) => /mousemove|mouseleave/.test(type) } },
 			drag: { x: true, y: false, setScale: false },
+			y: false,
 			points: { show: false },
 			bind: { dblclick: () => onReset },
 		},
@@ -133,19 +134,10 @@ function showTip(chart, tip, { plot, lines }, axis) {
 	tip.hidden = left < 0 || !xs.length || !(box.matches(":hover") || box === document.activeElement);
 	if (tip.hidden) return;
 	const x = xs[nearest(xs, chart.posToVal(left, "x"))];
-	const element = (name, text, ...children) => {
-		const made = document.createElement(name);
-		made.append(text, ...children);
-		return made;
-	};
-	tip.replaceChildren(
-		element("div", writtenX(x, axis)),
-		...valuesAt(plot, lines, x).map(({ label, slot, text }) => {
-			const mark = element("i", "");
-			mark.style.background = colourOf(hueOf(slot));
-			return element("div", mark, element("bdi", label), element("b", text));
-		}),
+	const rows = valuesAt(plot, lines, x).map(
+		({ label, slot, text }) => html`<div><${Mark} slot=${slot} /> <bdi>${label}</bdi> <b>${text}</b></div>`,
 	);
+	render(html`<div>${writtenX(x, axis)}</div>${rows}`, tip);
 	const offset = chart.over.offsetLeft + left;
 	const isRight = offset > box.clientWidth / 2;
 	tip.style.left = isRight ? "" : `${offset + 14}px`;

@@ -1,5 +1,5 @@
 // The page: which view an address shows, and what all views share.
-import { html, render, useEffect, useLayoutEffect, useState } from "./preact.js";
+import { html, render, useEffect, useLayoutEffect, useRef, useState } from "./preact.js";
 import { choose, chooser, Link, option, options, useAddress } from "./address.js";
 import * as backend from "./backend.js";
 import { AXES, ChartPart } from "./chart.js";
@@ -13,7 +13,7 @@ const MOST = 100;
 // Metrics that are asked for at once.
 const PART = 12;
 
-const { projectPath, usePolled } = backend;
+const { projectPath, running, usePolled } = backend;
 
 // That of the system, until another one is chosen.
 function useTheme() {
@@ -93,15 +93,19 @@ function selection(runs, byId) {
 	return chosen.slice(0, MOST).map((run) => ({ ...run, slot: slotOf(run.uuid, uuids) }));
 }
 
-const running = (runs) => runs.filter((run) => run.status === "RUNNING").map(({ uuid }) => uuid);
+function useProject(place) {
+	const listed = usePolled(backend.loadRuns(place), []);
+	const now = useRef();
+	now.current = listed.value;
+	return [listed, usePolled(backend.loadNames(place, now), [])];
+}
 
 function useSummaries(place, names, runs, live) {
-	return usePolled(backend.loadSummaries(place, names, runs, live.slice(0, MOST)), [JSON.stringify([place, names, runs, live])]).value;
+	return usePolled(backend.loadSummaries(place, names, runs, live), [JSON.stringify([place, names, runs, live])]).value;
 }
 
 function ProjectView({ place, theme }) {
-	const listed = usePolled(backend.loadRuns(place), []);
-	const named = usePolled(backend.loadNames(place), []);
+	const [listed, named] = useProject(place);
 	useView(place.project, listed, named);
 	const { runs, byId } = listed.value ?? { runs: [] };
 	const names = named.value ?? [];
@@ -144,8 +148,7 @@ function RunView({ place, theme }) {
 
 function CompareView({ place, theme }) {
 	const uuids = (options("run") ?? []).slice(0, MOST);
-	const listed = usePolled(backend.loadRuns(place), []);
-	const named = usePolled(backend.loadNames(place), []);
+	const [listed, named] = useProject(place);
 	useView(`Comparison, ${place.project}`, listed, named);
 	const runs = listed.value ? selection([], listed.value.byId) : [];
 	const summaries = useSummaries(place, (named.value ?? []).map(({ name }) => name).slice(0, MOST), uuids, running(runs));
@@ -197,7 +200,7 @@ function SignIn({ onDone }) {
 
 function Trail({ place: { namespace, project } }) {
 	const steps = [["/", "Tellurio"]];
-	if (namespace) steps.push([`/${encodeURIComponent(namespace)}/`, namespace]);
+	if (namespace) steps.push([`/${backend.slug(namespace)}/`, namespace]);
 	if (project) steps.push([projectPath({ namespace, project }), project]);
 	return html`<nav>${steps.map(([to, name], index) => html`${index > 0 && " / "}<${Link} to=${to}><bdi>${name}</bdi><//>`)}</nav>`;
 }
