@@ -149,6 +149,7 @@ class TellurioClient:
                 base_url=self._url,
                 timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
                 transport=self._transport,
+                mounts=_without_proxy(self._url),
                 # The key is added to each request, and kept where no repr shows it.
                 auth=self._key,
                 event_hooks={"response": [_refuse_error_status]},
@@ -921,6 +922,12 @@ def _require_encryption(settings: Settings) -> None:
         f"{source} is {settings.url!r}, and plain HTTP would send the API key unencrypted to "
         "another machine; use https, or set TELLURIO_ALLOW_PLAIN_HTTP=1"
     )
+
+
+def _without_proxy(url: str) -> dict[str, httpx.BaseTransport | None]:
+    """Has plain HTTP to this machine pass no proxy, which could read the API key."""
+    parts = httpx.URL(url)
+    return {url: None} if parts.scheme == "http" and is_this_machine(parts.host) else {}
 
 
 def goes_online(settings: Settings) -> bool:

@@ -130,3 +130,10 @@ def test_a_proxy_that_is_away_is_a_backend_that_cannot_be_reached(secure, monkey
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
     with pytest.raises(te.BackendUnreachableError, match="Connection refused"):
         te.init("acme", "Digits")
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY"])
+def test_a_key_in_the_clear_stays_on_this_machine(server, proxy, run_python, variable):
+    finished = run_python(PROGRAM, **{variable: proxy.url})
+    assert (finished.returncode, finished.stdout) == (0, "2000\n"), finished.stderr
+    assert proxy.asked == []
