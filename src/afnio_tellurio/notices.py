@@ -62,6 +62,11 @@ def warn_once(message: str) -> None:
         warn(message)
 
 
+def count_as_said(message: str) -> None:
+    """Has `warn_once` leave a message to whoever shows it in another way."""
+    _said.add(message)
+
+
 def warn_of_settings(settings: Settings) -> None:
     """Points out what is no setting, once."""
     for problem in settings.problems:
