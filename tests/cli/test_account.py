@@ -188,6 +188,15 @@ def test_the_keyring_is_used_where_there_is_one(with_stdin, command, url, tmp_pa
     assert json.loads(record.read_text()) == {}
 
 
+def test_where_no_keyring_can_be_chosen_that_is_no_failure(with_stdin, command, url):
+    variables = {"PYTHON_KEYRING_BACKEND": "no.such.keyring"}
+    signed_in = with_stdin("login", "--api-key-stdin", text=KEY, **variables)
+    assert (signed_in.returncode, signed_in.stderr) == (0, "")
+    signed_out = command("logout", **variables)
+    assert (signed_out.returncode, signed_out.stderr) == (0, "")
+    assert "removed from the credentials file" in signed_out.stdout
+
+
 # Where there is no home, no name and nobody
 
 
