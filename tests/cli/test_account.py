@@ -149,6 +149,15 @@ def test_a_key_as_an_argument_is_taken_and_its_help_warns(command, url):
     assert "list of processes" in re.sub(r"\s+", " ", command("login", "--help").stdout)
 
 
+def test_a_refused_key_of_the_environment_is_told_with_what_to_do(command, url):
+    finished = command("login", TELLURIO_API_KEY="very-bad-key")
+    assert finished.returncode == 1
+    assert finished.stderr == (
+        f"afnio-tellurio login: {url} refuses the key in TELLURIO_API_KEY: The API key is missing "
+        "or wrong; set it to another, or unset it and repeat this\n"
+    )
+
+
 def test_without_a_terminal_it_says_how_to_give_the_key(with_stdin, url):
     finished = with_stdin("login", text="")
     assert finished.returncode == 2
@@ -295,6 +304,11 @@ def test_a_key_revoked_in_mid_run_loses_nothing_and_login_and_sync_deliver(
     assert "Nothing is lost" in told[0]
     assert "afnio-tellurio login" in told[0]
     assert "first-key" not in err
+    assert err.splitlines()[-1] == (
+        "afnio-tellurio: run 'test_run' could not be ended as COMPLETED: "
+        "it waits with 100 metrics, as said before"
+    )
+    assert len(err.splitlines()) == 3, "besides, only that it started"
     assert command("sync").returncode == 1
     signed_in = with_stdin("login", "--api-key-stdin", text="second-key-of-the-backend")
     assert signed_in.returncode == 0, signed_in.stderr
