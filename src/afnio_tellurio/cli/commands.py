@@ -29,6 +29,8 @@ from afnio_tellurio.notices import printable
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
+#: These are of use where tracking is disabled, too.
+_ASKING_FOR_NO_RUN = {"login", "logout", "whoami", "status", "sync", "serve", "completion"}
 _DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -39,6 +41,8 @@ def run(arguments: Sequence[str] | None) -> int:
         with _output():
             options = _parser().parse_args(arguments)
             name = f"{name} {options.name}"
+            if options.name not in _ASKING_FOR_NO_RUN:
+                _require_tracking()
             exit_status: int = options.command(options)
             return exit_status
     except BrokenPipeError:
@@ -50,6 +54,21 @@ def run(arguments: Sequence[str] | None) -> int:
             raise
         complain(f"{name}: {printable(str(error))}")
         return 1
+
+
+def _require_tracking() -> None:
+    """Refuses to look at or change runs that a program in the same place would not track.
+
+    It would be answered with what no backend has: an empty run for every name.
+    """
+    from afnio_tellurio.settings import Mode, read_settings
+
+    settings = read_settings()
+    if settings.mode is Mode.DISABLED:
+        raise ValueError(
+            f"{settings.sources['mode']} is 'disabled', so there are no runs; "
+            "set it to auto, online or local"
+        )
 
 
 @contextmanager
