@@ -101,6 +101,8 @@ def test_giving_up_at_the_question_is_one_line(terminal, url, key):
     shown = terminal("login")
     shown.read_until("it is not shown here): ")
     shown.shown = ""
+    # A signal that comes just before it begins to read waits for the next key.
+    time.sleep(0.2)
     shown.type(key)
     assert shown.end() == 1
     assert "Traceback" not in shown.shown
@@ -178,15 +180,21 @@ def test_signing_out_removes_the_key_and_tells_what_remains(with_stdin, command,
     assert "not signed in" in whoami.stderr
 
 
-def test_the_keyring_is_used_where_there_is_one(with_stdin, command, url, tmp_path, monkeypatch):
+@pytest.fixture
+def recording(tmp_path):
+    """The variables with which a keyring is used that records, and where it does."""
     (tmp_path / "recording_keyring.py").write_text(KEYRING)
     record = tmp_path / "keyring.json"
-    paths = f"{tmp_path}{os.pathsep}{child_environment()['PYTHONPATH']}"
     variables = {
-        "PYTHONPATH": paths,
+        "PYTHONPATH": f"{tmp_path}{os.pathsep}{child_environment()['PYTHONPATH']}",
         "PYTHON_KEYRING_BACKEND": "recording_keyring.Recording",
         "RECORDING_KEYRING": str(record),
     }
+    return variables, record
+
+
+def test_the_keyring_is_used_where_there_is_one(with_stdin, command, url, recording):
+    variables, record = recording
     finished = with_stdin("login", "--api-key-stdin", text=KEY, **variables)
     assert finished.returncode == 0, finished.stderr
     assert "kept in the system keyring" in finished.stdout
@@ -195,6 +203,23 @@ def test_the_keyring_is_used_where_there_is_one(with_stdin, command, url, tmp_pa
     assert "keyring" in command("whoami", **variables).stdout
     assert "removed from the system keyring" in command("logout", **variables).stdout
     assert json.loads(record.read_text()) == {}
+
+
+@pytest.mark.parametrize("place", ["keyring", "credentials file"])
+def test_another_backend_is_given_no_key_of_this_one(
+    with_stdin, command, url, start_server, recording, place
+):
+    variables = recording[0] if place == "keyring" else {}
+    signed_in = with_stdin("login", "--api-key-stdin", text=KEY, **variables)
+    assert place in signed_in.stdout
+    # It would take the same key.
+    other = start_server(api_key=KEY)
+    finished = command("whoami", TELLURIO_BACKEND_HTTP_BASE_URL=other, **variables)
+    assert (finished.returncode, finished.stdout) == (1, "")
+    assert f"not signed in to {other}" in finished.stderr
+    signed_out = command("logout", TELLURIO_BACKEND_HTTP_BASE_URL=other, **variables)
+    assert signed_out.stdout == f"No API key for {other} is stored\n"
+    assert command("whoami", **variables).returncode == 0
 
 
 def test_where_no_keyring_can_be_chosen_that_is_no_failure(with_stdin, command, url):

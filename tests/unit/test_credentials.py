@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import tempfile
 import threading
 
 import pytest
@@ -71,6 +72,36 @@ def test_one_of_another_user_is_refused(path):
     os.chown(path, 65534, 65534)
     with pytest.raises(te.CredentialsError, match="belongs to"):
         credentials.read_key(URL)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives away")
+def test_another_user_gets_no_key_by_whatever_way(run_python, monkeypatch):
+    # The folders of a test are its user's alone.
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.setenv("XDG_CONFIG_HOME", folder)
+        credentials.write_key(URL, "very-secret")
+        file = credentials.credentials_file()
+        for one in (file.parent, file.parent.parent):
+            one.chmod(0o755)
+        finished = run_python(
+            f"""
+            import os, sys
+            import afnio_tellurio as te
+            from afnio_tellurio import credentials
+            te.CredentialsError
+            credentials.configuration_directory()
+            os.setgroups([]), os.setgid(65534), os.setuid(65534)
+            for read in (lambda: open({str(file)!r}).read(), lambda: credentials.read_key({URL!r})):
+                try:
+                    print("read", read())
+                except (OSError, te.CredentialsError) as error:
+                    print(type(error).__name__, error)
+            """
+        )
+    assert finished.returncode == 0, finished.stderr
+    first, second = finished.stdout.splitlines()
+    assert first.startswith("PermissionError")
+    assert second.startswith(f"CredentialsError the credentials file {file} belongs to another")
 
 
 @pytest.mark.parametrize(
