@@ -50,7 +50,7 @@ def test_an_unknown_mode_is_named_with_what_is_allowed(monkeypatch):
         ("https://platform.tellurio.ai", None, "https://platform.tellurio.ai"),
         ("https://platform.tellurio.ai/", 443, "https://platform.tellurio.ai"),
         ("http://127.0.0.1:8642", None, "http://127.0.0.1:8642"),
-        (" HTTPS://Backend.Example.\r\n", None, "https://backend.example."),
+        (" HTTPS://Backend.Example. \r\n", None, "https://backend.example."),
         ("http://127.0.0.1", "8642", "http://127.0.0.1:8642"),
         ("http://127.0.0.1:1", 2, "http://127.0.0.1:2"),
         ("http://[::1]:8642", None, "http://[::1]:8642"),
