@@ -61,6 +61,9 @@ def write_key(url: str, api_key: str) -> None:
         CredentialsError: The file cannot be written, others can read it, or it is damaged.
     """
     path = credentials_file()
+    if read_key(url) == api_key:
+        # It may lie where it can only be read, as a secret that a container is given.
+        return
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(path):

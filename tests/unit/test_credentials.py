@@ -118,6 +118,15 @@ def test_a_damaged_one_is_an_error_that_does_not_quote_it(path, content):
     assert "very-secret" not in str(caught.value)
 
 
+def test_a_key_that_is_kept_already_is_not_written_again(path):
+    credentials.write_key(URL, "first")
+    before = path.stat()
+    credentials.write_key(URL, "first")
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    credentials.write_key(URL, "second")
+    assert credentials.read_key(URL) == "second"
+
+
 def test_writers_at_once_lose_no_key(path):
     def write(number):
         credentials.write_key(f"https://{number}.example", str(number))
