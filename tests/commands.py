@@ -6,14 +6,12 @@ import argparse
 import re
 import shlex
 
-from afnio_tellurio import cli
+from afnio_tellurio.cli.commands import _parser
 
 
 def _every_command():
     (commands,) = [
-        action
-        for action in cli._parser()._actions
-        if isinstance(action, argparse._SubParsersAction)
+        action for action in _parser()._actions if isinstance(action, argparse._SubParsersAction)
     ]
     return dict(commands.choices)
 

@@ -230,7 +230,11 @@ def _usable_keyring() -> ModuleType | None:
     """The `keyring` library where it is installed and has a real place to keep a secret."""
     if importlib.util.find_spec("keyring") is None:
         return None
-    import keyring
+    try:
+        import keyring
 
-    unusable = {"keyring.backends.fail", "keyring.backends.null"}
-    return None if type(keyring.get_keyring()).__module__ in unusable else keyring
+        chosen = type(keyring.get_keyring()).__module__
+    except Exception as error:  # noqa: BLE001 - it fails in many ways where there is no home
+        _note_failing_keyring(error)
+        return None
+    return None if chosen in {"keyring.backends.fail", "keyring.backends.null"} else keyring

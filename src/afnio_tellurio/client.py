@@ -79,6 +79,7 @@ _RAW = {"raw": True}
 #: A backend without an operation answers so.
 _LACKING = {404, 405}
 _FIRST_REDIRECT_STATUS = 300
+_PROXY_VARIABLES = {"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"}
 
 
 class TellurioClient:
@@ -149,10 +150,15 @@ class TellurioClient:
                 base_url=self._url,
                 timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
                 transport=self._transport,
+                mounts=_without_proxy(self._url),
                 # The key is added to each request, and kept where no repr shows it.
                 auth=self._key,
                 event_hooks={"response": [_refuse_error_status]},
             )
+        except (httpx.InvalidURL, ValueError):
+            # Without what httpx says, which may quote a part of a password.
+            source = " or ".join(_proxy_variables()) or "what the system says of proxies"
+            raise ValueError(f"{source} names no proxy; write it as http://HOST:PORT") from None
         except OSError as error:
             # What OpenSSL says does not name the file.
             raise ValueError(
@@ -437,7 +443,8 @@ class TellurioClient:
                     time.sleep(CONNECT_RETRY_DELAY * 2**attempt)
                     continue
                 reason = str(error) or type(error).__name__
-                remedy = "check the network and TELLURIO_BACKEND_HTTP_BASE_URL"
+                suspects = ["the network", *_proxy_variables()]
+                remedy = f"check {', '.join(suspects)} and TELLURIO_BACKEND_HTTP_BASE_URL"
                 if "CERTIFICATE_VERIFY_FAILED" in reason:
                     remedy = "name the authority's certificate with SSL_CERT_FILE"
                 raise BackendUnreachableError(
@@ -921,6 +928,17 @@ def _require_encryption(settings: Settings) -> None:
         f"{source} is {settings.url!r}, and plain HTTP would send the API key unencrypted to "
         "another machine; use https, or set TELLURIO_ALLOW_PLAIN_HTTP=1"
     )
+
+
+def _without_proxy(url: str) -> dict[str, httpx.BaseTransport | None]:
+    """Has plain HTTP to this machine pass no proxy, which could read the API key."""
+    parts = httpx.URL(url)
+    return {url: None} if parts.scheme == "http" and is_this_machine(parts.host) else {}
+
+
+def _proxy_variables() -> list[str]:
+    """The variables that are set and have httpx use a proxy, or not."""
+    return [name for name in os.environ if name.upper() in _PROXY_VARIABLES and os.environ[name]]
 
 
 def goes_online(settings: Settings) -> bool:

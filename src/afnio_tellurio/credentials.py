@@ -36,7 +36,7 @@ def credentials_file() -> Path:
         CredentialsError: There is no directory for it, as where nothing says whose home is whose.
     """
     directory = configuration_directory()
-    if not directory.is_absolute():
+    if directory is None:
         raise CredentialsError(
             "there is no place for a credentials file: neither HOME nor XDG_CONFIG_HOME names one"
         )
@@ -49,7 +49,7 @@ def read_key(url: str) -> str | None:
     Raises:
         CredentialsError: Others can read the file, or it is damaged.
     """
-    if not configuration_directory().is_absolute():
+    if configuration_directory() is None:
         return None
     return _read(credentials_file()).get(url, {}).get("api_key")
 
@@ -61,6 +61,9 @@ def write_key(url: str, api_key: str) -> None:
         CredentialsError: The file cannot be written, others can read it, or it is damaged.
     """
     path = credentials_file()
+    if read_key(url) == api_key:
+        # It may lie where it can only be read, as a secret that a container is given.
+        return
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(path):

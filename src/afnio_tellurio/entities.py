@@ -296,7 +296,9 @@ class MetricHistory:
             ImportError: pandas is not installed.
             OverflowError: There are floats, and an integer that no float is near.
         """
-        return _installed("to_pandas", "pandas").DataFrame(self._columns())
+        frame = _installed("to_pandas", "pandas").DataFrame(self._columns())
+        # Of nothing it makes columns of numbers, which cannot be put beside those of other runs.
+        return frame if self.steps else frame.astype(_PANDAS_TYPES)
 
     def to_polars(self) -> Any:
         """A `polars.DataFrame` with the columns `step`, `value` and `timestamp`.
@@ -304,9 +306,26 @@ class MetricHistory:
         Raises:
             ImportError: polars is not installed.
             OverflowError: There is an integer too large for a column.
-            TypeError: The values have several types, which no column holds.
+            TypeError: The values have several types, or are objects with several keys, which no
+                column holds.
         """
-        return _installed("to_polars", "polars").DataFrame(self._columns())
+        polars = _installed("to_polars", "polars")
+        columns = self._columns()
+        values = columns["value"]
+        if _kinds(values) - {type(None)} == {int, float}:
+            # It would take integers for all, and round.
+            values = columns["value"] = list(map(_as_floats, values))
+        types = {"step": polars.Int64, "timestamp": polars.Datetime("us", "UTC")}
+        frame = polars.DataFrame(columns, schema_overrides=types)
+        if not values:
+            return frame.cast({"value": polars.Float64})
+        # What does not fit into the first list or object it leaves out, or rounds.
+        if frame["value"].dtype.is_nested() and repr(frame["value"].to_list()) != repr(values):
+            raise TypeError(
+                f"to_polars: the values of {self.name!r} have several types, which no column "
+                "holds; take them from values, or with to_pandas()"
+            )
+        return frame
 
     def to_arrow(self) -> Any:
         """A `pyarrow.Table` with the columns `step`, `value` and `timestamp`.
@@ -317,13 +336,19 @@ class MetricHistory:
             TypeError: The values have several types, which no column holds.
             ValueError: As `TypeError`, inside of lists.
         """
-        return _installed("to_arrow", "pyarrow").table(self._columns())
+        arrow = _installed("to_arrow", "pyarrow")
+        columns = self._columns()
+        columns["step"] = arrow.array(self.steps, arrow.int64())
+        columns["timestamp"] = arrow.array(self.timestamps, arrow.timestamp("us", "UTC"))
+        if not self.values:
+            columns["value"] = arrow.array([], arrow.float64())
+        return arrow.table(columns)
 
-    def _columns(self) -> dict[str, list[Any]]:
+    def _columns(self) -> dict[str, Any]:
         values = self.values
-        if set(map(type, values)) == {int, float}:
+        if set(map(type, values)) - {type(None)} == {int, float}:
             # One type for the column. What is an integer throughout stays one.
-            values = list(map(float, values))
+            values = list(map(_as_floats, values))
         return {"step": self.steps, "value": values, "timestamp": self.timestamps}
 
     @classmethod
@@ -500,6 +525,24 @@ def _installed(call: str, package: str) -> Any:
             f"{call}: {package} cannot be imported ({error}); install it: pip install {package}",
             name=package,
         ) from error
+
+
+_PANDAS_TYPES = {"step": "int64", "value": "float64", "timestamp": "datetime64[us, UTC]"}
+
+
+def _kinds(values: list[Any]) -> set[type]:
+    """The types of the values, and of what is in lists."""
+    kinds = set(map(type, values))
+    if list in kinds:
+        kinds.discard(list)
+        kinds.update(*(_kinds(value) for value in values if isinstance(value, list)))  # pyright: ignore[reportUnknownArgumentType]
+    return kinds
+
+
+def _as_floats(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_as_floats(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    return value if value is None else float(value)
 
 
 _SPECIAL_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}

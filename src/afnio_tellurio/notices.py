@@ -9,6 +9,7 @@ import os
 import select
 import sys
 import unicodedata
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from afnio_tellurio.settings import is_quiet
@@ -62,6 +63,11 @@ def warn_once(message: str) -> None:
         warn(message)
 
 
+def count_as_said(message: str) -> None:
+    """Has `warn_once` leave a message to whoever shows it in another way."""
+    _said.add(message)
+
+
 def warn_of_settings(settings: Settings) -> None:
     """Points out what is no setting, once."""
     for problem in settings.problems:
@@ -70,9 +76,11 @@ def warn_of_settings(settings: Settings) -> None:
 
 def show_progress(message: str) -> bool:
     """Shows a line that the next one replaces, where standard error is a terminal; says whether."""
-    if not sys.stderr or not sys.stderr.isatty() or is_quiet():
+    if not _is_terminal(sys.stderr) or is_quiet():
         return False
-    print(f"\r\x1b[K{message}", end="", file=sys.stderr, flush=True)  # noqa: T201
+    with suppress(OSError):
+        # The terminal may go away at any time, and whoever waits goes on.
+        print(f"\r\x1b[K{message}", end="", file=sys.stderr, flush=True)  # noqa: T201
     return True
 
 
@@ -90,12 +98,15 @@ def printable(text: str) -> str:
 
 def shows_colours(stream: TextIO | None) -> bool:
     """Whether a stream is a terminal that shows colours, and the user wants any."""
-    if stream is None or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
+    return _is_terminal(stream)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
     try:
-        return stream.isatty()
-    except ValueError:
-        # It is closed.
+        return stream is not None and stream.isatty()
+    except Exception:  # noqa: BLE001 - it is closed, or whatever a program put in its place
         return False
 
 
@@ -105,10 +116,12 @@ def _print(text: str) -> None:
         return
     try:
         if _is_taken(sys.stderr):
-            print(f"afnio-tellurio: {text}", file=sys.stderr, flush=True)  # noqa: T201
-    except (OSError, ValueError, RuntimeError):
-        # Standard error is closed, or a signal came in the middle of another line:
-        # there is nobody to tell, and that must not hurt.
+            # Not with `flush=True`, which not all have that a program puts there.
+            print(f"afnio-tellurio: {text}", file=sys.stderr)  # noqa: T201
+            sys.stderr.flush()
+    except Exception:  # noqa: BLE001
+        # Standard error is closed, a signal came in the middle of another line, or a program put
+        # something of its own there: there is nobody to tell, and that must not hurt.
         return
 
 
@@ -117,7 +130,7 @@ def _is_taken(stream: TextIO) -> bool:
     try:
         descriptor = stream.fileno()
         return bool(select.select([], [descriptor], [], _WRITE_TIMEOUT)[1])
-    except (OSError, ValueError, AttributeError):
+    except Exception:  # noqa: BLE001
         # It is no file, or not one that can be waited for, as on Windows.
         return True
 

@@ -325,7 +325,11 @@ class Run(RunRecord):
             outbox.journal.end(status)
             outbox.wanted_status = status
             self.status = status
-        return str(undelivered.problem(f"run {self.name!r} could not be ended as {status}"))
+        what = f"run {self.name!r} could not be ended as {status}"
+        if undelivered.tell_stop():
+            # The reason, the file and the remedy are said, perhaps hours ago.
+            return f"{what}: it waits with {undelivered.receipt().waiting} metrics, as said before"
+        return str(undelivered.problem(what))
 
     @overload
     def metrics(self, name: str, client: TellurioClient | None = None) -> MetricHistory: ...

@@ -134,8 +134,15 @@ VARIABLES = {
 #: The settings that a section of the settings file may hold for one backend.
 PER_BACKEND = ("keyring_service", "exit_timeout", "allow_plain_http")
 
-#: How much a name must be like the one that may be meant; most variables share their beginning.
-_LIKENESS = 0.75
+_PREFIX = "TELLURIO"
+#: Variables of `afnio`, which programs that track runs often use too.
+_OF_OTHERS = {"TELLURIO_BACKEND_WS_BASE_URL", "TELLURIO_BACKEND_WS_PORT"}
+#: How much a prefix must be like ours, and a name like the one that may be meant.
+_LIKENESS_OF_PREFIX = 0.8
+_LIKENESS = 0.6
+#: Characters of one part of a host's name.
+_MAX_LABEL = 63
+_IN_NO_HOST = set(' <>"\\^`{|}%')
 _WORDS = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
     **dict.fromkeys(("0", "false", "no", "off"), False),
@@ -152,9 +159,10 @@ def read_settings(base_url: str | None = None, port: int | str | None = None) ->
     Raises:
         ValueError: A value is not allowed, or the settings file cannot be read.
     """
-    from afnio_tellurio.settings_file import read_settings_file
+    from afnio_tellurio.settings_file import SettingsFile, read_settings_file
 
-    file = read_settings_file(configuration_directory() / "config.toml")
+    directory = configuration_directory()
+    file = read_settings_file(directory / "config.toml") if directory else SettingsFile()
     found = _Found({"base_url": base_url, "port": port}, file.values)
     url = found.base_url()
     found.add(file.sections.get(url or DEFAULT_BASE_URL, {}))
@@ -162,7 +170,7 @@ def read_settings(base_url: str | None = None, port: int | str | None = None) ->
         mode=found.value("mode", _mode, Mode.AUTO),
         base_url=url,
         api_key=found.value("api_key", lambda _source, word: str(word), None),
-        home=found.value("home", lambda _source, word: Path(word).expanduser(), None) or _home(),
+        home=found.value("home", _folder, None) or _home(),
         keyring_service=found.value("keyring_service", _word, DEFAULT_KEYRING_SERVICE),
         exit_timeout=found.value("exit_timeout", _seconds, DEFAULT_EXIT_TIMEOUT),
         quiet=found.value("quiet", _switch, False),  # noqa: FBT003
@@ -207,8 +215,8 @@ class _Found:
         port = self._said.get("port") or (self._file.get("port") if is_in_file else None)
         self.sources["base_url"] = source or (port[0] if port else "default")
         if not source:
-            return _backend_url("base_url", DEFAULT_BASE_URL, port) if port else None
-        return _backend_url(source, word, port)
+            return backend_url("base_url", DEFAULT_BASE_URL, port) if port else None
+        return backend_url(source, word, port)
 
 
 def configured_timeout() -> float:
@@ -259,6 +267,15 @@ def _word(source: str, word: Any) -> str:
     return word
 
 
+def _folder(source: str, word: Any) -> Path:
+    try:
+        return Path(_word(source, word)).expanduser()
+    except RuntimeError:
+        raise ValueError(
+            f"{source} is {word!r}, and nothing says whose home that is; set it to a whole path"
+        ) from None
+
+
 def _seconds(source: str, word: Any) -> float:
     try:
         seconds = -1.0 if isinstance(word, bool) else float(word)
@@ -276,30 +293,43 @@ def _switch(source: str, word: Any) -> bool:
     return found
 
 
-def _backend_url(source: str, base_url: Any, port: tuple[str, Any] | None) -> str:
-    """The URL of a backend: scheme, host and, unless it is the scheme's own, port."""
-    parts = urlsplit(str(base_url))
+def backend_url(source: str, base_url: Any, port: tuple[str, Any] | None) -> str:
+    """The URL of a backend: scheme, host and, unless it is the scheme's own, port.
+
+    Raises:
+        ValueError: It is none, and the source of it is named.
+    """
     try:
+        # What copying leaves around it is not meant.
+        parts = urlsplit(str(base_url).strip())
         own_port = parts.port
     except ValueError as error:
         raise ValueError(f"{source} is {base_url!r}: {error}") from None
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if parts.scheme not in {"http", "https"} or not _is_host(parts.hostname or ""):
         raise ValueError(
             f"{source} is {base_url!r}; give scheme and host, such as {DEFAULT_BASE_URL}"
         )
     if parts.username or parts.password or parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError(f"{source} holds more than scheme, host and port; leave the rest out")
     number = own_port if port is None else _port(*port)
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else parts.hostname
     if number is None or number == {"http": 80, "https": 443}[parts.scheme]:
         return f"{parts.scheme}://{host}"
     return f"{parts.scheme}://{host}:{number}"
 
 
+def _is_host(word: str) -> bool:
+    """Whether a word can be a host, as far as can be told without asking for it."""
+    labels = word.removesuffix(".").split(".")
+    is_name = all(0 < len(label) <= _MAX_LABEL for label in labels)
+    return is_name and word.isprintable() and not set(word) & _IN_NO_HOST
+
+
 def _port(source: str, word: Any) -> int:
     try:
-        number = int(word)
-    except (TypeError, ValueError):
+        # Neither true nor 8642.7, which `int` takes.
+        number = int(str(word))
+    except ValueError:
         number = 0
     if not 0 < number < 2**16:
         raise ValueError(
@@ -309,35 +339,71 @@ def _port(source: str, word: Any) -> int:
 
 
 def _misspelt_variables() -> tuple[str, ...]:
-    known = set(VARIABLES.values())
+    known = VARIABLES.values()
     return tuple(
-        unknown_setting(name, known, f"the environment variable {name}")
+        unknown_setting(_rest_of(name), known, f"the environment variable {name}")
         for name in sorted(os.environ)
-        if name.startswith("TELLURIO_") and name not in known
+        if name not in known and name not in _OF_OTHERS and _has_our_prefix(name)
     )
+
+
+def _has_our_prefix(variable: str) -> bool:
+    """Whether a variable begins as ours do, but for a mistake."""
+    prefix, underscore, _ = variable.upper().partition("_")
+    # Comparing takes its time, and most variables begin with something else.
+    if not underscore or prefix[:3] != _PREFIX[:3]:
+        return False
+    return bool(_near(prefix, [_PREFIX], _LIKENESS_OF_PREFIX))
+
+
+def _rest_of(variable: str) -> str:
+    return variable.upper().partition("_")[2]
 
 
 def unknown_setting(name: str, known: Collection[str], what: str) -> str:
-    """Points out what is no setting, with the setting that may be meant."""
+    """Points out what is no setting, with the setting that may be meant.
+
+    Args:
+        name: The name, without what those of all variables begin with.
+        known: The names of the settings.
+        what: What is no setting.
+    """
+    by_rest = {one.removeprefix(f"{_PREFIX}_"): one for one in known}
+    words = set(name.split("_"))
+    # URL is less like BACKEND_HTTP_BASE_URL, which it stands for, than like QUIET.
+    fuller = [rest for rest in by_rest if words <= set(rest.split("_"))]
+    near = [min(fuller, key=len)] if fuller else _near(name, by_rest, _LIKENESS)
+    return f"{what} is no setting" + (f"; is {by_rest[near[0]]} meant?" if near else "")
+
+
+def _near(name: str, known: Collection[str], likeness: float) -> list[str]:
     import difflib
 
-    near = difflib.get_close_matches(name, known, n=1, cutoff=_LIKENESS)
-    return f"{what} is no setting" + (f"; is {near[0]} meant?" if near else "")
+    return difflib.get_close_matches(name, known, 1, likeness)
 
 
-def configuration_directory() -> Path:
-    """The platform's directory for the settings and the credentials of this user."""
+def configuration_directory() -> Path | None:
+    """The platform's directory for the settings and the credentials of this user.
+
+    `None` where nothing says whose home is whose, as in a container whose user has no name.
+    """
     # platformdirs picks the module of this platform by itself, but takes 4 ms to be imported.
     import platformdirs
 
-    return Path(
-        platformdirs.user_config_dir("tellurio", appauthor=False, roaming=sys.platform == "win32")
-    )
+    return _directory(platformdirs.user_config_dir)
 
 
 def _home() -> Path:
     import platformdirs
 
-    return Path(
-        platformdirs.user_data_dir("tellurio", appauthor=False, roaming=sys.platform == "win32")
-    )
+    # Who has no home is at home at the root, as container runtimes have it.
+    return _directory(platformdirs.user_data_dir) or Path("/.local/share/tellurio")
+
+
+def _directory(find: Callable[..., str]) -> Path | None:
+    try:
+        found = Path(find("tellurio", appauthor=False, roaming=sys.platform == "win32"))
+    except RuntimeError:
+        return None
+    # Older versions of platformdirs leave the ~ as it is.
+    return found if found.is_absolute() else None

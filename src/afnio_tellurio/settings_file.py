@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from afnio_tellurio.settings import PER_BACKEND, VARIABLES, unknown_setting
+from afnio_tellurio.settings import PER_BACKEND, VARIABLES, backend_url, unknown_setting
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -40,6 +40,10 @@ def read_settings_file(path: Path) -> SettingsFile:
     except (FileNotFoundError, NotADirectoryError):
         return SettingsFile()
     except OSError as error:
+        if not _is_there(path):
+            # In a directory that this user may not even look into, another's home say, nothing is
+            # meant for them.
+            return SettingsFile()
         raise ValueError(
             f"the settings file {path} cannot be read: {error.strerror}; "
             "make it readable for this user, or remove it"
@@ -54,11 +58,21 @@ def read_settings_file(path: Path) -> SettingsFile:
     found = SettingsFile()
     backends = _table(f"backends in {path}", document.pop("backends", {}))
     found.values = _values(str(path), document, VARIABLES, found.problems)
-    for url, section in backends.items():
-        place = f'{path} [backends."{url}"]'
-        section_values = _values(place, _table(place, section), PER_BACKEND, found.problems)
-        found.sections[url.rstrip("/")] = section_values
+    for word, section in backends.items():
+        place = f'{path} [backends."{word}"]'
+        table = _table(place, section)
+        url = backend_url(f"a section of backends in {path}", word, None)
+        values = _values(place, table, PER_BACKEND, found.problems)
+        found.sections.setdefault(url, {}).update(values)
     return found
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
 
 
 def _table(place: str, value: Any) -> dict[str, Any]:
@@ -70,12 +84,13 @@ def _table(place: str, value: Any) -> dict[str, Any]:
 def _values(
     place: str, table: Mapping[str, Any], known: Collection[str], problems: list[str]
 ) -> dict[str, tuple[str, Any]]:
-    if "api_key" in table:
+    if any(name.replace("_", "").replace("-", "").lower() == "apikey" for name in table):
         # Said without the key: a message may be read by others, as such a file may be.
         raise ValueError(
-            f"{place} holds an api_key; take it out and run afnio-tellurio login, "
+            f"{place} holds an API key; take it out and run afnio-tellurio login, "
             "which keeps keys where only you can read them"
         )
+    known = [name for name in known if name != "api_key"]
     problems += [
         unknown_setting(name, known, f"{name} in {place}") for name in table if name not in known
     ]

@@ -101,6 +101,8 @@ def test_giving_up_at_the_question_is_one_line(terminal, url, key):
     shown = terminal("login")
     shown.read_until("it is not shown here): ")
     shown.shown = ""
+    # A signal that comes just before it begins to read waits for the next key.
+    time.sleep(0.2)
     shown.type(key)
     assert shown.end() == 1
     assert "Traceback" not in shown.shown
@@ -149,6 +151,15 @@ def test_a_key_as_an_argument_is_taken_and_its_help_warns(command, url):
     assert "list of processes" in re.sub(r"\s+", " ", command("login", "--help").stdout)
 
 
+def test_a_refused_key_of_the_environment_is_told_with_what_to_do(command, url):
+    finished = command("login", TELLURIO_API_KEY="very-bad-key")
+    assert finished.returncode == 1
+    assert finished.stderr == (
+        f"afnio-tellurio login: {url} refuses the key in TELLURIO_API_KEY: The API key is missing "
+        "or wrong; set it to another, or unset it and repeat this\n"
+    )
+
+
 def test_without_a_terminal_it_says_how_to_give_the_key(with_stdin, url):
     finished = with_stdin("login", text="")
     assert finished.returncode == 2
@@ -169,15 +180,21 @@ def test_signing_out_removes_the_key_and_tells_what_remains(with_stdin, command,
     assert "not signed in" in whoami.stderr
 
 
-def test_the_keyring_is_used_where_there_is_one(with_stdin, command, url, tmp_path, monkeypatch):
+@pytest.fixture
+def recording(tmp_path):
+    """The variables with which a keyring is used that records, and where it does."""
     (tmp_path / "recording_keyring.py").write_text(KEYRING)
     record = tmp_path / "keyring.json"
-    paths = f"{tmp_path}{os.pathsep}{child_environment()['PYTHONPATH']}"
     variables = {
-        "PYTHONPATH": paths,
+        "PYTHONPATH": f"{tmp_path}{os.pathsep}{child_environment()['PYTHONPATH']}",
         "PYTHON_KEYRING_BACKEND": "recording_keyring.Recording",
         "RECORDING_KEYRING": str(record),
     }
+    return variables, record
+
+
+def test_the_keyring_is_used_where_there_is_one(with_stdin, command, url, recording):
+    variables, record = recording
     finished = with_stdin("login", "--api-key-stdin", text=KEY, **variables)
     assert finished.returncode == 0, finished.stderr
     assert "kept in the system keyring" in finished.stdout
@@ -186,6 +203,32 @@ def test_the_keyring_is_used_where_there_is_one(with_stdin, command, url, tmp_pa
     assert "keyring" in command("whoami", **variables).stdout
     assert "removed from the system keyring" in command("logout", **variables).stdout
     assert json.loads(record.read_text()) == {}
+
+
+@pytest.mark.parametrize("place", ["keyring", "credentials file"])
+def test_another_backend_is_given_no_key_of_this_one(
+    with_stdin, command, url, start_server, recording, place
+):
+    variables = recording[0] if place == "keyring" else {}
+    signed_in = with_stdin("login", "--api-key-stdin", text=KEY, **variables)
+    assert place in signed_in.stdout
+    # It would take the same key.
+    other = start_server(api_key=KEY)
+    finished = command("whoami", TELLURIO_BACKEND_HTTP_BASE_URL=other, **variables)
+    assert (finished.returncode, finished.stdout) == (1, "")
+    assert f"not signed in to {other}" in finished.stderr
+    signed_out = command("logout", TELLURIO_BACKEND_HTTP_BASE_URL=other, **variables)
+    assert signed_out.stdout == f"No API key for {other} is stored\n"
+    assert command("whoami", **variables).returncode == 0
+
+
+def test_where_no_keyring_can_be_chosen_that_is_no_failure(with_stdin, command, url):
+    variables = {"PYTHON_KEYRING_BACKEND": "no.such.keyring"}
+    signed_in = with_stdin("login", "--api-key-stdin", text=KEY, **variables)
+    assert (signed_in.returncode, signed_in.stderr) == (0, "")
+    signed_out = command("logout", **variables)
+    assert (signed_out.returncode, signed_out.stderr) == (0, "")
+    assert "removed from the credentials file" in signed_out.stdout
 
 
 # Where there is no home, no name and nobody
@@ -286,6 +329,11 @@ def test_a_key_revoked_in_mid_run_loses_nothing_and_login_and_sync_deliver(
     assert "Nothing is lost" in told[0]
     assert "afnio-tellurio login" in told[0]
     assert "first-key" not in err
+    assert err.splitlines()[-1] == (
+        "afnio-tellurio: run 'test_run' could not be ended as COMPLETED: "
+        "it waits with 100 metrics, as said before"
+    )
+    assert len(err.splitlines()) == 3, "besides, only that it started"
     assert command("sync").returncode == 1
     signed_in = with_stdin("login", "--api-key-stdin", text="second-key-of-the-backend")
     assert signed_in.returncode == 0, signed_in.stderr

@@ -240,3 +240,23 @@ def test_the_installed_command_is_the_module(tmp_path):
     entry = os.path.join(os.path.dirname(sys.executable), "afnio-tellurio")
     finished = subprocess.run([entry, "--version"], capture_output=True, text=True, check=True)
     assert finished.stdout == f"afnio-tellurio {te.__version__}\n"
+
+
+def test_ctrl_c_before_a_command_has_begun_is_one_line(run_python):
+    finished = run_python(
+        """
+        import importlib.abc, os, signal, sys
+
+        class Impatient(importlib.abc.MetaPathFinder):
+            def find_spec(self, name, *_others):
+                if name == "argparse":
+                    os.kill(os.getpid(), signal.SIGINT)
+
+        from afnio_tellurio.cli import main
+        assert "argparse" not in sys.modules, "it is what takes long"
+        sys.meta_path.insert(0, Impatient())
+        sys.exit(main(["completion", "bash"]))
+        """
+    )
+    assert finished.returncode == 1
+    assert (finished.stdout, finished.stderr) == ("", "afnio-tellurio: interrupted\n")

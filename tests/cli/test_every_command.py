@@ -119,6 +119,13 @@ def test_an_unknown_run_is_one_line(name, command, reached):
         assert any(f"{part}" in line for part in ("nothing", "nobody"))
 
 
+@pytest.mark.parametrize("name", sorted({*NAMING_A_RUN, "projects", "runs"}))
+def test_where_tracking_is_disabled_no_run_is_made_up(name, command):
+    finished = command(*arguments_of(name), TELLURIO_MODE="disabled")
+    assert one_line(finished).startswith(f"afnio-tellurio {name}: TELLURIO_MODE is 'disabled'")
+    assert finished.stdout == ""
+
+
 @pytest.mark.parametrize("name", ASKING)
 def test_a_dead_server_is_one_line(name, command, runs_of_examples):
     url = "http://127.0.0.1:9"

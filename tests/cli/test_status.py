@@ -71,6 +71,21 @@ def test_journals_that_wait_are_counted(command, run_python, server):
 def test_what_is_no_setting_is_pointed_out(command):
     finished = command("status", TELLURIO_MODUS="local")
     assert "TELLURIO_MODUS is no setting; is TELLURIO_MODE meant?" in finished.stdout
+    assert finished.stderr == "", "it is said once"
+
+
+@pytest.mark.parametrize("option", [(), ("--json",)])
+def test_a_key_that_cannot_be_used_is_told_with_the_settings(command, server, monkeypatch, option):
+    monkeypatch.delenv("TELLURIO_API_KEY")
+    credentials.write_key(server, "the-key")
+    credentials.credentials_file().chmod(0o644)
+    finished = command("status", *option)
+    assert (finished.returncode, finished.stderr) == (1, "")
+    assert "TELLURIO_BACKEND_HTTP_BASE_URL" in finished.stdout
+    assert "chmod 600" in finished.stdout
+    refused = command("status", *option, TELLURIO_API_KEY="two words")
+    assert (refused.returncode, refused.stderr) == (1, "")
+    assert "TELLURIO_API_KEY holds a space" in refused.stdout
 
 
 def test_a_bad_value_is_one_line(command):

@@ -118,6 +118,7 @@ def test_init_says_once_that_journals_of_dead_processes_wait(died, caplog, home)
     died(DIES, "again")
     caplog.set_level("INFO", "afnio_tellurio")
     te.init("acme", "Digits").finish()
+    te.init("acme", "Digits").finish()
     assert told(caplog) == [
         (
             f"2 journals of processes that ended before delivery wait in {home / 'journals'}; "

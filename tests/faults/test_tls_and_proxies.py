@@ -5,6 +5,7 @@ import socket
 import socketserver
 import ssl
 import threading
+import traceback
 
 import pytest
 import trustme
@@ -128,5 +129,20 @@ def test_a_proxy_that_is_away_is_a_backend_that_cannot_be_reached(secure, monkey
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
-    with pytest.raises(te.BackendUnreachableError, match="Connection refused"):
+    with pytest.raises(te.BackendUnreachableError, match="Connection refused; .* HTTPS_PROXY"):
         te.init("acme", "Digits")
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY"])
+def test_a_key_in_the_clear_stays_on_this_machine(server, proxy, run_python, variable):
+    finished = run_python(PROGRAM, **{variable: proxy.url})
+    assert (finished.returncode, finished.stdout) == (0, "2000\n"), finished.stderr
+    assert proxy.asked == []
+
+
+@pytest.mark.parametrize("url", ["ftp://u:hush@proxy.example", "http://u:hush#1@proxy.example"])
+def test_a_proxy_that_is_none_is_refused_by_the_name_of_its_variable(monkeypatch, url):
+    monkeypatch.setenv("HTTPS_PROXY", url)
+    with pytest.raises(ValueError, match=r"^HTTPS_PROXY names no proxy; write it as") as caught:
+        te.TellurioClient("https://backend.example")
+    assert "hush" not in "".join(traceback.format_exception(caught.value))

@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import tempfile
 import threading
 
 import pytest
@@ -73,6 +74,36 @@ def test_one_of_another_user_is_refused(path):
         credentials.read_key(URL)
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives away")
+def test_another_user_gets_no_key_by_whatever_way(run_python, monkeypatch):
+    # The folders of a test are its user's alone.
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.setenv("XDG_CONFIG_HOME", folder)
+        credentials.write_key(URL, "very-secret")
+        file = credentials.credentials_file()
+        for one in (file.parent, file.parent.parent):
+            one.chmod(0o755)
+        finished = run_python(
+            f"""
+            import os, sys
+            import afnio_tellurio as te
+            from afnio_tellurio import credentials
+            te.CredentialsError
+            credentials.configuration_directory()
+            os.setgroups([]), os.setgid(65534), os.setuid(65534)
+            for read in (lambda: open({str(file)!r}).read(), lambda: credentials.read_key({URL!r})):
+                try:
+                    print("read", read())
+                except (OSError, te.CredentialsError) as error:
+                    print(type(error).__name__, error)
+            """
+        )
+    assert finished.returncode == 0, finished.stderr
+    first, second = finished.stdout.splitlines()
+    assert first.startswith("PermissionError")
+    assert second.startswith(f"CredentialsError the credentials file {file} belongs to another")
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"{", b"[]", b"\xff", b'{"https://one.example": "very-secret"}',
@@ -85,6 +116,15 @@ def test_a_damaged_one_is_an_error_that_does_not_quote_it(path, content):
         credentials.read_key(URL)
     assert str(path) in str(caught.value)
     assert "very-secret" not in str(caught.value)
+
+
+def test_a_key_that_is_kept_already_is_not_written_again(path):
+    credentials.write_key(URL, "first")
+    before = path.stat()
+    credentials.write_key(URL, "first")
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    credentials.write_key(URL, "second")
+    assert credentials.read_key(URL) == "second"
 
 
 def test_writers_at_once_lose_no_key(path):

@@ -246,6 +246,33 @@ def test_a_standard_error_that_takes_nothing_does_not_hurt(closing):
     assert finished.stdout == "done\n"
 
 
+@pytest.mark.parametrize(
+    "program",
+    [
+        "sys.stderr.close()",
+        "sys.stderr = None",
+        "sys.stderr = type('Logging', (), {'write': lambda self, text: None})()",
+        "sys.stderr = type('Broken', (), {'__getattr__': lambda self, name: {}[name]})()",
+    ],
+)
+def test_whatever_a_program_puts_in_the_place_of_standard_error_does_not_hurt(run_python, program):
+    finished = run_python(
+        f"""
+        import sys
+        import afnio_tellurio as te
+        from afnio_tellurio.notices import show_progress
+        {program}
+        with te.init("acme", "Digits") as run:
+            run.log("loss", 1)
+        assert not show_progress("1 metric left to deliver")
+        print(run.status)
+        sys.stderr = None
+        """,
+        TELLURIO_MODE="local",
+    )
+    assert (finished.returncode, finished.stdout) == (0, "COMPLETED\n"), finished.stderr
+
+
 def test_a_signal_in_the_middle_of_a_line_does_not_hurt(start_python):
     child = start_python(
         "-c",

@@ -46,6 +46,44 @@ def test_integers_stay_integers_in_a_table():
     assert found.to_arrow()["value"].to_pylist() == [1, 2**53 + 1]
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        [[1, 2], [2.5]],
+        [[[1]], [[2.5, math.inf]], [[]]],
+        [[1, None], None, [2.5]],
+        [1, 2.5, None],
+        [{"a": 1}, {"a": 2}],
+        ["a", None],
+        [True, False],
+    ],
+    ids=repr,
+)
+def test_a_column_holds_each_value_as_it_is(values):
+    found = history(*values)
+    assert found.to_polars()["value"].to_list() == values
+    assert found.to_arrow()["value"].to_pylist() == values
+
+
+@pytest.mark.parametrize("values", [[{"a": 1}, {"b": 2}], [[{"a": 1}], [{"b": 2}]], [1, "a"]])
+def test_what_a_column_of_polars_would_lose_is_refused(values):
+    with pytest.raises(TypeError):
+        history(*values).to_polars()
+
+
+def test_a_history_of_nothing_has_columns_like_those_of_others():
+    empty, full = history(), history(0.5)
+    assert list(empty.to_pandas().dtypes) == list(full.to_pandas().dtypes)
+    assert empty.to_polars().schema == full.to_polars().schema
+    assert empty.to_arrow().schema == full.to_arrow().schema
+
+
+def test_columns_of_times_that_no_backend_told_are_columns_of_times():
+    found = MetricHistory("loss", [0], [0.5], [None])
+    assert found.to_polars().schema == history(0.5).to_polars().schema
+    assert found.to_arrow().schema == history(0.5).to_arrow().schema
+
+
 @pytest.mark.parametrize("package", ["pandas", "polars", "pyarrow"])
 def test_a_library_that_is_not_installed_is_named(run_python, package):
     call = {"pyarrow": "to_arrow"}.get(package, f"to_{package}")

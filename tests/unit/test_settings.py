@@ -4,11 +4,12 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import platformdirs
 import pytest
-from children import ROOT, child_environment
+from children import ROOT, child_environment, complaints
 
 import afnio_tellurio as te
 from afnio_tellurio.settings import VARIABLES, Mode, configuration_directory, read_settings
@@ -49,6 +50,7 @@ def test_an_unknown_mode_is_named_with_what_is_allowed(monkeypatch):
         ("https://platform.tellurio.ai", None, "https://platform.tellurio.ai"),
         ("https://platform.tellurio.ai/", 443, "https://platform.tellurio.ai"),
         ("http://127.0.0.1:8642", None, "http://127.0.0.1:8642"),
+        (" HTTPS://Backend.Example. \r\n", None, "https://backend.example."),
         ("http://127.0.0.1", "8642", "http://127.0.0.1:8642"),
         ("http://127.0.0.1:1", 2, "http://127.0.0.1:2"),
         ("http://[::1]:8642", None, "http://[::1]:8642"),
@@ -70,6 +72,12 @@ def test_the_url_is_scheme_host_and_port(base_url, port, url):
         ("http://user:secret@host", None, "holds more than scheme, host and port"),
         ("http://host:99999", None, "base_url is 'http://host:99999'"),
         ("http://host", "x", "port is 'x' \\(port\\); give a number from 1 to 65535"),
+        ("https://[::1", None, "base_url is 'https://\\[::1': Invalid IPv6 URL"),
+        ("https://a b", None, "base_url is 'https://a b'; give scheme and host"),
+        ("https://a..b", None, "base_url is 'https://a..b'; give scheme and host"),
+        (f"https://{'a' * 64}.example", None, "give scheme and host"),
+        ("http://host", True, "port is True"),
+        ("http://host", 8642.7, "port is 8642.7"),
         ("http://host", 0, "port is 0 \\(port\\); give a number from 1 to 65535"),
     ],
 )
@@ -147,6 +155,19 @@ def test_a_section_holds_for_its_backend_only(file, monkeypatch):
     assert read_settings("https://one.example").keyring_service == "Variable"
 
 
+def test_a_section_may_write_its_backend_as_urls_can_be_written(file):
+    file(
+        """
+        [backends."HTTPS://One.Example:443"]
+        exit_timeout = 5
+        [backends."https://one.example/"]
+        keyring_service = "One"
+        """
+    )
+    settings = read_settings("https://one.example")
+    assert (settings.exit_timeout, settings.keyring_service) == (5.0, "One")
+
+
 @pytest.mark.parametrize("name", ["mode", "exit_timeout", "quiet", "allow_plain_http"])
 def test_a_bad_value_names_its_source_the_value_and_what_is_allowed(file, monkeypatch, name):
     allowed = {
@@ -169,10 +190,15 @@ def test_a_bad_value_names_its_source_the_value_and_what_is_allowed(file, monkey
         ("keyring_service = 3", "keyring_service in .* is 3; set it to a word"),
         ("backends = 3", r"backends in .* is no table; write \[backends"),
         ('[backends]\n"https://a" = 3', r'\[backends."https://a"\] is no table'),
+        ("home = 3", "home in .* is 3; set it to a word"),
+        ('home = "~no-such-user/runs"', "nothing says whose home that is; set it to a whole path"),
+        ('[backends."backend.example"]', "section of backends in .* is 'backend.example'; give s"),
+        ('[backends."https://u:secret@a"]', r"backends in \S+ holds more than scheme, host and p"),
         ("port = 0\nbase_url = 'https://a'", r"port is 0 \(port in .*\); give a number from 1"),
     ],
 )
-def test_a_file_that_makes_no_sense_is_refused_by_name(file, text, words):
+def test_a_file_that_makes_no_sense_is_refused_by_name(file, monkeypatch, text, words):
+    monkeypatch.delenv("TELLURIO_HOME")
     file(text)
     with pytest.raises(ValueError, match=words):
         te.init("acme", "Digits")
@@ -185,8 +211,9 @@ def test_a_file_that_is_not_text_is_refused_by_name(file):
 
 
 @pytest.mark.parametrize("place", ["", '[backends."https://platform.tellurio.ai"]\n'])
-def test_a_key_in_the_file_is_refused_and_not_repeated(file, place):
-    file(f"{place}api_key = 'very-secret'\n")
+@pytest.mark.parametrize("name", ["api_key", "apikey", "API-KEY"])
+def test_a_key_in_the_file_is_refused_and_not_repeated(file, place, name):
+    file(f"{place}{name} = 'very-secret'\n")
     with pytest.raises(ValueError, match="take it out and run afnio-tellurio login") as caught:
         read_settings()
     assert "very-secret" not in str(caught.value)
@@ -215,6 +242,36 @@ def test_what_is_no_setting_is_pointed_out_once_with_what_may_be_meant(run_pytho
         f'afnio-tellurio: mode in {path} [backends."https://a.example"] is no setting',
     ]
     assert finished.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("TELLURIO_URL", "TELLURIO_BACKEND_HTTP_BASE_URL"),
+        ("TELLURIO_BASE_URL", "TELLURIO_BACKEND_HTTP_BASE_URL"),
+        ("TELLURIO_PORT", "TELLURIO_BACKEND_HTTP_PORT"),
+        ("TELLURIO_KEYRING_SERVICE", "KEYRING_SERVICE_NAME"),
+        ("TELLURIO_API_KEI", "TELLURIO_API_KEY"),
+        ("TELLURIO_DIR", None),
+        ("TELLURIO_SILENT", None),
+        ("TELURIO_API_KEY", "TELLURIO_API_KEY"),
+        ("Tellurio_Mode", "TELLURIO_MODE"),
+    ],
+)
+def test_a_misspelt_variable_is_pointed_out(monkeypatch, variable, meant):
+    monkeypatch.setenv(variable, "x")
+    (problem,) = read_settings().problems
+    assert problem == f"the environment variable {variable} is no setting" + (
+        f"; is {meant} meant?" if meant else ""
+    )
+
+
+@pytest.mark.parametrize(
+    "variable", ["TELLURIO_BACKEND_WS_BASE_URL", "TELLURIO_BACKEND_WS_PORT", "TELEMETRY_MODE"]
+)
+def test_a_variable_of_another_program_is_not(monkeypatch, variable):
+    monkeypatch.setenv(variable, "x")
+    assert read_settings().problems == ()
 
 
 def test_a_setting_gone_bad_does_not_hurt_at_the_end(run_python):
@@ -268,7 +325,8 @@ import os, tomllib, platformdirs, getpass, ntpath, difflib
 import afnio_tellurio as te
 import afnio_tellurio.settings_file
 te.init, te.TellurioClient
-os.setgroups([]), os.setgid(65534), os.setuid(65534)
+USER = int(os.environ.get("BECOMING", "65534"))
+os.setgroups([]), os.setgid(USER), os.setuid(USER)
 """
 needs_another_user = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another user"
@@ -276,12 +334,13 @@ needs_another_user = pytest.mark.skipif(
 
 
 @needs_another_user
-@pytest.mark.parametrize("home", [None, "/nonexistent", "/proc"])
-def test_without_a_home_and_a_name_the_settings_are_read(tmp_path, home):
-    environment = child_environment(TELLURIO_MODE="local")
+@pytest.mark.parametrize("user", ["65534", "54321"])
+@pytest.mark.parametrize("home", [None, "", "/nonexistent", "/proc"])
+def test_without_a_home_and_a_name_the_settings_are_read(tmp_path, home, user):
+    environment = child_environment(TELLURIO_MODE="local", BECOMING=user)
     for name in ("HOME", "USER", "LOGNAME", "XDG_CONFIG_HOME", "TELLURIO_HOME"):
         environment.pop(name, None)
-    if home:
+    if home is not None:
         environment["HOME"] = home
     finished = subprocess.run(
         [sys.executable, "-c", f"{_AS_NOBODY}\nte.settings.read_settings()"],
@@ -297,12 +356,44 @@ def test_without_a_home_and_a_name_the_settings_are_read(tmp_path, home):
 
 
 @needs_another_user
-def test_a_file_that_cannot_be_read_is_named(file, run_python):
-    path = file("mode = 'local'")
-    path.chmod(0o600)
-    for folder in [path.parent, *path.parents][:4]:
-        folder.chmod(0o755)
-    finished = run_python(f"{_AS_NOBODY}\nte.init('acme', 'Digits')")
+def test_in_the_home_of_another_user_who_shares_nothing_a_run_is_tracked(file, server, tmp_path):
+    path = file("mode = 'disabled'")
+    path.parent.chmod(0o700)
+    environment = child_environment(
+        BECOMING="54321", HOME=str(path.parent), XDG_CONFIG_HOME=str(path.parent.parent)
+    )
+    del environment["TELLURIO_HOME"]
+    run = "te.init('acme', 'Digits', '{}', client={}) as run: run.log('loss', 1)"
+    # The first has everything imported, past the file, which root can read.
+    warm, cold = run.format("warm", "te.TellurioClient()"), run.format("cold", None)
+    imports, becoming = _AS_NOBODY.split("USER", 1)
+    program = f"{imports}\nwith {warm}\nUSER{becoming}\nwith {cold}"
+    finished = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        cwd="/",
+    )
+    assert finished.returncode == 0, finished.stderr
+    (line,) = complaints(finished.stderr).splitlines()
+    assert "cannot be written (Permission denied); metrics are held in memory" in line
+    path.unlink()
+    run, _warm = te.runs("acme", "digits")
+    assert (run.name, run.status, run.metrics("loss").values) == ("cold", "COMPLETED", [1])
+
+
+@needs_another_user
+def test_a_file_that_cannot_be_read_is_named(run_python):
+    # The folders of a test are its user's alone.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "tellurio", "config.toml")
+        path.parent.mkdir()
+        path.touch(mode=0o600)
+        Path(folder).chmod(0o755)
+        finished = run_python(f"{_AS_NOBODY}\nte.init('acme', 'Digits')", XDG_CONFIG_HOME=folder)
     assert finished.returncode == 1
     assert f"the settings file {path} cannot be read: Permission denied" in finished.stderr
 

@@ -2,34 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-import errno
-import os
 import sys
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
 
-import afnio_tellurio as te
-from afnio_tellurio.cli import (
-    account,
-    changing,
-    comparing,
-    completing,
-    exporting,
-    listing,
-    looking,
-    serving,
-    status,
-    syncing,
-)
-from afnio_tellurio.cli.arguments import CommandParser
-from afnio_tellurio.cli.printing import complain
-from afnio_tellurio.notices import printable
-
+# Type checkers take this for typing.TYPE_CHECKING, whose module takes 10 ms to be imported.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
-
-_DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,76 +16,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, or 1 when it failed. A wrong usage exits with 2.
     """
-    name = "afnio-tellurio"
     try:
-        with _output():
-            options = _parser().parse_args(arguments)
-            name = f"{name} {options.name}"
-            exit_status: int = options.command(options)
-            return exit_status
-    except BrokenPipeError:
-        # Whoever read our output has enough.
-        return 1
+        # Ctrl-C may come while this is imported, which takes longer than many a command.
+        from afnio_tellurio.cli.commands import run
+
+        return run(arguments)
     except KeyboardInterrupt:
-        complain("afnio-tellurio: interrupted")
+        from contextlib import suppress
+
+        if sys.stderr:
+            # Where it takes nothing more there is nobody to tell.
+            with suppress(OSError):
+                print("afnio-tellurio: interrupted", file=sys.stderr, flush=True)
         return 1
-    except Exception as error:
-        # The tree of exceptions takes long to import, and most commands end without one.
-        if not isinstance(error, (te.TellurioError, LookupError, ValueError, OSError, ImportError)):
-            raise
-        complain(f"{name}: {printable(str(error))}")
-        return 1
-
-
-@contextmanager
-def _output() -> Generator[None]:
-    """Standard output that takes every name, and is written to its end, or given up, here."""
-    if sys.stdout is None:
-        # Closed by whoever started us: nobody wants it.
-        yield
-        return
-    # Not every stream that a program puts there has it.
-    reconfigure: Any = getattr(sys.stdout, "reconfigure", None)
-    if reconfigure:
-        reconfigure(errors="backslashreplace")
-    try:
-        yield
-    except OSError as error:
-        # Where nothing is kept back, printing fails at once.
-        if error.errno in _DISK_IS_FULL and error.filename is None:
-            error.filename = "standard output"
-        raise
-    finally:
-        try:
-            sys.stdout.flush()
-        except OSError as error:
-            # Python would try again when it exits, and complain.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            error.filename = "standard output"
-            raise
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="afnio-tellurio",
-        description="Looks at tracked runs, exports, changes, delivers and serves them; signs in.",
-    )
-    parser.add_argument("--version", action="version", version=f"afnio-tellurio {te.__version__}")
-    commands = parser.add_subparsers(
-        dest="name", metavar="COMMAND", required=True, parser_class=CommandParser
-    )
-    for module in (
-        listing,
-        looking,
-        comparing,
-        exporting,
-        changing,
-        syncing,
-        serving,
-        account,
-        status,
-        completing,
-    ):
-        module.add_commands(commands)
-    parser.set_defaults(whole=parser)
-    return parser

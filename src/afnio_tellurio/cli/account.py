@@ -137,7 +137,7 @@ def _signed_in(client: te.TellurioClient, api_key: str) -> int:
 
 
 def _refusal(what: str, client: te.TellurioClient, error: te.InvalidAPIKeyError) -> str:
-    return f"{client.url} refuses {what}: {printable(error.words)}"
+    return f"{client.url} refuses {what}: {printable(error.words).rstrip('.')}"
 
 
 def _checked(client: te.TellurioClient, options: argparse.Namespace, found: Credential) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import afnio_tellurio as te
 from afnio_tellurio.cli.printing import table
-from afnio_tellurio.notices import printable
+from afnio_tellurio.notices import count_as_said, printable
 from afnio_tellurio.settings import VARIABLES, Mode, Settings, read_settings
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ def _status(options: argparse.Namespace) -> int:
     from afnio_tellurio.delivery.recovery import orphans
 
     settings = read_settings()
+    for problem in settings.problems:
+        # They are printed with the rest.
+        count_as_said(problem)
     backend = _backend(settings)
     facts = {
         "settings": _facts(settings),
@@ -65,7 +68,12 @@ def _plain(value: Any) -> Any:
 def _key(settings: Settings) -> dict[str, Any]:
     from afnio_tellurio import auth
 
-    found = auth.find_credential(settings.url, settings)
+    try:
+        found = auth.find_credential(settings.url, settings)
+    except (te.CredentialsError, ValueError):
+        # Whatever needs the key tells why.
+        source = "environment" if settings.api_key else "credentials file"
+        return {"value": None, "source": source}
     if found is None:
         return {"value": None, "source": "default"}
     shown = found.key[-_SHOWN_OF_KEY:] if len(found.key) >= _TELLING_KEY else ""
@@ -74,13 +82,17 @@ def _key(settings: Settings) -> dict[str, Any]:
 
 def _backend(settings: Settings) -> dict[str, Any]:
     """Where runs go, and whether they can."""
-    from afnio_tellurio.client import default_client, goes_online
+    from afnio_tellurio.client import goes_online
 
     if settings.mode is Mode.DISABLED:
         return {"tracks_to": None, "username": None, "problem": None}
-    where = settings.url if goes_online(settings) else str(settings.database)
+    where = settings.url
     try:
-        username = default_client().login()["username"]
+        is_online = goes_online(settings)
+        where = settings.url if is_online else str(settings.database)
+        # Not the client of other commands, which tells what is printed here.
+        with te.TellurioClient() if is_online else te.TellurioClient.local() as client:
+            username = client.login()["username"]
     except (te.TellurioError, ValueError) as error:
         return {"tracks_to": where, "username": None, "problem": str(error)}
     return {"tracks_to": where, "username": username, "problem": None}

@@ -492,6 +492,18 @@ class Journal(JournalFile):
         self.lock = threading.RLock()
         self.close()
 
+    def remove(self) -> None:
+        """Removes the journal and what lies beside it, but for what was rejected.
+
+        Raises:
+            OSError: It cannot be removed.
+        """
+        if self.size or self._ack_file:
+            super().remove()
+        else:
+            # There never was one: the folder cannot be written.
+            self.close()
+
     def close(self) -> None:
         """Closes the file, and frees its lock."""
         with self.lock:

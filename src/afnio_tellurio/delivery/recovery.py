@@ -15,7 +15,7 @@ from afnio_tellurio.delivery.locking import try_lock
 from afnio_tellurio.delivery.records import SUFFIX
 from afnio_tellurio.delivery.transfer import Transfer
 from afnio_tellurio.errors import NotFoundError, TellurioError
-from afnio_tellurio.notices import tell, warn
+from afnio_tellurio.notices import warn, warn_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -59,10 +59,10 @@ def orphans() -> Iterator[Path]:
 
 
 def say_orphans() -> None:
-    """Says in one line that journals of dead processes wait."""
+    """Says in one line, once, that journals of dead processes wait."""
     count = sum(1 for _ in orphans())
     if count:
-        tell(
+        warn_once(
             f"{count} journal{'s' if count > 1 else ''} of processes that ended before delivery "
             f"wait in {journals_folder()}; deliver them with: afnio-tellurio sync"
         )

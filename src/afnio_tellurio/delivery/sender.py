@@ -154,10 +154,17 @@ class Outbox:
         except Exception as error:  # noqa: BLE001 - the other runs go on, and so does this one
             warn_once(f"run {self.journal.header.run_name!r}: delivery failed: {error!r}")
             goes_on = self.transfer.failed(TellurioError(f"delivery failed: {error!r}"))
-        if self.transfer.stopped is not None and not self._is_stop_told:
+        self.tell_stop()
+        return goes_on
+
+    def tell_stop(self) -> bool:
+        """Says that delivery has ended, if it has and that is not said yet; says whether it has."""
+        if self.transfer.stopped is None:
+            return False
+        if not self._is_stop_told:
             self._is_stop_told = True
             warn(self._stop_message(self.transfer.stopped))
-        return goes_on
+        return True
 
     def _stop_message(self, error: TellurioError) -> str:
         run, path = self.journal.header.run_name, self.journal.path
