@@ -333,6 +333,21 @@ def test_clients_that_never_finish_do_not_keep_others_out(serving):
 # Programs
 
 
+def test_requests_that_wait_for_others_are_nothing_to_warn_of(serving, caplog):
+    connections = [
+        socket.create_connection(serving.netloc.split(":"), timeout=20) for _ in range(60)
+    ]
+    request = f"GET {PROJECTS} HTTP/1.1\r\nHost: {serving.netloc}\r\nConnection: close\r\nAuthorization: Api-Key the-key\r\n\r\n"
+    for connection in connections:
+        connection.sendall(request.encode())
+    for connection in connections:
+        assert connection.recv(100).startswith(b"HTTP/1.1 200")
+        connection.close()
+    assert [
+        record.getMessage() for record in caplog.records if record.name.startswith("waitress")
+    ] == []
+
+
 def test_a_program_with_the_key_uses_the_backend_as_ever(serving, monkeypatch):
     monkeypatch.setenv("TELLURIO_API_KEY", "the-key")
     with te.TellurioClient(serving.url) as client:

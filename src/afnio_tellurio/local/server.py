@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,8 @@ class Server:
     """
 
     def __init__(self, application: WSGIApplication, host: str, port: int) -> None:
+        # It warns of each request that waits for another, which is nothing wrong.
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         self._stopping = False
         self._sockets: dict[int, Any] = {}
         try:

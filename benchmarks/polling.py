@@ -1,0 +1,106 @@
+"""What open tabs that poll cost who records, and whether anybody gets an error."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+from environments import OURS, environment_of, options, python_of
+from page import KEY, served
+from processes import WORKLOAD, fresh_folder, variables_of
+from results import Target, figure, table, write_section
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TABS, WRITERS = 50, 8
+TABS_SCRIPT = WORKLOAD.parent / "tabs.py"
+LOST = Target(f"of the rate of {WRITERS} writers lost to {TABS} tabs", 20, "%")
+ERRORS = Target("errors of tabs and writers", 0, "")
+
+
+def main() -> None:
+    parser = options(__doc__, rounds=5, peers="none")
+    parser.add_argument("--count", default=50_000, type=int, help="metrics of each writer")
+    chosen = parser.parse_args()
+    rates: dict[int, list[float]] = {0: [], TABS: []}
+    durations: list[float] = []
+    problems: list[str] = []
+    for number in range(chosen.rounds):
+        print(f"round {number + 1}", file=sys.stderr)
+        for tabs, found in rates.items():
+            with fresh_folder() as folder:
+                rate, polled = _measured(folder, chosen.count, tabs)
+            found.append(rate)
+            durations += polled["durations"]
+            problems += polled["problems"]
+    print(*problems[:10], sep="\n", file=sys.stderr)
+    rows = [
+        [f"{tabs or 'no'} tabs", figure(statistics.median(found)), figure(min(found))]
+        for tabs, found in rates.items()
+    ]
+    alone, beside = map(statistics.median, rates.values())
+    durations.sort()
+    write_section(
+        chosen.results,
+        "Polling",
+        [OURS],
+        f"{WRITERS} processes log {chosen.count:,} metrics of 20 names each as fast as they can, "
+        "from the first call to the last metric that is in the database, while `afnio-tellurio "
+        f"serve` answers {TABS} tabs that show a project's table and charts. What the tabs ask is "
+        "asked by one process, without a browser, on the same cores. The median and the least of "
+        f"{chosen.rounds} rounds, in turn.",
+        table(["open", "metrics a second", "least"], rows),
+        f"Meanwhile {len(durations):,} polls were answered, half of them in "
+        f"{figure(statistics.median(durations) * 1000)} ms, 99 % in "
+        f"{figure(durations[len(durations) * 99 // 100] * 1000)} ms.",
+        "\n".join([LOST.verdict((1 - beside / alone) * 100), ERRORS.verdict(len(problems))]),
+    )
+
+
+def _measured(folder: Path, count: int, tabs: int) -> tuple[float, Any]:
+    """The metrics a second of all writers together, and what the tabs saw meanwhile."""
+    with served(environment_of(OURS), folder) as (address, _token):
+        every = [_started(folder, WORKLOAD, OURS.name, "record", n, count) for n in range(WRITERS)]
+        if tabs:
+            every.append(_started(folder, TABS_SCRIPT, address, KEY, tabs))
+        for process in every:
+            _tell(process, "go")
+        moments = [json.loads(_end(process)) for process in every[:WRITERS]]
+        polled = json.loads(_end(every[-1])) if tabs else {"durations": [], "problems": []}
+    seconds = max(end for _, end in moments) - min(begin for begin, _ in moments)
+    return WRITERS * count / seconds, polled
+
+
+def _started(folder: Path, *words: object) -> subprocess.Popen[str]:
+    """A process that is ready to begin."""
+    process = subprocess.Popen(
+        [python_of(environment_of(OURS)), *map(str, words)],
+        cwd=folder,
+        env=variables_of(OURS, folder),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def _tell(process: subprocess.Popen[str], word: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(f"{word}\n")
+    process.stdin.flush()
+
+
+def _end(process: subprocess.Popen[str]) -> str:
+    out, _ = process.communicate()
+    assert process.returncode == 0
+    return out
+
+
+if __name__ == "__main__":
+    main()
