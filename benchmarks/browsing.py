@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -45,8 +46,8 @@ class Visitor:
 
     def __init__(self, chromium: Browser, address: str, key: str) -> None:
         self._chromium = chromium
-        self._address = address
-        self._key = key
+        self.address = address
+        self.key = key
 
     @contextmanager
     def tab(self, path: str) -> Iterator[Page]:
@@ -55,14 +56,14 @@ class Visitor:
             viewport={"width": 1600, "height": 2400}
         )
         signed_in = context.request.post(
-            f"{self._address}/session",
-            data=json.dumps({"api_key": self._key}),
-            headers={"Content-Type": "application/json", "Origin": self._address},
+            f"{self.address}/session",
+            data=json.dumps({"api_key": self.key}),
+            headers={"Content-Type": "application/json", "Origin": self.address},
         )
         assert signed_in.ok, signed_in.status
         page = context.new_page()
         page.add_init_script(ARRIVAL)
-        page.goto(f"{self._address}{path}", wait_until="commit")
+        page.goto(f"{self.address}{path}", wait_until="commit")
         yield page
         context.close()
 
@@ -114,6 +115,32 @@ def switches(visitor: Visitor) -> dict[str, float]:
     return found
 
 
+def appearance(visitor: Visitor) -> float:
+    """Milliseconds from the answer to a request that logs a point until the page shows it."""
+    with visitor.tab("/bench/projects/fresh/") as page:
+        shown = page.locator("[aria-label=Runs] tbody tr td:last-child")
+        runs = f"{visitor.address}/api/v0/bench/projects/fresh/runs/"
+
+        def send(path: str, body: dict[str, Any]) -> Any:
+            headers = {"Authorization": f"Api-Key {visitor.key}"}
+            answer = page.context.request.post(f"{runs}{path}", data=body, headers=headers)
+            assert answer.ok, answer.text()
+            return answer.json()
+
+        run = send("", {})["uuid"]
+        send(f"{run}/metrics/", {"name": "loss", "value": 1})
+        shown.filter(has_text="1").wait_for()
+        longest = 0.0
+        for value in range(2, 2 + POLLS):
+            # At any moment between two polls.
+            page.wait_for_timeout(1000 * POLL * (value / POLLS % 1))
+            send(f"{run}/metrics/", {"name": "loss", "value": value})
+            before = time.perf_counter()
+            shown.filter(has_text=str(value)).wait_for()
+            longest = max(longest, (time.perf_counter() - before) * 1000)
+    return longest
+
+
 def updates(visitor: Visitor) -> dict[str, float]:
     """Milliseconds of script, and of all work of the page, for each of its polls."""
     with visitor.tab("/bench/projects/live/") as page:
@@ -151,6 +178,7 @@ def main() -> None:
         visitor = Visitor(chromium, address, key)
         if what == "views":
             found = first_views(visitor, run) | switches(visitor)
+            found["appearance"] = appearance(visitor)
         else:
             found = updates(visitor)
         version = chromium.version

@@ -44,7 +44,7 @@ def fill(runs: int, names: int, points: int, long: int) -> list[str]:
         The run with the long metric.
     """
     with backend() as client:
-        for project in ("many", "live", "long"):
+        for project in ("many", "live", "fresh", "long"):
             client.post(PROJECTS, json={"display_name": project}).raise_for_status()
         for number in range(runs):
             path = start(client, "many", f"run_{number}")

@@ -37,6 +37,7 @@ ROWS = {
     "back to the project": ("from there back to the project", 200, "ms"),
     "to the comparison": ("from there to the comparison of 10 runs", 200, "ms"),
     "to the projects": ("from there to the projects", 200, "ms"),
+    "appearance": ("from a point's record to its sight, the longest of ten", 3000, "ms"),
     "script": ("script for a live update of 20 curves of 10 runs", 100, "ms"),
     "script, most": ("and for the slowest of ten", 100, "ms"),
     "all work": ("all work of the tab for a live update", None, "ms"),

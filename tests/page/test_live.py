@@ -8,7 +8,9 @@ from playwright.sync_api import expect
 import afnio_tellurio as te
 
 PROJECT = "/acme/projects/digits/"
-SOON = 3_000
+# A tab asks every two seconds; benchmarks/page.py measures what that comes to. Here, other tests
+# have the machine as well.
+SOON = 10_000
 
 
 def test_a_point_a_run_and_an_end_appear_within_seconds(open_page, client):
@@ -53,10 +55,11 @@ def test_a_curve_grows_while_a_program_trains(open_page, start_python, serving, 
     rows = page.locator("figure table tbody tr")
     before = 0
     for _ in range(3):
-        page.wait_for_timeout(SOON)
-        now = rows.count()
-        assert now > before
-        before = now
+        page.wait_for_function(
+            "(before) => document.querySelectorAll('figure table tbody tr').length > before",
+            arg=before,
+        )
+        before = rows.count()
     (tmp_path / "end").touch()
     out, err = child.communicate(timeout=30)
     assert child.returncode == 0, err
