@@ -5,7 +5,7 @@ const POLL_MS = 2000;
 // A poll that takes long is repeated less often: the backend has runs to record.
 const POLL_SHARE = 10;
 const RUNS_PAGE = 1000;
-// Deleted runs are noticed at every so manieth poll.
+// Deleted runs are noticed after so many polls.
 const FULL_EVERY = 30;
 
 export class SignedOutError extends Error {}
@@ -34,7 +34,7 @@ async function answer(path, query, signal) {
 	return response;
 }
 
-export const ask = async (path, query, signal) => (await answer(path, query, signal)).json();
+const ask = async (path, query, signal) => (await answer(path, query, signal)).json();
 
 async function askAll(path, query, signal) {
 	const found = [];

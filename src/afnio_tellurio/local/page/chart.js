@@ -3,7 +3,7 @@ import { html, render, useEffect, useMemo, useRef, useState } from "./preact.js"
 import { loadSamples, seriesKey, usePolled } from "./backend.js";
 import { colourOf, csv, duration, Head, hueOf, isNumber, Mark, number, patternOf, save, Scroll } from "./format.js";
 
-const BUCKETS = 300;
+const BUCKETS = 150;
 const FINE_BUCKETS = 1000;
 export const AXES = { __proto__: null, step: "step", relative: "time since start", wall: "wall time" };
 
@@ -43,7 +43,7 @@ function pointsOf({ series, start }, { x: axis, logX, logY, smooth }) {
 // The lines over one x axis. Undefined is where a line has no point, null where it is broken.
 function plotted(lines, settings) {
 	const all = lines.map((line) => pointsOf(line, settings));
-	const xs = Float64Array.from(new Set(all.flatMap(({ x }) => x))).sort();
+	const xs = Float64Array.from(all.flatMap(({ x }) => x)).sort().filter((x, at, every) => x !== every[at - 1]);
 	const data = [xs];
 	const drawn = [{}];
 	all.forEach(({ x, parts }, line) => {
@@ -145,7 +145,7 @@ function showTip(chart, tip, { plot, lines }, axis) {
 	tip.style.top = `${Math.max(0, top - 10)}px`;
 }
 
-// The steps between two places of the axis, which a finer zoom asks for.
+// The steps between two places, which a finer zoom asks for.
 function stepsBetween({ all }, lines, [low, high], axis) {
 	if (axis === "step") return [Math.max(0, Math.floor(low)), Math.ceil(high)];
 	const steps = all.flatMap(({ x, index }, line) =>
@@ -246,7 +246,7 @@ function Chart({ target, name, lines: given, settings, theme, height }) {
 	</figure>`;
 }
 
-// What is drawn, as rows: for a table and for a file.
+// What is drawn, as rows for a table or a file.
 function rowsOf(name, lines) {
 	const columns = ["last", "minimum", "maximum", "count"];
 	const rows = lines.flatMap(({ label, series }) =>
@@ -292,7 +292,7 @@ function savePicture(chart, name, lines) {
 	canvas.toBlob((blob) => save(blob, `${name}.png`));
 }
 
-// A part of a grid of charts: asks for its values while it is in view, all in one request.
+// A part of a grid of charts: asks for its values while it is in view, in one request.
 export function ChartPart({ target, names, runs, settings, theme, isLarge }) {
 	const place = useRef();
 	const held = useRef();
