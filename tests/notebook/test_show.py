@@ -69,7 +69,7 @@ def test_several_runs_are_told_apart_by_more_than_colour(run):
 
 
 def test_a_single_value_is_seen(backend):
-    with te.init("acme", "Digits") as run:
+    with te.init("acme", "Digits", "ranges") as run:
         run.log("loss", 3.0)
     (points,) = _lines(drawn_curves([run], ()))
     assert len(points) == 2
@@ -79,7 +79,7 @@ def test_a_single_value_is_seen(backend):
     "values", [[-1.7e308, 1.7e308], [5e-324, 1e-323], [0, 0], [2**62, 2**63 - 1], [1e-300, 1]]
 )
 def test_any_range_of_values_is_drawn_within_the_picture(backend, values):
-    with te.init("acme", "Digits") as run:
+    with te.init("acme", "Digits", "ranges") as run:
         for value in values:
             run.log("loss", value)
     drawing = drawn_curves([run], ())
@@ -89,14 +89,14 @@ def test_any_range_of_values_is_drawn_within_the_picture(backend, values):
 
 
 def test_nan_breaks_the_line(backend):
-    with te.init("acme", "Digits") as run:
+    with te.init("acme", "Digits", "ranges") as run:
         for value in (1, 2, float("nan"), 3, float("inf"), 4, 5, 6):
             run.log("loss", value)
     assert [len(points) for points in _lines(drawn_curves([run], ()))] == [2, 2, 3]
 
 
 def test_a_run_without_numbers_says_so(backend):
-    with te.init("acme", "Digits") as run:
+    with te.init("acme", "Digits", "ranges") as run:
         pass
     assert "No numbers are logged yet." in drawn_curves([run], ())
 
