@@ -48,7 +48,7 @@ def main() -> None:
         [OURS],
         "`afnio-tellurio export RUN --output FILE` of one run with one metric from the embedded "
         "backend: the whole process, from its start to its end, and its peak memory as the kernel "
-        f"has it. The median of {chosen.rounds} rounds, on a machine that others used too.",
+        f"has it. The median of {chosen.rounds} rounds.",
         table(["points", "export, s", "peak memory, MiB", "file, MiB"], rows),
         "\n".join(verdicts),
     )

@@ -26,6 +26,8 @@ LIVE_RUNS = 10
 LIVE_SECONDS = 180
 SETTLED = [10]
 GROWN = [20, 40, 60, 80, 100, 120]
+#: 150 MB.
+MEMORY = 143
 #: What is measured, in words, and the most that it may be.
 ROWS = {
     "projects": ("first view: the projects", 1000, "ms"),
@@ -41,9 +43,9 @@ ROWS = {
     "script": ("script for a live update of 20 curves of 10 runs", 100, "ms"),
     "script, most": ("and for the slowest of ten", 100, "ms"),
     "all work": ("all work of the tab for a live update", None, "ms"),
-    "memory, grid": ("memory of a tab with 1,000 runs and the grid", 150, "MiB"),
-    "memory, long": ("memory of a tab with 1,000,000 points", 150, "MiB"),
-    "memory, live": ("memory of a tab with live curves, for two minutes", 150, "MiB"),
+    "memory, grid": ("memory of a tab with 1,000 runs and the grid", MEMORY, "MiB"),
+    "memory, long": ("memory of a tab with 1,000,000 points", MEMORY, "MiB"),
+    "memory, live": ("memory of a tab with live curves, for two minutes", MEMORY, "MiB"),
 }
 
 

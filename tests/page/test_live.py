@@ -133,6 +133,26 @@ def test_a_poll_brings_only_what_changed(open_page, client, digits):
     assert max(listed) < 1000
 
 
+def test_names_of_metrics_are_asked_of_running_runs_alone(open_page, client, digits):
+    page = open_page(PROJECT)
+    expect(page.locator("figure canvas")).to_have_count(3)
+    page.wait_for_timeout(3000)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url.partition("/digits/")[2]))
+    page.wait_for_timeout(5000)
+    assert any(path.startswith("runs/") for path in asked)
+    assert [path for path in asked if path.startswith("metrics/?") or path == "metrics/"] == []
+    run = te.init("acme", "Digits", "live", client=client)
+    run.log("train/new", 1)
+    run.flush()
+    expect(page.locator('figure[data-metric="train/new"] canvas')).to_be_visible(timeout=SOON)
+    asked.clear()
+    page.wait_for_timeout(5000)
+    named = {path for path in asked if path.startswith("metrics/?") or path == "metrics/"}
+    assert named == {f"metrics/?run={run.uuid}"}
+    run.finish()
+
+
 def test_a_backend_that_goes_away_is_said_and_comes_back_by_itself(open_page, digits, serving):
     page = open_page(PROJECT)
     expect(page.locator("[aria-label=Runs] tbody tr")).to_have_count(3)

@@ -326,6 +326,19 @@ def test_a_curve_is_saved_as_csv_and_as_a_picture(open_page, digits, tmp_path):
     assert download.value.path().read_bytes().startswith(b"\x89PNG\r\n")
 
 
+def test_what_is_not_there_yet_cannot_be_saved(open_page, digits):
+    page = open_page("/")
+    waiting = []
+    page.route("**/metrics/sample/**", lambda route: waiting.append(route))  # noqa: PLW0108 - it is asked for its parameters
+    page.get_by_role("link", name="Digits").click()
+    for kind in ("CSV", "PNG"):
+        expect(page.get_by_role("button", name=f"Save train/loss as {kind}")).to_be_disabled()
+    page.unroute("**/metrics/sample/**")
+    for route in waiting:
+        route.continue_()
+    expect(page.get_by_role("button", name="Save train/loss as CSV")).to_be_enabled()
+
+
 # A run, and a comparison
 
 
