@@ -162,7 +162,7 @@ def _array_scalar(value: Any) -> bool | float | str:
     hint = "; give a list" if hasattr(value, "__iter__") else ""
     if hasattr(value, "tolist"):
         hint = "; give its .tolist()"
-    raise _UnfitError(TypeError, f"is a {type(value).__name__}, which JSON cannot hold{hint}")
+    raise _UnfitError(TypeError, f"is of type {type(value).__name__}, which JSON cannot hold{hint}")
 
 
 def _encoded_float(value: float) -> float | str:

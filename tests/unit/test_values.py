@@ -82,12 +82,12 @@ CIRCULAR.append(CIRCULAR)
 @pytest.mark.parametrize(
     ("value", "kind", "words"),
     [
-        ({1, 2}, TypeError, "value is a set, which JSON cannot hold; give a list"),
-        (object(), TypeError, "value is a object, which JSON cannot hold"),
-        (b"bytes", TypeError, "value is a bytes"),
-        (1j, TypeError, "value is a complex"),
-        (np.array([1, 2]), TypeError, r"value is a ndarray, .* give its \.tolist\(\)"),
-        ([1, {"a": {2}}], TypeError, r"value\[1\]\['a'\] is a set"),
+        ({1, 2}, TypeError, "value is of type set, which JSON cannot hold; give a list"),
+        (object(), TypeError, "value is of type object, which JSON cannot hold"),
+        (b"bytes", TypeError, "value is of type bytes"),
+        (1j, TypeError, "value is of type complex"),
+        (np.array([1, 2]), TypeError, r"value is of type ndarray, .* give its \.tolist\(\)"),
+        ([1, {"a": {2}}], TypeError, r"value\[1\]\['a'\] is of type set"),
         ({"a": {3: 1}}, TypeError, r"value\['a'\]\[3\] is under a key of type int"),
         ({True: 1}, TypeError, "is under a key of type bool"),
         (CIRCULAR, ValueError, "is nested deeper than 100 levels, or contains itself"),
