@@ -60,10 +60,10 @@ def _delete(options: argparse.Namespace) -> int:
 
 
 def _answer(question: str) -> str:
-    # On standard error, where a question is seen whatever becomes of the output.
-    complain(question, end="")
     answer = ""
     try:
+        # On standard error, where a question is seen whatever becomes of the output.
+        complain(question, end="")
         answer = sys.stdin.readline()
     finally:
         if not answer.endswith("\n"):
