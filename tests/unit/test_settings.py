@@ -367,7 +367,10 @@ def test_in_the_home_of_another_user_who_shares_nothing_a_run_is_tracked(file, s
     # The first has everything imported, past the file, which root can read.
     warm, cold = run.format("warm", "te.TellurioClient()"), run.format("cold", None)
     imports, becoming = _AS_NOBODY.split("USER", 1)
-    program = f"{imports}\nwith {warm}\nUSER{becoming}\nwith {cold}"
+    # Its journal is removed by a thread, which is to have done so as root.
+    journals = f"os.listdir({str(path.parent / '.local/share/tellurio/journals')!r})"
+    removed = f"import time\nwhile {journals}: time.sleep(0.01)"
+    program = f"{imports}\nwith {warm}\n{removed}\nUSER{becoming}\nwith {cold}"
     finished = subprocess.run(
         [sys.executable, "-c", program],
         env=environment,
