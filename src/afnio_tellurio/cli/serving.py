@@ -13,7 +13,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 import afnio_tellurio as te
-from afnio_tellurio.settings import SERVE_HOST, SERVE_PORT, read_settings
+from afnio_tellurio.settings import SERVE_HOST, SERVE_PORT, is_this_machine, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -80,10 +80,10 @@ def _serve(options: argparse.Namespace) -> int:
     import secrets
 
     from afnio_tellurio.local import BackendUser, open_backend
-    from afnio_tellurio.local.site import Site, is_loopback
+    from afnio_tellurio.local.site import Site
 
     given_key = _given_key(options)
-    if given_key is None and not is_loopback(options.host):
+    if given_key is None and not is_this_machine(options.host):
         options.usage.error(f"--host {options.host} needs --api-key-stdin or --api-key")
     user = BackendUser.of_this_machine()
     if options.user or options.email:

@@ -258,11 +258,3 @@ def _file(environ: WSGIEnvironment, file: _File) -> _Answer:
 def _words(status: int, text: str, *headers: tuple[str, str]) -> _Answer:
     content_type = ("Content-Type", "text/plain; charset=utf-8")
     return _Answer(status, f"{text}\n".encode(), (content_type, *headers))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a server at this address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
