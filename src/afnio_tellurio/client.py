@@ -30,6 +30,7 @@ from tellurio_api.api.metrics import (
     summarize_metrics,
     summarize_project_metrics,
 )
+from tellurio_api.api.projects import create_project, get_project
 from tellurio_api.api.runs import create_run, delete_run, get_run, list_runs, update_run
 from tellurio_api.types import UNSET, Response
 
@@ -38,6 +39,7 @@ from afnio_tellurio.delivery.sender import sender, wait_visibly
 from afnio_tellurio.errors import (
     ApiError,
     BackendUnreachableError,
+    ConflictError,
     InvalidResponseError,
     NotFoundError,
     TellurioError,
@@ -461,9 +463,11 @@ class TellurioClient:
         description: str | None,
         status: str,
         idempotency_key: str,
+        run_uuid: str | None = None,
     ) -> models.Run:
-        """Creates a run."""
+        """Creates a run; a backend without the extension ignores a UUID that is given."""
         body = models.RunCreate(
+            uuid=UNSET if run_uuid is None else uuid.UUID(run_uuid),
             name=UNSET if name is None else name,
             description=UNSET if description is None else description,
             status=models.RunStatus(status),
@@ -477,6 +481,59 @@ class TellurioClient:
             body=body,
             idempotency_key=idempotency_key,
         )
+
+    def restore_run(
+        self, namespace_slug: str, project_slug: str, run_uuid: str, *, name: str
+    ) -> None:
+        """Creates a run that the backend lost, with its UUID, and its project where that is gone.
+
+        Any number of processes may do so at once: the run is created once.
+
+        Args:
+            namespace_slug: The slug of the namespace that owns the project.
+            project_slug: The project's slug.
+            run_uuid: The UUID of the run.
+            name: Its name; it gets a number where another run has taken the name.
+
+        Raises:
+            ConflictError: The run was deleted on purpose, or belongs to another project.
+            NotFoundError: The namespace does not exist.
+            ApiError: The backend answered with another error.
+            BackendUnreachableError: The backend could not be reached.
+            InvalidResponseError: The backend's answer makes no sense, or it has created a run with
+                another UUID.
+        """
+        path = {"namespace_slug": namespace_slug, "project_slug": project_slug}
+        try:
+            self.call(models.Project, get_project.sync_detailed, client=self._api, **path)
+        except NotFoundError:
+            # A conflict: another process has created it meanwhile.
+            with suppress(ConflictError):
+                self.call(
+                    models.Project,
+                    create_project.sync_detailed,
+                    namespace_slug=namespace_slug,
+                    client=self._api,
+                    body=models.ProjectCreate(
+                        display_name=project_slug, visibility=models.Visibility.RESTRICTED
+                    ),
+                )
+        run = self.create_run(
+            namespace_slug,
+            project_slug,
+            name=name,
+            description=None,
+            status=models.RunStatus.RUNNING.value,
+            # So that a backend that ignores the UUID creates one run at most, however often asked.
+            idempotency_key=str(uuid.uuid5(uuid.UUID(run_uuid), "restore")),
+            run_uuid=run_uuid,
+        )
+        if str(run.uuid) != run_uuid.lower():
+            raise InvalidResponseError(
+                f"createRun: {self._url} was asked to create the run {run_uuid} and created "
+                f"{run.uuid}",
+                operation="createRun",
+            )
 
     def update_run(
         self,
@@ -790,6 +847,20 @@ class TellurioClient:
 TellurioClient.__module__ = "afnio_tellurio"
 
 _clients: weakref.WeakSet[TellurioClient] = weakref.WeakSet()
+
+
+def never_had_run(error: NotFoundError) -> bool:
+    """Whether the backend says that it never had the run; not every backend does.
+
+    Args:
+        error: What a request for the run was answered with.
+    """
+    try:
+        body: Any = error.response.json()
+    except (ValueError, RecursionError):
+        # A proxy may answer 404 with anything.
+        return False
+    return isinstance(body, dict) and body.get("deleted") is False  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
 
 
 class _HttpClient(httpx.Client):

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 #: Marks a database as ours, and its tables as of this format.
 APPLICATION_ID = 0x54454C55
-FORMAT = 2
+FORMAT = 3
+#: Stands in `deleted_runs` for runs that were deleted while their UUIDs were not kept.
+UNKNOWN_DELETED_RUNS = ""
 #: Seconds to wait for another writer; each holds the lock for milliseconds.
 BUSY_TIMEOUT = 30.0
 #: Seconds that a fork waits for transactions of other threads to end.
@@ -80,6 +82,7 @@ CREATE TABLE writers (
   run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, writer TEXT NOT NULL, next INTEGER NOT
   NULL, PRIMARY KEY (run, writer)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE deleted_runs (uuid TEXT NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID;
 """
 
 logger = logging.getLogger("afnio_tellurio")
@@ -279,8 +282,20 @@ def _add_tiles(connection: sqlite3.Connection) -> None:
         connection.execute("UPDATE series SET tile_width = ? WHERE id = ?", (width, series))
 
 
+def _add_deleted_runs(connection: sqlite3.Connection) -> None:
+    """Keeps the UUIDs of deleted runs from now on."""
+    for statement in _TABLES.split(";\n"):
+        if "CREATE TABLE deleted_runs" in statement:
+            connection.execute(statement)
+    connection.execute(
+        "INSERT INTO deleted_runs SELECT ? FROM sqlite_sequence "
+        "WHERE name = 'runs' AND seq > (SELECT count(*) FROM runs)",
+        (UNKNOWN_DELETED_RUNS,),
+    )
+
+
 #: What makes of a database of each older format one of the next.
-_UPGRADES = {1: _add_tiles}
+_UPGRADES = {1: _add_tiles, 2: _add_deleted_runs}
 
 
 def _format_of(connection: sqlite3.Connection, path: Path) -> int:
