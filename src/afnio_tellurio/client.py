@@ -140,8 +140,6 @@ class TellurioClient:
     def _connect(self, url: str, transport: httpx.BaseTransport | None) -> None:
         self._url = url
         self._transport = transport
-        #: Whether the backend has logMetricBatch, as far as is known.
-        self.takes_batches = True
         self._key = _ApiKey(url, is_needed=transport is None)
         self._open_pool()
         _clients.add(self)
@@ -847,20 +845,6 @@ class TellurioClient:
 TellurioClient.__module__ = "afnio_tellurio"
 
 _clients: weakref.WeakSet[TellurioClient] = weakref.WeakSet()
-
-
-def never_had_run(error: NotFoundError) -> bool:
-    """Whether the backend says that it never had the run; not every backend does.
-
-    Args:
-        error: What a request for the run was answered with.
-    """
-    try:
-        body: Any = error.response.json()
-    except (ValueError, RecursionError):
-        # A proxy may answer 404 with anything.
-        return False
-    return isinstance(body, dict) and body.get("deleted") is False  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
 
 
 class _HttpClient(httpx.Client):

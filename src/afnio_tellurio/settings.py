@@ -48,6 +48,8 @@ BATCH_METRICS = 1000
 BATCH_BYTES = 2**20
 #: Of what a full disk does not take, so many bytes of lines are held in memory; the rest is lost.
 HELD_BYTES = 32 * 2**20
+#: Seconds that the sender waits for appends of other threads to end; each takes microseconds.
+APPEND_TIMEOUT = 5.0
 #: Seconds between attempts to write to a disk that was full.
 WRITE_RETRY_DELAY = 1.0
 #: Seconds within which a written line is on the disk itself.

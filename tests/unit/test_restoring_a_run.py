@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 import afnio_tellurio as te
-from afnio_tellurio.client import default_client, never_had_run
+from afnio_tellurio.client import default_client
+from afnio_tellurio.errors import never_had_run
 
 PATH = ("acme", "digits")
 RUN = "9b2f4f9e-3c0d-4b0a-8a53-5a3c8e0f7f21"

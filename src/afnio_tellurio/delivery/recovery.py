@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 import msgspec
 
-from afnio_tellurio.delivery.journal import JournalFile, journals_folder, remove_journal
+from afnio_tellurio.delivery.journal_file import JournalFile, journals_folder, remove_journal
 from afnio_tellurio.delivery.locking import try_lock
 from afnio_tellurio.delivery.records import SUFFIX
 from afnio_tellurio.delivery.transfer import Transfer
