@@ -260,6 +260,9 @@ class Run(RunRecord):
                 for outbox in self._outboxes.values():
                     if outbox.journal.lost:
                         raise outbox.problem("finish")
+            else:
+                # An exception may have interrupted what ended it.
+                self._close_outboxes()
             deactivate(self)
         return self._receipt()
 
@@ -297,9 +300,12 @@ class Run(RunRecord):
         self.status = status
         self.date_updated = last.transfer.ended
         tell_ended(self, self._receipt(), self._client_for(client), *self._path()[:2])
+        self._close_outboxes()
+        return None
+
+    def _close_outboxes(self) -> None:
         for outbox in list(self._outboxes.values()):
             outbox.close()
-        return None
 
     def end(self, status: RunStatus) -> str | None:
         """Ends the run without ever raising, as the end of a block or of the process must.
