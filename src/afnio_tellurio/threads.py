@@ -1,0 +1,63 @@
+"""Whether other threads are in certain functions at this moment, seen from their stacks.
+
+A counter of the threads that are inside would be wrong for ever after a signal handler raised
+between the entry and the count. A stack cannot be wrong: a function that was left is not on it.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from types import CodeType, FrameType
+
+
+def other_threads_inside(codes: Collection[CodeType], resting: Collection[CodeType] = ()) -> bool:
+    """Whether another thread runs one of these functions.
+
+    To keep threads out, first set a flag that the functions check as they begin, then poll this
+    until it is false: a thread that began before the flag was set is seen here, and one that began
+    later sees the flag.
+
+    Args:
+        codes: The code objects of plain functions. A generator is on the stack only while it runs.
+        resting: Code objects of functions in which a thread rests: the nearest function of `codes`
+            below on the stack does not count meanwhile.
+    """
+    own = threading.get_ident()
+    return any(
+        stack_holds(frame, codes, resting)
+        for thread, frame in sys._current_frames().items()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        if thread != own
+    )
+
+
+def stack_holds(
+    frame: FrameType | None, codes: Collection[CodeType], resting: Collection[CodeType] = ()
+) -> bool:
+    """Whether one of these functions is on the stack that ends with a frame.
+
+    Args:
+        frame: The newest frame.
+        codes: As for `other_threads_inside`.
+        resting: As for `other_threads_inside`.
+    """
+    rests = False
+    for each in frames_below(frame):
+        if each.f_code in resting:
+            rests = True
+        elif each.f_code in codes:
+            if not rests:
+                return True
+            rests = False
+    return False
+
+
+def frames_below(frame: FrameType | None) -> Iterator[FrameType]:
+    """A frame, its caller, the caller of that, and so on."""
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
