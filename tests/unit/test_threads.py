@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+
 from afnio_tellurio.threads import other_threads_inside, stack_holds
 
 
