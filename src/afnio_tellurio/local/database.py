@@ -149,12 +149,14 @@ class _Pool:
         idle: Connections that nobody uses.
         databases: Who use the file; what is idle is closed with the last.
         uses_log: Whether SQLite's write-ahead log works here.
+        size: The bytes that the file had when it was last found whole.
     """
 
     def __init__(self, *, uses_log: bool) -> None:
         self.idle: list[_Connection] = []
         self.databases: weakref.WeakSet[Database] = weakref.WeakSet()
         self.uses_log = uses_log
+        self.size = 0
 
     def leave(self, database: Database) -> None:
         """Lets go of the file for one of those who use it."""
@@ -325,6 +327,9 @@ class Database:
             raise sqlite3.ProgrammingError("the database is closed")
         _discard_abandoned()
         pool = self._pool_of_file(create=True)
+        if pool.size and not _size_of(self.path):
+            # A new connection would take it for a new database.
+            raise self._truncated()
         connection = None
         while connection is None:
             try:
@@ -336,7 +341,25 @@ class Database:
                 connection.discard()
                 connection = None
         connection.user = _current_work()
+        try:
+            self._require_whole(connection)
+        except BaseException:
+            _give_back(connection)
+            raise
         return connection
+
+    def _require_whole(self, connection: _Connection) -> None:
+        size = _size_of(connection.real_path)
+        # Only VACUUM makes a database smaller, and nothing here does that.
+        if size < connection.pool.size and not _is_sound(connection):
+            raise self._truncated()
+        connection.pool.size = size
+
+    def _truncated(self) -> sqlite3.DatabaseError:
+        return sqlite3.DatabaseError(
+            f"{self.path} was truncated while it was in use; restore it from a backup, or move it "
+            "away"
+        )
 
     def _pool_of_file(self, *, create: bool) -> _Pool:
         """The pool of the file that is at the path, which is created where it is missing."""
@@ -473,6 +496,8 @@ class Database:
             raise sqlite3.OperationalError(
                 f"{self.path} was removed or replaced while it was in use"
             )
+        if _size_of(connection.real_path) < connection.pool.size:
+            raise self._truncated()
 
     @works_in_sqlite
     def close(self) -> None:
@@ -530,6 +555,13 @@ def _commit(connection: _Connection) -> None:
             return
 
 
+def _is_sound(connection: _Connection) -> bool:
+    # What is in memory would hide what is missing in the file.
+    connection.execute("PRAGMA shrink_memory")
+    rows: list[tuple[str]] = connection.execute("PRAGMA quick_check(1)").fetchall()
+    return rows == [("ok",)]
+
+
 def _is_busy(error: sqlite3.Error) -> bool:
     # The higher bits tell what is busy.
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
@@ -546,6 +578,13 @@ def _identity(path: str | Path) -> tuple[int, int] | None:
     except OSError as error:
         raise _not_openable(path, error.strerror or str(error)) from error
     return status.st_dev, status.st_ino
+
+
+def _size_of(path: str | Path) -> int:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116
+    except FileNotFoundError:
+        return 0
 
 
 def _as_in_uri(path: str) -> str:
