@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import weakref
+from collections import deque
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
@@ -187,7 +188,7 @@ _connections: dict[int, weakref.ref[_Connection]] = {}
 _inherited: list[_Connection] = []
 #: Held from the creation of a file until it is closed: that drops the locks of this process on it,
 #: also those that SQLite has taken meanwhile for another thread.
-_creation = threading.Lock()
+_creation = threading.RLock()
 
 
 def works_in_sqlite(function: Callable[P, T]) -> Callable[P, T]:
@@ -244,7 +245,7 @@ def _prepare_fork() -> None:
 def _renew_in_child() -> None:
     global _creation  # noqa: PLW0603
     _fork_gate.open()
-    _creation = threading.Lock()
+    _creation = threading.RLock()
     for connection in _open_connections():
         connection.is_inherited = True
         _inherited.append(connection)
@@ -632,8 +633,10 @@ def _create_private(path: str) -> None:
         Path(each).mkdir(mode=0o700, exist_ok=True)
     # Another process may be faster.
     with suppress(FileExistsError):
-        # SQLite gives its journals the permissions of the database.
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        # SQLite gives its journals the permissions of the database. No signal handler can come
+        # between opening and closing so, and open the database itself.
+        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR
+        deque(map(os.close, map(os.open, (path,), (flags,), (0o600,))), maxlen=0)
 
 
 def _require_writable(path: str) -> None:
