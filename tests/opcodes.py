@@ -50,7 +50,7 @@ def at_each_opcode(
             if event == "opcode":
                 left -= 1
                 if left == -1:
-                    interrupt(turn)
+                    interrupt(turn)  # noqa: B023 - it is traced in this turn only
             return trace
 
         raised: BaseException | None = None

@@ -10,6 +10,7 @@ import time
 import uuid
 import weakref
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from itertools import chain
@@ -121,20 +122,37 @@ class TellurioClient:
         Raises:
             DatabaseError: The file cannot be used as the embedded backend's database.
         """
-        from pathlib import Path
-
-        from afnio_tellurio.local import open_backend
-
-        backend = open_backend(Path(path) if path is not None else read_settings().database)
-        client = cls.__new__(cls)
-        client._backend = backend  # noqa: SLF001 - it is one of ours
-        client._connect(  # noqa: SLF001 - it is one of ours
-            _LOCAL_URL, transport=httpx.WSGITransport(app=backend)
-        )
+        client = cls._of_database(path if path is not None else read_settings().database)
         if recover:
             from afnio_tellurio.delivery.recovery import recover_local
 
             recover_local(client)
+        return client
+
+    @classmethod
+    def of_existing_database(cls, path: str | Path) -> Self:
+        """Opens the embedded backend on a database file that exists; recovers nothing.
+
+        Args:
+            path: The database file.
+
+        Raises:
+            DatabaseError: The file does not exist, or cannot be used.
+        """
+        return cls._of_database(path, create=False)
+
+    @classmethod
+    def _of_database(cls, path: str | Path, *, create: bool = True) -> Self:
+        from pathlib import Path
+
+        from afnio_tellurio.local import open_backend
+
+        client = cls.__new__(cls)
+        client._backend = open_backend(Path(path), create=create)  # noqa: SLF001 - it is one of ours
+        client._connect(  # noqa: SLF001 - it is one of ours
+            _LOCAL_URL,
+            transport=httpx.WSGITransport(app=client._backend),  # noqa: SLF001
+        )
         return client
 
     def _connect(self, url: str, transport: httpx.BaseTransport | None) -> None:
@@ -945,7 +963,8 @@ def _operation_id(operation: Callable[..., Any]) -> str:
 
 
 _default_clients: dict[Settings, TellurioClient] = {}
-_default_clients_lock = threading.Lock()
+# A signal handler may ask for a client while this thread makes one.
+_default_clients_lock = threading.RLock()
 
 
 def default_client() -> TellurioClient:
@@ -956,16 +975,22 @@ def default_client() -> TellurioClient:
         DatabaseError: The embedded backend cannot use its database.
     """
     settings = read_settings()
+    key = _backend_settings(settings)
     with _default_clients_lock:
-        client = _default_clients.get(settings)
+        client = _default_clients.get(key)
         if client is None:
-            client = _default_clients[settings] = _new_client(settings)
+            client = _default_clients.setdefault(key, _new_client(settings))
         return client
+
+
+def _backend_settings(settings: Settings) -> Settings:
+    """The settings without those that no client depends on."""
+    return replace(settings, quiet=False, exit_timeout=0.0)
 
 
 def _renew_in_child() -> None:
     global _default_clients_lock  # noqa: PLW0603
-    _default_clients_lock = threading.Lock()
+    _default_clients_lock = threading.RLock()
     for client in list(_clients):
         client.leave_inherited_pool()
 
@@ -1045,8 +1070,9 @@ def login(api_key: str | None = None, relogin: bool = False) -> dict[str, str]:
         return {"email": "", "username": ""}
     if settings.mode is Mode.LOCAL:
         return default_client().login(api_key, relogin)
+    key = _backend_settings(settings)
     with _default_clients_lock:
-        client = _default_clients.get(settings)
+        client = _default_clients.get(key)
     if client is None or client.is_local or client.is_closed:
         client = TellurioClient()
     if auth.chosen_credential(client.url, settings, api_key, relogin=relogin) is None:
@@ -1054,7 +1080,7 @@ def login(api_key: str | None = None, relogin: bool = False) -> dict[str, str]:
             api_key = auth.ask_for_key(client.url)
     owner = client.login(api_key, relogin)
     with _default_clients_lock:
-        _default_clients[settings] = client
+        _default_clients[key] = client
         others = [one for one in _default_clients.values() if one.url == client.url]
     for other in others:
         # The environment was another then, and runs that are open still go through it.

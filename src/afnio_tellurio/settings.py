@@ -269,13 +269,31 @@ def _word(source: str, word: Any) -> str:
     return word
 
 
+#: What each relative directory stood for when it was first read, so that changing the working
+#: directory moves nothing that is open.
+_directories: dict[Path, Path] = {}
+
+
 def _folder(source: str, word: Any) -> Path:
     try:
-        return Path(_word(source, word)).expanduser()
+        folder = Path(_word(source, word)).expanduser()
+        return folder if folder.is_absolute() else _resolved_once(source, folder)
     except RuntimeError:
         raise ValueError(
             f"{source} is {word!r}, and nothing says whose home that is; set it to a whole path"
         ) from None
+
+
+def _resolved_once(source: str, folder: Path) -> Path:
+    if folder not in _directories:
+        try:
+            _directories.setdefault(folder, folder.absolute())
+        except OSError as error:
+            raise ValueError(
+                f"{source} is {str(folder)!r}, and the working directory no longer exists; "
+                "set it to a whole path"
+            ) from error
+    return _directories[folder]
 
 
 def _seconds(source: str, word: Any) -> float:

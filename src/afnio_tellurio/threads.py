@@ -60,6 +60,16 @@ def stack_holds(
     return False
 
 
+def own_frame() -> FrameType:
+    """The newest frame of this thread: the caller's."""
+    return sys._getframe(1)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+def newest_frames() -> Collection[FrameType]:
+    """The newest frame of each thread."""
+    return sys._current_frames().values()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
 def frames_below(frame: FrameType | None) -> Iterator[FrameType]:
     """A frame, its caller, the caller of that, and so on."""
     while frame is not None:

@@ -170,12 +170,14 @@ def test_delivery_in_the_callers_thread_can_be_interrupted(run, is_raised, pytes
 
     interrupt = raise_interrupted if is_raised else log_too
     every = 1 if pytestconfig.getoption("--long") else 29
-    for turn, _raised in at_each_opcode(deliver, interrupt, rooms=("delivery/",), every=every):
+    turns = 0
+    for _turn, _raised in at_each_opcode(deliver, interrupt, rooms=("delivery/",), every=every):
+        turns += 1
         # Else each turn has more to deliver than the one before.
         while not outbox.is_done:
             outbox.transfer.hurry()
             outbox.step()
-    assert turn > 20
+    assert turns > 20
     sender.add(outbox)
     run.finish()
     logged.check(recorded(run))
