@@ -72,11 +72,13 @@ def start_python() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         *arguments: str,
         may_depart: tuple[str, ...] = (),
         executable: str = sys.executable,
+        stdin: bool = False,
         **variables: str,
     ) -> subprocess.Popen[str]:
         child = subprocess.Popen(
             [executable, *arguments],
             env=child_environment(*may_depart, **variables),
+            stdin=subprocess.PIPE if stdin else None,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -1,0 +1,308 @@
+"""Files and backends that go away while a run goes on: what was logged is sent again or stays."""
+
+import contextlib
+import json
+import shutil
+import sqlite3
+import threading
+
+import pytest
+from children import complaints
+
+import afnio_tellurio as te
+from afnio_tellurio.delivery.sender import sender
+
+#: The answers of a backend that has lost a run, or is restored, are what the contract has.
+DATABASE = "server/tellurio.db"
+
+
+@pytest.fixture
+def run(proxy):
+    return te.init("acme", "Digits", "r")
+
+
+@pytest.fixture
+def change_database(tmp_path):
+    """Changes the served backend's database as an administrator may, who restores a backup."""
+
+    def change(*statements):
+        with contextlib.closing(sqlite3.connect(tmp_path / DATABASE)) as connection:
+            connection.execute("PRAGMA foreign_keys=ON")
+            for statement in statements:
+                connection.execute(statement)
+            connection.commit()
+
+    return change
+
+
+def log(run, *numbers):
+    for number in numbers:
+        run.log("count", number, step=number)
+
+
+def recorded(run):
+    return te.get_run("acme", "Digits", run.uuid).metrics("count").values
+
+
+def fail_metrics(proxy):
+    proxy.fault = lambda _method, path: "html" if "/metrics/" in path else None
+
+
+def work_again(proxy):
+    proxy.fault = lambda *_: None
+
+
+def test_a_run_that_the_backend_lost_is_created_and_sent_again(run, change_database):
+    log(run, *range(100))
+    run.flush()
+    change_database("DELETE FROM runs")
+    log(run, *range(100, 150))
+    assert run.finish() == te.DeliveryReceipt(accepted=150, waiting=0, rejected=0)
+    assert recorded(run) == list(range(150))
+    assert te.get_run("acme", "Digits", run.uuid).status == te.RunStatus.COMPLETED
+
+
+def test_a_project_that_the_backend_lost_is_created_again(run, change_database):
+    log(run, *range(10))
+    run.flush()
+    change_database("DELETE FROM projects", "DELETE FROM namespaces WHERE slug <> 'acme'")
+    run.finish()
+    assert recorded(run) == list(range(10))
+
+
+def test_a_run_that_was_deleted_is_not_created_again(run, proxy):
+    log(run, 1)
+    run.flush()
+    with te.TellurioClient() as other:
+        other.delete_run("acme", "digits", run.uuid)
+    log(run, 2)
+    with pytest.raises(te.DeliveryError, match="404"):
+        run.finish()
+    assert list(te.runs("acme", "Digits")) == []
+
+
+def test_sync_creates_a_run_again_that_the_backend_lost(proxy, run_python, change_database, journals):
+    killed = run_python(
+        """
+        import os, afnio_tellurio as te
+        run = te.init("acme", "Digits", "r")
+        for number in range(20):
+            run.log("count", number)
+        run.flush()
+        os.kill(os.getpid(), 9)
+        """
+    )
+    assert killed.returncode == -9
+    change_database("DELETE FROM runs")
+    (done,) = te.sync()
+    assert (done.problem, done.status) == (None, "CRASHED")
+    (run,) = te.runs("acme", "Digits")
+    assert run.metrics("count").values == list(range(20))
+    assert not journals()
+
+
+def test_a_restored_backend_is_sent_what_it_lacks_and_no_more(run, proxy, change_database):
+    log(run, *range(100))
+    run.flush()
+    change_database(
+        "DELETE FROM points WHERE step >= 40",
+        "UPDATE series SET count = 40, last_step = 39",
+        "UPDATE writers SET next = 40",
+    )
+    proxy.bodies = []
+    log(run, *range(100, 110))
+    run.finish()
+    assert recorded(run) == list(range(110))
+    sent = [json.loads(body) for _method, path, body in proxy.bodies if path.endswith("/batch/")]
+    starts = [batch["first_sequence_number"] for batch in sent]
+    assert starts[-1] == 40, f"sent again from where the backend is: {starts}"
+
+
+def test_what_was_sent_one_by_one_is_not_sent_again(run, proxy, change_database):
+    proxy.fault = lambda _method, path: (404, b"{}") if path.endswith("/batch/") else None
+    log(run, *range(10))
+    run.flush()
+    work_again(proxy)
+    log(run, *range(10, 30))
+    run.flush()
+    change_database("UPDATE writers SET next = 0", "DELETE FROM points WHERE step >= 16")
+    log(run, 30)
+    run.finish()
+    values = recorded(run)
+    assert [values.count(number) for number in range(10)] == [1] * 10
+    assert values[-1] == 30
+
+
+def test_batches_are_taken_up_again(run, proxy):
+    proxy.fault = lambda _method, path: (405, b"{}") if path.endswith("/batch/") else None
+    log(run, *range(10))
+    run.flush()
+    work_again(proxy)
+    proxy.bodies = []
+    log(run, *range(10, 100))
+    run.finish()
+    assert recorded(run) == list(range(100))
+    assert sum(path.endswith("/batch/") for _method, path, _body in proxy.bodies) > 0
+
+
+@pytest.mark.parametrize("status", [404, 405])
+def test_one_answer_without_batches_and_a_crash_double_nothing(
+    proxy, start_python, status, doubled_or_missing
+):
+    child = start_python(
+        "-c",
+        """
+import os, sys, afnio_tellurio as te
+run = te.init("acme", "Digits", "r")
+def log(*numbers):
+    for number in numbers: run.log("count", number)
+    run.flush()
+log(*range(100)); print("first", flush=True); sys.stdin.readline()
+log(*range(100, 200)); print("second", flush=True); sys.stdin.readline()
+log(*range(200, 300)); print("third", flush=True); sys.stdin.readline()
+for number in range(300, 350): run.log("count", number)
+os.kill(os.getpid(), 9)
+""",
+        stdin=True,
+    )
+
+    def go_on():
+        child.stdin.write("\n")
+        child.stdin.flush()
+
+    child.stdout.readline()
+    proxy.fault = lambda _method, path: (status, b"{}") if path.endswith("/batch/") else None
+    go_on()
+    child.stdout.readline()
+    work_again(proxy)
+    go_on()
+    child.stdout.readline()
+    fail_metrics(proxy)
+    go_on()
+    child.wait()
+    work_again(proxy)
+    (done,) = te.sync()
+    assert done.problem is None
+    (run,) = te.runs("acme", "Digits")
+    assert not doubled_or_missing(run.metrics("count").values, range(350))
+
+
+@pytest.mark.parametrize("how", ["removed", "renamed", "replaced"])
+def test_a_journal_that_is_taken_away_is_written_again(run, proxy, journals, home, how):
+    log(run, *range(10))
+    run.flush()
+    fail_metrics(proxy)
+    (path,) = journals()
+    if how == "removed":
+        shutil.rmtree(home / "journals")
+    elif how == "renamed":
+        (home / "journals").rename(home / "journals-old")
+    else:
+        copy = path.read_bytes()
+        path.unlink()
+        path.write_bytes(copy)
+    log(run, *range(10, 20))
+    with pytest.raises(te.DeliveryError, match=f"10 metrics wait in {path}") as caught:
+        run.flush(timeout=0)
+    assert (caught.value.waiting, caught.value.in_memory) == (10, 0)
+    assert path.read_bytes().count(b'"count"') == 20
+    work_again(proxy)
+    log(run, 20)
+    assert run.finish().waiting == 0
+    assert recorded(run) == list(range(21))
+    assert not journals()
+
+
+def test_what_is_in_memory_only_is_not_said_to_wait_in_a_file(proxy, tmp_path, monkeypatch):
+    (tmp_path / "no-folder").write_text("")
+    monkeypatch.setenv("TELLURIO_HOME", str(tmp_path / "no-folder"))
+    run = te.init("acme", "Digits", "r")
+    fail_metrics(proxy)
+    log(run, *range(5))
+    with pytest.raises(
+        te.DeliveryError, match="5 metrics wait in memory and are lost when this process ends"
+    ) as caught:
+        run.flush(timeout=0)
+    assert (caught.value.waiting, caught.value.in_memory) == (5, 5)
+    assert "metrics wait in /" not in str(caught.value)
+    work_again(proxy)
+    assert run.finish().accepted == 5
+
+
+def test_a_sender_that_died_is_started_again(run):
+    def die():
+        raise SystemExit
+
+    run.flush()
+    turn, sender._turn = sender._turn, die
+    try:
+        sender.wake()
+        while sender._is_running.locked():
+            pass
+    finally:
+        sender._turn = turn
+    log(run, 1)
+    assert run.flush().accepted == 1
+    assert "tellurio-sender" in [thread.name for thread in threading.enumerate()]
+
+
+def test_flush_waits_for_what_was_logged_before_it(run):
+    """And not for a moment at which nobody logs."""
+    is_over = threading.Event()
+
+    def go_on_logging():
+        number = 0
+        while not is_over.is_set():
+            run.log("other", number)
+            number += 1
+
+    thread = threading.Thread(target=go_on_logging)
+    thread.start()
+    try:
+        for number in range(5):
+            log(run, number)
+            run.flush()
+            assert number in recorded_now(run)
+    finally:
+        is_over.set()
+        thread.join()
+    run.finish()
+
+
+def recorded_now(run):
+    path = f"/api/v0/acme/projects/digits/runs/{run.uuid}/metrics/?name=count"
+    with te.TellurioClient() as client:
+        # Without waiting for what is on its way.
+        client.settle = lambda *_: None
+        return [metric["value"] for metric in client.get(path).json()]
+
+
+def test_an_exception_of_a_signal_handler_during_a_write_reaches_the_application(run_python):
+    """Also one that looks like a failure of the disk."""
+    finished = run_python(
+        """
+        import signal, afnio_tellurio as te
+        run = te.init("acme", "Digits", "r")
+        def handler(number, frame):
+            raise TimeoutError("the job's")
+        signal.signal(signal.SIGALRM, handler)
+        raised = logged = 0
+        for turn in range(50):
+            signal.setitimer(signal.ITIMER_REAL, 0.002 + turn / 20000)
+            try:
+                while True:
+                    run.log("count", logged)
+                    logged += 1
+            except TimeoutError as error:
+                assert str(error) == "the job's"
+                raised += 1
+        run.finish()
+        values = run.metrics("count").values
+        print(raised, set(range(logged)) <= set(values), len(values) <= logged + raised)
+        """,
+        TELLURIO_MODE="local",
+        TELLURIO_EXIT_TIMEOUT="300",
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout == "50 True True\n"
+    assert complaints(finished.stderr) == ""
