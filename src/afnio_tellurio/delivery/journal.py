@@ -41,6 +41,7 @@ from afnio_tellurio.delivery.records import (
     parsed_line,
     record_line,
 )
+from afnio_tellurio.files import make_private_directory
 from afnio_tellurio.settings import (
     BATCH_BYTES,
     BATCH_METRICS,
@@ -281,7 +282,7 @@ class Journal(JournalFile):
             self._note(error)
 
     def _open(self) -> None:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_directory(self.path.parent)
         fd = os.open(self.path, CREATE | os.O_EXCL | os.O_APPEND, 0o600)
         try:
             while not try_lock(fd):
@@ -544,7 +545,7 @@ def write_journal(
     Raises:
         OSError: The disk does not take it.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_directory(folder)
     path = folder / header.file_name()
     unfinished = path.with_suffix(".new")
     fd = os.open(unfinished, CREATE | os.O_TRUNC, 0o600)
