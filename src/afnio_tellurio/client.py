@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import os
 import sys
 import threading
@@ -42,7 +43,9 @@ from afnio_tellurio.errors import (
     NotFoundError,
     TellurioError,
     api_error,
+    forget_key,
 )
+from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.notices import tell, warn_of_settings
 from afnio_tellurio.served import page_url
 from afnio_tellurio.settings import (
@@ -51,18 +54,22 @@ from afnio_tellurio.settings import (
     CONNECT_TIMEOUT,
     DEFAULT_BASE_URL,
     METRICS_PAGE,
+    PAGE_HEADER,
     READ_TIMEOUT,
     RUNS_PAGE,
     Mode,
     Settings,
     configured_timeout,
+    is_named_backend,
     is_this_machine,
     read_settings,
+    sign_in_command,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
     from pathlib import Path
+    from types import FrameType
 
     from afnio_tellurio.local import Backend
 
@@ -254,9 +261,9 @@ class TellurioClient:
         """Signs in: finds the API key, has the backend verify it, and uses it from now on.
 
         Args:
-            api_key: The key; default `TELLURIO_API_KEY`, else the one that an earlier login stored
-                for this backend. A key given here is stored in the system keyring where there is a
-                usable one, else in the credentials file.
+            api_key: The key; default `TELLURIO_API_KEY` where the settings name this backend, else
+                the one that an earlier login stored for it. A key given here is stored in the
+                system keyring where there is a usable one, else in the credentials file.
             relogin: Do not use a stored key.
 
         Returns:
@@ -278,8 +285,9 @@ class TellurioClient:
         if chosen is None:
             raise ValueError(
                 f"API key is required for {'a new' if relogin else 'the first'} login "
-                f"to {self._url}; give api_key, set TELLURIO_API_KEY, or sign in with: "
-                "afnio-tellurio login"
+                f"to {self._url}; give api_key, "
+                f"{'set TELLURIO_API_KEY, ' if is_named_backend(self._url) else ''}"
+                f"or sign in with: {sign_in_command(self._url)}"
             )
         # With a client of its own: metrics that are on their way meanwhile go with the old key,
         # which is not known to be bad.
@@ -434,10 +442,14 @@ class TellurioClient:
             try:
                 return request()
             except httpx.DecodingError as error:
+                raise_foreign(error)
+                forget_key(error)
                 raise InvalidResponseError(
                     f"{what}: the answer of {self._url} makes no sense: {error}", operation=what
                 ) from error
             except httpx.RequestError as error:
+                raise_foreign(error)
+                forget_key(error)
                 # Refused at once: nothing was sent, and the backend may be starting.
                 if isinstance(error, httpx.ConnectError) and attempt + 1 < CONNECT_ATTEMPTS:
                     time.sleep(CONNECT_RETRY_DELAY * 2**attempt)
@@ -812,7 +824,7 @@ class _HttpClient(httpx.Client):
 
 
 class _ApiKey(httpx.Auth):
-    """Adds the API key to each request: what `find` found, unless a login gave it."""
+    """Adds the API key to each request: what `find` found, unless a login set it."""
 
     def __init__(self, url: str, *, is_needed: bool) -> None:
         self._url = url
