@@ -162,11 +162,13 @@ class TellurioClient:
                 auth=self._key,
                 event_hooks={"response": [_refuse_error_status]},
             )
-        except (httpx.InvalidURL, ValueError):
+        except (httpx.InvalidURL, ValueError) as error:
+            raise_foreign(error)
             # Without what httpx says, which may quote a part of a password.
             source = " or ".join(_proxy_variables()) or "what the system says of proxies"
             raise ValueError(f"{source} names no proxy; write it as http://HOST:PORT") from None
         except OSError as error:
+            raise_foreign(error)
             # What OpenSSL says does not name the file.
             raise ValueError(
                 f"SSL_CERT_FILE is {os.environ.get('SSL_CERT_FILE')!r}, and holds no certificates "
@@ -418,6 +420,7 @@ class TellurioClient:
         except BackendUnreachableError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise_foreign(error)
             # What the generated parsers raise at an answer that is not as the contract has it.
             what = (
                 f"lacks the field {error}"
@@ -804,11 +807,51 @@ TellurioClient.__module__ = "afnio_tellurio"
 _clients: weakref.WeakSet[TellurioClient] = weakref.WeakSet()
 
 
+class _LinesOfOthers(logging.Filter):
+    """Has the loggers of httpx and httpcore pass over the requests of the SDK.
+
+    A handler that logs to a run would turn the line of each delivery into a metric to deliver.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002
+        # Told by the stack: a mark could be left behind by a signal handler that raises.
+        frame: FrameType | None = sys._getframe()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        while frame is not None:
+            if isinstance(frame.f_locals.get("self"), _HttpClient):
+                return False
+            frame = frame.f_back
+        return True
+
+
+_lines_of_others = _LinesOfOthers()
+#: A filter counts for the very logger that it is added to.
+_LOGGERS = (
+    "httpx",
+    "httpcore.connection",
+    "httpcore.http11",
+    "httpcore.http2",
+    "httpcore.proxy",
+    "httpcore.socks",
+)
+
+
 class _HttpClient(httpx.Client):
-    """Encodes the bodies of the generated client with msgspec.
+    """Encodes the bodies of the generated client with msgspec, and logs nothing.
 
     The standard library takes ten times as long, while the application waits for the interpreter.
     """
+
+    def __init__(self, **options: Any) -> None:
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(_lines_of_others)
+        super().__init__(**options)
+        #: Whether the backend's server has the page too, as far as its answers tell.
+        self.serves_page = False
+
+    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        response = super().send(request, **options)
+        self.serves_page = PAGE_HEADER in response.headers
+        return response
 
     def build_request(
         self, method: str, url: httpx.URL | str, *, json: Any = None, **others: Any
@@ -866,12 +909,14 @@ def _metrics_page(api: tellurio_api.Client, query: Mapping[str, Any]) -> Respons
     arguments = list_metrics._get_kwargs(**query)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     response = api.get_httpx_client().request(**arguments)
     if response.status_code == HTTPStatus.OK:
-        with suppress(msgspec.DecodeError, UnicodeDecodeError, TypeError, ValueError):
+        try:
             metrics = _decode_metrics(response.content)
             for metric in metrics:
                 if metric.timestamp is not UNSET:
                     metric.timestamp = dt.datetime.fromisoformat(metric.timestamp)
             return Response(HTTPStatus.OK, response.content, dict(response.headers), metrics)
+        except (msgspec.DecodeError, UnicodeDecodeError, TypeError, ValueError) as error:
+            raise_foreign(error)
     return list_metrics._build_response(client=api, response=response)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 

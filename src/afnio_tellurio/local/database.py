@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from afnio_tellurio.errors import DatabaseError
+from afnio_tellurio.files import make_private_directory
 from afnio_tellurio.local import sampling
+from afnio_tellurio.logs import log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -81,8 +83,6 @@ CREATE TABLE writers (
   NULL, PRIMARY KEY (run, writer)
 ) STRICT, WITHOUT ROWID;
 """
-
-logger = logging.getLogger("afnio_tellurio")
 
 
 class _ForkGate:
@@ -174,9 +174,10 @@ class Database:
         (got,) = connection.execute(f"PRAGMA journal_mode={mode}").fetchone()
         if self._wal and got != "wal":
             self._wal = False
-            logger.warning(
-                "%s: SQLite's write-ahead log does not work here; using a rollback journal",
-                self.path,
+            log(
+                logging.WARNING,
+                f"{self.path}: SQLite's write-ahead log does not work here; "
+                "using a rollback journal",
             )
         # FULL: what a request was answered for is on the disk, also after a loss of power.
         connection.execute("PRAGMA synchronous=FULL")
@@ -235,7 +236,7 @@ def _call_if_alive(method: weakref.WeakMethod[Callable[[], None]]) -> None:
 def _create_private(path: Path) -> None:
     """Makes the folder and the file, for their owner's eyes only, where they do not exist."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_directory(path.parent)
         # SQLite gives its journals the permissions of the database.
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
@@ -329,10 +330,10 @@ def _is_on_network(path: Path) -> bool:
     ]
     kind = max(holding, default=(0, ""))[1]
     if kind in _NETWORK_FILE_SYSTEMS:
-        logger.warning(
-            "%s is on %s, where SQLite's write-ahead log does not work; using a rollback journal",
-            path,
-            kind,
+        log(
+            logging.WARNING,
+            f"{path} is on {kind}, where SQLite's write-ahead log does not work; "
+            "using a rollback journal",
         )
         return True
     return False
