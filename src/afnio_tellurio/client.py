@@ -224,8 +224,20 @@ class TellurioClient:
 
     @property
     def address(self) -> str:
-        """What a later process finds the backend by: its URL, or its database's path."""
+        """Where the backend is: its URL, or its database's path."""
         return self._url if self._backend is None else str(self._backend.path.resolve())
+
+    @property
+    def name_in_journals(self) -> str:
+        """What the files in `TELLURIO_HOME` name the backend by: its URL, or its database's path.
+
+        That of a database in there is relative to it: the folder may be moved, or mounted
+        elsewhere.
+        """
+        home = read_settings().home.resolve()
+        if self._backend is None or not self._backend.path.resolve().is_relative_to(home):
+            return self.address
+        return self._backend.path.resolve().relative_to(home).as_posix()
 
     @property
     def api(self) -> tellurio_api.Client:
