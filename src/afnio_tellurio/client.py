@@ -205,6 +205,9 @@ class TellurioClient:
     ) -> str | None:
         """Where people look at a run in a browser, or `None` where there is no such place.
 
+        The platform's pages have the slug of the run's name in their address. The page that
+        `afnio-tellurio serve` shows takes the UUID, which every run has.
+
         Args:
             namespace_slug: The run's namespace.
             project_slug: Its project.
@@ -214,7 +217,9 @@ class TellurioClient:
         if self._backend is None:
             from slugify import slugify
 
-            where, run = self._url, slugify(run_name)
+            where, run = self._url, run_uuid
+            if not self._http.serves_page:
+                run = slugify(run_name) or run_uuid
         else:
             found = page_url(self._backend.path)
             if found is None:
