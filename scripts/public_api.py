@@ -59,6 +59,8 @@ NOT_PROMISED = {
     "TellurioClient.list_runs",
     "TellurioClient.log_metric",
     "TellurioClient.log_metric_batch",
+    "TellurioClient.of_existing_database",
+    "TellurioClient.restore_run",
     "TellurioClient.sample_metric",
     "TellurioClient.settle",
     "TellurioClient.summarize_metrics",

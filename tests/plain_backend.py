@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from http import HTTPStatus
 
 import exchanges
 import httpx
@@ -36,6 +37,10 @@ class PlainBackend(httpx.BaseTransport):
             status = 405 if re.search(r"/runs/[^/]+/$|/projects/$", path) else 404
             return httpx.Response(status, json={"detail": "Not found."}, request=request)
         content = request.read()
+        if request.method == "POST" and path.endswith("/runs/"):
+            fields = json.loads(content)
+            fields.pop("uuid", None)
+            content = json.dumps(fields).encode()
         if request.method == "POST" and path.endswith("/metrics/"):
             fields = json.loads(content)
             fields.pop("timestamp", None)
@@ -54,5 +59,9 @@ class PlainBackend(httpx.BaseTransport):
             answer = response.json()
             for metric in answer if isinstance(answer, list) else [answer]:
                 del metric["timestamp"]
+            return httpx.Response(response.status_code, json=answer, request=request)
+        if response.status_code == HTTPStatus.NOT_FOUND:
+            answer = response.json()
+            answer.pop("deleted", None)
             return httpx.Response(response.status_code, json=answer, request=request)
         return response

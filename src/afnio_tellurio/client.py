@@ -11,6 +11,7 @@ import time
 import uuid
 import weakref
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from itertools import chain
@@ -31,6 +32,7 @@ from tellurio_api.api.metrics import (
     summarize_metrics,
     summarize_project_metrics,
 )
+from tellurio_api.api.projects import create_project, get_project
 from tellurio_api.api.runs import create_run, delete_run, get_run, list_runs, update_run
 from tellurio_api.types import UNSET, Response
 
@@ -39,6 +41,7 @@ from afnio_tellurio.delivery.sender import sender, wait_visibly
 from afnio_tellurio.errors import (
     ApiError,
     BackendUnreachableError,
+    ConflictError,
     InvalidResponseError,
     NotFoundError,
     TellurioError,
@@ -126,27 +129,42 @@ class TellurioClient:
         Raises:
             DatabaseError: The file cannot be used as the embedded backend's database.
         """
-        from pathlib import Path
-
-        from afnio_tellurio.local import open_backend
-
-        backend = open_backend(Path(path) if path is not None else read_settings().database)
-        client = cls.__new__(cls)
-        client._backend = backend  # noqa: SLF001 - it is one of ours
-        client._connect(  # noqa: SLF001 - it is one of ours
-            _LOCAL_URL, transport=httpx.WSGITransport(app=backend)
-        )
+        client = cls._of_database(path if path is not None else read_settings().database)
         if recover:
             from afnio_tellurio.delivery.recovery import recover_local
 
             recover_local(client)
         return client
 
+    @classmethod
+    def of_existing_database(cls, path: str | Path) -> Self:
+        """Opens the embedded backend on a database file that exists; recovers nothing.
+
+        Args:
+            path: The database file.
+
+        Raises:
+            DatabaseError: The file does not exist, or cannot be used.
+        """
+        return cls._of_database(path, create=False)
+
+    @classmethod
+    def _of_database(cls, path: str | Path, *, create: bool = True) -> Self:
+        from pathlib import Path
+
+        from afnio_tellurio.local import open_backend
+
+        client = cls.__new__(cls)
+        client._backend = open_backend(Path(path), create=create)  # noqa: SLF001 - it is one of ours
+        client._connect(  # noqa: SLF001 - it is one of ours
+            _LOCAL_URL,
+            transport=httpx.WSGITransport(app=client._backend),  # noqa: SLF001
+        )
+        return client
+
     def _connect(self, url: str, transport: httpx.BaseTransport | None) -> None:
         self._url = url
         self._transport = transport
-        #: Whether the backend has logMetricBatch, as far as is known.
-        self.takes_batches = True
         self._key = _ApiKey(url, is_needed=transport is None)
         self._open_pool()
         _clients.add(self)
@@ -493,9 +511,11 @@ class TellurioClient:
         description: str | None,
         status: str,
         idempotency_key: str,
+        run_uuid: str | None = None,
     ) -> models.Run:
-        """Creates a run."""
+        """Creates a run; a backend without the extension ignores a UUID that is given."""
         body = models.RunCreate(
+            uuid=UNSET if run_uuid is None else uuid.UUID(run_uuid),
             name=UNSET if name is None else name,
             description=UNSET if description is None else description,
             status=models.RunStatus(status),
@@ -509,6 +529,59 @@ class TellurioClient:
             body=body,
             idempotency_key=idempotency_key,
         )
+
+    def restore_run(
+        self, namespace_slug: str, project_slug: str, run_uuid: str, *, name: str
+    ) -> None:
+        """Creates a run that the backend lost, with its UUID, and its project where that is gone.
+
+        Any number of processes may do so at once: the run is created once.
+
+        Args:
+            namespace_slug: The slug of the namespace that owns the project.
+            project_slug: The project's slug.
+            run_uuid: The UUID of the run.
+            name: Its name; it gets a number where another run has taken the name.
+
+        Raises:
+            ConflictError: The run was deleted on purpose, or belongs to another project.
+            NotFoundError: The namespace does not exist.
+            ApiError: The backend answered with another error.
+            BackendUnreachableError: The backend could not be reached.
+            InvalidResponseError: The backend's answer makes no sense, or it has created a run with
+                another UUID.
+        """
+        path = {"namespace_slug": namespace_slug, "project_slug": project_slug}
+        try:
+            self.call(models.Project, get_project.sync_detailed, client=self._api, **path)
+        except NotFoundError:
+            # A conflict: another process has created it meanwhile.
+            with suppress(ConflictError):
+                self.call(
+                    models.Project,
+                    create_project.sync_detailed,
+                    namespace_slug=namespace_slug,
+                    client=self._api,
+                    body=models.ProjectCreate(
+                        display_name=project_slug, visibility=models.Visibility.RESTRICTED
+                    ),
+                )
+        run = self.create_run(
+            namespace_slug,
+            project_slug,
+            name=name,
+            description=None,
+            status=models.RunStatus.RUNNING.value,
+            # So that a backend that ignores the UUID creates one run at most, however often asked.
+            idempotency_key=str(uuid.uuid5(uuid.UUID(run_uuid), "restore")),
+            run_uuid=run_uuid,
+        )
+        if str(run.uuid) != run_uuid.lower():
+            raise InvalidResponseError(
+                f"createRun: {self._url} was asked to create the run {run_uuid} and created "
+                f"{run.uuid}",
+                operation="createRun",
+            )
 
     def update_run(
         self,
@@ -964,7 +1037,8 @@ def _operation_id(operation: Callable[..., Any]) -> str:
 
 
 _default_clients: dict[Settings, TellurioClient] = {}
-_default_clients_lock = threading.Lock()
+# A signal handler may ask for a client while this thread makes one.
+_default_clients_lock = threading.RLock()
 
 
 def default_client() -> TellurioClient:
@@ -975,16 +1049,22 @@ def default_client() -> TellurioClient:
         DatabaseError: The embedded backend cannot use its database.
     """
     settings = read_settings()
+    key = _backend_settings(settings)
     with _default_clients_lock:
-        client = _default_clients.get(settings)
+        client = _default_clients.get(key)
         if client is None:
-            client = _default_clients[settings] = _new_client(settings)
+            client = _default_clients.setdefault(key, _new_client(settings))
         return client
+
+
+def _backend_settings(settings: Settings) -> Settings:
+    """The settings without those that no client depends on."""
+    return replace(settings, quiet=False, exit_timeout=0.0)
 
 
 def _renew_in_child() -> None:
     global _default_clients_lock  # noqa: PLW0603
-    _default_clients_lock = threading.Lock()
+    _default_clients_lock = threading.RLock()
     for client in list(_clients):
         client.leave_inherited_pool()
 
@@ -1064,8 +1144,9 @@ def login(api_key: str | None = None, relogin: bool = False) -> dict[str, str]:
         return {"email": "", "username": ""}
     if settings.mode is Mode.LOCAL:
         return default_client().login(api_key, relogin)
+    key = _backend_settings(settings)
     with _default_clients_lock:
-        client = _default_clients.get(settings)
+        client = _default_clients.get(key)
     if client is None or client.is_local or client.is_closed:
         client = TellurioClient()
     if auth.chosen_credential(client.url, settings, api_key, relogin=relogin) is None:
@@ -1073,7 +1154,7 @@ def login(api_key: str | None = None, relogin: bool = False) -> dict[str, str]:
             api_key = auth.ask_for_key(client.url)
     owner = client.login(api_key, relogin)
     with _default_clients_lock:
-        _default_clients[settings] = client
+        _default_clients[key] = client
         others = [one for one in _default_clients.values() if one.url == client.url]
     for other in others:
         # The environment was another then, and runs that are open still go through it.

@@ -48,6 +48,7 @@ class DeliveryError(TellurioError):
 
     Attributes:
         waiting: How many metrics wait to be delivered.
+        in_memory: How many of these the journal could not take: they end with this process.
         lost: How many cannot be delivered any more: neither the disk nor memory took them, or the
             journal is damaged.
         path: The journal that holds what waits.
@@ -55,19 +56,37 @@ class DeliveryError(TellurioError):
     """
 
     def __init__(
-        self, call: str, *, run_name: str, waiting: int, lost: int, path: str, reason: str
+        self,
+        call: str,
+        *,
+        run_name: str,
+        waiting: int,
+        lost: int,
+        path: str,
+        reason: str,
+        in_memory: int = 0,
     ) -> None:
-        what = f"{waiting} metrics wait" if waiting else "its end waits"
-        gone = f", and {lost} are lost: the journal could not keep them" if lost else ""
+        parts: list[str] = []
+        if waiting > in_memory or not waiting:
+            what = f"{waiting - in_memory} metrics wait" if waiting else "its end waits"
+            parts.append(f"{what} in {path}")
+        if in_memory:
+            parts.append(
+                f"{in_memory} metrics wait in memory and are lost when this process ends, for "
+                f"{path} cannot be written"
+            )
+        if lost:
+            parts.append(f"{lost} are lost: the journal could not keep them")
         super().__init__(
-            f"{call}: run {run_name!r}: {what} in {path}{gone} ({reason}); "
+            f"{call}: run {run_name!r}: {', and '.join(parts)} ({reason}); "
             "deliver with: afnio-tellurio sync"
         )
-        self._arguments = (call, run_name, waiting, lost, path, reason)
+        self._arguments = (call, run_name, waiting, lost, path, reason, in_memory)
         self.waiting = waiting
         self.lost = lost
         self.path = path
         self.reason = reason
+        self.in_memory = in_memory
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild_delivery_error, self._arguments
@@ -196,6 +215,20 @@ def api_error(
     return kind(response, operation=operation, identifiers=identifiers)
 
 
+def never_had_run(error: ApiError) -> bool:
+    """Whether the backend answered that it never had the run; not every backend tells.
+
+    Args:
+        error: The answer to a request for the run.
+    """
+    try:
+        body: Any = error.response.json()
+    except (ValueError, RecursionError):
+        # A proxy may answer 404 with anything.
+        return False
+    return isinstance(body, dict) and body.get("deleted") is False  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+
+
 def words_of(response: httpx.Response) -> str:
     """What an error answer says: its `detail`, its field errors, or the text of whatever it is."""
     try:
@@ -279,7 +312,7 @@ def _rebuild_api_error(
 
 
 def _rebuild_delivery_error(*arguments: Any) -> DeliveryError:
-    names = ("run_name", "waiting", "lost", "path", "reason")
+    names = ("run_name", "waiting", "lost", "path", "reason", "in_memory")
     return DeliveryError(arguments[0], **dict(zip(names, arguments[1:], strict=True)))
 
 

@@ -1,4 +1,4 @@
-"""Folders that only their owner can look into."""
+"""Files and folders for their owner's eyes only."""
 
 from __future__ import annotations
 
@@ -9,22 +9,13 @@ if TYPE_CHECKING:
 
 
 def make_private_directory(path: Path) -> None:
-    """Makes a folder, and those above it, where they do not exist: for their owner only.
-
-    `Path.mkdir` gives its mode to the last one; the others get what the umask leaves.
+    """Makes a folder, and those above it that do not exist, for their owner only.
 
     Raises:
-        OSError: It cannot be made, or a file has its name.
+        OSError: It cannot be made.
     """
-    try:
-        path.mkdir(mode=0o700)
-    except FileNotFoundError:
-        if path.parent == path:
-            raise
+    if path.is_dir():
+        return
+    if path.parent != path:
         make_private_directory(path.parent)
-        # Another process may have been faster.
-        path.mkdir(mode=0o700, exist_ok=True)
-    except OSError:
-        # Not only where it exists: on Windows and on read-only disks the error may be another.
-        if not path.is_dir():
-            raise
+    path.mkdir(mode=0o700, exist_ok=True)

@@ -35,6 +35,7 @@ from afnio_tellurio.entities import (
     is_finite_number,
 )
 from afnio_tellurio.errors import BadRequestError, ConflictError, RunFinishedError
+from afnio_tellurio.interruptions import foreign_cause, raise_foreign
 from afnio_tellurio.notices import warn
 from afnio_tellurio.settings import (
     BATCH_METRICS,
@@ -100,11 +101,18 @@ class Run(RunRecord):
         traceback: TracebackType | None,
     ) -> None:
         normal = error is None or (isinstance(error, SystemExit) and is_success(error.code))
-        # Ctrl-C means the waiting here; the program goes on.
-        with suppress(KeyboardInterrupt):
+        try:
             problem = self.end(RunStatus.COMPLETED if normal else RunStatus.CRASHED)
-            if problem and error is not None:
-                error.add_note(f"afnio-tellurio: {problem}")
+        except KeyboardInterrupt:
+            # Ctrl-C means the waiting here; the program goes on.
+            return
+        except Exception as interruption:
+            if error is None:
+                raise
+            # The block's exception goes on.
+            problem = f"the end of run {self.name!r} was interrupted: {interruption!r}"
+        if problem and error is not None:
+            error.add_note(f"afnio-tellurio: {problem}")
 
     async def __aenter__(self) -> Self:
         return self
@@ -177,16 +185,16 @@ class Run(RunRecord):
             RunFinishedError: The run is finished.
         """
         step = checked_step(step)
-        pairs: list[Any] = []
+        pairs: list[tuple[str, Any]] = []
         for name, value in metrics.items():
             _check_metric_name("log_metrics", name)
-            pairs += (name, encoded_value(value))
+            pairs.append((name, encoded_value(value)))
         if self.status in _ENDED:
             raise self._finished_error("log_metrics")
-        outbox = self._outbox_for(client)
+        outbox = (self._outbox if client is None else None) or self._outbox_for(client)
         try:
-            for start in range(0, len(pairs), 2 * BATCH_METRICS):
-                outbox.append(step, *pairs[start : start + 2 * BATCH_METRICS])
+            for start in range(0, len(pairs), BATCH_METRICS):
+                outbox.append_all(step, pairs[start : start + BATCH_METRICS])
         except JournalSealedError:
             raise self._finished_error("log_metrics") from None
         if sender.is_idle:
@@ -239,19 +247,35 @@ class Run(RunRecord):
             raise ValueError(f"finish: status is {status}; give COMPLETED, CRASHED or FAILED")
         with self._lock:
             if self.status not in _ENDED:
-                undelivered = self._deliver_end(
-                    client, status, time.monotonic() + configured_timeout()
-                )
+                try:
+                    undelivered = self._deliver_end(
+                        client, status, time.monotonic() + configured_timeout()
+                    )
+                except BaseException:
+                    # Ctrl-C, say: the run is as open as it was before.
+                    self._reopen(client, status)
+                    raise
                 if undelivered is not None:
-                    self._outbox_for(client).wanted_status = None
-                    for outbox in self._outboxes.values():
-                        outbox.journal.unseal()
+                    self._reopen(client, status)
                     raise undelivered.problem("finish")
                 for outbox in self._outboxes.values():
                     if outbox.journal.lost:
                         raise outbox.problem("finish")
+            else:
+                # An exception may have interrupted what ended it.
+                self._close_outboxes()
             deactivate(self)
         return self._receipt()
+
+    def _reopen(self, client: TellurioClient | None, status: RunStatus) -> None:
+        """Goes on with a run that could not be ended, unless the backend knows its end already."""
+        last = self._outbox_for(client)
+        last.wanted_status = None
+        if last.transfer.ended is not None:
+            self.status = status
+            return
+        for outbox in self._outboxes.values():
+            outbox.journal.unseal()
 
     async def afinish(
         self, client: TellurioClient | None = None, status: RunStatus | None = RunStatus.COMPLETED
@@ -277,9 +301,12 @@ class Run(RunRecord):
         self.status = status
         self.date_updated = last.transfer.ended
         tell_ended(self, self._receipt(), self._client_for(client), *self._path()[:2])
+        self._close_outboxes()
+        return None
+
+    def _close_outboxes(self) -> None:
         for outbox in list(self._outboxes.values()):
             outbox.close()
-        return None
 
     def end(self, status: RunStatus) -> str | None:
         """Ends the run without ever raising, as the end of a block or of the process must.
@@ -290,21 +317,29 @@ class Run(RunRecord):
             What went wrong, if something did; it has been said already.
 
         Raises:
-            KeyboardInterrupt: Somebody would not wait; what is left is left to a later process.
+            BaseException: Ctrl-C, or what a signal handler of the application raised meanwhile; the
+                end of the run is left to the sender, or to a later process.
         """
         try:
             problem = self._ended_problem(status)
-        except KeyboardInterrupt:
-            warn(self._left_behind(status, self._outbox_for(None)))
-            raise
         except Exception as error:  # noqa: BLE001
+            if foreign_cause(error) is not None:
+                self._warn_of_interruption(status)
+                raise_foreign(error)
             # Whatever it is, it must not take the place of the application's own exception.
             problem = f"run {self.name!r} could not be ended as {status}: {error}"
+        except BaseException:
+            self._warn_of_interruption(status)
+            raise
         finally:
             deactivate(self)
         if problem is not None:
             warn(problem)
         return problem
+
+    def _warn_of_interruption(self, status: RunStatus) -> None:
+        if self.status not in _ENDED:
+            warn(self._left_behind(status, self._outbox_for(None)))
 
     def _ended_problem(self, status: RunStatus) -> str | None:
         deadline = time.monotonic() + configured_timeout()
@@ -483,7 +518,8 @@ class Run(RunRecord):
                     run_name=self.name,
                     owns_run=self._is_owned and not self._outboxes,
                 )
-                self._outboxes[id(client)] = outbox
+                # A signal handler that logs may have been here meanwhile.
+                outbox = self._outboxes.setdefault(id(client), outbox)
                 if not self._is_owned:
                     weakref.finalize(self, outbox.release).atexit = False
                 safeguard.watch_exit()

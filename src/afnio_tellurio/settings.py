@@ -48,6 +48,8 @@ BATCH_METRICS = 1000
 BATCH_BYTES = 2**20
 #: Of what a full disk does not take, so many bytes of lines are held in memory; the rest is lost.
 HELD_BYTES = 32 * 2**20
+#: Seconds that the sender waits for appends of other threads to end; each takes microseconds.
+APPEND_TIMEOUT = 5.0
 #: Seconds between attempts to write to a disk that was full.
 WRITE_RETRY_DELAY = 1.0
 #: Seconds within which a written line is on the disk itself.
@@ -304,13 +306,31 @@ def _word(source: str, word: Any) -> str:
     return word
 
 
+#: What each relative directory stood for when it was first read, so that changing the working
+#: directory moves nothing that is open.
+_directories: dict[Path, Path] = {}
+
+
 def _folder(source: str, word: Any) -> Path:
     try:
-        return Path(_word(source, word)).expanduser()
+        folder = Path(_word(source, word)).expanduser()
+        return folder if folder.is_absolute() else _resolved_once(source, folder)
     except RuntimeError:
         raise ValueError(
             f"{source} is {word!r}, and nothing says whose home that is; set it to a whole path"
         ) from None
+
+
+def _resolved_once(source: str, folder: Path) -> Path:
+    if folder not in _directories:
+        try:
+            _directories.setdefault(folder, folder.absolute())
+        except OSError as error:
+            raise ValueError(
+                f"{source} is {str(folder)!r}, and the working directory no longer exists; "
+                "set it to a whole path"
+            ) from error
+    return _directories[folder]
 
 
 def _seconds(source: str, word: Any) -> float:

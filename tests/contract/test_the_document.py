@@ -92,15 +92,27 @@ def test_what_the_platform_is_not_known_to_have_is_marked():
     listed = OPERATIONS["listRuns"]["parameters"] + OPERATIONS["listMetrics"]["parameters"]
     marked = [exchanges._resolved(p) for p in [*listed, *OPERATIONS["createRun"]["parameters"]]]
     marked += components["headers"].values()
-    marked += [components["responses"][name] for name in ("SlugTaken", "SequenceGap")]
+    marked += [
+        components["responses"][name] for name in ("SlugTaken", "SequenceGap", "RunUuidTaken")
+    ]
     marked += [
         components["schemas"][schema]["properties"][field]
         for schema, field in (
-            ("RunUpdate", "name"), ("RunUpdate", "description"),
+            ("RunCreate", "uuid"), ("RunUpdate", "name"), ("RunUpdate", "description"),
+            ("RunNotFoundError", "deleted"),
             ("Metric", "timestamp"), ("MetricCreate", "timestamp"),
         )
     ]  # fmt: skip
     assert all(part.get("x-tellurio-extension") is True for part in marked)
+
+
+def test_an_operation_on_one_run_has_an_answer_of_its_own_where_the_run_is_not_found():
+    for path, item in CONTRACT["paths"].items():
+        wanted = "RunNotFound" if "{run_uuid}" in path else "NotFound"
+        for operation in (item[method] for method in METHODS if method in item):
+            if "{namespace_slug}" in path:
+                answer = operation["responses"]["404"]
+                assert answer == {"$ref": f"#/components/responses/{wanted}"}, path
 
 
 def links():

@@ -39,13 +39,16 @@ def test_metrics_travel_in_batches_beside_the_application(proxy, run):
     assert run.metrics("loss").values == [step / 2 for step in range(2500)]
 
 
-def test_several_metrics_of_one_call_are_one_line_and_share_a_step(run, journals):
-    (path,) = journals()
-    before = path.read_bytes().count(b"\n")
+def test_several_metrics_of_one_call_are_written_at_once_and_share_a_step(run, monkeypatch):
+    journal, sizes = run._outbox.journal, []
+    write = journal._write
+    monkeypatch.setattr(
+        journal, "_write", lambda lines: (sizes.append(lines.count(b"\n")), write(lines))[1]
+    )
     run.log_metrics({"loss": 0.5, "train/accuracy": 1, "note": ["a", None]}, step=7)
     te.log_metrics({"loss": 0.25})
     te.log_metrics({})
-    assert path.read_bytes().count(b"\n") == before + 2
+    assert [size for size in sizes if size] == [3, 1]
     found = run.metrics()
     assert (found["loss"].values, found["loss"].steps) == ([0.5, 0.25], [7, 8])
     assert (found["note"].values, found["note"].steps) == ([["a", None]], [7])
@@ -361,7 +364,8 @@ def test_a_backend_without_batches_gets_metrics_one_by_one(proxy, run):
     for number in range(30):
         run.log("loss", number)
     run.finish()
-    assert proxy.counts[(405, b'{"detail": "Method not allowed."}')] == 1
+    # Batches are tried again after 1, 2, 4, 8 and 16 of them.
+    assert proxy.counts[(405, b'{"detail": "Method not allowed."}')] <= 5
     assert te.get_run("acme", "Digits", run.uuid).metrics("loss").values == list(range(30))
 
 

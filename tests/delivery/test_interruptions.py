@@ -1,169 +1,218 @@
-"""What a signal handler of the application raises inside the SDK reaches the application."""
+"""Exceptions and calls that arrive between any two bytecodes of ours: nothing is lost or doubled."""
 
-import contextlib
-import signal
-import socket
-import threading
+import os
+from collections import Counter
 
-import keyring
-import keyring.backend
 import pytest
-import tellurio_api
+from opcodes import at_each_opcode, raise_interrupted
 
 import afnio_tellurio as te
-from afnio_tellurio.auth import find_credential
+from afnio_tellurio.delivery.sender import sender
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(signal, "SIGUSR1"), reason="Windows has no signal that is not used already"
+# What is interrupted while it opens a file leaves it to the collector.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:unclosed file:ResourceWarning",
+    "ignore:.*unclosed file:pytest.PytestUnraisableExceptionWarning",
 )
+#: The way of a metric, and no more: the backend's own way is tried elsewhere.
+ROOMS = ("run.py", "delivery/", "threads.py")
 
 
-class SoftTimeLimitError(Exception):
-    """As a job queue has one."""
-
-
-ERRORS = [SoftTimeLimitError, TimeoutError, OSError, ValueError, KeyError, te.TellurioError]
-
-
-@pytest.fixture(params=ERRORS, ids=lambda kind: kind.__name__)
-def alarm(request):
-    """Has a signal handler raise an exception, and gives it."""
-    error = request.param("over")
-
-    def over(number, frame):
-        raise error
-
-    before = signal.signal(signal.SIGUSR1, over)
-    yield error
-    signal.signal(signal.SIGUSR1, before)
-
-
-@contextlib.contextmanager
-def reaches_us(error):
-    """The very exception reaches us, and as it was raised."""
-    with pytest.raises(type(error)) as caught:
-        yield
-    assert caught.value is error
-    assert error.__cause__ is None
-    assert error.__context__ is None
-
-
-def ring(*_arguments, **_keywords):
-    signal.raise_signal(signal.SIGUSR1)
-
-
-def test_out_of_the_embedded_backend(alarm, monkeypatch):
+@pytest.fixture(autouse=True)
+def local(monkeypatch):
     monkeypatch.setenv("TELLURIO_MODE", "local")
-    run = te.init("acme", "Digits", "test_run")
-    run.log("loss", 1)
-    run.flush()
-    with monkeypatch.context() as patch:
-        patch.setattr("afnio_tellurio.local.application._body", ring)
-        with reaches_us(alarm):
-            run.metrics("loss")
-    assert run.metrics("loss").values == [1]
-
-
-def test_out_of_what_parses_an_answer(alarm, backend, monkeypatch):
-    run = te.init("acme", "Digits", "test_run")
-    run.finish()
-    with monkeypatch.context() as patch:
-        patch.setattr(tellurio_api.models.Run, "from_dict", ring)
-        with reaches_us(alarm):
-            te.get_run("acme", "digits", run.uuid)
-    assert te.get_run("acme", "digits", run.uuid).name == "test_run"
-
-
-def test_out_of_what_parses_many_metrics(alarm, backend, monkeypatch):
-    run = te.init("acme", "Digits", "test_run")
-    run.log("loss", 1)
-    run.finish()
-    with monkeypatch.context() as patch:
-        patch.setattr("afnio_tellurio.client._decode_metrics", ring)
-        with reaches_us(alarm):
-            run.metrics("loss")
-    assert run.metrics("loss").values == [1]
-
-
-def test_out_of_a_wait_for_an_answer(alarm, server, monkeypatch):
-    run = te.init("acme", "Digits", "test_run")
-    run.finish()
-    main, real = threading.get_ident(), socket.socket.recv
-
-    def receive(*arguments):
-        if threading.get_ident() == main:
-            ring()
-        return real(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(socket.socket, "recv", receive)
-        with reaches_us(alarm):
-            te.get_run("acme", "digits", run.uuid)
-    assert te.get_run("acme", "digits", run.uuid).status is te.RunStatus.COMPLETED
-
-
-def test_out_of_an_attempt_to_connect(alarm, server, monkeypatch):
-    with monkeypatch.context() as patch, te.TellurioClient() as client:
-        patch.setattr(socket, "create_connection", ring)
-        with reaches_us(alarm):
-            te.get_project("acme", "digits", client)
-
-
-class RingingKeyring(keyring.backend.KeyringBackend):
-    priority = 1
-    set_password = ring
-
-    def get_password(self, service, username):
-        ring()
-
-
-class FailingKeyring(keyring.backend.KeyringBackend):
-    priority = 1
-    set_password = ring
-
-    def get_password(self, service, username):
-        raise SoftTimeLimitError("an error of the keyring's own type")
+    monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", "600")
 
 
 @pytest.fixture
-def use_keyring():
-    before = keyring.get_keyring()
-    yield keyring.set_keyring
-    keyring.set_keyring(before)
+def run():
+    return te.init("acme", "Digits", "interrupted")
 
 
-def test_out_of_a_keyring(alarm, use_keyring):
-    use_keyring(RingingKeyring())
-    with reaches_us(alarm):
-        find_credential("https://one.example")
+def recorded(run, name="count"):
+    return Counter(te.get_run("acme", "Digits", run.uuid).metrics(name).values)
 
 
-def test_a_failure_of_a_keyring_stays_one(use_keyring):
-    use_keyring(FailingKeyring())
-    assert find_credential("https://one.example") is None
+class Log:
+    """What was logged, and of it what `log` returned for and what it raised for."""
+
+    def __init__(self):
+        self.returned, self.raised = [], []
+
+    def keep(self, value, raised):
+        (self.raised if raised else self.returned).append(value)
+
+    def log(self, run, value):
+        try:
+            run.log("count", value)
+        except BaseException:
+            self.raised.append(value)
+            raise
+        self.returned.append(value)
+
+    def check(self, counts):
+        for value in self.returned:
+            assert counts.pop(value, 0) == 1, f"{value} was logged once"
+        for value in self.raised:
+            assert counts.pop(value, 0) <= 1, f"{value} was interrupted, and is there twice"
+        assert not counts
 
 
-def test_out_of_a_recovery(alarm, proxy, run_python, monkeypatch):
-    finished = run_python(
-        """
-        import os
-        import afnio_tellurio as te
-        te.init("acme", "Digits", "died").log("loss", 1)
-        os._exit(0)
-        """
-    )
-    assert finished.returncode == 0, finished.stderr
-    with monkeypatch.context() as patch:
-        patch.setattr("afnio_tellurio.delivery.recovery.JournalFile.open", ring)
-        with reaches_us(alarm):
-            te.sync()
-    assert te.sync()[0].problem is None
+def test_log_that_is_interrupted_anywhere_loses_and_doubles_nothing(run):
+    log = Log()
+    for turn, raised in at_each_opcode(lambda turn: run.log("count", turn), raise_interrupted):
+        log.keep(turn, raised)
+    assert len(log.raised) > 50
+    assert run.finish().waiting == 0
+    log.check(recorded(run))
 
 
-def test_a_failure_of_ours_is_still_said_as_ever(backend, monkeypatch):
-    run = te.init("acme", "Digits", "test_run")
+def test_log_inside_log_loses_and_doubles_nothing(run):
+    outer, inner = Log(), Log()
+
+    def log_too(turn):
+        run.log("inner", turn)
+        inner.keep(turn, None)
+
+    for turn, raised in at_each_opcode(lambda turn: run.log("count", turn), log_too):
+        outer.keep(turn, raised)
+    assert len(inner.returned) > 50
+    assert run.finish().accepted == len(outer.returned) + len(inner.returned)
+    outer.check(recorded(run))
+    inner.check(recorded(run, "inner"))
+
+
+@pytest.mark.parametrize("is_raised", [True, False])
+def test_log_metrics_is_as_safe(run, is_raised):
+    log, inner = Log(), Log()
+
+    def log_too(turn):
+        run.log_metrics({"inner": turn})
+        inner.keep(turn, None)
+
+    def log_three(turn):
+        run.log_metrics({"count": turn, "other": turn, "third": turn})
+
+    interrupt = raise_interrupted if is_raised else log_too
+    for turn, raised in at_each_opcode(log_three, interrupt):
+        log.keep(turn, raised)
     run.finish()
-    with monkeypatch.context() as patch:
-        patch.setattr(tellurio_api.models.Run, "from_dict", lambda _document: int("x"))
-        with pytest.raises(te.InvalidResponseError, match="makes no sense"):
-            te.get_run("acme", "digits", run.uuid)
+    log.check(recorded(run))
+    log.check(recorded(run, "third"))
+    inner.check(recorded(run, "inner"))
+
+
+@pytest.mark.parametrize("is_raised", [True, False])
+def test_the_first_log_of_an_attached_run_is_as_safe(is_raised, pytestconfig):
+    owner = te.init("acme", "Digits", "shared")
+    log, inner = Log(), Log()
+
+    def attach(_turn=None):
+        return te.get_run("acme", "Digits", owner.uuid)
+
+    attached = {}
+
+    def log_too(turn):
+        attached[turn].log("inner", turn)
+        inner.keep(turn, None)
+
+    def log_first(turn):
+        attached[turn].log("count", turn)
+
+    attached[0] = attach()
+    interrupt = raise_interrupted if is_raised else log_too
+    every = 1 if pytestconfig.getoption("--long") else 7
+    for turn, raised in at_each_opcode(log_first, interrupt, rooms=ROOMS, every=every):
+        log.keep(turn, raised)
+        attached[turn].flush()
+        attached[turn + 1] = attach()
+    owner.finish()
+    log.check(recorded(owner))
+    inner.check(recorded(owner, "inner"))
+
+
+@pytest.mark.parametrize("is_raised", [True, False])
+def test_flush_can_be_interrupted_anywhere(run, is_raised):
+    logged, inner = Log(), Log()
+
+    def log_too(turn):
+        run.log("inner", turn)
+        inner.keep(turn, None)
+
+    def flush(turn):
+        logged.log(run, turn)
+        run.flush()
+
+    interrupt = raise_interrupted if is_raised else log_too
+    turns = at_each_opcode(flush, interrupt, rooms=("delivery/sender.py",))
+    assert sum(1 for _ in turns) > 50
+    run.finish()
+    logged.check(recorded(run))
+    inner.check(recorded(run, "inner"))
+    assert not sender._waiting(), "no one that was interrupted is still told"
+
+
+@pytest.mark.parametrize("is_raised", [True, False])
+def test_delivery_in_the_callers_thread_can_be_interrupted(run, is_raised, pytestconfig):
+    """Where no thread can be started any more, at the exit of the process, `flush` delivers itself."""
+    logged, inner = Log(), Log()
+    outbox = run._outbox
+    sender.remove(outbox)
+
+    def log_too(turn):
+        run.log("inner", turn)
+        inner.keep(turn, None)
+
+    def deliver(turn):
+        logged.log(run, turn)
+        while outbox.step():
+            pass
+
+    interrupt = raise_interrupted if is_raised else log_too
+    every = 1 if pytestconfig.getoption("--long") else 29
+    turns = 0
+    for _turn, _raised in at_each_opcode(deliver, interrupt, rooms=("delivery/",), every=every):
+        turns += 1
+        # Else each turn has more to deliver than the one before.
+        while not outbox.is_done:
+            outbox.transfer.hurry()
+            outbox.step()
+    assert turns > 20
+    sender.add(outbox)
+    run.finish()
+    logged.check(recorded(run))
+    inner.check(recorded(run, "inner"))
+
+
+@pytest.mark.parametrize("is_raised", [True, False])
+def test_finish_can_be_interrupted_anywhere_and_called_again(is_raised, home, pytestconfig):
+    runs, inner = {}, {}
+
+    def start(turn):
+        runs[turn] = te.init("acme", "Digits", f"run {turn}")
+        runs[turn].log("count", turn)
+
+    def log_too(turn):
+        try:
+            runs[turn].log("inner", turn)
+        except te.RunFinishedError:
+            return
+        inner[turn] = True
+
+    start(0)
+    interrupt = raise_interrupted if is_raised else log_too
+    every = 1 if pytestconfig.getoption("--long") else 17
+    for turn, _raised in at_each_opcode(
+        lambda turn: runs[turn].finish(), interrupt, rooms=ROOMS, every=every
+    ):
+        assert runs[turn].finish().waiting == 0
+        assert runs[turn].finish().accepted == 1 + inner.get(turn, False)
+        start(turn + 1)
+    runs[turn + 1].finish()
+    assert turn > 20
+    for turn, run in runs.items():
+        assert te.get_run("acme", "Digits", run.uuid).status == te.RunStatus.COMPLETED
+        assert recorded(run) == {turn: 1}
+        assert recorded(run, "inner") == ({turn: 1} if turn in inner else {})
+    te.sync()
+    assert not os.listdir(home / "journals")

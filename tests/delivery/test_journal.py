@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from afnio_tellurio.delivery.journal import Journal, JournalFile, JournalSealedError
+from afnio_tellurio.delivery.journal import Journal, JournalSealedError
+from afnio_tellurio.delivery.journal_file import JournalFile
 from afnio_tellurio.delivery.records import Header, parsed_line, record_line
 
 
@@ -60,11 +61,11 @@ def written(folder, calls):
     """Writes a journal; gives it, what it holds, and the line of each metric number."""
     journal = Journal(folder, header())
     metrics, lines = {}, {}
-    for line, (step, pairs) in enumerate(calls):
+    for step, pairs in calls:
         for name, value in pairs:
-            lines[len(metrics)] = line
+            lines[len(metrics)] = len(metrics)
             metrics[len(metrics)] = (name, value, step)
-        journal.append(step, *(part for pair in pairs for part in pair))
+        journal.append_all(step, pairs)
     journal.close()
     return journal, metrics, lines
 
@@ -87,7 +88,7 @@ def test_what_was_appended_is_found_again_exactly(folder, calls):
     journal, metrics, _ = written(folder, calls)
     found, _ = reopened(journal.path)
     assert repr(found) == repr(metrics)
-    assert journal.path.read_bytes().count(b"\n") == 2 + len(calls), "a line for each call"
+    assert journal.path.read_bytes().count(b"\n") == 2 + len(metrics), "a line for each metric"
 
 
 @PROPERTY

@@ -4,7 +4,10 @@ import pytest
 from plain_backend import PlainBackend
 
 import afnio_tellurio as te
+from afnio_tellurio.client import never_had_run
 from afnio_tellurio.local import open_backend
+
+RUN = "9b2f4f9e-3c0d-4b0a-8a53-5a3c8e0f7f21"
 
 
 @pytest.fixture
@@ -47,4 +50,21 @@ def test_everything_but_what_only_an_extension_can_tell_works(client):
 def test_a_run_that_does_not_exist_is_not_found(client):
     te.init("acme", "Digits", client=client)
     with pytest.raises(LookupError, match="acme/digits has no run 9b2f4f9e"):
-        te.get_run("acme", "Digits", "9b2f4f9e-3c0d-4b0a-8a53-5a3c8e0f7f21", client=client)
+        te.get_run("acme", "Digits", RUN, client=client)
+
+
+def test_of_a_run_that_is_not_found_nothing_more_is_known(client):
+    te.init("acme", "Digits", client=client)
+    with pytest.raises(te.NotFoundError) as raised:
+        client.update_run("acme", "digits", RUN, status="FAILED")
+    assert not never_had_run(raised.value)
+
+
+def test_a_run_gets_the_uuid_that_the_backend_chooses(client):
+    te.init("acme", "Digits", client=client)
+    created = client.create_run(
+        "acme", "digits", name="n", description=None, status="RUNNING", idempotency_key="k", run_uuid=RUN
+    )  # fmt: skip
+    assert (created.name, str(created.uuid) == RUN) == ("n", False)
+    with pytest.raises(te.InvalidResponseError, match=f"create the run {RUN} and created"):
+        client.restore_run("acme", "digits", RUN, name="n")

@@ -351,6 +351,7 @@ def _older(path):
     backend.close()
     connection = sqlite3.connect(path)
     connection.execute("DROP TABLE tiles")
+    connection.execute("DROP TABLE deleted_runs")
     connection.execute("ALTER TABLE series DROP COLUMN tile_width")
     connection.execute("PRAGMA user_version = 1")
     connection.commit()

@@ -10,7 +10,7 @@ SCHEMAS = exchanges.CONTRACT["components"]["schemas"]
 REQUESTS = ["ProjectCreate", "RunCreate", "RunUpdate", "MetricCreate", "MetricBatch"]
 ANSWERS = [
     "ApiKeyOwner", "Project", "Run", "RunProject", "RunUser", "Metric", "MetricBatchReceipt",
-    "MetricSummary", "MetricBucket", "SequenceGapError", "Namespace", "ProjectMetric",
+    "MetricSummary", "MetricBucket", "SequenceGapError", "RunNotFoundError", "Namespace", "ProjectMetric",
     "SummaryColumns", "MetricSamples", "SampledSeries",
 ]  # fmt: skip
 BOUNDS = (

@@ -37,7 +37,7 @@ def test_a_file_in_its_place_is_an_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(FileExistsError):
         make_private_directory(tmp_path / "file")
-    with pytest.raises(NotADirectoryError):
+    with pytest.raises(FileExistsError):
         make_private_directory(tmp_path / "file" / "a")
 
 

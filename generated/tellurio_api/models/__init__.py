@@ -17,6 +17,7 @@ from .project_create import ProjectCreate
 from .project_metric import ProjectMetric
 from .run import Run
 from .run_create import RunCreate
+from .run_not_found_error import RunNotFoundError
 from .run_project import RunProject
 from .run_status import RunStatus
 from .run_update import RunUpdate
@@ -43,6 +44,7 @@ __all__ = (
     "ProjectMetric",
     "Run",
     "RunCreate",
+    "RunNotFoundError",
     "RunProject",
     "RunStatus",
     "RunUpdate",

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Self, TypeVar, cast
+from uuid import UUID
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -17,6 +18,8 @@ T = TypeVar("T", bound="RunCreate")
 class RunCreate:
     """A run to create."""
 
+    uuid: UUID | Unset = UNSET
+    """ The UUID of the run; a new one when not given. """
     name: str | Unset = UNSET
     """ The name of the run; a random one when not given. """
     description: None | str | Unset = UNSET
@@ -29,6 +32,10 @@ class RunCreate:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        uuid: str | Unset = UNSET
+        if not isinstance(self.uuid, Unset):
+            uuid = str(self.uuid)
+
         name = self.name
 
         description: None | str | Unset
@@ -44,6 +51,8 @@ class RunCreate:
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update({})
+        if uuid is not UNSET:
+            field_dict["uuid"] = uuid
         if name is not UNSET:
             field_dict["name"] = name
         if description is not UNSET:
@@ -56,6 +65,13 @@ class RunCreate:
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         d = dict(src_dict)
+        _uuid = d.pop("uuid", UNSET)
+        uuid: UUID | Unset
+        if isinstance(_uuid, Unset):
+            uuid = UNSET
+        else:
+            uuid = UUID(_uuid)
+
         name = d.pop("name", UNSET)
 
         def _parse_description(data: object) -> None | str | Unset:
@@ -75,6 +91,7 @@ class RunCreate:
             status = RunStatus(_status)
 
         run_create = cls(
+            uuid=uuid,
             name=name,
             description=description,
             status=status,

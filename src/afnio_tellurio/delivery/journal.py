@@ -1,41 +1,24 @@
-"""The journal: an append-only file that holds what a process logged until a backend has it.
-
-One file for each run and process, `journals/<run uuid>.<writer uuid>.ndjson` in `TELLURIO_HOME`,
-readable by its owner only and locked by its process for as long as that lives. The first two lines
-are the header; each other line is a record, of metrics or of the run's end:
-
-    ["1c291ca3",7,null,1763892930123456,"train/loss",0.25]
-    ["5d41402a","end","COMPLETED"]
-
-A record starts with the CRC-32 of what follows; then come the sequence number of its first metric,
-the step, the time in microseconds since 1970 (UTC), and name and value of each metric. A line is
-written with one write(2), and so is in the hands of the operating system when `log` returns. One
-that is torn or damaged fails its checksum and is passed over. Beside the journal lie `.ack`, the
-position up to which a backend has acknowledged, and `.rejected`, the metrics that a backend
-refused.
-"""
+"""The journal as the process that writes it sees it: `journal_file.py` says what is in it."""
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import threading
 import time
 from collections import deque
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-import msgspec
-
+from afnio_tellurio.delivery.journal_file import CREATE, JournalFile, remove_journal
 from afnio_tellurio.delivery.locking import try_lock
 from afnio_tellurio.delivery.records import (
     END,
-    FORMAT,
+    NUMBER,
     Batch,
     Header,
-    Metric,
-    Position,
     encode,
     metrics_of,
     parsed_line,
@@ -43,291 +26,195 @@ from afnio_tellurio.delivery.records import (
 )
 from afnio_tellurio.files import make_private_directory
 from afnio_tellurio.settings import (
+    APPEND_TIMEOUT,
     BATCH_BYTES,
     BATCH_METRICS,
     HELD_BYTES,
     WRITE_RETRY_DELAY,
-    read_settings,
 )
+from afnio_tellurio.threads import wait_until_left
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Sequence
     from io import FileIO
     from pathlib import Path
 
-
-def journals_folder() -> Path:
-    """Where the journals lie."""
-    return read_settings().home / "journals"
-
-
-_START = Position(0, 0, 0)
-#: On Windows a file is not written byte by byte unless one says so.
-CREATE = os.O_CREAT | os.O_WRONLY | getattr(os, "O_BINARY", 0)
 _LOCK_RETRY_DELAY = 0.001
-#: More than checksum and three numbers ever take.
-_ACK_BYTES = 80
+#: Seconds that the sender waits for another thread that writes what is held in memory.
+_HELD_TIMEOUT = 1.0
+_METRIC_LINE = re.compile(rb'^\["[0-9a-f]{8}",\d', re.MULTILINE)
 
 
 class JournalSealedError(Exception):
     """Nothing can be appended any more: the run is being ended."""
 
 
-class JournalFile:
-    """A journal as its deliverer sees it: what waits, and how far it is acknowledged.
-
-    It is read by one thread at a time.
-
-    Attributes:
-        path: The file.
-        header: What its first lines say.
-        position: How far it is acknowledged.
-        lost: How many metrics were logged and cannot be delivered: their lines are damaged, or
-            neither the disk nor memory took them.
-    """
-
-    def __init__(self, path: Path, header: Header, file: FileIO | None) -> None:
-        self.path = path
-        self.header = header
-        self.lost: int = 0
-        # A file of its own: on Windows a reader would move the writer's position.
-        self._file = file
-        self._ack_path = path.with_suffix(".ack")
-        self._ack_file: FileIO | None = None
-        self.position = self._read_position()
-
-    @classmethod
-    def open(cls, path: Path) -> JournalFile:
-        """Opens the journal of another process.
-
-        Raises:
-            OSError: It cannot be read.
-            ValueError: Its header is damaged or of a newer version.
-        """
-        file = path.open("rb", buffering=0)
-        try:
-            return cls(path, _read_header(path, file), file)
-        except BaseException:
-            file.close()
-            raise
-
-    def _read_position(self) -> Position:
-        try:
-            fields = parsed_line(self._ack_path.read_bytes().rstrip())
-        except OSError:
-            fields = None
-        # Without it, or with a torn one, delivery starts anew: a backend skips what it has.
-        return Position(*fields) if fields else _START
-
-    def batch(self, size: int | None = None) -> Batch | None:
-        """The next metrics to send, or None when nothing waits.
-
-        Args:
-            size: Where in the file to end; default at its end.
-        """
-        metrics: list[Metric] = []
-        expected, segment = self.position.number, self.position.segment
-        total = 0
-        for fields, start, end in self._records(self.position.offset, size):
-            if not isinstance(fields[0], int):
-                continue
-            found = metrics_of(fields, start, end)
-            if found[0].number < self.position.number:
-                found = [metric for metric in found if metric.number >= self.position.number]
-            if not found:
-                continue
-            total += end - start
-            if metrics and (len(metrics) + len(found) > BATCH_METRICS or total > BATCH_BYTES):
-                break
-            if found[0].number != expected:
-                if metrics:
-                    break
-                segment = found[0].number
-            metrics += found
-            expected = found[-1].number + 1
-        return Batch(metrics, segment, is_held=False) if metrics else None
-
-    def _records(self, offset: int, size: int | None) -> Iterator[tuple[list[Any], int, int]]:
-        """The undamaged records from an offset on, with the offsets of their start and end."""
-        torn = b""
-        while data := self._read(offset + len(torn), size):
-            *lines, torn = (torn + data).split(b"\n")
-            for line in lines:
-                end = offset + len(line) + 1
-                fields = parsed_line(line)
-                if fields is not None:
-                    yield fields, offset, end
-                offset = end
-
-    def _read(self, offset: int, size: int | None) -> bytes:
-        length = BATCH_BYTES if size is None else min(BATCH_BYTES, size - offset)
-        if self._file is None or length <= 0:
-            return b""
-        self._file.seek(offset)
-        return self._file.read(length)
-
-    def acknowledge(self, batch: Batch, following: int) -> None:
-        """Moves the position behind what a backend has of a batch's segment, and keeps it.
-
-        Args:
-            batch: What was sent.
-            following: The sequence number that the backend expects next; it may lie behind the
-                batch, where an answer had been lost.
-        """
-        self.lost += max(0, batch.metrics[0].number - self.position.number)
-        known = [metric for metric in batch.metrics if metric.number < following]
-        self._keep(Position(known[-1].after, following, batch.segment))
-
-    def reject(self, batch: Batch, words: str) -> None:
-        """Sets the only metric of a batch aside, with what the backend said.
-
-        Raises:
-            OSError: The disk does not take it.
-        """
-        (metric,) = batch.metrics
-        line = record_line(
-            metric.number, metric.step, metric.time, metric.name, metric.value, words
-        )
-        fd = os.open(self.path.with_suffix(".rejected"), CREATE | os.O_APPEND, 0o600)
-        try:
-            os.write(fd, line)
-        finally:
-            os.close(fd)
-        # What follows is a segment of its own: the backend will never have this number.
-        following = metric.number + 1
-        self._keep(Position(metric.after, following, following))
-
-    def rewind(self) -> None:
-        """Starts anew: the backend has lost what it acknowledged, and skips what it has."""
-        self._keep(_START)
-
-    def _keep(self, position: Position) -> None:
-        self.position = position
-        try:
-            if self._ack_file is None:
-                fd = os.open(self._ack_path, CREATE, 0o600)
-                self._ack_file = open(fd, "wb", buffering=0)  # noqa: PTH123, SIM115
-            # In place, and always as long: a rename for each batch would cost milliseconds.
-            self._ack_file.seek(0)
-            self._ack_file.write(record_line(*position)[:-1].ljust(_ACK_BYTES))
-        except OSError:
-            # A full disk: a later process sends some metrics again, and the backend skips them.
-            return
-
-    def end_number(self) -> int:
-        """One more than the greatest sequence number in it."""
-        end = self.position.number
-        for fields, _start, _end in self._records(self.position.offset, None):
-            if isinstance(fields[0], int):
-                end = fields[0] + (len(fields) - 3) // 2
-        return end
-
-    def end_status(self) -> str | None:
-        """The status with which the process ended the run, if it did."""
-        status: str | None = None
-        for fields, _start, _end in self._records(0, None):
-            if fields[0] == END:
-                status = fields[1]
-        return status
-
-    def close(self) -> None:
-        """Closes the files."""
-        for file in (self._file, self._ack_file):
-            if file is not None:
-                file.close()
-        self._file = self._ack_file = None
-
-    def remove(self) -> None:
-        """Removes the journal and what lies beside it, but for what was rejected.
-
-        Raises:
-            OSError: It cannot be removed.
-        """
-        self.close()
-        remove_journal(self.path)
-
-
 class Journal(JournalFile):
     """A journal as the process that writes it sees it. Threads may share it.
 
     Where the disk takes no more, lines are held in memory, at most `HELD_BYTES` of them, delivered
-    from there, and written when there is room.
+    from there, and written when there is room. While lines are held, the deliverer alone writes.
 
     Attributes:
-        lock: Held while a line is written.
-        count: How many metrics were appended.
-        size: How many bytes of whole lines the file has.
+        count: How many metrics were appended, as far as memory knows: it may be behind.
     """
 
     def __init__(self, folder: Path, header: Header) -> None:
         # Twice, for without it a journal that is damaged there could not be delivered at all.
         self._head = record_line(header) * 2
         super().__init__(folder / header.file_name(), header, None)
-        self.lock = threading.RLock()
         self.count = 0
-        self.size = 0
-        self._fd = -1
+        self._writer: FileIO | None = None
         self._is_sealed = False
+        self._is_closed = False
         # Whether a line goes straight to the file: nothing is held, and the file is open.
         self._is_direct = False
+        self._dropped = 0
         self._held: deque[bytes] = deque()
         self._held_bytes = 0
-        self._held_is_on_its_way = False
+        self._end_line: bytes | None = None
+        # Held by the thread that writes what is held, or takes from it.
+        self._held_lock = threading.Lock()
+        # Whether held lines were delivered that the file has not, so that it must tell the number.
+        self._is_number_due = False
+        # The size of the file when nothing was found in it to send.
+        self._searched_size = 0
         self._write_again_at = 0.0
         self._trouble: OSError | None = None
         self._is_trouble_told = False
         try:
             self._open()
+            self._is_direct = True
         except OSError as error:
             self._note(error)
 
     def _open(self) -> None:
         make_private_directory(self.path.parent)
         fd = os.open(self.path, CREATE | os.O_EXCL | os.O_APPEND, 0o600)
+        writer = open(fd, "ab", buffering=0)  # noqa: PTH123, SIM115
         try:
-            while not try_lock(fd):
-                # A process that looks for orphans has just come upon it, and lets go at once.
-                time.sleep(_LOCK_RETRY_DELAY)
-            if os.write(fd, self._head) != len(self._head):
-                raise _disk_is_full()
-            self._file = self.path.open("rb", buffering=0)
-        except OSError:
-            os.close(fd)
-            self.path.unlink()
+            _lock(fd)
+            _write_all(writer, self._head)
+            self._use(writer)
+        except BaseException:
+            writer.close()
+            self.path.unlink(missing_ok=True)
             raise
-        self._fd = fd
-        self.size = len(self._head)
-        self._is_direct = not self._held
 
-    def append(self, step: int | None, *pairs: Any) -> None:
-        """Writes the metrics of one call; when it returns, they are in the system's hands.
+    def _use(self, writer: FileIO) -> None:
+        self._file = self.path.open("rb", buffering=0)
+        # Not os.write: once the file is closed, its number may be that of another file.
+        self._write = writer.write
+        self._writer = writer
+
+    @property
+    def size(self) -> int:
+        """How many bytes the file has."""
+        file = self._file
+        try:
+            return 0 if file is None else os.fstat(file.fileno()).st_size
+        except (OSError, ValueError):
+            # Another thread has just closed it.
+            return 0
+
+    @property
+    def is_delivered(self) -> bool:
+        """Whether nothing in it waits to be sent."""
+        return self.is_delivered_until(self.size)
+
+    def is_delivered_until(self, size: int) -> bool:
+        """Whether nothing waits to be sent of what it was when it had this size."""
+        if self._held:
+            return False
+        return self._is_closed or size <= max(self.position.offset, self._searched_size)
+
+    @property
+    def lost(self) -> int:
+        """How many metrics were logged and cannot be delivered.
+
+        Their lines are damaged, or neither the disk nor memory took them.
+        """
+        # The count first: what is appended meanwhile is not lost.
+        count = self.count
+        vanished = max(0, count - self.position.number) if self.is_delivered else 0
+        return self.missing + self._dropped + vanished
+
+    def append(self, step: int | None, name: str, value: Any) -> None:
+        """Writes one metric; when it returns, it is in the system's hands.
 
         Raises:
             JournalSealedError: The run is being ended.
         """
-        with self.lock:
-            body = encode((self.count, step, time.time_ns() // 1000, *pairs))[1:]
-            line = b'["%08x",%b\n' % (crc32(body), body)
-            if self._is_direct:
-                try:
-                    written = os.write(self._fd, line)
-                except OSError as error:
-                    self._note(error)
-                else:
-                    if written == len(line):
-                        self.size += written
-                        self.count += len(pairs) // 2
-                        return
-                    self._undo_part()
-            self._hold(line, len(pairs) // 2)
-
-    def _undo_part(self) -> None:
+        count = self.count
+        body = encode((count, step, time.time_ns() // 1000, name, value))[1:]
+        line = b'["%08x",%b\n' % (crc32(body), body)
+        if not self._is_direct:
+            self._hold_rest([line], 0)
+            return
         try:
-            os.ftruncate(self._fd, self.size)
-        except OSError as error:
+            written = self._write(line)
+        except (OSError, ValueError) as error:
+            self._require_own(error)
+            written = 0
+        if written == len(line):
+            # Behind for a moment, and for ever where an exception arrives just now.
+            self.count = count + 1
+            return
+        self._hold_rest([line], written)
+
+    def append_all(self, step: int | None, pairs: Sequence[tuple[str, Any]]) -> None:
+        """Writes name and value of several metrics at once.
+
+        Raises:
+            JournalSealedError: The run is being ended.
+        """
+        now = time.time_ns() // 1000
+        lines = [
+            record_line(count, step, now, name, value)
+            for count, (name, value) in enumerate(pairs, self.count)
+        ]
+        written = 0
+        if self._is_direct:
+            data = b"".join(lines)
+            try:
+                written = self._write(data)
+            except (OSError, ValueError) as error:
+                self._require_own(error)
+            if written == len(data):
+                self.count += len(lines)
+                return
+        self._hold_rest(lines, written)
+
+    def _require_own(self, error: Exception) -> None:
+        """Notes that the file cannot be written; raises what is not the file's."""
+        cause = error.__traceback__
+        is_raised_elsewhere = cause is None or cause.tb_next is not None
+        if isinstance(error, OSError) and error.errno is not None and not is_raised_elsewhere:
             self._note(error)
+        elif self._is_closed and not is_raised_elsewhere:
+            raise JournalSealedError from None
         else:
+            # A signal handler's, that arrived during the write.
+            raise error
+
+    def _hold_rest(self, lines: Sequence[bytes], written: int) -> None:
+        """Holds in memory what the file did not take of these lines: all behind some bytes."""
+        if self._is_sealed or self._is_closed:
+            raise JournalSealedError
+        if written:
             self._note(_disk_is_full())
+        for line in lines:
+            written -= len(line)
+            if written >= 0:
+                # It is in the file whole.
+                self.count += 1
+            elif self._held_bytes + len(line) > HELD_BYTES:
+                self._dropped += 1
+            else:
+                self._is_direct = False
+                self._held_bytes += len(line)
+                self._held.append(line)
+                self.count += 1
 
     def _note(self, error: OSError) -> None:
         self._trouble = error
@@ -340,18 +227,6 @@ class Journal(JournalFile):
         self._is_trouble_told = True
         return self._trouble
 
-    def _hold(self, line: bytes, metrics: int) -> None:
-        if self._is_sealed:
-            raise JournalSealedError
-        if self._held_bytes + len(line) > HELD_BYTES:
-            self.lost += metrics
-            return
-        self._is_direct = False
-        self._held.append(line)
-        self._held_bytes += len(line)
-        self.count += metrics
-        self.write_held_in_time()
-
     def held_is_due(self) -> float | None:
         """When to write what is held in memory, on the monotonic clock; None if nothing is."""
         return self._write_again_at if self._held else None
@@ -363,97 +238,203 @@ class Journal(JournalFile):
 
     def write_held(self) -> None:
         """Writes what is held in memory, where there is room again."""
-        with self.lock:
-            if self._held_is_on_its_way or not self._held:
-                return
-            try:
-                if self._fd < 0:
-                    self._open()
-                while self._held:
-                    line = self._held[0]
-                    if os.write(self._fd, line) != len(line):
-                        self._undo_part()
-                        return
-                    self.size += len(line)
-                    self._held_bytes -= len(self._held.popleft())
-            except OSError as error:
-                self._note(error)
-            else:
-                self._nothing_is_held()
+        if not self._held_lock.acquire(blocking=False):
+            return
+        try:
+            self._stop_direct()
+            if self._writer is None:
+                self._open()
+            self._cut_torn_line()
+            if self._is_number_due:
+                self._write_whole(record_line(NUMBER, self.position.number))
+                self._is_number_due = False
+            while self._held:
+                line = self._held[0]
+                # It is there already where an exception arrived before it was taken from memory.
+                if self._read(self.size - len(line), len(line)) != line:
+                    self._write_whole(line)
+                self._held_bytes -= len(self._held.popleft())
+            if self._end_line is not None:
+                self._write_whole(self._end_line)
+                self._end_line = None
+        except OSError as error:
+            self._note(error)
+        else:
+            self._resume_direct()
+        finally:
+            self._held_lock.release()
 
-    def _nothing_is_held(self) -> None:
-        self._is_direct = self._fd >= 0 and not self._is_sealed
-        if self._is_direct:
+    def _write_whole(self, line: bytes) -> None:
+        if self._write(line) != len(line):
+            self._cut_torn_line()
+            raise _disk_is_full()
+
+    def _stop_direct(self) -> None:
+        """Has whatever is appended be held in memory, from this moment on.
+
+        Raises:
+            OSError: A thread stands still in the middle of a write.
+        """
+        self._is_direct = False
+        if not wait_until_left(_APPENDING, APPEND_TIMEOUT):
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+
+    def _resume_direct(self) -> None:
+        if self._writer is not None and not self._is_sealed and not self._is_closed:
             self._trouble = None
             self._is_trouble_told = False
+            self._held_bytes = 0
+            self._is_direct = True
+
+    def _cut_torn_line(self) -> None:
+        """Removes the part of a line for which there was no room; nobody else writes meanwhile."""
+        size = end = self.size
+        while end > 0:
+            start = max(0, end - BATCH_BYTES)
+            place = self._read(start, end - start).rfind(b"\n")
+            if place >= 0:
+                end = start + place + 1
+                break
+            end = start
+        if self._writer is not None and end < size:
+            self._writer.truncate(end)
 
     def next_batch(self) -> Batch | None:
         """The next metrics to send, from the file and then from memory."""
-        if self.position.offset < self.size:
-            batch = self.batch(self.size)
-            if batch is not None:
-                return batch
-        # Without the lock: the main thread may hold it, in a signal handler that waits for us.
-        if not self._held:
-            if self.position.offset < self.size and self.waiting_count():
-                self._pass_over_damage()
-            return None
-        with self.lock:
-            self._held_is_on_its_way = True
-            lines = [line for line, _ in zip(self._held, range(BATCH_METRICS), strict=False)]
-        return self._held_batch(lines)
+        size = self.size
+        batch = self.batch()
+        if batch is None and self._held:
+            batch = self._held_batch()
+        if batch is None:
+            self._searched_size = size
+        return batch
 
-    def _pass_over_damage(self) -> None:
-        """Gives up what waits: none of its lines can be read, for somebody changed the file."""
-        if self.batch(self.size) is None:
-            self.lost += self.waiting_count()
-            self._keep(Position(self.size, self.count, self.count))
-
-    def _held_batch(self, lines: list[bytes]) -> Batch:
-        here = self.position.offset
+    def _held_batch(self) -> Batch:
+        with self._taking_held():
+            # By index: other threads append meanwhile.
+            lines = [self._held[index] for index in range(min(len(self._held), BATCH_METRICS))]
+        number, here = self.position.number, self.position.offset
         metrics = [
             metric
-            for line in lines
-            for metric in metrics_of(parsed_line(line[:-1]) or [], here, here)
-            if metric.number >= self.position.number
+            for index, line in enumerate(lines)
+            for metric in metrics_of(parsed_line(line[:-1]) or [], number + index, here, here)
         ]
-        return Batch(metrics[:BATCH_METRICS], self.position.segment, is_held=True)
+        return Batch(metrics, self.position.segment, held=lines)
 
     def acknowledge(self, batch: Batch, following: int) -> None:
         """Moves the position behind what a backend has of a batch's segment, and keeps it."""
-        super().acknowledge(batch, following)
-        if batch.is_held:
-            self._forget_held()
+        if not batch.held:
+            super().acknowledge(batch, following)
+            return
+        with self._taking_held():
+            before = self.position
+            last = batch.metrics[min(following - before.number, len(batch.metrics)) - 1]
+            # Some may have come to the file meanwhile.
+            position = self._walk(before, following)
+            self._forget_held(following - position.number)
+            self._keep(position._replace(number=following, lag=last.number - last.count))
 
-    def reject(self, batch: Batch, words: str) -> None:
-        """Sets the only metric of a batch aside, with what the backend said."""
-        super().reject(batch, words)
-        if batch.is_held:
-            self._forget_held()
+    def _pass_over(self, batch: Batch) -> None:
+        if not batch.held:
+            super()._pass_over(batch)
+            return
+        with self._taking_held():
+            number = batch.metrics[0].number + 1
+            position = self._walk(self.position, number)
+            self._forget_held(number - position.number)
+            self._keep(position._replace(number=number, segment=number))
 
-    def _forget_held(self) -> None:
-        with self.lock:
-            while self._held:
-                fields = parsed_line(self._held[0][:-1]) or []
-                if fields[0] + (len(fields) - 3) // 2 > self.position.number:
-                    return
-                self._held_bytes -= len(self._held.popleft())
-            if time.monotonic() >= self._write_again_at:
-                self._nothing_is_held()
+    @contextmanager
+    def _taking_held(self) -> Generator[None, None, None]:
+        """Keeps another thread from writing what is held, for a moment at most."""
+        is_mine = self._held_lock.acquire(timeout=_HELD_TIMEOUT)
+        try:
+            yield
+        finally:
+            if is_mine:
+                self._held_lock.release()
 
-    def done_with(self, batch: Batch) -> None:
-        """Says that a batch is no longer on its way, whatever became of it."""
-        if batch.is_held:
-            with self.lock:
-                self._held_is_on_its_way = False
+    def _forget_held(self, count: int) -> None:
+        for _ in range(min(count, len(self._held))):
+            self._held_bytes -= len(self._held.popleft())
+            self._is_number_due = True
+
+    def _go_back(self, number: int, segment: int) -> None:
+        self._searched_size = 0
+        super()._go_back(number, segment)
 
     def end_number(self) -> int:
         """One more than the greatest sequence number in it."""
-        return self.count
+        return super().end_number() + len(self._held)
 
     def waiting_count(self) -> int:
         """How many metrics are logged and not acknowledged."""
-        return max(0, self.count - self.position.number)
+        if self.is_delivered:
+            return 0
+        return self._count_metrics(self.position.offset) + len(self._held)
+
+    def in_memory_count(self) -> int:
+        """How many of those that wait would be gone with this process."""
+        return self.waiting_count() if self._is_astray() else len(self._held)
+
+    def _count_metrics(self, offset: int) -> int:
+        count, torn = 0, b""
+        while data := self._read(offset + len(torn), BATCH_BYTES):
+            whole, newline, rest = (torn + data).rpartition(b"\n")
+            count += len(_METRIC_LINE.findall(whole))
+            offset += len(whole) + len(newline)
+            torn = rest
+        return count
+
+    def _is_astray(self) -> bool:
+        """Whether the file is not where another process would look for it."""
+        writer = self._writer
+        if writer is None or self._is_closed:
+            return False
+        try:
+            there = self.path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False
+        return not os.path.samestat(there, os.fstat(writer.fileno()))
+
+    def stay_at_path(self) -> None:
+        """Writes the file again at its path where somebody has removed, moved or replaced it."""
+        if not self._is_astray() or not self._held_lock.acquire(blocking=False):
+            return
+        try:
+            self._stop_direct()
+            self._copy_to_path()
+        except OSError as error:
+            self._note(error)
+        finally:
+            self._held_lock.release()
+        self.write_held()
+
+    def _copy_to_path(self) -> None:
+        make_private_directory(self.path.parent)
+        unfinished = self.path.with_suffix(".new")
+        fd = os.open(unfinished, CREATE | os.O_TRUNC | os.O_APPEND, 0o600)
+        writer = open(fd, "ab", buffering=0)  # noqa: PTH123, SIM115
+        try:
+            _lock(fd)
+            offset = 0
+            while data := self._read(offset, BATCH_BYTES):
+                _write_all(writer, data)
+                offset += len(data)
+            unfinished.replace(self.path)
+        except BaseException:
+            writer.close()
+            unfinished.unlink(missing_ok=True)
+            raise
+        former = (self._writer, self._file, self._ack_file)
+        self._use(writer)
+        self._ack_file = None
+        self._keep(self.position)
+        for file in former:
+            if file is not None:
+                file.close()
 
     def synchronize(self) -> None:
         """Has the operating system write the file to the disk itself.
@@ -461,37 +442,39 @@ class Journal(JournalFile):
         Raises:
             OSError: It cannot.
         """
-        if self._fd >= 0:
-            os.fsync(self._fd)
+        self.stay_at_path()
+        try:
+            if self._writer is not None:
+                os.fsync(self._writer.fileno())
+        except (OSError, ValueError):
+            # Where another thread has just closed it, there is nothing left to do.
+            if not self._is_closed:
+                raise
 
     def seal(self) -> None:
-        """Takes no more metrics: the run is being ended."""
-        with self.lock:
-            self._is_sealed = True
-            self._is_direct = False
+        """Takes no more metrics: the run is being ended. What other threads append is in it."""
+        self._is_sealed = True
+        self._is_direct = False
+        wait_until_left(_APPENDING, APPEND_TIMEOUT)
 
     def unseal(self) -> None:
         """Takes metrics again: the run could not be ended."""
-        with self.lock:
-            self._is_sealed = False
-            self._is_direct = self._fd >= 0 and not self._held
+        self._is_sealed = False
+        if not self._held and not self._is_direct:
+            self.write_held()
 
     def end(self, status: str) -> None:
-        """Records how the run ended, for a later process.
-
-        Raises:
-            OSError: The disk does not take it.
-        """
-        with self.lock:
-            self.write_held()
-            if self._fd >= 0:
-                os.write(self._fd, record_line(END, status))
-                os.fsync(self._fd)
+        """Records how the run ended, for a later process."""
+        self.stay_at_path()
+        self._end_line = record_line(END, status)
+        self.write_held()
+        with suppress(OSError):
+            self.synchronize()
 
     def forget(self) -> None:
         """In a forked child: lets go of the file, whose lock must end with the parent."""
-        self.lock = threading.RLock()
-        self.close()
+        self._held_lock = threading.Lock()
+        self._close_files()
 
     def remove(self) -> None:
         """Removes the journal and what lies beside it, but for what was rejected.
@@ -499,82 +482,41 @@ class Journal(JournalFile):
         Raises:
             OSError: It cannot be removed.
         """
-        if self.size or self._ack_file:
-            super().remove()
-        else:
-            # There never was one: the folder cannot be written.
-            self.close()
+        was_written = self._writer is not None or self._ack_file is not None
+        self.close()
+        # There may never have been one: the folder cannot be written.
+        if was_written:
+            remove_journal(self.path)
 
     def close(self) -> None:
         """Closes the file, and frees its lock."""
-        with self.lock:
-            self._is_direct = False
-            self._is_sealed = True
-            super().close()
-            if self._fd >= 0:
-                os.close(self._fd)
-                self._fd = -1
+        self._is_direct = False
+        self._is_closed = True
+        wait_until_left(_APPENDING, APPEND_TIMEOUT)
+        with self._taking_held():
+            self._close_files()
+
+    def _close_files(self) -> None:
+        self._is_direct = False
+        self._is_closed = True
+        super().close()
+        if self._writer is not None:
+            self._writer.close()
 
 
-def remove_journal(path: Path) -> None:
-    """Removes a journal and what lies beside it, but for what was rejected.
-
-    Raises:
-        OSError: It cannot be removed.
-    """
-    # The position last: without it a journal that stays would be delivered anew.
-    for each in (path, path.with_suffix(".ack")):
-        with suppress(FileNotFoundError, NotADirectoryError):
-            each.unlink()
+#: Where a thread may be about to write to the file of a journal.
+_APPENDING = (Journal.append.__code__, Journal.append_all.__code__)
 
 
-def write_journal(
-    folder: Path,
-    header: Header,
-    metrics: Iterable[tuple[int | None, int, str, Any]],
-    status: str,
-) -> Path:
-    """Writes the journal of a run that has ended, as if its process had died before delivery.
-
-    Args:
-        folder: Where to.
-        header: The header.
-        metrics: Step, time in microseconds since 1970, name and value of each metric.
-        status: How the run ended.
-
-    Raises:
-        OSError: The disk does not take it.
-    """
-    make_private_directory(folder)
-    path = folder / header.file_name()
-    unfinished = path.with_suffix(".new")
-    fd = os.open(unfinished, CREATE | os.O_TRUNC, 0o600)
-    with open(fd, "wb") as file:  # noqa: PTH123 - the permissions
-        file.write(record_line(header) * 2)
-        file.writelines(
-            record_line(number, step, when, name, value)
-            for number, (step, when, name, value) in enumerate(metrics)
-        )
-        file.write(record_line(END, status))
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
-    return path
+def _lock(fd: int) -> None:
+    while not try_lock(fd):
+        # A process that looks for orphans has just come upon it, and lets go at once.
+        time.sleep(_LOCK_RETRY_DELAY)
 
 
-def _read_header(path: Path, file: FileIO) -> Header:
-    for line in file.read(BATCH_BYTES).split(b"\n")[:2]:
-        head: Any = (parsed_line(line) or [None])[0]
-        version: Any = head.get("format") if hasattr(head, "get") else None
-        if version is None:
-            continue
-        if not isinstance(version, int) or version > FORMAT:
-            raise ValueError(
-                f"the journal {path} has format {version}, and this afnio-tellurio knows formats "
-                f"up to {FORMAT}; upgrade afnio-tellurio"
-            )
-        return msgspec.convert(head, Header)
-    raise ValueError(f"the header of the journal {path} is damaged; no run can be told from it")
+def _write_all(writer: FileIO, data: bytes) -> None:
+    if writer.write(data) != len(data):
+        raise _disk_is_full()
 
 
 def _disk_is_full() -> OSError:

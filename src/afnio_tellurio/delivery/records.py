@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import uuid
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 import msgspec
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 FORMAT = 1
 SUFFIX = ".ndjson"
+#: The first field of a record that tells how the run ended.
 END = "end"
-_MARK = b'["'
-#: A record of one metric: number, step, time, name, value.
-_FIELDS_OF_ONE = 5
+#: The first field of a record that tells the sequence number of the next metric.
+NUMBER = "number"
+_START = re.compile(rb'\["[0-9a-f]{8}",')
 _PREFIX = len(b'["00000000",')
 encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -54,14 +59,19 @@ class Position(NamedTuple):
     """How far a journal is acknowledged.
 
     Attributes:
-        offset: Where in the file the first line starts that is not acknowledged whole.
+        offset: Where in the file the first line starts that is not acknowledged.
         number: The sequence number of the first metric that is not acknowledged.
         segment: The sequence number with which the present segment starts.
+        lag: By how much the count in the last line is less than the sequence number.
+        floor: The sequence number behind the last metric that was delivered without one. What lies
+            before it must not be sent again.
     """
 
     offset: int
     number: int
     segment: int
+    lag: int = 0
+    floor: int = 0
 
 
 class Metric(msgspec.Struct, frozen=True, gc=False):
@@ -69,6 +79,7 @@ class Metric(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         number: Its sequence number.
+        count: What its line has for the number of metrics before it.
         name: Its name.
         value: Its value, as JSON has it.
         step: Its step, or None.
@@ -77,6 +88,7 @@ class Metric(msgspec.Struct, frozen=True, gc=False):
     """
 
     number: int
+    count: int
     name: str
     value: Any
     step: int | None
@@ -90,12 +102,14 @@ class Batch(NamedTuple):
     Attributes:
         metrics: The metrics.
         segment: The sequence number with which the segment starts.
-        is_held: Whether they are in memory only.
+        missing: How many metrics before them cannot be read, for their lines are damaged.
+        held: The lines of the metrics, where they are in memory only.
     """
 
     metrics: list[Metric]
     segment: int
-    is_held: bool
+    missing: int = 0
+    held: Sequence[bytes] = ()
 
 
 def record_line(*fields: Any) -> bytes:
@@ -105,23 +119,25 @@ def record_line(*fields: Any) -> bytes:
 
 
 def parsed_line(line: bytes) -> list[Any] | None:
-    """The fields of a record without its checksum, or None where it is torn or damaged.
+    """The fields of a record without its checksum, or None where it is torn or damaged."""
+    return find_record(line)[0]
 
-    A line that swallowed the end of the one before it, because the byte between them was damaged,
-    is found again behind it.
+
+def find_record(line: bytes) -> tuple[list[Any] | None, int]:
+    """The fields of the record that ends a line, and where in the line it starts.
+
+    A record does not start with its line where that swallowed the end of the one before it: a write
+    was cut short there, or the byte between them was damaged.
     """
-    start = 0
-    while start >= 0:
-        body = line[start + _PREFIX :]
-        try:
-            if crc32(body) == int(line[start + 2 : start + 10], 16):
+    for start in _START.finditer(line):
+        body = line[start.end() :]
+        if crc32(body) == int(line[start.start() + 2 : start.end() - 2], 16):
+            try:
                 fields: list[Any] = _decode(b"[" + body)
-                return fields
-        except ValueError:
-            # No checksum stands here.
-            pass
-        start = line.find(_MARK, start + 1)
-    return None
+            except ValueError:
+                continue
+            return fields, start.start()
+    return None, len(line)
 
 
 def writer_of(writer: str, segment: int) -> uuid.UUID:
@@ -134,21 +150,21 @@ def writer_of(writer: str, segment: int) -> uuid.UUID:
     return uuid.uuid5(uuid.UUID(writer), str(segment)) if segment else uuid.UUID(writer)
 
 
-def metrics_of(fields: list[Any], start: int, end: int) -> list[Metric]:
-    """The metrics of a record.
+def metrics_of(fields: list[Any], number: int, start: int, end: int) -> list[Metric]:
+    """The metrics of a record. Earlier versions wrote several into one.
 
     Args:
         fields: The record.
+        number: The sequence number of its first metric.
         start: Where in the file its line starts.
         end: Where the next one does.
     """
-    if len(fields) == _FIELDS_OF_ONE:
-        number, step, when, name, value = fields
-        return [Metric(number, name, value, step, when, end)]
-    number, step, when, *pairs = fields
+    count, step, when, *pairs = fields
     names, values = pairs[::2], pairs[1::2]
     last = len(names) - 1
     return [
-        Metric(number + index, name, value, step, when, start if index < last else end)
+        Metric(
+            number + index, count + index, name, value, step, when, start if index < last else end
+        )
         for index, (name, value) in enumerate(zip(names, values, strict=True))
     ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import attrs
 import msgspec
 
-from afnio_tellurio.delivery.journal import JournalFile, journals_folder, remove_journal
+from afnio_tellurio.delivery.journal_file import JournalFile, journals_folder, remove_journal
 from afnio_tellurio.delivery.locking import try_lock
 from afnio_tellurio.delivery.records import SUFFIX
 from afnio_tellurio.delivery.transfer import Transfer
@@ -135,7 +135,7 @@ def sync() -> list[SyncedJournal]:
                     "or remove the journal to give up what it holds"
                 )
             clients[key] = (
-                TellurioClient.local(address, recover=False)
+                TellurioClient.of_existing_database(address)
                 if is_local
                 else TellurioClient(address)
             )

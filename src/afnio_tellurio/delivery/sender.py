@@ -6,18 +6,24 @@ import os
 import threading
 import time
 import uuid
+import weakref
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 import attrs
 
-from afnio_tellurio.delivery.journal import Journal, journals_folder
+from afnio_tellurio.delivery.journal import Journal
+from afnio_tellurio.delivery.journal_file import journals_folder
 from afnio_tellurio.delivery.records import Header
 from afnio_tellurio.delivery.transfer import Transfer
 from afnio_tellurio.errors import DeliveryError, InvalidAPIKeyError, TellurioError
+from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.notices import show_progress, warn, warn_once
 from afnio_tellurio.settings import (
     BURST_DELAY,
     BURST_METRICS,
+    FIRST_RETRY_DELAY,
     GATHER_DELAY,
     SYNCHRONIZE_INTERVAL,
     WAITING_RETRY_INTERVAL,
@@ -47,7 +53,8 @@ class Outbox:
 
     Attributes:
         journal: Where it is until the backend has it.
-        append: Records the step, and name and value of each metric, of one call.
+        append: Records one metric.
+        append_all: Records several metrics of one call.
         transfer: What takes it there.
         wanted_status: The status to end the run with when everything is delivered, or None.
         is_released: Whether nobody can log to it any more.
@@ -57,6 +64,7 @@ class Outbox:
         self.journal = journal
         # Whoever appends must then wake an idle sender; in one place more it would cost a call.
         self.append = journal.append
+        self.append_all = journal.append_all
         self.transfer = Transfer(client, journal)
         self.wanted_status: str | None = None
         self.is_released = False
@@ -67,9 +75,12 @@ class Outbox:
     @property
     def is_done(self) -> bool:
         """Whether nothing is left to do: all is acknowledged, and the run ended if it should be."""
-        if self.journal.waiting_count() > 0:
-            return False
-        return self.wanted_status is None or self.transfer.ended is not None
+        return self.is_done_until(self.journal.size)
+
+    def is_done_until(self, size: int) -> bool:
+        """Whether nothing is left to do for what the journal had when it had this size."""
+        has_ended = self.wanted_status is None or self.transfer.ended is not None
+        return has_ended and self.journal.is_delivered_until(size)
 
     def wait(self, timeout: float | None) -> bool:
         """Waits until all is delivered or delivery has ended; says whether all is."""
@@ -87,10 +98,12 @@ class Outbox:
     def problem(self, call: str) -> DeliveryError:
         """What keeps the rest from being delivered."""
         reason = self.transfer.stopped or self.transfer.last_error or "there was no time"
+        self.journal.stay_at_path()
         return DeliveryError(
             call,
             run_name=self.journal.header.run_name,
             waiting=self.journal.waiting_count(),
+            in_memory=self.journal.in_memory_count(),
             lost=self.journal.lost,
             path=str(self.journal.path),
             reason=str(reason),
@@ -98,8 +111,9 @@ class Outbox:
 
     def receipt(self) -> DeliveryReceipt:
         """How much was logged, and what became of it."""
-        waiting, rejected = self.journal.waiting_count(), self.transfer.rejected
-        accepted = self.journal.count - waiting - rejected
+        rejected = self.transfer.rejected
+        accepted = self.journal.position.number - self.journal.missing - rejected
+        waiting = self.journal.waiting_count()
         return DeliveryReceipt(accepted=accepted, waiting=waiting, rejected=rejected)
 
     def resume(self) -> None:
@@ -152,6 +166,7 @@ class Outbox:
                 return False
             goes_on = self._send_next()
         except Exception as error:  # noqa: BLE001 - the other runs go on, and so does this one
+            raise_foreign(error)
             warn_once(f"run {self.journal.header.run_name!r}: delivery failed: {error!r}")
             goes_on = self.transfer.failed(TellurioError(f"delivery failed: {error!r}"))
         self.tell_stop()
@@ -168,25 +183,27 @@ class Outbox:
 
     def _stop_message(self, error: TellurioError) -> str:
         run, path = self.journal.header.run_name, self.journal.path
+        self.journal.stay_at_path()
+        in_memory = self.journal.in_memory_count()
+        where = f"metrics stay in {path}"
+        if in_memory:
+            where += f", but for {in_memory} that it cannot take: they are in memory only"
         if isinstance(error, InvalidAPIKeyError):
             return (
                 f"run {run!r}: delivery has ended: the backend refuses the API key, which has "
-                f"expired or was revoked ({error.words}). Nothing is lost: metrics stay in {path}. "
+                f"expired or was revoked ({error.words}). Nothing is lost: {where}. "
                 "Sign in again with: afnio-tellurio login (or set TELLURIO_API_KEY), "
                 "then deliver them with: afnio-tellurio sync"
             )
         return (
-            f"run {run!r}: delivery has ended: {error}; metrics stay in {path} and are delivered "
+            f"run {run!r}: delivery has ended: {error}; {where} and are delivered "
             "by: afnio-tellurio sync"
         )
 
     def _send_next(self) -> bool:
         batch = self.journal.next_batch()
         if batch is not None:
-            try:
-                return self.transfer.send(batch)
-            finally:
-                self.journal.done_with(batch)
+            return self.transfer.send(batch)
         if self.wanted_status is not None and self.transfer.ended is None:
             self.transfer.end(self.wanted_status)
         return False
@@ -215,37 +232,40 @@ class Outbox:
 class Sender:
     """The thread, and what it has to deliver.
 
+    The application's threads take no lock of it: an exception that a signal handler raises could
+    leave it locked, and the thread would wait for ever.
+
     Attributes:
         is_idle: Whether it waits to be woken.
-        progress: Notified whenever something was delivered, or failed.
     """
 
     def __init__(self) -> None:
-        self.progress = threading.Condition()
         self.is_idle = True
-        self._is_awaited = False
+        # Of the standard library's queues the one that a signal handler may use at any time.
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        # Who waits for delivery. Weakly: one that an exception interrupted waits no more.
+        self._waiters: list[weakref.ref[SimpleQueue[None]]] = []
         self._outboxes: list[Outbox] = []
-        self._thread: threading.Thread | None = None
+        # Locked by the thread for as long as it lives: of two that are started one ends at once.
+        self._is_running = threading.Lock()
 
     def add(self, outbox: Outbox) -> None:
         """Takes over an outbox."""
-        with self.progress:
-            self._outboxes.append(outbox)
+        self._outboxes.append(outbox)
+        self._start()
 
     def remove(self, outbox: Outbox) -> None:
         """Lets go of an outbox."""
-        with self.progress:
-            if outbox in self._outboxes:
-                self._outboxes.remove(outbox)
+        with suppress(ValueError):
+            self._outboxes.remove(outbox)
 
     def outboxes(self, client: TellurioClient | None = None) -> list[Outbox]:
         """What it has taken over; only what goes through this client where one is given."""
-        with self.progress:
-            return [
-                outbox
-                for outbox in self._outboxes
-                if client is None or outbox.transfer.client is client
-            ]
+        return [
+            outbox
+            for outbox in list(self._outboxes)
+            if client is None or outbox.transfer.client is client
+        ]
 
     def resume(self, client: TellurioClient) -> None:
         """Says that what stopped delivery through this client is mended."""
@@ -263,60 +283,87 @@ class Sender:
 
     def wake(self) -> None:
         """Says that there is something to do."""
-        with self.progress:
-            self.is_idle = False
-            if self._thread is None:
-                thread = threading.Thread(target=self._run, name="tellurio-sender", daemon=True)
-                try:
-                    thread.start()
-                except RuntimeError:
-                    # The interpreter is ending and starts no thread; `wait_for` delivers itself.
-                    return
-                self._thread = thread
-            self.progress.notify_all()
+        if self._bell.empty():
+            self._bell.put(None)
+        self._start()
+
+    def _start(self) -> bool:
+        """Starts the thread where it does not run; says whether it runs now."""
+        if self._is_running.locked():
+            return True
+        try:
+            threading.Thread(target=self._run, name="tellurio-sender", daemon=True).start()
+        except RuntimeError:
+            # The interpreter is ending and starts no thread; `wait_for` delivers itself.
+            return False
+        return True
 
     def wait_for(self, outbox: Outbox, timeout: float | None) -> bool:
-        """Waits until an outbox is done, or stopped, at most so many seconds; says which."""
-        if outbox.is_done:
-            return True
+        """Waits until what an outbox has now is delivered, and the run ended if it should be.
+
+        Args:
+            outbox: The outbox.
+            timeout: How many seconds to wait at most; None is for ever.
+
+        Returns:
+            Whether it is: there was time, and delivery has not stopped.
+        """
+        size = outbox.journal.size
         deadline = None if timeout is None else time.monotonic() + timeout
+        if outbox.is_done_until(size):
+            return True
         outbox.transfer.hurry()
-        self._is_awaited = True
+        progress: SimpleQueue[None] = SimpleQueue()
+        self._waiters.append(weakref.ref(progress))
         self.wake()
-        while not outbox.is_done and outbox.transfer.stopped is None:
+        while not outbox.is_done_until(size):
             left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                break
-            if self._thread is None or not self._thread.is_alive():
+            if outbox.transfer.stopped is not None or (left is not None and left <= 0):
+                return False
+            if not self._start():
                 if not outbox.step():
                     time.sleep(min(GATHER_DELAY, left or GATHER_DELAY))
                 continue
             pause = WAITING_RETRY_INTERVAL if left is None else min(left, WAITING_RETRY_INTERVAL)
-            with self.progress:
-                if outbox.is_done or outbox.transfer.stopped is not None:
-                    break
-                if not self.progress.wait(pause):
-                    outbox.transfer.hurry()
-                    self.progress.notify_all()
-        return outbox.is_done
+            try:
+                progress.get(timeout=pause)
+            except Empty:
+                outbox.transfer.hurry()
+                self.wake()
+        return True
 
     def _run(self) -> None:
-        while True:
-            with self.progress:
-                self.is_idle = True
-                pause = self._pause()
-                if pause is None or pause > 0:
-                    self.progress.wait(pause)
-                self.is_idle = False
-                self._gather()
-                self._is_awaited = False
-            for outbox in self.outboxes():
-                outbox.synchronize()
-                while outbox.step():
-                    self._tell()
+        if not self._is_running.acquire(blocking=False):
+            return
+        try:
+            while True:
+                try:
+                    self._turn()
+                except Exception as error:  # noqa: BLE001 - delivery goes on
+                    warn_once(f"delivery failed: {error!r}")
+                    time.sleep(FIRST_RETRY_DELAY)
+        finally:
+            self.is_idle = True
+            self._is_running.release()
+
+    def _turn(self) -> None:
+        """Waits until there is something to do, and does it."""
+        self.is_idle = True
+        pause = self._pause()
+        if pause is None or pause > 0:
+            with suppress(Empty):
+                self._bell.get(timeout=pause)
+        self.is_idle = False
+        with suppress(Empty):
+            self._bell.get(block=False)
+        self._gather()
+        for outbox in self.outboxes():
+            outbox.synchronize()
+            while outbox.step():
                 self._tell()
-                if outbox.is_over:
-                    outbox.close()
+            self._tell()
+            if outbox.is_over:
+                outbox.close()
 
     def _gather(self) -> None:
         """Lets metrics gather unless somebody waits: a large request costs hardly more than one.
@@ -325,20 +372,31 @@ class Sender:
         """
         until = time.monotonic() + BURST_DELAY
         before = -BURST_METRICS
-        while not self._is_awaited and time.monotonic() < until:
-            count = sum(outbox.journal.count for outbox in self._outboxes)
+        while not self._waiting() and time.monotonic() < until:
+            count = sum(outbox.journal.count for outbox in self.outboxes())
             if count - before < BURST_METRICS:
                 return
             before = count
-            self.progress.wait(GATHER_DELAY)
+            with suppress(Empty):
+                # Rung again by whoever waits.
+                self._bell.get(timeout=GATHER_DELAY)
+
+    def _waiting(self) -> list[SimpleQueue[None]]:
+        """Who waits for delivery."""
+        waiting = [progress for waiter in list(self._waiters) if (progress := waiter()) is not None]
+        if len(waiting) < len(self._waiters):
+            for waiter in [waiter for waiter in list(self._waiters) if waiter() is None]:
+                self._waiters.remove(waiter)
+        return waiting
 
     def _tell(self) -> None:
-        with self.progress:
-            self.progress.notify_all()
+        for progress in self._waiting():
+            if progress.empty():
+                progress.put(None)
 
     def _pause(self) -> float | None:
         """How long there is nothing to do unless somebody says otherwise; None is for ever."""
-        times = [due for due in map(Outbox.due, self._outboxes) if due is not None]
+        times = [due for due in map(Outbox.due, self.outboxes()) if due is not None]
         return max(0.0, min(times) - time.monotonic()) if times else None
 
 

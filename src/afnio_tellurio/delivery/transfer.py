@@ -6,7 +6,7 @@ import datetime as dt
 import random
 import time
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.delivery.records import Batch, Metric, writer_of
 from afnio_tellurio.errors import (
@@ -19,18 +19,20 @@ from afnio_tellurio.errors import (
     PayloadTooLargeError,
     PermissionDeniedError,
     TellurioError,
+    never_had_run,
 )
 from afnio_tellurio.notices import warn
 from afnio_tellurio.settings import BATCH_METRICS, FIRST_RETRY_DELAY, MAX_RETRY_DELAY
 
 if TYPE_CHECKING:
     from afnio_tellurio.client import TellurioClient
-    from afnio_tellurio.delivery.journal import JournalFile
+    from afnio_tellurio.delivery.journal_file import JournalFile
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 #: With these a backend refuses the whole run, not one request: to repeat it is of no use.
 _FINAL_ERRORS = (InvalidAPIKeyError, PermissionDeniedError, NotFoundError)
-_METHOD_NOT_ALLOWED = 405
+#: A backend without an operation answers so.
+_LACKING = (404, 405)
 
 
 class Transfer:
@@ -55,26 +57,37 @@ class Transfer:
         self._asked_until = 0.0
         self._failures = 0
         self._limit = BATCH_METRICS
+        # Metrics to send one by one before a batch is tried again: the last time, and from now on.
+        self._singles = 0
+        self._singles_left = 0
         self._has_rewound = False
+        self._has_restored = False
         header = journal.header
         self._path = (header.namespace_slug, header.project_slug, header.run_uuid)
 
     def send(self, batch: Batch) -> bool:
         """Sends a batch, or a part of it; says whether to go on at once."""
         batch = batch._replace(metrics=batch.metrics[: self._limit])
+        following: int | None = None
         try:
-            following = self._sent(batch)
+            if not self._singles_left:
+                following = self._send_batch(batch)
+            if following is None:
+                self._send_one(batch.metrics[0])
         except (BadRequestError, PayloadTooLargeError) as error:
             return self._refused(batch, error)
         except ConflictError as error:
-            if self._has_rewound:
-                return self.failed(error)
-            self._has_rewound = True
-            self.journal.rewind()
-            return True
+            return self._rewound(batch, error)
+        except NotFoundError as error:
+            return self._restored(error)
         except TellurioError as error:
             return self.failed(error)
-        self.journal.acknowledge(batch, following)
+        if following is None:
+            self._singles_left -= 1
+            self.journal.acknowledge_single(batch)
+        else:
+            self._singles = 0
+            self.journal.acknowledge(batch, following)
         self._succeeded()
         return True
 
@@ -82,6 +95,9 @@ class Transfer:
         """Tells the backend how the run ended; says whether it knows."""
         try:
             ended = self.client.update_run(*self._path, status=status).date_updated
+        except NotFoundError as error:
+            self._restored(error)
+            return False
         except TellurioError as error:
             self.failed(error)
             return False
@@ -95,25 +111,22 @@ class Transfer:
         self.stopped = None
         self.not_before = self._asked_until
 
-    def _sent(self, batch: Batch) -> int:
-        """Sends a batch as one, or its first metric where the backend takes no batches.
+    def _send_batch(self, batch: Batch) -> int | None:
+        """Sends a batch as one.
 
         Returns:
-            The sequence number that is to be sent next.
+            The sequence number that is to be sent next, or None where the backend takes no batches
+            now: it is an old one, or one answer came from something between it and us.
         """
-        if self.client.takes_batches:
-            try:
-                return self._send_all(batch)
-            except ApiError as error:
-                if (
-                    not isinstance(error, NotFoundError)
-                    and error.status_code != _METHOD_NOT_ALLOWED
-                ):
-                    raise
-            # The run is gone, or the backend lacks the operation: a single metric tells which.
-        self._send_one(batch.metrics[0])
-        self.client.takes_batches = False
-        return batch.metrics[0].number + 1
+        try:
+            return self._send_all(batch)
+        except ApiError as error:
+            if never_had_run(error) or error.status_code not in _LACKING:
+                raise
+        # The run is gone, or the backend lacks the operation: a single metric tells which.
+        self._singles = min(max(1, 2 * self._singles), BATCH_METRICS)
+        self._singles_left = self._singles
+        return None
 
     def _send_all(self, batch: Batch) -> int:
         first = batch.metrics[0].number - batch.segment
@@ -135,16 +148,37 @@ class Transfer:
             )
         return batch.segment + following
 
+    def _rewound(self, batch: Batch, error: ConflictError) -> bool:
+        """Goes back to what the backend has: a backup was restored there."""
+        expected = batch.segment + _expected_number(error)
+        if self._has_rewound or expected >= batch.metrics[0].number:
+            return self.failed(error)
+        self._has_rewound = True
+        # Without any number of this segment it may lack earlier ones too.
+        self.journal.rewind(expected if expected > batch.segment else 0)
+        return True
+
+    def _restored(self, error: NotFoundError) -> bool:
+        """Creates the run again, and sends it all again, where the backend has lost it."""
+        if not never_had_run(error) or self._has_restored:
+            return self.failed(error)
+        try:
+            self.client.restore_run(*self._path, name=self.journal.header.run_name)
+        except TellurioError as failure:
+            return self.failed(failure)
+        self._has_restored = True
+        self.journal.rewind_to_start()
+        return True
+
     def _send_one(self, metric: Metric) -> None:
         name, value, step, when = _fields(metric)
         self.client.log_metric(*self._path, name=name, value=value, step=step, timestamp=when)
 
     def _refused(self, batch: Batch, error: ApiError) -> bool:
-        if len(batch.metrics) > 1 and self.client.takes_batches:
+        if len(batch.metrics) > 1 and not self._singles_left:
             # One of them is bad; halves find it in a few requests.
             self._limit = len(batch.metrics) // 2
             return True
-        batch = batch._replace(metrics=batch.metrics[:1])
         try:
             self.journal.reject(batch, error.words)
         except OSError as trouble:
@@ -176,7 +210,7 @@ class Transfer:
 
     def _succeeded(self) -> None:
         self._failures = 0
-        self._has_rewound = False
+        self._has_rewound = self._has_restored = False
         self.last_error = None
         self.not_before = self._asked_until = 0.0
         self._limit = min(BATCH_METRICS, self._limit * 2)
@@ -185,6 +219,16 @@ class Transfer:
 def _fields(metric: Metric) -> tuple[str, object, int | None, dt.datetime]:
     when = _EPOCH + dt.timedelta(microseconds=metric.time)
     return metric.name, metric.value, metric.step, when
+
+
+def _expected_number(error: ConflictError) -> int:
+    """The number that the backend expects next of a writer, 0 where it names none."""
+    try:
+        body: Any = error.response.json()
+    except (ValueError, RecursionError):
+        return 0
+    number = body.get("next_sequence_number") if isinstance(body, dict) else None
+    return number if isinstance(number, int) and number > 0 else 0
 
 
 def _retry_after(error: TellurioError) -> float:

@@ -11,7 +11,7 @@ import attrs
 import msgspec
 
 from afnio_tellurio import projects
-from afnio_tellurio.delivery.journal import (
+from afnio_tellurio.delivery.journal_file import (
     CREATE,
     JournalFile,
     journals_folder,

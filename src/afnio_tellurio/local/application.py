@@ -13,9 +13,10 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+from afnio_tellurio.errors import DatabaseError
 from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.local import charts, metrics, operations, structs
-from afnio_tellurio.local.database import Database
+from afnio_tellurio.local.database import Database, works_in_sqlite
 from afnio_tellurio.local.pace import Pace
 from afnio_tellurio.local.requests import Answer, BackendUser, Call, Refusal, add_namespace
 from afnio_tellurio.logs import log
@@ -38,8 +39,9 @@ def open_backend(
     api_key: str | None = None,
     namespaces: Sequence[str] = (),
     any_namespace: bool = True,
+    create: bool = True,
 ) -> Backend:
-    """Opens a backend on a database file, which is made where it does not exist.
+    """Opens a backend on a database file.
 
     Args:
         path: The database file.
@@ -47,21 +49,28 @@ def open_backend(
         api_key: The key that every request must carry; default none.
         namespaces: Slugs of namespaces to have besides the user's own.
         any_namespace: Whether a namespace exists as soon as it is named.
+        create: Whether to create the file where it does not exist.
 
     Raises:
-        DatabaseError: The file cannot be used as the embedded backend's database.
+        DatabaseError: The file does not exist, or cannot be used as the embedded backend's
+            database.
         ValueError: A namespace is no slug.
     """
     for slug in namespaces:
         if not re.fullmatch(r"[-a-zA-Z0-9_]+", slug):
             raise ValueError(f"namespace {slug!r} is no slug; use letters, digits, - and _")
     user = user or BackendUser.of_this_machine()
-    database = Database(path)
+    database = Database(path, create=create)
     if not any_namespace:
-        with database.writing() as connection:
-            for slug in (user.slug, *namespaces):
-                add_namespace(connection, slug)
+        _add_namespaces(database, (user.slug, *namespaces))
     return Backend(database, user, api_key=api_key, any_namespace=any_namespace)
+
+
+@works_in_sqlite
+def _add_namespaces(database: Database, slugs: Iterable[str]) -> None:
+    with database.writing() as connection:
+        for slug in slugs:
+            add_namespace(connection, slug)
 
 
 class Backend:
@@ -103,7 +112,7 @@ class Backend:
             return self._operate(environ)
         except Refusal as refusal:
             return Answer(refusal.status, structs.encode(refusal.body), refusal.headers)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, DatabaseError) as error:
             log(logging.WARNING, f"the embedded backend could not use its database: {error}")
             return Answer(503, structs.encode({"detail": str(error)}))
         except Exception as error:  # noqa: BLE001
@@ -113,6 +122,7 @@ class Backend:
             log(logging.ERROR, "the embedded backend failed", error)
             return Answer(503, structs.encode({"detail": "The backend failed; its log says why."}))
 
+    @works_in_sqlite
     def _operate(self, environ: WSGIEnvironment) -> Answer:
         self._authenticate(environ)
         operate, path = self._route(environ)

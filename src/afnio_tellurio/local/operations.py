@@ -20,6 +20,7 @@ from afnio_tellurio.local.requests import (
     current_time,
     cursor_of,
     integer_of,
+    is_deleted_run,
     namespace_of,
     next_cursor,
     project_of,
@@ -32,6 +33,7 @@ from afnio_tellurio.local.run_names import random_run_name
 
 if TYPE_CHECKING:
     import sqlite3
+    from uuid import UUID
 
 _MAX_RUNS = 1000
 
@@ -119,7 +121,11 @@ def get_project(call: Call) -> Answer:
 def delete_project(call: Call) -> Answer:
     """Deletes the project, its runs and their metrics."""
     with call.database.writing() as connection:
-        connection.execute("DELETE FROM projects WHERE id = ?", (project_of(connection, call),))
+        project = project_of(connection, call)
+        connection.execute(
+            "INSERT INTO deleted_runs SELECT uuid FROM runs WHERE project = ?", (project,)
+        )
+        connection.execute("DELETE FROM projects WHERE id = ?", (project,))
     return Answer(204)
 
 
@@ -194,23 +200,21 @@ def list_runs(call: Call) -> Answer:
 
 
 def create_run(call: Call) -> Answer:
-    """Creates a run, once for each idempotency key."""
+    """Creates a run, once for each idempotency key and each UUID."""
     wanted = call.decoded(_run_create)
     key = call.headers.get("idempotency-key")
     if key is not None and not 1 <= len(key) <= 255:  # noqa: PLR2004 - the contract's bound
         raise Refusal(400, {"Idempotency-Key": ["Give 1 to 255 characters."]})
     with call.database.writing() as connection:
         project = project_of(connection, call)
-        made = connection.execute(
-            "SELECT id FROM runs WHERE project = ? AND idempotency_key = ?", (project, key)
-        ).fetchone()
-        if made is None:
+        run = _created_before(connection, project, key, wanted.uuid)
+        if run is None:
             now = current_time()
-            made = connection.execute(
+            (run,) = connection.execute(
                 "INSERT INTO runs (uuid, project, user, name, description, status, created, "
                 "updated, idempotency_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
                 (
-                    str(uuid.uuid4()),
+                    str(uuid.uuid4() if wanted.uuid is UNSET else wanted.uuid),
                     project,
                     user_of(connection, call.user),
                     _free_name(connection, project, wanted.name, 0),
@@ -221,7 +225,29 @@ def create_run(call: Call) -> Answer:
                     key,
                 ),
             ).fetchone()
-        return Answer(201, _one_run(connection, made[0]))
+        return Answer(201, _one_run(connection, run))
+
+
+def _created_before(
+    connection: sqlite3.Connection, project: int, key: str | None, run_uuid: UUID | UnsetType
+) -> int | None:
+    """The id of the run that an earlier request with this key or this UUID created."""
+    by_key = connection.execute(
+        "SELECT id, uuid FROM runs WHERE project = ? AND idempotency_key = ?", (project, key)
+    ).fetchone()
+    if isinstance(run_uuid, UnsetType):
+        return None if by_key is None else by_key[0]
+    wanted = str(run_uuid)
+    if by_key is not None and by_key[1] != wanted:
+        raise Refusal(409, {"detail": f"The idempotency key belongs to the run {by_key[1]}."})
+    by_uuid = connection.execute(
+        "SELECT id, project FROM runs WHERE uuid = ?", (wanted,)
+    ).fetchone()
+    if by_uuid is not None and by_uuid[1] != project:
+        raise Refusal(409, {"detail": f"The run {wanted} belongs to another project."})
+    if by_uuid is None and is_deleted_run(connection, wanted):
+        raise Refusal(409, {"detail": f"The run {wanted} was deleted."})
+    return None if by_uuid is None else by_uuid[0]
 
 
 def get_run(call: Call) -> Answer:
@@ -255,5 +281,7 @@ def update_run(call: Call) -> Answer:
 def delete_run(call: Call) -> Answer:
     """Deletes the run and its metrics."""
     with call.database.writing() as connection:
-        connection.execute("DELETE FROM runs WHERE id = ?", (run_of(connection, call),))
+        run = run_of(connection, call)
+        connection.execute("INSERT INTO deleted_runs SELECT uuid FROM runs WHERE id = ?", (run,))
+        connection.execute("DELETE FROM runs WHERE id = ?", (run,))
     return Answer(204)

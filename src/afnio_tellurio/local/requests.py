@@ -15,9 +15,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from slugify import slugify
 
 from afnio_tellurio.local import structs
+from afnio_tellurio.local.database import UNKNOWN_DELETED_RUNS
 
 if TYPE_CHECKING:
     import sqlite3
@@ -277,14 +279,35 @@ def project_of(connection: sqlite3.Connection, call: Call) -> int:
 
 def run_of(connection: sqlite3.Connection, call: Call) -> int:
     """The id of the run that the path names."""
-    project, name = project_of(connection, call), call.path["run_uuid"].lower()
-    row = connection.execute(
-        "SELECT id FROM runs WHERE project = ? AND uuid = ?", (project, name)
-    ).fetchone()
-    if row is None:
-        raise not_found(f"run {name} in this project")
+    run_uuid = call.path["run_uuid"].lower()
+    try:
+        project = project_of(connection, call)
+        row = connection.execute(
+            "SELECT id FROM runs WHERE project = ? AND uuid = ?", (project, run_uuid)
+        ).fetchone()
+        if row is None:
+            raise not_found(f"run {run_uuid} in this project")
+    except Refusal as refusal:
+        error = structs.RunNotFoundError(refusal.body["detail"], _was_deleted(connection, run_uuid))
+        raise Refusal(refusal.status, error) from None
     run: int = row[0]
     return run
+
+
+def _was_deleted(connection: sqlite3.Connection, run_uuid: str) -> bool | UnsetType:
+    """Whether a run that was not found was deleted; unset where it is elsewhere, or unknown."""
+    if is_deleted_run(connection, run_uuid):
+        return True
+    is_elsewhere = connection.execute("SELECT 1 FROM runs WHERE uuid = ?", (run_uuid,)).fetchone()
+    if is_elsewhere or is_deleted_run(connection, UNKNOWN_DELETED_RUNS):
+        return UNSET
+    return False
+
+
+def is_deleted_run(connection: sqlite3.Connection, run_uuid: str) -> bool:
+    """Whether a run with this UUID was deleted."""
+    row = connection.execute("SELECT 1 FROM deleted_runs WHERE uuid = ?", (run_uuid,)).fetchone()
+    return row is not None
 
 
 def user_of(connection: sqlite3.Connection, user: BackendUser) -> int:

@@ -52,6 +52,7 @@ class ProjectCreate(Struct):
 class RunCreate(Struct):
     """The body of createRun."""
 
+    uuid: UUID | UnsetType = UNSET
     name: Name | UnsetType = UNSET
     description: str | None = None
     status: RunStatus = RunStatus.RUNNING
@@ -225,6 +226,13 @@ class MetricSamples(Struct):
 
     cursor: str
     series: list[SampledSeries]
+
+
+class RunNotFoundError(Struct):
+    """The answer to a request for a run that does not exist."""
+
+    detail: str
+    deleted: bool | UnsetType
 
 
 class SequenceGapError(Struct):

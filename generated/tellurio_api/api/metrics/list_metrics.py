@@ -10,6 +10,7 @@ from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.error import Error
 from ...models.metric import Metric
+from ...models.run_not_found_error import RunNotFoundError
 from ...types import UNSET, Response, Unset
 
 
@@ -51,7 +52,7 @@ def _get_kwargs(
 
 def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Error | list[Metric] | None:
+) -> Error | RunNotFoundError | list[Metric] | None:
     if response.status_code == 200:
         response_200 = []
         _response_200 = response.json()
@@ -73,7 +74,7 @@ def _parse_response(
         return response_401
 
     if response.status_code == 404:
-        response_404 = Error.from_dict(response.json())
+        response_404 = RunNotFoundError.from_dict(response.json())
 
         return response_404
 
@@ -90,7 +91,7 @@ def _parse_response(
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[Error | list[Metric]]:
+) -> Response[Error | RunNotFoundError | list[Metric]]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -109,7 +110,7 @@ def sync_detailed(
     after_step: int | Unset = UNSET,
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
-) -> Response[Error | list[Metric]]:
+) -> Response[Error | RunNotFoundError | list[Metric]]:
     """List the metrics of a run
 
      The metrics of the run that pass all filters given, by name, then by step, then in order of arrival.
@@ -128,7 +129,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Error | list[Metric]]
+        Response[Error | RunNotFoundError | list[Metric]]
     """
 
     kwargs = _get_kwargs(
@@ -158,7 +159,7 @@ def sync(
     after_step: int | Unset = UNSET,
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
-) -> Error | list[Metric] | None:
+) -> Error | RunNotFoundError | list[Metric] | None:
     """List the metrics of a run
 
      The metrics of the run that pass all filters given, by name, then by step, then in order of arrival.
@@ -177,7 +178,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Error | list[Metric]
+        Error | RunNotFoundError | list[Metric]
     """
 
     return sync_detailed(
@@ -202,7 +203,7 @@ async def asyncio_detailed(
     after_step: int | Unset = UNSET,
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
-) -> Response[Error | list[Metric]]:
+) -> Response[Error | RunNotFoundError | list[Metric]]:
     """List the metrics of a run
 
      The metrics of the run that pass all filters given, by name, then by step, then in order of arrival.
@@ -221,7 +222,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Error | list[Metric]]
+        Response[Error | RunNotFoundError | list[Metric]]
     """
 
     kwargs = _get_kwargs(
@@ -249,7 +250,7 @@ async def asyncio(
     after_step: int | Unset = UNSET,
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
-) -> Error | list[Metric] | None:
+) -> Error | RunNotFoundError | list[Metric] | None:
     """List the metrics of a run
 
      The metrics of the run that pass all filters given, by name, then by step, then in order of arrival.
@@ -268,7 +269,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Error | list[Metric]
+        Error | RunNotFoundError | list[Metric]
     """
 
     return (

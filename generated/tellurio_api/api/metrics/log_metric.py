@@ -11,6 +11,7 @@ from ...client import AuthenticatedClient, Client
 from ...models.error import Error
 from ...models.metric import Metric
 from ...models.metric_create import MetricCreate
+from ...models.run_not_found_error import RunNotFoundError
 from ...types import Response
 
 
@@ -42,7 +43,7 @@ def _get_kwargs(
 
 def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Error | Metric | None:
+) -> Error | Metric | RunNotFoundError | None:
     if response.status_code == 201:
         response_201 = Metric.from_dict(response.json())
 
@@ -59,7 +60,7 @@ def _parse_response(
         return response_401
 
     if response.status_code == 404:
-        response_404 = Error.from_dict(response.json())
+        response_404 = RunNotFoundError.from_dict(response.json())
 
         return response_404
 
@@ -86,7 +87,7 @@ def _parse_response(
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[Error | Metric]:
+) -> Response[Error | Metric | RunNotFoundError]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -102,7 +103,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: MetricCreate,
-) -> Response[Error | Metric]:
+) -> Response[Error | Metric | RunNotFoundError]:
     """Log one metric
 
      Records one metric. Without a step it gets the greatest step of that metric plus one, 0 for the
@@ -120,7 +121,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Error | Metric]
+        Response[Error | Metric | RunNotFoundError]
     """
 
     kwargs = _get_kwargs(
@@ -144,7 +145,7 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
     body: MetricCreate,
-) -> Error | Metric | None:
+) -> Error | Metric | RunNotFoundError | None:
     """Log one metric
 
      Records one metric. Without a step it gets the greatest step of that metric plus one, 0 for the
@@ -162,7 +163,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Error | Metric
+        Error | Metric | RunNotFoundError
     """
 
     return sync_detailed(
@@ -181,7 +182,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: MetricCreate,
-) -> Response[Error | Metric]:
+) -> Response[Error | Metric | RunNotFoundError]:
     """Log one metric
 
      Records one metric. Without a step it gets the greatest step of that metric plus one, 0 for the
@@ -199,7 +200,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Error | Metric]
+        Response[Error | Metric | RunNotFoundError]
     """
 
     kwargs = _get_kwargs(
@@ -221,7 +222,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
     body: MetricCreate,
-) -> Error | Metric | None:
+) -> Error | Metric | RunNotFoundError | None:
     """Log one metric
 
      Records one metric. Without a step it gets the greatest step of that metric plus one, 0 for the
@@ -239,7 +240,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Error | Metric
+        Error | Metric | RunNotFoundError
     """
 
     return (

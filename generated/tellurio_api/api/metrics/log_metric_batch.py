@@ -11,6 +11,7 @@ from ...client import AuthenticatedClient, Client
 from ...models.error import Error
 from ...models.metric_batch import MetricBatch
 from ...models.metric_batch_receipt import MetricBatchReceipt
+from ...models.run_not_found_error import RunNotFoundError
 from ...models.sequence_gap_error import SequenceGapError
 from ...types import Response
 
@@ -43,7 +44,7 @@ def _get_kwargs(
 
 def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Error | MetricBatchReceipt | SequenceGapError | None:
+) -> Error | MetricBatchReceipt | RunNotFoundError | SequenceGapError | None:
     if response.status_code == 200:
         response_200 = MetricBatchReceipt.from_dict(response.json())
 
@@ -60,7 +61,7 @@ def _parse_response(
         return response_401
 
     if response.status_code == 404:
-        response_404 = Error.from_dict(response.json())
+        response_404 = RunNotFoundError.from_dict(response.json())
 
         return response_404
 
@@ -92,7 +93,7 @@ def _parse_response(
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[Error | MetricBatchReceipt | SequenceGapError]:
+) -> Response[Error | MetricBatchReceipt | RunNotFoundError | SequenceGapError]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -108,7 +109,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: MetricBatch,
-) -> Response[Error | MetricBatchReceipt | SequenceGapError]:
+) -> Response[Error | MetricBatchReceipt | RunNotFoundError | SequenceGapError]:
     """Log a batch of metrics, exactly once
 
      Records metrics of one writer, all or none. The writer numbers its metrics 0, 1, 2, ...; the backend
@@ -128,7 +129,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Error | MetricBatchReceipt | SequenceGapError]
+        Response[Error | MetricBatchReceipt | RunNotFoundError | SequenceGapError]
     """
 
     kwargs = _get_kwargs(
@@ -152,7 +153,7 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
     body: MetricBatch,
-) -> Error | MetricBatchReceipt | SequenceGapError | None:
+) -> Error | MetricBatchReceipt | RunNotFoundError | SequenceGapError | None:
     """Log a batch of metrics, exactly once
 
      Records metrics of one writer, all or none. The writer numbers its metrics 0, 1, 2, ...; the backend
@@ -172,7 +173,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Error | MetricBatchReceipt | SequenceGapError
+        Error | MetricBatchReceipt | RunNotFoundError | SequenceGapError
     """
 
     return sync_detailed(
@@ -191,7 +192,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: MetricBatch,
-) -> Response[Error | MetricBatchReceipt | SequenceGapError]:
+) -> Response[Error | MetricBatchReceipt | RunNotFoundError | SequenceGapError]:
     """Log a batch of metrics, exactly once
 
      Records metrics of one writer, all or none. The writer numbers its metrics 0, 1, 2, ...; the backend
@@ -211,7 +212,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Error | MetricBatchReceipt | SequenceGapError]
+        Response[Error | MetricBatchReceipt | RunNotFoundError | SequenceGapError]
     """
 
     kwargs = _get_kwargs(
@@ -233,7 +234,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
     body: MetricBatch,
-) -> Error | MetricBatchReceipt | SequenceGapError | None:
+) -> Error | MetricBatchReceipt | RunNotFoundError | SequenceGapError | None:
     """Log a batch of metrics, exactly once
 
      Records metrics of one writer, all or none. The writer numbers its metrics 0, 1, 2, ...; the backend
@@ -253,7 +254,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Error | MetricBatchReceipt | SequenceGapError
+        Error | MetricBatchReceipt | RunNotFoundError | SequenceGapError
     """
 
     return (

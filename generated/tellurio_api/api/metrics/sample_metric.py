@@ -10,6 +10,7 @@ from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.error import Error
 from ...models.metric_bucket import MetricBucket
+from ...models.run_not_found_error import RunNotFoundError
 from ...types import UNSET, Response, Unset
 
 
@@ -51,7 +52,7 @@ def _get_kwargs(
 
 def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Error | list[MetricBucket] | None:
+) -> Error | RunNotFoundError | list[MetricBucket] | None:
     if response.status_code == 200:
         response_200 = []
         _response_200 = response.json()
@@ -73,7 +74,7 @@ def _parse_response(
         return response_401
 
     if response.status_code == 404:
-        response_404 = Error.from_dict(response.json())
+        response_404 = RunNotFoundError.from_dict(response.json())
 
         return response_404
 
@@ -90,7 +91,7 @@ def _parse_response(
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[Error | list[MetricBucket]]:
+) -> Response[Error | RunNotFoundError | list[MetricBucket]]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -109,7 +110,7 @@ def sync_detailed(
     buckets: int,
     from_step: int | Unset = UNSET,
     to_step: int | Unset = UNSET,
-) -> Response[Error | list[MetricBucket]]:
+) -> Response[Error | RunNotFoundError | list[MetricBucket]]:
     """Sample one metric for a chart
 
      Divides the steps asked for into ranges of equal width, a power of two whose multiples they start
@@ -130,7 +131,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Error | list[MetricBucket]]
+        Response[Error | RunNotFoundError | list[MetricBucket]]
     """
 
     kwargs = _get_kwargs(
@@ -160,7 +161,7 @@ def sync(
     buckets: int,
     from_step: int | Unset = UNSET,
     to_step: int | Unset = UNSET,
-) -> Error | list[MetricBucket] | None:
+) -> Error | RunNotFoundError | list[MetricBucket] | None:
     """Sample one metric for a chart
 
      Divides the steps asked for into ranges of equal width, a power of two whose multiples they start
@@ -181,7 +182,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Error | list[MetricBucket]
+        Error | RunNotFoundError | list[MetricBucket]
     """
 
     return sync_detailed(
@@ -206,7 +207,7 @@ async def asyncio_detailed(
     buckets: int,
     from_step: int | Unset = UNSET,
     to_step: int | Unset = UNSET,
-) -> Response[Error | list[MetricBucket]]:
+) -> Response[Error | RunNotFoundError | list[MetricBucket]]:
     """Sample one metric for a chart
 
      Divides the steps asked for into ranges of equal width, a power of two whose multiples they start
@@ -227,7 +228,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Error | list[MetricBucket]]
+        Response[Error | RunNotFoundError | list[MetricBucket]]
     """
 
     kwargs = _get_kwargs(
@@ -255,7 +256,7 @@ async def asyncio(
     buckets: int,
     from_step: int | Unset = UNSET,
     to_step: int | Unset = UNSET,
-) -> Error | list[MetricBucket] | None:
+) -> Error | RunNotFoundError | list[MetricBucket] | None:
     """Sample one metric for a chart
 
      Divides the steps asked for into ranges of equal width, a power of two whose multiples they start
@@ -276,7 +277,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Error | list[MetricBucket]
+        Error | RunNotFoundError | list[MetricBucket]
     """
 
     return (

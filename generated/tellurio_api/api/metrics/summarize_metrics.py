@@ -10,6 +10,7 @@ from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.error import Error
 from ...models.metric_summaries import MetricSummaries
+from ...models.run_not_found_error import RunNotFoundError
 from ...types import Response
 
 
@@ -33,7 +34,7 @@ def _get_kwargs(
 
 def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Error | MetricSummaries | None:
+) -> Error | MetricSummaries | RunNotFoundError | None:
     if response.status_code == 200:
         response_200 = MetricSummaries.from_dict(response.json())
 
@@ -45,7 +46,7 @@ def _parse_response(
         return response_401
 
     if response.status_code == 404:
-        response_404 = Error.from_dict(response.json())
+        response_404 = RunNotFoundError.from_dict(response.json())
 
         return response_404
 
@@ -62,7 +63,7 @@ def _parse_response(
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[Error | MetricSummaries]:
+) -> Response[Error | MetricSummaries | RunNotFoundError]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -77,7 +78,7 @@ def sync_detailed(
     run_uuid: UUID,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[Error | MetricSummaries]:
+) -> Response[Error | MetricSummaries | RunNotFoundError]:
     """Summarize the metrics of a run
 
      One summary for each metric name of the run.
@@ -92,7 +93,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Error | MetricSummaries]
+        Response[Error | MetricSummaries | RunNotFoundError]
     """
 
     kwargs = _get_kwargs(
@@ -114,7 +115,7 @@ def sync(
     run_uuid: UUID,
     *,
     client: AuthenticatedClient | Client,
-) -> Error | MetricSummaries | None:
+) -> Error | MetricSummaries | RunNotFoundError | None:
     """Summarize the metrics of a run
 
      One summary for each metric name of the run.
@@ -129,7 +130,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Error | MetricSummaries
+        Error | MetricSummaries | RunNotFoundError
     """
 
     return sync_detailed(
@@ -146,7 +147,7 @@ async def asyncio_detailed(
     run_uuid: UUID,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[Error | MetricSummaries]:
+) -> Response[Error | MetricSummaries | RunNotFoundError]:
     """Summarize the metrics of a run
 
      One summary for each metric name of the run.
@@ -161,7 +162,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Error | MetricSummaries]
+        Response[Error | MetricSummaries | RunNotFoundError]
     """
 
     kwargs = _get_kwargs(
@@ -181,7 +182,7 @@ async def asyncio(
     run_uuid: UUID,
     *,
     client: AuthenticatedClient | Client,
-) -> Error | MetricSummaries | None:
+) -> Error | MetricSummaries | RunNotFoundError | None:
     """Summarize the metrics of a run
 
      One summary for each metric name of the run.
@@ -196,7 +197,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Error | MetricSummaries
+        Error | MetricSummaries | RunNotFoundError
     """
 
     return (

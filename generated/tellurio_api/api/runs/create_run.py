@@ -63,6 +63,11 @@ def _parse_response(
 
         return response_404
 
+    if response.status_code == 409:
+        response_409 = Error.from_dict(response.json())
+
+        return response_409
+
     if response.status_code == 413:
         response_413 = Error.from_dict(response.json())
 
@@ -107,7 +112,8 @@ def sync_detailed(
 
      Creates a run. Without a name it gets a random one: adjective, food, number. A name that exists in
     the project gets `_1`,
-    `_2`, ... appended.
+    `_2`, ... appended. A request with the UUID of a run that exists in the project creates nothing and
+    returns that run.
 
     Args:
         namespace_slug (str):
@@ -149,7 +155,8 @@ def sync(
 
      Creates a run. Without a name it gets a random one: adjective, food, number. A name that exists in
     the project gets `_1`,
-    `_2`, ... appended.
+    `_2`, ... appended. A request with the UUID of a run that exists in the project creates nothing and
+    returns that run.
 
     Args:
         namespace_slug (str):
@@ -186,7 +193,8 @@ async def asyncio_detailed(
 
      Creates a run. Without a name it gets a random one: adjective, food, number. A name that exists in
     the project gets `_1`,
-    `_2`, ... appended.
+    `_2`, ... appended. A request with the UUID of a run that exists in the project creates nothing and
+    returns that run.
 
     Args:
         namespace_slug (str):
@@ -226,7 +234,8 @@ async def asyncio(
 
      Creates a run. Without a name it gets a random one: adjective, food, number. A name that exists in
     the project gets `_1`,
-    `_2`, ... appended.
+    `_2`, ... appended. A request with the UUID of a run that exists in the project creates nothing and
+    returns that run.
 
     Args:
         namespace_slug (str):

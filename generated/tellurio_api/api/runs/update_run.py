@@ -10,6 +10,7 @@ from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.error import Error
 from ...models.run import Run
+from ...models.run_not_found_error import RunNotFoundError
 from ...models.run_update import RunUpdate
 from ...types import Response
 
@@ -42,7 +43,7 @@ def _get_kwargs(
 
 def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Error | Run | None:
+) -> Error | Run | RunNotFoundError | None:
     if response.status_code == 200:
         response_200 = Run.from_dict(response.json())
 
@@ -59,7 +60,7 @@ def _parse_response(
         return response_401
 
     if response.status_code == 404:
-        response_404 = Error.from_dict(response.json())
+        response_404 = RunNotFoundError.from_dict(response.json())
 
         return response_404
 
@@ -86,7 +87,7 @@ def _parse_response(
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[Error | Run]:
+) -> Response[Error | Run | RunNotFoundError]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -102,7 +103,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: RunUpdate,
-) -> Response[Error | Run]:
+) -> Response[Error | Run | RunNotFoundError]:
     """Update a run
 
      Changes the fields given and leaves the others as they are. A new name that another run of the
@@ -120,7 +121,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Error | Run]
+        Response[Error | Run | RunNotFoundError]
     """
 
     kwargs = _get_kwargs(
@@ -144,7 +145,7 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
     body: RunUpdate,
-) -> Error | Run | None:
+) -> Error | Run | RunNotFoundError | None:
     """Update a run
 
      Changes the fields given and leaves the others as they are. A new name that another run of the
@@ -162,7 +163,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Error | Run
+        Error | Run | RunNotFoundError
     """
 
     return sync_detailed(
@@ -181,7 +182,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: RunUpdate,
-) -> Response[Error | Run]:
+) -> Response[Error | Run | RunNotFoundError]:
     """Update a run
 
      Changes the fields given and leaves the others as they are. A new name that another run of the
@@ -199,7 +200,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Error | Run]
+        Response[Error | Run | RunNotFoundError]
     """
 
     kwargs = _get_kwargs(
@@ -221,7 +222,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
     body: RunUpdate,
-) -> Error | Run | None:
+) -> Error | Run | RunNotFoundError | None:
     """Update a run
 
      Changes the fields given and leaves the others as they are. A new name that another run of the
@@ -239,7 +240,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Error | Run
+        Error | Run | RunNotFoundError
     """
 
     return (

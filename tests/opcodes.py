@@ -1,0 +1,72 @@
+"""Runs other code between any two bytecodes of a call, as Python may."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import afnio_tellurio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+PACKAGE = str(Path(afnio_tellurio.__file__).parent)
+
+
+class Interrupted(KeyboardInterrupt):
+    """What a signal handler raises."""
+
+
+def at_each_opcode(
+    call: Callable[[int], Any],
+    interrupt: Callable[[int], None],
+    *,
+    rooms: tuple[str, ...] = ("",),
+    every: int = 1,
+) -> Iterator[tuple[int, BaseException | None]]:
+    """Makes a call again and again, each time interrupted one bytecode of ours later.
+
+    Args:
+        call: What is called, with the number of the turn.
+        interrupt: What happens in the middle; it may raise `Interrupted`.
+        rooms: Only in files whose path in the package starts so.
+        every: Only at each so-manieth bytecode.
+
+    Yields:
+        The number of the turn, and what the call raised.
+    """
+    folders = tuple(f"{PACKAGE}/{room}" for room in rooms)
+    for turn in itertools.count():
+        left = turn * every
+
+        def trace(frame: FrameType, event: str, _argument: Any) -> Any:
+            nonlocal left
+            if not frame.f_code.co_filename.startswith(folders):
+                return None
+            frame.f_trace_opcodes = True
+            if event == "opcode":
+                left -= 1
+                if left == -1:
+                    interrupt(turn)  # noqa: B023 - it is traced in this turn only
+            return trace
+
+        raised: BaseException | None = None
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            call(turn)
+        except Interrupted as error:
+            raised = error
+        finally:
+            sys.settrace(before)
+        yield turn, raised
+        if left >= 0:
+            return
+
+
+def raise_interrupted(_turn: int) -> None:
+    """Does what a handler of Ctrl-C does."""
+    raise Interrupted
