@@ -48,6 +48,7 @@ NOT_PROMISED = {
     "Run.forget_inherited",
     # What runs and delivery ask of a client; applications have functions and `Run` for it.
     "TellurioClient.address",
+    "TellurioClient.name_in_journals",
     "TellurioClient.create_run",
     "TellurioClient.delete_run",
     "TellurioClient.get_run",

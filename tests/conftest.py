@@ -156,6 +156,14 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., str]]:
 
 
 @pytest.fixture
+def sign_in() -> Callable[[str, str], None]:
+    """Keeps a key for a backend, as a login does."""
+    from afnio_tellurio.credentials import write_key
+
+    return write_key
+
+
+@pytest.fixture
 def server(start_server: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> str:
     """A running server with the namespace `acme`, which the environment names with its key."""
     url = start_server(api_key="the-key")

@@ -83,7 +83,7 @@ class _Safeguard:
         self._signalled = False
         self._previous_handlers: dict[int, Any] = {}
         self._exit_functions: list[tuple[Any, str, Any, Any]] = []
-        self._depth = 0
+        self._guarded: FrameType | None = None
         self._postponed: int | None = None
 
     def watch_exit(self) -> None:
@@ -186,7 +186,7 @@ class _Safeguard:
                 signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._depth:
+        if self._is_guarded(frame):
             # The main thread is inside the SDK, perhaps in a transaction or holding a lock.
             self._postponed = number
             return
@@ -201,10 +201,23 @@ class _Safeguard:
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
 
+    def _is_guarded(self, frame: FrameType | None) -> bool:
+        """Whether the code that a signal interrupted, or what called it, is guarded."""
+        while frame is not None:
+            if frame is self._guarded:
+                return True
+            frame = frame.f_back
+        return False
+
     def __enter__(self) -> None:
-        """Postpones the ending signals: the main thread works inside the SDK."""
-        if threading.get_ident() == threading.main_thread().ident:
-            self._depth += 1
+        """Postpones the ending signals: the main thread works inside the SDK.
+
+        The caller is noted, and not how deep the guards are: what a signal handler raises may leave
+        the note behind, and then it means nothing, as its function has ended.
+        """
+        frame = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        if _is_main_thread() and not self._is_guarded(frame):
+            self._guarded = frame
 
     def __exit__(
         self,
@@ -212,16 +225,22 @@ class _Safeguard:
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        if threading.get_ident() == threading.main_thread().ident:
-            self._depth -= 1
-            if not self._depth and self._postponed is not None:
+        frame = sys._getframe()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        if _is_main_thread() and frame.f_back is self._guarded:
+            self._guarded = None
+            if self._postponed is not None:
                 number, self._postponed = self._postponed, None
-                self._on_signal(number, None)
+                self._on_signal(number, frame)
 
 
 def is_success(exit_status: Any) -> bool:
     """Whether `sys.exit(exit_status)` is a normal end."""
     return exit_status is None or (isinstance(exit_status, int) and exit_status == 0)
+
+
+def _is_main_thread() -> bool:
+    # `current_thread` makes an object for a thread that Python did not start.
+    return threading.get_ident() == threading.main_thread().ident
 
 
 def _outermost_frame() -> FrameType | None:

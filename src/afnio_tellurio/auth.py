@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import sys
 import warnings
 from dataclasses import dataclass, field
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from afnio_tellurio import credentials
 from afnio_tellurio.errors import CredentialsError
-from afnio_tellurio.notices import logger, warn
+from afnio_tellurio.interruptions import raise_foreign
+from afnio_tellurio.logs import log
+from afnio_tellurio.notices import warn
 from afnio_tellurio.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -54,8 +57,11 @@ def checked_key(name: str, key: str | None) -> str | None:
 def find_credential(url: str, settings: Settings | None = None) -> Credential | None:
     """The key for the backend at `url`: the environment's, else the one that a login stored.
 
+    `TELLURIO_API_KEY` is for the backend that the environment or the settings file names, and for
+    no other.
+
     Raises:
-        ValueError: TELLURIO_API_KEY is none.
+        ValueError: TELLURIO_API_KEY is invalid.
         CredentialsError: Others can read the credentials file, or it is damaged.
     """
     settings = settings or read_settings(url)
@@ -160,6 +166,7 @@ def stored_credential(url: str, settings: Settings) -> Credential | None:
         keyring = _usable_keyring()
         key = keyring and keyring.get_password(settings.keyring_service, url)
     except Exception as error:  # noqa: BLE001 - each keyring fails in its own way
+        raise_foreign(error, by_type=False)
         _note_failing_keyring(error)
         key = None
     if key:
@@ -178,8 +185,8 @@ def store_key(url: str, api_key: str, settings: Settings) -> None:
             credentials.write_key(url, api_key)
     except CredentialsError as error:
         warn(
-            f"the API key for {url} is good, and is not stored: {error}; "
-            "for other processes, set TELLURIO_API_KEY"
+            f"the API key for {url} is good, and is not stored: {error}; for other processes, "
+            f"set TELLURIO_API_KEY, and TELLURIO_BACKEND_HTTP_BASE_URL to {url}"
         )
 
 
@@ -190,6 +197,7 @@ def _stored_in_keyring(url: str, api_key: str, settings: Settings) -> bool:
             return False
         keyring.set_password(settings.keyring_service, url, api_key)
     except Exception as error:  # noqa: BLE001 - each keyring fails in its own way
+        raise_foreign(error, by_type=False)
         _note_failing_keyring(error)
         return False
     # One that the keyring did not take before.
@@ -215,6 +223,7 @@ def remove_stored(url: str, settings: Settings) -> tuple[list[Source], str | Non
             keyring.delete_password(settings.keyring_service, url)
             removed.append("keyring")
     except Exception as error:  # noqa: BLE001 - each keyring fails in its own way
+        raise_foreign(error, by_type=False)
         problem = f"the system keyring cannot be used ({type(error).__name__})"
     if credentials.remove_key(url):
         removed.append("credentials file")
@@ -223,7 +232,7 @@ def remove_stored(url: str, settings: Settings) -> tuple[list[Source], str | Non
 
 def _note_failing_keyring(error: Exception) -> None:
     # Not its words: nobody knows what a keyring puts into them.
-    logger.info("the system keyring cannot be used (%s)", type(error).__name__)
+    log(logging.INFO, f"the system keyring cannot be used ({type(error).__name__})")
 
 
 def _usable_keyring() -> ModuleType | None:
@@ -235,6 +244,7 @@ def _usable_keyring() -> ModuleType | None:
 
         chosen = type(keyring.get_keyring()).__module__
     except Exception as error:  # noqa: BLE001 - it fails in many ways where there is no home
+        raise_foreign(error, by_type=False)
         _note_failing_keyring(error)
         return None
     return None if chosen in {"keyring.backends.fail", "keyring.backends.null"} else keyring

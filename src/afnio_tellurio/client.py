@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import os
 import sys
 import threading
@@ -45,7 +46,9 @@ from afnio_tellurio.errors import (
     NotFoundError,
     TellurioError,
     api_error,
+    forget_key,
 )
+from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.notices import tell, warn_of_settings
 from afnio_tellurio.served import page_url
 from afnio_tellurio.settings import (
@@ -54,18 +57,22 @@ from afnio_tellurio.settings import (
     CONNECT_TIMEOUT,
     DEFAULT_BASE_URL,
     METRICS_PAGE,
+    PAGE_HEADER,
     READ_TIMEOUT,
     RUNS_PAGE,
     Mode,
     Settings,
     configured_timeout,
+    is_named_backend,
     is_this_machine,
     read_settings,
+    sign_in_command,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
     from pathlib import Path
+    from types import FrameType
 
     from afnio_tellurio.local import Backend
 
@@ -173,11 +180,13 @@ class TellurioClient:
                 auth=self._key,
                 event_hooks={"response": [_refuse_error_status]},
             )
-        except (httpx.InvalidURL, ValueError):
+        except (httpx.InvalidURL, ValueError) as error:
+            raise_foreign(error)
             # Without what httpx says, which may quote a part of a password.
             source = " or ".join(_proxy_variables()) or "what the system says of proxies"
             raise ValueError(f"{source} names no proxy; write it as http://HOST:PORT") from None
         except OSError as error:
+            raise_foreign(error)
             # What OpenSSL says does not name the file.
             raise ValueError(
                 f"SSL_CERT_FILE is {os.environ.get('SSL_CERT_FILE')!r}, and holds no certificates "
@@ -214,6 +223,9 @@ class TellurioClient:
     ) -> str | None:
         """Where people look at a run in a browser, or `None` where there is no such place.
 
+        The platform's pages have the slug of the run's name in their address. The page that
+        `afnio-tellurio serve` shows takes the UUID, which every run has.
+
         Args:
             namespace_slug: The run's namespace.
             project_slug: Its project.
@@ -223,7 +235,9 @@ class TellurioClient:
         if self._backend is None:
             from slugify import slugify
 
-            where, run = self._url, slugify(run_name)
+            where, run = self._url, run_uuid
+            if not self._http.serves_page:
+                run = slugify(run_name) or run_uuid
         else:
             found = page_url(self._backend.path)
             if found is None:
@@ -233,8 +247,20 @@ class TellurioClient:
 
     @property
     def address(self) -> str:
-        """What a later process finds the backend by: its URL, or its database's path."""
+        """Where the backend is: its URL, or its database's path."""
         return self._url if self._backend is None else str(self._backend.path.resolve())
+
+    @property
+    def name_in_journals(self) -> str:
+        """What the files in `TELLURIO_HOME` name the backend by: its URL, or its database's path.
+
+        That of a database in there is relative to it: the folder may be moved, or mounted
+        elsewhere.
+        """
+        home = read_settings().home.resolve()
+        if self._backend is None or not self._backend.path.resolve().is_relative_to(home):
+            return self.address
+        return self._backend.path.resolve().relative_to(home).as_posix()
 
     @property
     def api(self) -> tellurio_api.Client:
@@ -272,9 +298,9 @@ class TellurioClient:
         """Signs in: finds the API key, has the backend verify it, and uses it from now on.
 
         Args:
-            api_key: The key; default `TELLURIO_API_KEY`, else the one that an earlier login stored
-                for this backend. A key given here is stored in the system keyring where there is a
-                usable one, else in the credentials file.
+            api_key: The key; default `TELLURIO_API_KEY` where the settings name this backend, else
+                the one that an earlier login stored for it. A key given here is stored in the
+                system keyring where there is a usable one, else in the credentials file.
             relogin: Do not use a stored key.
 
         Returns:
@@ -296,8 +322,9 @@ class TellurioClient:
         if chosen is None:
             raise ValueError(
                 f"API key is required for {'a new' if relogin else 'the first'} login "
-                f"to {self._url}; give api_key, set TELLURIO_API_KEY, or sign in with: "
-                "afnio-tellurio login"
+                f"to {self._url}; give api_key, "
+                f"{'set TELLURIO_API_KEY, ' if is_named_backend(self._url) else ''}"
+                f"or sign in with: {sign_in_command(self._url)}"
             )
         # With a client of its own: metrics that are on their way meanwhile go with the old key,
         # which is not known to be bad.
@@ -428,6 +455,7 @@ class TellurioClient:
         except BackendUnreachableError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise_foreign(error)
             # What the generated parsers raise at an answer that is not as the contract has it.
             what = (
                 f"lacks the field {error}"
@@ -452,10 +480,14 @@ class TellurioClient:
             try:
                 return request()
             except httpx.DecodingError as error:
+                raise_foreign(error)
+                forget_key(error)
                 raise InvalidResponseError(
                     f"{what}: the answer of {self._url} makes no sense: {error}", operation=what
                 ) from error
             except httpx.RequestError as error:
+                raise_foreign(error)
+                forget_key(error)
                 # Refused at once: nothing was sent, and the backend may be starting.
                 if isinstance(error, httpx.ConnectError) and attempt + 1 < CONNECT_ATTEMPTS:
                     time.sleep(CONNECT_RETRY_DELAY * 2**attempt)
@@ -865,11 +897,51 @@ TellurioClient.__module__ = "afnio_tellurio"
 _clients: weakref.WeakSet[TellurioClient] = weakref.WeakSet()
 
 
+class _LinesOfOthers(logging.Filter):
+    """Has the loggers of httpx and httpcore pass over the requests of the SDK.
+
+    A handler that logs to a run would turn the line of each delivery into a metric to deliver.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002
+        # Told by the stack: a mark could be left behind by a signal handler that raises.
+        frame: FrameType | None = sys._getframe()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        while frame is not None:
+            if isinstance(frame.f_locals.get("self"), _HttpClient):
+                return False
+            frame = frame.f_back
+        return True
+
+
+_lines_of_others = _LinesOfOthers()
+#: A filter counts for the very logger that it is added to.
+_LOGGERS = (
+    "httpx",
+    "httpcore.connection",
+    "httpcore.http11",
+    "httpcore.http2",
+    "httpcore.proxy",
+    "httpcore.socks",
+)
+
+
 class _HttpClient(httpx.Client):
-    """Encodes the bodies of the generated client with msgspec.
+    """Encodes the bodies of the generated client with msgspec, and logs nothing.
 
     The standard library takes ten times as long, while the application waits for the interpreter.
     """
+
+    def __init__(self, **options: Any) -> None:
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(_lines_of_others)
+        super().__init__(**options)
+        #: Whether the backend's server has the page too, as far as its answers tell.
+        self.serves_page = False
+
+    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        response = super().send(request, **options)
+        self.serves_page = PAGE_HEADER in response.headers
+        return response
 
     def build_request(
         self, method: str, url: httpx.URL | str, *, json: Any = None, **others: Any
@@ -885,7 +957,7 @@ class _HttpClient(httpx.Client):
 
 
 class _ApiKey(httpx.Auth):
-    """Adds the API key to each request: what `find` found, unless a login gave it."""
+    """Adds the API key to each request: what `find` found, unless a login set it."""
 
     def __init__(self, url: str, *, is_needed: bool) -> None:
         self._url = url
@@ -927,12 +999,14 @@ def _metrics_page(api: tellurio_api.Client, query: Mapping[str, Any]) -> Respons
     arguments = list_metrics._get_kwargs(**query)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     response = api.get_httpx_client().request(**arguments)
     if response.status_code == HTTPStatus.OK:
-        with suppress(msgspec.DecodeError, UnicodeDecodeError, TypeError, ValueError):
+        try:
             metrics = _decode_metrics(response.content)
             for metric in metrics:
                 if metric.timestamp is not UNSET:
                     metric.timestamp = dt.datetime.fromisoformat(metric.timestamp)
             return Response(HTTPStatus.OK, response.content, dict(response.headers), metrics)
+        except (msgspec.DecodeError, UnicodeDecodeError, TypeError, ValueError) as error:
+            raise_foreign(error)
     return list_metrics._build_response(client=api, response=response)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.delivery.locking import try_lock
 from afnio_tellurio.errors import CredentialsError
+from afnio_tellurio.files import make_private_directory
 from afnio_tellurio.settings import configuration_directory
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def write_key(url: str, api_key: str) -> None:
         # It may lie where it can only be read, as a secret that a container is given.
         return
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_directory(path.parent)
         with _locked(path):
             _replace(path, {**_read(path), url: {"api_key": api_key}})
     except OSError as error:

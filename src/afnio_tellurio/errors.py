@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import httpx
+
+from afnio_tellurio.settings import is_named_backend, sign_in_command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,34 +116,39 @@ class ApiError(TellurioError, httpx.HTTPStatusError):
         identifiers: What the request was about, for example `{"namespace_slug": "acme"}`.
         request_id: What the backend calls this request (its `X-Request-ID` header), or `None`.
         words: What the backend said, in its own words.
-        request: The request, an `httpx.Request`.
-        response: The answer, an `httpx.Response`.
+        request: The request, an `httpx.Request`, without the API key.
+        response: The answer, an `httpx.Response`, without the API key.
     """
-
-    _advice = ""
 
     def __init__(
         self, response: httpx.Response, *, operation: str, identifiers: Mapping[str, str]
     ) -> None:
+        response = _without_key(response)
         self.status_code = response.status_code
         self.operation = operation
         self.identifiers = dict(identifiers)
         self.request_id: str | None = response.headers.get("x-request-id")
         self.words = words_of(response)
         about = ", ".join(f"{name}={value!r}" for name, value in self.identifiers.items())
-        host = f"{response.request.url.scheme}://{response.request.url.netloc.decode('ascii')}"
+        url = response.request.url
+        host = f"{url.scheme}://{url.netloc.decode('ascii')}"
         message = (
             f"{operation}{f' ({about})' if about else ''}: {host} answered {self.status_code}"
             f"{f' {response.reason_phrase}' if response.reason_phrase else ''}: {self.words}"
         )
-        message += self._advice
+        message += self._advice(host)
         if self.request_id:
             message += f" [request {self.request_id}]"
         super().__init__(message, request=response.request, response=response)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # An exception of a worker process must reach its parent: pickle calls with positions only.
-        return _rebuild_api_error, (type(self), self.response, self.operation, self.identifiers)
+        # The message is that of the process where it was raised, whatever the settings are here.
+        arguments = (type(self), self.response, self.operation, self.identifiers)
+        return _rebuild_api_error, arguments, {"args": self.args}
+
+    def _advice(self, url: str) -> str:  # noqa: ARG002 - a subclass says where to sign in
+        return ""
 
 
 class BadRequestError(ApiError, ValueError):
@@ -148,7 +158,10 @@ class BadRequestError(ApiError, ValueError):
 class InvalidAPIKeyError(ApiError):
     """401: the API key is missing or the backend refuses it."""
 
-    _advice = " (sign in with: afnio-tellurio login, or set TELLURIO_API_KEY)"
+    def _advice(self, url: str) -> str:
+        # TELLURIO_API_KEY is for the backend that the settings name.
+        setting = ", or set TELLURIO_API_KEY" if is_named_backend(url) else ""
+        return f" (sign in with: {sign_in_command(url)}{setting})"
 
 
 class PermissionDeniedError(ApiError):
@@ -228,13 +241,62 @@ def words_of(response: httpx.Response) -> str:
     else:
         text = re.sub(r"(?s)<(style|script).*?</\1>|<[^>]*>", " ", response.text)
     text = " ".join(text.split())
-    # Some say what they were sent.
-    key = response.request.headers.get("Authorization", "").removeprefix("Api-Key ")
-    if key:
-        text = text.replace(key, "***")
     if len(text) > _QUOTED_CHARACTERS:
         text = f"{text[:_QUOTED_CHARACTERS]}..."
     return text or "(nothing)"
+
+
+def _without_key(response: httpx.Response) -> httpx.Response:
+    """A copy of an answer and its request that can be pickled and printed: it holds no API key."""
+    key = response.request.headers.get("Authorization", "").removeprefix("Api-Key ")
+    content = response.content
+    for written in {key, json.dumps(key)[1:-1]} - {""}:
+        # Some backends repeat what they were sent.
+        content = content.replace(written.encode(), b"***")
+    # The content is decoded, and as long as it is.
+    headers = [
+        (name, value.replace(key.encode(), b"***") if key else value)
+        for name, value in response.headers.raw
+        if name.lower() not in {b"content-encoding", b"content-length", b"transfer-encoding"}
+    ]
+    copy = httpx.Response(
+        response.status_code,
+        headers=headers,
+        content=content,
+        request=_request_without_key(response.request),
+        extensions={
+            name: response.extensions[name]
+            for name in ("http_version", "reason_phrase")
+            if name in response.extensions
+        },
+    )
+    with suppress(RuntimeError):
+        # One that a program made by itself took no time.
+        copy.elapsed = response.elapsed
+    return copy
+
+
+def _request_without_key(request: httpx.Request) -> httpx.Request:
+    headers = [
+        (name, value)
+        for name, value in request.headers.raw
+        if name.lower() not in {b"authorization", b"cookie"}
+    ]
+    return httpx.Request(request.method, request.url, headers=headers, content=request.content)
+
+
+def forget_key(error: BaseException | None) -> None:
+    """Removes the API key from the exceptions of httpx that an exception was made from.
+
+    They hold their request, and their tracebacks the headers as they were sent.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, httpx.RequestError):
+            error.request = _request_without_key(error.request)
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _field_words(name: str, what: Any) -> str:

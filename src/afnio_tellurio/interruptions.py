@@ -47,7 +47,7 @@ _OUR_PACKAGES = frozenset(
 )
 
 
-def foreign_cause(error: BaseException) -> BaseException | None:
+def foreign_cause(error: BaseException, *, by_type: bool = True) -> BaseException | None:
     """The exception of the application that an exception is, or was made from.
 
     Libraries wrap what they do not expect: where a signal handler raises `TimeoutError`, httpx
@@ -55,23 +55,29 @@ def foreign_cause(error: BaseException) -> BaseException | None:
 
     Args:
         error: What was caught.
+        by_type: Whether a type of the application's counts. It must not where code of others is
+            called that raises types of its own: a keyring, or a handler of logging.
 
     Returns:
-        The first exception, along `__cause__`, that a signal handler raised or that is of a type
-        of the application's; `None` where all are failures of ours.
+        The first exception, of `error` and what it was made from, that a signal handler raised or
+        that is of a type of the application's; `None` where all are failures of ours.
     """
     for cause in _causes(error):
-        if _is_of_application(type(cause)) or is_from_signal_handler(cause):
+        if (by_type and _is_of_application(type(cause))) or is_from_signal_handler(cause):
             return cause
     return None
 
 
-def raise_foreign(error: BaseException) -> None:
+def raise_foreign(error: BaseException, *, by_type: bool = True) -> None:
     """Raises the exception of the application that an exception is, or was made from, if any.
 
     It raises the very exception, with its own cause and context. Call it where `error` was caught.
+
+    Args:
+        error: What was caught.
+        by_type: As for `foreign_cause`.
     """
-    foreign = foreign_cause(error)
+    foreign = foreign_cause(error, by_type=by_type)
     if foreign is None:
         return
     context = foreign.__context__
@@ -93,7 +99,21 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     while cause is not None and id(cause) not in seen:
         seen.add(id(cause))
         yield cause
-        cause = cause.__cause__
+        cause = cause.__cause__ or _replaced(cause)
+
+
+def _replaced(error: BaseException) -> BaseException | None:
+    """The exception that was being handled inside the call that raised an exception.
+
+    httpcore raises what it makes of an exception `from None`, so only the context tells. But the
+    context may also be what the application was handling when it called the SDK. That one was
+    caught outside.
+    """
+    context = error.__context__
+    if context is None or context.__traceback__ is None:
+        return None
+    is_inside = any(frame is context.__traceback__.tb_frame for frame in _frames(error))
+    return context if is_inside else None
 
 
 def _is_of_application(kind: type[BaseException]) -> bool:

@@ -1,4 +1,8 @@
-"""What a person is told: through the logger, or on standard error where none is set up."""
+"""What a person is told: through the logger, or on stderr where none is set up.
+
+Nothing here raises, whatever handlers of logging, or what stands in for stderr, do: only what a
+signal handler raises meanwhile goes on.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,10 @@ import os
 import select
 import sys
 import unicodedata
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
+from afnio_tellurio.interruptions import raise_foreign
+from afnio_tellurio.logs import is_configured, log, reaches_handler
 from afnio_tellurio.settings import is_quiet
 
 if TYPE_CHECKING:
@@ -23,9 +28,6 @@ _GREEN, _RED = "32", "31"
 _COLOURS = {"COMPLETED": _GREEN, "CRASHED": _RED, "FAILED": _RED}
 #: Persian words and family emoji are written with them, and they steer nothing.
 JOINERS = "\u200c\u200d"
-
-logger = logging.getLogger("afnio_tellurio")
-logger.addHandler(logging.NullHandler())
 
 _said: set[str] = set()
 
@@ -40,8 +42,8 @@ def tell(before: str, *, status: str = "", rest: str = "", where: str = "") -> N
         where: Where a run can be looked at: an address is a link in a notebook.
     """
     parts = [printable(part) for part in (before, status, rest, where)]
-    if _logging_is_configured():
-        logger.info("%s", "".join(parts))
+    if is_configured():
+        log(logging.INFO, "".join(parts))
     elif not is_quiet() and not _displayed_in_notebook(parts):
         if status and shows_colours(sys.stderr):
             parts[1] = f"\x1b[{_COLOURS.get(status, '0')}m{status}\x1b[0m"
@@ -49,11 +51,15 @@ def tell(before: str, *, status: str = "", rest: str = "", where: str = "") -> N
 
 
 def warn(message: str) -> None:
-    """Says that something is wrong."""
-    if _logging_is_configured():
-        logger.warning("%s", printable(message))
-    elif not is_quiet():
-        _print(printable(message))
+    """Says that something is wrong.
+
+    It may be the only word about data that waits or is lost. So it goes to stderr where the logger
+    is disabled, its level or its handlers' is above a warning's, or a handler fails.
+    """
+    text = printable(message)
+    is_logged = reaches_handler(logging.WARNING) and log(logging.WARNING, text)
+    if not is_logged and not is_quiet():
+        _print(text)
 
 
 def warn_once(message: str) -> None:
@@ -78,9 +84,11 @@ def show_progress(message: str) -> bool:
     """Shows a line that the next one replaces, where standard error is a terminal; says whether."""
     if not _is_terminal(sys.stderr) or is_quiet():
         return False
-    with suppress(OSError):
-        # The terminal may go away at any time, and whoever waits goes on.
+    try:
         print(f"\r\x1b[K{message}", end="", file=sys.stderr, flush=True)  # noqa: T201
+    except Exception as error:  # noqa: BLE001
+        # The terminal may go away at any time, and whoever waits goes on.
+        raise_foreign(error, by_type=False)
     return True
 
 
@@ -106,7 +114,8 @@ def shows_colours(stream: TextIO | None) -> bool:
 def _is_terminal(stream: TextIO | None) -> bool:
     try:
         return stream is not None and stream.isatty()
-    except Exception:  # noqa: BLE001 - it is closed, or whatever a program put in its place
+    except Exception as error:  # noqa: BLE001 - it is closed, or a program put something there
+        raise_foreign(error, by_type=False)
         return False
 
 
@@ -119,10 +128,10 @@ def _print(text: str) -> None:
             # Not with `flush=True`, which not all have that a program puts there.
             print(f"afnio-tellurio: {text}", file=sys.stderr)  # noqa: T201
             sys.stderr.flush()
-    except Exception:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001
         # Standard error is closed, a signal came in the middle of another line, or a program put
         # something of its own there: there is nobody to tell, and that must not hurt.
-        return
+        raise_foreign(error, by_type=False)
 
 
 def _is_taken(stream: TextIO) -> bool:
@@ -130,8 +139,9 @@ def _is_taken(stream: TextIO) -> bool:
     try:
         descriptor = stream.fileno()
         return bool(select.select([], [descriptor], [], _WRITE_TIMEOUT)[1])
-    except Exception:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001
         # It is no file, or not one that can be waited for, as on Windows.
+        raise_foreign(error, by_type=False)
         return True
 
 
@@ -139,24 +149,17 @@ def _displayed_in_notebook(parts: list[str]) -> bool:
     """Displays a line with a link, where this is a notebook and there is an address."""
     before, status, rest, where = parts
     ipython: Any = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    if not where.startswith(("http://", "https://")) or not hasattr(shell, "kernel"):
+    if ipython is None or not where.startswith(("http://", "https://")):
         return False
     address, text = html.escape(where), html.escape(f"{before}{status}{rest}")
     link = f'{text}<a href="{address}" target="_blank" rel="noopener">{address}</a>'
     content = {"text/html": f"<div>{link}</div>", "text/plain": "".join(parts)}
     try:
+        if not hasattr(ipython.get_ipython(), "kernel"):
+            return False
         importlib.import_module("IPython.display").display(content, raw=True)
-    except Exception:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001
         # The kernel is going away: the line is printed.
+        raise_foreign(error, by_type=False)
         return False
     return True
-
-
-def _logging_is_configured() -> bool:
-    current: logging.Logger | None = logger
-    while current is not None:
-        if any(not isinstance(handler, logging.NullHandler) for handler in current.handlers):
-            return True
-        current = current.parent if current.propagate else None
-    return logger.level != logging.NOTSET

@@ -222,7 +222,7 @@ class Run(RunRecord):
         return await _in_daemon_thread(lambda: self.flush(timeout))
 
     def finish(
-        self, client: TellurioClient | None = None, status: RunStatus = RunStatus.COMPLETED
+        self, client: TellurioClient | None = None, status: RunStatus | None = RunStatus.COMPLETED
     ) -> DeliveryReceipt:
         """Delivers what is on its way, then ends the run. Ending it again does nothing.
 
@@ -230,7 +230,7 @@ class Run(RunRecord):
 
         Args:
             client: The client to use; default the one that the run was started with.
-            status: How the run ended.
+            status: How the run ended; `None` means `COMPLETED`.
 
         Returns:
             How many metrics were accepted and rejected.
@@ -241,6 +241,7 @@ class Run(RunRecord):
             DeliveryError: The backend could not be told. The run is still open, what was logged
                 stays on the disk, and `finish` can be called again.
         """
+        status = RunStatus.COMPLETED if status is None else status
         _check_status("finish", status)
         if status not in _ENDED:
             raise ValueError(f"finish: status is {status}; give COMPLETED, CRASHED or FAILED")
@@ -277,7 +278,7 @@ class Run(RunRecord):
             outbox.journal.unseal()
 
     async def afinish(
-        self, client: TellurioClient | None = None, status: RunStatus = RunStatus.COMPLETED
+        self, client: TellurioClient | None = None, status: RunStatus | None = RunStatus.COMPLETED
     ) -> DeliveryReceipt:
         """Does what `finish` does, without blocking the event loop."""
         return await _in_daemon_thread(lambda: self.finish(client, status))
@@ -565,7 +566,7 @@ def init(
     project_display_name: str,
     name: str | None = None,
     description: str | None = None,
-    status: RunStatus = RunStatus.RUNNING,
+    status: RunStatus | None = RunStatus.RUNNING,
     client: TellurioClient | None = None,
 ) -> Run:
     """Starts a run and makes it the active one.
@@ -581,7 +582,7 @@ def init(
         name: The run's name; default a random one such as `brave_pasta_123`. A name that exists in
             the project gets a number appended.
         description: What the run is about.
-        status: The status to start with.
+        status: The status to start with; `None` means `RUNNING`.
         client: The client to use; default the environment's.
 
     Raises:
@@ -601,6 +602,7 @@ def init(
         checked_name("init", "run name", name)
     if description is not None:
         checked_text("init", "description", description)
+    status = RunStatus.RUNNING if status is None else status
     _check_status("init", status)
     if client is None and is_disabled():
         run: Run = _DisabledRun(str(uuid.UUID(int=0)), name or "disabled", description, status)
@@ -654,7 +656,7 @@ def log(
 
 
 def finish(
-    client: TellurioClient | None = None, status: RunStatus = RunStatus.COMPLETED
+    client: TellurioClient | None = None, status: RunStatus | None = RunStatus.COMPLETED
 ) -> DeliveryReceipt:
     """Ends the active run; see `Run.finish`.
 
@@ -953,9 +955,9 @@ class _DisabledRun(Run):
     def finish(
         self,
         client: TellurioClient | None = None,  # noqa: ARG002
-        status: RunStatus = RunStatus.COMPLETED,
+        status: RunStatus | None = RunStatus.COMPLETED,
     ) -> DeliveryReceipt:
-        self.end(status)
+        self.end(RunStatus.COMPLETED if status is None else status)
         return self._receipt()
 
     def end(self, status: RunStatus) -> None:

@@ -70,6 +70,8 @@ DEFAULT_EXIT_TIMEOUT = 30.0
 #: Where `afnio-tellurio serve` listens unless told otherwise.
 SERVE_HOST = "127.0.0.1"
 SERVE_PORT = 8642
+#: The header of answers of a server that has the page too, which takes a run by its UUID.
+PAGE_HEADER = "Tellurio-Page"
 
 
 class Mode(StrEnum):
@@ -88,7 +90,9 @@ class Settings:
     Attributes:
         mode: Where tracking goes.
         base_url: Scheme, host and port of the backend, or `None` where nothing names one.
-        api_key: `TELLURIO_API_KEY`, or `None`; a key is in no settings file.
+        api_key: `TELLURIO_API_KEY`, or `None`; a key is in no settings file. It is for the backend
+            that the environment or the file names, else the platform: for an argument that names
+            another backend it is `None`.
         home: The directory of the embedded backend's database and of the journals.
         keyring_service: The name of the service in the system keyring.
         exit_timeout: The seconds that `finish`, a read and the exit wait for delivery.
@@ -168,6 +172,12 @@ def read_settings(base_url: str | None = None, port: int | str | None = None) ->
     found = _Found({"base_url": base_url, "port": port}, file.values)
     url = found.base_url()
     found.add(file.sections.get(url or DEFAULT_BASE_URL, {}))
+    is_named = (base_url is None and port is None) or (
+        (url or DEFAULT_BASE_URL) == _named_url(file.values)
+    )
+    if not is_named:
+        # The key of one backend must not be sent to another.
+        found.forget("api_key")
     return Settings(
         mode=found.value("mode", _mode, Mode.AUTO),
         base_url=url,
@@ -200,6 +210,10 @@ class _Found:
                 self._said[name] = (name, value)
         self.sources: dict[str, str] = {}
 
+    def forget(self, name: str) -> None:
+        """Has a setting count as not said."""
+        self._said.pop(name, None)
+
     def add(self, section: Mapping[str, tuple[str, Any]]) -> None:
         """Has a section of the file win over what the file says of every backend."""
         self._file.update(section)
@@ -219,6 +233,29 @@ class _Found:
         if not source:
             return backend_url("base_url", DEFAULT_BASE_URL, port) if port else None
         return backend_url(source, word, port)
+
+
+def _named_url(file: Mapping[str, tuple[str, Any]]) -> str | None:
+    """The URL of the backend without arguments, or `None` where it is invalid."""
+    try:
+        return _Found({"base_url": None, "port": None}, file).base_url() or DEFAULT_BASE_URL
+    except ValueError:
+        return None
+
+
+def is_named_backend(url: str) -> bool:
+    """Whether the environment or the settings file names this backend."""
+    try:
+        return read_settings().url == url
+    except ValueError:
+        # What is invalid names nothing.
+        return False
+
+
+def sign_in_command(url: str) -> str:
+    """The command that signs in to the backend at `url`."""
+    variable = "" if is_named_backend(url) else f"{VARIABLES['base_url']}={url} "
+    return f"{variable}afnio-tellurio login"
 
 
 def configured_timeout() -> float:

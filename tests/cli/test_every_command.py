@@ -73,8 +73,18 @@ def embedded(runs_of_examples, monkeypatch):
     monkeypatch.setenv("TELLURIO_MODE", "local")
 
 
+@pytest.fixture
+def target(name, start_server, sign_in):
+    """The URL of a backend that runs are uploaded to, for the command that does."""
+    if name != "sync":
+        return ""
+    url = start_server(api_key="the-key")
+    sign_in(url, "the-key")
+    return url
+
+
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in LASTING])
-def test_the_examples_in_the_help_work(name, command, shell, reached, start_server):
+def test_the_examples_in_the_help_work(name, command, shell, reached, start_server, sign_in):
     shown = command(name, "--help")
     assert (shown.returncode, shown.stderr) == (0, "")
     examples = re.findall(r"^example: (afnio-tellurio .+)$", shown.stdout, re.MULTILINE)
@@ -83,7 +93,10 @@ def test_the_examples_in_the_help_work(name, command, shell, reached, start_serv
     for example in examples:
         assert example.split()[1] == name
         platform = "https://platform.tellurio.ai"
-        target = start_server(api_key="the-key") if platform in example else ""
+        target = ""
+        if platform in example:
+            target = start_server(api_key="the-key")
+            sign_in(target, "the-key")
         finished = shell(example.replace(platform, target), TELLURIO_API_KEY="the-key")
         assert finished.returncode == 0, finished.stderr
         assert finished.stderr == ""
@@ -192,10 +205,7 @@ def test_ctrl_c_is_one_line(name, requests, start_python, proxy):
 @pytest.mark.parametrize(
     ("name", "unbuffered"), [*((name, "") for name in COMMANDS), ("runs", "1")]
 )
-def test_output_that_nobody_reads_is_no_traceback(
-    name, unbuffered, start_python, embedded, start_server
-):
-    target = start_server(api_key="the-key") if name == "sync" else ""
+def test_output_that_nobody_reads_is_no_traceback(name, unbuffered, start_python, embedded, target):
     child = start_python(
         "-m", "afnio_tellurio.cli", *arguments_of(name, target),
         TELLURIO_API_KEY="the-key", PYTHONUNBUFFERED=unbuffered,
@@ -223,16 +233,14 @@ def test_help_that_nobody_reads_is_no_traceback(unbuffered, start_python):
     ("name", "unbuffered"),
     [*((name, "") for name in COMMANDS if name not in LASTING), ("runs", "1")],
 )
-def test_output_to_a_full_disk_is_one_line(name, unbuffered, shell, embedded, start_server):
-    target = start_server(api_key="the-key") if name == "sync" else ""
+def test_output_to_a_full_disk_is_one_line(name, unbuffered, shell, embedded, target):
     line = shlex.join(["afnio-tellurio", *arguments_of(name, target)])
     finished = shell(f"{line} > /dev/full", TELLURIO_API_KEY="the-key", PYTHONUNBUFFERED=unbuffered)
     assert "No space left on device: 'standard output'" in one_line(finished)
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in LASTING])
-def test_a_closed_output_is_no_failure(name, shell, embedded, start_server):
-    target = start_server(api_key="the-key") if name == "sync" else ""
+def test_a_closed_output_is_no_failure(name, shell, embedded, target):
     line = shlex.join(["afnio-tellurio", *arguments_of(name, target)])
     finished = shell(f"{line} >&-", TELLURIO_API_KEY="the-key")
     assert (finished.returncode, finished.stderr) == (0, "")

@@ -122,15 +122,13 @@ def test_what_is_uploaded_twice_for_want_of_the_note_arrives_once(recorded, serv
         assert run.metrics("count").values == list(range(2500))
 
 
-def test_a_backend_that_refuses_is_a_problem_of_each_run(
-    recorded, start_server, capsys, monkeypatch
-):
+def test_a_backend_that_refuses_is_a_problem_of_each_run(recorded, start_server, sign_in, capsys):
     url = start_server(api_key="another", namespaces=())
-    monkeypatch.setenv("TELLURIO_API_KEY", "wrong")
+    sign_in(url, "wrong")
     assert main(["sync", "acme/digits", "--to", url]) == 1
     err = capsys.readouterr().err
     assert err.count("answered 401") == 2
-    monkeypatch.setenv("TELLURIO_API_KEY", "another")
+    sign_in(url, "another")
     assert main(["sync", "acme/digits/first", "--to", url]) == 1
     assert "answered 404" in capsys.readouterr().err
 
@@ -195,7 +193,7 @@ def test_a_url_that_is_none_and_a_run_that_is_none_are_said(local, capsys):
     assert "has no run named 'none'" in capsys.readouterr().err
 
 
-def test_serving_delivers_what_dead_processes_left(run_python, start_python, monkeypatch):
+def test_serving_delivers_what_dead_processes_left(run_python, start_python, sign_in):
     finished = run_python(
         """
         import os
@@ -208,7 +206,7 @@ def test_serving_delivers_what_dead_processes_left(run_python, start_python, mon
     assert finished.returncode == 0
     child = start_python("-m", "afnio_tellurio.cli", "serve", "--port", "0", "--api-key", "k")
     url = child.stdout.readline().split(" at ")[1].split()[0]
-    monkeypatch.setenv("TELLURIO_API_KEY", "k")
+    sign_in(url, "k")
     with te.TellurioClient(url) as client:
         (run,) = te.runs("acme", "digits", client)
         assert (run.status, run.metrics("loss").values) == (te.RunStatus.CRASHED, [1])

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -267,3 +268,131 @@ def test_os_exit_hangs_nowhere(run_python):
     run_python(f"{START}\nos._exit(0)\n")
     assert time.monotonic() - began < 10
     assert os.path.exists(os.environ["TELLURIO_HOME"])
+
+
+INTERRUPT = """
+import os, signal, sys
+import afnio_tellurio as te
+from afnio_tellurio.active import safeguard
+
+class Interruption(Exception):
+    pass
+
+def gate():
+    with safeguard:
+        if is_signalled:
+            signal.raise_signal(signal.SIGTERM)
+
+def interrupted(opcode):
+    # Raises, as a signal handler can, before this opcode of the gate; says whether there was one.
+    left = opcode
+    def trace(frame, event, argument):
+        nonlocal left
+        if frame.f_code.co_filename != sys.modules[type(safeguard).__module__].__file__:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            left -= 1
+            if left < 0:
+                sys.settrace(None)
+                raise Interruption
+        return trace
+    sys.settrace(trace)
+    try:
+        gate()
+    except Interruption:
+        return True
+    finally:
+        sys.settrace(None)
+    return False
+"""
+
+
+@pytest.mark.parametrize("is_signalled", [False, True])
+def test_a_signal_acts_whatever_interrupted_the_guard_before(run_python, is_signalled):
+    finished = run_python(
+        f"""
+        is_signalled = {is_signalled}
+        {textwrap.indent(INTERRUPT, 8 * " ").strip()}
+        seen = []
+        signal.signal(signal.SIGTERM, lambda number, frame: seen.append(number))
+        run = te.init("acme", "Digits", "test_run")
+        opcode = 0
+        while interrupted(opcode):
+            opcode += 1
+            seen.clear()
+            signal.raise_signal(signal.SIGTERM)
+            assert seen == [signal.SIGTERM], opcode
+        assert opcode > 20, opcode
+        run.log("loss", 0.5)
+        print("told")
+        """
+    )
+    assert (finished.returncode, finished.stdout) == (0, "told\n"), finished.stderr
+    assert recorded() == "COMPLETED"
+
+
+def test_a_signal_ends_the_process_after_an_interruption_of_the_guard(run_python):
+    finished = run_python(
+        f"""
+        is_signalled = False
+        {textwrap.indent(INTERRUPT, 8 * " ").strip()}
+        run = te.init("acme", "Digits", "test_run")
+        run.log("loss", 0.5)
+        opcode = 0
+        while interrupted(opcode):
+            opcode += 1
+        os.kill(os.getpid(), signal.SIGTERM)
+        """
+    )
+    assert finished.returncode == -signal.SIGTERM
+    assert recorded() == "CRASHED"
+
+
+def test_a_signal_inside_the_guard_waits_for_the_end_of_it(run_python):
+    finished = run_python(
+        """
+        import os, signal
+        import afnio_tellurio as te
+        from afnio_tellurio.active import safeguard
+        run = te.init("acme", "Digits", "test_run")
+        run.log("loss", 0.5)
+        def inner():
+            with safeguard:
+                os.kill(os.getpid(), signal.SIGTERM)
+            print("inner", flush=True)
+        with safeguard:
+            inner()
+            print("outer", flush=True)
+        print("after")
+        """
+    )
+    assert (finished.returncode, finished.stdout) == (-signal.SIGTERM, "inner\nouter\n")
+    assert recorded() == "CRASHED"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+def test_a_child_forked_while_the_parent_is_guarded_can_be_ended(run_python):
+    finished = run_python(
+        """
+        import os, signal, threading
+        import afnio_tellurio as te
+        from afnio_tellurio.active import safeguard
+        run = te.init("acme", "Digits", "test_run")
+        run.log("loss", 0.5)
+        def fork():
+            child = os.fork()
+            if child == 0:
+                os.kill(os.getpid(), signal.SIGTERM)
+                os._exit(3)
+            print(os.waitpid(child, 0)[1], flush=True)
+        with safeguard:
+            thread = threading.Thread(target=fork)
+            thread.start()
+            thread.join()
+        """
+    )
+    assert (finished.returncode, finished.stdout) == (0, f"{int(signal.SIGTERM)}\n"), (
+        finished.stderr
+    )
+    assert recorded() == "COMPLETED"

@@ -72,14 +72,14 @@ def comparable(seen):
     return text.splitlines()
 
 
-def test_both_give_the_same_answers(tmp_path, start_server, monkeypatch):
+def test_both_give_the_same_answers(tmp_path, start_server, sign_in):
     from exchanges import departing
 
     with te.TellurioClient.local(tmp_path / "local.db") as client, departing("request", "answer"):
         client_user = client.login()["username"]
         in_process = comparable(scenario(client))
-    monkeypatch.setenv("TELLURIO_API_KEY", "k")
     url = start_server(api_key="k", user=client_user)
+    sign_in(url, "k")
     with te.TellurioClient(url) as client, departing("request", "answer"):
         over_http = comparable(scenario(client))
     assert len(in_process) > 40

@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import math
+import os
 import re
 import threading
 import uuid
@@ -402,13 +403,27 @@ def test_a_slug_that_is_taken_is_a_conflict():
         (("acme", "Digits", 7), TypeError, "run name is 7"),
         (("acme", "Digits", None, 7), TypeError, "description is 7"),
         (("acme", "Digits", None, None, "RUNNING"), TypeError, "status is 'RUNNING'; give one of"),
-        (("acme", "Digits", None, None, None), TypeError, "status is None; give one of"),
     ],
 )
 def test_init_refuses_bad_input_before_anything_is_recorded(arguments, kind, words):
     with pytest.raises(kind, match=f"^init: .*{words}"):
         te.init(*arguments)
     assert te.get_project("acme", "digits") is None
+
+
+@pytest.mark.parametrize("mode", ["", "disabled"])
+def test_no_status_means_the_default(monkeypatch, mode):
+    monkeypatch.setenv("TELLURIO_MODE", mode or os.environ.get("TELLURIO_MODE", ""))
+    run = te.init("acme", "Digits", status=None)
+    assert run.status is te.RunStatus.RUNNING
+    run.finish(status=None)
+    assert run.status is te.RunStatus.COMPLETED
+    run = te.init("acme", "Digits")
+    te.finish(status=None)
+    assert run.status is te.RunStatus.COMPLETED
+    run = te.init("acme", "Digits")
+    asyncio.run(run.afinish(status=None))
+    assert run.status is te.RunStatus.COMPLETED
 
 
 def test_finish_refuses_a_status_that_no_run_ends_with():

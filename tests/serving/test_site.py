@@ -348,8 +348,8 @@ def test_requests_that_wait_for_others_are_nothing_to_warn_of(serving, caplog):
     ] == []
 
 
-def test_a_program_with_the_key_uses_the_backend_as_ever(serving, monkeypatch):
-    monkeypatch.setenv("TELLURIO_API_KEY", "the-key")
+def test_a_program_with_the_key_uses_the_backend_as_ever(serving, sign_in):
+    sign_in(serving.url, "the-key")
     with te.TellurioClient(serving.url) as client:
         with te.init("acme", "Digits", client=client) as run:
             run.log("loss", 0.5)

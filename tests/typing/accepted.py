@@ -36,6 +36,9 @@ def runs(client: te.TellurioClient) -> None:
     run = te.init("acme", "Digits", "name", "description", te.RunStatus.RUNNING, client)
     assert_type(run, te.Run)
     assert_type(te.init("acme", "Digits"), te.Run)
+    assert_type(te.init("acme", "Digits", status=None), te.Run)
+    assert_type(run.finish(status=None), te.DeliveryReceipt)
+    assert_type(te.finish(status=None), te.DeliveryReceipt)
     assert_type(te.runs("acme", "Digits", client), Iterator[te.Run])
     assert_type(te.get_run("acme", "Digits", "name"), te.Run)
     assert_type(te.list_namespaces(client), list[te.RunOrg])
@@ -104,6 +107,7 @@ async def asynchronous() -> int:
         assert_type(run, te.Run)
         assert_type(await run.aflush(), te.DeliveryReceipt)
         assert_type(await run.afinish(status=te.RunStatus.COMPLETED), te.DeliveryReceipt)
+        assert_type(await run.afinish(status=None), te.DeliveryReceipt)
         return 1
 
 

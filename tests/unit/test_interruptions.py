@@ -39,6 +39,10 @@ def interrupted_by():
     signal.signal(signal.SIGTERM, previous)
 
 
+def over(number, frame):
+    raise SoftTimeLimitError
+
+
 def raise_timeout(number, frame):
     raise TimeoutError("the job's time is over")
 
@@ -97,10 +101,7 @@ def test_it_is_found_inside_what_libraries_make_of_it(interrupted_by):
 
 
 def test_an_exception_of_the_applications_own_type_is_its_own():
-    def work():
-        raise SoftTimeLimitError
-
-    error = caught(work)
+    error = caught(lambda: over(None, None))
     assert foreign_cause(error) is error
     assert not is_from_signal_handler(error)
 
@@ -134,6 +135,27 @@ def test_an_exception_that_another_thread_puts_into_this_one_is_the_applications
 )
 def test_a_failure_of_ours_and_of_our_libraries_is_not(work):
     assert foreign_cause(caught(work)) is None
+
+
+def test_it_is_found_where_a_library_hides_the_cause(interrupted_by):
+    def work():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except TimeoutError as error:
+            raise httpx.ReadTimeout(str(error)) from None
+
+    error = interrupted_by(raise_timeout, work)
+    assert error.__cause__ is None
+    assert foreign_cause(error) is error.__context__
+
+
+def test_what_the_application_handles_when_it_calls_us_is_no_cause():
+    try:
+        over(None, None)
+    except SoftTimeLimitError:
+        error = caught(lambda: int("x"))
+    assert isinstance(error.__context__, SoftTimeLimitError)
+    assert foreign_cause(error) is None
 
 
 def test_a_circle_of_causes_ends():

@@ -153,7 +153,6 @@ def test_logging_that_is_set_up_takes_the_lines(run_python):
     finished = run_python(
         "import logging, sys\n"
         "logging.basicConfig(level=logging.INFO, stream=sys.stdout, format='%(levelname)s %(message)s')\n"
-        "logging.getLogger('httpx').disabled = True\n"
         "import afnio_tellurio as te\n"
         "te.init('acme', 'Digits', 'test_run').finish()\n",
         TELLURIO_MODE="local",

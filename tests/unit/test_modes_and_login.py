@@ -65,7 +65,6 @@ def test_the_line_goes_to_the_log_where_logging_is_set_up(run_python):
         """
         import logging, sys
         logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(name)s %(levelname)s %(message)s")
-        logging.getLogger("httpx").disabled = True
         import afnio_tellurio as te
         te.init("acme", "Digits").finish()
         """
@@ -172,6 +171,7 @@ def test_the_argument_wins_over_the_environment_and_that_over_the_keyring(
     start_server, monkeypatch, kept
 ):
     url = start_server(api_key="good")
+    monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", url)
     kept["Tellurio", url] = "stale"
     with pytest.raises(te.InvalidAPIKeyError):
         te.TellurioClient(url).login()
@@ -210,6 +210,7 @@ def test_the_embedded_backend_needs_no_key(tmp_path):
 
 
 def test_the_key_is_in_no_repr(monkeypatch):
+    monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("TELLURIO_API_KEY", "very-secret")
     client = te.TellurioClient("http://127.0.0.1:9")
     with pytest.raises(te.BackendUnreachableError):

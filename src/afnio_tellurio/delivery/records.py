@@ -29,7 +29,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         format: The version of the format.
-        backend: The URL of the backend, or the path of the embedded backend's database.
+        backend: The URL of the backend, or the path of the embedded backend's database: relative to
+            the folder that holds the journals' folder where it lies in there.
         is_local: Whether it is the embedded backend.
         namespace_slug: The run's namespace.
         project_slug: The run's project.

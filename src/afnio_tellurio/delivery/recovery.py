@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
@@ -14,12 +15,12 @@ from afnio_tellurio.delivery.journal_file import JournalFile, journals_folder, r
 from afnio_tellurio.delivery.locking import try_lock
 from afnio_tellurio.delivery.records import SUFFIX
 from afnio_tellurio.delivery.transfer import Transfer
-from afnio_tellurio.errors import NotFoundError, TellurioError
+from afnio_tellurio.errors import DatabaseError, NotFoundError, TellurioError
+from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.notices import warn, warn_once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     from afnio_tellurio.client import TellurioClient
 
@@ -32,7 +33,7 @@ class SyncedJournal:
     """What became of the journal of one dead process.
 
     Attributes:
-        path: The journal's file.
+        path: The journal's file, or the folder of the journals where it cannot be read.
         run_name: The run's name, or None where the journal's header is damaged.
         delivered: How many metrics the backend has now that it had not acknowledged before.
         rejected: How many it refused now; they are in the `.rejected` file beside the journal.
@@ -51,11 +52,17 @@ class SyncedJournal:
 
 
 def orphans() -> Iterator[Path]:
-    """The journals whose process is dead."""
-    for path in _journals():
+    """The journals whose process is dead, but for those that this user cannot open."""
+    return filter(_is_orphan, _journals_if_readable())
+
+
+def _is_orphan(path: Path) -> bool:
+    try:
         with locked(path) as is_orphan:
-            if is_orphan:
-                yield path
+            return is_orphan
+    except OSError as error:
+        raise_foreign(error)
+        return False
 
 
 def say_orphans() -> None:
@@ -70,7 +77,8 @@ def say_orphans() -> None:
 
 def recover_local(client: TellurioClient) -> None:
     """Delivers the journals of dead processes to the embedded backend that was just opened."""
-    for result in _delivered(lambda journal: _client_if_its(client, journal)):
+    paths = _journals_if_readable()
+    for result in _delivered(paths, lambda journal: _client_if_its(client, journal)):
         if result.problem:
             warn(f"the journal {result.path} could not be delivered: {result.problem}")
 
@@ -82,15 +90,27 @@ def deliver_orphans_of_run(client: TellurioClient, run_uuid: str) -> None:
         is_meant = journal.header.run_uuid == run_uuid and not journal.header.owns_run
         return _client_if_its(client, journal) if is_meant else None
 
-    for result in _delivered(chosen, f"{run_uuid}.*"):
+    for result in _delivered(_journals_if_readable(f"{run_uuid}."), chosen):
         if result.problem:
             warn(f"the journal {result.path} could not be delivered: {result.problem}")
 
 
 def _client_if_its(client: TellurioClient, journal: JournalFile) -> TellurioClient | None:
-    header = journal.header
-    is_its = (header.backend, header.is_local) == (client.address, client.is_local)
+    is_its = (_address_of(journal), journal.header.is_local) == (client.address, client.is_local)
     return client if is_its else None
+
+
+def _address_of(journal: JournalFile) -> str:
+    """The `address` of the client that a journal is for."""
+    name = journal.header.backend
+    if not journal.header.is_local:
+        return name
+    home = journal.path.parent.parent
+    database = home / name
+    if not database.exists() and (home / database.name).exists():
+        # An earlier version wrote the whole path, and the folder was moved since.
+        database = home / database.name
+    return str(database.resolve())
 
 
 def sync() -> list[SyncedJournal]:
@@ -107,30 +127,48 @@ def sync() -> list[SyncedJournal]:
     clients: dict[tuple[str, bool], TellurioClient] = {}
 
     def client_of(journal: JournalFile) -> TellurioClient:
-        key = (journal.header.backend, journal.header.is_local)
+        key = address, is_local = _address_of(journal), journal.header.is_local
         if key not in clients:
-            backend, is_local = key
+            if is_local and not Path(address).exists():
+                raise DatabaseError(
+                    f"the database {address} does not exist; put it back there, "
+                    "or remove the journal to give up what it holds"
+                )
             clients[key] = (
-                TellurioClient.local(backend, recover=False)
+                TellurioClient.of_existing_database(address)
                 if is_local
-                else TellurioClient(backend)
+                else TellurioClient(address)
             )
         return clients[key]
 
     try:
-        return list(_delivered(client_of))
+        paths = _journals()
+    except OSError as error:
+        raise_foreign(error)
+        return [SyncedJournal(path=str(journals_folder()), problem=_unreadable(error))]
+    try:
+        return list(_delivered(paths, client_of))
     finally:
         for client in clients.values():
             client.close()
 
 
 def _delivered(
-    client_of: Callable[[JournalFile], TellurioClient | None], pattern: str = "*"
+    paths: Iterable[Path], client_of: Callable[[JournalFile], TellurioClient | None]
 ) -> Iterator[SyncedJournal]:
-    """Delivers each journal of a dead process for which there is a client."""
-    for path in _journals(pattern):
-        with locked(path) as is_orphan:
-            done = _delivered_one(path, client_of) if is_orphan else None
+    """Delivers each journal of a dead process for which there is a client.
+
+    Args:
+        paths: The journals.
+        client_of: The client for a journal, or None to leave the journal alone.
+    """
+    for path in paths:
+        try:
+            with locked(path) as is_orphan:
+                done = _delivered_one(path, client_of) if is_orphan else None
+        except OSError as error:
+            raise_foreign(error)
+            done = SyncedJournal(path=str(path), problem=_unreadable(error))
         if done is None:
             continue
         if done.problem is None:
@@ -148,11 +186,13 @@ def _delivered_one(
         # Another process was faster.
         return None
     except (OSError, ValueError, msgspec.ValidationError) as error:
+        raise_foreign(error)
         return SyncedJournal(path=str(path), problem=str(error))
     try:
         client = client_of(journal)
         return None if client is None else deliver(client, journal)
     except (OSError, ValueError, TellurioError) as error:
+        raise_foreign(error)
         return SyncedJournal(path=str(path), run_name=journal.header.run_name, problem=str(error))
     finally:
         journal.close()
@@ -213,19 +253,47 @@ def _end(client: TellurioClient, journal: JournalFile) -> str | None:
     return status
 
 
-def _journals(pattern: str = "*") -> list[Path]:
+def _journals(prefix: str = "") -> list[Path]:
+    """The journals there are.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
     try:
-        return sorted(journals_folder().glob(f"{pattern}{SUFFIX}"))
-    except OSError:
+        # Not with glob, to which a folder that it cannot read is empty.
+        paths = list(journals_folder().iterdir())
+    except FileNotFoundError:
         return []
+    return sorted(path for path in paths if path.name.startswith(prefix) and path.suffix == SUFFIX)
+
+
+def _journals_if_readable(prefix: str = "") -> list[Path]:
+    """The journals there are; none where the folder cannot be read, as whoever logs says."""
+    try:
+        return _journals(prefix)
+    except OSError as error:
+        raise_foreign(error)
+        return []
+
+
+def _unreadable(error: OSError) -> str:
+    return (
+        f"cannot be opened: {error.strerror or error}; "
+        "run afnio-tellurio sync as the user who owns it, or change its owner"
+    )
 
 
 @contextmanager
 def locked(path: Path) -> Generator[bool, None, None]:
-    """Holds the lock of a journal, if its process has freed it; says whether."""
+    """Holds the lock of a journal, if its process has freed it; says whether.
+
+    Raises:
+        OSError: It cannot be opened, or locked.
+    """
     try:
         fd = os.open(path, os.O_RDWR)
-    except OSError:
+    except FileNotFoundError:
+        # Another process was faster.
         yield False
         return
     try:

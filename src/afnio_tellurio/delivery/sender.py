@@ -423,7 +423,7 @@ def open_outbox(
         owns_run: Whether the run ends with this process.
     """
     header = Header(
-        backend=client.address,
+        backend=client.name_in_journals,
         is_local=client.is_local,
         namespace_slug=namespace_slug,
         project_slug=project_slug,

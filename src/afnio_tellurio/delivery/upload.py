@@ -22,6 +22,8 @@ from afnio_tellurio.delivery.records import Header
 from afnio_tellurio.delivery.recovery import deliver, locked
 from afnio_tellurio.entities import MetricSummary, RunStatus
 from afnio_tellurio.errors import BackendUnreachableError, TellurioError
+from afnio_tellurio.files import make_private_directory
+from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.settings import read_settings
 
 if TYPE_CHECKING:
@@ -100,6 +102,7 @@ def upload(
             # The others would wait for it in vain, one after the other.
             raise
         except (TellurioError, LookupError, ValueError, OSError) as error:
+            raise_foreign(error)
             yield UploadedRun(run.name, None, 0, is_new=False, problem=str(error))
 
 
@@ -182,7 +185,7 @@ def _created(run: Run, target: TellurioClient) -> _Upload:
 def _header(run: Run, target: TellurioClient, known: _Upload) -> Header:
     namespace_slug, project_slug, run_uuid = _place(run)
     return Header(
-        backend=target.address,
+        backend=target.name_in_journals,
         is_local=target.is_local,
         namespace_slug=namespace_slug,
         project_slug=project_slug,
@@ -200,7 +203,7 @@ def _metrics(run: Run, source: TellurioClient) -> Iterator[tuple[int | None, int
 
 
 def _record_path(run: Run, target: TellurioClient) -> Path:
-    place = uuid.uuid5(uuid.NAMESPACE_URL, target.address)
+    place = uuid.uuid5(uuid.NAMESPACE_URL, target.name_in_journals)
     return read_settings().home / "uploads" / f"{run.uuid}.{place}.json"
 
 
@@ -212,7 +215,7 @@ def _read(record: Path) -> _Upload | None:
 
 
 def _write(record: Path, known: _Upload) -> None:
-    record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_directory(record.parent)
     unfinished = record.with_suffix(".new")
     fd = os.open(unfinished, CREATE | os.O_TRUNC, 0o600)
     with open(fd, "wb") as file:  # noqa: PTH123 - the permissions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import logging
 import re
 import sqlite3
 from email.message import Message
@@ -13,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from afnio_tellurio.errors import DatabaseError
+from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.local import charts, metrics, operations, structs
-from afnio_tellurio.local.database import Database, logger, works_in_sqlite
+from afnio_tellurio.local.database import Database, works_in_sqlite
 from afnio_tellurio.local.pace import Pace
 from afnio_tellurio.local.requests import Answer, BackendUser, Call, Refusal, add_namespace
+from afnio_tellurio.logs import log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -110,11 +113,13 @@ class Backend:
         except Refusal as refusal:
             return Answer(refusal.status, structs.encode(refusal.body), refusal.headers)
         except (sqlite3.Error, DatabaseError) as error:
-            logger.warning("the embedded backend could not use its database: %s", error)
+            log(logging.WARNING, f"the embedded backend could not use its database: {error}")
             return Answer(503, structs.encode({"detail": str(error)}))
-        except Exception:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001
+            # In process this is the application's thread.
+            raise_foreign(error)
             # A mistake of ours must not reach the application as anything but a failed request.
-            logger.exception("the embedded backend failed")
+            log(logging.ERROR, "the embedded backend failed", error)
             return Answer(503, structs.encode({"detail": "The backend failed; its log says why."}))
 
     @works_in_sqlite

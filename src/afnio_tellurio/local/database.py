@@ -21,6 +21,7 @@ from urllib.parse import quote
 from afnio_tellurio.errors import DatabaseError
 from afnio_tellurio.local import sampling
 from afnio_tellurio.local.fork_gate import ForkGate
+from afnio_tellurio.logs import log
 from afnio_tellurio.threads import frames_below, newest_frames, own_frame
 
 if TYPE_CHECKING:
@@ -102,8 +103,6 @@ CREATE TABLE writers (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE deleted_runs (uuid TEXT NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID;
 """
-
-logger = logging.getLogger("afnio_tellurio")
 
 
 class _Files(NamedTuple):
@@ -476,9 +475,10 @@ class Database:
         (got,) = connection.execute(f"PRAGMA journal_mode={mode}").fetchone()
         if pool.uses_log and got != "wal":
             pool.uses_log = False
-            logger.warning(
-                "%s: SQLite's write-ahead log does not work here; using a rollback journal",
-                self.path,
+            log(
+                logging.WARNING,
+                f"{self.path}: SQLite's write-ahead log does not work here; "
+                "using a rollback journal",
             )
         # FULL: what a request was answered for is on the disk, also after a loss of power.
         connection.execute("PRAGMA synchronous=FULL")
@@ -616,12 +616,10 @@ def _set_aside(path: str, stale: Mapping[str, tuple[int, int] | None]) -> None:
             os.rename(path + suffix, aside + suffix)  # noqa: PTH104
         except OSError as error:
             raise _not_openable(path + suffix, error.strerror or str(error)) from error
-        logger.warning(
-            "%s was removed or replaced without %s, which holds what was recorded last; it is %s "
-            "now",
-            path,
-            path + suffix,
-            aside + suffix,
+        log(
+            logging.WARNING,
+            f"{path} was removed or replaced without {path + suffix}, which holds what was "
+            f"recorded last; it is {aside + suffix} now",
         )
 
 
@@ -755,10 +753,10 @@ def _is_on_network(path: str) -> bool:
     ]
     kind = max(holding, default=(0, ""))[1]
     if kind in _NETWORK_FILE_SYSTEMS:
-        logger.warning(
-            "%s is on %s, where SQLite's write-ahead log does not work; using a rollback journal",
-            path,
-            kind,
+        log(
+            logging.WARNING,
+            f"{path} is on {kind}, where SQLite's write-ahead log does not work; "
+            "using a rollback journal",
         )
         return True
     return False

@@ -20,6 +20,8 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
+from afnio_tellurio.settings import PAGE_HEADER
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -146,7 +148,7 @@ class Site:
                 environ["HTTP_AUTHORIZATION"] = self._authorization
 
         def start(status: str, headers: list[tuple[str, str]], *others: Any) -> Any:
-            extra = [*_HEADERS, ("Cache-Control", "no-store")]
+            extra = [*_HEADERS, ("Cache-Control", "no-store"), (PAGE_HEADER, "runs by UUID")]
             return start_response(status, [*headers, *extra], *others)
 
         return self._backend(environ, start)

@@ -1,0 +1,62 @@
+"""The SDK's logger, used so that no handler of the application can hurt the SDK."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from afnio_tellurio.interruptions import raise_foreign
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+logger = logging.getLogger("afnio_tellurio")
+logger.addHandler(logging.NullHandler())
+
+_this_thread = threading.local()
+
+
+def log(level: int, message: str, error: BaseException | None = None) -> bool:
+    """Logs a message, whatever the application's handlers do.
+
+    Args:
+        level: The level, such as `logging.WARNING`.
+        message: The message.
+        error: An exception whose traceback to log with it.
+
+    Returns:
+        Whether all handlers took it. One that leads back to here takes nothing more.
+    """
+    if getattr(_this_thread, "is_logging", False):
+        # A handler that logs to a run: what that run has to say must not start over.
+        return False
+    try:
+        _this_thread.is_logging = True
+        logger.log(level, "%s", message, exc_info=error)
+    except Exception as failure:  # noqa: BLE001 - handlers are the application's
+        # What a signal handler raised while they worked is not theirs.
+        raise_foreign(failure, by_type=False)
+        return False
+    finally:
+        _this_thread.is_logging = False
+    return True
+
+
+def reaches_handler(level: int) -> bool:
+    """Whether a message of this level reaches a handler, as far as can be told."""
+    return logger.isEnabledFor(level) and any(handler.level <= level for handler in _handlers())
+
+
+def is_configured() -> bool:
+    """Whether the application has set up logging for the SDK."""
+    return logger.level != logging.NOTSET or any(True for _ in _handlers())
+
+
+def _handlers() -> Iterator[logging.Handler]:
+    current: logging.Logger | None = logger
+    while current is not None:
+        for handler in current.handlers:
+            if not isinstance(handler, logging.NullHandler):
+                yield handler
+        current = current.parent if current.propagate else None

@@ -1,0 +1,169 @@
+"""What a signal handler of the application raises inside the SDK reaches the application."""
+
+import contextlib
+import signal
+import socket
+import threading
+
+import keyring
+import keyring.backend
+import pytest
+import tellurio_api
+
+import afnio_tellurio as te
+from afnio_tellurio.auth import find_credential
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(signal, "SIGUSR1"), reason="Windows has no signal that is not used already"
+)
+
+
+class SoftTimeLimitError(Exception):
+    """As a job queue has one."""
+
+
+ERRORS = [SoftTimeLimitError, TimeoutError, OSError, ValueError, KeyError, te.TellurioError]
+
+
+@pytest.fixture(params=ERRORS, ids=lambda kind: kind.__name__)
+def alarm(request):
+    """Has a signal handler raise an exception, and gives it."""
+    error = request.param("over")
+
+    def over(number, frame):
+        raise error
+
+    before = signal.signal(signal.SIGUSR1, over)
+    yield error
+    signal.signal(signal.SIGUSR1, before)
+
+
+@contextlib.contextmanager
+def reaches_us(error):
+    """The very exception reaches us, and as it was raised."""
+    with pytest.raises(type(error)) as caught:
+        yield
+    assert caught.value is error
+    assert error.__cause__ is None
+    assert error.__context__ is None
+
+
+def ring(*_arguments, **_keywords):
+    signal.raise_signal(signal.SIGUSR1)
+
+
+def test_out_of_the_embedded_backend(alarm, monkeypatch):
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+    run = te.init("acme", "Digits", "test_run")
+    run.log("loss", 1)
+    run.flush()
+    with monkeypatch.context() as patch:
+        patch.setattr("afnio_tellurio.local.application._body", ring)
+        with reaches_us(alarm):
+            run.metrics("loss")
+    assert run.metrics("loss").values == [1]
+
+
+def test_out_of_what_parses_an_answer(alarm, backend, monkeypatch):
+    run = te.init("acme", "Digits", "test_run")
+    run.finish()
+    with monkeypatch.context() as patch:
+        patch.setattr(tellurio_api.models.Run, "from_dict", ring)
+        with reaches_us(alarm):
+            te.get_run("acme", "digits", run.uuid)
+    assert te.get_run("acme", "digits", run.uuid).name == "test_run"
+
+
+def test_out_of_what_parses_many_metrics(alarm, backend, monkeypatch):
+    run = te.init("acme", "Digits", "test_run")
+    run.log("loss", 1)
+    run.finish()
+    with monkeypatch.context() as patch:
+        patch.setattr("afnio_tellurio.client._decode_metrics", ring)
+        with reaches_us(alarm):
+            run.metrics("loss")
+    assert run.metrics("loss").values == [1]
+
+
+def test_out_of_a_wait_for_an_answer(alarm, server, monkeypatch):
+    run = te.init("acme", "Digits", "test_run")
+    run.finish()
+    main, real = threading.get_ident(), socket.socket.recv
+
+    def receive(*arguments):
+        if threading.get_ident() == main:
+            ring()
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket.socket, "recv", receive)
+        with reaches_us(alarm):
+            te.get_run("acme", "digits", run.uuid)
+    assert te.get_run("acme", "digits", run.uuid).status is te.RunStatus.COMPLETED
+
+
+def test_out_of_an_attempt_to_connect(alarm, server, monkeypatch):
+    with monkeypatch.context() as patch, te.TellurioClient() as client:
+        patch.setattr(socket, "create_connection", ring)
+        with reaches_us(alarm):
+            te.get_project("acme", "digits", client)
+
+
+class RingingKeyring(keyring.backend.KeyringBackend):
+    priority = 1
+    set_password = ring
+
+    def get_password(self, service, username):
+        ring()
+
+
+class FailingKeyring(keyring.backend.KeyringBackend):
+    priority = 1
+    set_password = ring
+
+    def get_password(self, service, username):
+        raise SoftTimeLimitError("an error of the keyring's own type")
+
+
+@pytest.fixture
+def use_keyring():
+    before = keyring.get_keyring()
+    yield keyring.set_keyring
+    keyring.set_keyring(before)
+
+
+def test_out_of_a_keyring(alarm, use_keyring):
+    use_keyring(RingingKeyring())
+    with reaches_us(alarm):
+        find_credential("https://one.example")
+
+
+def test_a_failure_of_a_keyring_stays_one(use_keyring):
+    use_keyring(FailingKeyring())
+    assert find_credential("https://one.example") is None
+
+
+def test_out_of_a_recovery(alarm, proxy, run_python, monkeypatch):
+    finished = run_python(
+        """
+        import os
+        import afnio_tellurio as te
+        te.init("acme", "Digits", "died").log("loss", 1)
+        os._exit(0)
+        """
+    )
+    assert finished.returncode == 0, finished.stderr
+    with monkeypatch.context() as patch:
+        patch.setattr("afnio_tellurio.delivery.recovery.JournalFile.open", ring)
+        with reaches_us(alarm):
+            te.sync()
+    assert te.sync()[0].problem is None
+
+
+def test_a_failure_of_ours_is_still_said_as_ever(backend, monkeypatch):
+    run = te.init("acme", "Digits", "test_run")
+    run.finish()
+    with monkeypatch.context() as patch:
+        patch.setattr(tellurio_api.models.Run, "from_dict", lambda _document: int("x"))
+        with pytest.raises(te.InvalidResponseError, match="makes no sense"):
+            te.get_run("acme", "digits", run.uuid)
