@@ -67,6 +67,7 @@ class Journal(JournalFile):
         self._writer: FileIO | None = None
         self._is_sealed = False
         self._is_closed = False
+        self._is_removed = False
         # Whether a line goes straight to the file: nothing is held, and the file is open.
         self._is_direct = False
         self._dropped = 0
@@ -485,8 +486,14 @@ class Journal(JournalFile):
         was_written = self._writer is not None or self._ack_file is not None
         self.close()
         # There may never have been one: the folder cannot be written.
-        if was_written:
-            remove_journal(self.path)
+        if was_written and not self._is_removed:
+            try:
+                remove_journal(self.path)
+            except OSError:
+                # Another thread may have been faster, in a folder that is closed to us since.
+                if not self._is_removed:
+                    raise
+            self._is_removed = True
 
     def close(self) -> None:
         """Closes the file, and frees its lock."""

@@ -82,7 +82,7 @@ class JournalFile:
         self.header = header
         self.missing = 0
         # A file of its own: on Windows a reader would move the writer's position.
-        self._file = file
+        self._file: FileIO | None = file
         self._ack_path = path.with_suffix(".ack")
         self._ack_file: FileIO | None = None
         self.position = self._read_position()

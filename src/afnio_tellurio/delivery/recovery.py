@@ -15,7 +15,7 @@ from afnio_tellurio.delivery.journal_file import JournalFile, journals_folder, r
 from afnio_tellurio.delivery.locking import try_lock
 from afnio_tellurio.delivery.records import SUFFIX
 from afnio_tellurio.delivery.transfer import Transfer
-from afnio_tellurio.errors import DatabaseError, NotFoundError, TellurioError
+from afnio_tellurio.errors import DatabaseError, NotFoundError, TellurioError, never_had_run
 from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.notices import warn, warn_once
 
@@ -210,21 +210,12 @@ def deliver(
     """
     transfer = Transfer(client, journal)
     before = journal.position.number
-    attempts = _ATTEMPTS
-    while transfer.stopped is None and attempts:
-        batch = journal.batch()
-        if batch is None:
-            break
-        if not transfer.send(batch):
-            attempts -= 1
-            if attempts:
-                time.sleep(max(0.0, transfer.not_before - time.monotonic()))
-        elif progress is not None:
-            progress(journal.position.number)
-    problem = transfer.stopped or transfer.last_error
     status = None
-    if problem is None:
-        status = _end(client, journal)
+    if _send_waiting(transfer, progress):
+        status = _end(transfer, progress)
+    if transfer.has_restored:
+        before = 0
+    problem = transfer.stopped or transfer.last_error
     return SyncedJournal(
         path=str(journal.path),
         run_name=journal.header.run_name,
@@ -236,20 +227,39 @@ def deliver(
     )
 
 
-def _end(client: TellurioClient, journal: JournalFile) -> str | None:
-    """Ends the run of a dead process, if it is its and nobody has; gives the status."""
-    header = journal.header
+def _send_waiting(transfer: Transfer, progress: Callable[[int], None] | None) -> bool:
+    """Sends what waits in a journal; returns whether the backend has all of it."""
+    journal = transfer.journal
+    attempts = _ATTEMPTS
+    while transfer.stopped is None and attempts:
+        batch = journal.batch()
+        if batch is None:
+            break
+        if not transfer.send(batch):
+            attempts -= 1
+            if attempts:
+                time.sleep(max(0.0, transfer.not_before - time.monotonic()))
+        elif progress is not None:
+            progress(journal.position.number)
+    return transfer.stopped is None and transfer.last_error is None
+
+
+def _end(transfer: Transfer, progress: Callable[[int], None] | None) -> str | None:
+    """Ends the run of a dead process, if it is its own and still open; returns the status."""
+    header = transfer.journal.header
     if not header.owns_run:
         return None
     path = (header.namespace_slug, header.project_slug, header.run_uuid)
     try:
-        if client.get_run(*path).status != "RUNNING":
+        if transfer.client.get_run(*path).status != "RUNNING":
             return None
-    except NotFoundError:
-        # It was deleted: there is nothing to end.
-        return None
-    status = journal.end_status() or "CRASHED"
-    client.update_run(*path, status=status)
+    except NotFoundError as error:
+        # Where somebody deleted it, there is nothing to end.
+        is_lost = never_had_run(error) and transfer.restore(error)
+        if not (is_lost and _send_waiting(transfer, progress)):
+            return None
+    status = transfer.journal.end_status() or "CRASHED"
+    transfer.client.update_run(*path, status=status)
     return status
 
 

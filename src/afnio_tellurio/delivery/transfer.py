@@ -43,6 +43,7 @@ class Transfer:
         rejected: How many metrics the backend refused.
         ended: When the backend learnt how the run ended, or None.
         last_error: Why the last attempt failed, or None.
+        has_restored: Whether the run was created again, for the backend had lost it.
         not_before: When the next attempt is due, on the monotonic clock.
     """
 
@@ -61,7 +62,8 @@ class Transfer:
         self._singles = 0
         self._singles_left = 0
         self._has_rewound = False
-        self._has_restored = False
+        self.has_restored = False
+        self._is_restored = False
         header = journal.header
         self._path = (header.namespace_slug, header.project_slug, header.run_uuid)
 
@@ -79,7 +81,7 @@ class Transfer:
         except ConflictError as error:
             return self._rewound(batch, error)
         except NotFoundError as error:
-            return self._restored(error)
+            return self.restore(error)
         except TellurioError as error:
             return self.failed(error)
         if following is None:
@@ -96,7 +98,7 @@ class Transfer:
         try:
             ended = self.client.update_run(*self._path, status=status).date_updated
         except NotFoundError as error:
-            self._restored(error)
+            self.restore(error)
             return False
         except TellurioError as error:
             self.failed(error)
@@ -158,15 +160,19 @@ class Transfer:
         self.journal.rewind(expected if expected > batch.segment else 0)
         return True
 
-    def _restored(self, error: NotFoundError) -> bool:
-        """Creates the run again, and sends it all again, where the backend has lost it."""
-        if not never_had_run(error) or self._has_restored:
+    def restore(self, error: NotFoundError) -> bool:
+        """Creates the run again, to send it all again, where the backend has lost it.
+
+        Returns:
+            Whether it is there again; else the error counts as any other.
+        """
+        if not never_had_run(error) or self._is_restored:
             return self.failed(error)
         try:
             self.client.restore_run(*self._path, name=self.journal.header.run_name)
         except TellurioError as failure:
             return self.failed(failure)
-        self._has_restored = True
+        self.has_restored = self._is_restored = True
         self.journal.rewind_to_start()
         return True
 
@@ -210,7 +216,7 @@ class Transfer:
 
     def _succeeded(self) -> None:
         self._failures = 0
-        self._has_rewound = self._has_restored = False
+        self._has_rewound = self._is_restored = False
         self.last_error = None
         self.not_before = self._asked_until = 0.0
         self._limit = min(BATCH_METRICS, self._limit * 2)
@@ -227,7 +233,7 @@ def _expected_number(error: ConflictError) -> int:
         body: Any = error.response.json()
     except (ValueError, RecursionError):
         return 0
-    number = body.get("next_sequence_number") if isinstance(body, dict) else None
+    number: Any = body.get("next_sequence_number") if isinstance(body, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
     return number if isinstance(number, int) and number > 0 else 0
 
 
