@@ -173,15 +173,28 @@ def linked(path, link):
     te.TellurioClient.local(name).close()
 
 
+KILLED = """
+import os, signal
+import afnio_tellurio as te
+te.init("acme", "Digits", "killed").log("loss", 1)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
 @needs_proc_locks
 @pytest.mark.parametrize("way", sorted(WAYS_OF_OPENING))
-def test_opening_and_closing_leaves_the_locks_of_the_database_alone(way, home, monkeypatch):
+def test_opening_and_closing_leaves_the_locks_of_the_database_alone(
+    way, home, monkeypatch, start_python
+):
     monkeypatch.setenv("TELLURIO_MODE", "local")
     monkeypatch.setenv("TELLURIO_QUIET", "0")
     monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", "8")
     te.init("acme", "Digits").flush()
     before = [locks_on(path) for path in files_of(home / "tellurio.db")]
     assert before[0]
+    if way == "sync":
+        start_python("-c", KILLED).wait(timeout=60)
+        assert [each.status for each in te.sync()] == ["CRASHED"]
     WAYS_OF_OPENING[way](home / "tellurio.db")
     assert [locks_on(path) for path in files_of(home / "tellurio.db")] == before
 
