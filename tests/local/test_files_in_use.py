@@ -15,7 +15,7 @@ import pytest
 
 import afnio_tellurio as te
 from afnio_tellurio.client import default_client
-from afnio_tellurio.local import BackendUser, open_backend
+from afnio_tellurio.local import BackendUser, connections, open_backend
 from afnio_tellurio.local import database as database_module
 from afnio_tellurio.local.database import Database
 from afnio_tellurio.settings import read_settings
@@ -203,13 +203,13 @@ def test_all_paths_of_a_file_share_what_is_open(database, tmp_path):
     first = Database(database)
     os.symlink(database, tmp_path / "link.db")
     second = Database(tmp_path / "link.db")
-    assert len(database_module._connections) == 1
+    assert len(connections._connections) == 1
     first.close()
     with second.reading() as connection:
         connection.execute("SELECT 1")
     second.close()
-    assert not database_module._connections
-    assert not database_module._pools
+    assert not connections._connections
+    assert not connections.pools
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

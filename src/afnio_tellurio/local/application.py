@@ -14,7 +14,8 @@ from urllib.parse import parse_qsl
 
 from afnio_tellurio.errors import DatabaseError
 from afnio_tellurio.local import charts, metrics, operations, structs
-from afnio_tellurio.local.database import Database, logger, works_in_sqlite
+from afnio_tellurio.local.connections import works_in_sqlite
+from afnio_tellurio.local.database import Database, logger
 from afnio_tellurio.local.pace import Pace
 from afnio_tellurio.local.requests import Answer, BackendUser, Call, Refusal, add_namespace
 
