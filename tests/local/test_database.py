@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 import afnio_tellurio as te
-from afnio_tellurio.local import BackendUser, open_backend
+from afnio_tellurio.local import BackendUser, database_files, open_backend
 from afnio_tellurio.local import database as database_module
 from afnio_tellurio.local.database import FORMAT, Database
 
@@ -239,7 +239,7 @@ def test_a_database_locked_for_too_long_is_a_503_and_no_more(database, monkeypat
 def test_where_the_write_ahead_log_does_not_work_a_rollback_journal_does(
     database, monkeypatch, caplog
 ):
-    monkeypatch.setattr(database_module, "_NETWORK_FILE_SYSTEMS", _file_systems_of_this_machine())
+    monkeypatch.setattr(database_files, "_NETWORK_FILE_SYSTEMS", _file_systems_of_this_machine())
     with te.TellurioClient.local(database) as client:
         with te.init("acme", "Digits", client=client) as run:
             run.log("loss", 1)

@@ -15,7 +15,7 @@ import pytest
 
 import afnio_tellurio as te
 from afnio_tellurio.client import default_client
-from afnio_tellurio.local import BackendUser, open_backend
+from afnio_tellurio.local import BackendUser, connections, open_backend
 from afnio_tellurio.local import database as database_module
 from afnio_tellurio.local.database import Database
 from afnio_tellurio.settings import read_settings
@@ -173,15 +173,28 @@ def linked(path, link):
     te.TellurioClient.local(name).close()
 
 
+KILLED = """
+import os, signal
+import afnio_tellurio as te
+te.init("acme", "Digits", "killed").log("loss", 1)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
 @needs_proc_locks
 @pytest.mark.parametrize("way", sorted(WAYS_OF_OPENING))
-def test_opening_and_closing_leaves_the_locks_of_the_database_alone(way, home, monkeypatch):
+def test_opening_and_closing_leaves_the_locks_of_the_database_alone(
+    way, home, monkeypatch, start_python
+):
     monkeypatch.setenv("TELLURIO_MODE", "local")
     monkeypatch.setenv("TELLURIO_QUIET", "0")
     monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", "8")
     te.init("acme", "Digits").flush()
     before = [locks_on(path) for path in files_of(home / "tellurio.db")]
     assert before[0]
+    if way == "sync":
+        start_python("-c", KILLED).wait(timeout=60)
+        assert [each.status for each in te.sync()] == ["CRASHED"]
     WAYS_OF_OPENING[way](home / "tellurio.db")
     assert [locks_on(path) for path in files_of(home / "tellurio.db")] == before
 
@@ -190,13 +203,13 @@ def test_all_paths_of_a_file_share_what_is_open(database, tmp_path):
     first = Database(database)
     os.symlink(database, tmp_path / "link.db")
     second = Database(tmp_path / "link.db")
-    assert len(database_module._connections) == 1
+    assert len(connections._connections) == 1
     first.close()
     with second.reading() as connection:
         connection.execute("SELECT 1")
     second.close()
-    assert not database_module._connections
-    assert not database_module._pools
+    assert not connections._connections
+    assert not connections.pools
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

@@ -6,7 +6,7 @@ import sqlite3
 import httpx
 import pytest
 
-from afnio_tellurio.local import BackendUser, open_backend
+from afnio_tellurio.local import BackendUser, connections, open_backend
 from afnio_tellurio.local import database as database_module
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -15,10 +15,10 @@ PROGRAM = r"""
 import io, json, os, sqlite3, sys, threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from afnio_tellurio.local import BackendUser, database as database_module, fork_gate, open_backend
+from afnio_tellurio.local import BackendUser, connections, database as database_module, fork_gate, open_backend
 
 PATH, LOCAL = Path(sys.argv[1]), os.path.dirname(fork_gate.__file__)
-WATCHED = ("database.py", "fork_gate.py", "application.py", "contextlib.py", "threads.py")
+WATCHED = ("database.py", "database_files.py", "connections.py", "fork_gate.py", "application.py", "contextlib.py", "threads.py")
 # A fork that has to wait hangs, and so does this program.
 fork_gate.TIMEOUT = 1e9
 database_module.BUSY_TIMEOUT = 0.0
@@ -84,7 +84,7 @@ def at_step(number, action, handler):
 
 
 def check_locks():
-    assert not any(connection.in_transaction for connection in database_module._open_connections())
+    assert not any(connection.in_transaction for connection in connections.open_connections())
     free = sqlite3.connect(PATH, timeout=0, isolation_level=None)
     free.execute("BEGIN IMMEDIATE")
     free.execute("ROLLBACK")
@@ -181,7 +181,7 @@ def test_a_transaction_that_several_handlers_left_open_ends_with_the_next_reques
 
     def interrupt_giving_back(_connection):
         # What ends an abandoned use is interrupted too.
-        patch.setattr(database_module, "_open_connections", interrupt)
+        patch.setattr(connections, "open_connections", interrupt)
         raise Interrupt
 
     backend = open_backend(database, user=BackendUser("ada", "ada@example.com"))
@@ -189,9 +189,9 @@ def test_a_transaction_that_several_handlers_left_open_ends_with_the_next_reques
     with httpx.Client(base_url="http://x", transport=transport) as api:
         with monkeypatch.context() as patch, pytest.raises(Interrupt) as kept:
             patch.setattr(database_module, "_commit", interrupt)
-            patch.setattr(database_module, "_give_back", interrupt_giving_back)
+            patch.setattr(database_module, "give_back", interrupt_giving_back)
             api.post(path, json={"display_name": "First"})
-        left = [each for each in database_module._open_connections() if each.in_transaction]
+        left = [each for each in connections.open_connections() if each.in_transaction]
         assert len(left) == 1
         assert api.get(path).json() == []
         assert kept.tb is not None

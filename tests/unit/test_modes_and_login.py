@@ -94,6 +94,31 @@ def test_a_base_url_or_a_key_means_online(monkeypatch):
     assert default_client() is default_client()
 
 
+def test_a_setting_that_no_backend_depends_on_makes_no_second_client(monkeypatch):
+    from afnio_tellurio.client import default_client
+
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+    client = default_client()
+    monkeypatch.setenv("TELLURIO_QUIET", "1")
+    monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", "3")
+    assert default_client() is client
+    monkeypatch.setenv("TELLURIO_HOME", f"{client.address}-other")
+    assert default_client() is not client
+
+
+def test_a_handler_may_ask_for_the_client_that_is_being_made(monkeypatch):
+    from afnio_tellurio import client as client_module
+
+    def asked_again(settings):
+        monkeypatch.setattr(client_module, "warn_of_settings", lambda _settings: None)
+        inner.append(client_module.default_client())
+
+    inner = []
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+    monkeypatch.setattr(client_module, "warn_of_settings", asked_again)
+    assert client_module.default_client() is inner[0]
+
+
 def test_a_key_that_an_earlier_login_stored_means_online(kept):
     from afnio_tellurio.client import default_client
 

@@ -404,3 +404,50 @@ def test_a_file_that_cannot_be_read_is_named(run_python):
 def test_the_readme_names_exactly_the_variables_there_are():
     table = re.findall(r"^\| `([A-Z_]+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert sorted(table) == sorted(VARIABLES.values())
+
+
+@pytest.mark.parametrize("source", ["the environment", "the file"])
+def test_a_relative_home_is_that_of_the_directory_in_which_it_was_first_read(
+    source, run_python, tmp_path
+):
+    if source == "the file":
+        (tmp_path / "configuration" / "tellurio").mkdir(parents=True)
+        (tmp_path / "configuration" / "tellurio" / "config.toml").write_text("home = 'runs'\n")
+    finished = run_python(
+        f"""
+        import os
+        os.chdir({str(tmp_path)!r})
+        import afnio_tellurio as te
+        run = te.init("acme", "Digits")
+        os.mkdir("elsewhere")
+        os.chdir("elsewhere")
+        run.log("loss", 1)
+        te.init("acme", "Digits", "second").finish()
+        run.finish()
+        assert os.listdir() == [], os.listdir()
+        assert run.metrics("loss").values == [1]
+        assert os.listdir({str(tmp_path / "runs" / "journals")!r}) == []
+        """,
+        TELLURIO_MODE="local",
+        TELLURIO_HOME="" if source == "the file" else "runs",
+    )
+    assert finished.returncode == 0, finished.stderr
+
+
+def test_a_relative_home_in_a_directory_that_is_gone_is_an_error(run_python):
+    finished = run_python(
+        """
+        import os, tempfile
+        gone = tempfile.mkdtemp()
+        os.chdir(gone)
+        os.rmdir(gone)
+        import afnio_tellurio as te
+        te.init("acme", "Digits")
+        """,
+        TELLURIO_MODE="local",
+        TELLURIO_HOME="runs",
+    )
+    assert (
+        "ValueError: TELLURIO_HOME is 'runs', and the working directory no longer exists; set it "
+        "to a whole path"
+    ) in finished.stderr

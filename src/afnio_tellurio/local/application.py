@@ -16,7 +16,8 @@ from urllib.parse import parse_qsl
 from afnio_tellurio.errors import DatabaseError
 from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.local import charts, metrics, operations, structs
-from afnio_tellurio.local.database import Database, works_in_sqlite
+from afnio_tellurio.local.connections import works_in_sqlite
+from afnio_tellurio.local.database import Database
 from afnio_tellurio.local.pace import Pace
 from afnio_tellurio.local.requests import Answer, BackendUser, Call, Refusal, add_namespace
 from afnio_tellurio.logs import log
