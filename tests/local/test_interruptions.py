@@ -106,7 +106,7 @@ def every_step(action, handler, step):
             check()
             print(number - 1, flush=True)
             return
-        number += 1
+        number += int(sys.argv[2])
 """
 
 RAISES = """
@@ -153,18 +153,24 @@ every_step({action}, fork, forking)
 """
 
 
+@pytest.fixture
+def every(pytestconfig):
+    """How far apart the steps are that are tried."""
+    return "1" if pytestconfig.getoption("--long") else "7"
+
+
 @pytest.mark.parametrize("action", ["read", "write", "fork"])
-def test_a_handler_that_raises_leaves_nothing_locked(action, database, start_python):
-    child = start_python("-c", PROGRAM + RAISES.format(action=action), str(database))
-    out, err = child.communicate(timeout=300)
+def test_a_handler_that_raises_leaves_nothing_locked(action, database, start_python, every):
+    child = start_python("-c", PROGRAM + RAISES.format(action=action), str(database), every)
+    out, err = child.communicate()
     assert child.returncode == 0, err
     assert int(out) > 100
 
 
 @pytest.mark.parametrize("handler", [ASKS, FORKS], ids=["asks", "forks"])
-def test_a_handler_may_work_in_the_midst_of_a_request(handler, database, start_python):
-    child = start_python("-c", PROGRAM + handler.format(action="write"), str(database))
-    out, err = child.communicate(timeout=300)
+def test_a_handler_may_work_in_the_midst_of_a_request(handler, database, start_python, every):
+    child = start_python("-c", PROGRAM + handler.format(action="write"), str(database), every)
+    out, err = child.communicate()
     assert child.returncode == 0, err
     assert int(out) > 100
 
