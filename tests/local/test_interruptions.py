@@ -162,7 +162,7 @@ def every(pytestconfig):
 @pytest.mark.parametrize("action", ["read", "write", "fork"])
 def test_a_handler_that_raises_leaves_nothing_locked(action, database, start_python, every):
     child = start_python("-c", PROGRAM + RAISES.format(action=action), str(database), every)
-    out, err = child.communicate()
+    out, err = child.communicate(timeout=600)
     assert child.returncode == 0, err
     assert int(out) > 100
 
@@ -170,7 +170,7 @@ def test_a_handler_that_raises_leaves_nothing_locked(action, database, start_pyt
 @pytest.mark.parametrize("handler", [ASKS, FORKS], ids=["asks", "forks"])
 def test_a_handler_may_work_in_the_midst_of_a_request(handler, database, start_python, every):
     child = start_python("-c", PROGRAM + handler.format(action="write"), str(database), every)
-    out, err = child.communicate()
+    out, err = child.communicate(timeout=600)
     assert child.returncode == 0, err
     assert int(out) > 100
 
