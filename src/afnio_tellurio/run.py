@@ -158,7 +158,9 @@ class Run(RunRecord):
             value = encoded_value(value)
         if self.status in _ENDED:
             raise self._finished_error("log")
-        outbox = (self._outbox if client is None else None) or self._outbox_for(client)
+        outbox = self._outbox if client is None else self._outboxes.get(id(client))
+        if outbox is None:
+            outbox = self._outbox_for(client)
         try:
             outbox.append(step, name, value)
         except JournalSealedError:
@@ -191,7 +193,9 @@ class Run(RunRecord):
             pairs.append((name, encoded_value(value)))
         if self.status in _ENDED:
             raise self._finished_error("log_metrics")
-        outbox = (self._outbox if client is None else None) or self._outbox_for(client)
+        outbox = self._outbox if client is None else self._outboxes.get(id(client))
+        if outbox is None:
+            outbox = self._outbox_for(client)
         try:
             for start in range(0, len(pairs), BATCH_METRICS):
                 outbox.append_all(step, pairs[start : start + BATCH_METRICS])
@@ -262,7 +266,11 @@ class Run(RunRecord):
                     if outbox.journal.lost:
                         raise outbox.problem("finish")
             else:
-                # An exception may have interrupted what ended it.
+                # What ended it may have been interrupted, or had no time.
+                deadline = time.monotonic() + configured_timeout()
+                for outbox in list(self._outboxes.values()):
+                    if not wait_visibly(outbox, deadline):
+                        raise outbox.problem("finish")
                 self._close_outboxes()
             deactivate(self)
         return self._receipt()

@@ -95,7 +95,7 @@ def test_the_public_calls_reach_every_operation():
     list(te.runs("acme", "Digits"))
     with te.init("acme", "Digits") as run:
         # As against a backend that was found to have no batches.
-        run._client_for(None).takes_batches = False
+        run._outbox_for(None).transfer._singles_left = 1
         run.log("loss", 1)
     te.delete_run("acme", "Digits", run.uuid)
     te.delete_project("acme", "digits")

@@ -74,6 +74,28 @@ os._exit(0)
     assert te.get_run("acme", "Digits", "full").metrics("count").values == list(range(300))
 
 
+def test_a_program_that_logs_without_a_pause_gets_back_to_the_file(proxy, run_python):
+    finished = run_python(
+        f"""{START}
+fill()
+for number in range(100, 200):
+    run.log("count", number)
+make_room()
+number, journal = 200, run._outbox.journal
+while not journal._is_direct:
+    run.log("count", number)
+    number += 1
+print(run.finish().accepted == number)
+""",
+        TELLURIO_EXIT_TIMEOUT="600",
+        timeout=600,
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout == "True\n"
+    values = te.get_run("acme", "Digits", "full").metrics("count").values
+    assert values == list(range(len(values))), "in the order in which they were logged"
+
+
 def test_where_no_journal_can_be_made_at_all_delivery_goes_on(proxy, run_python, tmp_path):
     (tmp_path / "no-folder").write_text("")
     finished = run_python(

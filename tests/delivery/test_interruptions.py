@@ -184,6 +184,35 @@ def test_delivery_in_the_callers_thread_can_be_interrupted(run, is_raised, pytes
     inner.check(recorded(run, "inner"))
 
 
+def test_what_is_logged_while_an_attached_run_is_closed_stays_or_is_refused():
+    owner = te.init("acme", "Digits", "shared")
+    attached, kept = {}, []
+
+    def attach(turn):
+        attached[turn] = te.get_run("acme", "Digits", owner.uuid)
+        attached[turn].log("count", turn)
+        attached[turn].flush()
+
+    def log_too(turn):
+        try:
+            attached[turn].log("inner", turn)
+        except te.RunFinishedError:
+            return
+        kept.append(turn)
+
+    attach(0)
+    turns = at_each_opcode(
+        lambda turn: attached[turn]._outbox.close(), log_too, rooms=("delivery/sender.py",)
+    )
+    for turn, _raised in turns:
+        attach(turn + 1)
+    attached[turn + 1].flush()
+    te.sync()
+    assert len(kept) > 5
+    assert recorded(owner, "inner") == dict.fromkeys(kept, 1)
+    owner.finish()
+
+
 @pytest.mark.parametrize("is_raised", [True, False])
 def test_finish_can_be_interrupted_anywhere_and_called_again(is_raised, home, pytestconfig):
     runs, inner = {}, {}

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from afnio_tellurio.delivery import journal_file
 from afnio_tellurio.delivery.journal import Journal, JournalSealedError
 from afnio_tellurio.delivery.journal_file import JournalFile
 from afnio_tellurio.delivery.records import Header, parsed_line, record_line
@@ -178,6 +179,18 @@ def test_a_sealed_journal_takes_nothing_until_it_is_unsealed(folder):
     journal.close()
     with pytest.raises(JournalSealedError):
         journal.append(None, "loss", 4)
+
+
+def test_a_refused_metric_that_the_disk_takes_in_part_only_is_not_passed_over(folder, monkeypatch):
+    journal = Journal(folder, header())
+    journal.append(None, "loss", 1)
+    write = os.write
+    monkeypatch.setattr(journal_file.os, "write", lambda fd, data: write(fd, data[:10]))
+    with pytest.raises(OSError, match="No space left"):
+        journal.reject(journal.next_batch(), "no")
+    assert not journal.path.with_suffix(".rejected").read_bytes()
+    assert not journal.is_delivered
+    journal.close()
 
 
 def test_a_batch_ends_at_a_thousand_metrics_or_a_mebibyte(folder):

@@ -268,6 +268,60 @@ def test_flush_waits_for_what_was_logged_before_it(run, proxy):
     assert set(range(5)) <= set(recorded(run))
 
 
+def test_finish_after_an_end_that_had_no_time_delivers_the_rest(proxy, monkeypatch):
+    monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", "0")
+    with te.init("acme", "Digits", "r") as run:
+        log(run, *range(10))
+        run.flush()
+        fail_metrics(proxy)
+        log(run, *range(10, 20))
+    work_again(proxy)
+    monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", "600")
+    assert run.finish() == te.DeliveryReceipt(accepted=20, waiting=0, rejected=0)
+    assert recorded(run) == list(range(20))
+
+
+def test_log_with_a_client_does_not_wait_for_finish(proxy, monkeypatch):
+    monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", "600")
+    run = te.init("acme", "Digits", "r")
+    with te.TellurioClient() as client:
+        run.log("count", 0, step=0, client=client)
+        run.flush()
+        fail_metrics(proxy)
+        log(run, 1)
+        finishing = threading.Thread(target=run.finish)
+        finishing.start()
+        while not all(outbox.journal._is_sealed for outbox in run._outboxes.values()):
+            pass
+        with pytest.raises(te.RunFinishedError):
+            run.log("count", 2, client=client)
+        assert finishing.is_alive(), "log waited until finish had ended"
+        work_again(proxy)
+        finishing.join()
+    assert recorded(run) == [0, 1]
+
+
+def test_a_journal_that_lacks_what_the_backend_has_is_no_problem(proxy, run_python, journals):
+    """Its end was lost with the power, and the position too."""
+    run_python(
+        """
+        import os, afnio_tellurio as te
+        run = te.init("acme", "Digits", "r")
+        for number in range(20):
+            run.log("count", number)
+        run.flush()
+        os.kill(os.getpid(), 9)
+        """
+    )
+    (path,) = journals()
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-7]))
+    path.with_suffix(".ack").unlink()
+    (done,) = te.sync()
+    assert (done.problem, done.status) == (None, "CRASHED")
+    (run,) = te.runs("acme", "Digits")
+    assert run.metrics("count").values == list(range(20))
+
+
 def test_an_exception_of_a_signal_handler_during_a_write_reaches_the_application(run_python):
     """Also one that looks like a failure of the disk."""
     finished = run_python(

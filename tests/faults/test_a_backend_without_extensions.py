@@ -4,7 +4,7 @@ import pytest
 from plain_backend import PlainBackend
 
 import afnio_tellurio as te
-from afnio_tellurio.client import never_had_run
+from afnio_tellurio.errors import never_had_run
 from afnio_tellurio.local import open_backend
 
 RUN = "9b2f4f9e-3c0d-4b0a-8a53-5a3c8e0f7f21"

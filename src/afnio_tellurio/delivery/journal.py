@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LOCK_RETRY_DELAY = 0.001
+#: Seconds that `log` waits at most for the last lines that were held to be written.
+_SWITCH_TIMEOUT = 0.1
 #: Seconds that the sender waits for another thread that writes what is held in memory.
 _HELD_TIMEOUT = 1.0
 _METRIC_LINE = re.compile(rb'^\["[0-9a-f]{8}",\d', re.MULTILINE)
@@ -74,6 +76,10 @@ class Journal(JournalFile):
         self._held: deque[bytes] = deque()
         self._held_bytes = 0
         self._end_line: bytes | None = None
+        # The held lines that are being written.
+        self._moving: list[bytes] = []
+        # Whether lines go to the file again as soon as the last held one is written.
+        self._is_switching = False
         # Held by the thread that writes what is held, or takes from it.
         self._held_lock = threading.Lock()
         # Whether held lines were delivered that the file has not, so that it must tell the number.
@@ -176,15 +182,22 @@ class Journal(JournalFile):
         ]
         written = 0
         if self._is_direct:
-            data = b"".join(lines)
-            try:
-                written = self._write(data)
-            except (OSError, ValueError) as error:
-                self._require_own(error)
-            if written == len(data):
-                self.count += len(lines)
+            written = self._try_to_write(lines)
+            if written < 0:
                 return
         self._hold_rest(lines, written)
+
+    def _try_to_write(self, lines: Sequence[bytes]) -> int:
+        """Writes lines to the file; returns how many bytes it took, -1 if all."""
+        data, written = b"".join(lines), 0
+        try:
+            written = self._write(data)
+        except (OSError, ValueError) as error:
+            self._require_own(error)
+        if written < len(data):
+            return written
+        self.count += len(lines)
+        return -1
 
     def _require_own(self, error: Exception) -> None:
         """Notes that the file cannot be written; raises what is not the file's."""
@@ -200,6 +213,10 @@ class Journal(JournalFile):
 
     def _hold_rest(self, lines: Sequence[bytes], written: int) -> None:
         """Holds in memory what the file did not take of these lines: all behind some bytes."""
+        if not written and self._is_direct_soon():
+            written = self._try_to_write(lines)
+            if written < 0:
+                return
         if self._is_sealed or self._is_closed:
             raise JournalSealedError
         if written:
@@ -216,6 +233,14 @@ class Journal(JournalFile):
                 self._held_bytes += len(line)
                 self._held.append(line)
                 self.count += 1
+
+    def _is_direct_soon(self) -> bool:
+        """Waits while the last held lines are written, which takes a moment."""
+        give_up_at = time.monotonic() + _SWITCH_TIMEOUT
+        is_switching = self._is_switching
+        while self._is_switching and time.monotonic() < give_up_at:
+            time.sleep(_LOCK_RETRY_DELAY)
+        return is_switching and self._is_direct
 
     def _note(self, error: OSError) -> None:
         self._trouble = error
@@ -242,28 +267,64 @@ class Journal(JournalFile):
         if not self._held_lock.acquire(blocking=False):
             return
         try:
-            self._stop_direct()
-            if self._writer is None:
-                self._open()
-            self._cut_torn_line()
-            if self._is_number_due:
-                self._write_whole(record_line(NUMBER, self.position.number))
-                self._is_number_due = False
-            while self._held:
-                line = self._held[0]
-                # It is there already where an exception arrived before it was taken from memory.
-                if self._read(self.size - len(line), len(line)) != line:
-                    self._write_whole(line)
-                self._held_bytes -= len(self._held.popleft())
-            if self._end_line is not None:
-                self._write_whole(self._end_line)
-                self._end_line = None
+            if not self._is_closed:
+                self._write_held()
         except OSError as error:
             self._note(error)
-        else:
-            self._resume_direct()
         finally:
+            self._is_switching = False
             self._held_lock.release()
+
+    def _write_held(self) -> None:
+        self._stop_direct()
+        if self._writer is None:
+            self._open()
+        self._cut_torn_line()
+        if self._is_number_due:
+            self._write_whole(record_line(NUMBER, self.position.number))
+            self._is_number_due = False
+        self._move_held()
+        # What other threads log without a pause would be held for ever.
+        self._is_switching = True
+        self._move_held()
+        self._held_bytes = 0
+        if self._end_line is not None:
+            self._write_whole(self._end_line)
+            self._end_line = None
+        self._resume_direct()
+
+    def _move_held(self) -> None:
+        """Writes the lines that are held now, many at once."""
+        count = len(self._held)
+        while count > 0:
+            if not self._moving:
+                self._moving = self._first_held(count)
+            lines, data = self._moving, b"".join(self._moving)
+            # It is there already where an exception arrived before it was taken from memory.
+            is_there = self._read(self.size - len(data), len(data)) == data
+            written = len(data) if is_there else self._write(data)
+            for line in lines:
+                written -= len(line)
+                if written < 0:
+                    break
+                if self._held and self._held[0] is line:
+                    self._held_bytes -= len(self._held.popleft())
+            self._moving = []
+            count -= len(lines)
+            if written < 0:
+                self._cut_torn_line()
+                raise _disk_is_full()
+
+    def _first_held(self, count: int) -> list[bytes]:
+        lines: list[bytes] = []
+        size = 0
+        # By index: other threads append meanwhile.
+        for index in range(min(count, BATCH_METRICS, len(self._held))):
+            lines.append(self._held[index])
+            size += len(lines[-1])
+            if size > BATCH_BYTES:
+                break
+        return lines
 
     def _write_whole(self, line: bytes) -> None:
         if self._write(line) != len(line):
@@ -284,7 +345,6 @@ class Journal(JournalFile):
         if self._writer is not None and not self._is_sealed and not self._is_closed:
             self._trouble = None
             self._is_trouble_told = False
-            self._held_bytes = 0
             self._is_direct = True
 
     def _cut_torn_line(self) -> None:
@@ -304,16 +364,16 @@ class Journal(JournalFile):
         """The next metrics to send, from the file and then from memory."""
         size = self.size
         batch = self.batch()
-        if batch is None and self._held:
-            batch = self._held_batch()
         if batch is None:
             self._searched_size = size
+            batch = self._held_batch() if self._held else None
         return batch
 
-    def _held_batch(self) -> Batch:
-        with self._taking_held():
-            # By index: other threads append meanwhile.
-            lines = [self._held[index] for index in range(min(len(self._held), BATCH_METRICS))]
+    def _held_batch(self) -> Batch | None:
+        with self._taking_held() as is_mine:
+            lines = self._first_held(BATCH_METRICS) if is_mine else []
+        if not lines:
+            return None
         number, here = self.position.number, self.position.offset
         metrics = [
             metric
@@ -346,11 +406,11 @@ class Journal(JournalFile):
             self._keep(position._replace(number=number, segment=number))
 
     @contextmanager
-    def _taking_held(self) -> Generator[None, None, None]:
-        """Keeps another thread from writing what is held, for a moment at most."""
+    def _taking_held(self) -> Generator[bool, None, None]:
+        """Keeps another thread from writing what is held; yields whether it does."""
         is_mine = self._held_lock.acquire(timeout=_HELD_TIMEOUT)
         try:
-            yield
+            yield is_mine
         finally:
             if is_mine:
                 self._held_lock.release()
@@ -364,9 +424,12 @@ class Journal(JournalFile):
         self._searched_size = 0
         super()._go_back(number, segment)
 
-    def end_number(self) -> int:
-        """One more than the greatest sequence number in it."""
-        return super().end_number() + len(self._held)
+    def may_be_expected(self, number: int) -> bool:
+        """Whether a backend may expect this sequence number next, behind what it was sent."""
+        end = self.position.number
+        for metrics, _missing in self._metrics(self.position):
+            end = metrics[-1].number + 1
+        return number <= end + len(self._held)
 
     def waiting_count(self) -> int:
         """How many metrics are logged and not acknowledged."""
@@ -405,8 +468,9 @@ class Journal(JournalFile):
         if not self._is_astray() or not self._held_lock.acquire(blocking=False):
             return
         try:
-            self._stop_direct()
-            self._copy_to_path()
+            if not self._is_closed:
+                self._stop_direct()
+                self._copy_to_path()
         except OSError as error:
             self._note(error)
         finally:

@@ -223,7 +223,10 @@ class JournalFile:
         )
         fd = os.open(self.path.with_suffix(".rejected"), CREATE | os.O_APPEND, 0o600)
         try:
-            os.write(fd, line)
+            size = os.fstat(fd).st_size
+            if os.write(fd, line) != len(line):
+                os.ftruncate(fd, size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             os.close(fd)
         self._pass_over(batch)
@@ -271,12 +274,12 @@ class JournalFile:
             # A full disk: a later process sends some metrics again, and the backend skips them.
             return
 
-    def end_number(self) -> int:
-        """One more than the greatest sequence number in it."""
-        end = self.position.number
-        for metrics, _missing in self._metrics(self.position):
-            end = metrics[-1].number + 1
-        return end
+    def may_be_expected(self, number: int) -> bool:  # noqa: ARG002
+        """Whether a backend may expect this sequence number next, behind what it was sent.
+
+        It may have more than the file: what was delivered from memory, or is damaged since.
+        """
+        return True
 
     def end_status(self) -> str | None:
         """The status with which the process ended the run, if it did."""

@@ -129,6 +129,8 @@ class Outbox:
     def close(self) -> None:
         """Ends what this process does for it; a journal with something left in it stays."""
         sender.remove(self)
+        # Before the look: what another thread appends in between would go with the file.
+        self.journal.seal()
         try:
             if self.is_done and not self.journal.lost:
                 self.journal.remove()

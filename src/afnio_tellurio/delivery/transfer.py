@@ -141,7 +141,7 @@ class Transfer:
         behind = first + len(batch.metrics)
         # More than was sent: it has what follows too, from an attempt whose answer was lost.
         if following != behind and not (
-            behind < following <= self.journal.end_number() - batch.segment
+            following > behind and self.journal.may_be_expected(batch.segment + following)
         ):
             raise InvalidResponseError(
                 f"logMetricBatch: the backend was sent {len(batch.metrics)} metrics from {first} "
