@@ -260,8 +260,13 @@ def test_hovering_shows_all_runs_at_that_step(open_page, digits):
     page = open_page(PROJECT)
     plot = chart(page).locator(".u-over")
     expect(plot).to_be_visible()
-    plot.hover(position={"x": 30, "y": 50})
     tip = chart(page).locator(".tip")
+    for attempt in range(100):
+        # A chart that is drawn again under a resting pointer notices no movement.
+        plot.hover(position={"x": 30 + attempt % 2, "y": 50})
+        if tip.is_visible():
+            break
+        page.wait_for_timeout(50)
     expect(tip).to_be_visible()
     words = tip.inner_text()
     assert re.match(r"step \d+\n", words)
