@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from afnio_tellurio.local.database_files import Files, renew_creation_lock
 from afnio_tellurio.local.fork_gate import ForkGate
+from afnio_tellurio.forks import ForkStep, at_fork
 from afnio_tellurio.threads import frames_below, newest_frames, own_frame
 
 if TYPE_CHECKING:
@@ -175,10 +176,9 @@ def _renew_in_child() -> None:
     pools.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_prepare_fork, after_in_parent=gate.open, after_in_child=_renew_in_child
-    )
+at_fork(
+    ForkStep.DATABASE, before=_prepare_fork, in_parent=gate.open, in_child=_renew_in_child
+)
 
 
 def current_work() -> FrameType | None:
