@@ -1,8 +1,8 @@
 """What happens when the process forks, in one order.
 
-A forked child has one thread, its parent's memory, and its parent's open files. What other threads
-held locked stays locked in it, so each room replaces its locks, and leaves to the parent what is the
-parent's: connections, journals, runs.
+A forked child has one thread, its parent's memory, and its parent's open files. A lock that another
+thread held stays locked in it. So each room replaces its locks, and leaves the connections,
+journals and runs of the parent to the parent.
 """
 
 from __future__ import annotations

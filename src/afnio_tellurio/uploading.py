@@ -1,38 +1,43 @@
-"""Uploading: bringing the runs of one backend to another."""
+"""Delivering what waits on the disk, and copying the runs of one backend to another."""
 
 from __future__ import annotations
 
 import datetime as dt
-import os
 import uuid
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
 import msgspec
 
-from afnio_tellurio import projects
-from afnio_tellurio.delivery.journal_file import (
-    CREATE,
-    JournalFile,
-    journals_folder,
-    remove_journal,
-    write_journal,
-)
+from afnio_tellurio.api import operations
+from afnio_tellurio.api.entities import RunStatus
+from afnio_tellurio.api.operations import RunPath
+from afnio_tellurio.client import TellurioClient, connection_of, open_database
+from afnio_tellurio.delivery.journal_file import JournalFile, remove_journal, write_journal
 from afnio_tellurio.delivery.records import Header
-from afnio_tellurio.delivery.recovery import deliver, locked
-from afnio_tellurio.entities import MetricSummary, RunStatus
-from afnio_tellurio.errors import BackendUnreachableError, TellurioError
-from afnio_tellurio.files import make_private_directory
+from afnio_tellurio.delivery.recovery import (
+    SyncedJournal,
+    address_of,
+    deliver,
+    deliver_journals,
+    list_journals,
+    locked,
+    unreadable,
+)
+from afnio_tellurio.delivery.sender import settle
+from afnio_tellurio.errors import BackendUnreachableError, DatabaseError, TellurioError
+from afnio_tellurio.files import make_private_directory, replace_whole
 from afnio_tellurio.interruptions import raise_foreign
-from afnio_tellurio.settings import read_settings
+from afnio_tellurio.settings.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
     from typing import Any
 
-    from afnio_tellurio.client import TellurioClient
-    from afnio_tellurio.run import Run
+    from afnio_tellurio.api.connection import Connection
+    from afnio_tellurio.tracking.run import Run
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
@@ -40,15 +45,15 @@ _MICROSECOND = dt.timedelta(microseconds=1)
 
 @attrs.frozen
 class UploadedRun:
-    """What became of one run.
+    """The result for one run.
 
     Attributes:
-        name: The run's name where it comes from.
-        name_there: Its name where it goes to: another one where that was taken. None if it did not
-            get that far.
-        metrics: How many metrics it has.
-        is_new: Whether something was uploaded now, or would be in a dry run.
-        problem: Why it was not, or None.
+        name: The run's name at the source.
+        name_there: Its name at the target, with a number if it was taken; None before the run is
+            created there.
+        metrics: The number of its metrics.
+        is_new: Whether something was uploaded now, or would be without `dry_run`.
+        problem: Why it was not uploaded, or None.
     """
 
     name: str
@@ -59,12 +64,12 @@ class UploadedRun:
 
 
 class _Upload(msgspec.Struct):
-    """What is kept of one upload, so that repeating it does nothing.
+    """The record of one upload, so that repeating it does nothing.
 
     Attributes:
-        run_uuid: The run at the other backend.
+        run_uuid: The run at the target.
         name: Its name there.
-        is_written: Whether its journal was written: when that is gone, all of it is delivered.
+        is_written: Whether its journal was written: once that is gone, all of it is delivered.
     """
 
     run_uuid: str
@@ -80,26 +85,26 @@ def upload(
     dry_run: bool = False,
     progress: Callable[[Run, int, int], None] | None = None,
 ) -> Iterator[UploadedRun]:
-    """Brings finished runs to another backend: names, steps, times and final status are kept.
+    """Copies finished runs to another backend, with names, steps, times and final status.
 
-    Each goes through a journal, as what a dead process left does. So an upload that was interrupted
-    is taken up where it was, and one that is done is not repeated.
+    Each goes through a journal, like the metrics of a dead process. So an interrupted upload is
+    continued, and a complete one is not repeated.
 
     Args:
         runs: The runs.
-        source: Where they are.
-        target: Where to bring them; the namespace must exist there.
-        dry_run: Only say what would be done.
-        progress: Told the run, how many of its metrics are there, and how many it has.
+        source: The backend that has them.
+        target: The backend to copy them to; the namespace must exist there.
+        dry_run: Whether to only report what would be uploaded.
+        progress: Called with the run, the number of its metrics at the target, and their total.
 
     Returns:
-        What became of each run, one by one.
+        The result for each run, one by one.
     """
     for run in runs:
         try:
             yield _upload_run(run, source, target, dry_run=dry_run, progress=progress)
         except BackendUnreachableError:
-            # The others would wait for it in vain, one after the other.
+            # The other runs would fail as well, each after a timeout.
             raise
         except (TellurioError, LookupError, ValueError, OSError) as error:
             raise_foreign(error)
@@ -114,40 +119,41 @@ def _upload_run(
     dry_run: bool,
     progress: Callable[[Run, int, int], None] | None,
 ) -> UploadedRun:
-    summary: dict[str, MetricSummary] = run.summary(source)
-    total = sum(metric.count for metric in summary.values())
+    total = sum(metric.count for metric in run.summary(source).values())
     if run.status is RunStatus.RUNNING:
         return UploadedRun(run.name, None, total, is_new=False, problem="it is still running")
-    record = _record_path(run, target)
-    known = _read(record)
-    if known is None:
+    connection = connection_of(target)
+    record = _record_path(run, connection)
+    upload = _read(record)
+    if upload is None:
         if dry_run:
             return UploadedRun(run.name, None, total, is_new=True)
-        known = _created(run, target)
-        _write(record, known)
-    path = journals_folder() / _header(run, target, known).file_name()
-    if known.is_written and not path.exists():
-        return UploadedRun(run.name, known.name, total, is_new=False)
+        upload = _create_there(run, connection)
+        _write(record, upload)
+    journals = connection.settings.journals
+    header = _header(run, connection, upload)
+    path = journals / header.file_name()
+    if upload.is_written and not path.exists():
+        return UploadedRun(run.name, upload.name, total, is_new=False)
     if dry_run:
-        return UploadedRun(run.name, known.name, total, is_new=True)
-    if not known.is_written:
-        metrics = _metrics(run, source)
-        write_journal(journals_folder(), _header(run, target, known), metrics, run.status.value)
-        known.is_written = True
-        _write(record, known)
+        return UploadedRun(run.name, upload.name, total, is_new=True)
+    if not upload.is_written:
+        write_journal(journals, header, _metrics(run, connection_of(source)), run.status.value)
+        upload.is_written = True
+        _write(record, upload)
 
     def show(count: int) -> None:
         if progress is not None:
             progress(run, count, total)
 
-    problem = _delivered(path, target, show)
-    return UploadedRun(run.name, known.name, total, is_new=True, problem=problem)
+    problem = _deliver(path, connection, show)
+    return UploadedRun(run.name, upload.name, total, is_new=True, problem=problem)
 
 
-def _delivered(path: Path, target: TellurioClient, progress: Callable[[int], None]) -> str | None:
+def _deliver(path: Path, target: Connection, progress: Callable[[int], None]) -> str | None:
     with locked(path) as is_ours:
         if not is_ours:
-            return "another process uploads it"
+            return "another process is uploading it"
         journal = JournalFile.open(path)
         try:
             problem = deliver(target, journal, progress).problem
@@ -158,22 +164,27 @@ def _delivered(path: Path, target: TellurioClient, progress: Callable[[int], Non
     return problem
 
 
-def _place(run: Run) -> tuple[str, str, str]:
+def _path(run: Run) -> RunPath:
     if run.organization is None or run.project is None:
         raise ValueError(f"run {run.name!r} has no organization or no project")
-    return run.organization.slug, run.project.slug, run.uuid
+    return RunPath(run.organization.slug, run.project.slug, run.uuid)
 
 
-def _created(run: Run, target: TellurioClient) -> _Upload:
-    """Creates the run, and its project where there is none, at the other backend."""
-    namespace_slug, project_slug, run_uuid = _place(run)
-    there = projects.get_project(namespace_slug, project_slug, target)
-    if there is None:
-        display_name = run.project.display_name if run.project else project_slug
-        there = projects.create_project(namespace_slug, display_name, "RESTRICTED", target)
-    created = target.create_run(
+def _create_there(run: Run, target: Connection) -> _Upload:
+    """Creates the run at the target, and its project if necessary."""
+    namespace_slug, project_slug, run_uuid = _path(run)
+    project = operations.get_project(target, namespace_slug, project_slug)
+    if project is None:
+        project = operations.create_project(
+            target,
+            namespace_slug,
+            display_name=run.project.display_name if run.project else project_slug,
+            visibility="RESTRICTED",
+        )
+    created = operations.create_run(
+        target,
         namespace_slug,
-        there.slug,
+        project.slug,
         name=run.name,
         description=run.description,
         status=RunStatus.RUNNING.value,
@@ -182,29 +193,30 @@ def _created(run: Run, target: TellurioClient) -> _Upload:
     return _Upload(str(created.uuid), created.name)
 
 
-def _header(run: Run, target: TellurioClient, known: _Upload) -> Header:
-    namespace_slug, project_slug, run_uuid = _place(run)
+def _header(run: Run, target: Connection, upload: _Upload) -> Header:
+    namespace_slug, project_slug, run_uuid = _path(run)
     return Header(
         backend=target.name_in_journals,
         is_local=target.is_local,
         namespace_slug=namespace_slug,
         project_slug=project_slug,
-        run_uuid=known.run_uuid,
-        run_name=known.name,
+        run_uuid=upload.run_uuid,
+        run_name=upload.name,
         writer=str(uuid.uuid5(uuid.UUID(run_uuid), "writer")),
         owns_run=True,
     )
 
 
-def _metrics(run: Run, source: TellurioClient) -> Iterator[tuple[int | None, int, str, Any]]:
-    for metric in source.list_metrics(*_place(run), name=None):
+def _metrics(run: Run, source: Connection) -> Iterator[tuple[int | None, int, str, Any]]:
+    settle(source, "listMetrics", run.uuid)
+    for metric in chain.from_iterable(operations.list_metrics(source, _path(run))):
         when = (metric.timestamp - _EPOCH) // _MICROSECOND if metric.timestamp else 0
         yield metric.step, when, metric.name, metric.value
 
 
-def _record_path(run: Run, target: TellurioClient) -> Path:
-    place = uuid.uuid5(uuid.NAMESPACE_URL, target.name_in_journals)
-    return read_settings().home / "uploads" / f"{run.uuid}.{place}.json"
+def _record_path(run: Run, target: Connection) -> Path:
+    backend = uuid.uuid5(uuid.NAMESPACE_URL, target.name_in_journals)
+    return target.settings.home / "uploads" / f"{run.uuid}.{backend}.json"
 
 
 def _read(record: Path) -> _Upload | None:
@@ -214,12 +226,46 @@ def _read(record: Path) -> _Upload | None:
         return None
 
 
-def _write(record: Path, known: _Upload) -> None:
+def _write(record: Path, upload: _Upload) -> None:
     make_private_directory(record.parent)
-    unfinished = record.with_suffix(".new")
-    fd = os.open(unfinished, CREATE | os.O_TRUNC, 0o600)
-    with open(fd, "wb") as file:  # noqa: PTH123 - the permissions
-        file.write(msgspec.json.encode(known))
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(record)
+    with replace_whole(record) as file:
+        file.write(msgspec.json.encode(upload))
+
+
+def sync() -> list[SyncedJournal]:
+    """Delivers the metrics that dead processes logged, and ends their runs.
+
+    A run that its process did not end is set to `CRASHED`. Journals of live processes are left to
+    them. Repeating it is safe.
+
+    Returns:
+        The result for each journal.
+    """
+    settings = read_settings()
+    clients: dict[tuple[str, bool], TellurioClient] = {}
+
+    def connection_for(journal: JournalFile) -> Connection:
+        key = address, is_local = address_of(journal), journal.header.is_local
+        if key not in clients:
+            if is_local and not Path(address).exists():
+                raise DatabaseError(
+                    f"the database {address} does not exist; put it back there, "
+                    "or remove the journal to discard its metrics"
+                )
+            clients[key] = (
+                open_database(settings, Path(address), create=False)
+                if is_local
+                else TellurioClient(address)
+            )
+        return connection_of(clients[key])
+
+    try:
+        paths = list_journals(settings.journals)
+    except OSError as error:
+        raise_foreign(error)
+        return [SyncedJournal(path=str(settings.journals), problem=unreadable(error))]
+    try:
+        return list(deliver_journals(paths, connection_for))
+    finally:
+        for client in clients.values():
+            client.close()

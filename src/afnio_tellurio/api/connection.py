@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import httpx
 import msgspec
 import tellurio_api
-from tellurio_api.types import Response
 
 from afnio_tellurio.api import auth
 from afnio_tellurio.errors import (
@@ -37,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
     from pathlib import Path
     from types import FrameType
+
+    from tellurio_api.types import Response
 
     from afnio_tellurio.settings.settings import Settings
 
@@ -233,7 +234,9 @@ class Connection:
             raise_foreign(error)
             # The generated parsers raise these for an answer that breaks the contract.
             problem = (
-                f"lacks the field {error}" if isinstance(error, KeyError) else f"is invalid: {error}"
+                f"lacks the field {error}"
+                if isinstance(error, KeyError)
+                else f"is invalid: {error}"
             )
             raise InvalidResponseError(
                 f"{operation}: the answer of {self.url} {problem}", operation=operation
@@ -306,7 +309,8 @@ class ApiKey(httpx.Auth):
             self.value = credential.key if credential else None
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        # For programs that use the generated client directly; `call` has looked before.
+        """Adds the key; see `httpx.Auth`."""
+        # Programs that use the generated client directly have not called `find`.
         self.find()
         if self.value:
             request.headers["Authorization"] = f"Api-Key {self.value}"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 from tellurio_api import models
 
 from afnio_tellurio.api.answers import AnswerFields
+
+if TYPE_CHECKING:
+    import datetime as dt
 
 
 class RunStatus(StrEnum):

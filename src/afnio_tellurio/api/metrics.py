@@ -7,7 +7,7 @@ import math
 import operator
 from importlib import import_module
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 from tellurio_api import models
@@ -19,17 +19,48 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+class MetricPoint(NamedTuple):
+    """One logged value.
+
+    Attributes:
+        name: The metric's name.
+        step: The step.
+        value: The value; NaN and the infinities are floats.
+        timestamp: When it was measured, with time zone; `None` if the backend does not say.
+    """
+
+    name: str
+    step: int
+    value: Any
+    timestamp: dt.datetime | None
+
+
+def read_point(metric: models.Metric) -> MetricPoint:
+    """The value of one metric of an answer to `listMetrics`."""
+    name: Any = metric.name
+    step: Any = metric.step
+    value: Any = metric.value
+    timestamp: Any = metric.timestamp
+    if type(value) not in {int, float} and is_numeric(value):
+        value = as_numbers(value)
+    if type(step) is not int or type(timestamp) is not dt.datetime or type(name) is not str:
+        field = AnswerFields("listMetrics")
+        name, step = field.text("name", name), field.integer("step", step)
+        timestamp = field.optional_date("timestamp", timestamp)
+    return MetricPoint(name, step, value, timestamp)
+
+
 @attrs.frozen
 class MetricHistory:
-    """Every recorded value of one metric, in step order; equal steps in order of arrival.
+    """Every recorded value of one metric, in step order; equal steps in the order of arrival.
 
     Attributes:
         name: The metric's name.
         steps: The steps.
         values: The values. Where the metric is numeric (each value is a number, or a list of
-            numbers at any depth), NaN and the infinities are floats. Elsewhere they are the strings
+            numbers at any depth), NaN and the infinities are floats. Otherwise they are the strings
             `"NaN"`, `"Infinity"` and `"-Infinity"`, as they travel in JSON.
-        timestamps: When each value was measured, with time zone; `None` where the backend does not
+        timestamps: When each value was measured, with time zone; `None` if the backend does not
             say.
     """
 
@@ -49,7 +80,7 @@ class MetricHistory:
             OverflowError: There are floats, and an integer that no float is near.
         """
         frame = _installed("to_pandas", "pandas").DataFrame(self._columns())
-        # Of nothing it makes columns of numbers, which cannot be put beside those of other runs.
+        # Columns without values get other types, which cannot be combined with other runs' columns.
         return frame if self.steps else frame.astype(_PANDAS_TYPES)
 
     def to_polars(self) -> Any:
@@ -59,23 +90,23 @@ class MetricHistory:
             ImportError: polars is not installed.
             OverflowError: There is an integer too large for a column.
             TypeError: The values have several types, or are objects with several keys, which no
-                column holds.
+                column can hold.
         """
         polars = _installed("to_polars", "polars")
         columns = self._columns()
         values = columns["value"]
         if _kinds(values) - {type(None)} == {int, float}:
-            # It would take integers for all, and round.
+            # It would take all values for integers, and round.
             values = columns["value"] = list(map(_as_floats, values))
         types = {"step": polars.Int64, "timestamp": polars.Datetime("us", "UTC")}
         frame = polars.DataFrame(columns, schema_overrides=types)
         if not values:
             return frame.cast({"value": polars.Float64})
-        # What does not fit into the first list or object it leaves out, or rounds.
+        # It drops or rounds values that do not fit the type of the first list or object.
         if frame["value"].dtype.is_nested() and repr(frame["value"].to_list()) != repr(values):
             raise TypeError(
                 f"to_polars: the values of {self.name!r} have several types, which no column "
-                "holds; take them from values, or with to_pandas()"
+                "can hold; use values, or to_pandas()"
             )
         return frame
 
@@ -99,13 +130,13 @@ class MetricHistory:
     def _columns(self) -> dict[str, Any]:
         values = self.values
         if set(map(type, values)) - {type(None)} == {int, float}:
-            # One type for the column. What is an integer throughout stays one.
+            # One type for the column. A column of integers stays one.
             values = list(map(_as_floats, values))
         return {"step": self.steps, "value": values, "timestamp": self.timestamps}
 
 
 def read_history(name: str, metrics: Iterable[models.Metric]) -> MetricHistory:
-    """The history made of the answers to `listMetrics`, which may come in any order."""
+    """The history made of answers to `listMetrics`, in any order."""
     steps: list[Any] = []
     values: list[Any] = []
     timestamps: list[Any] = []
@@ -114,8 +145,8 @@ def read_history(name: str, metrics: Iterable[models.Metric]) -> MetricHistory:
         steps += [metric.step for metric in page]
         values += [metric.value for metric in page]
         timestamps += [metric.timestamp for metric in page]
-    # Asking for the types there are takes a fraction of the time of asking each value for its
-    # own, and says of nearly all histories that nothing is to be done.
+    # Comparing the set of types is much faster than checking each value, and shows for nearly all
+    # histories that nothing has to be converted.
     field = AnswerFields("listMetrics")
     if not set(map(type, steps)) <= {int}:
         for step in steps:
@@ -151,10 +182,10 @@ class MetricCurve:
         run_uuid: The run.
         name: The metric's name.
         steps: The greatest step of each range that has a value.
-        values: The value there; NaN where it is no number, which breaks the line.
-        minima: The smallest number of each range; `None` where there is none.
-        maxima: The greatest number of each range; `None` where there is none.
-        timestamps: When the value was measured; `None` where the backend does not say.
+        values: The value there; NaN if it is not a number, which breaks the line.
+        minima: The smallest number of each range; `None` if it has no number.
+        maxima: The greatest number of each range; `None` if it has no number.
+        timestamps: When the value was measured; `None` if the backend does not say.
     """
 
     run_uuid: str
@@ -186,16 +217,16 @@ def read_curve(model: models.SampledSeries) -> MetricCurve:
 
 @attrs.frozen
 class MetricSummary:
-    """One metric of a run in short.
+    """A summary of one metric of a run.
 
     Attributes:
-        count: How many values are recorded.
+        count: The number of recorded values.
         first_step: The smallest step.
         last_step: The greatest step.
-        last: The value at the greatest step, the one that arrived last where there are several.
-        minimum: The smallest number, NaN aside; `None` when there is none.
-        maximum: The greatest number, NaN aside; `None` when there is none.
-        last_timestamp: When `last` was measured; `None` where the backend does not say.
+        last: The value at the greatest step; of several, the one that arrived last.
+        minimum: The smallest number, ignoring NaN; `None` if there are no numbers.
+        maximum: The greatest number, ignoring NaN; `None` if there are no numbers.
+        last_timestamp: When `last` was measured; `None` if the backend does not say.
     """
 
     count: int
@@ -241,7 +272,7 @@ def read_summaries(columns: models.SummaryColumns) -> dict[str, MetricSummary]:
 
 
 def summarize(history: MetricHistory) -> MetricSummary:
-    """The summary of a history, for a backend that gives none."""
+    """The summary of a history, for a backend without summaries."""
     numbers = [
         value
         for value in history.values
@@ -258,12 +289,25 @@ def summarize(history: MetricHistory) -> MetricSummary:
     )
 
 
+def last_of_ranges(history: MetricHistory, buckets: int) -> list[tuple[int, Any]]:
+    """The last value in each of up to `buckets` ranges of steps, as `sampleMetric` returns them."""
+    if not history.steps:
+        return []
+    first, last = history.steps[0], history.steps[-1]
+    width = 1
+    while last // width - first // width >= buckets:
+        width *= 2
+    points = zip(history.steps, history.values, strict=True)
+    return list({step // width: (step, value) for step, value in points}.values())
+
+
 def _installed(call: str, package: str) -> Any:
     try:
         return import_module(package)
     except ImportError as error:
         raise ImportError(
-            f"{call}: {package} cannot be imported ({error}); install it: pip install {package}",
+            f"{call}: {package} cannot be imported ({error}); "
+            f"install it with: pip install {package}",
             name=package,
         ) from error
 
@@ -272,7 +316,7 @@ _PANDAS_TYPES = {"step": "int64", "value": "float64", "timestamp": "datetime64[u
 
 
 def _kinds(values: list[Any]) -> set[type]:
-    """The types of the values, and of what is in lists."""
+    """The types of the values, and of the items of lists."""
     kinds = set(map(type, values))
     if list in kinds:
         kinds.discard(list)
@@ -286,6 +330,6 @@ def _as_floats(value: Any) -> Any:
     return value if value is None else float(value)
 
 
-for _kind in (MetricCurve, MetricHistory, MetricSummary):
+for _kind in (MetricCurve, MetricHistory, MetricPoint, MetricSummary):
     # Tracebacks and reprs show a class as users import it; its module may change.
     _kind.__module__ = "afnio_tellurio"

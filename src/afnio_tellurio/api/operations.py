@@ -53,6 +53,8 @@ A = TypeVar("A")
 
 # Spelled out for type checkers: the items are those of the operation's generated parser.
 _ANY_LIST: type[list[Any]] = list
+#: The visibilities of a project.
+VISIBILITIES = tuple(sorted(models.Visibility))
 #: The statuses of a backend without an operation.
 LACKING = (404, 405)
 
@@ -295,9 +297,7 @@ def update_run(
 
 def delete_run(connection: Connection, path: RunPath) -> None:
     """Deletes a run and its metrics."""
-    connection.call(
-        type(None), delete_run_operation.sync_detailed, **_parameters(connection, path)
-    )
+    connection.call(type(None), delete_run_operation.sync_detailed, **_parameters(connection, path))
 
 
 # metrics

@@ -43,7 +43,7 @@ class Outbox:
         append_all: Records several metrics of one call.
         transfer: The delivery to the backend.
         wanted_status: The status to end the run with when everything is delivered, or None.
-        is_released: Whether nothing can be logged to it any more: it is closed when all is delivered.
+        is_released: Whether nothing can be logged to it any more; it closes when all is delivered.
     """
 
     def __init__(self, connection: Connection, journal: Journal) -> None:
@@ -198,7 +198,7 @@ class Outbox:
         if trouble is not None:
             warn(
                 f"run {self.journal.header.run_name!r}: the journal {self.journal.path} cannot be "
-                f"written ({trouble.strerror or trouble}); buffering in memory until it can be written"
+                f"written ({trouble.strerror or trouble}); buffering in memory until it can"
             )
 
 

@@ -106,7 +106,7 @@ class Sender:
         return True
 
     def wait_for(self, outbox: Outbox, timeout: float | None) -> bool:
-        """Waits until the present content of an outbox is delivered, and the run ended if it should be.
+        """Waits until the present content of an outbox is delivered, and the run ended.
 
         Args:
             outbox: The outbox.
@@ -173,7 +173,7 @@ class Sender:
                 self.close(outbox)
 
     def _gather(self) -> None:
-        """Lets metrics gather unless a caller waits: a large request costs hardly more than a small one.
+        """Lets metrics gather unless a caller waits: a large request costs little more.
 
         While the application logs without a pause it has the processor to itself, for a while.
         """

@@ -120,6 +120,7 @@ def _values(
 
 
 def misspelled_variables() -> tuple[str, ...]:
+    """The messages about environment variables that look like settings and are not."""
     known = VARIABLES.values()
     return tuple(
         unknown_setting(_rest_of(name), known, f"the environment variable {name}")

@@ -1,64 +1,55 @@
-"""What a person is told of a run: one line when it starts, and one when it ends."""
+"""The lines that people see about a run: one when it starts, and one when it ends."""
 
 from __future__ import annotations
 
 import shlex
 from typing import TYPE_CHECKING
 
-from afnio_tellurio.notices import tell
+from afnio_tellurio.client import web_address
+from afnio_tellurio.notices import duration, tell
 
 if TYPE_CHECKING:
+    from afnio_tellurio.api.entities import RunRecord
     from afnio_tellurio.client import TellurioClient
-    from afnio_tellurio.delivery.sender import DeliveryReceipt
-    from afnio_tellurio.run import Run
-
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+    from afnio_tellurio.delivery.outbox import DeliveryReceipt
 
 
-def tell_started(run: Run, client: TellurioClient, namespace_slug: str, project_slug: str) -> None:
-    """Says that a run has started, and where it can be looked at."""
-    where = _where(run, client, namespace_slug, project_slug)
-    tell(f"run {run.name} started in {namespace_slug}/{project_slug}; look at it: ", where=where)
+def tell_started(
+    run: RunRecord, client: TellurioClient, namespace_slug: str, project_slug: str
+) -> None:
+    """Shows that a run has started, and where to view it."""
+    where = _view_with(run, client, namespace_slug, project_slug)
+    tell(f"Started run {run.name} in {namespace_slug}/{project_slug}. View: ", where=where)
 
 
 def tell_ended(
-    run: Run,
+    run: RunRecord,
     receipt: DeliveryReceipt,
     client: TellurioClient,
     namespace_slug: str,
     project_slug: str,
 ) -> None:
-    """Says how a run ended, how long it took and what was logged here."""
-    rest = f", {_counted(receipt.accepted)} logged"
+    """Shows how a run ended, how long it took, and how many values this process logged."""
+    rest = ""
     if run.date_created is not None and run.date_updated is not None:
         seconds = (run.date_updated - run.date_created).total_seconds()
-        rest = f" after {duration(seconds)}{rest}"
-    if receipt.rejected:
-        rest += f", {receipt.rejected} refused"
-    where = _where(run, client, namespace_slug, project_slug)
-    tell(f"run {run.name} ", status=run.status.value, rest=f"{rest}; look at it: ", where=where)
+        rest += f" in {duration(seconds)}"
+    rest += f" ({_count(receipt)}). View: "
+    where = _view_with(run, client, namespace_slug, project_slug)
+    tell(f"Run {run.name} ", status=run.status.value.lower(), rest=rest, where=where)
 
 
-def _where(run: Run, client: TellurioClient, namespace_slug: str, project_slug: str) -> str:
-    address = client.web_address(namespace_slug, project_slug, run.uuid, run.name)
+def _count(receipt: DeliveryReceipt) -> str:
+    accepted = "1 value" if receipt.accepted == 1 else f"{receipt.accepted:,} values"
+    return f"{accepted}, {receipt.rejected} rejected" if receipt.rejected else accepted
+
+
+def _view_with(
+    run: RunRecord, client: TellurioClient, namespace_slug: str, project_slug: str
+) -> str:
+    address = web_address(client, namespace_slug, project_slug, run.uuid, run.name)
     if address is not None:
         return address
-    # Unlike a name, it is taken as it is by a shell.
-    place = shlex.quote(f"{namespace_slug}/{project_slug}/{run.name}")
-    return f"afnio-tellurio show {place}"
-
-
-def _counted(metrics: int) -> str:
-    return "1 metric" if metrics == 1 else f"{metrics:,} metrics"
-
-
-def duration(seconds: float) -> str:
-    """A time as people read it: `3.2 s`, `5 min 10 s`, `2 h 05 min`, `3 d 4 h`."""
-    if seconds < _MINUTE:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < _HOUR:
-        return f"{whole // _MINUTE} min {whole % _MINUTE:02} s"
-    if whole < _DAY:
-        return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE:02} min"
-    return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"
+    # A shell takes the quoted name literally.
+    path = shlex.quote(f"{namespace_slug}/{project_slug}/{run.name}")
+    return f"afnio-tellurio show {path}"

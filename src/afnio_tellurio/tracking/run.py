@@ -1,65 +1,56 @@
-"""Runs: starting, logging, finishing and reading them back."""
+"""The run: a handle to log to, finish and read back one execution."""
 
 from __future__ import annotations
 
-import datetime as dt
-import os
-import threading
 import time
-import uuid
-import weakref
-from contextlib import suppress
-from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import attrs
 
-from afnio_tellurio import projects
-from afnio_tellurio.active import activate, deactivate, get_active_run, is_success, safeguard
-from afnio_tellurio.announcements import tell_ended, tell_started
-from afnio_tellurio.client import TellurioClient, default_client
-from afnio_tellurio.delivery.journal import JournalSealedError
-from afnio_tellurio.delivery.recovery import deliver_orphans_of_run, say_orphans
-from afnio_tellurio.delivery.sender import (
-    DeliveryReceipt,
-    Outbox,
-    open_outbox,
-    sender,
-    wait_visibly,
-)
-from afnio_tellurio.entities import (
+from afnio_tellurio.api import operations
+from afnio_tellurio.api.answers import is_finite_number
+from afnio_tellurio.api.entities import RunRecord, RunStatus, read_run
+from afnio_tellurio.api.metrics import (
     MetricHistory,
+    MetricPoint,
     MetricSummary,
-    RunRecord,
-    RunStatus,
-    is_finite_number,
+    last_of_ranges,
+    read_histories,
+    read_history,
+    read_point,
+    read_summary,
+    summarize,
 )
-from afnio_tellurio.errors import BadRequestError, ConflictError, RunFinishedError
+from afnio_tellurio.api.operations import RunPath
+from afnio_tellurio.client import TellurioClient, connection_of
+from afnio_tellurio.default_client import default_client
+from afnio_tellurio.delivery.journal import JournalSealedError
+from afnio_tellurio.delivery.outbox import DeliveryReceipt
+from afnio_tellurio.delivery.recording import Recording
+from afnio_tellurio.delivery.sender import sender, settle
+from afnio_tellurio.errors import RunFinishedError
 from afnio_tellurio.interruptions import foreign_cause, raise_foreign
 from afnio_tellurio.notices import warn
-from afnio_tellurio.settings import (
-    BATCH_METRICS,
-    MAX_BUCKETS,
-    MAX_REMEMBERED_NAMES,
-    MAX_STEP,
-    configured_timeout,
-    is_disabled,
-)
+from afnio_tellurio.settings.limits import BATCH_METRICS, MAX_REMEMBERED_NAMES, MAX_STEP
+from afnio_tellurio.tracking.announcements import tell_ended
+from afnio_tellurio.tracking.awaiting import run_in_thread
+from afnio_tellurio.tracking.safeguard import deactivate, is_success, safeguard
+from afnio_tellurio.tracking.statuses import ENDED, check_status
 from afnio_tellurio.validation import (
+    checked_buckets,
     checked_name,
-    checked_slug,
     checked_step,
     checked_text,
     encoded_value,
-    project_slug,
 )
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
-_ENDED = {RunStatus.COMPLETED, RunStatus.CRASHED, RunStatus.FAILED}
+    from afnio_tellurio.api.connection import Connection
+    from afnio_tellurio.delivery.outbox import Outbox
 
 
 @attrs.define(eq=False, slots=False)
@@ -67,29 +58,24 @@ class Run(RunRecord):
     """One execution of an agent, a workflow or an experiment.
 
     Threads may share it. As a context manager (`with` or `async with`) it ends as `COMPLETED`, or
-    as `CRASHED` when the block raises; the block's exception always reaches the caller.
+    as `CRASHED` if the block raises; the block's exception always reaches the caller.
 
     Attributes:
         uuid: The run's UUID.
         name: The run's name, unique in its project.
-        description: What the run is about, or `None`.
-        status: Where it stands.
+        description: A description, or `None`.
+        status: The status.
         date_created: When it was created, with time zone.
         date_updated: When its status, name or description was last changed, with time zone.
         organization: The namespace that owns its project.
         project: Its project.
-        user: Who created it.
+        user: The user who created it.
     """
 
     _client: TellurioClient | None = attrs.field(init=False, repr=False, default=None)
-    # As it was asked for: a backend need not repeat it.
+    # As the caller passed it: an answer need not repeat it.
     _project_slug: str | None = attrs.field(init=False, repr=False, default=None)
-    _lock: threading.RLock = attrs.field(init=False, repr=False, factory=threading.RLock)
-    # What this process logs, for each client that it is logged through.
-    _outboxes: dict[int, Outbox] = attrs.field(init=False, repr=False, factory=dict[int, Outbox])
-    _outbox: Outbox | None = attrs.field(init=False, repr=False, default=None)
-    # Whether the run ends with this process: it does not where it was found or attached to.
-    _is_owned: bool = attrs.field(init=False, repr=False, default=False)
+    _recording: Recording | None = attrs.field(init=False, repr=False, default=None)
 
     def __enter__(self) -> Self:
         return self
@@ -102,9 +88,9 @@ class Run(RunRecord):
     ) -> None:
         normal = error is None or (isinstance(error, SystemExit) and is_success(error.code))
         try:
-            problem = self.end(RunStatus.COMPLETED if normal else RunStatus.CRASHED)
+            problem = self._end(RunStatus.COMPLETED if normal else RunStatus.CRASHED)
         except KeyboardInterrupt:
-            # Ctrl-C means the waiting here; the program goes on.
+            # Ctrl-C interrupts the waiting only; the program goes on.
             return
         except Exception as interruption:
             if error is None:
@@ -123,26 +109,26 @@ class Run(RunRecord):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await _in_daemon_thread(lambda: self.__exit__(kind, error, traceback))
+        await run_in_thread(lambda: self.__exit__(kind, error, traceback))
 
     def log(
         self, name: str, value: Any, step: int | None = None, client: TellurioClient | None = None
     ) -> None:
-        """Logs one metric. When it returns, the metric is in a file; it is delivered beside.
+        """Logs one metric. When it returns, the metric is in a file; a thread delivers it.
 
         Args:
             name: The metric's name, 1 to 255 characters. The part before a `/` groups it with
                 others.
-            value: Anything JSON can hold, and NaN and the infinities. A scalar of NumPy, or a
-                tensor without dimensions, is taken as the number it is.
-            step: The step, from 0; default the greatest of this metric plus one. Steps may come in
-                any order, and equal ones are all kept.
+            value: Any value of JSON, NaN or an infinity. A NumPy scalar, or a tensor without
+                dimensions, is converted to a Python number.
+            step: The step, 0 or more; default the greatest of this metric plus one. Steps may come
+                in any order, and equal ones are all kept.
             client: The client to use; default the one that the run was started with.
 
         Raises:
-            TypeError: The name is no string, the step no integer, or JSON cannot hold the value.
+            TypeError: The name is not a string, the step not an integer, or the value not JSON.
             ValueError: The name is empty or too long, the step out of range, or the value cannot be
-                kept as it is.
+                stored unchanged.
             RunFinishedError: The run is finished.
         """
         # The common case first, and without a call: this runs in the innermost loop of users.
@@ -156,9 +142,10 @@ class Run(RunRecord):
                 value = encoded_value(value)
         elif not (kind is int and -MAX_STEP <= value <= MAX_STEP):
             value = encoded_value(value)
-        if self.status in _ENDED:
+        if self.status in ENDED:
             raise self._finished_error("log")
-        outbox = self._outbox if client is None else self._outboxes.get(id(client))
+        recording = self._recording
+        outbox = recording.outbox if recording is not None and client is None else None
         if outbox is None:
             outbox = self._outbox_for(client)
         try:
@@ -178,7 +165,7 @@ class Run(RunRecord):
 
         Args:
             metrics: The values by metric name; see `log`.
-            step: The step of them all, from 0; default the greatest of each metric plus one.
+            step: The step of all of them, 0 or more; default the greatest of each metric plus one.
             client: The client to use; default the one that the run was started with.
 
         Raises:
@@ -191,9 +178,10 @@ class Run(RunRecord):
         for name, value in metrics.items():
             _check_metric_name("log_metrics", name)
             pairs.append((name, encoded_value(value)))
-        if self.status in _ENDED:
+        if self.status in ENDED:
             raise self._finished_error("log_metrics")
-        outbox = self._outbox if client is None else self._outboxes.get(id(client))
+        recording = self._recording
+        outbox = recording.outbox if recording is not None and client is None else None
         if outbox is None:
             outbox = self._outbox_for(client)
         try:
@@ -204,137 +192,135 @@ class Run(RunRecord):
         if sender.is_idle:
             sender.wake()
 
+    def _outbox_for(self, client: TellurioClient | None) -> Outbox:
+        safeguard.watch_exit()
+        return self._record().open_outbox(None if client is None else connection_of(client))
+
+    def _record(self) -> Recording:
+        recording = self._recording
+        if recording is None:
+            recording = Recording(
+                self._connection_for(None), self._path(), run_name=self.name, owns_run=False
+            )
+            # Another thread, or a signal handler that logs, may have been here meanwhile.
+            recording = self.__dict__.setdefault("_first_recording", recording)
+            self._recording = recording
+        return recording
+
     def flush(self, timeout: float | None = None) -> DeliveryReceipt:
         """Waits until the backend has everything that this process logged to the run.
 
         Args:
-            timeout: How many seconds to wait at most; default as long as it takes.
+            timeout: The seconds to wait at most; default without limit.
 
         Returns:
-            How many metrics were accepted and rejected.
+            The number of accepted and rejected metrics.
 
         Raises:
-            DeliveryError: It is not delivered in that time, or delivery has ended.
+            DeliveryError: The metrics were not delivered in that time, or delivery has stopped.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        for outbox in list(self._outboxes.values()):
-            outbox.require("flush", deadline and deadline - time.monotonic())
+        if self._recording is not None:
+            self._recording.require("flush", deadline)
         return self._receipt()
 
     async def aflush(self, timeout: float | None = None) -> DeliveryReceipt:  # noqa: ASYNC109
         """Does what `flush` does, without blocking the event loop."""
-        return await _in_daemon_thread(lambda: self.flush(timeout))
+        return await run_in_thread(lambda: self.flush(timeout))
 
     def finish(
         self, client: TellurioClient | None = None, status: RunStatus | None = RunStatus.COMPLETED
     ) -> DeliveryReceipt:
-        """Delivers what is on its way, then ends the run. Ending it again does nothing.
+        """Delivers the logged metrics, then ends the run. Calling it again does nothing.
 
-        It waits at most `TELLURIO_EXIT_TIMEOUT` seconds, 30 by default.
+        It waits up to `TELLURIO_EXIT_TIMEOUT` seconds, 30 by default.
 
         Args:
             client: The client to use; default the one that the run was started with.
             status: How the run ended; `None` means `COMPLETED`.
 
         Returns:
-            How many metrics were accepted and rejected.
+            The number of accepted and rejected metrics.
 
         Raises:
-            TypeError: The status is no `RunStatus`.
-            ValueError: The status is none that a run can end with.
-            DeliveryError: The backend could not be told. The run is still open, what was logged
-                stays on the disk, and `finish` can be called again.
+            TypeError: The status is not a `RunStatus`.
+            ValueError: A run cannot end with this status.
+            DeliveryError: The backend could not be told. The run is still open, its metrics stay on
+                the disk, and `finish` can be called again.
         """
         status = RunStatus.COMPLETED if status is None else status
-        _check_status("finish", status)
-        if status not in _ENDED:
-            raise ValueError(f"finish: status is {status}; give COMPLETED, CRASHED or FAILED")
-        with self._lock:
-            if self.status not in _ENDED:
-                try:
-                    undelivered = self._deliver_end(
-                        client, status, time.monotonic() + configured_timeout()
-                    )
-                except BaseException:
-                    # Ctrl-C, say: the run is as open as it was before.
-                    self._reopen(client, status)
-                    raise
-                if undelivered is not None:
-                    self._reopen(client, status)
-                    raise undelivered.problem("finish")
-                for outbox in self._outboxes.values():
-                    if outbox.journal.lost:
-                        raise outbox.problem("finish")
+        check_status("finish", status)
+        if status not in ENDED:
+            raise ValueError(f"finish: status is {status}; it must be COMPLETED, CRASHED or FAILED")
+        recording = self._record()
+        with recording.lock:
+            if self.status not in ENDED:
+                self._finish(recording, self._connection_for(client), status)
             else:
-                # What ended it may have been interrupted, or had no time.
-                deadline = time.monotonic() + configured_timeout()
-                for outbox in list(self._outboxes.values()):
-                    if not wait_visibly(outbox, deadline):
-                        raise outbox.problem("finish")
-                self._close_outboxes()
+                # The call that ended it may have been interrupted, or ran out of time.
+                undelivered = recording.find_undelivered(self._deadline())
+                if undelivered is not None:
+                    raise undelivered.problem("finish")
+                recording.close()
             deactivate(self)
         return self._receipt()
 
-    def _reopen(self, client: TellurioClient | None, status: RunStatus) -> None:
-        """Goes on with a run that could not be ended, unless the backend knows its end already."""
-        last = self._outbox_for(client)
-        last.wanted_status = None
-        if last.transfer.ended is not None:
+    def _finish(self, recording: Recording, connection: Connection, status: RunStatus) -> None:
+        try:
+            undelivered = self._deliver_end(recording, connection, status, self._deadline())
+        except BaseException:
+            # After Ctrl-C, for example, the run is as open as before.
+            self._reopen(recording, connection, status)
+            raise
+        if undelivered is not None:
+            self._reopen(recording, connection, status)
+            raise undelivered.problem("finish")
+        damaged = recording.find_lost()
+        if damaged is not None:
+            raise damaged.problem("finish")
+
+    def _reopen(self, recording: Recording, connection: Connection, status: RunStatus) -> None:
+        """Continues a run that could not be ended, unless the backend has recorded its end."""
+        if not recording.reopen(connection):
             self.status = status
-            return
-        for outbox in self._outboxes.values():
-            outbox.journal.unseal()
 
     async def afinish(
         self, client: TellurioClient | None = None, status: RunStatus | None = RunStatus.COMPLETED
     ) -> DeliveryReceipt:
         """Does what `finish` does, without blocking the event loop."""
-        return await _in_daemon_thread(lambda: self.finish(client, status))
+        return await run_in_thread(lambda: self.finish(client, status))
 
     def _deliver_end(
-        self, client: TellurioClient | None, status: RunStatus, deadline: float
+        self, recording: Recording, connection: Connection, status: RunStatus, deadline: float
     ) -> Outbox | None:
-        """Delivers everything and then the status; gives what could not be delivered in time."""
-        last = self._outbox_for(client)
-        # What is logged from now on is refused: delivery must come to an end.
-        for outbox in self._outboxes.values():
-            outbox.journal.seal()
-        for outbox in list(self._outboxes.values()):
-            if outbox is not last and not wait_visibly(outbox, deadline):
-                return outbox
-        deliver_orphans_of_run(self._client_for(client), self.uuid)
-        last.wanted_status = status
-        if not wait_visibly(last, deadline):
-            return last
-        self.status = status
-        self.date_updated = last.transfer.ended
-        tell_ended(self, self._receipt(), self._client_for(client), *self._path()[:2])
-        self._close_outboxes()
-        return None
+        """Delivers everything and then the status; returns an outbox that was not in time."""
+        undelivered = recording.end(connection, status, deadline)
+        if undelivered is None:
+            self.status = status
+            self.date_updated = recording.ended
+            tell_ended(self, self._receipt(), self._client_for(None), *self._path()[:2])
+            recording.close()
+        return undelivered
 
-    def _close_outboxes(self) -> None:
-        for outbox in list(self._outboxes.values()):
-            outbox.close()
-
-    def end(self, status: RunStatus) -> str | None:
+    def _end(self, status: RunStatus) -> str | None:
         """Ends the run without ever raising, as the end of a block or of the process must.
 
-        A run that this process only logs to is not ended; what it logged is delivered.
+        A run that this process only logs to is not ended; its metrics are delivered.
 
         Returns:
-            What went wrong, if something did; it has been said already.
+            The problem, if there was one; it has been reported already.
 
         Raises:
             BaseException: Ctrl-C, or what a signal handler of the application raised meanwhile; the
                 end of the run is left to the sender, or to a later process.
         """
         try:
-            problem = self._ended_problem(status)
+            problem = self._end_and_explain(status)
         except Exception as error:  # noqa: BLE001
             if foreign_cause(error) is not None:
                 self._warn_of_interruption(status)
                 raise_foreign(error)
-            # Whatever it is, it must not take the place of the application's own exception.
+            # No error of ours may take the place of the application's own exception.
             problem = f"run {self.name!r} could not be ended as {status}: {error}"
         except BaseException:
             self._warn_of_interruption(status)
@@ -346,34 +332,33 @@ class Run(RunRecord):
         return problem
 
     def _warn_of_interruption(self, status: RunStatus) -> None:
-        if self.status not in _ENDED:
-            warn(self._left_behind(status, self._outbox_for(None)))
+        if self.status not in ENDED:
+            recording = self._record()
+            warn(self._leave_end(recording, status, recording.open_outbox()))
 
-    def _ended_problem(self, status: RunStatus) -> str | None:
-        deadline = time.monotonic() + configured_timeout()
-        if self.status in _ENDED:
+    def _end_and_explain(self, status: RunStatus) -> str | None:
+        if self.status in ENDED:
             return None
-        if self._is_owned:
-            undelivered = self._deliver_end(None, status, deadline)
+        recording = self._record()
+        deadline = self._deadline()
+        if recording.owns_run:
+            undelivered = self._deliver_end(recording, recording.connection, status, deadline)
             if undelivered is not None:
-                return self._left_behind(status, undelivered)
-        for outbox in list(self._outboxes.values()):
-            if not wait_visibly(outbox, deadline) or outbox.journal.lost:
-                return str(outbox.problem("exit"))
-        return None
+                return self._leave_end(recording, status, undelivered)
+        unfinished = recording.find_undelivered(deadline) or recording.find_lost()
+        return None if unfinished is None else str(unfinished.problem("exit"))
 
-    def _left_behind(self, status: RunStatus, undelivered: Outbox) -> str:
-        """Leaves the end to the sender, and to another process when this one is gone."""
-        if self._is_owned:
-            outbox = self._outbox_for(None)
-            outbox.journal.end(status)
-            outbox.wanted_status = status
+    def _leave_end(self, recording: Recording, status: RunStatus, undelivered: Outbox) -> str:
+        """Leaves the end to the sender, or to a later process; returns the message about it."""
+        if recording.owns_run:
+            recording.leave_end(status)
             self.status = status
-        what = f"run {self.name!r} could not be ended as {status}"
-        if undelivered.tell_stop():
-            # The reason, the file and the remedy are said, perhaps hours ago.
-            return f"{what}: it waits with {undelivered.receipt().waiting} metrics, as said before"
-        return str(undelivered.problem(what))
+        problem = f"run {self.name!r} could not be ended as {status}"
+        if undelivered.warn_of_stop():
+            # The reason, the file and the remedy were reported then, perhaps hours ago.
+            waiting = undelivered.receipt().waiting
+            return f"{problem}: it waits with {waiting} metrics, as reported before"
+        return str(undelivered.problem(problem))
 
     @overload
     def metrics(self, name: str, client: TellurioClient | None = None) -> MetricHistory: ...
@@ -386,49 +371,73 @@ class Run(RunRecord):
     def metrics(
         self, name: str | None = None, client: TellurioClient | None = None
     ) -> MetricHistory | dict[str, MetricHistory]:
-        """Reads back what was logged.
+        """Reads back the logged values.
 
         Args:
             name: The metric's name; default all metrics.
             client: The client to use; default the one that the run was started with.
 
         Returns:
-            The history of that metric, empty when nothing was logged under that name; or, without a
+            The history of that metric, empty if nothing was logged under that name; or, without a
             name, the history of each metric by its name.
 
         Raises:
-            TypeError: The name is no string.
+            TypeError: The name is not a string.
             ValueError: The name is empty or too long.
-            ApiError: The backend answered with an error.
-            BackendUnreachableError: The backend could not be reached.
-            InvalidResponseError: The backend's answer makes no sense.
+            TellurioError: The request failed.
         """
         if name is not None:
             checked_name("metrics", "metric name", name)
-        found = self._client_for(client).list_metrics(*self._path(), name=name)
+        connection = self._settled("listMetrics", client)
+        pages = operations.list_metrics(connection, self._path(), name=name)
+        metrics = chain.from_iterable(pages)
+        return read_histories(metrics) if name is None else read_history(name, metrics)
+
+    def iter_metrics(
+        self, name: str | None = None, client: TellurioClient | None = None
+    ) -> Iterator[MetricPoint]:
+        """Reads back the logged values one by one, for runs that are too large for the memory.
+
+        The first page is requested at once, each further one when it is needed.
+
+        Args:
+            name: The metric's name; default all metrics.
+            client: The client to use; default the one that the run was started with.
+
+        Returns:
+            An iterator over the values, in the order in which the backend recorded them.
+
+        Raises:
+            TypeError: The name is not a string.
+            ValueError: The name is empty or too long.
+            TellurioError: The request failed; the iterator raises it for further pages.
+        """
         if name is not None:
-            return MetricHistory.from_models(name, found)
-        return MetricHistory.by_name(found)
+            checked_name("iter_metrics", "metric name", name)
+        connection = self._settled("listMetrics", client)
+        pages = operations.list_metrics(connection, self._path(), name=name)
+        # Here, so that the call itself raises.
+        first = next(pages)
+        return map(read_point, chain(first, chain.from_iterable(pages)))
 
     def summary(self, client: TellurioClient | None = None) -> dict[str, MetricSummary]:
-        """Reads back each metric in short.
+        """Reads back a summary of each metric.
 
         Args:
             client: The client to use; default the one that the run was started with.
 
         Returns:
-            One summary for each metric, by its name.
+            The summary of each metric, by its name.
 
         Raises:
-            ApiError: The backend answered with an error.
-            BackendUnreachableError: The backend could not be reached.
-            InvalidResponseError: The backend's answer makes no sense.
+            TellurioError: The request failed.
         """
-        summaries = self._client_for(client).summarize_metrics(*self._path())
+        connection = self._settled("summarizeMetrics", client)
+        summaries = operations.summarize_metrics(connection, self._path())
         if summaries is None:
             histories = self.metrics(client=client)
-            return {name: MetricSummary.from_history(what) for name, what in histories.items()}
-        return {name: MetricSummary.from_model(summaries[name]) for name in sorted(summaries)}
+            return {name: summarize(history) for name, history in histories.items()}
+        return {name: read_summary(summaries[name]) for name in sorted(summaries)}
 
     def curve(
         self, name: str, buckets: int = 1000, client: TellurioClient | None = None
@@ -437,27 +446,22 @@ class Run(RunRecord):
 
         Args:
             name: The metric's name.
-            buckets: At most so many points, 1 to 10,000: the last value in each of so many ranges
-                of steps, or fewer, as their width is a power of two.
+            buckets: The number of points, at most 10,000: the last value in each of up to so many
+                ranges of steps, whose width is a power of two.
             client: The client to use; default the one that the run was started with.
 
         Returns:
-            Steps and values, in step order; values that are no finite number are left out.
+            Steps and values, in step order, without values that are not finite numbers.
 
         Raises:
-            ValueError: The buckets are no number from 1 to 10,000.
-            ApiError: The backend answered with an error.
-            BackendUnreachableError: The backend could not be reached.
-            InvalidResponseError: The backend's answer makes no sense.
+            ValueError: `buckets` is not a number from 1 to 10,000.
+            TellurioError: The request failed.
         """
-        # A program without types may say anything.
-        if buckets not in range(1, MAX_BUCKETS + 1):
-            raise ValueError(
-                f"curve: buckets is {buckets!r}; give a number from 1 to {MAX_BUCKETS}"
-            )
-        sampled = self._client_for(client).sample_metric(*self._path(), name=name, buckets=buckets)
+        checked_buckets("curve", buckets)
+        connection = self._settled("sampleMetric", client)
+        sampled = operations.sample_metric(connection, self._path(), name=name, buckets=buckets)
         if sampled is None:
-            points = _last_of_ranges(self.metrics(name, client), buckets)
+            points = last_of_ranges(self.metrics(name, client), buckets)
         else:
             points = [(bucket.last_step, bucket.last) for bucket in sampled]
         drawable = [(step, value) for step, value in points if is_finite_number(value)]
@@ -472,21 +476,19 @@ class Run(RunRecord):
         """Renames or describes the run, which may be finished.
 
         Args:
-            name: The new name; default the name that it has. A name that another run of the project
-                has gets a number appended.
-            description: The new description; default the one that it has.
+            name: The new name; default unchanged. A number is appended if another run of the
+                project has the name.
+            description: The new description; default unchanged.
             client: The client to use; default the one that the run was started with.
 
         Raises:
-            TypeError: The name or the description is no string.
-            ValueError: Neither is given, or the name is empty or too long.
+            TypeError: The name or the description is not a string.
+            ValueError: Neither is passed, or the name is empty or too long.
             NotFoundError: The run does not exist.
-            ApiError: The backend answered with another error.
-            BackendUnreachableError: The backend could not be reached.
-            InvalidResponseError: The backend's answer makes no sense.
+            TellurioError: The request failed.
         """
         if name is None and description is None:
-            raise ValueError("update: nothing is to be changed; give name or description")
+            raise ValueError("update: nothing to change; pass name or description")
         if name is not None:
             checked_name("update", "run name", name)
         if description is not None:
@@ -497,59 +499,26 @@ class Run(RunRecord):
         self, name: str | None, description: str | None, client: TellurioClient | None
     ) -> None:
         path = self._path()
-        model = self._client_for(client).update_run(*path, name=name, description=description)
-        changed = RunRecord.from_model(model, "updateRun", path[0])
+        model = operations.update_run(
+            self._connection_for(client), path, name=name, description=description
+        )
+        changed = read_run(RunRecord, model, "updateRun", path.namespace_slug)
         self.name = changed.name
         self.description = changed.description
         self.date_updated = changed.date_updated
 
-    def bind(self, client: TellurioClient, project_slug: str, *, owned: bool = False) -> None:
-        """Keeps where the run came from, and whether it ends with this process."""
+    def _bind(self, client: TellurioClient, project_slug: str, *, owned: bool = False) -> None:
+        """Sets where the run came from, and whether it ends with this process."""
         self._client = client
         self._project_slug = project_slug
-        self._is_owned = owned
         if owned:
-            # From the start: the journal of a process that died tells that its run has crashed.
-            self._outbox_for(None)
-
-    def _outbox_for(self, client: TellurioClient | None) -> Outbox:
-        with self._lock:
-            client = self._client_for(client)
-            outbox = self._outboxes.get(id(client))
-            if outbox is None:
-                namespace_slug, project_slug, run_uuid = self._path()
-                outbox = open_outbox(
-                    client,
-                    namespace_slug=namespace_slug,
-                    project_slug=project_slug,
-                    run_uuid=run_uuid,
-                    run_name=self.name,
-                    owns_run=self._is_owned and not self._outboxes,
-                )
-                # A signal handler that logs may have been here meanwhile.
-                outbox = self._outboxes.setdefault(id(client), outbox)
-                if not self._is_owned:
-                    weakref.finalize(self, outbox.release).atexit = False
-                safeguard.watch_exit()
-                _logging_runs.add(self)
-            if client is self._client:
-                self._outbox = outbox
-            return outbox
-
-    def forget_inherited(self) -> None:
-        """In a forked child: logs through a journal of its own, to a run that its parent ends."""
-        self._lock = threading.RLock()
-        self._outboxes = {}
-        self._outbox = None
-        self._is_owned = False
+            safeguard.watch_exit()
+            self._recording = Recording(
+                connection_of(client), self._path(), run_name=self.name, owns_run=True
+            )
 
     def _receipt(self) -> DeliveryReceipt:
-        receipts = [outbox.receipt() for outbox in self._outboxes.values()]
-        return DeliveryReceipt(
-            accepted=sum(receipt.accepted for receipt in receipts),
-            waiting=sum(receipt.waiting for receipt in receipts),
-            rejected=sum(receipt.rejected for receipt in receipts),
-        )
+        return DeliveryReceipt(0, 0, 0) if self._recording is None else self._recording.receipt()
 
     def _finished_error(self, call: str) -> RunFinishedError:
         return RunFinishedError(
@@ -559,454 +528,32 @@ class Run(RunRecord):
     def _client_for(self, client: TellurioClient | None) -> TellurioClient:
         return client or self._client or default_client()
 
-    def _path(self) -> tuple[str, str, str]:
+    def _connection_for(self, client: TellurioClient | None) -> Connection:
+        return connection_of(self._client_for(client))
+
+    def _settled(self, operation: str, client: TellurioClient | None) -> Connection:
+        """The connection to read from, once it has what was logged to the run."""
+        connection = self._connection_for(client)
+        settle(connection, operation, self.uuid)
+        return connection
+
+    def _deadline(self) -> float:
+        return time.monotonic() + self._connection_for(None).settings.exit_timeout
+
+    def _path(self) -> RunPath:
         project_slug = self._project_slug or (self.project.slug if self.project else None)
         if self.organization is None or project_slug is None:
             raise ValueError(
                 f"run {self.name!r} has no organization or no project, so it cannot be addressed; "
-                "use a run that init, runs or get_run gave"
+                "use a run from init, runs or get_run"
             )
-        return self.organization.slug, project_slug, self.uuid
-
-
-def init(
-    namespace_slug: str,
-    project_display_name: str,
-    name: str | None = None,
-    description: str | None = None,
-    status: RunStatus | None = RunStatus.RUNNING,
-    client: TellurioClient | None = None,
-) -> Run:
-    """Starts a run and makes it the active one.
-
-    The project is created, with visibility `RESTRICTED`, where it does not exist. A run that is
-    still active in this process is ended as `FAILED` first. A run still open when the process ends
-    is ended then: as `COMPLETED` after a normal end, as `CRASHED` after an unhandled exception, a
-    `sys.exit` with a status that is not zero, or SIGTERM.
-
-    Args:
-        namespace_slug: The slug of the organisation or user that owns the project.
-        project_display_name: The project's name as people see it.
-        name: The run's name; default a random one such as `brave_pasta_123`. A name that exists in
-            the project gets a number appended.
-        description: What the run is about.
-        status: The status to start with; `None` means `RUNNING`.
-        client: The client to use; default the environment's.
-
-    Raises:
-        TypeError: An argument has the wrong type.
-        ValueError: A name is empty or too long, the namespace is no slug, or the project's name has
-            none.
-        NotFoundError: The namespace does not exist.
-        InvalidAPIKeyError: The API key is missing or refused.
-        ApiError: The backend answered with another error.
-        BackendUnreachableError: The backend could not be reached.
-        InvalidResponseError: The backend's answer makes no sense.
-        DatabaseError: The embedded backend cannot use its database.
-    """
-    checked_slug("init", "namespace slug", namespace_slug)
-    slug = project_slug("init", project_display_name)
-    if name is not None:
-        checked_name("init", "run name", name)
-    if description is not None:
-        checked_text("init", "description", description)
-    status = RunStatus.RUNNING if status is None else status
-    _check_status("init", status)
-    if client is None and is_disabled():
-        run: Run = _DisabledRun(str(uuid.UUID(int=0)), name or "disabled", description, status)
-    else:
-        client = client or default_client()
-        with safeguard:
-            slug = _ensure_project(client, namespace_slug, slug, project_display_name)
-            created = client.create_run(
-                namespace_slug,
-                slug,
-                name=name,
-                description=description,
-                status=status,
-                idempotency_key=str(uuid.uuid4()),
-            )
-        run = Run.from_model(created, "createRun", namespace_slug)
-        run.bind(client, slug, owned=True)
-        say_orphans()
-        tell_started(run, client, namespace_slug, slug)
-    superseded = activate(run)
-    if superseded is not None:
-        superseded.end(RunStatus.FAILED)
-    return run
-
-
-def _ensure_project(
-    client: TellurioClient, namespace_slug: str, slug: str, display_name: str
-) -> str:
-    project = projects.get_project(namespace_slug, slug, client)
-    if project is None:
-        try:
-            project = projects.create_project(namespace_slug, display_name, "RESTRICTED", client)
-        except (ConflictError, BadRequestError):
-            # Another process may have created it in between; the platform is not known to say so
-            # with 409.
-            project = projects.get_project(namespace_slug, slug, client)
-            if project is None:
-                raise
-    return project.slug
-
-
-def log(
-    name: str, value: Any, step: int | None = None, client: TellurioClient | None = None
-) -> None:
-    """Logs one metric to the active run; see `Run.log`.
-
-    Raises:
-        ValueError: No run is active.
-    """
-    get_active_run().log(name, value, step, client)
-
-
-def finish(
-    client: TellurioClient | None = None, status: RunStatus | None = RunStatus.COMPLETED
-) -> DeliveryReceipt:
-    """Ends the active run; see `Run.finish`.
-
-    Raises:
-        ValueError: No run is active.
-    """
-    return get_active_run().finish(client, status)
-
-
-def log_metrics(
-    metrics: Mapping[str, Any], step: int | None = None, client: TellurioClient | None = None
-) -> None:
-    """Logs several metrics of one step to the active run; see `Run.log_metrics`.
-
-    Raises:
-        ValueError: No run is active.
-    """
-    get_active_run().log_metrics(metrics, step, client)
-
-
-def flush(timeout: float | None = None) -> DeliveryReceipt:
-    """Waits until the backend has what was logged to the active run; see `Run.flush`.
-
-    Raises:
-        ValueError: No run is active.
-    """
-    return get_active_run().flush(timeout)
-
-
-def runs(
-    namespace_slug: str,
-    project: str,
-    client: TellurioClient | None = None,
-    *,
-    status: RunStatus | None = None,
-    created_after: dt.datetime | None = None,
-    created_before: dt.datetime | None = None,
-    limit: int | None = None,
-) -> Iterator[Run]:
-    """The runs of a project that pass all filters given, newest first.
-
-    The first page is asked for at once, each other when it is needed.
-
-    Args:
-        namespace_slug: The slug of the namespace that owns the project.
-        project: The project's slug or display name.
-        client: The client to use; default the environment's.
-        status: Only runs with this status.
-        created_after: Only runs created at this time, which has a zone, or later.
-        created_before: Only runs created before this time, which has a zone.
-        limit: At most so many, the newest; default all.
-
-    Returns:
-        An iterator over the runs. It raises as this call does where a later page cannot be had.
-
-    Raises:
-        TypeError: A name is no string, the status no `RunStatus`, or a time no `datetime`.
-        ValueError: A name is empty, too long or has no slug, a time has no zone, or the limit is
-            less than 1.
-        NotFoundError: The project does not exist.
-        ApiError: The backend answered with another error.
-        BackendUnreachableError: The backend could not be reached.
-        InvalidResponseError: The backend's answer makes no sense.
-    """
-    checked_slug("runs", "namespace slug", namespace_slug)
-    slug = project_slug("runs", project)
-    if status is not None:
-        _check_status("runs", status)
-    for name, time_given in (("created_after", created_after), ("created_before", created_before)):
-        _check_time("runs", name, time_given)
-    if limit is not None and limit < 1:
-        raise ValueError(f"runs: limit is {limit!r}; give a number from 1")
-    if client is None and is_disabled():
-        return iter(())
-    client = client or default_client()
-    pages = client.list_run_pages(
-        namespace_slug,
-        slug,
-        status=status,
-        created_after=created_after,
-        created_before=created_before,
-        limit=limit,
-    )
-
-    def passing(models: list[Any]) -> list[Run]:
-        # A backend without the filters gives them all, and is not known to keep an order.
-        found = [
-            run
-            for run in (Run.from_model(model, "listRuns", namespace_slug) for model in models)
-            if (status is None or run.status == status)
-            and _is_between(run.date_created, created_after, created_before)
-        ]
-        return _newest_first(found, client, slug)
-
-    # Here, so that what is wrong is raised by the call.
-    first = passing(next(pages))
-    return islice(chain(first, chain.from_iterable(map(passing, pages))), limit)
-
-
-def get_run(
-    namespace_slug: str, project: str, run: str, client: TellurioClient | None = None
-) -> Run:
-    """Finds a run.
-
-    Args:
-        namespace_slug: The slug of the namespace that owns the project.
-        project: The project's slug or display name.
-        run: The run's UUID or name.
-        client: The client to use; default the environment's.
-
-    Raises:
-        TypeError: A name is no string.
-        ValueError: A name is empty, too long or has no slug.
-        NotFoundError: The project does not exist.
-        LookupError: The project has no such run; a `NotFoundError` where the backend says so
-            itself.
-        ApiError: The backend answered with another error.
-        BackendUnreachableError: The backend could not be reached.
-        InvalidResponseError: The backend's answer makes no sense.
-    """
-    checked_slug("get_run", "namespace slug", namespace_slug)
-    slug = project_slug("get_run", project)
-    checked_name("get_run", "run", run)
-    if client is None and is_disabled():
-        return _DisabledRun(str(uuid.UUID(int=0)), run, None, RunStatus.RUNNING)
-    client = client or default_client()
-    try:
-        run_uuid = str(uuid.UUID(run))
-    except ValueError:
-        return _named("get_run", client, namespace_slug, slug, run)
-    found = Run.from_model(client.get_run(namespace_slug, slug, run_uuid), "getRun", namespace_slug)
-    found.bind(client, slug)
-    return found
-
-
-def delete_run(
-    namespace_slug: str, project: str, run: str, client: TellurioClient | None = None
-) -> None:
-    """Deletes a run and its metrics.
-
-    Args:
-        namespace_slug: The slug of the namespace that owns the project.
-        project: The project's slug or display name.
-        run: The run's UUID or name.
-        client: The client to use; default the environment's.
-
-    Raises:
-        TypeError: A name is no string.
-        ValueError: A name is empty, too long or has no slug, or the run is the active one of this
-            process.
-        NotFoundError: The project does not exist.
-        LookupError: The project has no such run; a `NotFoundError` where the backend says so
-            itself.
-        ApiError: The backend answered with another error.
-        BackendUnreachableError: The backend could not be reached.
-        DeliveryError: What was logged to the run before could not be delivered.
-    """
-    checked_slug("delete_run", "namespace slug", namespace_slug)
-    slug = project_slug("delete_run", project)
-    checked_name("delete_run", "run", run)
-    if client is None and is_disabled():
-        return
-    client = client or default_client()
-    try:
-        run_uuid = str(uuid.UUID(run))
-    except ValueError:
-        run_uuid = _named("delete_run", client, namespace_slug, slug, run).uuid
-    try:
-        active = get_active_run().uuid
-    except ValueError:
-        active = None
-    if active == run_uuid:
-        raise ValueError(f"delete_run: run {run!r} is active in this process; finish it first")
-    client.delete_run(namespace_slug, slug, run_uuid)
-
-
-def attach(
-    namespace_slug: str, project: str, run: str, client: TellurioClient | None = None
-) -> Run:
-    """Makes a run that another process started the active one of this process, to log to it.
-
-    The run goes on when this process ends: whoever started it finishes it. So do the ranks of one
-    job log to one run.
-
-    Args:
-        namespace_slug: The slug of the namespace that owns the project.
-        project: The project's slug or display name.
-        run: The run's UUID or name.
-        client: The client to use; default the environment's.
-
-    Raises:
-        TypeError: A name is no string.
-        ValueError: A name is empty, too long or has no slug.
-        RunFinishedError: The run is finished.
-        NotFoundError: The project does not exist.
-        LookupError: The project has no such run.
-        ApiError: The backend answered with another error.
-        BackendUnreachableError: The backend could not be reached.
-        InvalidResponseError: The backend's answer makes no sense.
-    """
-    found = get_run(namespace_slug, project, run, client)
-    if found.status in _ENDED:
-        raise RunFinishedError(
-            f"attach: run {found.name!r} is finished ({found.status}); start a new one with init"
-        )
-    try:
-        active = get_active_run()
-    except ValueError:
-        pass
-    else:
-        if active.uuid == found.uuid:
-            return active
-        active.end(RunStatus.FAILED)
-    activate(found)
-    return found
-
-
-def _named(call: str, client: TellurioClient, namespace_slug: str, slug: str, name: str) -> Run:
-    named = _runs(client, namespace_slug, slug, name=name)
-    if not named:
-        raise LookupError(f"{call}: {namespace_slug}/{slug} has no run named {name!r}") from None
-    return named[0]
-
-
-def _runs(client: TellurioClient, namespace_slug: str, slug: str, *, name: str) -> list[Run]:
-    found = [
-        Run.from_model(model, "listRuns", namespace_slug)
-        for model in client.list_runs(namespace_slug, slug, name=name)
-    ]
-    return _newest_first(found, client, slug)
-
-
-def _newest_first(found: list[Run], client: TellurioClient, slug: str) -> list[Run]:
-    for run in found:
-        run.bind(client, slug)
-    # The platform is not known to keep an order.
-    oldest = dt.datetime.min.replace(tzinfo=dt.UTC)
-    return sorted(found, key=lambda run: run.date_created or oldest, reverse=True)
-
-
-def _check_time(call: str, name: str, given: Any) -> None:
-    if given is not None and not isinstance(given, dt.datetime):
-        raise TypeError(f"{call}: {name} is {given!r}; give a datetime")
-    if given is not None and given.tzinfo is None:
-        raise ValueError(
-            f"{call}: {name} is {given.isoformat()}, which has no zone; "
-            "give one, with .astimezone() for this machine's"
-        )
-
-
-def _is_between(
-    created: dt.datetime | None, earliest: dt.datetime | None, end: dt.datetime | None
-) -> bool:
-    if created is None:
-        return earliest is None and end is None
-    return (earliest is None or created >= earliest) and (end is None or created < end)
-
-
-def _last_of_ranges(history: MetricHistory, buckets: int) -> list[tuple[int, Any]]:
-    """The last value in each of at most so many ranges of steps, as `sampleMetric` has them."""
-    if not history.steps:
-        return []
-    first, last = history.steps[0], history.steps[-1]
-    width = 1
-    while last // width - first // width >= buckets:
-        width *= 2
-    points = zip(history.steps, history.values, strict=True)
-    return list({step // width: (step, value) for step, value in points}.values())
-
-
-def _check_status(call: str, status: Any) -> None:
-    if not isinstance(status, RunStatus) or status not in RunStatus.__members__:
-        allowed = ", ".join(f"RunStatus.{member}" for member in RunStatus)
-        raise TypeError(f"{call}: status is {status!r}; give one of {allowed}")
+        return RunPath(self.organization.slug, project_slug, self.uuid)
 
 
 Run.__module__ = "afnio_tellurio"
 
 
-class _DisabledRun(Run):
-    """What `init` gives when `TELLURIO_MODE` is `disabled`: every call does nothing."""
-
-    def log(
-        self, name: str, value: Any, step: int | None = None, client: TellurioClient | None = None
-    ) -> None:
-        pass
-
-    def log_metrics(
-        self,
-        metrics: Mapping[str, Any],
-        step: int | None = None,
-        client: TellurioClient | None = None,
-    ) -> None:
-        pass
-
-    def finish(
-        self,
-        client: TellurioClient | None = None,  # noqa: ARG002
-        status: RunStatus | None = RunStatus.COMPLETED,
-    ) -> DeliveryReceipt:
-        self.end(RunStatus.COMPLETED if status is None else status)
-        return self._receipt()
-
-    def end(self, status: RunStatus) -> None:
-        if self.status not in _ENDED:
-            self.status = status
-        deactivate(self)
-
-    def _change(
-        self,
-        name: str | None,
-        description: str | None,
-        client: TellurioClient | None,  # noqa: ARG002
-    ) -> None:
-        self.name = name or self.name
-        self.description = self.description if description is None else description
-
-    def metrics(self, name: str | None = None, client: TellurioClient | None = None) -> Any:  # noqa: ARG002
-        return {} if name is None else MetricHistory(name, [], [], [])
-
-    def summary(self, client: TellurioClient | None = None) -> dict[str, MetricSummary]:  # noqa: ARG002
-        return {}
-
-    def curve(
-        self,
-        name: str,  # noqa: ARG002
-        buckets: int = 1000,  # noqa: ARG002
-        client: TellurioClient | None = None,  # noqa: ARG002
-    ) -> tuple[list[int], list[float]]:
-        return [], []
-
-
-def place_of(run: Run, client: TellurioClient | None) -> tuple[TellurioClient, str, str] | None:
-    """The client that reads a run, and its namespace and project; `None` if it is disabled."""
-    if isinstance(run, _DisabledRun):
-        return None
-    where = run._path()[:2]  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-    return (run._client_for(client), *where)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-
-
-_logging_runs: weakref.WeakSet[Run] = weakref.WeakSet()
-# Names that were found good, so that a metric's second value costs no check.
+# Names that are valid, so that a metric's second value costs no check.
 _checked_names: set[str] = set()
 
 
@@ -1016,45 +563,11 @@ def _check_metric_name(call: str, name: Any) -> None:
         _checked_names.add(str(checked))
 
 
-def _forget_in_child() -> None:
-    for run in list(_logging_runs):
-        run.forget_inherited()
+def bind_run(run: Run, client: TellurioClient, project_slug: str, *, owned: bool = False) -> None:
+    """Binds a run to the client that it was found with, and to this process if that owns it."""
+    run._bind(client, project_slug, owned=owned)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_in_child)
-
-
-T = TypeVar("T")
-
-
-async def _in_daemon_thread(work: Callable[[], T]) -> T:
-    """Runs blocking work beside the event loop.
-
-    Not in the loop's own pool: the interpreter joins its threads at exit, however long they take.
-    """
-    import asyncio  # it is there already where this runs, and takes 30 ms elsewhere
-
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if done.cancelled():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(result)  # type: ignore[arg-type]
-
-    def run() -> None:
-        outcome: tuple[T | None, BaseException | None]
-        try:
-            outcome = work(), None
-        except BaseException as error:  # noqa: BLE001 - it is raised again where it is awaited
-            outcome = None, error
-        # The loop may be closed: then nobody waits any more.
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(settle, *outcome)
-
-    threading.Thread(target=run, name="tellurio-await", daemon=True).start()
-    return await done
+def source_of(run: Run, client: TellurioClient | None) -> tuple[Connection, RunPath]:
+    """The connection to read a run from, and the run's path."""
+    return run._connection_for(client), run._path()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
