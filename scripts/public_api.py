@@ -6,7 +6,7 @@
                                      last release
     scripts/public_api.py --release  keeps the listing as that of the last release
 
-What has no underscore but is not promised is named in NOT_PROMISED, with the reason.
+The rule is `__all__` of the package, and in its classes the underscore.
 """
 
 from __future__ import annotations
@@ -31,42 +31,6 @@ RELEASED = ROOT / "docs" / "public-api.released.txt"
 CHANGELOG = ROOT / "CHANGELOG.md"
 PACKAGE = "afnio_tellurio"
 
-NOT_PROMISED = {
-    # Made of the generated models, which follow the contract.
-    "MetricHistory.by_name",
-    "MetricHistory.from_models",
-    "MetricSummary.from_history",
-    "MetricSummary.from_model",
-    "Project.from_model",
-    "Run.from_model",
-    "RunProject.from_model",
-    "RunStatus.from_model",
-    "RunUser.from_model",
-    # How the safeguard, forks and `init` treat a run.
-    "Run.bind",
-    "Run.end",
-    "Run.forget_inherited",
-    # What runs and delivery ask of a client; applications have functions and `Run` for it.
-    "TellurioClient.address",
-    "TellurioClient.name_in_journals",
-    "TellurioClient.create_run",
-    "TellurioClient.delete_run",
-    "TellurioClient.get_run",
-    "TellurioClient.leave_inherited_pool",
-    "TellurioClient.list_metric_pages",
-    "TellurioClient.list_metrics",
-    "TellurioClient.list_run_pages",
-    "TellurioClient.list_runs",
-    "TellurioClient.log_metric",
-    "TellurioClient.log_metric_batch",
-    "TellurioClient.of_existing_database",
-    "TellurioClient.restore_run",
-    "TellurioClient.sample_metric",
-    "TellurioClient.settle",
-    "TellurioClient.summarize_metrics",
-    "TellurioClient.update_run",
-}
-
 #: What Python calls by itself, and applications rely on without naming it.
 DUNDERS = {"__aenter__", "__aexit__", "__enter__", "__exit__", "__len__"}
 
@@ -80,19 +44,16 @@ def lines() -> list[str]:
         resolve_aliases=True,
     )
     found: list[str] = []
-    unlisted: set[str] = set()
     for name in sorted(package.exports):
         thing = package[name].final_target
         if thing.is_class:
-            found += class_lines(name, thing, set(package.exports), unlisted)
+            found += class_lines(name, thing, set(package.exports))
         else:
             found += function_lines(name, thing)
-    if unlisted != NOT_PROMISED:
-        sys.exit(f"public_api: NOT_PROMISED names what is not there: {NOT_PROMISED - unlisted}")
     return found
 
 
-def class_lines(name: str, thing: Any, exports: set[str], unlisted: set[str]) -> Iterator[str]:
+def class_lines(name: str, thing: Any, exports: set[str]) -> Iterator[str]:
     # A base that is not public is no promise; what it gives is listed with the class.
     bases = [str(base) for base in thing.bases]
     promised = [base for base in bases if base in exports or not own(thing, base)]
@@ -102,9 +63,7 @@ def class_lines(name: str, thing: Any, exports: set[str], unlisted: set[str]) ->
         yield attrs_constructor(name, members)
     for member, what in sorted(members.items()):
         path = f"{name}.{member}"
-        if path in NOT_PROMISED:
-            unlisted.add(path)
-        elif member == "__init__" or member in DUNDERS or not member.startswith("_"):
+        if member == "__init__" or member in DUNDERS or not member.startswith("_"):
             yield from member_lines(path, what)
 
 

@@ -102,6 +102,32 @@ class TellurioClient:
         """Whether it is the embedded backend, in this process."""
         return self._connection.is_local
 
+    def web_address(
+        self, namespace_slug: str, project_slug: str, run_uuid: str, run_name: str
+    ) -> str | None:
+        """The address of a run's page for a browser, or `None` if it has no page.
+
+        The platform's pages have the slug of the run's name in their address. The page of
+        `afnio-tellurio serve` uses the UUID, which every run has.
+
+        Args:
+            namespace_slug: The run's namespace.
+            project_slug: Its project.
+            run_uuid: Its UUID.
+            run_name: Its name.
+        """
+        base, run = self.url, run_uuid
+        if self._connection.database is not None:
+            served_at = page_url(self._connection.database)
+            if served_at is None:
+                return None
+            base = served_at
+        elif not self._connection.serves_page:
+            from slugify import slugify
+
+            run = slugify(run_name) or run_uuid
+        return f"{base}/{namespace_slug}/projects/{project_slug}/runs/{run}/"
+
     @property
     def api(self) -> tellurio_api.Client:
         """The generated client of this backend, for an operation of `tellurio_api.api`."""
@@ -267,25 +293,3 @@ def use_key_of(client: TellurioClient, other: TellurioClient) -> None:
     key = connection_of(other).key.value
     if key is not None:
         client._use_key(key)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-
-
-def web_address(
-    client: TellurioClient, namespace_slug: str, project_slug: str, run_uuid: str, run_name: str
-) -> str | None:
-    """The address of a run's page for a browser, or `None` if it has no page.
-
-    The platform's pages have the slug of the run's name in their address. The page of
-    `afnio-tellurio serve` uses the UUID, which every run has.
-    """
-    connection = connection_of(client)
-    base, run = connection.url, run_uuid
-    if connection.database is not None:
-        served_at = page_url(connection.database)
-        if served_at is None:
-            return None
-        base = served_at
-    elif not connection.serves_page:
-        from slugify import slugify
-
-        run = slugify(run_name) or run_uuid
-    return f"{base}/{namespace_slug}/projects/{project_slug}/runs/{run}/"

@@ -76,6 +76,9 @@ CALLS = {
     "Run.curve": lambda run: run.curve("loss"),
     "Run.finish": lambda _run: te.init("acme", "Digits").finish(),
     "Run.flush": lambda run: run.flush(),
+    "TellurioClient.web_address": lambda run: default_client().web_address(
+        "acme", "digits", run.uuid, run.name
+    ),
     "Run.iter_metrics": lambda run: list(run.iter_metrics()),
     "Run.log": lambda run: run.log("loss", 3),
     "Run.log_metrics": lambda run: run.log_metrics({"loss": 4}),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from afnio_tellurio.client import web_address
 from afnio_tellurio.notices import duration, tell
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def _count(receipt: DeliveryReceipt) -> str:
 def _view_with(
     run: RunRecord, client: TellurioClient, namespace_slug: str, project_slug: str
 ) -> str:
-    address = web_address(client, namespace_slug, project_slug, run.uuid, run.name)
+    address = client.web_address(namespace_slug, project_slug, run.uuid, run.name)
     if address is not None:
         return address
     # A shell takes the quoted name literally.

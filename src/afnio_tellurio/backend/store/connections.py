@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-    from afnio_tellurio.backend.store.database import Database
-
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -69,11 +67,11 @@ class Pool:
 
     def __init__(self, *, uses_log: bool) -> None:
         self.idle: list[Connection] = []
-        self.databases: weakref.WeakSet[Database] = weakref.WeakSet()
+        self.databases: weakref.WeakSet[object] = weakref.WeakSet()
         self.uses_log = uses_log
         self.size = 0
 
-    def leave(self, database: Database) -> None:
+    def leave(self, database: object) -> None:
         """Ends the use of the file by one database."""
         self.databases.discard(database)
         self.close_if_unused()
