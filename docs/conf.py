@@ -1,0 +1,41 @@
+"""How Sphinx builds the site; see scripts/docs.sh."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+project = "afnio-tellurio"
+author = "The afnio-tellurio developers"
+project_copyright = author
+release = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+source_suffix = {".md": "markdown"}
+# Headings get anchors, so that pages can link to sections.
+myst_heading_anchors = 3
+myst_enable_extensions = ["colon_fence"]
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+# Google style; attributes are documented with their class.
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+
+html_theme = "furo"
+html_title = f"afnio-tellurio {release}"
+# The HTTP API, a page of its own that scripts/regen.sh writes.
+html_extra_path = ["api.html"]
+html_copy_source = False
+html_show_sphinx = False
+html_show_copyright = False
+# Nothing is loaded from elsewhere: no fonts, no scripts, no icons.
+html_theme_options = {"footer_icons": []}
+pygments_style = "default"
+pygments_dark_style = "monokai"
+# `console` blocks show the output of commands, which is no program.
+highlight_options = {}
+suppress_warnings = ["misc.highlighting_failure"]
