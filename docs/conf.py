@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -36,6 +41,18 @@ html_show_copyright = False
 html_theme_options = {"footer_icons": []}
 pygments_style = "default"
 pygments_dark_style = "monokai"
-# `console` blocks show the output of commands, which is no program.
-highlight_options = {}
+# Of `console` blocks, only the commands are a program.
 suppress_warnings = ["misc.highlighting_failure"]
+
+
+def _as_literals(_app: Sphinx, *arguments: list[str]) -> None:
+    """Turns the backticks of docstrings, which are Markdown's, into those of reStructuredText."""
+    lines = arguments[-1]
+    text = re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", "\n".join(lines))
+    lines[:] = text.split("\n")
+
+
+def setup(app: Sphinx) -> None:
+    """Connects what this file adds to Sphinx."""
+    # Before napoleon, which has priority 500.
+    app.connect("autodoc-process-docstring", _as_literals, priority=400)

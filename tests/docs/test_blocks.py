@@ -3,10 +3,18 @@
 from collections import Counter
 
 import pytest
-from blocks import PAGES, Block, Reader, blocks_of, comparable
+from code_blocks import PAGES, Block, Reader, blocks_of, comparable
 
 #: How many blocks of each page say that they cannot be run. A new one is a decision, made here.
-NOT_RUN: dict[str, int] = {}
+NOT_RUN = {
+    "docs/architecture.md": 1,
+    "README.md": 3,
+    "docs/browser.md": 2,
+    "docs/changing-the-api.md": 13,
+    "docs/quickstart.md": 2,
+    "docs/reading.md": 1,
+    "docs/settings.md": 1,
+}
 LANGUAGES = {"python", "text", "console", "sh", "toml", "diff"}
 RUN = [name for name, page in PAGES.items() if any(not block.reason for block in blocks_of(page))]
 
@@ -66,7 +74,7 @@ def test_an_output_that_differs_is_noticed(reader):
     with pytest.raises(AssertionError):
         one.follow(Block("text", "loss 2\n", 5, None))
     with pytest.raises(AssertionError):
-        one.follow(Block("console", "$ afnio-tellurio --json\n", 1, None))
+        one.follow(Block("console", "$ afnio-tellurio projects demo\nnothing\n", 1, None))
 
 
 def test_an_output_of_no_block_is_noticed(reader):

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from afnio_tellurio.cli import main
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parent.parent
 PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text("utf-8")
     for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -132,7 +132,10 @@ class Reader:
         path.unlink()
 
     def _run(self, line: str) -> str:
-        words = shlex.split(line, comments=True)
+        words = [
+            word.replace(PLATFORM, self._platform_url)
+            for word in shlex.split(line, comments=True)
+        ]
         if words[0] == "export":
             self._monkeypatch.setenv(*words[1].split("=", 1))
             return ""
@@ -146,7 +149,7 @@ class Reader:
             while "=" in words[0]:
                 patch.setenv(*words.pop(0).split("=", 1))
             assert words.pop(0) == "afnio-tellurio", f"cannot be run, and does not say why: {line}"
-            return self._run_ours([word.replace(PLATFORM, self._platform_url) for word in words], patch)
+            return self._run_ours(words, patch)
 
     def _run_ours(self, words: list[str], patch) -> str:
         target = None
@@ -159,9 +162,11 @@ class Reader:
                     patch.setattr(sys, "stdin", io.StringIO(path.read_text()))
                 else:
                     target = path
-        with redirect_stdout(io.StringIO()) as output:
+        # Commands choose signs that the output's encoding has.
+        with redirect_stdout(io.TextIOWrapper(io.BytesIO(), "utf-8", newline="")) as stdout:
             assert main(words) == 0, f"afnio-tellurio {shlex.join(words)} failed"
+        output = stdout.buffer.getvalue().decode()
         if target is not None:
-            target.write_text(output.getvalue())
+            target.write_text(output, "utf-8")
             return ""
-        return output.getvalue()
+        return output
