@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 ROOT = Path(__file__).resolve().parent.parent
+# The sources beside this file, whatever is installed.
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "generated")]
 
 project = "afnio-tellurio"
 author = "The afnio-tellurio developers"

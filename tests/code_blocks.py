@@ -152,21 +152,19 @@ class Reader:
             return self._run_ours(words, patch)
 
     def _run_ours(self, words: list[str], patch) -> str:
-        target = None
-        for sign in ("<", ">"):
-            if sign in words:
-                position = words.index(sign)
-                path = Path(words[position + 1]).expanduser()
-                del words[position : position + 2]
-                if sign == "<":
-                    patch.setattr(sys, "stdin", io.StringIO(path.read_text()))
-                else:
-                    target = path
-        # Commands choose signs that the output's encoding has.
-        with redirect_stdout(io.TextIOWrapper(io.BytesIO(), "utf-8", newline="")) as stdout:
+        target = Path("output.txt")
+        if "<" in words:
+            path = self._redirected(words, "<")
+            patch.setattr(sys, "stdin", io.StringIO(path.read_text("utf-8")))
+        if ">" in words:
+            target = self._redirected(words, ">")
+        # A file, for commands may write bytes to it.
+        with target.open("w", encoding="utf-8") as output, redirect_stdout(output):
             assert main(words) == 0, f"afnio-tellurio {shlex.join(words)} failed"
-        output = stdout.buffer.getvalue().decode()
-        if target is not None:
-            target.write_text(output, "utf-8")
-            return ""
-        return output
+        return target.read_text("utf-8")
+
+    def _redirected(self, words: list[str], sign: str) -> Path:
+        position = words.index(sign)
+        path = Path(words[position + 1]).expanduser()
+        del words[position : position + 2]
+        return path

@@ -3,7 +3,10 @@
 from collections import Counter
 
 import pytest
-from code_blocks import PAGES, Block, Reader, blocks_of, comparable
+
+pytest.register_assert_rewrite("code_blocks")
+
+from code_blocks import PAGES, Block, Reader, blocks_of, comparable  # noqa: E402
 
 #: How many blocks of each page say that they cannot be run. A new one is a decision, made here.
 NOT_RUN = {
