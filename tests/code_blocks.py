@@ -133,8 +133,7 @@ class Reader:
 
     def _run(self, line: str) -> str:
         words = [
-            word.replace(PLATFORM, self._platform_url)
-            for word in shlex.split(line, comments=True)
+            word.replace(PLATFORM, self._platform_url) for word in shlex.split(line, comments=True)
         ]
         if words[0] == "export":
             self._monkeypatch.setenv(*words[1].split("=", 1))

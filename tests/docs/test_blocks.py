@@ -3,10 +3,7 @@
 from collections import Counter
 
 import pytest
-
-pytest.register_assert_rewrite("code_blocks")
-
-from code_blocks import PAGES, Block, Reader, blocks_of, comparable  # noqa: E402
+from code_blocks import PAGES, Block, Reader, blocks_of, comparable
 
 #: How many blocks of each page say that they cannot be run. A new one is a decision, made here.
 NOT_RUN = {
@@ -65,7 +62,9 @@ def test_every_block_has_a_language(name):
         assert block.language in LANGUAGES, f"line {block.line}: {block.language!r}"
     fences = [line for line in page.splitlines() if line.lstrip().startswith("```")]
     directives = [fence for fence in fences if fence.startswith("```{")]
-    assert len(fences) == 2 * (len(blocks_of(page)) + len(directives)), "a fence is open or indented"
+    assert len(fences) == 2 * (len(blocks_of(page)) + len(directives)), (
+        "a fence is open or indented"
+    )
 
 
 # The reader itself

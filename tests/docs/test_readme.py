@@ -3,10 +3,10 @@
 import re
 
 import pytest
+from benchmark_results import figure
 from code_blocks import PAGES, ROOT
 
 import afnio_tellurio as te
-from benchmark_results import figure
 
 README = PAGES["README.md"]
 LINES = README.splitlines()
@@ -67,7 +67,9 @@ def test_every_bullet_is_a_claim_that_is_held():
 
 def test_it_is_short():
     assert len(LINES) <= 100
-    assert [line for line in LINES if len(line) > 100 and not line.startswith(("|", "<!--", "!"))] == []
+    assert [
+        line for line in LINES if len(line) > 100 and not line.startswith(("|", "<!--", "!"))
+    ] == []
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -402,7 +402,9 @@ def test_a_file_that_cannot_be_read_is_named(run_python):
 
 
 def test_the_documentation_names_exactly_the_variables_there_are():
-    table = re.findall(r"^\| `([A-Z_]+)` \|", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE)
+    table = re.findall(
+        r"^\| `([A-Z_]+)` \|", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE
+    )
     assert sorted(table) == sorted(VARIABLES.values())
 
 
