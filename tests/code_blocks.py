@@ -61,7 +61,7 @@ class Block:
 
 
 def blocks_of(page: str) -> list[Block]:
-    """The code blocks of a page; directives of the site, such as a table of contents, are none."""
+    """The code blocks of a page, without directives of the site such as a table of contents."""
     for_all = _WHOLE_PAGE.search(page)
     return [
         Block(
