@@ -11,6 +11,7 @@ if ! "$environment/bin/python" -c 'import afnio_tellurio, furo, myst_parser' 2>/
   "$environment/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
   "$environment/bin/python" -m pip install --quiet --disable-pip-version-check --group docs --editable .
 fi
-"$environment/bin/python" -m sphinx --quiet --fail-on-warning --keep-going \
+# From scratch: Sphinx does not notice every change of a docstring.
+"$environment/bin/python" -m sphinx --quiet --fail-on-warning --keep-going --fresh-env --write-all \
   --builder html --doctree-dir .cache/docs/doctrees "$@" docs .cache/docs/html
 echo "The documentation is in .cache/docs/html/index.html"
