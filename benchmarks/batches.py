@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import httpx
 import msgspec
 
-from afnio_tellurio.local import metrics, open_backend
-from afnio_tellurio.local.requests import BackendUser, Call
+from afnio_tellurio.backend import metrics, open_backend
+from afnio_tellurio.backend.requests import BackendUser, Call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

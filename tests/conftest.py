@@ -125,8 +125,8 @@ def command(
 @pytest.fixture
 def start_server(tmp_path: Path) -> Iterator[Callable[..., str]]:
     """Serves a backend over a real socket, from threads of this process, and gives its URL."""
-    from afnio_tellurio.local import BackendUser, open_backend
-    from afnio_tellurio.local.server import Server
+    from afnio_tellurio.backend import BackendUser, open_backend
+    from afnio_tellurio.backend.server import Server
 
     started: list[tuple[Any, Any, threading.Thread]] = []
 
@@ -158,7 +158,7 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., str]]:
 @pytest.fixture
 def sign_in() -> Callable[[str, str], None]:
     """Keeps a key for a backend, as a login does."""
-    from afnio_tellurio.credentials import write_key
+    from afnio_tellurio.api.credentials import write_key
 
     return write_key
 

@@ -7,10 +7,10 @@ import sys
 
 def close_default_clients() -> None:
     """What the environment named in one test is gone in the next."""
-    client = sys.modules.get("afnio_tellurio.client")
-    if client is not None:
-        while client._default_clients:
-            client._default_clients.popitem()[1].close()
+    module = sys.modules.get("afnio_tellurio.default_client")
+    if module is not None:
+        while module._clients:
+            module._clients.popitem()[1].close()
 
 
 def end_active_run() -> None:
@@ -20,7 +20,7 @@ def end_active_run() -> None:
         run = te.get_active_run()
     except ValueError:
         return
-    run.end(te.RunStatus.FAILED)
+    run._end(te.RunStatus.FAILED)
 
 
 def drop_outboxes() -> None:

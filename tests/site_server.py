@@ -4,9 +4,9 @@ import http.client
 import threading
 from urllib.parse import urlsplit
 
-from afnio_tellurio.local import BackendUser, open_backend
-from afnio_tellurio.local.server import Server
-from afnio_tellurio.local.site import Site
+from afnio_tellurio.backend import BackendUser, open_backend
+from afnio_tellurio.backend.server import Server
+from afnio_tellurio.backend.site import Site
 
 KEY = "the-key"
 

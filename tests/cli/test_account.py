@@ -14,7 +14,7 @@ import pytest
 from children import child_environment
 
 import afnio_tellurio as te
-from afnio_tellurio import credentials
+from afnio_tellurio.api import credentials
 
 KEY = "good-key-with-enough-characters"
 KEYRING = """

@@ -15,9 +15,10 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no 
 #: Waits after each page, so that a test can meet an export in the middle.
 SLOW = """
 import sys, time
-import afnio_tellurio.client as client
-client.METRICS_PAGE = 100
+import afnio_tellurio.api.operations as operations
+operations.METRICS_PAGE = 100
 from afnio_tellurio.cli import exporting, main
+exporting.METRICS_PAGE = 100
 pages = exporting._pages
 def slowly(*arguments):
     for page in pages(*arguments):

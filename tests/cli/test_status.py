@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from afnio_tellurio import credentials
-from afnio_tellurio.settings import configuration_directory
+from afnio_tellurio.api import credentials
+from afnio_tellurio.settings.settings import configuration_directory
 
 
 def test_each_value_is_told_with_its_source_and_the_key_masked(command, server, monkeypatch):

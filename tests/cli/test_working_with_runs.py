@@ -199,9 +199,10 @@ def test_an_interrupted_export_leaves_no_file_and_one_line(backend, start_python
             run.log("m", step)
     program = """
 import sys, time
-import afnio_tellurio.client as client
-client.METRICS_PAGE = 10
+import afnio_tellurio.api.operations as operations
+operations.METRICS_PAGE = 10
 from afnio_tellurio.cli import exporting, main
+exporting.METRICS_PAGE = 10
 pages = exporting._pages
 def slowly(*arguments):
     for page in pages(*arguments):

@@ -21,8 +21,8 @@ import schemathesis
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import from_schema
 
-from afnio_tellurio.local import BackendUser, open_backend
-from afnio_tellurio.local.server import Server
+from afnio_tellurio.backend import BackendUser, open_backend
+from afnio_tellurio.backend.server import Server
 
 KEY = {"Authorization": "Api-Key the-key"}
 UNKNOWN = "9b2f4f9e-3c0d-4b0a-8a53-5a3c8e0f7f21"

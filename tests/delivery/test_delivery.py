@@ -40,7 +40,7 @@ def test_metrics_travel_in_batches_beside_the_application(proxy, run):
 
 
 def test_several_metrics_of_one_call_are_written_at_once_and_share_a_step(run, monkeypatch):
-    journal, sizes = run._outbox.journal, []
+    journal, sizes = run._recording.outbox.journal, []
     write = journal._write
     monkeypatch.setattr(
         journal, "_write", lambda lines: (sizes.append(lines.count(b"\n")), write(lines))[1]

@@ -81,7 +81,7 @@ fill()
 for number in range(100, 200):
     run.log("count", number)
 make_room()
-number, journal = 200, run._outbox.journal
+number, journal = 200, run._recording.outbox.journal
 while not journal._is_direct:
     run.log("count", number)
     number += 1

@@ -156,7 +156,7 @@ def test_flush_can_be_interrupted_anywhere(run, is_raised):
 def test_delivery_in_the_callers_thread_can_be_interrupted(run, is_raised, pytestconfig):
     """Where no thread can be started any more, at the exit of the process, `flush` delivers itself."""
     logged, inner = Log(), Log()
-    outbox = run._outbox
+    outbox = run._recording.outbox
     sender.remove(outbox)
 
     def log_too(turn):
@@ -202,7 +202,9 @@ def test_what_is_logged_while_an_attached_run_is_closed_stays_or_is_refused():
 
     attach(0)
     turns = at_each_opcode(
-        lambda turn: attached[turn]._outbox.close(), log_too, rooms=("delivery/sender.py",)
+        lambda turn: sender.close(attached[turn]._recording.outbox),
+        log_too,
+        rooms=("delivery/outbox.py",),
     )
     for turn, _raised in turns:
         attach(turn + 1)

@@ -143,12 +143,13 @@ def test_what_sync_cannot_open_is_said(killed, run_python, unreadable):
             import afnio_tellurio as te
             from afnio_tellurio.cli import main
             from afnio_tellurio.delivery import recovery
+            from afnio_tellurio.settings.settings import read_settings
             # Another user cannot read what is imported.
             os.environ["TELLURIO_HOME"] += "-empty"
             assert main(["sync"]) == 0
             os.environ["TELLURIO_HOME"] = os.environ["TELLURIO_HOME"].removesuffix("-empty")
             os.setgroups([]), os.setgid(65534), os.setuid(65534)
-            print("orphans", list(recovery.orphans()))
+            print("orphans", list(recovery.list_orphans(read_settings().journals)))
             sys.exit(main(["sync"]))
             """,
             TELLURIO_HOME=str(home),

@@ -197,7 +197,7 @@ def free_port():
 def test_a_backend_that_never_answers_is_given_up(faulty, monkeypatch):
     import threading
 
-    monkeypatch.setattr("afnio_tellurio.client.READ_TIMEOUT", 0.2)
+    monkeypatch.setattr("afnio_tellurio.api.connection.READ_TIMEOUT", 0.2)
     wait = threading.Event()
     faulty.answer("200 OK", "{}")
     handle = faulty.server.RequestHandlerClass.do_GET

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 import afnio_tellurio as te
+from afnio_tellurio.client import connection_of
 
 CONTRACT = exchanges.CONTRACT
 
@@ -45,8 +46,10 @@ class ChangedAnswers(httpx.BaseTransport):
 def client(tmp_path, monkeypatch):
     monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", "0.3")
     client = te.TellurioClient.local(tmp_path / "x.db")
-    client._http.close()
-    client._connect("http://embedded", transport=ChangedAnswers(client._backend))
+    connection = connection_of(client)
+    connection.close()
+    connection._transport = ChangedAnswers(client._backend)
+    connection._open_pool()
     yield client
     client._transport.operation_id = None
     client.close()
@@ -136,7 +139,7 @@ def holder(answer, path):
 
 def outcome(client, run, operation, change):
     """What the application sees, which must be a value or one clear exception."""
-    transport = client._transport
+    transport = connection_of(client)._transport
     changed = []
 
     def changing(answer):

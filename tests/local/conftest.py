@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from afnio_tellurio.local import BackendUser, open_backend
+from afnio_tellurio.backend import BackendUser, open_backend
 
 RUNS = "/api/v0/acme/projects/digits/runs/"
 

@@ -13,9 +13,10 @@ import httpx
 import pytest
 
 import afnio_tellurio as te
-from afnio_tellurio.local import BackendUser, database_files, open_backend
-from afnio_tellurio.local import database as database_module
-from afnio_tellurio.local.database import FORMAT, Database
+from afnio_tellurio.backend import BackendUser, open_backend
+from afnio_tellurio.backend.store import database as database_module
+from afnio_tellurio.backend.store import database_files
+from afnio_tellurio.backend.store.database import FORMAT, Database
 
 WRITE = """
 import sys, threading

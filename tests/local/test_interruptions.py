@@ -6,8 +6,9 @@ import sqlite3
 import httpx
 import pytest
 
-from afnio_tellurio.local import BackendUser, connections, open_backend
-from afnio_tellurio.local import database as database_module
+from afnio_tellurio.backend import BackendUser, open_backend
+from afnio_tellurio.backend.store import connections
+from afnio_tellurio.backend.store import database as database_module
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
@@ -15,7 +16,8 @@ PROGRAM = r"""
 import io, json, os, sqlite3, sys, threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from afnio_tellurio.local import BackendUser, connections, database as database_module, fork_gate, open_backend
+from afnio_tellurio.backend import BackendUser, open_backend
+from afnio_tellurio.backend.store import connections, database as database_module, fork_gate
 
 PATH, LOCAL = Path(sys.argv[1]), os.path.dirname(fork_gate.__file__)
 WATCHED = ("database.py", "database_files.py", "connections.py", "fork_gate.py", "application.py", "contextlib.py", "threads.py")

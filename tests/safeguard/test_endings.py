@@ -242,7 +242,7 @@ def test_an_end_that_cannot_be_recorded_is_said_once_and_hurts_nobody(run_python
     url = start_server(api_key="k")
     finished = run_python(
         f"{START}\n"
-        "from afnio_tellurio.client import default_client\n"
+        "from afnio_tellurio.default_client import default_client\n"
         "default_client().close()\n"
         "1 / 0\n",
         TELLURIO_MODE="online",
@@ -273,7 +273,7 @@ def test_os_exit_hangs_nowhere(run_python):
 INTERRUPT = """
 import os, signal, sys
 import afnio_tellurio as te
-from afnio_tellurio.active import safeguard
+from afnio_tellurio.tracking.safeguard import safeguard
 
 class Interruption(Exception):
     pass
@@ -354,7 +354,7 @@ def test_a_signal_inside_the_guard_waits_for_the_end_of_it(run_python):
         """
         import os, signal
         import afnio_tellurio as te
-        from afnio_tellurio.active import safeguard
+        from afnio_tellurio.tracking.safeguard import safeguard
         run = te.init("acme", "Digits", "test_run")
         run.log("loss", 0.5)
         def inner():
@@ -377,7 +377,7 @@ def test_a_child_forked_while_the_parent_is_guarded_can_be_ended(run_python):
         """
         import os, signal, threading
         import afnio_tellurio as te
-        from afnio_tellurio.active import safeguard
+        from afnio_tellurio.tracking.safeguard import safeguard
         run = te.init("acme", "Digits", "test_run")
         run.log("loss", 0.5)
         def fork():

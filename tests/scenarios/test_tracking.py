@@ -209,7 +209,7 @@ def test_a_history_holds_steps_values_and_timestamps_in_step_order():
 
 
 def test_a_history_longer_than_a_page_is_read_whole(monkeypatch):
-    monkeypatch.setattr("afnio_tellurio.client.METRICS_PAGE", 7)
+    monkeypatch.setattr("afnio_tellurio.api.operations.METRICS_PAGE", 7)
     run = te.init("acme", "Digits")
     for step in range(20):
         run.log("loss", step)
@@ -252,7 +252,7 @@ def test_a_curve_of_a_senseless_number_of_points_is_refused(buckets):
 
 
 def test_runs_are_listed_newest_first_by_slug_or_display_name(monkeypatch):
-    monkeypatch.setattr("afnio_tellurio.client.RUNS_PAGE", 2)
+    monkeypatch.setattr("afnio_tellurio.api.operations.RUNS_PAGE", 2)
     names = [te.init("acme", "Digit Classifier", f"run_{number}").name for number in range(5)]
     te.init("acme", "Other", "elsewhere")
     for project in ("digit-classifier", "Digit Classifier"):
@@ -328,7 +328,7 @@ def test_a_run_is_deleted_by_its_uuid_or_its_name_with_its_metrics():
 
 @pytest.mark.needs_extension
 def test_what_was_logged_before_a_run_is_deleted_is_delivered_before():
-    from afnio_tellurio.client import default_client
+    from afnio_tellurio.default_client import default_client
 
     te.create_project("acme", "Digits")
     default_client().post("/api/v0/acme/projects/digits/runs/", json={"name": "another's"})

@@ -8,8 +8,9 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import afnio_tellurio as te
+from afnio_tellurio.client import web_address
 
-PAGE = resources.files("afnio_tellurio.local").joinpath("page")
+PAGE = resources.files("afnio_tellurio.backend").joinpath("page")
 NAMES = ["brave_pasta_123", "Ünï", "a b", "x/y", "日本語", "🎉", "100%", "a?b#c", "..", "test-run"]
 
 
@@ -49,9 +50,9 @@ def test_the_link_of_a_run_that_is_logged_over_http_leads_to_it(serving, sign_in
     cookie = serving.signed_in()
     with te.TellurioClient(serving.url) as client:
         run = te.init("acme", "Digits", name, client=client)
-        link = client.web_address("acme", "digits", run.uuid, run.name)
+        link = web_address(client, "acme", "digits", run.uuid, run.name)
         run.finish()
-        assert link == client.web_address("acme", "digits", run.uuid, run.name)
+        assert link == web_address(client, "acme", "digits", run.uuid, run.name)
     found = shown_at(serving, cookie, link)
     assert (found["uuid"], found["name"]) == (run.uuid, name)
 
@@ -64,8 +65,8 @@ def test_the_lines_have_that_link(serving, run_python):
     )
     address = f"{serving.url}/acme/projects/digits/runs/{finished.stdout.strip()}/"
     started, ended = finished.stderr.splitlines()
-    assert started.endswith(f"look at it: {address}")
-    assert ended.endswith(f"look at it: {address}")
+    assert started.endswith(f"View: {address}")
+    assert ended.endswith(f"View: {address}")
 
 
 @pytest.mark.parametrize(
@@ -73,11 +74,11 @@ def test_the_lines_have_that_link(serving, run_python):
 )
 def test_another_backend_is_linked_to_as_the_platforms_pages_are(server, name, part):
     with te.TellurioClient() as client, te.init("acme", "Digits", name, client=client) as run:
-        link = client.web_address("acme", "digits", run.uuid, run.name)
+        link = web_address(client, "acme", "digits", run.uuid, run.name)
     assert link == f"{server}/acme/projects/digits/runs/{part}/"
 
 
 def test_a_name_without_a_slug_is_linked_to_by_uuid(server):
     with te.TellurioClient() as client, te.init("acme", "Digits", "🎉", client=client) as run:
-        link = client.web_address("acme", "digits", run.uuid, run.name)
+        link = web_address(client, "acme", "digits", run.uuid, run.name)
     assert link == f"{server}/acme/projects/digits/runs/{run.uuid}/"

@@ -11,7 +11,7 @@ import sys
 import pytest
 from children import child_environment
 
-from afnio_tellurio.announcements import duration
+from afnio_tellurio.tracking.announcements import duration
 
 ONE_RUN = """
     import afnio_tellurio as te

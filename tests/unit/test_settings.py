@@ -12,7 +12,8 @@ import pytest
 from children import ROOT, child_environment, complaints
 
 import afnio_tellurio as te
-from afnio_tellurio.settings import VARIABLES, Mode, configuration_directory, read_settings
+from afnio_tellurio.settings.settings import Mode, configuration_directory, read_settings
+from afnio_tellurio.settings.settings_file import VARIABLES
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from afnio_tellurio.notices import printable
 if TYPE_CHECKING:
     import argparse
 
-    from afnio_tellurio.auth import Credential
+    from afnio_tellurio.api.auth import Credential
     from afnio_tellurio.cli.arguments import Commands
 
 _ATTEMPTS = 3
@@ -80,7 +80,7 @@ def _login(options: argparse.Namespace) -> int:
 
 def _client() -> te.TellurioClient:
     """The backend that the settings name."""
-    from afnio_tellurio.settings import Mode, read_settings
+    from afnio_tellurio.settings.settings import Mode, read_settings
 
     settings = read_settings()
     if settings.mode is Mode.LOCAL:
@@ -89,9 +89,10 @@ def _client() -> te.TellurioClient:
 
 
 def _found(client: te.TellurioClient) -> Credential | None:
-    from afnio_tellurio.auth import find_credential
+    from afnio_tellurio.api.auth import find_credential
+    from afnio_tellurio.client import connection_of
 
-    return find_credential(client.url)
+    return find_credential(connection_of(client).settings)
 
 
 def _read_key(options: argparse.Namespace) -> str:
@@ -109,8 +110,8 @@ def _read_key(options: argparse.Namespace) -> str:
 
 
 def _signed_in(client: te.TellurioClient, api_key: str) -> int:
-    from afnio_tellurio.auth import checked_key, stored_credential
-    from afnio_tellurio.settings import read_settings
+    from afnio_tellurio.api.auth import checked_key, read_stored
+    from afnio_tellurio.client import connection_of
 
     checked = checked_key("the API key", api_key)
     if checked is None:
@@ -119,7 +120,7 @@ def _signed_in(client: te.TellurioClient, api_key: str) -> int:
         owner = client.login(checked)
     except te.InvalidAPIKeyError as error:
         raise ValueError(_refusal("this API key", client, error)) from None
-    kept = stored_credential(client.url, read_settings(client.url))
+    kept = read_stored(connection_of(client).settings)
     if kept is None or kept.key != checked:
         # The login has said why.
         return 1
@@ -148,7 +149,7 @@ def _checked(client: te.TellurioClient, options: argparse.Namespace, found: Cred
         refusal = _refusal(f"the key in {place}", client, error)
         if found.source == "environment":
             raise ValueError(f"{refusal}; set it to another, or unset it and repeat this") from None
-        from afnio_tellurio.auth import can_ask
+        from afnio_tellurio.api.auth import can_ask
 
         if not can_ask():
             raise ValueError(f"{refusal}; give a new one with --api-key-stdin") from None
@@ -162,7 +163,7 @@ def _checked(client: te.TellurioClient, options: argparse.Namespace, found: Cred
 
 
 def _ask(client: te.TellurioClient, options: argparse.Namespace) -> int:
-    from afnio_tellurio.auth import ask_for_key
+    from afnio_tellurio.api.auth import ask_for_key
 
     usage: argparse.ArgumentParser = options.usage
     for left in reversed(range(_ATTEMPTS)):
@@ -188,12 +189,12 @@ def _ask(client: te.TellurioClient, options: argparse.Namespace) -> int:
 
 
 def _logout(_options: argparse.Namespace) -> int:
-    from afnio_tellurio.auth import remove_stored
-    from afnio_tellurio.settings import read_settings
+    from afnio_tellurio.api.auth import remove_stored
+    from afnio_tellurio.settings.settings import read_settings
 
     settings = read_settings()
     url = settings.url
-    removed, problem = remove_stored(url, settings)
+    removed, problem = remove_stored(settings)
     if removed:
         places = " and ".join(_PLACES[place] for place in removed)
         print(f"The API key for {url} is removed from {places}")
@@ -211,13 +212,15 @@ def _whoami(options: argparse.Namespace) -> int:
     found = None if client.is_local else _found(client)
     if found is None and not client.is_local:
         raise ValueError(f"not signed in to {client.url}; sign in with: afnio-tellurio login")
-    owner = client.login()
+    from afnio_tellurio.client import connection_of
+
+    owner, address = client.login(), connection_of(client).address
     if options.json:
-        facts = {"backend": client.address, **owner, "key_source": found and found.source}
+        facts = {"backend": address, **owner, "key_source": found and found.source}
         print(json.dumps(facts, indent=2, ensure_ascii=False))
         return 0
     print(printable(owner["username"]))
-    print(f"backend  {printable(client.address)}")
+    print(f"backend  {printable(address)}")
     print(f"e-mail   {printable(owner['email'])}")
     print(f"key      {_PLACES[found.source] if found else 'none is needed'}")
     return 0

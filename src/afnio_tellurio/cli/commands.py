@@ -61,7 +61,7 @@ def _require_tracking() -> None:
 
     It would be answered with what no backend has: an empty run for every name.
     """
-    from afnio_tellurio.settings import Mode, read_settings
+    from afnio_tellurio.settings.settings import Mode, read_settings
 
     settings = read_settings()
     if settings.mode is Mode.DISABLED:

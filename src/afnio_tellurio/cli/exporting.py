@@ -11,13 +11,16 @@ import sys
 from contextlib import contextmanager, suppress
 from glob import escape
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import Commands, metric_names, place_of, with_file_names
-from afnio_tellurio.delivery.locking import try_lock
+from afnio_tellurio.locking import try_lock
 from afnio_tellurio.notices import printable, show_progress
+from afnio_tellurio.settings.limits import METRICS_PAGE
+from afnio_tellurio.validation import encoded_value
 
 if TYPE_CHECKING:
     import argparse
@@ -96,14 +99,14 @@ def _is_file(stream: IO[Any] | None) -> bool:
 def _pages(run: te.Run, wanted: list[str] | None) -> Iterator[Page]:
     if run.organization is None or run.project is None:
         raise LookupError(f"run {run.name!r} has nothing to export: TELLURIO_MODE is disabled")
-    from afnio_tellurio.client import default_client
-
-    place = run.organization.slug, run.project.slug, run.uuid
     for name in [None] if wanted is None else wanted:
-        for page in default_client().list_metric_pages(*place, name=name):
+        points = run.iter_metrics(name)
+        while page := list(islice(points, METRICS_PAGE)):
             yield [
-                (metric.name, metric.step, metric.value, metric.timestamp or None)
-                for metric in page
+                point
+                if point.value.__class__ is int
+                else point._replace(value=encoded_value(point.value))
+                for point in page
             ]
 
 

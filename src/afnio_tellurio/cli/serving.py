@@ -13,15 +13,17 @@ from html import escape
 from typing import TYPE_CHECKING
 
 import afnio_tellurio as te
-from afnio_tellurio.settings import SERVE_HOST, SERVE_PORT, is_this_machine, read_settings
+from afnio_tellurio.settings.limits import SERVE_HOST, SERVE_PORT
+from afnio_tellurio.settings.settings import read_settings
+from afnio_tellurio.settings.urls import is_this_machine
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
+    from afnio_tellurio.backend.server import Server
+    from afnio_tellurio.backend.site import Site
     from afnio_tellurio.cli.arguments import Commands
-    from afnio_tellurio.local.server import Server
-    from afnio_tellurio.local.site import Site
 
 #: What Python opens where nothing else is installed, in the terminal that `serve` prints to.
 _TERMINAL_BROWSERS = ("w3m", "links", "lynx", "www-browser")
@@ -79,8 +81,8 @@ def _port(word: str) -> int:
 def _serve(options: argparse.Namespace) -> int:
     import secrets
 
-    from afnio_tellurio.local import BackendUser, open_backend
-    from afnio_tellurio.local.site import Site
+    from afnio_tellurio.backend import BackendUser, open_backend
+    from afnio_tellurio.backend.site import Site
 
     given_key = _given_key(options)
     if given_key is None and not is_this_machine(options.host):
@@ -126,7 +128,7 @@ def _given_key(options: argparse.Namespace) -> str | None:
 
 def _listening(site: Site, host: str, port: int | None) -> Server:
     """The server at the port asked for, else at the first that is free."""
-    from afnio_tellurio.local.server import Server
+    from afnio_tellurio.backend.server import Server
 
     if port is not None:
         return Server(site, host, port)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import afnio_tellurio as te
 from afnio_tellurio.cli.printing import table
-from afnio_tellurio.notices import count_as_said, printable
-from afnio_tellurio.settings import VARIABLES, Mode, Settings, read_settings
+from afnio_tellurio.notices import mark_as_shown, printable
+from afnio_tellurio.settings.settings import Mode, Settings, read_settings
+from afnio_tellurio.settings.settings_file import VARIABLES
 
 if TYPE_CHECKING:
     import argparse
@@ -34,17 +35,17 @@ def add_commands(commands: Commands) -> None:
 
 
 def _status(options: argparse.Namespace) -> int:
-    from afnio_tellurio.delivery.recovery import orphans
+    from afnio_tellurio.delivery.recovery import list_orphans
 
     settings = read_settings()
     for problem in settings.problems:
         # They are printed with the rest.
-        count_as_said(problem)
+        mark_as_shown(problem)
     backend = _backend(settings)
     facts = {
         "settings": _facts(settings),
         "backend": backend,
-        "waiting_journals": len(list(orphans())),
+        "waiting_journals": len(list(list_orphans(settings.journals))),
         "problems": list(settings.problems),
     }
     print(json.dumps(facts, indent=2) if options.json else _described(facts))
@@ -66,10 +67,10 @@ def _plain(value: Any) -> Any:
 
 
 def _key(settings: Settings) -> dict[str, Any]:
-    from afnio_tellurio import auth
+    from afnio_tellurio.api import auth
 
     try:
-        found = auth.find_credential(settings.url, settings)
+        found = auth.find_credential(settings)
     except (te.CredentialsError, ValueError):
         # Whatever needs the key tells why.
         source = "environment" if settings.api_key else "credentials file"
@@ -82,7 +83,7 @@ def _key(settings: Settings) -> dict[str, Any]:
 
 def _backend(settings: Settings) -> dict[str, Any]:
     """Where runs go, and whether they can."""
-    from afnio_tellurio.client import goes_online
+    from afnio_tellurio.default_client import goes_online
 
     if settings.mode is Mode.DISABLED:
         return {"tracks_to": None, "username": None, "problem": None}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator
 
-    from afnio_tellurio.delivery.upload import UploadedRun
+    from afnio_tellurio.uploading import UploadedRun
 
 _PROGRESS_WIDTH = 30
 
@@ -57,7 +57,7 @@ def _sync(options: argparse.Namespace) -> int:
 
 
 def _upload(options: argparse.Namespace) -> int:
-    from afnio_tellurio.delivery.upload import upload
+    from afnio_tellurio.uploading import upload
 
     namespace_slug, project, *names = options.runs
     failed = False

@@ -10,19 +10,18 @@ import os
 import shlex
 import stat
 import sys
-import tempfile
 import time
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from afnio_tellurio.delivery.locking import try_lock
 from afnio_tellurio.errors import CredentialsError
-from afnio_tellurio.files import make_private_directory
-from afnio_tellurio.settings import configuration_directory
+from afnio_tellurio.files import make_private_directory, replace_whole
+from afnio_tellurio.locking import try_lock
+from afnio_tellurio.settings.settings import configuration_directory
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
 #: Seconds to wait for another process that writes; it takes it a few milliseconds.
 _LOCK_TIMEOUT = 5.0
@@ -31,21 +30,21 @@ _MOST_BYTES = 2**20
 
 
 def credentials_file() -> Path:
-    """Where the file is, or would be.
+    """The path of the file, which may not exist.
 
     Raises:
-        CredentialsError: There is no directory for it, as where nothing says whose home is whose.
+        CredentialsError: It has no directory, because the home directory is unknown.
     """
     directory = configuration_directory()
     if directory is None:
         raise CredentialsError(
-            "there is no place for a credentials file: neither HOME nor XDG_CONFIG_HOME names one"
+            "no directory for a credentials file: neither HOME nor XDG_CONFIG_HOME is set to one"
         )
     return directory / "credentials.json"
 
 
 def read_key(url: str) -> str | None:
-    """The key that the file holds for the backend at `url`.
+    """The key in the file for the backend at `url`.
 
     Raises:
         CredentialsError: Others can read the file, or it is damaged.
@@ -56,14 +55,14 @@ def read_key(url: str) -> str | None:
 
 
 def write_key(url: str, api_key: str) -> None:
-    """Keeps a key for the backend at `url`, in place of an earlier one.
+    """Stores a key for the backend at `url`; replaces an earlier one.
 
     Raises:
         CredentialsError: The file cannot be written, others can read it, or it is damaged.
     """
     path = credentials_file()
     if read_key(url) == api_key:
-        # It may lie where it can only be read, as a secret that a container is given.
+        # The file may be read-only, such as a secret that is mounted into a container.
         return
     try:
         make_private_directory(path.parent)
@@ -74,7 +73,7 @@ def write_key(url: str, api_key: str) -> None:
 
 
 def remove_key(url: str) -> bool:
-    """Removes the key for the backend at `url`; says whether there was one.
+    """Removes the key for the backend at `url`; returns True if there was one.
 
     Raises:
         CredentialsError: The file cannot be written, others can read it, or it is damaged.
@@ -84,15 +83,15 @@ def remove_key(url: str) -> bool:
     path = credentials_file()
     try:
         with _locked(path):
-            kept = _read(path)
-            is_there = kept.pop(url, None) is not None
-            if kept:
-                _replace(path, kept)
+            entries = _read(path)
+            is_removed = entries.pop(url, None) is not None
+            if entries:
+                _replace(path, entries)
             else:
                 path.unlink(missing_ok=True)
     except OSError as error:
         raise _unwritable(path, error) from None
-    return is_there
+    return is_removed
 
 
 def _unwritable(path: Path, error: OSError) -> CredentialsError:
@@ -103,7 +102,7 @@ def _unwritable(path: Path, error: OSError) -> CredentialsError:
 
 def _read(path: Path) -> dict[str, dict[str, str]]:
     try:
-        # A pipe in its place must not make us wait.
+        # Opening a pipe in its place must not block.
         fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except (FileNotFoundError, NotADirectoryError):
         return {}
@@ -120,14 +119,14 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
     with os.fdopen(fd, "rb") as file:
         _refuse_unsafe(path, os.fstat(fd))
         text = file.read(_MOST_BYTES)
-    kept = _parsed(text)
-    if kept is None:
-        # Raised here and not from the parser's exception, which holds the text, keys and all.
+    entries = _parse(text)
+    if entries is None:
+        # Not from the parser's exception, which contains the text with its keys.
         raise CredentialsError(
             f"the credentials file {path} is damaged; delete it, and sign in again with: "
             "afnio-tellurio login"
         )
-    return kept
+    return entries
 
 
 def _status(path: Path) -> os.stat_result | None:
@@ -137,57 +136,47 @@ def _status(path: Path) -> os.stat_result | None:
         return None
 
 
-def _refuse_unsafe(path: Path, found: os.stat_result) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        raise CredentialsError(f"the credentials file {path} is no regular file; remove it")
-    # Windows has no such mode; there a user's directory is the user's by its access list.
+def _refuse_unsafe(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise CredentialsError(f"the credentials file {path} is not a regular file; remove it")
+    # Windows has no such mode; access lists protect a user's directory there.
     if sys.platform == "win32":
         return
-    if found.st_uid != os.geteuid():
+    if status.st_uid != os.geteuid():
         raise CredentialsError(
             f"the credentials file {path} belongs to another user (its owner's number is "
-            f"{found.st_uid}, yours {os.geteuid()}) and is not used; remove it, or set "
+            f"{status.st_uid}, yours {os.geteuid()}) and is not used; remove it, or set "
             "TELLURIO_API_KEY"
         )
-    if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise CredentialsError(
             f"the credentials file {path} is open to other users (its mode is "
-            f"{stat.S_IMODE(found.st_mode):04o}) and is not used; mend it with: "
+            f"{stat.S_IMODE(status.st_mode):04o}) and is not used; fix it with: "
             f"chmod 600 {shlex.quote(str(path))}"
         )
 
 
-def _parsed(text: bytes) -> dict[str, dict[str, str]] | None:
+def _parse(text: bytes) -> dict[str, dict[str, str]] | None:
     try:
-        kept: Any = json.loads(text)
+        entries: Any = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    # What a newer version may keep beside the key is left as it is.
-    is_sound = isinstance(kept, dict) and all(
+    # A newer version may store more beside the key; it is kept.
+    is_valid = isinstance(entries, dict) and all(
         isinstance(entry, dict) and isinstance(entry.get("api_key"), str)  # pyright: ignore[reportUnknownMemberType]
-        for entry in kept.values()  # pyright: ignore[reportUnknownVariableType]
+        for entry in entries.values()  # pyright: ignore[reportUnknownVariableType]
     )
-    return kept if is_sound else None  # pyright: ignore[reportUnknownVariableType]
+    return entries if is_valid else None  # pyright: ignore[reportUnknownVariableType]
 
 
-def _replace(path: Path, kept: dict[str, dict[str, str]]) -> None:
-    # Made readable by its owner only, from its first moment.
-    fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(json.dumps(kept, indent=2).encode() + b"\n")
-            file.flush()
-            os.fsync(fd)
-        Path(name).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise
+def _replace(path: Path, entries: dict[str, dict[str, str]]) -> None:
+    with replace_whole(path) as file:
+        file.write(json.dumps(entries, indent=2).encode() + b"\n")
 
 
 @contextmanager
 def _locked(path: Path) -> Generator[None]:
-    """Keeps other processes from writing in between."""
+    """Keeps other processes from writing at the same time."""
     fd = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         deadline = time.monotonic() + _LOCK_TIMEOUT

@@ -18,15 +18,15 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from slugify import slugify
 
-from afnio_tellurio.local import structs
-from afnio_tellurio.local.database import UNKNOWN_DELETED_RUNS
+from afnio_tellurio.backend import structs
+from afnio_tellurio.backend.store.database import UNKNOWN_DELETED_RUNS
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    from afnio_tellurio.local.database import Database
-    from afnio_tellurio.local.pace import Pace
+    from afnio_tellurio.backend.pace import Pace
+    from afnio_tellurio.backend.store.database import Database
 
 T = TypeVar("T")
 

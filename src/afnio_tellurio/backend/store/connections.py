@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import functools
-import os
 import sqlite3
 import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from afnio_tellurio.local.database_files import Files, renew_creation_lock
-from afnio_tellurio.local.fork_gate import ForkGate
+from afnio_tellurio.backend.store.database_files import Files, renew_creation_lock
+from afnio_tellurio.backend.store.fork_gate import ForkGate
+from afnio_tellurio.forks import ForkStep, at_fork
 from afnio_tellurio.threads import frames_below, newest_frames, own_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-    from afnio_tellurio.local.database import Database
+    from afnio_tellurio.backend.store.database import Database
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -175,10 +175,7 @@ def _renew_in_child() -> None:
     pools.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_prepare_fork, after_in_parent=gate.open, after_in_child=_renew_in_child
-    )
+at_fork(ForkStep.DATABASE, before=_prepare_fork, in_parent=gate.open, in_child=_renew_in_child)
 
 
 def current_work() -> FrameType | None:

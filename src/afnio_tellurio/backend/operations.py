@@ -12,8 +12,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from slugify import slugify
 
-from afnio_tellurio.local import structs
-from afnio_tellurio.local.requests import (
+from afnio_tellurio.backend import structs
+from afnio_tellurio.backend.requests import (
     Answer,
     Call,
     Refusal,
@@ -29,7 +29,7 @@ from afnio_tellurio.local.requests import (
     time_of,
     user_of,
 )
-from afnio_tellurio.local.run_names import random_run_name
+from afnio_tellurio.backend.run_names import random_run_name
 
 if TYPE_CHECKING:
     import sqlite3

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from afnio_tellurio.local import sampling, structs, values
-from afnio_tellurio.local.requests import (
+from afnio_tellurio.backend import sampling, structs, values
+from afnio_tellurio.backend.requests import (
     Answer,
     Call,
     Refusal,

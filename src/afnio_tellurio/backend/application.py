@@ -13,13 +13,13 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+from afnio_tellurio.backend import charts, metrics, operations, structs
+from afnio_tellurio.backend.pace import Pace
+from afnio_tellurio.backend.requests import Answer, BackendUser, Call, Refusal, add_namespace
+from afnio_tellurio.backend.store.connections import works_in_sqlite
+from afnio_tellurio.backend.store.database import Database
 from afnio_tellurio.errors import DatabaseError
 from afnio_tellurio.interruptions import raise_foreign
-from afnio_tellurio.local import charts, metrics, operations, structs
-from afnio_tellurio.local.connections import works_in_sqlite
-from afnio_tellurio.local.database import Database
-from afnio_tellurio.local.pace import Pace
-from afnio_tellurio.local.requests import Answer, BackendUser, Call, Refusal, add_namespace
 from afnio_tellurio.logs import log
 
 if TYPE_CHECKING:

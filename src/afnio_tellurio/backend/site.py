@@ -20,7 +20,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from afnio_tellurio.settings import PAGE_HEADER
+from afnio_tellurio.settings.limits import PAGE_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -237,7 +237,7 @@ def _is_same(given: str, wanted: str) -> bool:
 
 def _read_files() -> dict[str, _File]:
     """The page's files by name: what is not among them is in no folder for anybody."""
-    folder = resources.files("afnio_tellurio.local").joinpath("page")
+    folder = resources.files("afnio_tellurio.backend").joinpath("page")
     found: dict[str, _File] = {}
     for place in (folder, folder.joinpath("vendor")):
         for entry in place.iterdir():

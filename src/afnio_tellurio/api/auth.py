@@ -1,4 +1,4 @@
-"""Where the API key is found, asked for and kept."""
+"""Finding, asking for and storing the API key."""
 
 from __future__ import annotations
 
@@ -9,125 +9,124 @@ import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from afnio_tellurio import credentials
+from afnio_tellurio.api import credentials
 from afnio_tellurio.errors import CredentialsError
 from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.logs import log
 from afnio_tellurio.notices import warn
-from afnio_tellurio.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+    from afnio_tellurio.settings.settings import Settings
 
 Source = Literal["argument", "environment", "keyring", "credentials file"]
 
 
 @dataclass(frozen=True)
 class Credential:
-    """An API key, and where it was found."""
+    """An API key and its source."""
 
     key: str = field(repr=False)
     source: Source
 
 
 def checked_key(name: str, key: str | None) -> str | None:
-    """The key without what copying leaves around it; `None` where nothing is left.
+    """The key without the spaces that copying leaves around it; `None` if it is empty.
 
     Args:
-        name: What it was given as, for the error.
+        name: The name of the argument or variable, for the error.
         key: The key.
 
     Raises:
-        TypeError: It is no string.
-        ValueError: It holds a character that no header can carry.
+        TypeError: It is not a string.
+        ValueError: It contains a character that a header cannot carry.
     """
     if key is None:
         return None
     if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers need not check types
-        raise TypeError(f"{name} is of type {type(key).__name__}; give a string")
+        raise TypeError(f"{name} is of type {type(key).__name__}; pass a string")
     key = key.strip()
     if not (key.isascii() and key.isprintable() and " " not in key):
         raise ValueError(
-            f"{name} holds a space, a line break or a character that no API key has; "
-            "copy the key once more, whole and alone"
+            f"{name} contains a space, a line break or another character that is invalid in an API "
+            "key; copy the whole key again, without spaces"
         )
     return key or None
 
 
-def find_credential(url: str, settings: Settings | None = None) -> Credential | None:
-    """The key for the backend at `url`: the environment's, else the one that a login stored.
+def find_credential(settings: Settings) -> Credential | None:
+    """The key for the backend of the settings: the environment's, else the stored one.
 
-    `TELLURIO_API_KEY` is for the backend that the environment or the settings file names, and for
-    no other.
+    `TELLURIO_API_KEY` belongs to the backend that the environment or the settings file names, and
+    to no other.
 
     Raises:
         ValueError: TELLURIO_API_KEY is invalid.
         CredentialsError: Others can read the credentials file, or it is damaged.
     """
-    settings = settings or read_settings(url)
     key = checked_key("TELLURIO_API_KEY", settings.api_key)
-    return Credential(key, "environment") if key else stored_credential(url, settings)
+    return Credential(key, "environment") if key else read_stored(settings)
 
 
-def chosen_credential(
-    url: str, settings: Settings, api_key: str | None, *, relogin: bool
+def choose_credential(
+    settings: Settings, api_key: str | None, *, relogin: bool
 ) -> Credential | None:
-    """The key to sign in with: the one given, else as `find_credential` finds it.
+    """The key to sign in with: the argument, else as `find_credential` finds it.
 
     Args:
-        url: The backend.
-        settings: What the environment says.
-        api_key: The key that was given, if any.
-        relogin: Whether to leave a stored key aside.
+        settings: The settings, which name the backend.
+        api_key: The key that was passed, if any.
+        relogin: Whether to ignore a stored key.
 
     Raises:
-        TypeError: The key is no string.
-        ValueError: The key, or TELLURIO_API_KEY, is none.
+        TypeError: The key is not a string.
+        ValueError: The key, or TELLURIO_API_KEY, is invalid.
         CredentialsError: Others can read the credentials file, or it is damaged.
     """
-    given = checked_key("api_key", api_key)
-    if given:
-        return Credential(given, "argument")
-    found = checked_key("TELLURIO_API_KEY", settings.api_key)
-    if found:
-        return Credential(found, "environment")
-    return None if relogin else stored_credential(url, settings)
+    key = checked_key("api_key", api_key)
+    if key:
+        return Credential(key, "argument")
+    key = checked_key("TELLURIO_API_KEY", settings.api_key)
+    if key:
+        return Credential(key, "environment")
+    return None if relogin else read_stored(settings)
 
 
 # Asking
 
 
 def ask_for_key(url: str) -> str | None:
-    """Asks whoever sits at the terminal or the notebook for a key, which is not shown.
+    """Asks for a key at the terminal or in the notebook, without showing it.
 
     Returns:
-        What was entered, or `None` where nobody can answer.
+        The key, or `None` if nobody can answer.
 
     Raises:
-        ValueError: What was entered is no key.
-        EOFError: It was left with Ctrl-D.
+        ValueError: The input is not a valid key.
+        EOFError: The user pressed Ctrl-D.
     """
     if not can_ask():
         return None
     # Looked up now: a kernel replaces it.
     import getpass
 
-    prompt = f"API key for {url} (your account there has it; it is not shown here): "
+    prompt = f"API key for {url} (from your account there; input is hidden): "
     try:
         with warnings.catch_warnings():
-            # It would go on and show the key.
+            # After its warning it would show the key.
             warnings.simplefilter("error", getpass.GetPassWarning)
             entered = getpass.getpass(prompt)
     except (getpass.GetPassWarning, NotImplementedError):
-        # A terminal that shows whatever is typed, or a notebook that runs with nobody there.
+        # A terminal that cannot hide input, or a notebook that runs unattended.
         return None
     except UnicodeDecodeError:
         entered = "\0"
-    return checked_key("what was entered", entered)
+    return checked_key("the input", entered)
 
 
 def can_ask() -> bool:
-    """Whether somebody sits at a terminal or a notebook, as far as can be told."""
+    """Whether the program has a terminal or a notebook to ask at."""
     return _is_at_terminal() or _is_in_notebook()
 
 
@@ -153,15 +152,16 @@ def _is_in_notebook() -> bool:
     return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
 
-# Keeping
+# Storing
 
 
-def stored_credential(url: str, settings: Settings) -> Credential | None:
-    """The key that a login stored for the backend at `url`.
+def read_stored(settings: Settings) -> Credential | None:
+    """The key that a login stored for the backend of the settings.
 
     Raises:
         CredentialsError: Others can read the credentials file, or it is damaged.
     """
+    url = settings.url
     try:
         keyring = _usable_keyring()
         key = keyring and keyring.get_password(settings.keyring_service, url)
@@ -175,46 +175,48 @@ def stored_credential(url: str, settings: Settings) -> Credential | None:
     return Credential(key, "credentials file") if key else None
 
 
-def store_key(url: str, api_key: str, settings: Settings) -> None:
-    """Keeps the key for the backend at `url`, in the keyring or else in the credentials file.
+def store_key(settings: Settings, api_key: str) -> None:
+    """Stores the key for the backend of the settings in the keyring, else in the credentials file.
 
-    Where neither takes it, one line says so: it serves this process.
+    If neither works, one line says so: the key then serves this process only.
     """
+    url = settings.url
     try:
-        if not _stored_in_keyring(url, api_key, settings):
+        if not _store_in_keyring(settings, api_key):
             credentials.write_key(url, api_key)
     except CredentialsError as error:
         warn(
-            f"the API key for {url} is good, and is not stored: {error}; for other processes, "
-            f"set TELLURIO_API_KEY, and TELLURIO_BACKEND_HTTP_BASE_URL to {url}"
+            f"the API key for {url} was accepted but could not be saved: {error}; for other "
+            f"processes, set TELLURIO_API_KEY, and TELLURIO_BACKEND_HTTP_BASE_URL to {url}"
         )
 
 
-def _stored_in_keyring(url: str, api_key: str, settings: Settings) -> bool:
+def _store_in_keyring(settings: Settings, api_key: str) -> bool:
     try:
         keyring = _usable_keyring()
         if keyring is None:
             return False
-        keyring.set_password(settings.keyring_service, url, api_key)
+        keyring.set_password(settings.keyring_service, settings.url, api_key)
     except Exception as error:  # noqa: BLE001 - each keyring fails in its own way
         raise_foreign(error, by_type=False)
         _note_failing_keyring(error)
         return False
-    # One that the keyring did not take before.
-    credentials.remove_key(url)
+    # An earlier key, from before the keyring could be used.
+    credentials.remove_key(settings.url)
     return True
 
 
-def remove_stored(url: str, settings: Settings) -> tuple[list[Source], str | None]:
-    """Removes the stored key for the backend at `url`.
+def remove_stored(settings: Settings) -> tuple[list[Source], str | None]:
+    """Removes the stored key for the backend of the settings.
 
     Returns:
-        Where there was one, and what kept the keyring from being looked at, if anything.
+        Where a key was stored, and why the keyring could not be checked, or `None`.
 
     Raises:
         CredentialsError: The credentials file cannot be written, others can read it, or it is
             damaged.
     """
+    url = settings.url
     removed: list[Source] = []
     problem = None
     try:
@@ -231,19 +233,19 @@ def remove_stored(url: str, settings: Settings) -> tuple[list[Source], str | Non
 
 
 def _note_failing_keyring(error: Exception) -> None:
-    # Not its words: nobody knows what a keyring puts into them.
+    # Without its message, which may contain a secret.
     log(logging.INFO, f"the system keyring cannot be used ({type(error).__name__})")
 
 
 def _usable_keyring() -> ModuleType | None:
-    """The `keyring` library where it is installed and has a real place to keep a secret."""
+    """The `keyring` library, if it is installed and has a real place for a secret."""
     if importlib.util.find_spec("keyring") is None:
         return None
     try:
         import keyring
 
         chosen = type(keyring.get_keyring()).__module__
-    except Exception as error:  # noqa: BLE001 - it fails in many ways where there is no home
+    except Exception as error:  # noqa: BLE001 - it fails in many ways without a home directory
         raise_foreign(error, by_type=False)
         _note_failing_keyring(error)
         return None

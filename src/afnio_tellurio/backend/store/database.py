@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
-from afnio_tellurio.errors import DatabaseError
-from afnio_tellurio.local import sampling
-from afnio_tellurio.local.connections import (
+from afnio_tellurio.backend import sampling
+from afnio_tellurio.backend.store.connections import (
     Connection,
     Pool,
     current_work,
@@ -24,7 +23,7 @@ from afnio_tellurio.local.connections import (
     pools,
     works_in_sqlite,
 )
-from afnio_tellurio.local.database_files import (
+from afnio_tellurio.backend.store.database_files import (
     JOURNAL,
     LOG,
     LOG_INDEX,
@@ -39,6 +38,7 @@ from afnio_tellurio.local.database_files import (
     set_aside,
     size_of,
 )
+from afnio_tellurio.errors import DatabaseError
 from afnio_tellurio.logs import log
 
 if TYPE_CHECKING:

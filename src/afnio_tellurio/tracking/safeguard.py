@@ -1,4 +1,4 @@
-"""The active run of this process, and the safeguard that ends it when the process does."""
+"""The active run of this process, and the safeguard that ends it when the process ends."""
 
 from __future__ import annotations
 
@@ -11,68 +11,69 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
+from afnio_tellurio.api.entities import RunStatus
 from afnio_tellurio.delivery.sender import sender, wait_for_all
-from afnio_tellurio.entities import RunStatus
+from afnio_tellurio.forks import ForkStep, at_fork
 from afnio_tellurio.notices import warn
-from afnio_tellurio.settings import DEFAULT_EXIT_TIMEOUT, configured_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType, TracebackType
 
-    from afnio_tellurio.run import Run
-
 #: Finalizers of multiprocessing with a greater priority run first; its own have 10 and less.
 _BEFORE_OTHERS = 100
-#: The signals that end a process by default, and that it can still act upon.
+#: The signals that end a process by default and that it can handle.
 _ENDING_SIGNALS = [
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
 ]
 
+
+class Endable(Protocol):
+    """What the safeguard ends: a run."""
+
+    def _end(self, status: RunStatus) -> str | None: ...
+
+
 _lock = threading.RLock()
-_run: Run | None = None
+_active: Endable | None = None
 
 
-def get_active_run() -> Run:
-    """The active run: that of the newest `init` in this process, in whatever thread.
-
-    Raises:
-        ValueError: There is none.
-    """
-    run = _run
-    if run is None:
-        raise ValueError(
-            "no run is active; start one with init(namespace_slug, project_display_name)"
-        )
-    return run
+def active_run() -> Any:
+    """The active run, or `None`."""
+    return _active
 
 
-def activate(run: Run) -> Run | None:
-    """Makes a run the active one and arms the safeguard; gives the run that was active before."""
-    global _run
+def activate(run: Endable) -> Endable | None:
+    """Makes a run the active one and arms the safeguard; returns the one that was active before."""
+    global _active
     with _lock:
-        before, _run = _run, run
+        before, _active = _active, run
         safeguard.arm()
     return before
 
 
-def deactivate(run: Run) -> None:
+def deactivate(run: Endable) -> None:
     """Disarms the safeguard, if this run is the active one."""
-    global _run  # noqa: PLW0603
+    global _active  # noqa: PLW0603
     with _lock:
-        if _run is run:
-            _run = None
+        if _active is run:
+            _active = None
             safeguard.disarm()
 
 
-class _Safeguard:
-    """Ends the active run when the process ends, with the status that the end deserves.
+def end(run: Endable, status: RunStatus) -> str | None:
+    """Ends a run; see `Run._end`."""
+    return run._end(status)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
-    Python tells an exit hook nothing of why the process ends. What is known then: whether the
-    outermost frame of the main thread returned or was left by an exception, whether an exception
-    was reported, and which status the last `sys.exit` asked for.
+
+class _Safeguard:
+    """Ends the active run when the process ends, with the status that fits how it ends.
+
+    Python does not tell an exit hook why the process ends. Known then are whether the outermost
+    frame of the main thread returned or was left by an exception, whether an exception was
+    reported, and the status of the last `sys.exit`.
     """
 
     def __init__(self) -> None:
@@ -87,7 +88,7 @@ class _Safeguard:
         self._postponed: int | None = None
 
     def watch_exit(self) -> None:
-        """Has the end of the process deliver what is on its way."""
+        """Delivers logged metrics when the process ends."""
         if self._watched_process == os.getpid():
             return
         if self._watched_process is None:
@@ -102,7 +103,7 @@ class _Safeguard:
             Finalize(None, self._end_at_worker_exit, exitpriority=_BEFORE_OTHERS)
 
     def arm(self) -> None:
-        """Has the end of the process end the active run."""
+        """Ends the active run when the process ends."""
         self.watch_exit()
         self._process = os.getpid()
         self._main_frame = _outermost_frame()
@@ -112,6 +113,7 @@ class _Safeguard:
         self._watch_signals()
 
     def disarm(self) -> None:
+        """Stops watching for the end of the process."""
         for module, name, original, ours in self._exit_functions:
             if getattr(module, name, None) is ours:
                 setattr(module, name, original)
@@ -129,11 +131,11 @@ class _Safeguard:
         for module, name in ((sys, "exit"), (builtins, "exit"), (builtins, "quit")):
             original = getattr(module, name, None)
             if original is not None:
-                ours = self._noting(original)
+                ours = self._note_status(original)
                 self._exit_functions.append((module, name, original, ours))
                 setattr(module, name, ours)
 
-    def _noting(self, original: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
+    def _note_status(self, original: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
         def exit(status: Any = None, /) -> NoReturn:  # noqa: A001
             self._exit_status = status
             original(status)
@@ -152,18 +154,14 @@ class _Safeguard:
     def _end_all(self, status: RunStatus) -> None:
         began = time.monotonic()
         try:
-            if _run is not None:
-                _run.end(status)
-            left = wait_for_all(began + configured_timeout())
+            if _active is not None:
+                end(_active, status)
+            undelivered = wait_for_all(began + _exit_timeout())
         except KeyboardInterrupt:
-            left = sender.outboxes()
-        except ValueError as error:
-            # TELLURIO_EXIT_TIMEOUT is no number.
-            warn(str(error))
-            left = wait_for_all(began + DEFAULT_EXIT_TIMEOUT)
-        for outbox in left:
+            undelivered = sender.outboxes()
+        for outbox in undelivered:
             if outbox.wanted_status is None:
-                # Nobody has said anything of this one yet.
+                # It was not reported yet.
                 warn(str(outbox.problem("exit")))
 
     def _status_of_exit(self) -> RunStatus:
@@ -195,14 +193,14 @@ class _Safeguard:
             self._signalled = True
             previous(number, frame)
             return
-        if _run is not None and self._process == os.getpid():
+        if _active is not None and self._process == os.getpid():
             with suppress(KeyboardInterrupt):
-                _run.end(RunStatus.CRASHED)
+                end(_active, RunStatus.CRASHED)
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
 
     def _is_guarded(self, frame: FrameType | None) -> bool:
-        """Whether the code that a signal interrupted, or what called it, is guarded."""
+        """Whether the code that a signal interrupted, or a caller of it, is guarded."""
         while frame is not None:
             if frame is self._guarded:
                 return True
@@ -212,8 +210,8 @@ class _Safeguard:
     def __enter__(self) -> None:
         """Postpones the ending signals: the main thread works inside the SDK.
 
-        The caller is noted, and not how deep the guards are: what a signal handler raises may leave
-        the note behind, and then it means nothing, as its function has ended.
+        The caller's frame is noted, not a depth: if a signal handler raises, the note may stay, but
+        then it means nothing, because its function has ended.
         """
         frame = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         if _is_main_thread() and not self._is_guarded(frame):
@@ -234,12 +232,12 @@ class _Safeguard:
 
 
 def is_success(exit_status: Any) -> bool:
-    """Whether `sys.exit(exit_status)` is a normal end."""
+    """Whether `sys.exit(exit_status)` ends a process normally."""
     return exit_status is None or (isinstance(exit_status, int) and exit_status == 0)
 
 
 def _is_main_thread() -> bool:
-    # `current_thread` makes an object for a thread that Python did not start.
+    # `current_thread` would create an object for a thread that Python did not start.
     return threading.get_ident() == threading.main_thread().ident
 
 
@@ -251,17 +249,22 @@ def _outermost_frame() -> FrameType | None:
 
 
 def _was_left_by_exception(frame: FrameType) -> bool:
-    """Whether the last instruction that a frame executed is no return."""
+    """Whether the last instruction that a frame executed is not a return."""
     return not dis.opname[frame.f_code.co_code[frame.f_lasti]].startswith("RETURN")
 
 
 safeguard = _Safeguard()
 
 
-def _renew_in_child() -> None:
+def _exit_timeout() -> float:
+    """The greatest timeout of the backends that are waited for."""
+    timeouts = [box.transfer.connection.settings.exit_timeout for box in sender.outboxes()]
+    return max(timeouts, default=0.0)
+
+
+def _renew_lock() -> None:
     global _lock  # noqa: PLW0603
     _lock = threading.RLock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_in_child)
+at_fork(ForkStep.ACTIVE_RUN, in_child=_renew_lock)

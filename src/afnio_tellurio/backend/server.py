@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from waitress import wasyncore
 from waitress.server import create_server
 
-from afnio_tellurio.local.application import MAX_BODY_BYTES
+from afnio_tellurio.backend.application import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
     from types import FrameType
