@@ -123,7 +123,7 @@ class Reader:
                 self._run(line)
 
     def _follow_toml(self, block: Block) -> None:
-        from afnio_tellurio.settings import read_settings
+        from afnio_tellurio.settings.settings import read_settings
 
         path = Path(os.environ["XDG_CONFIG_HOME"], "tellurio", "config.toml")
         path.parent.mkdir(parents=True, exist_ok=True)
