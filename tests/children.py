@@ -10,7 +10,7 @@ import exchanges
 
 ROOT = Path(__file__).parent.parent
 RUN_LINE = re.compile(
-    r"afnio-tellurio: run \S+ (started in|(\x1b\[\d+m)?[A-Z]+(\x1b\[0m)? after) .*; look at it: "
+    r"afnio-tellurio: run \S+ (started in|(\x1b\[\d+m)?[A-Z]+(\x1b\[0m)? after) .*; View: "
 )
 SOURCES = [ROOT / "src", ROOT / "generated"]
 

@@ -261,7 +261,7 @@ def test_where_nothing_can_be_written_the_login_holds_and_says_so(run_python, ur
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
     (line,) = [one for one in finished.stderr.splitlines() if ": run " not in one]
-    assert "is good, and is not stored" in line
+    assert "was accepted but could not be saved" in line
     assert "set TELLURIO_API_KEY" in line
     assert KEY not in finished.stderr
 
@@ -323,7 +323,7 @@ def test_a_key_revoked_in_mid_run_loses_nothing_and_login_and_sync_deliver(
     Path(os.environ["TELLURIO_HOME"] + "-go").touch()
     _out, err = child.communicate(timeout=30)
     assert child.returncode == 0
-    told = [line for line in err.splitlines() if "delivery has ended" in line]
+    told = [line for line in err.splitlines() if "delivery has stopped" in line]
     assert len(told) == 1
     assert "expired or was revoked" in told[0]
     assert "Nothing is lost" in told[0]

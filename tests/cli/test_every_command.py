@@ -153,7 +153,7 @@ def test_a_dead_server_is_one_line(name, command, runs_of_examples):
     [
         ("html", "502 Bad Gateway"),
         ("cut", "cannot be reached"),
-        ((200, b"<html>Sign in to the hotel's network</html>"), "makes no sense"),
+        ((200, b"<html>Sign in to the hotel's network</html>"), "is invalid"),
     ],
 )
 def test_a_server_that_fails_is_one_line(name, command, proxy, fault, words):

@@ -70,7 +70,7 @@ def test_journals_that_wait_are_counted(command, run_python, server):
 
 def test_what_is_no_setting_is_pointed_out(command):
     finished = command("status", TELLURIO_MODUS="local")
-    assert "TELLURIO_MODUS is no setting; is TELLURIO_MODE meant?" in finished.stdout
+    assert "TELLURIO_MODUS; did you mean TELLURIO_MODE?" in finished.stdout
     assert finished.stderr == "", "it is said once"
 
 

@@ -187,7 +187,7 @@ def test_wrong_usage_says_what_to_give(arguments, words, capsys):
 
 def test_a_url_that_is_none_and_a_run_that_is_none_are_said(local, capsys):
     assert main(["sync", "acme/digits", "--to", "platform"]) == 1
-    assert "give scheme and host" in capsys.readouterr().err
+    assert "it must be a scheme and a host" in capsys.readouterr().err
     te.init("acme", "Digits", client=local).finish()
     assert main(["sync", "acme/digits/none", "--to", "http://127.0.0.1:9"]) == 1
     assert "has no run named 'none'" in capsys.readouterr().err

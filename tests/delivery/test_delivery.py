@@ -177,7 +177,7 @@ def test_a_run_that_the_backend_refuses_stops_and_says_so(proxy, run, status, ca
     assert proxy.counts[(status, b'{"detail": "Not for you."}')] == asked, "it has stopped"
     with pytest.raises(te.DeliveryError, match=r"2 metrics wait in .*afnio-tellurio sync"):
         run.finish()
-    assert caplog.text.count("delivery has ended") == 1
+    assert caplog.text.count("delivery has stopped") == 1
     proxy.fault = lambda *_: None
     assert run.finish().accepted == 2
     assert te.get_run("acme", "Digits", run.uuid).metrics("loss").values == [1, 2]

@@ -111,7 +111,7 @@ def test_where_no_journal_can_be_made_at_all_delivery_goes_on(proxy, run_python,
     assert finished.returncode == 0, finished.stderr
     assert "accepted=100, waiting=0" in finished.stdout
     assert "no-folder" in finished.stderr
-    assert "metrics are held in memory until it can" in finished.stderr
+    assert "buffering in memory until it can" in finished.stderr
     assert te.get_run("acme", "Digits", "homeless").metrics("count").values == list(range(100))
 
 

@@ -166,5 +166,5 @@ def test_a_failure_of_ours_is_still_said_as_ever(backend, monkeypatch):
     run.finish()
     with monkeypatch.context() as patch:
         patch.setattr(tellurio_api.models.Run, "from_dict", lambda _document: int("x"))
-        with pytest.raises(te.InvalidResponseError, match="makes no sense"):
+        with pytest.raises(te.InvalidResponseError, match="is invalid"):
             te.get_run("acme", "digits", run.uuid)

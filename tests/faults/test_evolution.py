@@ -51,7 +51,7 @@ def client(tmp_path, monkeypatch):
     connection._transport = ChangedAnswers(client._backend)
     connection._open_pool()
     yield client
-    client._transport.operation_id = None
+    connection_of(client)._transport.operation_id = None
     client.close()
 
 
@@ -322,9 +322,9 @@ def test_a_run_without_a_user_or_description_is_a_run(client, run):
 @pytest.mark.parametrize("operation", CALLS)
 def test_another_success_status_is_a_right_value_or_a_clear_error(client, run, operation):
     for status in (200, 201, 202, 206, 299):
-        client._transport.status = status
+        connection_of(client)._transport.status = status
         seen = outcome(client, run, operation, lambda _answer: True)
-        client._transport.status = None
+        connection_of(client)._transport.status = None
         repr(seen)
         if operation == "updateRun" and not isinstance(seen, Exception):
             return

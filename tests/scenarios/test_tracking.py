@@ -247,7 +247,9 @@ def test_a_curve_is_the_last_finite_value_of_each_range_of_steps():
 
 @pytest.mark.parametrize("buckets", [0, 10_001, 1.5, "10"])
 def test_a_curve_of_a_senseless_number_of_points_is_refused(buckets):
-    with pytest.raises(ValueError, match="curve: buckets is .*; give a number from 1 to 10000"):
+    with pytest.raises(
+        ValueError, match="curve: buckets is .*; it must be a number from 1 to 10000"
+    ):
         te.init("acme", "Digits").curve("loss", buckets=buckets)
 
 
@@ -365,7 +367,7 @@ def test_a_run_is_renamed_and_described_also_when_it_is_finished():
 @pytest.mark.parametrize(
     ("arguments", "kind", "words"),
     [
-        ((), ValueError, "nothing is to be changed; give name or description"),
+        ((), ValueError, "nothing to change; pass name or description"),
         (("",), ValueError, "run name is empty"),
         ((7,), TypeError, "run name is 7"),
         ((None, 7), TypeError, "description is 7"),
@@ -393,16 +395,20 @@ def test_a_slug_that_is_taken_is_a_conflict():
     ("arguments", "kind", "words"),
     [
         (("", "Digits"), ValueError, "namespace slug is empty"),
-        ((None, "Digits"), TypeError, "namespace slug is None, a NoneType; give a string"),
+        ((None, "Digits"), TypeError, "namespace slug is None, a NoneType; it must be a string"),
         (("a b", "Digits"), ValueError, "namespace slug is 'a b'"),
         (("acme", ""), ValueError, "project display name is empty"),
         (("acme", 3), TypeError, "project display name is 3"),
         (("acme", "!!!"), ValueError, "has no slug"),
-        (("acme", "x" * 256), ValueError, "at most 255"),
+        (("acme", "x" * 256), ValueError, "up to 255"),
         (("acme", "Digits", ""), ValueError, "run name is empty"),
         (("acme", "Digits", 7), TypeError, "run name is 7"),
         (("acme", "Digits", None, 7), TypeError, "description is 7"),
-        (("acme", "Digits", None, None, "RUNNING"), TypeError, "status is 'RUNNING'; give one of"),
+        (
+            ("acme", "Digits", None, None, "RUNNING"),
+            TypeError,
+            "status is 'RUNNING'; it must be one of",
+        ),
     ],
 )
 def test_init_refuses_bad_input_before_anything_is_recorded(arguments, kind, words):
@@ -436,7 +442,9 @@ def test_finish_refuses_a_status_that_no_run_ends_with():
 
 
 def test_a_visibility_that_is_none_is_refused():
-    with pytest.raises(ValueError, match="visibility is 'SECRET'; give one of PUBLIC, RESTRICTED"):
+    with pytest.raises(
+        ValueError, match="visibility is 'SECRET'; it must be one of PUBLIC, RESTRICTED"
+    ):
         te.create_project("acme", "Digits", "SECRET")
 
 
@@ -490,7 +498,7 @@ def test_raw_requests_give_the_raw_answer():
     assert client.delete(one).status_code == 204
     assert client.get(one).status_code == 404
     assert client.get(f"{path}{run.uuid}/").json()["status"] == "RUNNING"
-    with pytest.raises(ValueError, match="endpoint is 'api'; give a path that starts with a slash"):
+    with pytest.raises(ValueError, match="endpoint is 'api'; pass a path that starts with a slash"):
         client.get("api")
 
 

@@ -208,7 +208,7 @@ def test_the_lines_of_a_run_link_to_the_page_while_it_is_served(serve, run_pytho
     told = run_python(ONE_RUN, TELLURIO_MODE="local").stderr.splitlines()
     (run,) = te.runs("acme", "Digits", te.TellurioClient.local())
     place = f"{url}/acme/projects/digits/runs/{run.uuid}/"
-    assert [line.partition("look at it: ")[2] for line in told] == [place, place]
+    assert [line.partition("View: ")[2] for line in told] == [place, place]
     assert status_of(place) == (200, None)
     child.send_signal(signal.SIGINT)
     child.wait(timeout=10)

@@ -32,10 +32,10 @@ def test_a_run_of_this_machine_tells_where_to_look_when_it_starts_and_ends(run_p
     finished = run_python(ONE_RUN, TELLURIO_MODE="local")
     assert (finished.returncode, finished.stdout) == (0, "")
     assert lines(finished) == [
-        "run test_run started in acme/digits; look at it: afnio-tellurio show acme/digits/test_run",
+        "run test_run started in acme/digits; View: afnio-tellurio show acme/digits/test_run",
         (
             "run test_run COMPLETED after N s, 1,200 metrics logged; "
-            "look at it: afnio-tellurio show acme/digits/test_run"
+            "View: afnio-tellurio show acme/digits/test_run"
         ),
     ]
 
@@ -44,8 +44,8 @@ def test_a_run_of_a_backend_tells_its_web_address(run_python, server):
     finished = run_python(ONE_RUN.replace("test_run", "Test run"))
     address = f"{server}/acme/projects/digits/runs/test-run/"
     assert lines(finished) == [
-        f"run Test run started in acme/digits; look at it: {address}",
-        f"run Test run COMPLETED after N s, 1,200 metrics logged; look at it: {address}",
+        f"run Test run started in acme/digits; View: {address}",
+        f"run Test run COMPLETED after N s, 1,200 metrics logged; View: {address}",
     ]
 
 
@@ -73,7 +73,7 @@ def test_every_end_has_its_line(run_python, ending, status):
     assert lines(finished)[1:] == [
         (
             f"run test_run {status} after N s, 1 metric logged; "
-            "look at it: afnio-tellurio show acme/digits/test_run"
+            "View: afnio-tellurio show acme/digits/test_run"
         )
     ]
 
@@ -119,7 +119,7 @@ def test_the_command_that_a_line_names_shows_the_run(run_python, name):
             run.log("loss", 1)
     """
     finished = run_python(program, TELLURIO_MODE="local")
-    command = lines(finished)[0].partition("look at it: ")[2]
+    command = lines(finished)[0].partition("View: ")[2]
     command = command.replace("afnio-tellurio", f"{sys.executable} -m afnio_tellurio.cli")
     shown = subprocess.run(
         ["bash", "-c", command],
@@ -159,7 +159,7 @@ def test_logging_that_is_set_up_takes_the_lines(run_python):
     )
     assert finished.stderr == ""
     started, ended = finished.stdout.splitlines()
-    assert started.startswith("INFO run test_run started in acme/digits; look at it: ")
+    assert started.startswith("INFO run test_run started in acme/digits; View: ")
     assert ended.startswith("INFO run test_run COMPLETED after ")
 
 
