@@ -197,7 +197,7 @@ def test_a_bad_value_names_its_source_the_value_and_what_is_allowed(file, monkey
             '[backends."backend.example"]',
             "section of backends in .* is 'backend.example'; it must be a s",
         ),
-        ('[backends."https://u:secret@a"]', r"backends in \S+ holds more than scheme, host and p"),
+        ('[backends."https://u:secret@a"]', r"backends in \S+ contains more than scheme, host and p"),
         (
             "port = 0\nbase_url = 'https://a'",
             r"port is 0 \(port in .*\); it must be a number from 1",
@@ -330,7 +330,7 @@ def test_a_section_can_allow_plain_http_to_its_backend(file):
 _AS_NOBODY = """
 import os, tomllib, platformdirs, getpass, ntpath, difflib
 import afnio_tellurio as te
-import afnio_tellurio.settings_file
+import afnio_tellurio.settings.settings
 te.init, te.TellurioClient
 USER = int(os.environ.get("BECOMING", "65534"))
 os.setgroups([]), os.setgid(USER), os.setuid(USER)
@@ -350,7 +350,7 @@ def test_without_a_home_and_a_name_the_settings_are_read(tmp_path, home, user):
     if home is not None:
         environment["HOME"] = home
     finished = subprocess.run(
-        [sys.executable, "-c", f"{_AS_NOBODY}\nte.settings.read_settings()"],
+        [sys.executable, "-c", f"{_AS_NOBODY}\nte.settings.settings.read_settings()"],
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -389,7 +389,7 @@ def test_in_the_home_of_another_user_who_shares_nothing_a_run_is_tracked(file, s
     )
     assert finished.returncode == 0, finished.stderr
     (line,) = complaints(finished.stderr).splitlines()
-    assert "cannot be written (Permission denied); metrics are held in memory" in line
+    assert "cannot be written (Permission denied); buffering in memory" in line
     path.unlink()
     run, _warm = te.runs("acme", "digits")
     assert (run.name, run.status, run.metrics("loss").values) == ("cold", "COMPLETED", [1])
