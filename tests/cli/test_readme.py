@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from children import GUARD
+
 README = (Path(__file__).parent.parent.parent / "README.md").read_text("utf-8")
 SETTINGS = {"TELLURIO_MODE": "local", "TELLURIO_QUIET": "1", "COLUMNS": "80"}
 
@@ -22,7 +24,7 @@ def test_the_command_shows_what_is_shown(run_python, start_python):
     command, *wanted = block("console").splitlines()
     arguments = command.removeprefix("$ afnio-tellurio ").split()
     child = start_python("-m", "afnio_tellurio.cli", *arguments, **SETTINGS)
-    shown = [line.rstrip() for line in child.communicate(timeout=30)[0].splitlines()]
+    shown = [line.rstrip() for line in child.communicate(timeout=GUARD)[0].splitlines()]
     differs = re.compile(r"uuid|created|duration|user")
     assert [line for line in shown if not differs.match(line)] == [
         line for line in wanted if not differs.match(line)

@@ -5,6 +5,7 @@ import sqlite3
 
 import httpx
 import pytest
+from children import GUARD
 
 from afnio_tellurio.local import BackendUser, connections, open_backend
 from afnio_tellurio.local import database as database_module
@@ -162,7 +163,7 @@ def every(pytestconfig):
 @pytest.mark.parametrize("action", ["read", "write", "fork"])
 def test_a_handler_that_raises_leaves_nothing_locked(action, database, start_python, every):
     child = start_python("-c", PROGRAM + RAISES.format(action=action), str(database), every)
-    out, err = child.communicate(timeout=600)
+    out, err = child.communicate(timeout=GUARD)
     assert child.returncode == 0, err
     assert int(out) > 100
 
@@ -170,7 +171,7 @@ def test_a_handler_that_raises_leaves_nothing_locked(action, database, start_pyt
 @pytest.mark.parametrize("handler", [ASKS, FORKS], ids=["asks", "forks"])
 def test_a_handler_may_work_in_the_midst_of_a_request(handler, database, start_python, every):
     child = start_python("-c", PROGRAM + handler.format(action="write"), str(database), every)
-    out, err = child.communicate(timeout=600)
+    out, err = child.communicate(timeout=GUARD)
     assert child.returncode == 0, err
     assert int(out) > 100
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import platformdirs
 import pytest
-from children import ROOT, child_environment, complaints
+from children import GUARD, ROOT, child_environment, complaints
 
 import afnio_tellurio as te
 from afnio_tellurio.settings import VARIABLES, Mode, configuration_directory, read_settings
@@ -348,7 +348,7 @@ def test_without_a_home_and_a_name_the_settings_are_read(tmp_path, home, user):
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=GUARD,
         check=False,
         cwd=tmp_path,
     )
@@ -376,7 +376,7 @@ def test_in_the_home_of_another_user_who_shares_nothing_a_run_is_tracked(file, s
         env=environment,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=GUARD,
         check=False,
         cwd="/",
     )
