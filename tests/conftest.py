@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import itertools
 import logging
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -30,8 +32,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 exchanges.install()
-# How fast examples are made says nothing on a machine that has other work.
-settings.register_profile("any machine", suppress_health_check=[HealthCheck.too_slow])
+# The same examples each time, however fast they are made on a machine that has other work.
+settings.register_profile(
+    "any machine",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("any machine")
 
 
@@ -43,8 +51,10 @@ NEEDING = {
     "unit/test_reading.py": "pandas",
 }
 collect_ignore = [path for path, tool in NEEDING.items() if find_spec(tool) is None]
-#: What uses one of these starts processes, most of them of Python.
-STARTING_PROCESSES = {"start_python", "terminal", "kernel", "browser"}
+#: What uses one of these starts processes or speaks over sockets.
+LEAVING_THE_PROCESS = {
+    "browser", "faulty", "kernel", "start_python", "start_server", "start_serving", "served", "terminal"
+}  # fmt: skip
 
 
 def pytest_report_header() -> list[str]:
@@ -63,15 +73,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         scopes = {
             definition.scope
-            for name, definitions in item._fixtureinfo.name2fixturedefs.items()
-            for definition in definitions[-1:]
-            if not name.startswith(("session", "_"))
+            for definitions in item._fixtureinfo.name2fixturedefs.values()
+            for definition in definitions
         }
-        if scopes & {"module", "package"}:
+        if "module" in scopes:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
         names = set(getattr(item, "fixturenames", ()))
         is_slow = item.get_closest_marker("slow") or item.get_closest_marker("tools")
-        if not is_slow and not names & STARTING_PROCESSES:
+        stays = not names & LEAVING_THE_PROCESS and "over HTTP" not in item.name
+        if stays and not is_slow:
             item.add_marker("quick")
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
@@ -99,6 +109,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TELLURIO_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "configuration"))
     return tmp_path / "home"
+
+
+@pytest.fixture(autouse=True)
+def runs_get_the_same_names_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that comes by chance may be any word that a test looks for."""
+    seeds = itertools.count()
+    monkeypatch.setattr(random, "SystemRandom", lambda: random.Random(next(seeds)))
 
 
 @pytest.fixture(autouse=True)

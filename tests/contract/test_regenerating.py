@@ -41,6 +41,14 @@ def regen(folder, *arguments):
     )
 
 
+def report(folder):
+    """What `regen --report` does, without a look at its tools."""
+    return subprocess.run(
+        [ROOT / ".cache" / "regen" / "bin" / "python", folder / "scripts" / "regenerate.py", "--report"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
 def digest(folder):
     return {
         path.relative_to(folder): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -116,7 +124,8 @@ def test_generated_code_with_a_type_error_is_not_written(copy):
 
 def test_the_report_fails_where_something_breaks_until_that_is_released(copy):
     release(copy)
-    assert (regen(copy, "--report").returncode, regen(copy, "--report").stdout) == (
+    finished = regen(copy, "--report")
+    assert (finished.returncode, finished.stdout) == (
         0,
         "openapi/tellurio.yaml against openapi/released/0.yaml: no change\n",
     )
@@ -124,7 +133,7 @@ def test_the_report_fails_where_something_breaks_until_that_is_released(copy):
     text = contract.read_text().replace("maxLength: 255", "maxLength: 100")
     contract.write_text(text)
     before = digest(copy / "generated")
-    finished = regen(copy, "--report")
+    finished = report(copy)
     assert finished.returncode == 1
     assert "breaking for callers\n" in finished.stdout
     assert "    RunCreate.name: maxLength is 100, was 255, in requests\n" in finished.stdout
@@ -135,7 +144,7 @@ def test_the_report_fails_where_something_breaks_until_that_is_released(copy):
     # As numbers: 10 comes after 9.
     for version in ("9", "10"):
         (copy / "openapi" / "released" / f"{version}.yaml").write_text(text)
-    finished = regen(copy, "--report")
+    finished = report(copy)
     assert (finished.returncode, finished.stdout) == (
         0,
         "openapi/tellurio.yaml against openapi/released/10.yaml: no change\n",
@@ -155,7 +164,7 @@ def test_a_document_that_cannot_be_reported_on_is_named(copy, name, text, words)
     release(copy)
     document = copy / "openapi" / name
     document.unlink() if text is None else document.write_text(text)
-    finished = regen(copy, "--report")
+    finished = report(copy)
     assert finished.returncode == 1
     assert words in finished.stderr
     assert "Traceback" not in finished.stderr
