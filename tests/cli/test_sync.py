@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from children import child_environment
+from children import GUARD, child_environment
 
 import afnio_tellurio as te
 from afnio_tellurio.cli import main
@@ -143,7 +143,7 @@ def test_progress_is_shown_on_a_terminal(recorded, local, server):
         env=child_environment(), stdout=subprocess.PIPE, stderr=terminal,
     )  # fmt: skip
     os.close(terminal)
-    out, _ = child.communicate(timeout=60)
+    out, _ = child.communicate(timeout=GUARD)
     shown = os.read(controlling, 10_000).decode()
     os.close(controlling)
     assert out == b"second: 2500 metrics uploaded\n"

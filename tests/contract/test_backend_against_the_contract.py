@@ -198,6 +198,7 @@ def is_beyond_schemas(answer):
     return bool(words) and all(any(reason in word for reason in NO_SCHEMA_TELLS) for word in words)
 
 
+@pytest.mark.slow
 def test_the_backend_keeps_the_contract_whatever_is_sent(backend, api, pytestconfig):
     is_long = pytestconfig.getoption("--long")
     api.headers.update(KEY)
