@@ -5,14 +5,12 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from afnio_tellurio.notices import tell
+from afnio_tellurio.notices import duration, tell
 
 if TYPE_CHECKING:
     from afnio_tellurio.client import TellurioClient
     from afnio_tellurio.delivery.sender import DeliveryReceipt
     from afnio_tellurio.run import Run
-
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 def tell_started(run: Run, client: TellurioClient, namespace_slug: str, project_slug: str) -> None:
@@ -50,15 +48,3 @@ def _where(run: Run, client: TellurioClient, namespace_slug: str, project_slug: 
 
 def _counted(metrics: int) -> str:
     return "1 metric" if metrics == 1 else f"{metrics:,} metrics"
-
-
-def duration(seconds: float) -> str:
-    """A time as people read it: `3.2 s`, `5 min 10 s`, `2 h 05 min`, `3 d 4 h`."""
-    if seconds < _MINUTE:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < _HOUR:
-        return f"{whole // _MINUTE} min {whole % _MINUTE:02} s"
-    if whole < _DAY:
-        return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE:02} min"
-    return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"

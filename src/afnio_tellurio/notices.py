@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _WRITE_TIMEOUT = 1.0
 _GREEN, _RED = "32", "31"
 _COLOURS = {"COMPLETED": _GREEN, "CRASHED": _RED, "FAILED": _RED}
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
 #: Persian words and family emoji are written with them, and they steer nothing.
 JOINERS = "\u200c\u200d"
 
@@ -102,6 +103,19 @@ def printable(text: str) -> str:
         else mark
         for mark in text
     )
+
+
+def duration(seconds: float) -> str:
+    """Returns a duration such as `3.2 s`, `5 min 7 s`, `2 h 5 min` or `1 d 2 h`."""
+    # A value that rounds to 60.0 s must not be printed as seconds.
+    if round(seconds, 1) < _MINUTE:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min {whole % _MINUTE} s"
+    if whole < _DAY:
+        return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
+    return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"
 
 
 def shows_colours(stream: TextIO | None) -> bool:

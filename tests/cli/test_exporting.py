@@ -18,6 +18,7 @@ import sys, time
 import afnio_tellurio.client as client
 client.METRICS_PAGE = 100
 from afnio_tellurio.cli import exporting, main
+exporting.METRICS_PAGE = 100
 pages = exporting._pages
 def slowly(*arguments):
     for page in pages(*arguments):
