@@ -67,7 +67,7 @@ def test_the_way_from_projects_to_a_run_and_back(open_page, digits):
 
 def test_what_is_not_there_is_said(open_page, digits):
     page = open_page("/acme/projects/nothing/")
-    expect(page.get_by_role("alert").first).to_contain_text("There is no project acme/nothing")
+    expect(page.get_by_role("alert").first).to_contain_text("Project acme/nothing not found")
     page = open_page(f"{PROJECT}runs/nobody/")
     expect(page.get_by_role("alert").first).to_contain_text("There is no run nobody")
 
