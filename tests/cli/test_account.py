@@ -54,7 +54,7 @@ def test_a_key_is_asked_for_unseen_and_kept_for_its_owner_alone(terminal, invoke
     shown.type(f"{KEY}\n")
     assert shown.end() == 0, shown.shown
     assert KEY not in shown.shown
-    assert "as ada; the key is kept in the credentials file" in shown.shown
+    assert "as ada; key stored in the credentials file" in shown.shown
     assert credentials.read_key(url) == KEY
     finished = invoke("whoami", "--json")
     assert json.loads(finished.stdout) == {
@@ -73,7 +73,7 @@ def test_a_refused_key_is_asked_for_again_and_never_kept(terminal, url):
         shown.type("very-wrong-key\n")
     assert shown.end() == 1
     assert "very-wrong-key" not in shown.shown
-    assert "refuses this API key" in shown.shown
+    assert "rejected this API key" in shown.shown
     assert credentials.read_key(url) is None
 
 
@@ -126,17 +126,17 @@ def test_what_is_no_key_is_refused_and_not_repeated(invoke, url, text):
     assert credentials.read_key(url) is None
 
 
-def test_a_key_as_an_argument_is_taken_and_its_help_warns(invoke, url):
-    assert invoke("login", "--api-key", KEY).returncode == 0
-    assert "list of processes" in re.sub(r"\s+", " ", invoke("login", "--help").stdout)
+def test_a_key_as_an_argument_is_taken_and_its_help_warns(command, url):
+    assert command("login", "--api-key", KEY).returncode == 0
+    assert "visible in `ps`" in re.sub(r"\s+", " ", command("login", "--help").stdout)
 
 
 def test_a_refused_key_of_the_environment_is_told_with_what_to_do(invoke, url):
     finished = invoke("login", TELLURIO_API_KEY="very-bad-key")
     assert finished.returncode == 1
     assert finished.stderr == (
-        f"afnio-tellurio login: {url} refuses the key in TELLURIO_API_KEY: The API key is missing "
-        "or wrong; set it to another, or unset it and repeat this\n"
+        f"afnio-tellurio login: {url} rejected the key in TELLURIO_API_KEY: The API key is missing "
+        "or wrong; change or unset it, then try again\n"
     )
 
 
@@ -150,14 +150,14 @@ def test_signing_out_removes_the_key_and_tells_what_remains(invoke, url):
     invoke("login", "--api-key-stdin", stdin=KEY)
     finished = invoke("logout", TELLURIO_API_KEY="another")
     assert finished.stdout.splitlines() == [
-        f"The API key for {url} is removed from the credentials file",
-        "TELLURIO_API_KEY is set, and still gives one; unset it",
+        f"Removed the API key for {url} from the credentials file",
+        "TELLURIO_API_KEY is still set; unset it to sign out",
     ]
     assert credentials.read_key(url) is None
-    assert invoke("logout").stdout == f"No API key for {url} is stored\n"
+    assert invoke("logout").stdout == f"No API key is stored for {url}\n"
     whoami = invoke("whoami")
     assert (whoami.returncode, whoami.stdout) == (1, "")
-    assert "not signed in" in whoami.stderr
+    assert "Not signed in" in whoami.stderr
 
 
 @pytest.fixture
@@ -177,11 +177,14 @@ def test_the_keyring_is_used_where_there_is_one(command, url, recording):
     variables, record = recording
     finished = command("login", "--api-key-stdin", stdin=KEY, **variables)
     assert finished.returncode == 0, finished.stderr
-    assert "kept in the system keyring" in finished.stdout
+    assert "key stored in the system keyring" in finished.stdout
     assert json.loads(record.read_text()) == {f"Tellurio {url}": KEY}
     assert credentials.read_key(url) is None
     assert "keyring" in command("whoami", **variables).stdout
-    assert "removed from the system keyring" in command("logout", **variables).stdout
+    assert (
+        f"Removed the API key for {url} from the system keyring"
+        in command("logout", **variables).stdout
+    )
     assert json.loads(record.read_text()) == {}
 
 
@@ -194,9 +197,9 @@ def test_another_backend_is_given_no_key_of_this_one(command, url, start_server,
     other = start_server(api_key=KEY)
     finished = command("whoami", TELLURIO_BACKEND_HTTP_BASE_URL=other, **variables)
     assert (finished.returncode, finished.stdout) == (1, "")
-    assert f"not signed in to {other}" in finished.stderr
+    assert f"Not signed in to {other}" in finished.stderr
     signed_out = command("logout", TELLURIO_BACKEND_HTTP_BASE_URL=other, **variables)
-    assert signed_out.stdout == f"No API key for {other} is stored\n"
+    assert signed_out.stdout == f"No API key is stored for {other}\n"
     assert command("whoami", **variables).returncode == 0
 
 
@@ -206,7 +209,7 @@ def test_where_no_keyring_can_be_chosen_that_is_no_failure(invoke, url):
     assert (signed_in.returncode, signed_in.stderr) == (0, "")
     signed_out = invoke("logout", **variables)
     assert (signed_out.returncode, signed_out.stderr) == (0, "")
-    assert "removed from the credentials file" in signed_out.stdout
+    assert f"Removed the API key for {url} from the credentials file" in signed_out.stdout
 
 
 # Where there is no home, no name and nobody

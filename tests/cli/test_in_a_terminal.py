@@ -168,7 +168,7 @@ def test_ctrl_d_at_the_question_deletes_nothing(six_runs, terminal):
     shown.read_until("[y/N] ")
     shown.type("\x04")
     assert shown.end() == 1
-    assert re.search(r"\[y/N\] (\^D\x08\x08)?\r\nNothing is deleted\.\r\n$", shown.shown)
+    assert re.search(r"\[y/N\] (\^D\x08\x08)?\r\nCanceled\.\r\n$", shown.shown)
     assert len(list(te.runs("acme", "digits"))) == 6
 
 

@@ -21,7 +21,7 @@ def test_each_value_is_told_with_its_source_and_the_key_masked(invoke, server, m
     assert settings["api_key"] == {"value": "…", "source": "environment"}
     assert facts["backend"] == {"tracks_to": server, "username": "ada", "problem": None}
     text = invoke("status").stdout
-    assert "It answers, and knows you as ada." in text
+    assert "Connected as ada." in text
     assert "the-key" not in text
 
 
@@ -37,7 +37,7 @@ def test_a_long_key_is_known_by_its_end(invoke, start_server, monkeypatch):
 def test_without_a_key_runs_stay_on_this_machine(invoke, home):
     finished = invoke("status")
     assert finished.returncode == 0, finished.stderr
-    assert f"Runs are tracked to {home}/tellurio.db" in finished.stdout
+    assert f"Runs are saved to {home}/tellurio.db" in finished.stdout
 
 
 def test_disabled_tracking_is_said(invoke):
@@ -65,7 +65,9 @@ def test_journals_that_wait_are_counted(invoke, run_python, server):
         "import os, afnio_tellurio as te\nrun = te.init('acme', 'Digits')\nrun.log('loss', 1)\n"
         "os.kill(os.getpid(), 9)"
     )
-    assert "1 journal waits to be delivered: run afnio-tellurio sync." in invoke("status").stdout
+    assert (
+        "1 journal is waiting to be uploaded; run: afnio-tellurio sync" in invoke("status").stdout
+    )
 
 
 def test_what_is_no_setting_is_pointed_out(invoke):

@@ -203,7 +203,6 @@ import afnio_tellurio.api.operations as operations
 operations.METRICS_PAGE = 10
 from afnio_tellurio.cli import exporting, main
 exporting.METRICS_PAGE = 10
-exporting.METRICS_PAGE = 10
 pages = exporting._pages
 def slowly(*arguments):
     for page in pages(*arguments):
@@ -231,20 +230,20 @@ def test_a_device_is_written_to_and_not_replaced(invoke, runs):
     assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
 
 
-def test_a_run_is_renamed(invoke, runs):
-    finished = invoke("rename", "acme/digits/a", "best")
-    assert (finished.returncode, finished.stdout) == (0, "a is now best\n")
-    assert invoke("rename", "acme/digits/b", "best").stdout == "b is now best_1\n"
+def test_a_run_is_renamed(command, runs):
+    finished = command("rename", "acme/digits/a", "best")
+    assert (finished.returncode, finished.stdout) == (0, "Renamed a to best\n")
+    assert command("rename", "acme/digits/b", "best").stdout == "Renamed b to best_1\n"
     assert {run.name for run in te.runs("acme", "digits")} == {"best", "best_1", "c"}
 
 
 def test_deleting_takes_a_yes(invoke, runs):
     refused = invoke("delete", "acme/digits/a")
     assert refused.returncode == 1
-    assert "give --yes" in refused.stderr
+    assert "pass --yes" in refused.stderr
     assert len(list(te.runs("acme", "digits"))) == 3
     deleted = invoke("delete", "acme/digits/a", "--yes")
-    assert (deleted.returncode, deleted.stdout) == (0, "a is deleted\n")
+    assert (deleted.returncode, deleted.stdout) == (0, "Deleted a\n")
     assert [run.name for run in te.runs("acme", "digits")] == ["c", "b"]
     assert invoke("delete", "acme/digits/a", "--yes").returncode == 1
 
@@ -300,17 +299,21 @@ def test_hostile_names_cannot_steer_the_terminal(invoke, backend):
             2,
             "invalid choice: 'PAUSED' (choose from 'RUNNING', 'COMPLETED', 'CRASHED', 'FAILED')",
         ),
-        (("runs", "acme/p", "--since", "soon"), 2, "'soon' is no date"),
-        (("runs", "acme/p", "--until", "Nov 2026"), 2, "'Nov 2026' is no date"),
-        (("runs", "acme/p", "--since", "2026"), 2, "'2026' is no date"),
-        (("runs", "acme/p", "--since", "3 Nov 2026 10:00 PST"), 2, "and a zone as +05:30 or UTC"),
-        (("runs", "acme/p", "--since", "3 Nov 2026 10:00 GMT+3"), 2, "and a zone as +05:30"),
-        (("runs", "acme/p", "--limit", "0"), 2, "'0' is not a number from 1"),
+        (("runs", "acme/p", "--since", "soon"), 2, "'soon' isn't a valid date"),
+        (("runs", "acme/p", "--until", "Nov 2026"), 2, "'Nov 2026' isn't a valid date"),
+        (("runs", "acme/p", "--since", "2026"), 2, "'2026' isn't a valid date"),
+        (
+            ("runs", "acme/p", "--since", "3 Nov 2026 10:00 PST"),
+            2,
+            "with a zone such as +05:30 or UTC",
+        ),
+        (("runs", "acme/p", "--since", "3 Nov 2026 10:00 GMT+3"), 2, "with a zone such as +05:30"),
+        (("runs", "acme/p", "--limit", "0"), 2, "Must be 1 or more, got '0'"),
         (("runs", "acme/p", "--metrics", "a,,b"), 2, "'a,,b' has an empty name"),
-        (("compare", "acme/p/r"), 2, "give from two to 26 runs"),
+        (("compare", "acme/p/r"), 2, "compare takes 2 to 26 runs"),
         (("compare", "acme/p/r", "acme/p/s"), 1, "afnio-tellurio compare: "),
         (("export", "acme/p/r"), 1, "afnio-tellurio export: "),
-        (("export", "acme/p/r", "--format", "parquet"), 2, "give --output FILE"),
+        (("export", "acme/p/r", "--format", "parquet"), 2, "Parquet needs --output FILE"),
         (("export", "acme/p/r", "--format", "xml"), 2, "invalid choice: 'xml'"),
         (("rename", "acme/p/r", "x"), 1, "afnio-tellurio rename: "),
         (("delete", "acme/p/r", "--yes"), 1, "afnio-tellurio delete: "),

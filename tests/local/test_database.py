@@ -148,7 +148,7 @@ def test_another_programs_database_is_left_untouched(database):
     connection.commit()
     connection.close()
     before = database.read_bytes()
-    with pytest.raises(te.DatabaseError, match="belongs to another program; name another file"):
+    with pytest.raises(te.DatabaseError, match="belongs to another program; use another file"):
         te.TellurioClient.local(database)
     assert database.read_bytes() == before
 

@@ -35,7 +35,7 @@ def serve(start_python):
     def start(*arguments, **variables):
         child = start_python("-m", "afnio_tellurio.cli", "serve", *arguments, **variables)
         lines = []
-        while not (lines and lines[-1].startswith("Look at the runs")):
+        while not (lines and lines[-1].startswith("Open in your browser")):
             line = child.stdout.readline()
             assert line, child.stderr.read()
             lines.append(line.rstrip("\n"))
@@ -60,9 +60,9 @@ def status_of(address):
 def test_it_prints_an_address_that_opens_the_page_once(serve):
     _child, lines = serve("--port", "0")
     assert re.fullmatch(
-        r"Serving .*tellurio\.db at http://127\.0\.0\.1:\d+ \(Ctrl-C ends it\)", lines[0]
+        r"Serving .*tellurio\.db at http://127\.0\.0\.1:\d+ \(press Ctrl-C to stop\)", lines[0]
     )
-    assert re.fullmatch(r"API key, shown only now: \S{43}", lines[1])
+    assert re.fullmatch(r"API key \(won't be shown again\): \S{43}", lines[1])
     status, cookie = status_of(address_of(lines))
     assert status == 303
     assert cookie
@@ -121,7 +121,7 @@ def test_a_key_can_come_from_standard_input_where_no_list_of_processes_shows_it(
 def test_a_key_that_no_header_carries_is_refused(invoke, key):
     finished = invoke("serve", "--port", "0", "--api-key", key)
     assert finished.returncode == 2
-    assert "the API key is empty, or holds what no header can carry" in finished.stderr
+    assert "The API key is empty or contains invalid characters" in finished.stderr
 
 
 def _recording_browser(tmp_path):

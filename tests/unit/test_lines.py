@@ -288,7 +288,7 @@ def test_a_signal_in_the_middle_of_a_line_does_not_hurt(start_python):
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0, "0.0 s"), (3.24, "3.2 s"), (60, "1 min 00 s"), (3599.7, "1 h 00 min"), (7500, "2 h 05 min"), (90000, "1 d 1 h")],
+    [(0, "0.0 s"), (3.24, "3.2 s"), (59.94, "59.9 s"), (59.96, "1 min 0 s"), (60, "1 min 0 s"), (307, "5 min 7 s"), (3599.7, "1 h 0 min"), (7500, "2 h 5 min"), (93600, "1 d 2 h")],
 )  # fmt: skip
 def test_a_duration_is_written_as_people_read_it(seconds, words):
     assert duration(seconds) == words
