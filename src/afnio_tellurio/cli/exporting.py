@@ -108,7 +108,7 @@ def _pages(run: te.Run, names: list[str] | None) -> Iterator[Page]:
 
 
 def _iter_metrics(run: te.Run, name: str | None) -> Iterator[Any]:
-    """Yields the metrics of a run in a stream, by name and step."""
+    """Returns a stream of the metrics of a run, by name and step."""
     if run.organization is None or run.project is None:
         raise LookupError(f"run {run.name!r} has no values to export: TELLURIO_MODE is disabled")
     from afnio_tellurio.client import default_client
