@@ -52,7 +52,7 @@ def test_finished_runs_are_uploaded_whole_and_a_second_call_does_nothing(
 ):
     assert main(["sync", "acme/digits", "--to", server, "--dry-run"]) == 1
     out, err = capsys.readouterr()
-    assert out == ("first: 10 metrics would be uploaded\nsecond: 2500 metrics would be uploaded\n")
+    assert out == ("first: 10 values would be uploaded\nsecond: 2500 values would be uploaded\n")
     assert err == "third: not uploaded: it is still running\n"
     with te.TellurioClient(server) as target:
         assert te.get_project("acme", "digits", target) is None
