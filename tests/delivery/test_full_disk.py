@@ -125,7 +125,7 @@ def test_what_neither_disk_nor_memory_took_is_counted(proxy, monkeypatch, tmp_pa
         run.log("count", number)
     proxy.fault = lambda *_: None
     with pytest.raises(
-        te.DeliveryError, match="are lost: the journal could not keep them"
+        te.DeliveryError, match="are lost: the journal could not store them"
     ) as caught:
         run.finish()
     kept = te.get_run("acme", "Digits", "full").metrics("count").values

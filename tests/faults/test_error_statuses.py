@@ -54,7 +54,7 @@ def test_a_status_becomes_the_exception_of_the_table(faulty, status, kind, built
     advice = ADVICE if kind is te.InvalidAPIKeyError else ""
     assert str(error) == (
         "getProject (namespace_slug='acme', project_slug='digits'): "
-        f"{faulty.url} answered {status}: The server's words.{advice} [request r-17]"
+        f"{faulty.url} answered {status}: The server's words. [request r-17]{advice}"
     )
     assert error.request.url.path == "/api/v0/acme/projects/digits/"
 
@@ -97,7 +97,7 @@ def test_the_key_is_in_no_error(faulty):
         ("<html><style>p{}</style><h1>502 Bad</h1>\n<p>Gateway", "text/html", "502 Bad Gateway"),
         ("no JSON", "application/json", "no JSON"),
         ('["a list"]', "application/json", '["a list"]'),
-        ("", "text/plain", "(nothing)"),
+        ("", "text/plain", "(empty)"),
         ("x" * 2000, "text/plain", "x" * 500 + "..."),
     ],
 )  # fmt: skip
