@@ -134,11 +134,10 @@ def test_the_statuses_that_complete_are_those_there_are():
     assert set(listing._STATUSES) == set(te.RunStatus.__members__)
 
 
-def test_the_lines_in_the_documents_are_right(command, tmp_path):
+def test_the_lines_in_the_documentation_are_right(command, tmp_path):
     root = os.path.join(os.path.dirname(__file__), "..", "..")
-    for name in ("README.md", "docs/command-line.md"):
-        with open(os.path.join(root, name), encoding="utf-8") as file:
-            shells = set(re.findall(r"afnio-tellurio completion (\w+)", file.read()))
-        assert {"bash", "zsh", "fish"} <= shells
-        for shell in shells:
-            assert command("completion", shell).returncode == 0
+    with open(os.path.join(root, "docs", "command-line.md"), encoding="utf-8") as file:
+        shells = set(re.findall(r"afnio-tellurio completion (\w+)", file.read()))
+    assert {"bash", "zsh", "fish"} <= shells
+    for shell in shells:
+        assert command("completion", shell).returncode == 0

@@ -408,8 +408,10 @@ def test_a_file_that_cannot_be_read_is_named(run_python):
     assert f"the settings file {path} cannot be read: Permission denied" in finished.stderr
 
 
-def test_the_readme_names_exactly_the_variables_there_are():
-    table = re.findall(r"^\| `([A-Z_]+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+def test_the_documentation_names_exactly_the_variables_there_are():
+    table = re.findall(
+        r"^\| `([A-Z_]+)` \|", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE
+    )
     assert sorted(table) == sorted(VARIABLES.values())
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from afnio_tellurio.api.entities import RunRecord
     from afnio_tellurio.client import TellurioClient
     from afnio_tellurio.delivery.outbox import DeliveryReceipt
+    from afnio_tellurio.delivery.recording import Recording
 
 
 def tell_started(
@@ -21,19 +22,14 @@ def tell_started(
     tell(f"Started run {run.name} in {namespace_slug}/{project_slug}. View: ", where=where)
 
 
-def tell_ended(
-    run: RunRecord,
-    receipt: DeliveryReceipt,
-    client: TellurioClient,
-    namespace_slug: str,
-    project_slug: str,
-) -> None:
+def tell_ended(run: RunRecord, recording: Recording, client: TellurioClient) -> None:
     """Shows how a run ended, how long it took, and how many values this process logged."""
     rest = ""
     if run.date_created is not None and run.date_updated is not None:
         seconds = (run.date_updated - run.date_created).total_seconds()
         rest += f" in {duration(seconds)}"
-    rest += f" ({_count(receipt)}). View: "
+    rest += f" ({_count(recording.receipt())}). View: "
+    namespace_slug, project_slug, _run_uuid = recording.path
     where = _view_with(run, client, namespace_slug, project_slug)
     tell(f"Run {run.name} ", status=run.status.value.lower(), rest=rest, where=where)
 

@@ -33,8 +33,8 @@ from afnio_tellurio.errors import RunFinishedError
 from afnio_tellurio.interruptions import foreign_cause, raise_foreign
 from afnio_tellurio.notices import warn
 from afnio_tellurio.settings.limits import BATCH_METRICS, MAX_REMEMBERED_NAMES, MAX_STEP
-from afnio_tellurio.tracking.announcements import tell_ended
 from afnio_tellurio.tracking.awaiting import run_in_thread
+from afnio_tellurio.tracking.ending import end_run, finish_run, leave_end
 from afnio_tellurio.tracking.safeguard import deactivate, is_success, safeguard
 from afnio_tellurio.tracking.statuses import ENDED, check_status
 from afnio_tellurio.validation import (
@@ -255,7 +255,7 @@ class Run(RunRecord):
         recording = self._record()
         with recording.lock:
             if self.status not in ENDED:
-                self._finish(recording, self._connection_for(client), status)
+                finish_run(self, recording, self._client_for(client), status, self._deadline())
             else:
                 # The call that ended it may have been interrupted, or ran out of time.
                 undelivered = recording.find_undelivered(self._deadline())
@@ -265,42 +265,11 @@ class Run(RunRecord):
             deactivate(self)
         return self._receipt()
 
-    def _finish(self, recording: Recording, connection: Connection, status: RunStatus) -> None:
-        try:
-            undelivered = self._deliver_end(recording, connection, status, self._deadline())
-        except BaseException:
-            # After Ctrl-C, for example, the run is as open as before.
-            self._reopen(recording, connection, status)
-            raise
-        if undelivered is not None:
-            self._reopen(recording, connection, status)
-            raise undelivered.problem("finish")
-        damaged = recording.find_lost()
-        if damaged is not None:
-            raise damaged.problem("finish")
-
-    def _reopen(self, recording: Recording, connection: Connection, status: RunStatus) -> None:
-        """Continues a run that could not be ended, unless the backend has recorded its end."""
-        if not recording.reopen(connection):
-            self.status = status
-
     async def afinish(
         self, client: TellurioClient | None = None, status: RunStatus | None = RunStatus.COMPLETED
     ) -> DeliveryReceipt:
         """Does what `finish` does, without blocking the event loop."""
         return await run_in_thread(lambda: self.finish(client, status))
-
-    def _deliver_end(
-        self, recording: Recording, connection: Connection, status: RunStatus, deadline: float
-    ) -> Outbox | None:
-        """Delivers everything and then the status; returns an outbox that was not in time."""
-        undelivered = recording.end(connection, status, deadline)
-        if undelivered is None:
-            self.status = status
-            self.date_updated = recording.ended
-            tell_ended(self, self._receipt(), self._client_for(None), *self._path()[:2])
-            recording.close()
-        return undelivered
 
     def _end(self, status: RunStatus) -> str | None:
         """Ends the run without ever raising, as the end of a block or of the process must.
@@ -314,16 +283,21 @@ class Run(RunRecord):
             BaseException: Ctrl-C, or what a signal handler of the application raised meanwhile; the
                 end of the run is left to the sender, or to a later process.
         """
+        if self.status in ENDED:
+            deactivate(self)
+            return None
         try:
-            problem = self._end_and_explain(status)
+            problem = end_run(
+                self, self._record(), self._client_for(None), status, self._deadline()
+            )
         except Exception as error:  # noqa: BLE001
             if foreign_cause(error) is not None:
-                self._warn_of_interruption(status)
+                self._leave_end(status)
                 raise_foreign(error)
             # No error of ours may take the place of the application's own exception.
             problem = f"run {self.name!r} could not be ended as {status}: {error}"
         except BaseException:
-            self._warn_of_interruption(status)
+            self._leave_end(status)
             raise
         finally:
             deactivate(self)
@@ -331,34 +305,9 @@ class Run(RunRecord):
             warn(problem)
         return problem
 
-    def _warn_of_interruption(self, status: RunStatus) -> None:
+    def _leave_end(self, status: RunStatus) -> None:
         if self.status not in ENDED:
-            recording = self._record()
-            warn(self._leave_end(recording, status, recording.open_outbox()))
-
-    def _end_and_explain(self, status: RunStatus) -> str | None:
-        if self.status in ENDED:
-            return None
-        recording = self._record()
-        deadline = self._deadline()
-        if recording.owns_run:
-            undelivered = self._deliver_end(recording, recording.connection, status, deadline)
-            if undelivered is not None:
-                return self._leave_end(recording, status, undelivered)
-        unfinished = recording.find_undelivered(deadline) or recording.find_lost()
-        return None if unfinished is None else str(unfinished.problem("exit"))
-
-    def _leave_end(self, recording: Recording, status: RunStatus, undelivered: Outbox) -> str:
-        """Leaves the end to the sender, or to a later process; returns the message about it."""
-        if recording.owns_run:
-            recording.leave_end(status)
-            self.status = status
-        problem = f"run {self.name!r} could not be ended as {status}"
-        if undelivered.warn_of_stop():
-            # The reason, the file and the remedy were reported then, perhaps hours ago.
-            waiting = undelivered.receipt().waiting
-            return f"{problem}: it waits with {waiting} metrics, as reported before"
-        return str(undelivered.problem(problem))
+            warn(leave_end(self, self._record(), status))
 
     @overload
     def metrics(self, name: str, client: TellurioClient | None = None) -> MetricHistory: ...
