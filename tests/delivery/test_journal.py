@@ -145,7 +145,7 @@ def test_a_newer_format_is_left_alone(folder):
     journal, _, _ = written(folder, [])
     fields = msgspec.to_builtins(journal.header) | {"format": 2, "news": True}
     journal.path.write_bytes(record_line(fields) * 2)
-    with pytest.raises(ValueError, match=r"has format 2, .* upgrade afnio-tellurio"):
+    with pytest.raises(ValueError, match=r"has format 2; .* upgrade afnio-tellurio"):
         JournalFile.open(journal.path)
 
 

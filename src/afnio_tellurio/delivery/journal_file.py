@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 
 
 _START = Position(0, 0, 0)
+_METRIC_LINE = re.compile(rb'^\["[0-9a-f]{8}",\d', re.MULTILINE)
 #: More than a checksum and five numbers ever need.
 _ACK_BYTES = 128
 
@@ -103,6 +105,37 @@ class JournalFile:
             fields = None
         # Missing or torn: delivery starts again, and the backend skips what it has.
         return Position(*fields) if fields else _START
+
+    @property
+    def size(self) -> int:
+        """The size of the file in bytes."""
+        file = self._file
+        try:
+            return 0 if file is None else os.fstat(file.fileno()).st_size
+        except (OSError, ValueError):
+            # Another thread has just closed it.
+            return 0
+
+    def whole_size(self, size: int) -> int:
+        """The number of bytes, of the first `size`, without an incomplete last line."""
+        end = size
+        while end > 0:
+            start = max(0, end - BATCH_BYTES)
+            newline = self._read(start, end - start).rfind(b"\n")
+            if newline >= 0:
+                return start + newline + 1
+            end = start
+        return 0
+
+    def count_metrics(self, offset: int) -> int:
+        """The number of metrics from an offset on, without reading them."""
+        count, torn = 0, b""
+        while data := self._read(offset + len(torn), BATCH_BYTES):
+            whole, newline, rest = (torn + data).rpartition(b"\n")
+            count += len(_METRIC_LINE.findall(whole))
+            offset += len(whole) + len(newline)
+            torn = rest
+        return count
 
     @property
     def lost(self) -> int:
@@ -240,7 +273,7 @@ class JournalFile:
         self._go_back(max(number, floor), self.position.segment if number > floor else floor)
 
     def rewind_to_start(self) -> None:
-        """Starts again: the backend has lost everything, even the metrics that were sent one by one."""
+        """Starts again: the backend has lost everything, even metrics that were sent one by one."""
         self.position = self.position._replace(floor=0)
         self._go_back(0, 0)
 
@@ -355,8 +388,8 @@ def _read_header(path: Path, file: FileIO) -> Header:
             continue
         if not isinstance(version, int) or version > FORMAT:
             raise ValueError(
-                f"the journal {path} has format {version}, but this afnio-tellurio supports formats "
-                f"up to {FORMAT}; upgrade afnio-tellurio"
+                f"the journal {path} has format {version}; this afnio-tellurio supports formats up "
+                f"to {FORMAT}; upgrade afnio-tellurio"
             )
         return msgspec.convert(head, Header)
     raise ValueError(f"the header of the journal {path} is damaged; its run is unknown")

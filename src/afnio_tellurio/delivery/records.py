@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +19,8 @@ SUFFIX = ".ndjson"
 END = "end"
 #: The first field of a record that holds the sequence number of the next metric.
 NUMBER = "number"
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
 _START = re.compile(rb'\["[0-9a-f]{8}",')
 _PREFIX = len(b'["00000000",')
 encode = msgspec.json.Encoder().encode
@@ -110,6 +113,16 @@ class Batch(NamedTuple):
     segment: int
     missing: int = 0
     held: Sequence[bytes] = ()
+
+
+def microseconds_of(when: dt.datetime) -> int:
+    """A time as records have it: in microseconds since 1970."""
+    return (when - _EPOCH) // _MICROSECOND
+
+
+def datetime_of(microseconds: int) -> dt.datetime:
+    """The time of a record."""
+    return _EPOCH + microseconds * _MICROSECOND
 
 
 def record_line(*fields: Any) -> bytes:

@@ -72,7 +72,7 @@ class _Safeguard:
     """Ends the active run when the process ends, with a status that reflects how it ended.
 
     Python does not pass the reason to exit hooks. The status is derived from three facts: whether
-    the outermost frame of the main thread returned or was left by an exception, whether Python has
+    the outermost frame of the main thread returned or an exception left it, whether Python has
     reported an exception, and the status of the last `sys.exit`.
     """
 
