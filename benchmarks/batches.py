@@ -77,7 +77,7 @@ def validate(body: bytes) -> None:
         headers={},
         body=body,
     )
-    metrics._stored_all(call.decoded(metrics._metric_batch).metrics)
+    metrics._stored_all(call.decode_body(metrics._metric_batch).metrics)
 
 
 def duration(work: Callable[[bytes], object], body: bytes) -> int:

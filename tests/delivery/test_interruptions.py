@@ -10,10 +10,13 @@ import afnio_tellurio as te
 from afnio_tellurio.delivery.sender import sender
 
 # What is interrupted while it opens a file leaves it to the collector.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:unclosed file:ResourceWarning",
-    "ignore:.*unclosed file:pytest.PytestUnraisableExceptionWarning",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings(
+        "ignore:unclosed file:ResourceWarning",
+        "ignore:.*unclosed file:pytest.PytestUnraisableExceptionWarning",
+    ),
+]
 #: The way of a metric, and no more: the backend's own way is tried elsewhere.
 ROOMS = ("tracking/run.py", "delivery/", "threads.py")
 

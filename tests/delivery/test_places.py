@@ -75,7 +75,7 @@ def test_a_database_elsewhere_is_named_by_its_path(killed, tmp_path, capsys):
     )
     assert name_in(path) == str(elsewhere.resolve())
     assert main(["sync"]) == 0
-    assert "died: 10 metrics delivered, ended as CRASHED" in capsys.readouterr().out
+    assert "died: 10 values uploaded, closed as CRASHED" in capsys.readouterr().out
     with te.TellurioClient.local(elsewhere) as client:
         (run,) = te.runs("acme", "Digits", client)
         assert run.metrics("count").values == list(range(10))
@@ -159,6 +159,6 @@ def test_what_sync_cannot_open_is_said(killed, run_python, unreadable):
     named = path if unreadable == "journal" else path.parent
     assert (finished.returncode, finished.stdout) == (
         1,
-        "Nothing waits to be delivered.\norphans []\n",
+        "Nothing to sync.\norphans []\n",
     ), finished.stderr
     assert finished.stderr.startswith(f"{named}: cannot be opened: Permission denied; ")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from children import GUARD
 
 import afnio_tellurio as te
 from afnio_tellurio.backend import BackendUser, open_backend
@@ -186,7 +187,7 @@ def test_opening_and_closing_leaves_the_locks_of_the_database_alone(
     before = [locks_on(path) for path in files_of(home / "tellurio.db")]
     assert before[0]
     if way == "sync":
-        start_python("-c", KILLED).wait(timeout=60)
+        start_python("-c", KILLED).wait(timeout=GUARD)
         assert [each.status for each in te.sync()] == ["CRASHED"]
     WAYS_OF_OPENING[way](home / "tellurio.db")
     assert [locks_on(path) for path in files_of(home / "tellurio.db")] == before
@@ -256,7 +257,7 @@ def test_two_processes_that_open_the_database_in_every_way_lose_nothing(home, st
     names = ["one", "two"]
     children = [start_python("-c", WRITE, name, TELLURIO_MODE="local") for name in names]
     for child in children:
-        _out, err = child.communicate(timeout=120)
+        _out, err = child.communicate(timeout=GUARD)
         assert child.returncode == 0, err
     connection = sqlite3.connect(home / "tellurio.db")
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]

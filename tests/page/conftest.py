@@ -1,34 +1,44 @@
-"""A real browser, and what no page may do in any test."""
+"""A real browser, and what the pages show."""
 
+import asyncio
 import os
-import re
 import shutil
+from types import SimpleNamespace
 
 import pytest
+from browser_pages import Opener
 from playwright.sync_api import sync_playwright
-from site_server import KEY, Serving
+from site_server import Serving
 
 import afnio_tellurio as te
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-# What a browser itself writes: of answers that are errors, of a test that reads a canvas.
-EXPECTED = re.compile(
-    r"Failed to load resource|Password forms should have|Canvas2D: Multiple readback"
-)
 
 
-@pytest.fixture(scope="module")
-def browser():
-    # While it is there, an event loop runs, which the tests of other modules could not start one beside.
+@pytest.fixture(scope="session")
+def _chromium():
+    """One browser for all tests of a worker."""
     if CHROMIUM is None:
-        message = "there is no chromium; scripts/test.sh installs it on Debian"
+        message = "chromium is not installed; scripts/test.sh installs it on Debian"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
     with sync_playwright() as playwright:
         # Root, as in containers, has no sandbox.
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield opened
-        opened.close()
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        loop = asyncio.get_running_loop()
+        asyncio._set_running_loop(None)
+        yield browser, loop
+        asyncio._set_running_loop(loop)
+        browser.close()
+
+
+@pytest.fixture
+def browser(_chromium):
+    # Playwright leaves its event loop running, and the tests of other folders start their own.
+    browser, loop = _chromium
+    asyncio._set_running_loop(loop)
+    yield browser
+    asyncio._set_running_loop(None)
 
 
 @pytest.fixture
@@ -47,49 +57,23 @@ def client(serving):
 
 @pytest.fixture
 def open_page(browser, serving):
-    """Opens an address, signed in, and watches what the page does."""
-    contexts, told, elsewhere = [], [], []
-
-    def start(path="/", *, width=1280, height=900, scheme="light", signed_in=True, **options):
-        context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme, **options
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(10_000)
-        page.on("console", lambda message: told.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: told.append(f"error: {error} {error.stack}"))
-        page.on(
-            "dialog", lambda dialog: (told.append(f"dialog: {dialog.message}"), dialog.dismiss())
-        )
-        page.on(
-            "request",
-            lambda request: (
-                request.url.startswith((serving.url, "data:", "blob:"))
-                or elsewhere.append(request.url)
-            ),
-        )
-        if signed_in:
-            body = f'{{"api_key": "{KEY}"}}'
-            context.request.post(
-                f"{serving.url}/session",
-                data=body,
-                headers={"Content-Type": "application/json", "Origin": serving.url},
-            )
-        page.goto(f"{serving.url}{path}")
-        return page
-
-    yield start
-    for context in contexts:
-        context.close()
-    assert elsewhere == []
-    assert [line for line in told if not EXPECTED.search(line)] == []
+    """Opens pages of this test's own database."""
+    opener = Opener(browser, serving)
+    yield opener
+    opener.close()
 
 
 @pytest.fixture
-def digits(client):
+def open_digits(browser, digits):
+    """Opens pages of the database that `digits` is in, which no test changes."""
+    opener = Opener(browser, digits.serving)
+    yield opener
+    opener.close()
+
+
+def log_digits(client):
     """Three finished runs with curves in two groups, a matrix, a gap and a crash."""
-    made = {}
+    runs = {}
     for number, name in enumerate(("low", "middle", "high")):
         run = te.init("acme", "Digits", name, f"the {name} one", client=client)
         for step in range(100):
@@ -99,5 +83,24 @@ def digits(client):
         run.log("val/loss", number + 0.5)
         run.log("confusion", [[50, 2], [3, 44]])
         run.finish(status=te.RunStatus.CRASHED if name == "high" else te.RunStatus.COMPLETED)
-        made[name] = run
-    return made
+        runs[name] = run
+    return runs
+
+
+@pytest.fixture
+def logged_digits(client):
+    """The runs of `digits` in this test's own database."""
+    return log_digits(client)
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    """The UUIDs of three finished runs by name, and the server that shows them."""
+    folder = tmp_path_factory.mktemp("digits")
+    serving = Serving(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TELLURIO_HOME", str(folder / "home"))
+        with te.TellurioClient.local(serving.backend.path) as client:
+            runs = {name: run.uuid for name, run in log_digits(client).items()}
+    yield SimpleNamespace(serving=serving, **runs)
+    serving.close()

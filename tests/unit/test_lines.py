@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from children import child_environment
+from children import GUARD, child_environment
 
 from afnio_tellurio.tracking.announcements import duration
 
@@ -126,7 +126,7 @@ def test_the_command_that_a_line_names_shows_the_run(run_python, name):
         env=child_environment(TELLURIO_MODE="local"),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=GUARD,
         check=False,
     )
     assert shown.returncode == 0, (command, shown.stderr)
@@ -192,7 +192,7 @@ def _in_terminal(**variables):
             break
         shown += data
     os.close(main)
-    assert child.wait(timeout=30) == 0
+    assert child.wait(timeout=GUARD) == 0
     return shown.decode()
 
 
@@ -222,7 +222,7 @@ def test_a_standard_error_that_nobody_reads_does_not_hold_up_the_end(tmp_path):
         stdout=subprocess.PIPE,
         stderr=writer,
         text=True,
-        timeout=30,
+        timeout=GUARD,
         check=False,
     )
     os.close(reader)
@@ -239,7 +239,7 @@ def test_a_standard_error_that_takes_nothing_does_not_hurt(closing):
         env=child_environment(TELLURIO_MODE="local"),
         stdout=subprocess.PIPE,
         text=True,
-        timeout=30,
+        timeout=GUARD,
         check=False,
     )
     assert finished.stdout == "done\n"
@@ -281,14 +281,14 @@ def test_a_signal_in_the_middle_of_a_line_does_not_hurt(start_python):
     )
     assert child.stdout.readline() == "ready\n"
     child.send_signal(signal.SIGTERM)
-    _out, err = child.communicate(timeout=30)
+    _out, err = child.communicate(timeout=GUARD)
     assert child.returncode == -signal.SIGTERM
     assert "Traceback" not in err
 
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0, "0.0 s"), (3.24, "3.2 s"), (60, "1 min 00 s"), (3599.7, "1 h 00 min"), (7500, "2 h 05 min"), (90000, "1 d 1 h")],
+    [(0, "0.0 s"), (3.24, "3.2 s"), (59.94, "59.9 s"), (59.96, "1 min 0 s"), (60, "1 min 0 s"), (307, "5 min 7 s"), (3599.7, "1 h 0 min"), (7500, "2 h 5 min"), (93600, "1 d 2 h")],
 )  # fmt: skip
 def test_a_duration_is_written_as_people_read_it(seconds, words):
     assert duration(seconds) == words

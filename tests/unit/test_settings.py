@@ -9,7 +9,7 @@ from pathlib import Path
 
 import platformdirs
 import pytest
-from children import ROOT, child_environment, complaints
+from children import GUARD, ROOT, child_environment, complaints
 
 import afnio_tellurio as te
 from afnio_tellurio.settings.settings import Mode, configuration_directory, read_settings
@@ -197,7 +197,10 @@ def test_a_bad_value_names_its_source_the_value_and_what_is_allowed(file, monkey
             '[backends."backend.example"]',
             "section of backends in .* is 'backend.example'; it must be a s",
         ),
-        ('[backends."https://u:secret@a"]', r"backends in \S+ holds more than scheme, host and p"),
+        (
+            '[backends."https://u:secret@a"]',
+            r"backends in \S+ contains more than scheme, host and p",
+        ),
         (
             "port = 0\nbase_url = 'https://a'",
             r"port is 0 \(port in .*\); it must be a number from 1",
@@ -330,7 +333,7 @@ def test_a_section_can_allow_plain_http_to_its_backend(file):
 _AS_NOBODY = """
 import os, tomllib, platformdirs, getpass, ntpath, difflib
 import afnio_tellurio as te
-import afnio_tellurio.settings_file
+import afnio_tellurio.settings.settings
 te.init, te.TellurioClient
 USER = int(os.environ.get("BECOMING", "65534"))
 os.setgroups([]), os.setgid(USER), os.setuid(USER)
@@ -350,12 +353,12 @@ def test_without_a_home_and_a_name_the_settings_are_read(tmp_path, home, user):
     if home is not None:
         environment["HOME"] = home
     finished = subprocess.run(
-        [sys.executable, "-c", f"{_AS_NOBODY}\nte.settings.read_settings()"],
+        [sys.executable, "-c", f"{_AS_NOBODY}\nte.settings.settings.read_settings()"],
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=GUARD,
         check=False,
         cwd=tmp_path,
     )
@@ -383,13 +386,13 @@ def test_in_the_home_of_another_user_who_shares_nothing_a_run_is_tracked(file, s
         env=environment,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=GUARD,
         check=False,
         cwd="/",
     )
     assert finished.returncode == 0, finished.stderr
     (line,) = complaints(finished.stderr).splitlines()
-    assert "cannot be written (Permission denied); metrics are held in memory" in line
+    assert "cannot be written (Permission denied); buffering in memory" in line
     path.unlink()
     run, _warm = te.runs("acme", "digits")
     assert (run.name, run.status, run.metrics("loss").values) == ("cold", "COMPLETED", [1])
@@ -446,6 +449,8 @@ def test_a_relative_home_is_that_of_the_directory_in_which_it_was_first_read(
 def test_a_relative_home_in_a_directory_that_is_gone_is_an_error(run_python):
     finished = run_python(
         """
+        # From a directory that is gone, Python 3.13.0 cannot import it.
+        import socket
         import os, tempfile
         gone = tempfile.mkdtemp()
         os.chdir(gone)
@@ -457,6 +462,6 @@ def test_a_relative_home_in_a_directory_that_is_gone_is_an_error(run_python):
         TELLURIO_HOME="runs",
     )
     assert (
-        "ValueError: TELLURIO_HOME is 'runs', and the working directory no longer exists; set it "
-        "to a whole path"
+        "ValueError: TELLURIO_HOME is 'runs', and the working directory no longer exists; use an "
+        "absolute path"
     ) in finished.stderr

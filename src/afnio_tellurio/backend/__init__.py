@@ -1,4 +1,4 @@
-"""The embedded backend: the contract's operations on SQLite, as a WSGI application."""
+"""The embedded backend: a WSGI application that implements the contract on SQLite."""
 
 from afnio_tellurio.backend.application import Backend, open_backend
 from afnio_tellurio.backend.requests import BackendUser

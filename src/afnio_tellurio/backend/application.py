@@ -1,4 +1,4 @@
-"""The embedded backend's WSGI application: routing, the API key, and answers to what goes wrong."""
+"""The embedded backend's WSGI application: routing, authentication and error responses."""
 
 from __future__ import annotations
 
@@ -11,13 +11,21 @@ from email.message import Message
 from http import HTTPStatus
 from importlib import resources
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
 from afnio_tellurio.backend import charts, metrics, operations, structs
 from afnio_tellurio.backend.pace import Pace
-from afnio_tellurio.backend.requests import Answer, BackendUser, Call, Refusal, add_namespace
+from afnio_tellurio.backend.requests import (
+    Answer,
+    BackendUser,
+    Call,
+    Refusal,
+    add_namespace,
+    path_of,
+    query_of,
+)
 from afnio_tellurio.backend.store.connections import works_in_sqlite
 from afnio_tellurio.backend.store.database import Database
+from afnio_tellurio.backend.structs import SLUG_PATTERN, UUID_PATTERN
 from afnio_tellurio.errors import DatabaseError
 from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.logs import log
@@ -27,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-#: A batch of 1,000 metrics is some 100 kB; this leaves room for large JSON values.
+#: A batch of 1,000 metrics is about 100 kB; this leaves room for large JSON values.
 MAX_BODY_BYTES = 8 * 2**20
 
 _METHODS = ("get", "post", "patch", "delete")
@@ -46,20 +54,20 @@ def open_backend(
 
     Args:
         path: The database file.
-        user: Who uses the backend; default whoever runs this process.
-        api_key: The key that every request must carry; default none.
-        namespaces: Slugs of namespaces to have besides the user's own.
-        any_namespace: Whether a namespace exists as soon as it is named.
-        create: Whether to create the file where it does not exist.
+        user: The user of the backend; default the user who runs this process.
+        api_key: The key that every request requires; by default, no key is required.
+        namespaces: Slugs of namespaces to create besides the user's own.
+        any_namespace: Whether namespaces are created on first use.
+        create: Whether to create the file if it does not exist.
 
     Raises:
-        DatabaseError: The file does not exist, or cannot be used as the embedded backend's
+        DatabaseError: The file does not exist or cannot be used as the embedded backend's
             database.
-        ValueError: A namespace is no slug.
+        ValueError: A namespace is not a valid slug.
     """
     for slug in namespaces:
-        if not re.fullmatch(r"[-a-zA-Z0-9_]+", slug):
-            raise ValueError(f"namespace {slug!r} is no slug; use letters, digits, - and _")
+        if not re.fullmatch(SLUG_PATTERN, slug):
+            raise ValueError(f"namespace {slug!r} isn't a valid slug; use letters, digits, - and _")
     user = user or BackendUser.of_this_machine()
     database = Database(path, create=create)
     if not any_namespace:
@@ -97,7 +105,7 @@ class Backend:
         self._database.close()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answers one request, as PEP 3333 has it."""
+        """Handles one request as PEP 3333 specifies."""
         answer = self._answer(environ)
         phrase = HTTPStatus(answer.status).phrase
         headers = [*answer.headers, ("Content-Length", str(len(answer.body)))]
@@ -117,11 +125,11 @@ class Backend:
             log(logging.WARNING, f"the embedded backend could not use its database: {error}")
             return Answer(503, structs.encode({"detail": str(error)}))
         except Exception as error:  # noqa: BLE001
-            # In process this is the application's thread.
+            # In process, this is the application's thread.
             raise_foreign(error)
-            # A mistake of ours must not reach the application as anything but a failed request.
+            # The application must see a bug in the backend as a failed request only.
             log(logging.ERROR, "the embedded backend failed", error)
-            return Answer(503, structs.encode({"detail": "The backend failed; its log says why."}))
+            return Answer(503, structs.encode({"detail": "The backend failed; see its log."}))
 
     @works_in_sqlite
     def _operate(self, environ: WSGIEnvironment) -> Answer:
@@ -134,7 +142,7 @@ class Backend:
                 user=self._user,
                 any_namespace=self._any_namespace,
                 path=path,
-                query=parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True),
+                query=query_of(environ),
                 headers=_headers(environ),
                 body=_body(environ),
             )
@@ -143,40 +151,40 @@ class Backend:
     def _authenticate(self, environ: WSGIEnvironment) -> None:
         if self._authorization is None:
             return
-        given = environ.get("HTTP_AUTHORIZATION", "").encode("latin-1")
-        if not hmac.compare_digest(given, self._authorization):
+        authorization = environ.get("HTTP_AUTHORIZATION", "").encode("latin-1")
+        if not hmac.compare_digest(authorization, self._authorization):
             raise Refusal(401, {"detail": "The API key is missing or wrong."})
 
     def _route(self, environ: WSGIEnvironment) -> tuple[Callable[[Call], Answer], dict[str, str]]:
-        # WSGI hands over the bytes of the path as if they were Latin-1.
-        raw = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-        path = raw.encode("latin-1", "replace").decode("utf-8", "replace")
+        path = path_of(environ)
         for pattern, operators in self._routes:
             match = pattern.fullmatch(path)
             if match:
                 operate = operators.get(environ["REQUEST_METHOD"])
                 if operate is None:
                     allowed = ", ".join(sorted(operators))
-                    words = f"This path takes {allowed} only."
-                    raise Refusal(405, {"detail": words}, [("Allow", allowed)])
+                    message = f"Method not allowed; use one of: {allowed}."
+                    raise Refusal(405, {"detail": message}, [("Allow", allowed)])
                 return operate, match.groupdict()
         raise Refusal(404, {"detail": "Not found."})
 
 
 _PATTERNS = {
-    "namespace_slug": r"[-a-zA-Z0-9_]+",
-    "project_slug": r"[-a-zA-Z0-9_]+",
-    "run_uuid": r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
+    "namespace_slug": SLUG_PATTERN,
+    "project_slug": SLUG_PATTERN,
+    "run_uuid": UUID_PATTERN,
 }
 
 
 def _routes() -> list[tuple[re.Pattern[str], dict[str, Callable[[Call], Answer]]]]:
-    """The function for each path and method of the contract."""
+    """Returns the function for each path and method of the contract."""
     text = resources.files("tellurio_api").joinpath("openapi.json").read_text("utf-8")
     paths: dict[str, dict[str, Any]] = json.loads(text)["paths"]
     routes: list[tuple[re.Pattern[str], dict[str, Callable[[Call], Answer]]]] = []
     for path, item in paths.items():
-        expression = re.sub(r"\{(\w+)\}", lambda name: f"(?P<{name[1]}>{_PATTERNS[name[1]]})", path)
+        expression = re.sub(
+            r"\{(\w+)\}", lambda match: f"(?P<{match[1]}>{_PATTERNS[match[1]]})", path
+        )
         operators = {
             method.upper(): _function_of(item[method]["operationId"])
             for method in _METHODS
@@ -188,13 +196,13 @@ def _routes() -> list[tuple[re.Pattern[str], dict[str, Callable[[Call], Answer]]
 
 def _function_of(operation_id: str) -> Callable[[Call], Answer]:
     name = _snake_case(operation_id)
-    (found,) = (
+    (function,) = (
         getattr(module, name)
         for module in (operations, metrics, charts)
         if getattr(module, name, None) is not None
     )
-    function: Callable[[Call], Answer] = found
-    return function
+    operation: Callable[[Call], Answer] = function
+    return operation
 
 
 def _snake_case(operation_id: str) -> str:
@@ -212,12 +220,12 @@ def _body(environ: WSGIEnvironment) -> bytes:
     content_type = Message()
     content_type["Content-Type"] = environ.get("CONTENT_TYPE") or "application/octet-stream"
     if content_type.get_content_type() != "application/json":
-        given = environ.get("CONTENT_TYPE", "")
-        words = f'Unsupported media type "{given}"; send application/json.'
-        raise Refusal(415, {"detail": words})
+        unsupported = environ.get("CONTENT_TYPE", "")
+        message = f'Unsupported media type "{unsupported}"; send application/json.'
+        raise Refusal(415, {"detail": message})
     length = int(environ.get("CONTENT_LENGTH") or 0)
     if length <= MAX_BODY_BYTES:
-        # In process there may be no length; one byte more tells that it is too much.
+        # In process, the length may be missing; one extra byte shows that the body is too large.
         data: bytes = environ["wsgi.input"].read(length or MAX_BODY_BYTES + 1)
         if len(data) <= MAX_BODY_BYTES:
             return data

@@ -1,22 +1,20 @@
-"""The operations for looking at metrics of one run or many, named after their operationIds."""
+"""The operations that sample and summarize metrics, named after their operationIds."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-import msgspec
 
 from afnio_tellurio.backend import sampling, structs, values
 from afnio_tellurio.backend.requests import (
     Answer,
     Call,
     Refusal,
+    decode_cursor,
+    encode_cursor,
     integer_of,
     project_of,
-    required_word,
+    required_parameter,
     rfc3339,
     run_of,
 )
@@ -26,18 +24,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 _MAX_BUCKETS = 10_000
-#: Runs, and metric names, of one request for samples.
-_MAX_NAMED = 100
-#: With more new points than this since the last answer, a series is given whole.
+#: The maximum number of runs, and of metric names, in one request.
+_MAX_REPETITIONS = 100
+#: If a series has more new points than this since the last response, it is returned in full.
 _MAX_NEW_POINTS = 10_000
-_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_UUID = re.compile(structs.UUID_PATTERN)
 
 
 def sample_metric(call: Call) -> Answer:
-    """Describes each range of steps that holds at least one value."""
-    name = required_word(call, "name")
+    """Returns each range of steps that contains at least one value."""
+    name = required_parameter(call, "name")
     buckets = _buckets(call)
-    asked = _asked_steps(call)
+    bounds = _step_bounds(call)
     with call.database.reading() as connection:
         row = connection.execute(
             "SELECT id, first_step, last_step, tile_width FROM series WHERE run = ? AND name = ?",
@@ -46,26 +44,26 @@ def sample_metric(call: Call) -> Answer:
         if row is None:
             return Answer(200, b"[]")
         series, first, last, tile_width = row
-        steps = _within(asked, first, last)
+        steps = _limit(bounds, first, last)
         width = sampling.width_of(*steps, buckets)
-        found = sampling.ranges_of(connection, series, tile_width, steps, width)
-    sampled = [
+        ranges = sampling.ranges_of(connection, series, tile_width, steps, width)
+    response = [
         structs.MetricBucket(
-            max(place * width, steps[0]),
-            min((place + 1) * width - 1, steps[1]),
+            max(index * width, steps[0]),
+            min((index + 1) * width - 1, steps[1]),
             values.raw_number(low),
             values.raw_number(high),
             values.raw(number, text),
             count,
         )
-        for place, count, _step, _arrival, number, text, _timestamp, low, high in found
+        for index, count, _step, _arrival, number, text, _timestamp, low, high in ranges
     ]
-    return Answer(200, structs.encode(sampled))
+    return Answer(200, structs.encode(response))
 
 
 def list_project_metrics(call: Call) -> Answer:
-    """Each metric name of the project's runs, by name."""
-    _refuse_many(call, "run")
+    """Returns each metric name of the project's runs, sorted by name."""
+    _limit_repetitions(call, "run")
     with call.database.reading() as connection:
         rows = _series_rows(
             connection,
@@ -73,15 +71,15 @@ def list_project_metrics(call: Call) -> Answer:
             "s.name, count(*), max(s.minimum IS NOT NULL), max(s.last_timestamp)",
             "GROUP BY s.name ORDER BY s.name",
         ).fetchall()
-    found = [
+    metrics = [
         structs.ProjectMetric(name, runs, bool(is_numeric), rfc3339(timestamp))
         for name, runs, is_numeric, timestamp in rows
     ]
-    return Answer(200, structs.encode(found))
+    return Answer(200, structs.encode(metrics))
 
 
 def summarize_project_metrics(call: Call) -> Answer:
-    """For each metric, its summaries in the runs that have it, as columns."""
+    """Returns, for each metric, the summaries of the runs that have it, as columns."""
     with call.database.reading() as connection:
         rows = _series_rows(
             connection,
@@ -105,8 +103,8 @@ def summarize_project_metrics(call: Call) -> Answer:
     return Answer(200, structs.encode(list(columns.values())))
 
 
-class _Series(NamedTuple):
-    """A series that is asked for."""
+class _SampledSeries(NamedTuple):
+    """The row of a series in the request."""
 
     id: int
     run: str
@@ -117,19 +115,19 @@ class _Series(NamedTuple):
     tile_width: int | None
 
 
-class _Wanted(NamedTuple):
-    """How finely series are asked for, and between which steps."""
+class _Resolution(NamedTuple):
+    """The number of ranges and the optional step bounds in the request."""
 
     buckets: int
     first: int | None
     last: int | None
 
-    def steps_of(self, series: _Series) -> tuple[int, int]:
-        return _within((self.first, self.last), series.first, series.last)
+    def steps_of(self, series: _SampledSeries) -> tuple[int, int]:
+        return _limit((self.first, self.last), series.first, series.last)
 
 
-class _Known(NamedTuple):
-    """What an earlier answer told of a series."""
+class _CursorEntry(NamedTuple):
+    """State of a series in the client's cursor."""
 
     points: int
     last: int
@@ -137,127 +135,128 @@ class _Known(NamedTuple):
 
 
 def sample_project_metrics(call: Call) -> Answer:
-    """Metrics of several runs in ranges of steps, or what has changed of them."""
+    """Returns metrics of several runs in ranges of steps, or the changes since a cursor."""
     for name in ("run", "name"):
-        required_word(call, name)
-        _refuse_many(call, name)
-    wanted = _Wanted(_buckets(call), *_asked_steps(call))
-    known = _known(call)
+        required_parameter(call, name)
+        _limit_repetitions(call, name)
+    resolution = _Resolution(_buckets(call), *_step_bounds(call))
+    cursor = _cursor(call)
     columns = "s.id, r.uuid, s.name, s.count, s.first_step, s.last_step, s.tile_width"
     with call.database.reading() as connection:
-        every = list(map(_Series._make, _series_rows(connection, call, columns)))
-        if known is None:
-            return _samples(connection, every, {}, wanted)
+        rows = list(map(_SampledSeries._make, _series_rows(connection, call, columns)))
+        if cursor is None:
+            return _samples(connection, rows, {}, resolution)
         if not call.pace.allows():
-            # As if nothing had changed yet.
-            return _answered(known, [])
+            # Reports no changes; the next poll catches up.
+            return _samples_answer(cursor, [])
         with call.pace.spending():
-            return _samples(connection, every, known, wanted)
+            return _samples(connection, rows, cursor, resolution)
 
 
 def _samples(
     connection: sqlite3.Connection,
-    every: Iterable[_Series],
-    known: Mapping[str, _Known],
-    wanted: _Wanted,
+    rows: Iterable[_SampledSeries],
+    cursor: Mapping[str, _CursorEntry],
+    resolution: _Resolution,
 ) -> Answer:
-    found: list[structs.SampledSeries] = []
-    told: dict[str, _Known] = {}
-    for series in every:
-        before = known.get(str(series.id))
+    changes: list[structs.SampledSeries] = []
+    new_cursor: dict[str, _CursorEntry] = {}
+    for series in rows:
+        before = cursor.get(str(series.id))
         if before is not None and before.points == series.points:
-            told[str(series.id)] = before
+            new_cursor[str(series.id)] = before
             continue
-        steps = wanted.steps_of(series)
-        start, width = _changed(connection, series, before, steps, wanted.buckets)
+        steps = resolution.steps_of(series)
+        start, width = _changed_from(connection, series, before, steps, resolution.buckets)
         ranges = sampling.ranges_of(
             connection, series.id, series.tile_width, (max(start, steps[0]), steps[1]), width
         )
-        told[str(series.id)] = _Known(series.points, series.last, width)
-        found.append(_sampled(series, ranges, width, start))
-    return _answered(told, found)
+        new_cursor[str(series.id)] = _CursorEntry(series.points, series.last, width)
+        changes.append(_as_columns(series, ranges, width, start))
+    return _samples_answer(new_cursor, changes)
 
 
-def _answered(told: Mapping[str, _Known], found: list[structs.SampledSeries]) -> Answer:
-    cursor = base64.urlsafe_b64encode(structs.encode(told)).decode("ascii")
-    return Answer(200, structs.encode(structs.MetricSamples(cursor, found)))
+def _samples_answer(
+    cursor: Mapping[str, _CursorEntry], series: list[structs.SampledSeries]
+) -> Answer:
+    return Answer(200, structs.encode(structs.MetricSamples(encode_cursor(cursor), series)))
 
 
-def _changed(
+def _changed_from(
     connection: sqlite3.Connection,
-    series: _Series,
-    before: _Known | None,
+    series: _SampledSeries,
+    before: _CursorEntry | None,
     steps: tuple[int, int],
     buckets: int,
 ) -> tuple[int, int]:
-    """The step from which a series is given anew, and the width of its ranges."""
+    """Returns the step from which the series is sent again, and the width of its ranges."""
     first, last = steps
     if before is None or last // before.width - first // before.width >= 2 * buckets:
         return 0, sampling.width_of(first, last, buckets)
     grown = series.points - before.points
     if 0 < grown <= _MAX_NEW_POINTS:
-        (behind,) = connection.execute(
+        (after_last,) = connection.execute(
             "SELECT count(*) FROM points WHERE series = ? AND step > ?", (series.id, before.last)
         ).fetchone()
-        if behind == grown:
+        if after_last == grown:
             return before.last // before.width * before.width, before.width
-    # Some came in between.
+    # Some new points have earlier steps.
     return 0, sampling.width_of(first, last, buckets)
 
 
-def _sampled(
-    series: _Series, ranges: Iterable[sampling.Range], width: int, start: int
+def _as_columns(
+    series: _SampledSeries, ranges: Iterable[sampling.Range], width: int, start: int
 ) -> structs.SampledSeries:
-    sampled = structs.SampledSeries(series.run, series.name, width, start, *_lists(6))
-    for _place, count, step, _arrival, number, text, timestamp, low, high in ranges:
-        sampled.step.append(step)
-        sampled.timestamp.append(timestamp / 1_000_000)
-        sampled.minimum.append(_encodable(low))
-        sampled.maximum.append(_encodable(high))
-        sampled.last.append(_number(number, text))
-        sampled.count.append(count)
-    return sampled
+    columns = structs.SampledSeries(series.run, series.name, width, start, *_lists(6))
+    for _index, count, step, _arrival, number, text, timestamp, low, high in ranges:
+        columns.step.append(step)
+        columns.timestamp.append(timestamp / 1_000_000)
+        columns.minimum.append(_encodable(low))
+        columns.maximum.append(_encodable(high))
+        columns.last.append(_number(number, text))
+        columns.count.append(count)
+    return columns
 
 
 def _series_rows(
     connection: sqlite3.Connection, call: Call, columns: str, order: str = "ORDER BY s.name, r.id"
 ) -> sqlite3.Cursor:
-    """The series of the runs and the metric names that a request names, or of all."""
-    names, runs = call.words("name"), [run.lower() for run in call.words("run")]
+    """Returns the series of the runs and metric names in the request, or of all."""
+    names, runs = call.parameters("name"), [run.lower() for run in call.parameters("run")]
     for run in runs:
         if not _UUID.fullmatch(run):
             raise Refusal(400, {"run": [f'"{run}" is not a UUID.']})
     conditions = [
-        f"{column} IN ({', '.join('?' * len(words))})"
-        for column, words in (("s.name", names), ("r.uuid", runs))
-        if words
+        f"{column} IN ({', '.join('?' * len(parameters))})"
+        for column, parameters in (("s.name", names), ("r.uuid", runs))
+        if parameters
     ]
     where = " AND ".join(["r.project = ?", *conditions])
     return connection.execute(
-        f"SELECT {columns} FROM runs r JOIN series s ON s.run = r.id "  # noqa: S608 - marks only
+        f"SELECT {columns} FROM runs r JOIN series s ON s.run = r.id "  # noqa: S608 - placeholders only
         f"WHERE {where} {order}",
         (project_of(connection, call), *names, *runs),
     )
 
 
-def _refuse_many(call: Call, name: str) -> None:
-    # Those that are the same count too.
-    if sum(key == name for key, _word in call.query) > _MAX_NAMED:
-        raise Refusal(400, {name: [f"Give at most {_MAX_NAMED}."]})
+def _limit_repetitions(call: Call, name: str) -> None:
+    # Duplicates count too.
+    if sum(key == name for key, _value in call.query) > _MAX_REPETITIONS:
+        raise Refusal(400, {name: [f"Must have at most {_MAX_REPETITIONS} values."]})
 
 
-def _known(call: Call) -> dict[str, _Known] | None:
-    """What the cursor tells, where there is one."""
-    word = call.word("cursor")
-    if word is None:
+def _cursor(call: Call) -> dict[str, _CursorEntry] | None:
+    text = call.parameter("cursor")
+    if text is None:
         return None
     try:
-        known = msgspec.json.decode(base64.urlsafe_b64decode(word), type=dict[str, _Known])
-    except (binascii.Error, msgspec.DecodeError, ValueError):
-        known = None
-    if known is None or not all(_is_power_of_two(one.width) for one in known.values()):
-        raise Refusal(400, {"cursor": [f'"{word[:100]}" is no cursor of these metrics.']})
-    return known
+        cursor = decode_cursor(text, dict[str, _CursorEntry])
+    except ValueError:
+        cursor = None
+    if cursor is None or not all(_is_power_of_two(entry.width) for entry in cursor.values()):
+        message = f'"{text[:100]}" isn\'t a valid cursor of these metrics.'
+        raise Refusal(400, {"cursor": [message]})
+    return cursor
 
 
 def _is_power_of_two(width: int) -> bool:
@@ -265,19 +264,19 @@ def _is_power_of_two(width: int) -> bool:
 
 
 def _buckets(call: Call) -> int:
-    required_word(call, "buckets")
+    required_parameter(call, "buckets")
     return integer_of(call, "buckets", 1, _MAX_BUCKETS) or 1
 
 
-def _asked_steps(call: Call) -> tuple[int | None, int | None]:
+def _step_bounds(call: Call) -> tuple[int | None, int | None]:
     return (
         integer_of(call, "from_step", 0, structs.MAX_STEP),
         integer_of(call, "to_step", 0, structs.MAX_STEP),
     )
 
 
-def _within(asked: Sequence[int | None], first: int, last: int) -> tuple[int, int]:
-    start, end = asked
+def _limit(bounds: Sequence[int | None], first: int, last: int) -> tuple[int, int]:
+    start, end = bounds
     return first if start is None else start, last if end is None else end
 
 
@@ -286,7 +285,7 @@ def _lists(count: int) -> list[list[Any]]:
 
 
 def _encodable(number: float | None) -> Any:
-    """A number, or none, for the encoder, which writes the infinities as null."""
+    """Prepares a number or None for the encoder, which would write the infinities as null."""
     return number if number is None or number - number == 0 else values.raw_number(number)
 
 

@@ -1,4 +1,4 @@
-"""The operations on the metrics of a run, one function each, named after its operationId."""
+"""The operations on the metrics of a run: one function per operationId, named after it."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _metric_create = msgspec.json.Decoder(structs.MetricCreate)
 _metric_batch = msgspec.json.Decoder(structs.MetricBatch)
 
 
-_SERIES = (
+_SERIES_COLUMNS = (
     "id, count, first_step, last_step, last_value, last_json, last_timestamp, minimum, maximum, "
     "tile_width"
 )
 
 
-class _Series:
-    """The series row of one metric of a run, and the points that come to it in a transaction."""
+class _SeriesWriter:
+    """The row of one series, and the points that a transaction adds to it."""
 
     def __init__(self, row: tuple[Any, ...]) -> None:
         self.points: list[tuple[Any, ...]] = []
@@ -53,11 +53,11 @@ class _Series:
         self._high: float | None = row[8]
         self._tile_width: int | None = row[9]
 
-    def add(self, asked: int | UnsetType, value: values.Stored, timestamp: int) -> int:
-        """Adds one point, and gives the step that it has."""
-        step = self._last + 1 if isinstance(asked, UnsetType) else asked
+    def add(self, wanted_step: int | UnsetType, value: values.Stored, timestamp: int) -> int:
+        """Adds one point and returns its step."""
+        step = self._last + 1 if isinstance(wanted_step, UnsetType) else wanted_step
         if step > structs.MAX_STEP:
-            raise Refusal(400, {"step": ["There is no greater step left; give one."]})
+            raise Refusal(400, {"step": ["The last step is the maximum; pass a step."]})
         number, text = value.number, value.text
         self.points.append((self._id, step, self._count, number, text, timestamp))
         if step >= self._last:
@@ -77,14 +77,14 @@ class _Series:
         return step
 
     def keep_tiles(self, connection: sqlite3.Connection) -> None:
-        """Takes the points, which are recorded, into the tiles of a long series."""
+        """Adds the points, which are already inserted, to the tiles of a long series."""
         if self._count > sampling.MAX_UNTILED_POINTS:
             self._tile_width = sampling.keep_tiles(
                 connection, self._id, self._tile_width, (self._first, self._last), self.points
             )
 
     def row(self) -> tuple[Any, ...]:
-        """What becomes of the row: its columns but for the id, and then that."""
+        """Returns the new values of the columns; the id comes last."""
         return (
             self._count,
             self._first,
@@ -97,25 +97,26 @@ class _Series:
         )
 
 
-def _series_of(connection: sqlite3.Connection, run: int, names: set[str]) -> dict[str, _Series]:
-    """The series of these metrics, made where they are new."""
+def _series_of(
+    connection: sqlite3.Connection, run: int, names: set[str]
+) -> dict[str, _SeriesWriter]:
+    """Returns the series of these metrics; new ones are created."""
     marks = ", ".join("?" * len(names))
-    query = f"SELECT name, {_SERIES} FROM series WHERE run = ? AND name IN ({marks})"  # noqa: S608
+    query = f"SELECT name, {_SERIES_COLUMNS} FROM series WHERE run = ? AND name IN ({marks})"  # noqa: S608
     rows = connection.execute(query, (run, *names))
-    found = {row[0]: _Series(row[1:]) for row in rows}
-    for name in names - found.keys():
-        (number,) = connection.execute(
+    series = {row[0]: _SeriesWriter(row[1:]) for row in rows}
+    for name in names - series.keys():
+        (identity,) = connection.execute(
             "INSERT INTO series (run, name, count, first_step, last_step, last_timestamp) "
             "VALUES (?, ?, 0, 0, -1, 0) RETURNING id",
             (run, name),
         ).fetchone()
-        found[name] = _Series((number, 0, 0, -1, None, None, 0, None, None, None))
-    return found
+        series[name] = _SeriesWriter((identity, 0, 0, -1, None, None, 0, None, None, None))
+    return series
 
 
-def _write(connection: sqlite3.Connection, found: Iterable[_Series]) -> None:
-    """Writes the points that came to these series, and their rows."""
-    series = list(found)
+def _write(connection: sqlite3.Connection, series: Sequence[_SeriesWriter]) -> None:
+    """Writes the new points of these series, and their rows."""
     connection.executemany(
         "INSERT INTO points VALUES (?, ?, ?, ?, ?, ?)",
         itertools.chain.from_iterable(each.points for each in series),
@@ -133,8 +134,8 @@ def _stored(raw: msgspec.Raw, field_name: str, index: int | None = None) -> valu
     try:
         return values.stored(raw)
     except (ValueError, RecursionError) as error:
-        place = "" if index is None else f"[{index}].value: "
-        raise Refusal(400, {field_name: [f"{place}{error}."]}) from None
+        location = "" if index is None else f"[{index}].value: "
+        raise Refusal(400, {field_name: [f"{location}{error}."]}) from None
 
 
 def _stored_all(metrics: Sequence[structs.MetricCreate]) -> list[values.Stored]:
@@ -147,7 +148,7 @@ def _stored_all(metrics: Sequence[structs.MetricCreate]) -> list[values.Stored]:
 
 def log_metric(call: Call) -> Answer:
     """Records one metric."""
-    metric = call.decoded(_metric_create)
+    metric = call.decode_body(_metric_create)
     value = _stored(metric.value, "value")
     timestamp = current_time() if metric.timestamp is UNSET else microseconds_of(metric.timestamp)
     with call.database.writing() as connection:
@@ -161,8 +162,8 @@ def log_metric(call: Call) -> Answer:
 
 
 def log_metric_batch(call: Call) -> Answer:
-    """Records a writer's metrics, all or none, skipping those that it has recorded before."""
-    batch = call.decoded(_metric_batch)
+    """Records a writer's metrics, all or none; skips those that were recorded before."""
+    batch = call.decode_body(_metric_batch)
     now = current_time()
     points = [
         (
@@ -181,26 +182,26 @@ def log_metric_batch(call: Call) -> Answer:
         ).fetchone()
         expected: int = row[0] if row else 0
         if first > expected:
-            words = f"The next sequence number is {expected} and the batch starts at {first}."
-            raise Refusal(409, structs.SequenceGapError(words, expected))
-        fresh = points[expected - first :]
-        series = _series_of(connection, run, {point[0] for point in fresh})
-        for name, step, value, timestamp in fresh:
+            detail = f"The next sequence number is {expected} and the batch starts at {first}."
+            raise Refusal(409, structs.SequenceGapError(detail, expected))
+        new_points = points[expected - first :]
+        series = _series_of(connection, run, {point[0] for point in new_points})
+        for name, step, value, timestamp in new_points:
             series[name].add(step, value, timestamp)
-        _write(connection, series.values())
-        following = expected + len(fresh)
+        _write(connection, list(series.values()))
+        next_number = expected + len(new_points)
         connection.execute(
             "INSERT INTO writers VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET next = excluded.next",
-            (run, writer, following),
+            (run, writer, next_number),
         )
-    return Answer(200, structs.encode(structs.MetricBatchReceipt(len(fresh), following)))
+    return Answer(200, structs.encode(structs.MetricBatchReceipt(len(new_points), next_number)))
 
 
 def list_metrics(call: Call) -> Answer:
-    """The metrics of the run by name, then by step, then in order of arrival."""
+    """Returns the metrics of the run, sorted by name, step and order of arrival."""
     limit = integer_of(call, "limit", 1, _MAX_METRICS)
     after_step = integer_of(call, "after_step", 0, structs.MAX_STEP)
-    name = call.word("name")
+    name = call.parameter("name")
     cursor = cursor_of(call, tuple[str, int, int])
     with call.database.reading() as connection:
         run = run_of(connection, call)
@@ -209,11 +210,11 @@ def list_metrics(call: Call) -> Answer:
             (run, cursor[0] if cursor else ""),
         ).fetchall()
         metrics: list[structs.Metric] = []
-        for found, identity in series:
-            if name is not None and found != name:
+        for series_name, identity in series:
+            if name is not None and series_name != name:
                 continue
-            after = cursor[1:] if cursor and found == cursor[0] else (-1, -1)
-            left = None if limit is None else limit - len(metrics)
+            after = cursor[1:] if cursor and series_name == cursor[0] else (-1, -1)
+            remaining = None if limit is None else limit - len(metrics)
             rows = connection.execute(
                 "SELECT value, json, step, timestamp, arrival FROM points "
                 "WHERE series = ? AND (step, arrival) > (?, ?) AND step > ? "
@@ -222,20 +223,21 @@ def list_metrics(call: Call) -> Answer:
                     identity,
                     *after,
                     -1 if after_step is None else after_step,
-                    -1 if left is None else left + 1,
+                    -1 if remaining is None else remaining + 1,
                 ),
             ).fetchall()
-            metrics += _metric_answers(found, rows[:left])
-            if left is not None and len(rows) > left:
-                # Where the next page starts: behind the last that is shown, or at this name.
-                place = (found, rows[left - 1][2], rows[left - 1][4]) if left else (found, -1, -1)
-                return Answer(200, structs.encode(metrics), [next_cursor(place)])
+            metrics += _metric_answers(series_name, rows[:remaining])
+            if remaining is not None and len(rows) > remaining:
+                # The next page starts after the last row of this one, or with this series.
+                *_value, step, _timestamp, arrival = rows[remaining - 1]
+                position = (series_name, step, arrival) if remaining else (series_name, -1, -1)
+                return Answer(200, structs.encode(metrics), [next_cursor(position)])
     return Answer(200, structs.encode(metrics))
 
 
 def _metric_answers(name: str, rows: Iterable[tuple[Any, ...]]) -> list[structs.Metric]:
-    # Without a call for each where there need be none: there are millions of them. A number that
-    # is finite is written by the encoder as `values.raw` writes it.
+    # There may be millions of rows, so this avoids function calls. The encoder writes finite
+    # numbers exactly as `values.raw` does.
     return [
         structs.Metric(
             name,
@@ -248,7 +250,7 @@ def _metric_answers(name: str, rows: Iterable[tuple[Any, ...]]) -> list[structs.
 
 
 def summarize_metrics(call: Call) -> Answer:
-    """One summary for each metric name of the run."""
+    """Returns a summary of each metric of the run."""
     with call.database.reading() as connection:
         rows = connection.execute(
             "SELECT name, count, first_step, last_step, last_value, last_json, minimum, maximum, "

@@ -1,6 +1,6 @@
-"""The operations on keys, projects and runs, one function each, named after its operationId.
+"""The operations on keys, projects and runs: one function per operationId, named after it.
 
-Each takes a `Call` and gives an `Answer`. What cannot be done is raised as a `Refusal`.
+Each takes a `Call` and returns an `Answer`, or raises a `Refusal`.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
 
 _MAX_RUNS = 1000
 
-# The operations: who
+# The operations: API keys
 
 
 def verify_api_key(call: Call) -> Answer:
-    """Says whom the API key belongs to."""
+    """Returns the owner of the API key."""
     owner = structs.ApiKeyOwner(call.user.email, call.user.username, "API key is valid.")
     return Answer(200, structs.encode(owner))
 
@@ -57,15 +57,15 @@ _project_create = msgspec.json.Decoder(structs.ProjectCreate)
 
 
 def _project_answer(row: Any) -> structs.Project:
-    identity, name, slug, created, last_run, visibility, *organisation = row
+    identity, name, slug, created, last_run, visibility, *organization = row
     last = None if last_run is None else rfc3339(last_run)
     return structs.Project(
-        identity, name, slug, rfc3339(created), last, visibility, "OWNER", *organisation
+        identity, name, slug, rfc3339(created), last, visibility, "OWNER", *organization
     )
 
 
 def list_namespaces(call: Call) -> Answer:
-    """All namespaces, by slug."""
+    """Returns all namespaces, sorted by slug."""
     with call.database.reading() as connection:
         rows = connection.execute(
             "SELECT uuid, slug, display_name FROM namespaces ORDER BY slug"
@@ -74,7 +74,7 @@ def list_namespaces(call: Call) -> Answer:
 
 
 def list_projects(call: Call) -> Answer:
-    """All projects of the namespace, by slug."""
+    """Returns all projects of the namespace, sorted by slug."""
     with call.database.reading() as connection:
         namespace = namespace_of(connection, call)
         rows = connection.execute(
@@ -85,33 +85,33 @@ def list_projects(call: Call) -> Answer:
 
 def create_project(call: Call) -> Answer:
     """Creates a project in the namespace."""
-    wanted = call.decoded(_project_create)
-    slug = slugify(wanted.display_name)
+    body = call.decode_body(_project_create)
+    slug = slugify(body.display_name)
     if not slug:
-        raise Refusal(400, {"display_name": ["It has no letter or digit to make a slug of."]})
+        raise Refusal(400, {"display_name": ["Must contain a letter or digit for the slug."]})
     with call.database.writing() as connection:
         namespace = namespace_of(connection, call, create=True)
-        made = connection.execute(
+        created = connection.execute(
             "INSERT INTO projects (uuid, namespace, slug, display_name, visibility, created) "
             "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id",
             (
                 str(uuid.uuid4()),
                 namespace,
                 slug,
-                wanted.display_name,
-                wanted.visibility,
+                body.display_name,
+                body.visibility,
                 current_time(),
             ),
         ).fetchone()
-        if made is None:
-            where = call.path["namespace_slug"]
-            raise Refusal(409, {"detail": f"A project with the slug {slug} exists in {where}."})
-        row = connection.execute(f"{_PROJECT} WHERE p.id = ?", made).fetchone()
+        if created is None:
+            detail = f"A project with the slug {slug} exists in {call.path['namespace_slug']}."
+            raise Refusal(409, {"detail": detail})
+        row = connection.execute(f"{_PROJECT} WHERE p.id = ?", created).fetchone()
     return Answer(201, structs.encode(_project_answer(row)))
 
 
 def get_project(call: Call) -> Answer:
-    """The project with this slug."""
+    """Returns the project with this slug."""
     with call.database.reading() as connection:
         project = project_of(connection, call)
         row = connection.execute(f"{_PROJECT} WHERE p.id = ?", (project,)).fetchone()
@@ -148,7 +148,7 @@ def _run_answer(row: Any) -> structs.Run:
     )
 
 
-def _one_run(connection: sqlite3.Connection, run: int) -> bytes:
+def _encode_run(connection: sqlite3.Connection, run: int) -> bytes:
     return structs.encode(
         _run_answer(connection.execute(f"{_RUN} WHERE r.id = ?", (run,)).fetchone())
     )
@@ -157,125 +157,125 @@ def _one_run(connection: sqlite3.Connection, run: int) -> bytes:
 def _free_name(
     connection: sqlite3.Connection, project: int, name: str | UnsetType, run: int
 ) -> str:
-    """The name, or the first of `name_1`, `name_2`, ... that no other run of the project has."""
-    wanted = random_run_name() if isinstance(name, UnsetType) else name
-    candidate, number = wanted, 0
+    """Returns the name, or the first of `name_1`, `name_2`, ... that is free in the project."""
+    base = random_run_name() if isinstance(name, UnsetType) else name
+    candidate, number = base, 0
     while connection.execute(
         "SELECT 1 FROM runs WHERE project = ? AND name = ? AND id <> ?", (project, candidate, run)
     ).fetchone():
         number += 1
-        candidate = f"{wanted}_{number}"
+        candidate = f"{base}_{number}"
     return candidate
 
 
 def list_runs(call: Call) -> Answer:
-    """The runs of the project that pass all filters given, newest first."""
+    """Returns the runs of the project that match all filters, newest first."""
     limit = integer_of(call, "limit", 1, _MAX_RUNS)
-    status = call.word("status")
+    status = call.parameter("status")
     if status is not None and status not in list(structs.RunStatus):
         raise Refusal(400, {"status": [f'"{status}" is not a valid choice.']})
     filters = [
         ("r.status = ?", status),
-        ("r.name = ?", call.word("name")),
+        ("r.name = ?", call.parameter("name")),
         ("r.created >= ?", time_of(call, "created_after")),
         ("r.updated >= ?", time_of(call, "updated_after")),
         ("r.created < ?", time_of(call, "created_before")),
         ("r.id < ?", cursor_of(call, int)),
     ]
-    given = [(condition, value) for condition, value in filters if value is not None]
-    where = " AND ".join(["r.project = ?", *(condition for condition, _ in given)])
+    used_filters = [(condition, value) for condition, value in filters if value is not None]
+    where = " AND ".join(["r.project = ?", *(condition for condition, _ in used_filters)])
     with call.database.reading() as connection:
         rows = connection.execute(
             f"{_RUN} WHERE {where} ORDER BY r.id DESC LIMIT ?",
             (
                 project_of(connection, call),
-                *(value for _, value in given),
+                *(value for _, value in used_filters),
                 -1 if limit is None else limit + 1,
             ),
         ).fetchall()
-    # One more than a page holds was read, to tell whether there is another.
-    shown = rows if limit is None else rows[:limit]
-    headers = [next_cursor(shown[-1][0])] if len(rows) > len(shown) else []
-    return Answer(200, structs.encode([_run_answer(row) for row in shown]), headers)
+    # One extra row was read; it shows whether there is a next page.
+    page = rows if limit is None else rows[:limit]
+    headers = [next_cursor(page[-1][0])] if len(rows) > len(page) else []
+    return Answer(200, structs.encode([_run_answer(row) for row in page]), headers)
 
 
 def create_run(call: Call) -> Answer:
-    """Creates a run, once for each idempotency key and each UUID."""
-    wanted = call.decoded(_run_create)
+    """Creates a run once per idempotency key and UUID."""
+    body = call.decode_body(_run_create)
     key = call.headers.get("idempotency-key")
     if key is not None and not 1 <= len(key) <= 255:  # noqa: PLR2004 - the contract's bound
-        raise Refusal(400, {"Idempotency-Key": ["Give 1 to 255 characters."]})
+        raise Refusal(400, {"Idempotency-Key": ["Must have 1 to 255 characters."]})
     with call.database.writing() as connection:
         project = project_of(connection, call)
-        run = _created_before(connection, project, key, wanted.uuid)
+        run = _existing_run(connection, project, key, body.uuid)
         if run is None:
             now = current_time()
             (run,) = connection.execute(
                 "INSERT INTO runs (uuid, project, user, name, description, status, created, "
                 "updated, idempotency_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
                 (
-                    str(uuid.uuid4() if wanted.uuid is UNSET else wanted.uuid),
+                    str(uuid.uuid4() if body.uuid is UNSET else body.uuid),
                     project,
                     user_of(connection, call.user),
-                    _free_name(connection, project, wanted.name, 0),
-                    wanted.description,
-                    wanted.status,
+                    _free_name(connection, project, body.name, 0),
+                    body.description,
+                    body.status,
                     now,
                     now,
                     key,
                 ),
             ).fetchone()
-        return Answer(201, _one_run(connection, run))
+        return Answer(201, _encode_run(connection, run))
 
 
-def _created_before(
+def _existing_run(
     connection: sqlite3.Connection, project: int, key: str | None, run_uuid: UUID | UnsetType
 ) -> int | None:
-    """The id of the run that an earlier request with this key or this UUID created."""
+    """Returns the id of the run that an earlier request with this key or UUID created."""
     by_key = connection.execute(
         "SELECT id, uuid FROM runs WHERE project = ? AND idempotency_key = ?", (project, key)
     ).fetchone()
     if isinstance(run_uuid, UnsetType):
         return None if by_key is None else by_key[0]
-    wanted = str(run_uuid)
-    if by_key is not None and by_key[1] != wanted:
+    wanted_uuid = str(run_uuid)
+    if by_key is not None and by_key[1] != wanted_uuid:
         raise Refusal(409, {"detail": f"The idempotency key belongs to the run {by_key[1]}."})
     by_uuid = connection.execute(
-        "SELECT id, project FROM runs WHERE uuid = ?", (wanted,)
+        "SELECT id, project FROM runs WHERE uuid = ?", (wanted_uuid,)
     ).fetchone()
     if by_uuid is not None and by_uuid[1] != project:
-        raise Refusal(409, {"detail": f"The run {wanted} belongs to another project."})
-    if by_uuid is None and is_deleted_run(connection, wanted):
-        raise Refusal(409, {"detail": f"The run {wanted} was deleted."})
+        raise Refusal(409, {"detail": f"The run {wanted_uuid} belongs to another project."})
+    if by_uuid is None and is_deleted_run(connection, wanted_uuid):
+        raise Refusal(409, {"detail": f"The run {wanted_uuid} was deleted."})
     return None if by_uuid is None else by_uuid[0]
 
 
 def get_run(call: Call) -> Answer:
-    """The run with this UUID."""
+    """Returns the run with this UUID."""
     with call.database.reading() as connection:
-        return Answer(200, _one_run(connection, run_of(connection, call)))
+        return Answer(200, _encode_run(connection, run_of(connection, call)))
 
 
 def update_run(call: Call) -> Answer:
-    """Changes the fields given and leaves the others as they are."""
-    wanted = call.decoded(_run_update)
+    """Changes the fields in the body and keeps the others."""
+    body = call.decode_body(_run_update)
     with call.database.writing() as connection:
         run = run_of(connection, call)
         changes: dict[str, Any] = {}
-        if wanted.status is not UNSET:
-            changes["status"] = wanted.status
-        if wanted.name is not UNSET:
-            changes["name"] = _free_name(connection, project_of(connection, call), wanted.name, run)
-        if wanted.description is not UNSET:
-            changes["description"] = wanted.description
+        if body.status is not UNSET:
+            changes["status"] = body.status
+        if body.name is not UNSET:
+            changes["name"] = _free_name(connection, project_of(connection, call), body.name, run)
+        if body.description is not UNSET:
+            changes["description"] = body.description
         if changes:
             changes["updated"] = current_time()
             columns = ", ".join(f"{column} = ?" for column in changes)
             connection.execute(
-                f"UPDATE runs SET {columns} WHERE id = ?",  # noqa: S608 - the columns are ours
+                f"UPDATE runs SET {columns} WHERE id = ?",  # noqa: S608 - constant column names
                 (*changes.values(), run),
             )
-        return Answer(200, _one_run(connection, run))
+        return Answer(200, _encode_run(connection, run))
 
 
 def delete_run(call: Call) -> Answer:

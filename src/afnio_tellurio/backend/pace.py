@@ -1,4 +1,4 @@
-"""How much of the time goes to polls: they must not slow down who records on this machine."""
+"""Limits the time spent on polls, so that they don't slow down recording on this machine."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-#: Of each second, so much may be spent on polls.
+#: The share of time that may be spent on polls.
 _SHARE = 0.1
 #: Seconds that may be saved up for a burst of polls.
 _MAX_SAVED = 1.0
 
 
 class Pace:
-    """The time that is left for polls. Threads may share it.
+    """The time budget for polls. Threads may share it.
 
     Args:
-        clock: Gives seconds.
+        clock: Returns seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -30,7 +30,7 @@ class Pace:
         self._counted_at = clock()
 
     def allows(self) -> bool:
-        """Whether there is time for a poll now."""
+        """Returns whether the budget allows a poll now."""
         with self._lock:
             now = self._clock()
             earned = (now - self._counted_at) * _SHARE
@@ -40,7 +40,7 @@ class Pace:
 
     @contextmanager
     def spending(self) -> Generator[None]:
-        """Counts the time that a poll takes."""
+        """Subtracts the time that a poll takes from the budget."""
         began = self._clock()
         try:
             yield

@@ -1,9 +1,8 @@
-"""One request, taken apart: its parameters, its body, and what its path names."""
+"""A request: its parameters, its body, and the rows that its path refers to."""
 
 from __future__ import annotations
 
 import base64
-import binascii
 import datetime as dt
 import functools
 import getpass
@@ -13,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -24,6 +24,7 @@ from afnio_tellurio.backend.store.database import UNKNOWN_DELETED_RUNS
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
+    from wsgiref.types import WSGIEnvironment
 
     from afnio_tellurio.backend.pace import Pace
     from afnio_tellurio.backend.store.database import Database
@@ -36,7 +37,7 @@ _MICROSECOND = dt.timedelta(microseconds=1)
 
 @dataclass(frozen=True)
 class BackendUser:
-    """Who uses a backend.
+    """The user of a backend.
 
     Attributes:
         username: The user's name.
@@ -48,11 +49,11 @@ class BackendUser:
 
     @classmethod
     def of_this_machine(cls) -> BackendUser:
-        """Whoever runs this process."""
+        """Returns the user who runs this process."""
         try:
             username = getpass.getuser()
         except (OSError, KeyError, ImportError):
-            # A container may run as a number without a name.
+            # In a container, the user may have a number but no name.
             username = "local"
         return cls(username, f"{username}@localhost")
 
@@ -64,7 +65,7 @@ class BackendUser:
 
 @dataclass
 class Call:
-    """One request, taken apart."""
+    """A request that was parsed, except for its body."""
 
     database: Database
     pace: Pace
@@ -75,16 +76,16 @@ class Call:
     headers: dict[str, str]
     body: bytes
 
-    def word(self, name: str) -> str | None:
-        """A query parameter; the last where there are several."""
+    def parameter(self, name: str) -> str | None:
+        """Returns a query parameter; if it is repeated, the last one."""
         return dict(self.query).get(name)
 
-    def words(self, name: str) -> list[str]:
-        """A query parameter that may be repeated, each word once."""
-        return list(dict.fromkeys(word for key, word in self.query if key == name))
+    def parameters(self, name: str) -> list[str]:
+        """Returns the distinct values of a query parameter that may be repeated."""
+        return list(dict.fromkeys(value for key, value in self.query if key == name))
 
-    def decoded(self, decoder: msgspec.json.Decoder[T]) -> T:
-        """The body, held to its struct."""
+    def decode_body(self, decoder: msgspec.json.Decoder[T]) -> T:
+        """Decodes and validates the body."""
         try:
             try:
                 return decoder.decode(self.body)
@@ -96,11 +97,23 @@ class Call:
             raise Refusal(400, {"detail": f"The request body is not JSON: {error}"}) from None
 
 
-_INTEGERS = ("first_sequence_number", "step")
+def path_of(environ: WSGIEnvironment) -> str:
+    """Returns the path of a request."""
+    # WSGI passes the bytes of the path decoded as Latin-1.
+    raw: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    return raw.encode("latin-1", "replace").decode("utf-8", "replace")
+
+
+def query_of(environ: WSGIEnvironment) -> list[tuple[str, str]]:
+    """Returns the query parameters of a request, in order."""
+    return parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+
+
+_INTEGER_FIELDS = ("first_sequence_number", "step")
 
 
 def _with_integers(body: bytes) -> bytes:
-    """The body with integers written as such: JSON Schema takes 3.0 for one. Values stay."""
+    """Writes integer fields such as 3.0, which JSON Schema allows, as 3. Keeps metric values."""
     try:
         fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except msgspec.ValidationError:
@@ -110,13 +123,13 @@ def _with_integers(body: bytes) -> bytes:
         if metrics:
             encoded = b",".join(_with_integers(bytes(metric)) for metric in metrics)
             fields["metrics"] = msgspec.Raw(b"[" + encoded + b"]")
-    for name in _INTEGERS:
+    for name in _INTEGER_FIELDS:
         if name in fields:
-            fields[name] = _integer_of(fields[name])
+            fields[name] = _as_integer(fields[name])
     return structs.encode(fields)
 
 
-def _integer_of(raw: msgspec.Raw) -> msgspec.Raw:
+def _as_integer(raw: msgspec.Raw) -> msgspec.Raw:
     text = bytes(raw).decode("utf-8")
     try:
         number = float(text)
@@ -124,22 +137,22 @@ def _integer_of(raw: msgspec.Raw) -> msgspec.Raw:
         return raw
     if not number.is_integer() or abs(number) > structs.MAX_STEP:
         return raw
-    # Not through the float, which holds no more than 53 bits.
+    # Not converted from the float, which is exact up to 53 bits only.
     exact = Decimal(text) if number else Decimal(0)
     return msgspec.Raw(b"%d" % int(exact)) if exact == int(exact) else raw
 
 
 @dataclass
 class Answer:
-    """What a request is answered with."""
+    """The response to a request."""
 
     status: int
     body: bytes = b""
     headers: Sequence[tuple[str, str]] = ()
 
 
-class Refusal(Exception):  # noqa: N818 - it is no fault of ours
-    """A request that cannot be carried out; nothing of it is recorded."""
+class Refusal(Exception):  # noqa: N818 - not an error of the backend
+    """Raised if a request cannot be performed; nothing is recorded."""
 
     def __init__(self, status: int, body: Any, headers: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__(status, body)
@@ -148,45 +161,46 @@ class Refusal(Exception):  # noqa: N818 - it is no fault of ours
         self.headers = headers
 
 
-def not_found(what: str) -> Refusal:
-    """What is answered where a path names nothing."""
-    return Refusal(404, {"detail": f"There is no {what}."})
+def not_found(item: str) -> Refusal:
+    """Returns the refusal for a path to an item that does not exist."""
+    return Refusal(404, {"detail": f"{item} not found."})
 
 
 def _field_refusal(message: str) -> Refusal:
-    """`Expected int - at $.metrics[3].step` becomes an error of the field `metrics`."""
-    what, _, place = message.partition(" - at `$")
-    path = place.rstrip("`").lstrip(".")
+    """Turns `Expected int - at $.metrics[3].step` into an error of the field `metrics`."""
+    reason, _, location = message.partition(" - at `$")
+    path = location.rstrip("`").lstrip(".")
     if not path:
-        if "missing required field `" in what:
-            return Refusal(400, {what.split("`")[1]: ["This field is required."]})
-        return Refusal(400, {"detail": f"{what}."})
-    name, mark, rest = path.partition("[")
-    return Refusal(400, {name.partition(".")[0]: [f"{mark}{rest}: {what}" if mark else what]})
+        if "missing required field `" in reason:
+            return Refusal(400, {reason.split("`")[1]: ["This field is required."]})
+        return Refusal(400, {"detail": f"{reason}."})
+    name, bracket, rest = path.partition("[")
+    field_name = name.partition(".")[0]
+    return Refusal(400, {field_name: [f"{bracket}{rest}: {reason}" if bracket else reason]})
 
 
-# Time, as it is kept and as it travels
+# Time: microseconds in the database, RFC 3339 in JSON
 
 
 def current_time() -> int:
-    """The time, as it is kept: microseconds since 1970."""
+    """Returns the current time in microseconds since 1970."""
     return time.time_ns() // 1000
 
 
-def microseconds_of(when: dt.datetime) -> int:
-    """A time as it is kept."""
-    return (when - _EPOCH) // _MICROSECOND
+def microseconds_of(date: dt.datetime) -> int:
+    """Returns a time in microseconds since 1970."""
+    return (date - _EPOCH) // _MICROSECOND
 
 
 def rfc3339(microseconds: int) -> str:
-    """A time as it travels."""
+    """Returns a time in RFC 3339."""
     seconds, fraction = divmod(microseconds, 1_000_000)
     return f"{second_of(seconds)}.{fraction:06d}Z"
 
 
 @functools.lru_cache(maxsize=1024)
 def second_of(seconds: int) -> str:
-    """The time without its fraction: what is logged in a loop shares it with its neighbours."""
+    """Returns a time without its fraction; cached, since metrics in a loop share their seconds."""
     return (_EPOCH + dt.timedelta(seconds=seconds)).isoformat()[:19]
 
 
@@ -194,67 +208,84 @@ def second_of(seconds: int) -> str:
 
 
 def integer_of(call: Call, name: str, low: int, high: int) -> int | None:
-    """An integer among the query parameters, or None where it is not given."""
-    word = call.word(name)
-    if word is None:
+    """Returns an optional query parameter that must be an integer."""
+    text = call.parameter(name)
+    if text is None:
         return None
-    if not (word.isascii() and word.isdecimal() and low <= int(word) <= high):
-        raise Refusal(400, {name: [f'"{word}" is not an integer from {low} to {high}.']})
-    return int(word)
+    if not (text.isascii() and text.isdecimal() and low <= int(text) <= high):
+        raise Refusal(400, {name: [f'"{text}" is not an integer from {low} to {high}.']})
+    return int(text)
 
 
-def required_word(call: Call, name: str) -> str:
-    """A query parameter that must be there."""
-    word = call.word(name)
-    if word is None:
+def required_parameter(call: Call, name: str) -> str:
+    """Returns a query parameter that must be present."""
+    value = call.parameter(name)
+    if value is None:
         raise Refusal(400, {name: ["This parameter is required."]})
-    return word
+    return value
 
 
 def time_of(call: Call, name: str) -> int | None:
-    """A time among the query parameters, as it is kept."""
-    word = call.word(name)
-    if word is None:
+    """Returns an optional query parameter that must be a time, in microseconds since 1970."""
+    text = call.parameter(name)
+    if text is None:
         return None
     try:
-        return microseconds_of(msgspec.convert(word, structs.Time))
+        return microseconds_of(msgspec.convert(text, structs.Time))
     except msgspec.ValidationError:
-        raise Refusal(400, {name: [f'"{word}" is not an RFC 3339 time with a zone.']}) from None
+        raise Refusal(400, {name: [f'"{text}" is not an RFC 3339 time with a zone.']}) from None
 
 
 def cursor_of(call: Call, kind: type[T]) -> T | None:
-    """The place that a cursor stands for, or None where there is none."""
-    word = call.word("cursor")
-    if word is None:
+    """Returns the content of the cursor parameter, if it is present."""
+    text = call.parameter("cursor")
+    if text is None:
         return None
     try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(word), type=kind)
-    except (binascii.Error, msgspec.DecodeError, ValueError):
-        raise Refusal(400, {"cursor": [f'"{word}" is no cursor of this list.']}) from None
+        return decode_cursor(text, kind)
+    except ValueError:
+        raise Refusal(400, {"cursor": [f'"{text}" isn\'t a valid cursor of this list.']}) from None
 
 
-def next_cursor(place: Any) -> tuple[str, str]:
-    """The header that tells where the next page of a list starts."""
-    return "Next-Cursor", base64.urlsafe_b64encode(structs.encode(place)).decode("ascii")
+def next_cursor(position: Any) -> tuple[str, str]:
+    """Returns the header with the cursor of the next page."""
+    return "Next-Cursor", encode_cursor(position)
 
 
-# Looking up what a path names
+def encode_cursor(content: Any) -> str:
+    """Returns an opaque cursor with this content."""
+    return base64.urlsafe_b64encode(structs.encode(content)).decode("ascii")
+
+
+def decode_cursor(text: str, kind: type[T]) -> T:
+    """Returns the content of a cursor.
+
+    Raises:
+        ValueError: The cursor is invalid.
+    """
+    try:
+        return msgspec.json.decode(base64.urlsafe_b64decode(text), type=kind)
+    except msgspec.DecodeError as error:
+        raise ValueError(str(error)) from error
+
+
+# Rows that a path refers to
 
 
 def namespace_of(connection: sqlite3.Connection, call: Call, *, create: bool = False) -> int | None:
-    """The id of the namespace that the path names, or None where it may come to be."""
+    """Returns the id of the path's namespace, or None if it doesn't exist yet but may."""
     slug = call.path["namespace_slug"]
     row = connection.execute("SELECT id FROM namespaces WHERE slug = ?", (slug,)).fetchone()
     if row is not None:
         namespace: int = row[0]
         return namespace
     if not call.any_namespace:
-        raise not_found(f"namespace {slug}")
+        raise not_found(f"Namespace {slug}")
     return add_namespace(connection, slug) if create else None
 
 
 def add_namespace(connection: sqlite3.Connection, slug: str) -> int:
-    """Makes a namespace, where there is none with this slug, and gives its id."""
+    """Creates a namespace if no namespace has this slug, and returns its id."""
     connection.execute(
         "INSERT INTO namespaces (uuid, slug, display_name) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
         (str(uuid.uuid4()), slug, slug),
@@ -265,20 +296,20 @@ def add_namespace(connection: sqlite3.Connection, slug: str) -> int:
 
 
 def project_of(connection: sqlite3.Connection, call: Call) -> int:
-    """The id of the project that the path names."""
+    """Returns the id of the path's project."""
     slug, project = call.path["namespace_slug"], call.path["project_slug"]
     namespace = namespace_of(connection, call)
     row = connection.execute(
         "SELECT id FROM projects WHERE namespace = ? AND slug = ?", (namespace, project)
     ).fetchone()
     if row is None:
-        raise not_found(f"project {slug}/{project}")
-    found: int = row[0]
-    return found
+        raise not_found(f"Project {slug}/{project}")
+    project_id: int = row[0]
+    return project_id
 
 
 def run_of(connection: sqlite3.Connection, call: Call) -> int:
-    """The id of the run that the path names."""
+    """Returns the id of the path's run."""
     run_uuid = call.path["run_uuid"].lower()
     try:
         project = project_of(connection, call)
@@ -286,7 +317,7 @@ def run_of(connection: sqlite3.Connection, call: Call) -> int:
             "SELECT id FROM runs WHERE project = ? AND uuid = ?", (project, run_uuid)
         ).fetchone()
         if row is None:
-            raise not_found(f"run {run_uuid} in this project")
+            raise not_found(f"Run {run_uuid} of project {call.path['project_slug']}")
     except Refusal as refusal:
         error = structs.RunNotFoundError(refusal.body["detail"], _was_deleted(connection, run_uuid))
         raise Refusal(refusal.status, error) from None
@@ -295,7 +326,7 @@ def run_of(connection: sqlite3.Connection, call: Call) -> int:
 
 
 def _was_deleted(connection: sqlite3.Connection, run_uuid: str) -> bool | UnsetType:
-    """Whether a run that was not found was deleted; unset where it is elsewhere, or unknown."""
+    """Returns whether a missing run was deleted; UNSET if unknown or in another project."""
     if is_deleted_run(connection, run_uuid):
         return True
     is_elsewhere = connection.execute("SELECT 1 FROM runs WHERE uuid = ?", (run_uuid,)).fetchone()
@@ -305,17 +336,17 @@ def _was_deleted(connection: sqlite3.Connection, run_uuid: str) -> bool | UnsetT
 
 
 def is_deleted_run(connection: sqlite3.Connection, run_uuid: str) -> bool:
-    """Whether a run with this UUID was deleted."""
+    """Returns whether a run with this UUID was deleted."""
     row = connection.execute("SELECT 1 FROM deleted_runs WHERE uuid = ?", (run_uuid,)).fetchone()
     return row is not None
 
 
 def user_of(connection: sqlite3.Connection, user: BackendUser) -> int:
-    """The id of a user, who is made where there is none."""
+    """Returns the id of a user, which is created if necessary."""
     connection.execute(
         "INSERT INTO users (uuid, username, slug) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
         (str(uuid.uuid4()), user.username, user.slug),
     )
     row = connection.execute("SELECT id FROM users WHERE username = ?", (user.username,)).fetchone()
-    found: int = row[0]
-    return found
+    user_id: int = row[0]
+    return user_id

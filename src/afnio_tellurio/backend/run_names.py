@@ -1,4 +1,4 @@
-"""Names for runs that were given none."""
+"""Random names for runs without a name."""
 
 import random
 
@@ -183,7 +183,8 @@ _FOODS = [
 
 
 def random_run_name() -> str:
-    """Adjective, food, number: `brave_pasta_123`."""
-    # Not random.choice: a program that seeds the module's generator would give its runs one name.
-    pick = random.SystemRandom()
-    return f"{pick.choice(_ADJECTIVES)}_{pick.choice(_FOODS)}_{pick.randint(1, 999)}"
+    """Returns an adjective, a food and a number, such as `brave_pasta_123`."""
+    # Not the global generator: in a program that seeds it, every run would have the same name.
+    generator = random.SystemRandom()
+    adjective, food = generator.choice(_ADJECTIVES), generator.choice(_FOODS)
+    return f"{adjective}_{food}_{generator.randint(1, 999)}"

@@ -1,8 +1,8 @@
-"""Series in ranges of steps, for charts, without reading every point.
+"""Samples series in ranges of steps, for charts, without reading every point.
 
-A long series is kept a second time, as tiles: what its points come to in ranges of steps. Their
-width is a power of two that doubles as the series grows, so that there are never more than
-`MAX_TILES`. A chart is made of tiles, and of points where it is finer than these.
+A long series is also stored as tiles: summaries of its points in ranges of steps. The width of
+the tiles is a power of two that doubles as the series grows, so that a series never has more than
+`MAX_TILES`. A chart is made of tiles, or of points where it needs finer ranges.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 #: A series with more points than this has tiles.
 MAX_UNTILED_POINTS = 2048
-#: More tiles than this are merged, two by two.
+#: If a series would have more tiles than this, they are merged in pairs.
 MAX_TILES = 2048
 
-# What a range holds: its number, count, greatest step, the arrival, number, text and timestamp of
-# the value there, minimum and maximum.
+# A range: its index, count and greatest step; arrival, number, text and timestamp of the value at
+# that step; minimum and maximum.
 Range = list[Any]
-_RANGE = 0
+_INDEX = 0
 
 
 def width_of(first: int, last: int, ranges: int) -> int:
-    """The smallest power of two by which steps fall into at most so many ranges."""
+    """Returns the smallest power of two that splits the steps into up to `ranges` ranges."""
     width = 1
     while last // width - first // width >= ranges:
         width *= 2
@@ -42,17 +42,17 @@ def keep_tiles(
     steps: tuple[int, int],
     points: Sequence[tuple[Any, ...]],
 ) -> int | None:
-    """Takes new points of a series, which are recorded already, into its tiles.
+    """Adds new points of a series, which are already inserted, to its tiles.
 
     Args:
-        connection: In a transaction that writes.
-        series: The series.
-        tile_width: How wide its tiles are, or `None` where it has none yet.
-        steps: Its first and last step, the new points among them.
+        connection: A connection in a write transaction.
+        series: The id of the series.
+        tile_width: The width of its tiles, or None if it has no tiles yet.
+        steps: Its first and last step, including the new points.
         points: The new points.
 
     Returns:
-        How wide its tiles are now.
+        The new width of its tiles.
     """
     width = width_of(*steps, MAX_TILES)
     if tile_width is None:
@@ -61,15 +61,14 @@ def keep_tiles(
             "ORDER BY step, arrival",
             (series,),
         )
-        _insert(connection, series, _gathered(map(_of_point, rows), width))
+        _insert(connection, series, _gather(map(_range_of_point, rows), width))
     elif width > tile_width:
-        held = _tiles(connection, series, 0, steps[1] // tile_width)
+        tiles = _tiles(connection, series, 0, steps[1] // tile_width)
         connection.execute("DELETE FROM tiles WHERE series = ?", (series,))
-        every = [*held, *map(_of_point, points)]
-        _insert(connection, series, _gathered(every, width))
+        _insert(connection, series, _gather([*tiles, *map(_range_of_point, points)], width))
     else:
         width = tile_width
-        _merge(connection, series, _gathered(map(_of_point, points), width))
+        _merge(connection, series, _gather(map(_range_of_point, points), width))
     return width
 
 
@@ -80,35 +79,33 @@ def ranges_of(
     steps: tuple[int, int],
     width: int,
 ) -> list[Range]:
-    """The ranges of so many steps that hold a value, between two steps, in order.
+    """Returns the ranges of `width` steps that contain a value, in order.
 
-    A range at either end holds what lies between the steps only.
+    The first and the last range contain only values between the two steps.
     """
     first, last = steps
     if tile_width is None or tile_width > width:
-        return _gathered(map(_of_point, _points(connection, series, first, last)), width)
-    # Whole tiles, and the points before and behind them.
+        return _gather(_points(connection, series, first, last), width)
+    # Complete tiles, and the points before and after them.
     start, end = -(-first // tile_width), (last + 1) // tile_width
     if start >= end:
-        return _gathered(map(_of_point, _points(connection, series, first, last)), width)
-    found: list[Range] = []
+        return _gather(_points(connection, series, first, last), width)
+    ranges: list[Range] = []
     if first < start * tile_width:
-        before = _points(connection, series, first, start * tile_width - 1)
-        found += map(_of_point, before)
-    found += _tiles(connection, series, start, end - 1)
+        ranges += _points(connection, series, first, start * tile_width - 1)
+    ranges += _tiles(connection, series, start, end - 1)
     if last >= end * tile_width:
-        found += map(_of_point, _points(connection, series, end * tile_width, last))
-    return _gathered(found, width)
+        ranges += _points(connection, series, end * tile_width, last)
+    return _gather(ranges, width)
 
 
-def _points(
-    connection: sqlite3.Connection, series: int, first: int, last: int
-) -> list[tuple[Any, ...]]:
-    return connection.execute(
+def _points(connection: sqlite3.Connection, series: int, first: int, last: int) -> Iterable[Range]:
+    rows = connection.execute(
         "SELECT series, step, arrival, value, json, timestamp FROM points "
         "WHERE series = ? AND step BETWEEN ? AND ? ORDER BY step, arrival",
         (series, first, last),
     ).fetchall()
+    return map(_range_of_point, rows)
 
 
 def _tiles(connection: sqlite3.Connection, series: int, first: int, last: int) -> list[Range]:
@@ -120,32 +117,32 @@ def _tiles(connection: sqlite3.Connection, series: int, first: int, last: int) -
     return list(map(list, rows))
 
 
-def _of_point(point: tuple[Any, ...]) -> Range:
+def _range_of_point(point: tuple[Any, ...]) -> Range:
     _series, step, arrival, number, text, timestamp = point
     low = values.Stored(number, text).comparable() if number is None else number
     return [0, 1, step, arrival, number, text, timestamp, low, low]
 
 
-def _gathered(entries: Iterable[Range], width: int) -> list[Range]:
-    """Points and smaller ranges, in any order, as ranges of so many steps, in order."""
-    found: dict[int, Range] = {}
+def _gather(entries: Iterable[Range], width: int) -> list[Range]:
+    """Merges points and smaller ranges, in any order, into ranges of `width` steps, in order."""
+    ranges: dict[int, Range] = {}
     for entry in entries:
-        place = entry[2] // width
-        held = found.get(place)
-        if held is None:
-            entry[0] = place
-            found[place] = entry
+        index = entry[2] // width
+        merged = ranges.get(index)
+        if merged is None:
+            entry[0] = index
+            ranges[index] = entry
             continue
-        held[1] += entry[1]
-        if entry[2] > held[2] or (entry[2] == held[2] and entry[3] > held[3]):
-            held[2:7] = entry[2:7]
+        merged[1] += entry[1]
+        if entry[2] > merged[2] or (entry[2] == merged[2] and entry[3] > merged[3]):
+            merged[2:7] = entry[2:7]
         low, high = entry[7], entry[8]
         if low is not None:
-            if held[7] is None or low < held[7]:
-                held[7] = low
-            if held[8] is None or high > held[8]:
-                held[8] = high
-    return sorted(found.values(), key=itemgetter(_RANGE))
+            if merged[7] is None or low < merged[7]:
+                merged[7] = low
+            if merged[8] is None or high > merged[8]:
+                merged[8] = high
+    return sorted(ranges.values(), key=itemgetter(_INDEX))
 
 
 def _insert(connection: sqlite3.Connection, series: int, tiles: Iterable[Range]) -> None:
@@ -156,7 +153,7 @@ def _insert(connection: sqlite3.Connection, series: int, tiles: Iterable[Range])
 
 
 def _merge(connection: sqlite3.Connection, series: int, tiles: Iterable[Range]) -> None:
-    """Adds to tiles what came to them; what comes later has a greater arrival."""
+    """Merges ranges into the stored tiles; new points always have a greater arrival."""
     connection.executemany(
         "INSERT INTO tiles VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
         "count = count + excluded.count, "

@@ -1,4 +1,4 @@
-"""The embedded backend over HTTP."""
+"""Serves the embedded backend over HTTP."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
 _THREADS = 8
-#: A browser opens up to six connections for a tab.
+#: A browser opens up to six connections per tab.
 _CONNECTIONS = 1000
-#: Files that a process has open besides its connections.
+#: Open files of the process besides its connections.
 _OTHER_FILES = 100
-#: A client that says nothing for so long is let go.
+#: A connection is closed after this many idle seconds.
 _IDLE_SECONDS = 60
-#: A request of the page names up to 100 runs and 100 metrics.
+#: The page requests up to 100 runs and 100 metrics at once.
 _MAX_HEADER_BYTES = 128 * 1024
-#: How long `stop` may go unnoticed.
+#: The maximum delay of `stop`, in seconds.
 _POLL_SECONDS = 0.1
 
 
 class Server:
-    """Serves a backend, or the page and the backend, until it is told to end.
+    """Serves a backend, or the page and the backend, until it is stopped.
 
-    From its construction to `close`, SIGINT and SIGTERM raise `KeyboardInterrupt`, if it was
-    constructed in the main thread.
+    If it is constructed in the main thread, SIGINT and SIGTERM raise `KeyboardInterrupt` until
+    `close`.
 
     Args:
-        application: What answers.
+        application: The application that handles requests.
         host: The address to listen on.
-        port: The port; 0 for any free one.
+        port: The port; 0 for any free port.
 
     Raises:
-        OSError: The address cannot be listened on.
+        OSError: It cannot listen on the address.
     """
 
     def __init__(self, application: WSGIApplication, host: str, port: int) -> None:
-        # It warns of each request that waits for another, which is nothing wrong.
+        # It warns whenever a request waits for another, which is normal.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         self._stopping = False
         self._sockets: dict[int, Any] = {}
@@ -57,8 +57,8 @@ class Server:
                 port=port,
                 threads=_THREADS,
                 ident=None,
-                # More than the backend takes, so that the backend refuses it, as the contract has
-                # it.
+                # More than the backend accepts, so that the backend rejects larger bodies itself,
+                # as the contract requires.
                 max_request_body_size=4 * MAX_BODY_BYTES,
                 clear_untrusted_proxy_headers=True,
                 max_request_header_size=_MAX_HEADER_BYTES,
@@ -70,52 +70,57 @@ class Server:
             reason = getattr(error, "strerror", None) or str(error)
             raise OSError(
                 f"cannot listen on {host} port {port}: {reason}; "
-                "choose another with --port (0 takes any free one) or --host"
+                "choose another with --port (0 for any free port) or --host"
             ) from error
-        # A name such as localhost may stand for several addresses.
-        several = getattr(server, "effective_listen", None)
-        address, number = several[0] if several else (server.effective_host, server.effective_port)
         self._server = server
-        self.url = (
-            f"http://[{address}]:{number}" if ":" in address else f"http://{address}:{number}"
-        )
+        self.url = _url(server)
         self._handlers: dict[int, Any] = {}
         if threading.current_thread() is threading.main_thread():
-            for ending in (signal.SIGINT, signal.SIGTERM):
-                self._handlers[ending] = signal.signal(ending, _interrupt)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._handlers[number] = signal.signal(number, _interrupt)
 
     def run(self) -> None:
-        """Serves until it is interrupted, or until another thread calls `stop`."""
-        # Not the server's own loop, which goes on for as long as a client keeps its connection.
+        """Serves until it is interrupted or another thread calls `stop`."""
+        # Not the server's own loop, which runs as long as any client is connected.
         while not self._stopping:
             wasyncore.loop(timeout=_POLL_SECONDS, map=self._sockets, use_poll=True, count=1)
 
     def stop(self) -> None:
-        """Lets `run` return."""
+        """Makes `run` return."""
         self._stopping = True
 
     def close(self) -> None:
-        """Stops listening, and waits for the requests that are being answered."""
-        for ending, handler in self._handlers.items():
-            signal.signal(ending, handler)
+        """Stops listening and waits for the current requests."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
         self._handlers.clear()
         self._server.task_dispatcher.shutdown()
         wasyncore.close_all(self._sockets, ignore_all=True)
 
 
+def _url(server: Any) -> str:
+    """Returns the URL of a server."""
+    # A name such as localhost may resolve to several addresses.
+    addresses = getattr(server, "effective_listen", None) or [
+        (server.effective_host, server.effective_port)
+    ]
+    host, port = addresses[0]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def _connection_limit() -> int:
-    """Fewer than the operating system lets this process have."""
+    """Returns a number below the operating system's limit for this process."""
     try:
         import resource
     except ImportError:
         # Windows has no such limit.
         return _CONNECTIONS
-    allowed, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if allowed == resource.RLIM_INFINITY:
+    soft_limit, _hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft_limit == resource.RLIM_INFINITY:
         return _CONNECTIONS
-    return max(1, min(_CONNECTIONS, allowed - _OTHER_FILES, allowed // 2))
+    return max(1, min(_CONNECTIONS, soft_limit - _OTHER_FILES, soft_limit // 2))
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    # The server's loop ends at this exception, and swallows one that it does not know.
+    # The server's loop ends on this exception but ignores unknown ones.
     raise KeyboardInterrupt

@@ -1,7 +1,7 @@
-"""What requests and answers hold, written independently of the generated client.
+"""The bodies of requests and responses, written independently of the generated client.
 
-A mistake of the generator must not cancel itself out; a test holds these structs against the
-contract.
+That way, a mistake of the generator can't cancel itself out. A test compares these structs with
+the contract.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 MAX_STEP = 2**63 - 1
 MAX_BATCH = 1000
+#: The contract's patterns of path and query parameters.
+SLUG_PATTERN = "[-a-zA-Z0-9_]+"
+UUID_PATTERN = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
-# At least one character that is no white space, spelt out: readers of patterns differ in `\s`.
+# At least one character that isn't white space, spelled out: `\s` differs between regex engines.
 _VISIBLE = r"[^\t-\r\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=_VISIBLE)]
 DisplayName = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -34,7 +37,7 @@ class Visibility(StrEnum):
 
 
 class RunStatus(StrEnum):
-    """Where a run stands."""
+    """The state of a run."""
 
     RUNNING = "RUNNING"
     COMPLETED = "COMPLETED"
@@ -67,7 +70,7 @@ class RunUpdate(Struct):
 
 
 class MetricCreate(Struct):
-    """The body of logMetric. The value stays the JSON that came, so that it is kept exactly."""
+    """The body of logMetric. The value stays raw JSON so that it is stored exactly."""
 
     name: Name
     value: Raw
@@ -84,7 +87,7 @@ class MetricBatch(Struct):
 
 
 class ApiKeyOwner(Struct):
-    """An answer of verifyApiKey."""
+    """The response of verifyApiKey."""
 
     email: str
     username: str
@@ -92,7 +95,7 @@ class ApiKeyOwner(Struct):
 
 
 class Namespace(Struct):
-    """An answer about a namespace."""
+    """A namespace in a response."""
 
     uuid: str
     slug: str
@@ -100,7 +103,7 @@ class Namespace(Struct):
 
 
 class Project(Struct):
-    """An answer about a project."""
+    """A project in a response."""
 
     uuid: str
     display_name: str
@@ -115,7 +118,7 @@ class Project(Struct):
 
 
 class RunProject(Struct):
-    """The project in an answer about a run."""
+    """The project of a run in a response."""
 
     uuid: str
     display_name: str
@@ -123,7 +126,7 @@ class RunProject(Struct):
 
 
 class RunUser(Struct):
-    """The user in an answer about a run."""
+    """The user of a run in a response."""
 
     uuid: str
     username: str
@@ -131,7 +134,7 @@ class RunUser(Struct):
 
 
 class Run(Struct):
-    """An answer about a run."""
+    """A run in a response."""
 
     uuid: str
     name: str
@@ -144,24 +147,24 @@ class Run(Struct):
 
 
 class Metric(Struct, gc=False):
-    """An answer about a metric."""
+    """A metric in a response."""
 
     name: str
-    # What is a number in Python is one in JSON; a `Raw` where it is not.
+    # A number, or a `Raw` with any other JSON.
     value: Any
     step: int
     timestamp: str
 
 
 class MetricBatchReceipt(Struct):
-    """An answer of logMetricBatch."""
+    """The response of logMetricBatch."""
 
     accepted: int
     next_sequence_number: int
 
 
 class MetricSummary(Struct):
-    """A metric in an answer of summarizeMetrics."""
+    """A metric in the response of summarizeMetrics."""
 
     count: int
     first_step: int
@@ -173,7 +176,7 @@ class MetricSummary(Struct):
 
 
 class MetricBucket(Struct):
-    """A range of steps in an answer of sampleMetric."""
+    """A range of steps in the response of sampleMetric."""
 
     first_step: int
     last_step: int
@@ -184,7 +187,7 @@ class MetricBucket(Struct):
 
 
 class ProjectMetric(Struct):
-    """A metric name in an answer of listProjectMetrics."""
+    """A metric name in the response of listProjectMetrics."""
 
     name: str
     runs: int
@@ -193,7 +196,7 @@ class ProjectMetric(Struct):
 
 
 class SummaryColumns(Struct):
-    """A metric in an answer of summarizeProjectMetrics. What is a number is one in JSON."""
+    """A metric in the response of summarizeProjectMetrics. `Any` is a number or a `Raw`."""
 
     name: str
     run_uuid: list[str]
@@ -207,7 +210,7 @@ class SummaryColumns(Struct):
 
 
 class SampledSeries(Struct):
-    """A series in an answer of sampleProjectMetrics. What is a number is one in JSON."""
+    """A series in the response of sampleProjectMetrics. `Any` is a number or a `Raw`."""
 
     run_uuid: str
     name: str
@@ -222,21 +225,21 @@ class SampledSeries(Struct):
 
 
 class MetricSamples(Struct):
-    """An answer of sampleProjectMetrics."""
+    """The response of sampleProjectMetrics."""
 
     cursor: str
     series: list[SampledSeries]
 
 
 class RunNotFoundError(Struct):
-    """The answer to a request for a run that does not exist."""
+    """The response if a run does not exist."""
 
     detail: str
     deleted: bool | UnsetType
 
 
 class SequenceGapError(Struct):
-    """The answer to a batch that starts too late."""
+    """The response to a batch that starts too late."""
 
     detail: str
     next_sequence_number: int

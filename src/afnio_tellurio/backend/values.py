@@ -1,9 +1,8 @@
-"""How a metric's JSON value is kept in SQLite, exactly, and given back.
+"""Stores a metric's JSON value in SQLite, exactly, and restores it.
 
-A number that SQLite holds natively is in the column `value`; everything else is JSON text in the
-column `json`, with
-`value` NULL. So NaN, which SQLite turns into NULL, is the text "NaN", and the infinities are
-native.
+A number that SQLite supports natively is in the column `value`. Everything else is JSON text in
+the column `json`, with `value` NULL. SQLite turns NaN into NULL, so NaN is the text "NaN"; the
+infinities are native.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from msgspec import Raw, Struct
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: Levels of lists and objects in one value; the contract's bound.
+#: Nesting levels of lists and objects in one value; the contract's limit.
 MAX_DEPTH = 100
 _INT64 = range(-(2**63), 2**63)
 _INFINITIES = {b'"Infinity"': math.inf, b'"-Infinity"': -math.inf}
@@ -27,13 +26,13 @@ _decode_list = msgspec.json.Decoder(list[Any]).decode
 
 
 class Stored(Struct, frozen=True, gc=False):
-    """A value as SQLite keeps it."""
+    """A value as SQLite stores it."""
 
     number: int | float | None
     text: str | None
 
     def comparable(self) -> int | float | None:
-        """The number that takes part in minimum and maximum, if it is one."""
+        """Returns the number that counts for minimum and maximum, or None."""
         if self.number is not None:
             return self.number
         if self.text is not None and self.text[0] in "-0123456789":
@@ -43,10 +42,10 @@ class Stored(Struct, frozen=True, gc=False):
 
 
 def stored(raw: Raw) -> Stored:
-    """A value of a request as SQLite keeps it.
+    """Converts a value of a request for storage in SQLite.
 
     Raises:
-        ValueError: The value cannot be kept exactly.
+        ValueError: The value cannot be stored exactly.
     """
     data = bytes(raw)
     if data[0] in _NUMBER_STARTS:
@@ -60,23 +59,24 @@ def stored(raw: Raw) -> Stored:
 
 
 def native_numbers(raws: Sequence[Raw]) -> list[int | float | None]:
-    """The numbers that SQLite holds natively among values, all read at once; None for the others.
+    """Converts the numbers that SQLite supports natively; returns None for the other values.
 
-    It takes a fraction of the time of reading each with `stored`, and gives the same.
+    The numbers are the same as with `stored`, but decoding all values at once is much faster.
     """
     try:
-        found = _decode_list(b"[%b]" % b",".join(map(bytes, raws)))
+        decoded = _decode_list(b"[%b]" % b",".join(map(bytes, raws)))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return [None] * len(raws)
     return [
         value if value.__class__ is float or (value.__class__ is int and value in _INT64) else None
-        for value in found
+        for value in decoded
     ]
 
 
 def _stored_number(data: bytes) -> Stored:
     if data.isdigit() or (b"." not in data and b"e" not in data and b"E" not in data):
-        # Python reads no longer integer by default; a backend that did would be alone with it.
+        # `int` raises ValueError above Python's default limit of digits; few programs could read
+        # a longer integer.
         integer = int(data)
         return Stored(integer, None) if integer in _INT64 else Stored(None, data.decode("ascii"))
     number = float(data)
@@ -86,7 +86,7 @@ def _stored_number(data: bytes) -> Stored:
 
 
 def _check(text: str) -> None:
-    """Refuses what a JSON reader or UTF-8 could not hold: depth, overflow, lone surrogates."""
+    """Raises ValueError for excessive depth, numeric overflow and lone surrogates."""
     depth = deepest = 0
     inside = escaped = False
     for mark in text:
@@ -118,14 +118,14 @@ def _finite(text: str) -> float:
 
 
 def raw(number: float | None, text: str | None) -> Raw:
-    """A kept value as it travels."""
+    """Returns a stored value as JSON."""
     if text is not None:
         return Raw(text.encode("utf-8"))
     return raw_number(number)
 
 
 def raw_number(number: float | None) -> Raw:
-    """A number, or none, as it travels."""
+    """Returns a number or None as JSON."""
     if number is None:
         return Raw(b"null")
     if isinstance(number, float) and math.isinf(number):

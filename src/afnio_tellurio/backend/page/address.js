@@ -1,77 +1,89 @@
 // The address of each view, so that it can be shared and survives a reload.
-import { useEffect, useState, html } from "./preact.js";
+import {html, useEffect, useState} from "./preact.js";
 
-const PLACES = [
+/** @type {[RegExp, Route["view"]][]} */
+const PATTERNS = [
 	[/^\/$/, "projects"],
 	[/^\/([^/]+)\/$/, "projects"],
 	[/^\/([^/]+)\/projects\/([^/]+)\/$/, "project"],
 	[/^\/([^/]+)\/projects\/([^/]+)\/compare\/$/, "compare"],
-	[/^\/([^/]+)\/projects\/([^/]+)\/runs\/([^/]+)\/$/, "run"],
+	[/^\/([^/]+)\/projects\/([^/]+)\/runs\/([^/]+)\/$/, "run"]
 ];
 
-function decoded(part) {
+/** @param {string} part */
+function decode(part) {
 	try {
-		return part && decodeURIComponent(part);
+		return decodeURIComponent(part);
 	} catch {
 		return part;
 	}
 }
 
-export function place() {
-	for (const [pattern, view] of PLACES) {
+/** @returns {Route} */
+function currentRoute() {
+	for (const [pattern, view] of PATTERNS) {
 		const match = pattern.exec(location.pathname);
 		if (match) {
-			const [namespace, project, run] = match.slice(1).map(decoded);
-			return { view, namespace, project, run };
+			const [namespace = "", project = "", run = ""] = match.slice(1).map(decode);
+			return {view, namespace, project, run};
 		}
 	}
-	return { view: "unknown" };
+	return {view: "unknown", namespace: "", project: "", run: ""};
 }
 
-export function go(address, { replace = false } = {}) {
+/** @param {string} address */
+function navigate(address, {replace = false} = {}) {
 	history[replace ? "replaceState" : "pushState"](null, "", address);
 	dispatchEvent(new Event("popstate"));
 }
 
-export function useAddress() {
-	const [, renew] = useState(0);
+export function useRoute() {
+	const [, update] = useState(0);
 	useEffect(() => {
-		const onChange = () => renew((count) => count + 1);
+		const onChange = () => update(count => count + 1);
 		addEventListener("popstate", onChange);
 		return () => removeEventListener("popstate", onChange);
 	}, []);
-	return place();
+	return currentRoute();
 }
 
-export function Link({ to, children, ...others }) {
-	const onClick = (event) => {
+/** @type {Component} */
+export function Link({to, children, ...others}) {
+	/** @param {MouseEvent} event */
+	const onClick = event => {
 		if (event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
 		event.preventDefault();
-		go(to);
+		navigate(to);
 		scrollTo(0, 0);
 	};
 	return html`<a href=${to} onClick=${onClick} ...${others}>${children}</a>`;
 }
 
 // What is chosen in a view is in its address.
-const chosen = () => new URLSearchParams(location.search);
-export const option = (name, otherwise = "") => chosen().get(name) ?? otherwise;
-export const options = (name) => {
-	const query = chosen();
+const currentQuery = () => new URLSearchParams(location.search);
+/** @param {string} name */
+export const option = (name, otherwise = "") => currentQuery().get(name) ?? otherwise;
+/** @param {string} name */
+export const options = name => {
+	const query = currentQuery();
 	return query.has(name) ? query.getAll(name).filter(Boolean) : null;
 };
 
-export const chooser = (name) => ({ target }) =>
-	choose({ [name]: target.type === "checkbox" ? (target.checked ? 1 : "") : target.value, page: "" });
+/** @param {string} name */
+export const optionSetter =
+	name =>
+	(/** @type {FieldEvent} */ {target}) =>
+		setOptions({[name]: target.type === "checkbox" ? (target.checked ? 1 : "") : target.value, page: ""});
 
-export function choose(changes) {
-	const query = chosen();
+/** @param {Options} changes */
+export function setOptions(changes) {
+	const query = currentQuery();
 	for (const [name, value] of Object.entries(changes)) {
 		query.delete(name);
-		// An empty list is not the same as none.
-		const values = Array.isArray(value) ? (value.length ? value : [""]) : [value];
-		for (const one of values) if (Array.isArray(value) || (one !== "" && one != null)) query.append(name, one);
+		// An empty list differs from a missing one.
+		if (Array.isArray(value)) for (const item of value.length ? value : [""]) query.append(name, item);
+		else if (value !== "" && value != null) query.append(name, String(value));
 	}
 	const search = query.size ? `?${query}` : "";
-	go(location.pathname + search, { replace: true });
+	navigate(location.pathname + search, {replace: true});
 }

@@ -1,199 +1,230 @@
-// Requests to the backend, on the operations of the contract, and polls.
-import { useEffect, useState } from "./preact.js";
+// Requests to the backend, by the operations of the contract, and polling.
+import {useEffect, useState} from "./preact.js";
 
 const POLL_MS = 2000;
-// A poll that takes long is repeated less often: the backend has runs to record.
+// A slow poll is repeated less often: the backend has runs to record.
 const POLL_SHARE = 10;
 const RUNS_PAGE = 1000;
-// Deleted runs are noticed after so many polls.
+// Polls until the whole list of runs is loaded again, which shows deleted runs.
 const FULL_EVERY = 30;
 
 export class SignedOutError extends Error {}
 
 export const slug = encodeURIComponent;
-export const projectPath = ({ namespace, project }) => `/${slug(namespace)}/projects/${slug(project)}/`;
-export const runPath = (place, run) => `${projectPath(place)}runs/${slug(run)}/`;
-export const comparePath = (place, runs) =>
-	`${projectPath(place)}compare/?${new URLSearchParams(runs.map((run) => ["run", run]))}`;
+/** @param {Pick<Route, "namespace" | "project">} route */
+export const projectPath = ({namespace, project}) => `/${slug(namespace)}/projects/${slug(project)}/`;
+/** @param {Route} route @param {string} run */
+export const runPath = (route, run) => `${projectPath(route)}runs/${slug(run)}/`;
+/** @param {Route} route @param {string[]} uuids */
+export const comparePath = (route, uuids) =>
+	`${projectPath(route)}compare/?${new URLSearchParams(uuids.map(uuid => ["run", uuid]))}`;
 
-async function answer(path, query, signal) {
-	const pairs = Object.entries(query).flatMap(([name, value]) => [value ?? []].flat().map((one) => [name, one]));
+/** @param {string} path @param {Query} query @param {AbortSignal} signal */
+async function request(path, query, signal) {
+	const pairs = Object.entries(query).flatMap(([name, value]) => [value ?? []].flat().map(item => [name, `${item}`]));
 	const search = pairs.length ? `?${new URLSearchParams(pairs)}` : "";
 	let response;
 	try {
-		response = await fetch(`/api/v0${path}${search}`, { signal });
+		response = await fetch(`/api/v0${path}${search}`, {signal});
 	} catch (error) {
-		if (signal?.aborted) throw error;
-		throw new Error("The backend does not answer. Is afnio-tellurio serve still running?");
+		if (signal.aborted) throw error;
+		throw new Error("Can't reach the server. Is afnio-tellurio serve still running?");
 	}
-	if (response.status === 401) throw new SignedOutError("Sign in to see the runs.");
+	if (response.status === 401) throw new SignedOutError("Sign in to see your runs.");
 	if (!response.ok) {
 		const body = await response.json().catch(() => ({}));
-		throw new Error(body.detail ?? `The backend answered with status ${response.status}.`);
+		throw new Error(body.detail ?? `The server returned status ${response.status}.`);
 	}
 	return response;
 }
 
-const ask = async (path, query, signal) => (await answer(path, query, signal)).json();
+/** @param {Parameters<typeof request>} call */
+const get = async (...call) => (await request(...call)).json();
 
-async function askAll(path, query, signal) {
-	const found = [];
+/** @param {string} path @param {Query} query @param {AbortSignal} signal */
+async function getAll(path, query, signal) {
+	const items = [];
+	/** @type {string | null | undefined} */
 	let cursor;
 	do {
-		const page = await answer(path, { ...query, cursor }, signal);
-		found.push(...(await page.json()));
+		const page = await request(path, {...query, cursor}, signal);
+		items.push(...(await page.json()));
 		cursor = page.headers.get("Next-Cursor");
 	} while (cursor);
-	return found;
+	return items;
 }
 
+/** @param {string} key */
 export async function signIn(key) {
-	const body = JSON.stringify({ api_key: key });
-	const headers = { "Content-Type": "application/json" };
-	return (await fetch("/session", { method: "POST", headers, body })).ok;
+	const body = JSON.stringify({api_key: key});
+	const headers = {"Content-Type": "application/json"};
+	return (await fetch("/session", {method: "POST", headers, body})).ok;
 }
 
-// Each of the following takes what it gave before, and gives the same object when nothing changed.
-
+/** @type {Load<Project[]>} */
 export async function loadProjects(before, signal) {
-	const namespaces = await ask("/namespaces/", {}, signal);
-	const lists = await Promise.all(namespaces.map((one) => ask(`/${slug(one.slug)}/projects/`, {}, signal)));
-	const found = lists.flatMap((list, index) =>
-		list.map((project) => ({ ...project, namespace: namespaces[index].slug })),
+	/** @type {Namespace[]} */
+	const namespaces = await get("/namespaces/", {}, signal);
+	const lists = await Promise.all(namespaces.map(namespace => get(`/${slug(namespace.slug)}/projects/`, {}, signal)));
+	const projects = lists.flatMap((list, index) =>
+		list.map((/** @type {Project} */ project) => ({...project, namespace: namespaces[index].slug}))
 	);
-	return unlessSame(before, found);
+	return unlessSame(before, projects);
 }
 
-export const loadRuns = (place) => async (before, signal) => {
+/** @type {(route: Route) => Load<RunList>} */
+export const loadRuns = route => async (before, signal) => {
 	const polls = (before?.polls ?? -1) + 1;
 	const isFull = polls % FULL_EVERY === 0;
-	const query = { limit: RUNS_PAGE, updated_after: isFull ? undefined : before.updated };
-	const found = await askAll(`${projectPath(place)}runs/`, query, signal);
-	const isKnown = (run) => before?.byId.get(run.uuid)?.date_updated === run.date_updated;
-	if (before && found.every(isKnown) && (!isFull || found.length === before.runs.length)) {
-		return Object.assign(before, { polls });
+	const query = {limit: RUNS_PAGE, updated_after: isFull ? undefined : before?.updated};
+	/** @type {Run[]} */
+	const fresh = await getAll(`${projectPath(route)}runs/`, query, signal);
+	if (before) {
+		const isKnown = (/** @type {Run} */ run) => before.byId.get(run.uuid)?.date_updated === run.date_updated;
+		if (fresh.every(isKnown) && (!isFull || fresh.length === before.runs.length)) return Object.assign(before, {polls});
 	}
-	const byId = new Map([...(isFull ? [] : before.runs), ...found].map((run) => [run.uuid, run]));
+	const byId = new Map([...(isFull || !before ? [] : before.runs), ...fresh].map(run => [run.uuid, run]));
 	const runs = [...byId.values()].sort((a, b) => (a.date_created < b.date_created ? 1 : -1));
-	const updated = runs.map((run) => run.date_updated).reduce((a, b) => (a > b ? a : b), "");
-	return { runs, byId, updated: updated || undefined, polls };
+	const updated = runs
+		.map(run => run.date_updated)
+		.sort()
+		.at(-1);
+	return {runs, byId, updated, polls};
 };
 
-// A run's address has its UUID; its name serves as well.
-export const loadRun = (place) => async (before, signal) => {
-	const isUuid = /^[0-9a-f-]{36}$/i.test(place.run);
-	if (isUuid) return unlessSame(before, await ask(runPath(place, place.run), {}, signal));
-	const [named] = await ask(`${projectPath(place)}runs/`, { name: place.run, limit: 1 }, signal);
-	if (!named) throw new Error(`There is no run ${place.run} in this project.`);
+// A run's address has its UUID; its name works as well.
+/** @type {(route: Route) => Load<Run>} */
+export const loadRun = route => async (before, signal) => {
+	const isUuid = /^[0-9a-f-]{36}$/i.test(route.run);
+	if (isUuid) return unlessSame(before, await get(runPath(route, route.run), {}, signal));
+	const [named] = await get(`${projectPath(route)}runs/`, {name: route.run, limit: 1}, signal);
+	if (!named) throw new Error(`There is no run ${route.run} in this project.`);
 	return unlessSame(before, named);
 };
 
-export const running = (runs) => runs.filter((run) => run.status === "RUNNING").map(({ uuid }) => uuid);
+/** @param {Run[]} runs */
+export const running = runs => runs.filter(run => run.status === "RUNNING").map(({uuid}) => uuid);
 
-// Addresses have a limit; all runs are meant where there are many.
-const fewOf = (runs) => (runs?.length <= 100 ? runs : undefined);
+// Addresses have a limit; without a list, the backend answers for all runs.
+/** @param {string[] | null} uuids */
+const unlessMany = uuids => (uuids && uuids.length <= 100 ? uuids : undefined);
 
-// The names of all metrics are asked for anew when a run has begun or ended, or has a name that is new.
-export const loadNames = (place, listed) => async (before, signal) => {
-	const { runs, updated } = listed.current ?? {};
-	const path = `${projectPath(place)}metrics/`;
+// All names are loaded again only after a run started or ended, or a running one has a new name.
+/** @type {(route: Route, list: {current: RunList | undefined}) => Load<MetricList>} */
+export const loadMetrics = (route, list) => async (before, signal) => {
+	const {runs, updated} = list.current ?? {runs: []};
+	const path = `${projectPath(route)}metrics/`;
 	if (before && before.updated === updated) {
 		const live = running(runs);
-		const isKnown = ({ name, is_numeric }) => before.some((one) => one.name === name && one.is_numeric >= is_numeric);
-		if (!live.length || (await ask(path, { run: fewOf(live) }, signal)).every(isKnown)) return before;
+		const isKnown = (/** @type {Metric} */ {name, is_numeric}) =>
+			before.some(metric => metric.name === name && metric.is_numeric >= is_numeric);
+		if (!live.length || (await get(path, {run: unlessMany(live)}, signal)).every(isKnown)) return before;
 	}
-	return Object.assign(await ask(path, {}, signal), { updated });
+	return Object.assign(await get(path, {}, signal), {updated});
 };
 
-export const loadValues = (place, run) => async (before, signal) =>
-	unlessSame(before, await ask(`${runPath(place, run)}metrics/summary/`, {}, signal));
+/** @type {(route: Route, run: string) => Load<Record<string, MetricSummary>>} */
+export const loadValues = (route, run) => async (before, signal) =>
+	unlessSame(before, await get(`${runPath(route, run)}metrics/summary/`, {}, signal));
 
-// What each run has of some metrics: name -> run -> { last, minimum, maximum }.
-export const loadSummaries = (place, names, runs, liveRuns) => async (before, signal) => {
-	if (!names.length || (before && !liveRuns.length)) return before ?? new Map();
-	const query = { name: names, run: fewOf(before ? liveRuns : runs) };
-	const found = new Map(before?.entries() ?? []);
-	for (const column of await ask(`${projectPath(place)}metrics/summary/`, query, signal)) {
-		const values = new Map(found.get(column.name)?.entries() ?? []);
-		column.run_uuid.forEach((run, index) =>
-			values.set(run, { last: column.last[index], minimum: column.minimum[index], maximum: column.maximum[index] }),
-		);
-		found.set(column.name, values);
+// What each run has of some metrics: name -> run -> {last, minimum, maximum}.
+/** @type {(route: Route, names: string[], uuids: string[] | null, live: string[]) => Load<Summaries>} */
+export const loadSummaries = (route, names, uuids, live) => async (before, signal) => {
+	if (!names.length || (before && !live.length)) return before ?? new Map();
+	const query = {name: names, run: unlessMany(before ? live : uuids)};
+	const summaries = new Map(before);
+	/** @type {SummaryColumns[]} */
+	const fresh = await get(`${projectPath(route)}metrics/summary/`, query, signal);
+	for (const {name, run_uuid, last, minimum, maximum} of fresh) {
+		const values = new Map(summaries.get(name));
+		run_uuid.forEach((run, index) => {
+			values.set(run, {last: last[index], minimum: minimum[index], maximum: maximum[index]});
+		});
+		summaries.set(name, values);
 	}
-	return found;
+	return summaries;
 };
 
+/** @param {string} name @param {string} run */
 export const seriesKey = (name, run) => `${run} ${name}`;
 
-// Ranges of values, to be drawn: seriesKey -> columns. Only what changed is asked for again.
-export const loadSamples = (place, query) => async (before, signal) => {
-	if (!query.run.length || !query.name.length) return before ?? { series: new Map() };
-	const got = await ask(`${projectPath(place)}metrics/sample/`, { ...query, cursor: before?.cursor }, signal);
-	if (before && !got.series.length) {
-		before.cursor = got.cursor;
+// Only series that changed are loaded again.
+/** @type {(route: Route, query: {run: string[], name: string[]} & Query) => Load<SampleCache>} */
+export const loadSamples = (route, query) => async (before, signal) => {
+	if (!query.run.length || !query.name.length) return before ?? {series: new Map()};
+	/** @type {Samples} */
+	const fresh = await get(`${projectPath(route)}metrics/sample/`, {...query, cursor: before?.cursor}, signal);
+	if (before && !fresh.series.length) {
+		before.cursor = fresh.cursor;
 		return before;
 	}
 	const series = new Map(before?.series);
-	for (const one of got.series) {
+	for (const one of fresh.series) {
 		const key = seriesKey(one.name, one.run_uuid);
 		series.set(key, extended(series.get(key), one));
 	}
-	return { series, cursor: got.cursor };
+	return {series, cursor: fresh.cursor};
 };
 
-const COLUMNS = ["step", "timestamp", "minimum", "maximum", "last", "count"];
+const COLUMNS = /** @type {const} */ (["step", "timestamp", "minimum", "maximum", "last", "count"]);
 
+/** @param {Series | undefined} known @param {Series} fresh @returns {Series} */
 function extended(known, fresh) {
 	if (!known || fresh.replaces_from === 0) return fresh;
 	let kept = known.step.length;
 	while (kept && known.step[kept - 1] >= fresh.replaces_from) kept -= 1;
-	const joined = { ...fresh };
+	const joined = {...fresh};
 	// In place: polls are many.
 	for (const column of COLUMNS) {
-		known[column].length = kept;
-		known[column].push(...fresh[column]);
-		joined[column] = known[column];
+		/** @type {unknown[]} */
+		const values = known[column];
+		values.length = kept;
+		values.push(...fresh[column]);
+		Object.assign(joined, {[column]: values});
 	}
 	return joined;
 }
 
-function unlessSame(before, found) {
-	return before && JSON.stringify(before) === JSON.stringify(found) ? before : found;
+/** @template T @param {T | undefined} before @param {T} fresh */
+function unlessSame(before, fresh) {
+	return before && JSON.stringify(before) === JSON.stringify(fresh) ? before : fresh;
 }
 
-// Loads again and again, but not while nobody sees the page.
+// Loads again and again while the page is visible.
+/** @template T @param {Load<T>} load @param {unknown[]} inputs */
 export function usePolled(load, inputs) {
-	const [state, setState] = useState({ value: undefined, error: null });
+	const [state, setState] = useState(/** @type {Polled<T>} */ ({value: undefined, error: null}));
 	useEffect(() => {
 		const controller = new AbortController();
-		let timer = null;
-		let isAsking = false;
+		let timer = 0;
+		let isLoading = false;
+		/** @type {T | undefined} */
 		let memory;
-		async function turn() {
+		async function poll() {
 			clearTimeout(timer);
-			if (document.hidden || isAsking) return;
-			isAsking = true;
+			if (document.hidden || isLoading) return;
+			isLoading = true;
 			const began = performance.now();
 			try {
-				const found = await load(memory, controller.signal);
+				const value = await load(memory, controller.signal);
 				if (controller.signal.aborted) return;
-				if (found !== memory) setState({ value: found, error: null });
-				else setState((held) => (held.error ? { ...held, error: null } : held));
-				memory = found;
+				if (value !== memory) setState({value, error: null});
+				else setState(held => (held.error ? {...held, error: null} : held));
+				memory = value;
 			} catch (error) {
 				if (controller.signal.aborted) return;
-				setState((held) => ({ ...held, error }));
+				setState(held => ({...held, error: /** @type {Error} */ (error)}));
 			} finally {
-				isAsking = false;
+				isLoading = false;
 			}
-			timer = setTimeout(turn, Math.max(POLL_MS, POLL_SHARE * (performance.now() - began)));
+			timer = setTimeout(poll, Math.max(POLL_MS, POLL_SHARE * (performance.now() - began)));
 		}
-		document.addEventListener("visibilitychange", turn);
-		turn();
+		document.addEventListener("visibilitychange", poll);
+		poll();
 		return () => {
 			controller.abort();
 			clearTimeout(timer);
-			document.removeEventListener("visibilitychange", turn);
+			document.removeEventListener("visibilitychange", poll);
 		};
 	}, inputs);
 	return state;

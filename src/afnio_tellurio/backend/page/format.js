@@ -1,12 +1,21 @@
 // How numbers, times and runs are written and told apart.
-import { html } from "./preact.js";
+import {html} from "./preact.js";
 
-const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
-// No name that somebody chose must find what all objects have.
-const INFINITIES = { __proto__: null, Infinity: "∞", "-Infinity": "−∞" };
+/** @type {[string, number][]} */
+const UNITS = [
+	["d", 86400],
+	["h", 3600],
+	["min", 60],
+	["s", 1]
+];
+// Without the properties of all objects: names are free text.
+/** @type {Record<string, string>} */
+const INFINITIES = Object.assign(Object.create(null), {Infinity: "∞", "-Infinity": "−∞"});
 
-export const isNumber = (value) => typeof value === "number";
+/** @type {(value: unknown) => value is number} */
+export const isNumber = value => typeof value === "number";
 
+/** @param {unknown} value */
 export function number(value, length = Infinity) {
 	if (!isNumber(value)) {
 		const text = value == null ? "" : typeof value === "string" ? (INFINITIES[value] ?? value) : JSON.stringify(value);
@@ -17,76 +26,103 @@ export function number(value, length = Infinity) {
 	return size >= 1e-4 && size < 1e7 ? String(Number(value.toPrecision(5))) : value.toExponential(3);
 }
 
+/** @param {number} count @param {string} noun */
+export const counted = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
+
+/** @param {string} word */
+export const capitalized = word => word.charAt(0).toUpperCase() + word.slice(1).toLowerCase();
+
+// As the command line writes it: tests/durations.json.
+/** @param {number} seconds */
 export function duration(seconds) {
 	if (!(seconds >= 0)) return "";
-	if (seconds < 10) return `${Number(seconds.toPrecision(2))} s`;
-	const first = UNITS.findIndex(([, size]) => seconds >= size);
-	const [[unit, size], [smaller, part] = []] = UNITS.slice(first);
-	const rest = part ? ` ${Math.floor((seconds % size) / part)} ${smaller}` : "";
-	return `${Math.floor(seconds / size)} ${unit}${rest}`;
+	const tenths = seconds.toFixed(1);
+	if (Number(tenths) < 60) return `${tenths} s`;
+	const whole = Math.round(seconds);
+	const first = UNITS.findIndex(([, size]) => whole >= size);
+	const [[unit, size], [smaller, part]] = UNITS.slice(first);
+	return `${Math.floor(whole / size)} ${unit} ${Math.floor((whole % size) / part)} ${smaller}`;
 }
 
-const clock = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+// A position on an axis, which may be far finer.
+/** @param {number} seconds */
+export const elapsed = seconds => (seconds < 60 ? `${number(seconds)} s` : duration(seconds));
 
-export const when = (time) => (time ? clock.format(new Date(time)) : "");
+const clock = new Intl.DateTimeFormat(undefined, {dateStyle: "medium", timeStyle: "short"});
 
+/** @param {string | null | undefined} time */
+export const when = time => (time ? clock.format(new Date(time)) : "");
+
+/** @param {Run} run */
 export function secondsOf(run) {
 	const end = run.status === "RUNNING" ? Date.now() : Date.parse(run.date_updated);
 	return Math.max(0, (end - Date.parse(run.date_created)) / 1000);
 }
 
-export const colourOf = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+/** @param {string} name */
+export const colorOf = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-// Eight hues that people with any colour vision tell apart, and patterns in turn.
+// Eight hues that people with any color vision tell apart, and patterns in turn.
 const HUES = 8;
 const PATTERNS = [[], [7, 4], [2, 3], [10, 3, 2, 3]];
 
-export const hueOf = (slot) => `--line-${slot % HUES}`;
-export const patternOf = (slot) => PATTERNS[(slot + Math.floor(slot / HUES)) % PATTERNS.length];
+/** @param {number} slot */
+export const hueOf = slot => `--line-${slot % HUES}`;
+/** @param {number} slot */
+export const patternOf = slot => PATTERNS[(slot + Math.floor(slot / HUES)) % PATTERNS.length];
 
-export function Mark({ slot }) {
+/** @type {Component} */
+export function Mark({slot}) {
 	if (slot === undefined) return html`<i class="mark"></i>`;
-	let place = 0;
+	let end = 0;
 	const stops = patternOf(slot).map((length, index) => {
-		const colour = index % 2 ? "transparent" : `var(${hueOf(slot)})`;
-		return `${colour} ${place}px ${(place += length)}px`;
+		const start = end;
+		end += length;
+		return `${index % 2 ? "transparent" : `var(${hueOf(slot)})`} ${start}px ${end}px`;
 	});
 	const background = stops.length ? `repeating-linear-gradient(90deg, ${stops})` : `var(${hueOf(slot)})`;
-	return html`<i class="mark" style=${{ background }}></i>`;
+	return html`<i class="mark" style=${{background}}></i>`;
 }
 
-// The slot of each run stays while others come and go.
+// A run keeps its slot while others come and go.
 const slots = new Map();
 
-export function slotOf(run, shown) {
-	if (!slots.has(run)) {
-		const taken = new Set(shown.map((one) => slots.get(one)));
+/** @param {string} uuid @param {string[]} shown @returns {number} */
+export function slotOf(uuid, shown) {
+	if (!slots.has(uuid)) {
+		const taken = new Set(shown.map(other => slots.get(other)));
 		let free = 0;
 		while (taken.has(free)) free += 1;
-		slots.set(run, free);
+		slots.set(uuid, free);
 	}
-	return slots.get(run);
+	return slots.get(uuid);
 }
 
-export const Scroll = ({ label, kind = "", children }) =>
-	html`<div class="scroll ${kind}" tabindex="0" role="region" aria-label=${label}>${children}</div>`;
+/** @type {Component} */
+export const Scroll = ({label, children}) =>
+	html`<div class="scroll" tabindex="0" role="region" aria-label=${label}>${children}</div>`;
 
 // By the part of the name before the first slash.
+/** @param {string[]} names */
 export function groupsOf(names) {
-	const groups = Map.groupBy(names, (name) => name.slice(0, Math.max(0, name.indexOf("/"))));
+	const groups = Map.groupBy(names, name => name.slice(0, Math.max(0, name.indexOf("/"))));
 	return [...groups].sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
-export const Head = (label) => html`<th scope="col"><bdi>${label}</bdi></th>`;
+/** @param {string} label */
+export const Head = label => html`<th scope="col"><bdi>${label}</bdi></th>`;
 
-// A spreadsheet must not take a name for a formula.
+// A spreadsheet must not run a name as a formula.
+/** @param {unknown} value */
 function cell(value) {
 	const text = isNumber(value) ? String(value) : String(value ?? "").replace(/^(?=[=+\-@\t\r])/, "'");
 	return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-export const csv = (rows) => rows.map((row) => `${row.map(cell).join(",")}\r\n`).join("");
+/** @param {unknown[][]} rows */
+export const csv = rows => rows.map(row => `${row.map(cell).join(",")}\r\n`).join("");
 
+/** @param {Blob} blob @param {string} name */
 export function save(blob, name) {
 	const link = document.createElement("a");
 	link.href = URL.createObjectURL(blob);

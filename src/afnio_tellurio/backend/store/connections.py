@@ -1,4 +1,4 @@
-"""The connections of this process to database files: who uses which, and what a fork needs."""
+"""The connections of this process to database files: their users, and what a fork requires."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Connection(sqlite3.Connection):
     """A connection, used by one thread at a time.
 
     Attributes:
-        real_path: The path without symbolic links: SQLite keeps the companions beside it.
-        files: The files that it was opened on.
-        pool: Where it waits for its next use.
+        real_path: The path without symbolic links; SQLite keeps its companion files next to it.
+        files: The files that it has open.
+        pool: The pool that it returns to after use.
         user: The call of `_work` that uses it.
-        is_inherited: Whether it was open when this process was forked: only the parent may use it,
-            or even close it.
+        is_inherited: Whether it was open when this process was forked; then only the parent may use
+            or close it.
     """
 
     real_path: str
@@ -41,7 +41,7 @@ class Connection(sqlite3.Connection):
 
     @property
     def is_open(self) -> bool:
-        """Whether it is registered and not discarded."""
+        """Whether it is registered and not yet discarded."""
         return id(self) in _connections
 
     def register(self) -> None:
@@ -49,20 +49,21 @@ class Connection(sqlite3.Connection):
         _connections[id(self)] = weakref.ref(self)
 
     def discard(self) -> None:
-        """Closes it, which rolls back what was not committed."""
+        """Closes it, which rolls back an uncommitted transaction."""
         _connections.pop(id(self), None)
         if not self.is_inherited:
             self.close()
 
 
 class Pool:
-    """What this process has open of one database file.
+    """The open connections of this process to one database file.
 
     Attributes:
-        idle: Connections that no thread uses.
-        databases: The databases that use it; idle connections are closed with the last one.
+        idle: Connections that are not in use.
+        databases: The `Database` objects that use the file; closing the last one closes the idle
+            connections.
         uses_log: Whether SQLite's write-ahead log works here.
-        size: The bytes that the file had when it was last found whole.
+        size: The size of the file in bytes when it was last checked.
     """
 
     def __init__(self, *, uses_log: bool) -> None:
@@ -77,7 +78,7 @@ class Pool:
         self.close_if_unused()
 
     def close_if_unused(self) -> None:
-        """Closes idle connections, unless a database uses the file."""
+        """Closes the idle connections if no database uses the file."""
         if not self.databases:
             for identity, pool in list(pools.items()):
                 if pool is self:
@@ -85,25 +86,25 @@ class Pool:
             self.close_idle()
 
     def close_idle(self) -> None:
-        """Closes idle connections."""
+        """Closes the idle connections."""
         while self.idle:
-            # Another thread may be faster.
+            # Another thread may take the last one first.
             with suppress(IndexError):
                 self.idle.pop().discard()
 
 
-#: By device and inode, so that all paths of a file share one.
+#: By device and inode, so that all paths to a file share one pool.
 pools: dict[tuple[int, int], Pool] = {}
 #: Every open connection.
 _connections: dict[int, weakref.ref[Connection]] = {}
-#: Connections in use when this process was forked, kept so that nothing closes them.
+#: Connections that were open when this process was forked; the references keep them open.
 _inherited: list[Connection] = []
 
 
 def works_in_sqlite(function: Callable[P, T]) -> Callable[P, T]:
     """Decorates a function that uses SQLite.
 
-    Forks wait until it has ended, and it leaves no transaction open, however it ends.
+    Forks wait until it returns, and it never leaves a transaction open.
     """
 
     @functools.wraps(function)
@@ -118,7 +119,7 @@ def _work(function: Callable[[], T]) -> T:
     try:
         return function()
     finally:
-        # A signal handler that raised may have kept it from being given back.
+        # A signal handler may have raised before the connection was given back.
         for connection in open_connections():
             if connection.user is own_frame():
                 connection.discard()
@@ -128,21 +129,21 @@ gate = ForkGate(_work.__code__)
 
 
 def is_in_use_by_parent(identity: tuple[int, int] | None) -> bool:
-    """Whether a file was in use when this process was forked, so that only its parent may use it.
+    """Returns whether a file was open when this process was forked; only the parent may use it.
 
-    SQLite here would take locks that the parent holds for locks of this process.
+    SQLite here would mistake the parent's locks for locks of this process.
     """
     return identity is not None and identity in {each.files.database for each in _inherited}
 
 
 def open_connections() -> list[Connection]:
-    """Every connection that is open."""
+    """Returns every open connection."""
     references = list(_connections.values())
     return [connection for each in references if (connection := each()) is not None]
 
 
 def discard_abandoned() -> None:
-    """Closes connections of calls that have ended, as where signal handlers raised repeatedly."""
+    """Closes connections whose calls have ended, after signal handlers raised repeatedly."""
     used = [(connection, connection.user) for connection in open_connections()]
     if all(user is None for _connection, user in used):
         return
@@ -153,12 +154,12 @@ def discard_abandoned() -> None:
 
 
 def _prepare_fork() -> None:
-    # SQLite in the child would take locks that the parent holds for the child's own, so the parent
-    # closes what it has open. It opens it again when it needs it.
-    nobody_works = gate.shut()
+    # SQLite in the child would mistake the parent's locks for its own, so the parent closes its
+    # connections and opens new ones later.
+    is_empty = gate.shut()
     for pool in list(pools.values()):
         pool.close_idle()
-    for connection in open_connections() if nobody_works else ():
+    for connection in open_connections() if is_empty else ():
         if connection.user is not None or not connection.in_transaction:
             connection.discard()
 
@@ -177,20 +178,20 @@ at_fork(ForkStep.DATABASE, before=_prepare_fork, in_parent=gate.open, in_child=_
 
 
 def current_work() -> FrameType | None:
-    """The innermost call of `_work` in this thread."""
+    """Returns the innermost call of `_work` in this thread."""
     frames = frames_below(own_frame())
     return next((frame for frame in frames if frame.f_code is _work.__code__), None)
 
 
 def give_back(connection: Connection) -> None:
-    """Ends the use of a connection, and rolls back what was not committed."""
+    """Returns a connection to its pool and rolls back an uncommitted transaction."""
     if connection.is_inherited:
         return
     try:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
     except sqlite3.Error:
-        # Closing it rolls back too.
+        # Closing it also rolls back.
         connection.discard()
         return
     connection.user = None

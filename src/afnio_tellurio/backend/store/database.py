@@ -1,4 +1,4 @@
-"""The database: opening it, its tables and transactions."""
+"""The database: its files, tables and transactions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from afnio_tellurio.backend.store.database_files import (
     creation_lock,
     identity_of,
     is_on_network,
-    not_openable,
+    open_error,
     remove_index_without_log,
     require_writable,
     set_aside,
@@ -47,14 +47,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Marks a database as ours, and its tables as of this format.
+#: Identifies our databases, and the format of their tables.
 APPLICATION_ID = 0x54454C55
 FORMAT = 3
-#: Stands in `deleted_runs` for runs that were deleted while their UUIDs were not kept.
+#: A row of `deleted_runs` for runs that were deleted before their UUIDs were recorded.
 UNKNOWN_DELETED_RUNS = ""
-#: Seconds to wait for another writer; each holds the lock for milliseconds.
+#: Seconds to wait for another writer, which usually holds the lock for milliseconds.
 BUSY_TIMEOUT = 30.0
-#: Of these, seconds spent at a time within SQLite, and between two attempts.
+#: Seconds of one attempt inside SQLite, and between two attempts.
 _BUSY_SLICE = 0.05
 _BUSY_PAUSE = 0.005
 _TABLES = """
@@ -103,24 +103,24 @@ CREATE TABLE deleted_runs (uuid TEXT NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID
 
 
 class Database:
-    """One database file. Threads and processes may share it, also after a fork.
+    """A database file. Threads and processes may share it, also after a fork.
 
-    Each transaction uses the file that is at the path by then: a file that was replaced is let go
-    of, and one that was removed is created again.
+    Each transaction uses the current file at the path: if it was replaced, the new one is opened;
+    if it was removed, it is created again.
 
     Args:
         path: The file.
-        create: Whether to create it where it does not exist.
+        create: Whether to create the file if it does not exist.
 
     Raises:
-        DatabaseError: The file does not exist, or cannot be used.
+        DatabaseError: The file does not exist or cannot be used.
     """
 
     def __init__(self, path: Path, *, create: bool = True) -> None:
         try:
             self.path = path.absolute()
         except OSError as error:
-            raise not_openable(path, "the working directory no longer exists") from error
+            raise open_error(path, "the working directory no longer exists") from error
         self._pool: Pool | None = None
         self._is_closed = False
         self._open(create=create)
@@ -128,14 +128,14 @@ class Database:
     @works_in_sqlite
     def _open(self, *, create: bool) -> None:
         try:
-            _patiently(lambda: self._pool_of_file(create=create))
+            _retry_while_busy(lambda: self._pool_of_file(create=create))
         except sqlite3.Error as error:
-            raise _unusable(self.path, error) from error
+            raise _database_error(self.path, error) from error
 
     @contextmanager
     def reading(self) -> Generator[sqlite3.Connection, None, None]:
-        """A transaction that sees one state of the database."""
-        connection = _patiently(lambda: self._begin("BEGIN"))
+        """Opens a read transaction, which sees a single state of the database."""
+        connection = _retry_while_busy(lambda: self._begin("BEGIN"))
         try:
             yield connection
         finally:
@@ -143,72 +143,72 @@ class Database:
 
     @contextmanager
     def writing(self) -> Generator[sqlite3.Connection, None, None]:
-        """A transaction that no other writer can come between."""
-        # IMMEDIATE: one that reads first and then wants to write fails, whatever the timeout.
-        connection = _patiently(lambda: self._begin("BEGIN IMMEDIATE"))
+        """Opens a write transaction, which excludes other writers."""
+        # IMMEDIATE: upgrading a read transaction may fail at once, regardless of the timeout.
+        connection = _retry_while_busy(lambda: self._begin("BEGIN IMMEDIATE"))
         try:
             yield connection
             self._require_in_place(connection)
             _commit(connection)
-            # What went to a file that is gone must not be acknowledged.
+            # Data written to a file that was removed must not be acknowledged.
             self._require_in_place(connection)
         finally:
             give_back(connection)
 
     def _begin(self, statement: str) -> Connection:
-        connection = self._take()
+        connection = self._acquire()
         try:
             connection.execute(statement)
-            # Locks also for reading, so that nothing later can find the database locked.
+            # Takes the read lock now, so that no later statement finds the database locked.
             connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
         except BaseException:
             give_back(connection)
             raise
         return connection
 
-    def _take(self) -> Connection:
+    def _acquire(self) -> Connection:
         if self._is_closed:
             raise sqlite3.ProgrammingError("the database is closed")
         discard_abandoned()
         pool = self._pool_of_file(create=True)
         if pool.size and not size_of(self.path):
-            # A new connection would take it for a new database.
-            raise self._truncated()
+            # A new connection would treat it as a new database.
+            raise self._truncation_error()
         connection = None
         while connection is None:
             try:
                 connection = pool.idle.pop()
             except IndexError:
-                connection = self._connected(pool)
+                connection = self._connect(pool)
                 break
             if connection.in_transaction or not self._is_in_place(connection):
                 connection.discard()
                 connection = None
         connection.user = current_work()
         try:
-            self._require_whole(connection)
+            self._require_complete(connection)
         except BaseException:
             give_back(connection)
             raise
         return connection
 
-    def _require_whole(self, connection: Connection) -> None:
-        # Another thread may find that it has grown meanwhile.
-        known = connection.pool.size
+    def _require_complete(self, connection: Connection) -> None:
+        # Read in this order: another thread may record a larger size at any time.
+        known_size = connection.pool.size
         size = size_of(connection.real_path)
-        # Only VACUUM makes a database smaller, and nothing here does that.
-        if size < known and not _is_sound(connection):
-            raise self._truncated()
+        # Only VACUUM shrinks a database, and this package never runs it.
+        if size < known_size and not _is_intact(connection):
+            raise self._truncation_error()
         connection.pool.size = size
 
-    def _truncated(self) -> sqlite3.DatabaseError:
+    def _truncation_error(self) -> sqlite3.DatabaseError:
         return sqlite3.DatabaseError(
             f"{self.path} was truncated while it was in use; restore it from a backup, or move it "
             "away"
         )
 
     def _pool_of_file(self, *, create: bool) -> Pool:
-        """The pool of the file that is at the path, which is created where it is missing."""
+        """Returns the pool of the current file at the path; creates the file if it is missing."""
         identity = identity_of(self.path)
         pool = None if identity is None else pools.get(identity)
         if pool is None:
@@ -225,22 +225,24 @@ class Database:
             with creation_lock():
                 self._make_ready(path, create=create)
         except OSError as error:
-            raise not_openable(self.path, error.strerror or str(error)) from error
+            raise open_error(self.path, error.strerror or str(error)) from error
         pool = Pool(uses_log=not is_on_network(path))
-        connection = self._connected(pool)
+        connection = self._connect(pool)
         assert connection.files.database is not None
-        # Another thread may have been faster.
+        # Another thread may have created the pool first.
         connection.pool = pools.setdefault(connection.files.database, pool)
         connection.pool.idle.append(connection)
         return connection.pool
 
     def _make_ready(self, path: str, *, create: bool) -> None:
-        """Creates a missing file, and removes what SQLite would take for companions of the file."""
+        """Creates a missing file, and moves stale companions away."""
         journal = identity_of(path + JOURNAL)
         files = Files.at(path)
         if files.database is None:
             if not create:
-                raise DatabaseError(f"the database {self.path} does not exist; name one that does")
+                raise DatabaseError(
+                    f"the database {self.path} does not exist; use an existing file"
+                )
             set_aside(path, {LOG: files.log, LOG_INDEX: files.log_index, JOURNAL: journal})
             create_private(path)
             return
@@ -251,30 +253,30 @@ class Database:
             set_aside(path, {LOG: log, LOG_INDEX: log_index})
 
     def _open_on_other_file(self, files: Files) -> list[Files]:
-        """The files that were at the path before, and are still open in this process."""
+        """Returns the files that were at the path before and are still open in this process."""
         return [
             each.files
             for each in open_connections()
             if each.pool is self._pool and each.files.database != files.database
         ]
 
-    def _connected(self, pool: Pool) -> Connection:
+    def _connect(self, pool: Pool) -> Connection:
         """Opens a new connection."""
-        # A layered file system copies a file when it is first opened for writing.
-        connection = self._connected_unless_replaced(pool) or self._connected_unless_replaced(pool)
+        # A second attempt: an overlay file system replaces a file when it is first opened to write.
+        connection = self._connect_unless_replaced(pool) or self._connect_unless_replaced(pool)
         if connection is None:
             raise sqlite3.OperationalError(f"{self.path} was replaced while it was opened")
         return connection
 
-    def _connected_unless_replaced(self, pool: Pool) -> Connection | None:
+    def _connect_unless_replaced(self, pool: Pool) -> Connection | None:
         path = os.path.realpath(self.path)
         opened = [(each, each.files) for each in open_connections()]
         before = Files.at(path)
         self._require_usable(before, opened)
         remove_index_without_log(path)
-        # Never creates the file, which would be readable for others.
+        # mode=rw: a file that SQLite creates would be readable by others.
         connection = sqlite3.connect(
-            f"file:{quote(os.fsencode('//' + _as_in_uri(path)))}?mode=rw",
+            f"file:{quote(os.fsencode('//' + _uri_path(path)))}?mode=rw",
             uri=True,
             factory=Connection,
             timeout=_BUSY_SLICE,
@@ -309,22 +311,22 @@ class Database:
 
     def _configure(self, connection: Connection, pool: Pool) -> None:
         mode = "WAL" if pool.uses_log else "DELETE"
-        (got,) = connection.execute(f"PRAGMA journal_mode={mode}").fetchone()
-        if pool.uses_log and got != "wal":
+        (actual_mode,) = connection.execute(f"PRAGMA journal_mode={mode}").fetchone()
+        if pool.uses_log and actual_mode != "wal":
             pool.uses_log = False
             log(
                 logging.WARNING,
                 f"{self.path}: SQLite's write-ahead log does not work here; using a rollback "
                 "journal",
             )
-        # FULL: what a request was answered for is on the disk, also after a loss of power.
+        # FULL: acknowledged data survives a power failure.
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
-        # Has SQLite open the write-ahead log.
+        # Makes SQLite open the write-ahead log.
         connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
 
     def _is_in_place(self, connection: Connection) -> bool:
-        """Whether the path still is the file that a connection was opened on."""
+        """Returns whether the file of a connection is still at the path."""
         files = Files.at(connection.real_path)
         if files != connection.files:
             return False
@@ -338,18 +340,18 @@ class Database:
                 f"{self.path} was removed or replaced while it was in use"
             )
         if connection.pool.size > size_of(connection.real_path):
-            raise self._truncated()
+            raise self._truncation_error()
 
     @works_in_sqlite
     def close(self) -> None:
-        """Closes the connections, unless another `Database` of this process uses the file."""
+        """Closes the connections unless another `Database` of this process uses the file."""
         self._is_closed = True
         if self._pool is not None:
             self._pool.leave(self)
 
 
-def _patiently(action: Callable[[], T]) -> T:
-    """Does what needs a lock of the database, as soon as others have freed it."""
+def _retry_while_busy(action: Callable[[], T]) -> T:
+    """Repeats an action that needs a database lock until the lock is free."""
     give_up_at = time.monotonic() + BUSY_TIMEOUT
     while True:
         try:
@@ -357,7 +359,7 @@ def _patiently(action: Callable[[], T]) -> T:
         except sqlite3.OperationalError as error:
             if not _is_busy(error) or time.monotonic() >= give_up_at:
                 raise
-        # Not in SQLite, where a fork would have to wait for it.
+        # Waits outside SQLite, so that forks don't have to wait.
         gate.pass_through(_BUSY_PAUSE)
 
 
@@ -374,20 +376,20 @@ def _commit(connection: Connection) -> None:
             return
 
 
-def _as_in_uri(path: str) -> str:
+def _uri_path(path: str) -> str:
     path = path.replace(os.sep, "/")
     return path if path.startswith("/") else f"/{path}"
 
 
-def _is_sound(connection: Connection) -> bool:
-    # What is in memory would hide what is missing in the file.
+def _is_intact(connection: Connection) -> bool:
+    # Clears the cache, which would hide missing pages of the file.
     connection.execute("PRAGMA shrink_memory")
     rows: list[tuple[str]] = connection.execute("PRAGMA quick_check(1)").fetchall()
     return rows == [("ok",)]
 
 
 def _is_busy(error: sqlite3.Error) -> bool:
-    # The higher bits tell what is busy.
+    # The higher bits contain the extended error code.
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
@@ -395,41 +397,41 @@ def _is_busy(error: sqlite3.Error) -> bool:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Makes the tables in an empty file, upgrades older ones, refuses a file that is not ours."""
-    # Not IMMEDIATE at once: a file that is not ours must stay as it is, to the byte.
+    """Creates the tables in an empty file or upgrades them; rejects files of other programs."""
+    # Checked before any write: the file of another program must not change.
     if _format_of(connection, path) == FORMAT:
         return
     connection.execute("BEGIN IMMEDIATE")
-    # Another process may have been faster.
-    found = _format_of(connection, path)
-    if found == 0:
+    # Another process may have done it first.
+    file_format = _format_of(connection, path)
+    if file_format == 0:
         for statement in _TABLES.split(";\n"):
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
     else:
-        for older in range(found, FORMAT):
-            _UPGRADES[older](connection)
+        for older_format in range(file_format, FORMAT):
+            _UPGRADES[older_format](connection)
     connection.execute(f"PRAGMA user_version={FORMAT}")
     connection.execute("COMMIT")
 
 
 def _add_tiles(connection: sqlite3.Connection) -> None:
-    """Keeps the tiles of long series, for sampling them."""
+    """Adds tiles of long series for sampling."""
     connection.execute("ALTER TABLE series ADD COLUMN tile_width INTEGER")
     for statement in _TABLES.split(";\n"):
         if "CREATE TABLE tiles" in statement:
             connection.execute(statement)
-    long = connection.execute(
+    long_series = connection.execute(
         "SELECT id, first_step, last_step FROM series WHERE count > ?",
         (sampling.MAX_UNTILED_POINTS,),
     ).fetchall()
-    for series, *steps in long:
+    for series, *steps in long_series:
         width = sampling.keep_tiles(connection, series, None, (steps[0], steps[1]), [])
         connection.execute("UPDATE series SET tile_width = ? WHERE id = ?", (width, series))
 
 
 def _add_deleted_runs(connection: sqlite3.Connection) -> None:
-    """Keeps the UUIDs of deleted runs from now on."""
+    """Adds the table for the UUIDs of deleted runs."""
     for statement in _TABLES.split(";\n"):
         if "CREATE TABLE deleted_runs" in statement:
             connection.execute(statement)
@@ -440,34 +442,34 @@ def _add_deleted_runs(connection: sqlite3.Connection) -> None:
     )
 
 
-#: What makes of a database of each older format one of the next.
+#: Functions that upgrade each older format to the next.
 _UPGRADES = {1: _add_tiles, 2: _add_deleted_runs}
 
 
 def _format_of(connection: sqlite3.Connection, path: Path) -> int:
-    """The format of a database of ours; 0 for an empty file."""
+    """Returns the format of our database; 0 for an empty file."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application == APPLICATION_ID:
         if version > FORMAT:
             raise DatabaseError(
-                f"the database {path} has format {version}, and this afnio-tellurio knows formats "
-                f"up to {FORMAT}; upgrade afnio-tellurio, or name another file"
+                f"the database {path} has format {version}, but this afnio-tellurio supports "
+                f"formats up to {FORMAT}; upgrade afnio-tellurio or use another file"
             )
         return int(version)
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if application or tables:
         raise DatabaseError(
-            f"the database {path} belongs to another program; name another file, "
+            f"the database {path} belongs to another program; use another file, "
             "or another folder with TELLURIO_HOME"
         )
     return 0
 
 
-def _unusable(path: Path, error: sqlite3.Error) -> DatabaseError:
+def _database_error(path: Path, error: sqlite3.Error) -> DatabaseError:
     if "not a database" in str(error):
         return DatabaseError(
-            f"{path} is not a database; move it away, or name another file, "
+            f"{path} is not a database; move it away, or use another file, "
             "or another folder with TELLURIO_HOME"
         )
     return DatabaseError(f"the database {path} cannot be used: {error}")

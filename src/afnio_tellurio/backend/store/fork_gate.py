@@ -1,7 +1,7 @@
-"""Puts a fork off while another thread is inside SQLite.
+"""Delays a fork while another thread is inside SQLite.
 
-SQLite has locks of its own, which a child forked in that moment would find locked for ever. Nothing
-here counts or locks, as a signal handler may raise between any two steps of it.
+Otherwise SQLite's own locks could stay locked forever in the child. Nothing here counts or locks,
+because a signal handler may raise between any two instructions.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from afnio_tellurio.threads import other_threads_inside, own_frame, stack_holds
 if TYPE_CHECKING:
     from types import CodeType
 
-#: Seconds that a fork waits at most for other threads to leave SQLite.
+#: Maximum seconds that a fork waits for other threads to leave SQLite.
 TIMEOUT = 10.0
-#: Seconds between two looks at what the other threads do.
+#: Seconds between two checks of the other threads.
 _POLL_INTERVAL = 0.001
 
 
 class ForkGate:
-    """The gate of one function: while the gate is shut, threads wait in `pass_through`.
+    """The gate of one function. While it is shut, threads wait in `pass_through`.
 
     Args:
-        guarded: The code object of a plain function that calls `pass_through` before all else.
+        guarded: The code object of a plain function that calls `pass_through` first.
     """
 
     def __init__(self, guarded: CodeType) -> None:
@@ -33,7 +33,7 @@ class ForkGate:
         self._resting = (self._rest.__code__,)
         #: The threads that are about to fork, in order.
         self._forking: dict[int, None] = {}
-        #: Opens the gate after a fork. Not a function in Python, which could be interrupted.
+        #: Opens the gate after a fork. A C function, because a signal can't interrupt it.
         self.open = self._forking.clear
 
     def pass_through(self, pause: float = 0.0) -> None:
@@ -41,16 +41,16 @@ class ForkGate:
 
         Args:
             pause: Seconds to sleep in any case. A fork does not wait for a thread that sleeps here,
-                so it must hold no connection.
+                so the thread must not use a connection.
         """
         if pause:
             self._rest(pause)
-        # Looked at outside `_rest`: a fork that begins now may still see the thread there.
+        # Checked outside `_rest`: a fork that starts now may still see the thread inside it.
         while self._forking and self._rest(_POLL_INTERVAL, only_for_forks=True):
             pass
 
     def _rest(self, pause: float, *, only_for_forks: bool = False) -> bool:
-        """Sleeps; returns whether it did."""
+        """Sleeps; returns False if there was no need to."""
         if only_for_forks and not self._must_wait():
             return False
         time.sleep(pause)
@@ -60,8 +60,8 @@ class ForkGate:
         own = threading.get_ident()
         if all(thread == own for thread in list(self._forking)):
             return False
-        # The fork waits for this thread where it was inside already, and a signal handler of it
-        # comes here again.
+        # If this is a signal handler of a thread that is inside, the fork waits for this thread, so
+        # it must not wait for the fork.
         return not stack_holds(own_frame(), self._guarded, self._resting)
 
     def shut(self) -> bool:
@@ -70,7 +70,7 @@ class ForkGate:
         try:
             is_empty = self._wait_until_empty(deadline)
         except BaseException:
-            # Python forks all the same, and shows the exception.
+            # Python prints the exception and forks anyway.
             self._wait_until_empty(deadline)
             raise
         return is_empty and not stack_holds(own_frame(), self._guarded)
@@ -78,7 +78,7 @@ class ForkGate:
     def _wait_until_empty(self, deadline: float) -> bool:
         own = threading.get_ident()
         while True:
-            # Again each time: the end of another thread's fork opens the gate.
+            # Repeated, because the end of another thread's fork opens the gate.
             self._forking.setdefault(own)
             is_next = next(iter(list(self._forking)), own) == own
             if is_next and not other_threads_inside(self._guarded, self._resting):

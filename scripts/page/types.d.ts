@@ -1,0 +1,126 @@
+// The types that the page's JSDoc comments name. They are not served.
+import type {html} from "htm/preact";
+import type uPlotClass from "uplot";
+import type {components} from "../../.cache/node/tellurio";
+
+type Schemas = components["schemas"];
+
+declare global {
+	// Answers of the backend, from the contract.
+	type Run = Schemas["Run"];
+	type Project = Schemas["Project"] & {namespace: string};
+	type Namespace = Schemas["Namespace"];
+	type Metric = Schemas["ProjectMetric"];
+	type MetricSummary = Schemas["MetricSummary"];
+	type SummaryColumns = Schemas["SummaryColumns"];
+	type Samples = Schemas["MetricSamples"];
+	type Series = Schemas["SampledSeries"];
+
+	// The address, and what is chosen in it.
+	interface Route {
+		view: "projects" | "project" | "run" | "compare" | "unknown";
+		namespace: string;
+		project: string;
+		run: string;
+	}
+	type Options = Record<string, string | number | string[] | null | undefined>;
+	type Query = Record<string, string | number | null | undefined | (string | number)[]>;
+
+	// Requests that are repeated.
+	/** Gets the previous result, and returns the same object if nothing changed. */
+	type Load<T> = (before: T | undefined, signal: AbortSignal) => Promise<T>;
+	interface Polled<T> {
+		value: T | undefined;
+		error: Error | null;
+	}
+	interface RunList {
+		runs: Run[];
+		byId: Map<string, Run>;
+		updated: string | undefined;
+		polls: number;
+	}
+	type MetricList = Metric[] & {updated?: string};
+	type Kind = "last" | "minimum" | "maximum";
+	type Summaries = Map<string, Map<string, Record<Kind, unknown>>>;
+	interface SampleCache {
+		series: Map<string, Series>;
+		cursor?: string;
+	}
+
+	// What is drawn.
+	/** A run in the charts; its slot decides the color and pattern of its line. */
+	type ShownRun = Run & {slot: number};
+	interface Column {
+		key: string;
+		name: string;
+		kind: string;
+	}
+	interface Line {
+		run: string;
+		label: string;
+		slot: number;
+		/** When the run started, in seconds since 1970. */
+		start: number;
+		series: Series;
+	}
+	type Axis = "step" | "relative" | "wall";
+	interface Settings {
+		x: Axis;
+		logX: boolean;
+		logY: boolean;
+		smooth: number;
+	}
+	type Part = "y" | "raw" | "high" | "low";
+	type Values = (number | null | undefined)[];
+	interface Points {
+		x: number[];
+		index: number[];
+		parts: {[part in Part]?: Values};
+	}
+	interface Plot {
+		points: Points[];
+		data: uPlotClass.AlignedData;
+		drawn: {slot?: number; part?: Part}[];
+	}
+	type Zoom = {range: [number, number]; steps: [number, number]} | null;
+
+	/** What components pass to each other; each takes only some of it. */
+	interface Props {
+		route: Route;
+		theme: string;
+		onError: (error: Error | null | undefined) => void;
+		onDone: () => void;
+		to: string;
+		children: unknown;
+		label: string;
+		sort: string;
+		name: string;
+		kind: string;
+		value: unknown;
+		problem: string | null;
+		run: Run;
+		runs: Run[];
+		shownRuns: ShownRun[];
+		onSelect: (uuid: string, isShown: boolean) => void;
+		slot: number | undefined;
+		metrics: Metric[];
+		names: string[];
+		columns: Column[];
+		summaries: Summaries | undefined;
+		settings: Settings;
+		lines: Line[];
+		height: number;
+		isLarge: boolean;
+	}
+	type VNode = ReturnType<typeof html>;
+	type Component = (props: Props) => VNode | string;
+	/** A column of the table of runs: its label, what it is sorted by, and what it shows. */
+	type Fact = [string, (run: Run) => string | number | undefined, (run: Run) => unknown];
+
+	type FieldEvent = Event & {target: HTMLInputElement};
+	type UPlot = uPlotClass;
+	type UPlotOptions = uPlotClass.Options;
+	interface Window {
+		uPlot: typeof uPlotClass;
+	}
+}

@@ -1,0 +1,131 @@
+"""Pages in a real browser, what none of them may do, and how a test waits for what it means."""
+
+import re
+import time
+
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
+from site_server import KEY
+
+#: Milliseconds between two polls of the page.
+POLL = 2000
+#: Seconds after which what has not appeared is missing. Other tests need the machine as well.
+PATIENCE = 30
+# What a browser itself writes: of answers that are errors, of a test that reads a canvas.
+EXPECTED = re.compile(
+    r"Failed to load resource|Password forms should have|Canvas2D: Multiple readback"
+)
+# The page's requests, and the bytes of their answers.
+RECORD_REQUESTS = """
+globalThis.asked = [];
+const send = globalThis.fetch;
+globalThis.fetch = async (url, ...others) => {
+  const request = { url: String(url), size: 0, isOver: false };
+  asked.push(request);
+  try {
+    const answer = await send(url, ...others);
+    request.size = (await answer.clone().arrayBuffer()).byteLength;
+    return answer;
+  } finally {
+    request.isOver = true;
+  }
+};
+"""
+ANSWERED = "(part) => asked.filter(({ url, isOver }) => isOver && url.includes(part))"
+
+
+class Opener:
+    """Opens pages of a server, signed in, and watches what they do."""
+
+    def __init__(self, browser, serving):
+        self._browser = browser
+        self._serving = serving
+        self._contexts = []
+        self._messages = []
+        self._foreign_requests = []
+
+    def __call__(
+        self, path="/", *, width=1280, height=900, scheme="light", signed_in=True, **options
+    ):
+        context = self._browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme, **options
+        )
+        self._contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(1000 * PATIENCE)
+        page.add_init_script(RECORD_REQUESTS)
+        page.on("console", lambda message: self._messages.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: self._messages.append(f"error: {error} {error.stack}"))
+        page.on("dialog", self._dismiss)
+        page.on("request", self._watch)
+        if signed_in:
+            context.request.post(
+                f"{self._serving.url}/session",
+                data=f'{{"api_key": "{KEY}"}}',
+                headers={"Content-Type": "application/json", "Origin": self._serving.url},
+            )
+        # Time goes on as usual, and can also be moved forward: see `eventually`.
+        page.clock.install()
+        page.goto(f"{self._serving.url}{path}")
+        return page
+
+    def _dismiss(self, dialog):
+        self._messages.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def _watch(self, request):
+        if not request.url.startswith((self._serving.url, "data:", "blob:")):
+            self._foreign_requests.append(request.url)
+
+    def close(self):
+        for context in self._contexts:
+            context.close()
+        assert self._foreign_requests == []
+        assert [line for line in self._messages if not EXPECTED.search(line)] == []
+
+
+def let_time_pass(page, milliseconds):
+    """Moves the page's clock, which calls what is due. No request is on its way meanwhile.
+
+    A request that took long would make the page poll less often.
+    """
+    page.wait_for_function("() => asked.every(({ isOver }) => isOver)")
+    page.clock.run_for(milliseconds)
+
+
+def eventually(page, expectation, *arguments):
+    """Moves the page's clock from poll to poll until an expectation holds.
+
+    Args:
+        page: The page.
+        expectation: A method of `expect(...)`, or of `Requests`.
+        arguments: Its arguments.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        let_time_pass(page, POLL)
+        try:
+            return expectation(*arguments, timeout=250)
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+
+
+class Requests:
+    """The answered requests of a page whose addresses have a part in common."""
+
+    def __init__(self, page, part):
+        self._page = page
+        self._part = part
+
+    def all(self):
+        return self._page.evaluate(ANSWERED, self._part)
+
+    def to_be_more_than(self, count, timeout=1000 * PATIENCE):
+        try:
+            self._page.wait_for_function(
+                f"([part, count]) => ({ANSWERED})(part).length > count",
+                arg=[self._part, count],
+                timeout=timeout,
+            )
+        except PlaywrightTimeoutError as error:
+            raise AssertionError(f"no more than {count} requests for {self._part}") from error

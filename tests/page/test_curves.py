@@ -1,0 +1,250 @@
+"""The curves of the page, in a real browser: what they show, and what can be done with them."""
+
+import re
+
+import pytest
+from browser_pages import eventually
+from playwright.sync_api import expect
+
+import afnio_tellurio as te
+
+pytestmark = pytest.mark.xdist_group("page: curves")
+
+PROJECT = "/acme/projects/digits/"
+# How many pixels of a chart, in a column at a share of its width, are of a line.
+COLORED = """([name, share]) => {
+    const canvas = document.querySelector(`figure[data-metric="${name}"] canvas`);
+    const plot = document.querySelector(`figure[data-metric="${name}"] .u-over`);
+    const ratio = canvas.width / canvas.clientWidth;
+    const x = Math.round((plot.offsetLeft + plot.clientWidth * share) * ratio);
+    const y = Math.round(plot.offsetTop * ratio) + 1;
+    const data = canvas.getContext("2d").getImageData(x, y, 3, Math.round(plot.clientHeight * ratio) - 2).data;
+    let count = 0;
+    for (let i = 0; i < data.length; i += 4) {
+        const [r, g, b, a] = data.slice(i, i + 4);
+        if (a > 100 && Math.max(r, g, b) - Math.min(r, g, b) > 60) count += 1;
+    }
+    return count;
+}"""
+
+
+def chart(page, name="train/loss"):
+    return page.locator(f'figure[data-metric="{name}"]')
+
+
+def expect_runs(page, count):
+    """The chart has lines of so many runs."""
+    label = re.compile(f"train/loss over step, {count} runs")
+    expect(chart(page).locator(".plot")).to_have_attribute("aria-label", label)
+    expect(chart(page).locator("canvas")).to_be_visible()
+
+
+def expect_line(page, name, share):
+    page.wait_for_function(f"(place) => ({COLORED})(place) > 0", arg=[name, share])
+
+
+def test_there_is_a_curve_for_each_metric_in_its_group(open_digits):
+    page = open_digits(PROJECT)
+    expect(page.locator("figure canvas")).to_have_count(3)
+    expect(page.locator("h2")).to_have_text(["train", "val"])
+    assert chart(page, "confusion").count() == 0
+
+
+def test_only_the_chosen_runs_have_lines_and_a_reload_keeps_them(open_digits):
+    page = open_digits(PROJECT)
+    expect_runs(page, 3)
+    page.get_by_label("Show low").uncheck()
+    expect_runs(page, 2)
+    page.reload()
+    expect_runs(page, 2)
+    expect(page.locator(".legend li")).to_have_text(["high", "middle"])
+    page.get_by_role("button", name="Reset selection").click()
+    expect(page.get_by_label("Show low")).to_be_checked()
+
+
+def test_lines_are_told_apart_by_more_than_color(open_digits):
+    page = open_digits(PROJECT)
+    marks = page.locator(".legend .mark")
+    expect(marks).to_have_count(3)
+    styles = [mark.get_attribute("style") for mark in marks.all()]
+    assert (
+        len(
+            {
+                style.replace("line-0", "").replace("line-1", "").replace("line-2", "")
+                for style in styles
+            }
+        )
+        == 3
+    )
+
+
+def test_nan_is_a_gap(open_digits, digits):
+    page = open_digits(f"{PROJECT}runs/{digits.low}/")
+    expect(chart(page, "train/flat").locator("canvas")).to_be_visible()
+    expect_line(page, "train/flat", 0.2)
+    expect_line(page, "train/flat", 0.8)
+    assert page.evaluate(COLORED, ["train/flat", 0.5]) == 0
+
+
+@pytest.mark.parametrize(
+    ("axis", "label"), [("relative", "time since start"), ("wall", "wall time")]
+)
+def test_the_x_axis_can_be_time(open_digits, digits, axis, label):
+    page = open_digits(f"{PROJECT}runs/{digits.low}/")
+    page.get_by_label("X axis").select_option(axis)
+    expect(chart(page).locator(".plot")).to_have_attribute("aria-label", re.compile(label))
+    assert f"x={axis}" in page.url
+    expect_line(page, "train/loss", 0.5)
+
+
+def test_axes_can_be_logarithmic_and_lines_smoothed(open_digits, digits):
+    page = open_digits(f"{PROJECT}runs/{digits.low}/")
+    expect(chart(page).locator("canvas")).to_be_visible()
+    picture_of = "document.querySelector(`figure[data-metric='train/loss'] canvas`).toDataURL()"
+    seen = {page.evaluate(picture_of)}
+    for act in (
+        lambda: page.get_by_label("Log y").check(),
+        lambda: page.get_by_label("Log x").check(),
+        lambda: page.get_by_label("Smoothing").fill("0.9"),
+    ):
+        act()
+        page.wait_for_function(f"(seen) => !seen.includes({picture_of})", arg=list(seen))
+        seen.add(page.evaluate(picture_of))
+    expect(page.locator("output")).to_have_text("0.90")
+    assert all(word in page.url for word in ("logx=1", "logy=1", "smooth=0.9"))
+
+
+def test_a_zoom_asks_for_finer_ranges_of_its_steps_alone(open_page, client):
+    with te.init("acme", "Digits", "long", client=client) as run:
+        for step in range(20_000):
+            run.log("loss", step % 100, step=step)
+    page = open_page(f"{PROJECT}runs/{run.uuid}/")
+    plot = chart(page, "loss").locator(".u-over")
+    expect(plot).to_be_visible()
+    box = plot.bounding_box()
+    middle = box["y"] + box["height"] / 2
+    with page.expect_request(lambda request: "from_step" in request.url) as asked:
+        page.mouse.move(box["x"] + box["width"] * 0.5, middle)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] * 0.6, middle, steps=4)
+        page.mouse.up()
+    query = dict(part.split("=") for part in asked.value.url.split("?")[1].split("&"))
+    start, end = int(query["from_step"]), int(query["to_step"])
+    assert 9_000 < start < 10_500 < end < 13_000
+    answer = asked.value.response().json()
+    assert answer["series"][0]["width"] <= 4
+    page.get_by_role("button", name="Reset zoom").click()
+    expect(page.get_by_role("button", name="Reset zoom")).to_have_count(0)
+
+
+def test_hovering_shows_all_runs_at_that_step(open_digits):
+    page = open_digits(PROJECT)
+    expect_runs(page, 3)
+    chart(page).locator(".u-over").hover(position={"x": 30, "y": 50})
+    tip = page.locator(".tip:visible")
+    expect(tip.locator("> div").first).to_have_text(re.compile(r"^step \d+$"))
+    expect(tip.locator("bdi")).to_have_text(["high", "middle", "low"])
+    expect(tip).to_have_count(1)
+
+
+def test_a_chart_that_is_drawn_again_under_a_resting_pointer_keeps_its_tip(open_digits):
+    page = open_digits(PROJECT)
+    expect_runs(page, 3)
+    plot = chart(page).locator(".u-over")
+    plot.hover(position={"x": 30, "y": 50})
+    tip = chart(page).locator(".tip")
+    expect(tip).to_be_visible()
+    before = tip.inner_text()
+    plot.evaluate("(plot) => { plot.dataset.old = 'yes'; }")
+    # The same change for the page as a click on the button, without moving the pointer.
+    page.get_by_role("button", name="Dark mode").dispatch_event("click")
+    expect(chart(page).locator("[data-old]")).to_have_count(0)
+    expect(plot).to_be_visible()
+    expect(tip).to_be_visible()
+    assert tip.inner_text() == before
+    page.mouse.move(5, 5)
+    expect(tip).to_be_hidden()
+    page.get_by_role("button", name="Light mode").dispatch_event("click")
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")
+    expect(plot).to_be_visible()
+    expect(tip).to_be_hidden()
+
+
+def test_a_tip_shows_new_values_under_a_resting_pointer(open_page, client):
+    run = te.init("acme", "Digits", "live", client=client)
+    for step in (0, 1):
+        run.log("loss", 1.5, step=step)
+    run.flush()
+    page = open_page(f"{PROJECT}runs/{run.uuid}/")
+    plot = chart(page, "loss").locator(".u-over")
+    expect(plot).to_be_visible()
+    box = plot.bounding_box()
+    plot.hover(position={"x": box["width"] - 5, "y": 50})
+    tip = chart(page, "loss").locator(".tip")
+    expect(tip).to_contain_text("step 1")
+    run.log("loss", 2.5, step=2)
+    run.flush()
+    eventually(page, expect(tip).to_contain_text, "step 2")
+    expect(tip).to_contain_text("2.5")
+    run.finish()
+
+
+def test_a_chart_is_used_with_the_keyboard_alone(open_digits):
+    page = open_digits(PROJECT)
+    expect_runs(page, 3)
+    plot = chart(page).locator(".plot")
+    plot.focus()
+    page.keyboard.press("ArrowRight")
+    spoken = chart(page).locator("[aria-live=polite]")
+    expect(spoken).to_contain_text("step 1:")
+    page.keyboard.press("ArrowRight")
+    expect(spoken).to_have_text("step 2: high 1, middle 0.66667, low 0.33333")
+    page.keyboard.press("ArrowLeft")
+    expect(spoken).to_contain_text("step 1:")
+    page.get_by_role("button", name="Dark mode").dispatch_event("click")
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    expect(chart(page).locator("canvas")).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(spoken).to_contain_text("step 2:")
+    page.keyboard.press("+")
+    expect(page.get_by_role("button", name="Reset zoom")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Reset zoom")).to_have_count(0)
+
+
+def test_behind_each_curve_there_is_a_table(open_digits, digits):
+    page = open_digits(f"{PROJECT}runs/{digits.low}/")
+    button = page.get_by_role("button", name="Table of train/flat")
+    button.click()
+    expect(button).to_have_attribute("aria-expanded", "true")
+    table = chart(page, "train/flat").get_by_role("table")
+    expect(table.locator("tbody tr")).to_have_count(100)
+    expect(table.locator("tbody tr").nth(50)).to_contain_text("NaN")
+
+
+def test_a_curve_is_saved_as_csv_and_as_a_picture(open_digits):
+    page = open_digits(PROJECT)
+    expect_runs(page, 3)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save train/loss as CSV").click()
+    assert download.value.suggested_filename == "train_loss.csv"
+    lines = download.value.path().read_text().splitlines()
+    assert lines[0] == "run,metric,step,time,last,minimum,maximum,count"
+    assert len(lines) == 301
+    assert re.match(r"high,train/loss,0,20\d\d-.*Z,3,3,3,1$", lines[1])
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save train/loss as PNG").click()
+    assert download.value.suggested_filename == "train_loss.png"
+    assert download.value.path().read_bytes().startswith(b"\x89PNG\r\n")
+
+
+def test_nothing_can_be_saved_before_it_is_loaded(open_digits):
+    page = open_digits("/")
+    # Nothing answers.
+    page.route("**/metrics/sample/**", lambda _route: None)
+    page.get_by_role("link", name="Digits").click()
+    for kind in ("CSV", "PNG"):
+        expect(page.get_by_role("button", name=f"Save train/loss as {kind}")).to_be_disabled()
+    page.unroute("**/metrics/sample/**")
+    page.reload()
+    expect(page.get_by_role("button", name="Save train/loss as CSV")).to_be_enabled()
