@@ -6,11 +6,15 @@ import json
 import shutil
 import sqlite3
 import threading
+import time
 
 import pytest
 from children import complaints
 
 import afnio_tellurio as te
+from afnio_tellurio.api import operations
+from afnio_tellurio.api.operations import RunPath
+from afnio_tellurio.client import connection_of
 from afnio_tellurio.delivery.sender import sender
 
 #: The answers of a backend that has lost a run, or is restored, are what the contract has.
@@ -75,7 +79,7 @@ def test_a_run_that_was_deleted_is_not_created_again(run, proxy):
     log(run, 1)
     run.flush()
     with te.TellurioClient() as other:
-        other.delete_run("acme", "digits", run.uuid)
+        operations.delete_run(connection_of(other), RunPath("acme", "digits", run.uuid))
     log(run, 2)
     with pytest.raises(te.DeliveryError, match="404"):
         run.finish()
@@ -276,7 +280,7 @@ def test_finish_after_an_end_that_had_no_time_delivers_the_rest(proxy, monkeypat
         fail_metrics(proxy)
         log(run, *range(10, 20))
     work_again(proxy)
-    monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", "600")
+    monkeypatch.setattr(te.Run, "_deadline", lambda _run: time.monotonic() + 600)
     assert run.finish() == te.DeliveryReceipt(accepted=20, waiting=0, rejected=0)
     assert recorded(run) == list(range(20))
 
