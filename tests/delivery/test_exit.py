@@ -22,7 +22,7 @@ for number in range(100):
 #: Goes on when a delivery has failed.
 FAILED_ONCE = """
 import time
-while run._outbox.transfer.last_error is None:
+while run._recording.outbox.transfer.last_error is None:
     time.sleep(0.01)
 """
 

@@ -25,7 +25,7 @@ class DeliveryReceipt:
     Attributes:
         accepted: The number that the backend has.
         waiting: The number in the journal that the backend has not acknowledged.
-        rejected: The number that the backend refused; they are in the `.rejected` file beside the
+        rejected: The number that the backend rejected; they are in the `.rejected` file next to the
             journal.
     """
 
