@@ -117,7 +117,7 @@ def test_waiting_longer_than_a_second_is_shown_on_a_terminal(proxy):
     assert (
         "\r\x1b[K100 metrics left to deliver; Ctrl-C leaves them for afnio-tellurio sync" in shown
     )
-    assert "COMPLETED" in shown.rpartition("\r\x1b[K")[2]
+    assert "completed" in shown.rpartition("\r\x1b[K")[2]
 
 
 @needs_terminal

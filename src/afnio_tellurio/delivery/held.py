@@ -30,6 +30,7 @@ class HeldLines:
     now, or that were delivered from memory.
 
     Attributes:
+        lines: The lines, oldest first.
         lock: Held by the thread that writes or delivers the lines.
         dropped: The number of metrics that did not fit into memory either.
         is_number_due: Whether lines were delivered that the file does not have. The file must then
@@ -37,10 +38,10 @@ class HeldLines:
     """
 
     def __init__(self) -> None:
+        self.lines: deque[bytes] = deque()
         self.lock = threading.Lock()
         self.dropped = 0
         self.is_number_due = False
-        self._lines: deque[bytes] = deque()
         self._size = 0
         # The lines that are being written.
         self._moving: list[bytes] = []
@@ -49,7 +50,7 @@ class HeldLines:
         self._retry_at = 0.0
 
     def __len__(self) -> int:
-        return len(self._lines)
+        return len(self.lines)
 
     def has_room(self, line: bytes) -> bool:
         """Whether a line fits into memory."""
@@ -58,7 +59,7 @@ class HeldLines:
     def append(self, line: bytes) -> None:
         """Adds a line."""
         self._size += len(line)
-        self._lines.append(line)
+        self.lines.append(line)
 
     @contextmanager
     def reserved(self) -> Generator[bool, None, None]:
@@ -96,8 +97,8 @@ class HeldLines:
             if written < 0:
                 break
             # An interrupted call may have removed it already.
-            if self._lines and self._lines[0] is line:
-                self._size -= len(self._lines.popleft())
+            if self.lines and self.lines[0] is line:
+                self._size -= len(self.lines.popleft())
         self._moving = []
         return written >= 0
 
@@ -123,16 +124,16 @@ class HeldLines:
 
     def drop_delivered(self, count: int) -> None:
         """Removes the first lines, which the file does not have."""
-        for _ in range(min(count, len(self._lines))):
-            self._size -= len(self._lines.popleft())
+        for _ in range(min(count, len(self.lines))):
+            self._size -= len(self.lines.popleft())
             self.is_number_due = True
 
     def _first(self, count: int) -> list[bytes]:
         lines: list[bytes] = []
         size = 0
         # By index: other threads append meanwhile.
-        for index in range(min(count, BATCH_METRICS, len(self._lines))):
-            lines.append(self._lines[index])
+        for index in range(min(count, BATCH_METRICS, len(self.lines))):
+            lines.append(self.lines[index])
             size += len(lines[-1])
             if size > BATCH_BYTES:
                 break
@@ -159,4 +160,4 @@ class HeldLines:
 
     def due(self) -> float | None:
         """When to write the lines, on the monotonic clock; None without lines."""
-        return self._retry_at if self._lines else None
+        return self._retry_at if self.lines else None

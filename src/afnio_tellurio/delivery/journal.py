@@ -191,6 +191,8 @@ class Journal(JournalFile):
             else:
                 self._is_direct = False
                 self.held.append(line)
+                # Again: the thread that wrote the lines before this one may have set it meanwhile.
+                self._is_direct = False
                 self.count += 1
 
     def _wait_until_direct(self) -> bool:
@@ -273,7 +275,10 @@ class Journal(JournalFile):
     def _resume_direct(self) -> None:
         if self._writer is not None and not self._is_sealed and not self._is_closed:
             self.held.end_trouble()
-            self._is_direct = True
+            # Not while a line is held that was logged just now: a later one must not overtake it.
+            self._is_direct = not self.held.lines
+            if self.held.lines:
+                self._is_direct = False
 
     def _cut_torn_line(self) -> None:
         """Removes an incomplete last line, which did not fit; no other thread writes meanwhile."""
