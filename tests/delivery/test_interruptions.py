@@ -18,7 +18,7 @@ pytestmark = [
     ),
 ]
 #: The way of a metric, and no more: the backend's own way is tried elsewhere.
-ROOMS = ("run.py", "delivery/", "threads.py")
+ROOMS = ("tracking/run.py", "delivery/", "threads.py")
 
 
 @pytest.fixture(autouse=True)
