@@ -336,7 +336,7 @@ def test_what_was_logged_before_a_run_is_deleted_is_delivered_before():
     for step in range(100):
         run.log("loss", 1 / (step + 1))
     te.delete_run("acme", "Digits", "another's")
-    assert run.flush(timeout=10).accepted == 100
+    assert run.flush().accepted == 100
 
 
 def test_the_active_run_is_not_deleted():
