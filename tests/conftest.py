@@ -84,10 +84,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
         names = set(getattr(item, "fixturenames", ()))
         stays = not names & LEAVING_THE_PROCESS and "over HTTP" not in item.name
-        if stays and not takes_seconds(item):
+        repeats = takes_seconds(item) or hasattr(getattr(item, "function", None), "hypothesis")
+        if stays and not repeats:
             item.add_marker("quick")
         # Many turns of what other tests cover, and being watched doubles their time.
-        if takes_seconds(item) or hasattr(getattr(item, "function", None), "hypothesis"):
+        if repeats:
             item.add_marker("no_cover")
     items.sort(key=takes_seconds, reverse=True)
 

@@ -235,6 +235,7 @@ def without_authentication(backend):
     return application
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("check", "operation_id", "change"),
     [

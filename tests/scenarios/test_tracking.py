@@ -440,6 +440,7 @@ def test_a_visibility_that_is_none_is_refused():
         te.create_project("acme", "Digits", "SECRET")
 
 
+@pytest.mark.slow
 def test_eight_threads_log_to_one_run_and_nothing_is_lost():
     run = te.init("acme", "Digits")
 
