@@ -80,7 +80,6 @@ def folder(tmp_path):
 
 PROPERTY = settings(
     deadline=None,
-    max_examples=60,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
