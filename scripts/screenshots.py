@@ -1,6 +1,6 @@
-"""Takes the pictures of the page that are in docs/, from runs made for it.
+"""Takes the pictures of the page in docs/, from runs made for them.
 
-In the environment of the tests: .cache/test/bin/python scripts/screenshots.py
+Run it in the environment of the tests: .cache/test/bin/python scripts/screenshots.py
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def take(browser: Browser, address: str, name: str, scheme: str, width: int, hei
 def main() -> None:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
-        sys.exit("there is no chromium on PATH")
+        sys.exit("chromium is not on PATH: install it")
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         database = Path(folder) / "tellurio.db"
