@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import msgspec
 
-from afnio_tellurio.local import metrics, open_backend
-from afnio_tellurio.local.requests import BackendUser, Call
+from afnio_tellurio.backend import metrics, open_backend
+from afnio_tellurio.backend.requests import BackendUser, Call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -81,7 +81,7 @@ def validate(body: bytes) -> None:
         headers={},
         body=body,
     )
-    INSIDE._stored_all(call.decoded(INSIDE._metric_batch).metrics)
+    INSIDE._stored_all(call.decode_body(INSIDE._metric_batch).metrics)
 
 
 def duration(work: Callable[[bytes], object], body: bytes) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 import afnio_tellurio as te
-from afnio_tellurio.local import open_backend, sampling
+from afnio_tellurio.backend import open_backend, sampling
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 from playwright.sync_api import sync_playwright
 
 import afnio_tellurio as te
-from afnio_tellurio.local import BackendUser, open_backend
-from afnio_tellurio.local.server import Server
-from afnio_tellurio.local.site import Site
+from afnio_tellurio.backend import BackendUser, open_backend
+from afnio_tellurio.backend.server import Server
+from afnio_tellurio.backend.site import Site
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

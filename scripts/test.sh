@@ -1,43 +1,107 @@
 #!/usr/bin/env bash
 # Every check, on a clean checkout: installs what it needs into .cache/test and .cache/node. The page's tests need Chromium,
 # which it installs as a package where it may (Debian, as root); elsewhere they are skipped unless there is one.
-# Arguments go to pytest: scripts/test.sh -k fork
-# --long sends the backend many more requests made from the contract.
+#
+#   scripts/test.sh                 everything, and the delivery of metrics under each other Python on PATH
+#   scripts/test.sh --fast          style, and the tests that start no process: for every save
+#   scripts/test.sh --long          everything, with as many requests, metrics and interruptions as before a release
+#   scripts/test.sh --python PATH   what needs no tool of development, under another interpreter
+#
+# Further arguments go to pytest: scripts/test.sh -k fork
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/find_python.sh
 step() { printf '\n== %s\n' "$*"; }
 
-step "install"
-environment=.cache/test
-[ -x "$environment/bin/python" ] || "$PYTHON" -m venv "$environment"
-bin=$PWD/$environment/bin
-"$bin/python" -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-"$bin/python" -m pip install --quiet --disable-pip-version-check --group dev --editable '.[keyring]'
-export PATH=$bin:$PATH
-if ! command -v chromium chromium-browser >/dev/null && command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
-  apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null
+# Makes an environment in a folder: install FOLDER PYTHON REQUIREMENTS...; nothing where pyproject.toml is as it was.
+install() {
+  cmp -s pyproject.toml "$1/pyproject.toml" && return
+  [ -x "$1/bin/python" ] || "$2" -m venv "$1"
+  "$1/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+  "$1/bin/python" -m pip install --quiet --disable-pip-version-check --editable "${@:3}"
+  cp pyproject.toml "$1/"
+}
+
+# Tests under another interpreter: test_under PYTHON TESTS...
+test_under() {
+  local version environment
+  version=$("$1" -c 'import sys; print(".".join(map(str, sys.version_info[:2])))')
+  environment=.cache/test-$version
+  step "pytest under Python $version"
+  install "$environment" "$1" '.[keyring]' --group test
+  "$environment/bin/python" -m pytest --numprocesses 3 --dist loadgroup -m 'not tools' "${@:2}"
+}
+
+# What needs no test to run; what fails is shown at the end.
+check_statically() {
+  step "mypy and pyright"
+  mypy
+  pyright --pythonpath "$bin/python"
+  step "import-linter"
+  lint-imports
+  step "contract lint"
+  openapi-spec-validator openapi/tellurio.yaml
+  scripts/lint_contract.sh
+}
+
+if [ "${1:-}" = --python ]; then
+  test_under "$2" "${@:3}"
+  exit
 fi
+fast=
+if [ "${1:-}" = --fast ]; then
+  fast=yes
+  shift
+fi
+
+step "install"
+bin=$PWD/.cache/test/bin
+install .cache/test "$PYTHON" '.[keyring]' --group dev
+export PATH=$bin:$PATH
 
 step "ruff"
 ruff format --check .
 ruff check .
 
-step "mypy and pyright"
-mypy
-pyright --pythonpath "$bin/python"
+if [ -n "$fast" ]; then
+  step "pytest"
+  exec python -m pytest --numprocesses 2 -m quick --ignore tests/page --durations 5 "$@"
+fi
 
-step "import-linter"
-lint-imports
+if ! command -v chromium chromium-browser >/dev/null && command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null
+fi
 
 step "the generated client is what the contract makes"
 scripts/regen.sh --check
 
-step "contract lint"
-openapi-spec-validator openapi/tellurio.yaml
-scripts/lint_contract.sh
+# One core waits now and then while tests run.
+report=$(mktemp)
+trap 'rm -f "$report"' EXIT
+check_statically >"$report" 2>&1 &
+checks=$!
 
 step "pytest"
-# Files, not tests, are shared out: many have something that is made once for all of their tests.
-python -m pytest --numprocesses 3 --dist loadfile "$@"
+# A part of the tests says nothing about what the others cover.
+covering=()
+case "$*" in "" | --long) covering=(--cov --cov-report term:skip-covered) ;; esac
+status=0
+python -m pytest --numprocesses 3 --dist loadgroup "${covering[@]}" "$@" || status=$?
+
+wait "$checks" || status=$?
+cat "$report"
+
+if [ $# = 0 ]; then
+  for version in 3.11 3.12 3.13 3.14; do
+    other=python$version
+    if [ "$version" = "$(python -c 'import sys; print(".".join(map(str, sys.version_info[:2])))')" ]; then
+      continue
+    elif "$other" -c '' 2>/dev/null; then
+      test_under "$other" tests/safeguard tests/delivery tests/unit || status=$?
+    else
+      step "pytest under Python $version: it is not here"
+    fi
+  done
+fi
+exit "$status"

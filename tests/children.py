@@ -10,9 +10,13 @@ import exchanges
 
 ROOT = Path(__file__).parent.parent
 RUN_LINE = re.compile(
-    r"afnio-tellurio: run \S+ (started in|(\x1b\[\d+m)?[A-Z]+(\x1b\[0m)? after) .*; look at it: "
+    r"afnio-tellurio: run \S+ (started in|(\x1b\[\d+m)?[A-Z]+(\x1b\[0m)? after) .*; View: "
 )
 SOURCES = [ROOT / "src", ROOT / "generated"]
+#: Seconds after which what waits for another process or thread fails: no machine is that busy.
+GUARD = 600
+#: Children compile what they import once, and leave no bytecode beside the sources.
+BYTECODE = ROOT / ".cache" / "bytecode"
 
 
 def complaints(written: str) -> str:
@@ -24,10 +28,13 @@ def complaints(written: str) -> str:
 def child_environment(*may_depart: str, **variables: str) -> dict[str, str]:
     """The environment of a child process whose exchanges are checked."""
     paths = [str(ROOT / "tests" / "child"), *map(str, SOURCES)]
+    inherited = {
+        name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+    }
     return {
-        **os.environ,
+        **inherited,
         "PYTHONPATH": os.pathsep.join(paths),
-        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPYCACHEPREFIX": str(BYTECODE),
         exchanges.MAY_DEPART: ",".join(may_depart),
         **variables,
     }

@@ -2,32 +2,88 @@
 
 from __future__ import annotations
 
+import io
+import itertools
+import logging
 import os
+import random
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import exchanges
 import pytest
-from children import child_environment
+from children import GUARD, child_environment
 from hypothesis import HealthCheck, settings
-from leftovers import close_default_clients, drop_outboxes, end_active_run
+from leftovers import (
+    close_default_clients,
+    drop_outboxes,
+    end_active_run,
+    own_default_clients,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 exchanges.install()
-# How fast examples are made says nothing on a machine that has other work.
-settings.register_profile("any machine", suppress_health_check=[HealthCheck.too_slow])
+# The same examples each time, however fast they are made on a machine that has other work.
+settings.register_profile(
+    "any machine",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("any machine")
 
 
+#: What cannot even be imported without a tool of development.
+NEEDING = {
+    "contract/test_backend_against_the_contract.py": "schemathesis",
+    "notebook": "jupyter_client",
+    "page": "playwright",
+    "unit/test_reading.py": "pandas",
+}
+collect_ignore = [path for path, tool in NEEDING.items() if find_spec(tool) is None]
+#: What uses one of these starts processes or speaks over sockets.
+LEAVING_THE_PROCESS = {
+    "browser", "faulty", "kernel", "start_python", "start_server", "start_serving", "served", "terminal"
+}  # fmt: skip
+
+
+def pytest_report_header() -> list[str]:
+    return [f"not collected, for want of {NEEDING[path]}: tests/{path}" for path in collect_ignore]
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="send the backend many more requests")
+    parser.addoption(
+        "--long", action="store_true", help="send, log and interrupt as much as before a release"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what is quick, keeps together what shares a fixture, and has what is slow start first."""
+    for item in items:
+        scopes = {
+            definition.scope
+            for definitions in item._fixtureinfo.name2fixturedefs.values()
+            for definition in definitions
+        }
+        if "module" in scopes:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        names = set(getattr(item, "fixturenames", ()))
+        is_slow = item.get_closest_marker("slow") or item.get_closest_marker("tools")
+        stays = not names & LEAVING_THE_PROCESS and "over HTTP" not in item.name
+        if stays and not is_slow:
+            item.add_marker("quick")
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +109,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TELLURIO_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "configuration"))
     return tmp_path / "home"
+
+
+@pytest.fixture(autouse=True)
+def runs_get_the_same_names_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that comes by chance may be any word that a test looks for."""
+    seeds = itertools.count()
+    monkeypatch.setattr(random, "SystemRandom", lambda: random.Random(next(seeds)))
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +163,7 @@ def run_python(
     """Runs a program, given as text, in a child process to its end."""
 
     def run(program: str, **keywords: Any) -> subprocess.CompletedProcess[str]:
-        timeout = keywords.pop("timeout", 60)
+        timeout = keywords.pop("timeout", GUARD)
         child = start_python("-c", textwrap.dedent(program), **keywords)
         out, err = child.communicate(timeout=timeout)
         return subprocess.CompletedProcess(child.args, child.returncode, out, err)
@@ -112,12 +175,55 @@ def run_python(
 def command(
     start_python: Callable[..., subprocess.Popen[str]],
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs `afnio-tellurio` with these arguments to its end."""
+    """Runs `afnio-tellurio` with these arguments to its end, in a process of its own."""
 
-    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        child = start_python("-m", "afnio_tellurio.cli", *arguments, **variables)
-        out, err = child.communicate(timeout=30)
+    def run(
+        *arguments: str, stdin: str | None = None, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        child = start_python(
+            "-m", "afnio_tellurio.cli", *arguments, stdin=stdin is not None, **variables
+        )
+        out, err = child.communicate(stdin, timeout=GUARD)
         return subprocess.CompletedProcess(arguments, child.returncode, out, err)
+
+    return run
+
+
+@pytest.fixture
+def invoke(monkeypatch: pytest.MonkeyPatch) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `afnio-tellurio` with these arguments to its end, in this process.
+
+    Standard input is at its end, and the logger has no handler, as in a process of its own.
+    """
+
+    from afnio_tellurio import notices
+    from afnio_tellurio.cli import main
+
+    def run(
+        *arguments: str, stdin: str = "", may_depart: tuple[str, ...] = (), **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        with (
+            tempfile.TemporaryFile("w+", encoding="utf-8") as out,
+            tempfile.TemporaryFile("w+", encoding="utf-8") as err,
+            monkeypatch.context() as patch,
+            exchanges.departing(*may_depart),
+            own_default_clients(),
+        ):
+            for name, value in variables.items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "stdin", io.StringIO(stdin))
+            patch.setattr(sys, "stdout", out)
+            patch.setattr(sys, "stderr", err)
+            # Its warnings were shown by no earlier command, and pytest's handlers do not get them.
+            patch.setattr(notices, "_said", set())
+            patch.setattr(logging.getLogger("afnio_tellurio"), "propagate", False)
+            try:
+                status: Any = main(arguments)
+            except SystemExit as error:
+                status = error.code
+            out.seek(0)
+            err.seek(0)
+            return subprocess.CompletedProcess(arguments, status, out.read(), err.read())
 
     return run
 
@@ -125,8 +231,8 @@ def command(
 @pytest.fixture
 def start_server(tmp_path: Path) -> Iterator[Callable[..., str]]:
     """Serves a backend over a real socket, from threads of this process, and gives its URL."""
-    from afnio_tellurio.local import BackendUser, open_backend
-    from afnio_tellurio.local.server import Server
+    from afnio_tellurio.backend import BackendUser, open_backend
+    from afnio_tellurio.backend.server import Server
 
     started: list[tuple[Any, Any, threading.Thread]] = []
 
@@ -158,7 +264,7 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., str]]:
 @pytest.fixture
 def sign_in() -> Callable[[str, str], None]:
     """Keeps a key for a backend, as a login does."""
-    from afnio_tellurio.credentials import write_key
+    from afnio_tellurio.api.credentials import write_key
 
     return write_key
 

@@ -13,6 +13,7 @@ import os
 import re
 import threading
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
@@ -157,27 +158,38 @@ def _json_schema(content_holder: Any) -> Any:
     return content_holder["content"]["application/json"]["schema"]
 
 
-def _compiled(path: str, item: Any, method: str) -> Any:
+@cache
+def _compiled(path: str, method: str) -> Any:
+    """The checks of one operation, compiled at its first exchange: most processes need few."""
+    item = CONTRACT["paths"][path]
     operation = item[method]
     parameters = [
         _resolved(one) for one in [*item.get("parameters", []), *operation.get("parameters", [])]
     ]
-    pattern = re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(path)))
     checks = {
         (one["in"], one["name"].lower()): (one, _validator(one["schema"])) for one in parameters
     }
     body = operation.get("requestBody")
-    answers: dict[int, Any] = {}
-    for status, reference in operation["responses"].items():
-        answer = _resolved(reference)
-        schema = _json_schema(answer) if "content" in answer else None
-        headers = {name: _resolved(header) for name, header in answer.get("headers", {}).items()}
-        answers[int(status)] = (schema, _validator(schema) if schema else None, headers)
-    return operation, pattern, checks, body and _validator(_json_schema(body)), answers
+    return checks, body and _validator(_json_schema(body))
+
+
+@cache
+def _compiled_answer(path: str, method: str, status: int) -> Any:
+    """The check of an operation's answers with one status; nothing where it declares none."""
+    responses = CONTRACT["paths"][path][method]["responses"]
+    if str(status) not in responses:
+        return None
+    answer = _resolved(responses[str(status)])
+    schema = _json_schema(answer) if "content" in answer else None
+    headers = {
+        name: _validator(_resolved(header)["schema"])
+        for name, header in answer.get("headers", {}).items()
+    }
+    return schema, _validator(schema) if schema else None, headers
 
 
 _OPERATIONS = [
-    (method.upper(), _compiled(path, item, method))
+    (method, path, re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(path))))
     for path, item in CONTRACT["paths"].items()
     for method in ("get", "post", "patch", "delete")
     if method in item
@@ -185,11 +197,12 @@ _OPERATIONS = [
 
 
 def _operation(request: httpx.Request) -> Any:
-    path = request.url.raw_path.decode("ascii").partition("?")[0]
-    for method, compiled in _OPERATIONS:
-        match = compiled[1].fullmatch(path)
-        if method == request.method and match:
-            return (*compiled, {name: unquote(word) for name, word in match.groupdict().items()})
+    raw_path = request.url.raw_path.decode("ascii").partition("?")[0]
+    for method, path, pattern in _OPERATIONS:
+        match = pattern.fullmatch(raw_path)
+        if method.upper() == request.method and match:
+            values = {name: unquote(word) for name, word in match.groupdict().items()}
+            return (CONTRACT["paths"][path][method], path, method, values)
     return None
 
 
@@ -198,7 +211,8 @@ def _request_departures(request: httpx.Request, operation: Any) -> Iterator[str]
     if operation is None:
         yield f"{what}: the contract has no such operation"
         return
-    _, _, checks, body, _, path_values = operation
+    _, path, method, path_values = operation
+    checks, body = _compiled(path, method)
     query = parse_qsl(request.url.query.decode("ascii"), keep_blank_values=True)
     given: dict[tuple[str, str], Any] = {("path", name): word for name, word in path_values.items()}
     given.update({("query", name): word for name, word in query})
@@ -250,16 +264,15 @@ def answer_departures(response: httpx.Response, operation: Any) -> Iterator[str]
     if operation is None:
         yield "the contract has no such operation"
         return
-    answers = operation[4]
-    if response.status_code not in answers:
-        yield f"the contract does not declare this status for {operation[0]['operationId']}"
+    declared, path, method, _ = operation
+    answer = _compiled_answer(path, method, response.status_code)
+    if answer is None:
+        yield f"the contract does not declare this status for {declared['operationId']}"
         return
-    schema, validator, headers = answers[response.status_code]
+    schema, validator, headers = answer
     for name, header in headers.items():
         if name in response.headers:
-            yield from _errors(
-                f"header {name}", _validator(header["schema"]), response.headers[name]
-            )
+            yield from _errors(f"header {name}", header, response.headers[name])
     if validator is None:
         if response.content:
             yield f"a body where the contract has none: {response.content[:80]!r}"

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import http.client
 import http.server
-import random
 import threading
-import time
 from collections import Counter
+from contextlib import closing
 from urllib.parse import urlsplit
 
+from children import GUARD
+
 _BAD_GATEWAY = b"<html><h1>502 Bad Gateway</h1></html>"
+#: Faults in which the backend is not asked, and what is answered.
+_PLAYED = {
+    "html": (502, _BAD_GATEWAY, {"Content-Type": "text/html"}),
+    "busy": (429, b'{"detail": "Slow down."}', {"Retry-After": "1"}),
+    "520": (520, b""),
+}
+#: Seconds that a slow answer takes.
+SLOW = 0.1
 _FORWARDED = {"Content-Type", "Next-Cursor", "Allow"}
 
 
 class FaultyProxy:
-    """Forwards each request, except that `fault` says what goes wrong with it.
+    """Forwards each request, except that `fault` names what goes wrong with it.
 
-    `fault(method, path)` gives None, one of `FAULTS`, "cut", or a status and a body to answer with; a test
-    may replace it at any time. `bodies` keeps what was asked for where a test sets it to a list.
+    `fault(method, path)` returns None, one of `FAULTS`, "cut", "hang", or a status and a body to answer
+    with; a test may replace it at any time. A request that hangs is forwarded when `released` is set.
+    `bodies` keeps what was asked for where a test sets it to a list.
     """
 
     FAULTS = ("drop", "reset", "slow", "html", "busy", "truncated", "520")
@@ -28,6 +38,7 @@ class FaultyProxy:
         self.fault = lambda _method, _path: None
         self.counts = Counter()
         self.bodies = None
+        self.released = threading.Event()
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -53,6 +64,7 @@ class FaultyProxy:
         self.thread.start()
 
     def close(self):
+        self.released.set()
         self.server.shutdown()
         self.server.server_close()
         self.thread.join()
@@ -69,21 +81,15 @@ class FaultyProxy:
         body = request.rfile.read(length)
         if self.bodies is not None:
             self.bodies.append((request.command, request.path, body))
-        if isinstance(fault, tuple):
-            self._answer(request, fault[0], fault[1])
+        played = fault if isinstance(fault, tuple) else _PLAYED.get(fault)
+        if played:
+            self._answer(request, *played)
             return
-        if fault == "html":
-            self._answer(request, 502, _BAD_GATEWAY, {"Content-Type": "text/html"})
-            return
-        if fault == "busy":
-            self._answer(request, 429, b'{"detail": "Slow down."}', {"Retry-After": "1"})
-            return
-        if fault == "520":
-            self._answer(request, 520, b"")
-            return
+        if fault == "hang":
+            self.released.wait(GUARD)
         status, headers, answer = self._forward(request, body)
         if fault == "slow":
-            time.sleep(random.uniform(0.05, 0.3))
+            self.released.wait(SLOW)
         if fault == "drop":
             # The backend has committed, and nobody learns of it.
             request.close_connection = True
@@ -97,14 +103,13 @@ class FaultyProxy:
         request.close_connection = request.close_connection or fault == "cut"
 
     def _forward(self, request, body):
-        try:
-            connection = http.client.HTTPConnection(self.target, timeout=60)
-            connection.request(request.command, request.path, body, dict(request.headers))
-            response = connection.getresponse()
-            answer = response.read()
-            connection.close()
-        except OSError:
-            return 502, {"Content-Type": "text/html"}, _BAD_GATEWAY
+        with closing(http.client.HTTPConnection(self.target, timeout=GUARD)) as connection:
+            try:
+                connection.request(request.command, request.path, body, dict(request.headers))
+                response = connection.getresponse()
+                answer = response.read()
+            except (OSError, http.client.HTTPException):
+                return 502, {"Content-Type": "text/html"}, _BAD_GATEWAY
         headers = {name: value for name, value in response.headers.items() if name in _FORWARDED}
         return response.status, headers, answer
 

@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def close_default_clients() -> None:
     """What the environment named in one test is gone in the next."""
-    client = sys.modules.get("afnio_tellurio.client")
-    if client is not None:
-        while client._default_clients:
-            client._default_clients.popitem()[1].close()
+    module = sys.modules.get("afnio_tellurio.default_client")
+    if module is not None:
+        while module._clients:
+            module._clients.popitem()[1].close()
+
+
+@contextmanager
+def own_default_clients() -> Iterator[None]:
+    """Lets a block share no client with the rest of the test, as if it were another process."""
+    import afnio_tellurio.client as module
+
+    before, module._default_clients = module._default_clients, {}
+    try:
+        yield
+    finally:
+        close_default_clients()
+        module._default_clients = before
 
 
 def end_active_run() -> None:
@@ -20,7 +38,7 @@ def end_active_run() -> None:
         run = te.get_active_run()
     except ValueError:
         return
-    run.end(te.RunStatus.FAILED)
+    run._end(te.RunStatus.FAILED)
 
 
 def drop_outboxes() -> None:

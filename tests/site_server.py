@@ -4,9 +4,11 @@ import http.client
 import threading
 from urllib.parse import urlsplit
 
-from afnio_tellurio.local import BackendUser, open_backend
-from afnio_tellurio.local.server import Server
-from afnio_tellurio.local.site import Site
+from children import GUARD
+
+from afnio_tellurio.backend import BackendUser, open_backend
+from afnio_tellurio.backend.server import Server
+from afnio_tellurio.backend.site import Site
 
 KEY = "the-key"
 
@@ -37,7 +39,7 @@ class Serving:
 
     def ask(self, method, target, body=None, **headers):
         """Sends a request as it is given, and gives the answer with its body as `body`."""
-        connection = http.client.HTTPConnection(self.netloc, timeout=10)
+        connection = http.client.HTTPConnection(self.netloc, timeout=GUARD)
         host = headers.pop("Host", self.netloc)
         connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
         if host is not None:

@@ -11,8 +11,9 @@ import sys
 import termios
 import time
 from contextlib import suppress
+from pathlib import Path
 
-from children import child_environment
+from children import GUARD, child_environment
 
 
 class Terminal:
@@ -36,7 +37,7 @@ class Terminal:
     def type(self, text):
         os.write(self.fd, text.encode())
 
-    def read_until(self, wanted, timeout=20):
+    def read_until(self, wanted, timeout=GUARD):
         """Reads on until something is shown."""
         deadline = time.monotonic() + timeout
         while wanted not in self.shown:
@@ -44,7 +45,18 @@ class Terminal:
             assert self._read(0.1), f"it ended, and {wanted!r} is not shown in {self.shown!r}"
         return self.shown
 
-    def end(self, timeout=20):
+    def wait_until_it_reads(self):
+        """Waits until the program sleeps, as it does at a question that it has shown.
+
+        A signal that comes between the question and the reading of its answer waits for the next key.
+        """
+        deadline = time.monotonic() + GUARD
+        stat = Path(f"/proc/{self.pid}/stat")
+        while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "S":
+            assert time.monotonic() < deadline, f"it does not wait, and shows {self.shown!r}"
+            time.sleep(0.01)
+
+    def end(self, timeout=GUARD):
         """Reads to the end; gives the exit status."""
         deadline = time.monotonic() + timeout
         while self._read(0.1):

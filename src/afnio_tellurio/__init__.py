@@ -1,4 +1,4 @@
-"""Run tracking for agents, prompt optimisation and training.
+"""Run tracking for agents, prompt optimization and training.
 
 import afnio_tellurio as te
 
@@ -8,25 +8,17 @@ with te.init("my-team", "Digit Classifier") as run:
 
 from __future__ import annotations
 
-# Type checkers take this for typing.TYPE_CHECKING, whose module takes 10 ms to be imported.
+# Type checkers treat this as typing.TYPE_CHECKING, whose module takes 10 ms to import.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from afnio_tellurio.active import get_active_run
-    from afnio_tellurio.client import TellurioClient, login
-    from afnio_tellurio.delivery.recovery import SyncedJournal, sync
-    from afnio_tellurio.delivery.sender import DeliveryReceipt
-    from afnio_tellurio.entities import (
-        MetricCurve,
-        MetricHistory,
-        MetricSummary,
-        Project,
-        RunOrg,
-        RunProject,
-        RunStatus,
-        RunUser,
-    )
+    from afnio_tellurio.api.entities import Project, RunOrg, RunProject, RunStatus, RunUser
+    from afnio_tellurio.api.metrics import MetricCurve, MetricHistory, MetricPoint, MetricSummary
+    from afnio_tellurio.client import TellurioClient
+    from afnio_tellurio.default_client import login
+    from afnio_tellurio.delivery.outbox import DeliveryReceipt
+    from afnio_tellurio.delivery.recovery import SyncedJournal
     from afnio_tellurio.errors import (
         ApiError,
         BackendFailureError,
@@ -54,75 +46,91 @@ if TYPE_CHECKING:
         list_namespaces,
         list_projects,
     )
-    from afnio_tellurio.run import (
-        Run,
+    from afnio_tellurio.tracking.finding import delete_run, get_run, runs
+    from afnio_tellurio.tracking.functions import (
         attach,
-        delete_run,
         finish,
         flush,
-        get_run,
+        get_active_run,
         init,
         log,
         log_metrics,
-        runs,
     )
+    from afnio_tellurio.tracking.run import Run
+    from afnio_tellurio.uploading import sync
 
 __version__ = "0.1.0"
 
-# Each public name and the module that holds it. A name is loaded when it is first used: httpx and
-# attrs take longer to import than all the rest, and a program that never starts a run should not
-# pay for them.
-_MODULE_OF = {
-    "sync": "delivery.recovery",
-    "log_metrics": "run",
-    "flush": "run",
-    "attach": "run",
-    "SyncedJournal": "delivery.recovery",
-    "DeliveryReceipt": "delivery.sender",
-    "DeliveryError": "errors",
-    "ApiError": "errors",
-    "BackendFailureError": "errors",
-    "BackendUnreachableError": "errors",
-    "BadRequestError": "errors",
-    "ConflictError": "errors",
-    "CredentialsError": "errors",
-    "DatabaseError": "errors",
-    "InvalidAPIKeyError": "errors",
-    "InvalidResponseError": "errors",
-    "MetricCurve": "entities",
-    "MetricHistory": "entities",
-    "MetricSummary": "entities",
-    "NotFoundError": "errors",
-    "PayloadTooLargeError": "errors",
-    "PermissionDeniedError": "errors",
-    "Project": "entities",
-    "RateLimitError": "errors",
-    "Run": "run",
-    "RunFinishedError": "errors",
-    "RunOrg": "entities",
-    "RunProject": "entities",
-    "RunStatus": "entities",
-    "RunUser": "entities",
-    "TellurioClient": "client",
-    "TellurioError": "errors",
-    "create_project": "projects",
-    "curves": "overviews",
-    "delete_project": "projects",
-    "delete_run": "run",
-    "finish": "run",
-    "get_active_run": "active",
-    "get_project": "projects",
-    "get_run": "run",
-    "init": "run",
-    "list_metrics": "overviews",
-    "list_namespaces": "projects",
-    "list_projects": "projects",
-    "log": "run",
-    "login": "client",
-    "runs": "run",
-    "show": "notebook",
-    "summaries": "overviews",
+# The module of each public name. A name is loaded when it is first used: httpx and attrs take
+# longer to import than everything else, and a program that never starts a run should not pay for
+# them.
+_NAMES_OF = {
+    "api.entities": (
+        "Project",
+        "RunOrg",
+        "RunProject",
+        "RunStatus",
+        "RunUser",
+    ),
+    "api.metrics": (
+        "MetricCurve",
+        "MetricHistory",
+        "MetricPoint",
+        "MetricSummary",
+    ),
+    "client": ("TellurioClient",),
+    "default_client": ("login",),
+    "delivery.outbox": ("DeliveryReceipt",),
+    "delivery.recovery": ("SyncedJournal",),
+    "errors": (
+        "ApiError",
+        "BackendFailureError",
+        "BackendUnreachableError",
+        "BadRequestError",
+        "ConflictError",
+        "CredentialsError",
+        "DatabaseError",
+        "DeliveryError",
+        "InvalidAPIKeyError",
+        "InvalidResponseError",
+        "NotFoundError",
+        "PayloadTooLargeError",
+        "PermissionDeniedError",
+        "RateLimitError",
+        "RunFinishedError",
+        "TellurioError",
+    ),
+    "notebook": ("show",),
+    "overviews": (
+        "curves",
+        "list_metrics",
+        "summaries",
+    ),
+    "projects": (
+        "create_project",
+        "delete_project",
+        "get_project",
+        "list_namespaces",
+        "list_projects",
+    ),
+    "tracking.finding": (
+        "delete_run",
+        "get_run",
+        "runs",
+    ),
+    "tracking.functions": (
+        "attach",
+        "finish",
+        "flush",
+        "get_active_run",
+        "init",
+        "log",
+        "log_metrics",
+    ),
+    "tracking.run": ("Run",),
+    "uploading": ("sync",),
 }
+_MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in names}
 
 __all__ = [
     "ApiError",
@@ -138,6 +146,7 @@ __all__ = [
     "InvalidResponseError",
     "MetricCurve",
     "MetricHistory",
+    "MetricPoint",
     "MetricSummary",
     "NotFoundError",
     "PayloadTooLargeError",
@@ -177,7 +186,7 @@ __all__ = [
 ]
 
 
-# Not for type checkers, who would take it for leave to use any name.
+# Not for type checkers, which would then accept any name.
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
@@ -192,4 +201,4 @@ if not TYPE_CHECKING:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

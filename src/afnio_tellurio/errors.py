@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from afnio_tellurio.settings import is_named_backend, sign_in_command
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -136,7 +134,6 @@ class ApiError(TellurioError, httpx.HTTPStatusError):
             f"{operation}{f' ({about})' if about else ''}: {host} answered {self.status_code}"
             f"{f' {response.reason_phrase}' if response.reason_phrase else ''}: {self.words}"
         )
-        message += self._advice(host)
         if self.request_id:
             message += f" [request {self.request_id}]"
         super().__init__(message, request=response.request, response=response)
@@ -147,9 +144,6 @@ class ApiError(TellurioError, httpx.HTTPStatusError):
         arguments = (type(self), self.response, self.operation, self.identifiers)
         return _rebuild_api_error, arguments, {"args": self.args}
 
-    def _advice(self, url: str) -> str:  # noqa: ARG002 - a subclass says where to sign in
-        return ""
-
 
 class BadRequestError(ApiError, ValueError):
     """400: the backend cannot carry out the request as it stands."""
@@ -157,11 +151,6 @@ class BadRequestError(ApiError, ValueError):
 
 class InvalidAPIKeyError(ApiError):
     """401: the API key is missing or the backend refuses it."""
-
-    def _advice(self, url: str) -> str:
-        # TELLURIO_API_KEY is for the backend that the settings name.
-        setting = ", or set TELLURIO_API_KEY" if is_named_backend(url) else ""
-        return f" (sign in with: {sign_in_command(url)}{setting})"
 
 
 class PermissionDeniedError(ApiError):
@@ -201,18 +190,22 @@ _FIRST_SERVER_STATUS = 500
 
 
 def api_error(
-    response: httpx.Response, *, operation: str, identifiers: Mapping[str, str]
+    response: httpx.Response, *, operation: str, identifiers: Mapping[str, str], sign_in: str
 ) -> ApiError:
-    """The exception for an answer with a status that is no success.
+    """The exception for an answer with an error status.
 
     Args:
         response: The answer, read.
         operation: The operation of the API, for example `createRun`.
-        identifiers: What the request was about, by parameter name.
+        identifiers: The parameters of the request that identify its subject, by name.
+        sign_in: How to sign in, for an answer that refuses the key.
     """
     fallback = BackendFailureError if response.status_code >= _FIRST_SERVER_STATUS else ApiError
     kind = _ERROR_OF_STATUS.get(response.status_code, fallback)
-    return kind(response, operation=operation, identifiers=identifiers)
+    error = kind(response, operation=operation, identifiers=identifiers)
+    if kind is InvalidAPIKeyError:
+        error.args = (f"{error} ({sign_in})",)
+    return error
 
 
 def never_had_run(error: ApiError) -> bool:

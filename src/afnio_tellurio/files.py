@@ -1,21 +1,48 @@
-"""Files and folders for their owner's eyes only."""
+"""Files and folders that only their owner can read, written whole or not at all."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import tempfile
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Generator
+
+#: On Windows a file is otherwise not written byte by byte.
+CREATE = os.O_CREAT | os.O_WRONLY | getattr(os, "O_BINARY", 0)
 
 
 def make_private_directory(path: Path) -> None:
-    """Makes a folder, and those above it that do not exist, for their owner only.
+    """Creates a folder, and its missing parents, for their owner only.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: It cannot be created.
     """
     if path.is_dir():
         return
     if path.parent != path:
         make_private_directory(path.parent)
     path.mkdir(mode=0o700, exist_ok=True)
+
+
+@contextmanager
+def replace_whole(path: Path) -> Generator[IO[bytes], None, None]:
+    """Writes a file that only its owner can read: it replaces `path` when it is complete.
+
+    Raises:
+        OSError: The disk does not take it; the file at `path` is unchanged.
+    """
+    fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(fd, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(fd)
+        Path(name).replace(path)
+    except BaseException:
+        with suppress(OSError):
+            Path(name).unlink()
+        raise

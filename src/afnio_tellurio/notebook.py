@@ -10,13 +10,13 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.overviews import curves, summaries
-from afnio_tellurio.run import Run
+from afnio_tellurio.tracking.run import Run
 from afnio_tellurio.validation import checked_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from afnio_tellurio.entities import MetricCurve
+    from afnio_tellurio.api.metrics import MetricCurve
 
 #: Points of one line, and the size of one chart in units of the drawing.
 _BUCKETS = 400

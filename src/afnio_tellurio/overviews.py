@@ -6,20 +6,27 @@ import math
 from itertools import product
 from typing import TYPE_CHECKING, TypeVar
 
-from afnio_tellurio.client import TellurioClient, default_client
-from afnio_tellurio.entities import MetricCurve, MetricSummary
-from afnio_tellurio.run import Run, place_of, runs
-from afnio_tellurio.settings import MAX_BUCKETS, MAX_SAMPLED, is_disabled
-from afnio_tellurio.validation import checked_name, checked_slug, project_slug
+from afnio_tellurio.api import operations
+from afnio_tellurio.api.metrics import MetricCurve, MetricSummary, read_curve, read_summaries
+from afnio_tellurio.client import TellurioClient, connection_of
+from afnio_tellurio.default_client import client_or_default
+from afnio_tellurio.delivery.sender import settle
+from afnio_tellurio.settings.limits import MAX_SAMPLED
+from afnio_tellurio.tracking import finding
+from afnio_tellurio.tracking.disabled import DisabledRun
+from afnio_tellurio.tracking.run import Run, source_of
+from afnio_tellurio.validation import checked_buckets, checked_name, checked_slug, project_slug
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from afnio_tellurio.api.connection import Connection
 
 
 def list_metrics(
     namespace_slug: str, project: str, client: TellurioClient | None = None
 ) -> list[str]:
-    """The metric names that the runs of a project have, in order.
+    """The names of the metrics of a project's runs, sorted.
 
     Args:
         namespace_slug: The slug of the namespace that owns the project.
@@ -27,142 +34,144 @@ def list_metrics(
         client: The client to use; default the environment's.
 
     Raises:
-        TypeError: A name is no string.
-        ValueError: A name is empty, too long or has no slug.
+        TypeError: A name is not a string.
+        ValueError: A name is empty, too long or without a slug.
         NotFoundError: The project does not exist.
-        ApiError: The backend answered with another error.
-        BackendUnreachableError: The backend could not be reached.
-        InvalidResponseError: The backend's answer makes no sense.
+        TellurioError: The request failed.
     """
     checked_slug("list_metrics", "namespace slug", namespace_slug)
     slug = project_slug("list_metrics", project)
-    if client is None and is_disabled():
+    client = client_or_default(client)
+    if client is None:
         return []
-    client = client or default_client()
-    found = client.list_project_metrics(namespace_slug, slug)
-    if found is not None:
-        return sorted(str(one.name) for one in found)
-    # As many requests as there are runs; a project that does not exist is found here too.
-    return sorted({name for run in runs(namespace_slug, slug, client) for name in run.summary()})
+    names = operations.list_project_metrics(connection_of(client), namespace_slug, slug)
+    if names is None:
+        # One request for each run; this also raises for a project that does not exist.
+        every_run = finding.runs(namespace_slug, slug, client)
+        return sorted({name for run in every_run for name in run.summary()})
+    return sorted(names)
 
 
 def summaries(
-    given: Iterable[Run], *names: str, client: TellurioClient | None = None
+    runs: Iterable[Run], *names: str, client: TellurioClient | None = None
 ) -> dict[str, dict[str, MetricSummary]]:
-    """Metrics of several runs in short.
+    """Summaries of the metrics of several runs.
 
     Args:
-        given: The runs.
+        runs: The runs.
         names: The metrics; default all.
         client: The client to use; default the one that each run was found with.
 
     Returns:
-        By each run's UUID its summaries by name, of those metrics that it has.
+        The summaries of each run's metrics, by the run's UUID and the metric's name.
 
     Raises:
-        TypeError: A name is no string.
+        TypeError: A name is not a string.
         ValueError: A name is empty or too long.
-        ApiError: The backend answered with an error.
-        BackendUnreachableError: The backend could not be reached.
-        InvalidResponseError: The backend's answer makes no sense.
+        TellurioError: A request failed.
     """
     for name in names:
         checked_name("summaries", "metric name", name)
-    every = list(given)
-    found: dict[str, dict[str, MetricSummary]] = {run.uuid: {} for run in every}
-    for (of_runs, namespace_slug, slug), group in _by_project(every, client):
-        for some in _parts(group):
-            columns = of_runs.summarize_project_metrics(
-                namespace_slug, slug, names=list(names), run_uuids=[run.uuid for run in some]
+    every_run = list(runs)
+    result: dict[str, dict[str, MetricSummary]] = {run.uuid: {} for run in every_run}
+    groups = _group_by_project("summarizeProjectMetrics", every_run, client)
+    for (connection, namespace_slug, slug), group in groups:
+        for part in _split(group):
+            columns = operations.summarize_project_metrics(
+                connection,
+                namespace_slug,
+                slug,
+                names=list(names),
+                run_uuids=[run.uuid for run in part],
             )
             if columns is None:
-                found |= {run.uuid: _only(run.summary(of_runs), names) for run in some}
+                result |= {run.uuid: _select(run.summary(client), names) for run in part}
                 continue
             for column in columns:
-                for uuid, summary in MetricSummary.from_columns(column).items():
-                    found.setdefault(uuid, {})[column.name] = summary
-    return found
+                for uuid, summary in read_summaries(column).items():
+                    result.setdefault(uuid, {})[column.name] = summary
+    return result
 
 
 def curves(
-    given: Iterable[Run], *names: str, buckets: int = 1000, client: TellurioClient | None = None
+    runs: Iterable[Run], *names: str, buckets: int = 1000, client: TellurioClient | None = None
 ) -> list[MetricCurve]:
     """Metrics of several runs as lines to draw, however many values they have.
 
     Args:
-        given: The runs.
+        runs: The runs.
         names: The metrics.
-        buckets: At most so many points of each line, 1 to 10,000.
+        buckets: The maximum number of points of each line, 1 to 10,000.
         client: The client to use; default the one that each run was found with.
 
     Returns:
-        One curve for each run and metric that it has numbers in, in the order given.
+        One curve for each run and metric with numbers, in the order of the arguments.
 
     Raises:
-        TypeError: A name is no string.
-        ValueError: A name is empty or too long, or the buckets are no number from 1 to 10,000.
-        ApiError: The backend answered with an error.
-        BackendUnreachableError: The backend could not be reached.
-        InvalidResponseError: The backend's answer makes no sense.
+        TypeError: A name is not a string.
+        ValueError: A name is empty or too long, or `buckets` is not a number from 1 to 10,000.
+        TellurioError: A request failed.
     """
     for name in names:
         checked_name("curves", "metric name", name)
-    if buckets not in range(1, MAX_BUCKETS + 1):
-        raise ValueError(f"curves: buckets is {buckets!r}; give a number from 1 to {MAX_BUCKETS}")
-    every = list(given)
-    found: dict[tuple[str, str], MetricCurve] = {}
-    for (of_runs, namespace_slug, slug), group in _by_project(every, client):
-        for some, some_names in product(_parts(group), _parts(names)):
-            sampled = of_runs.sample_project_metrics(
+    checked_buckets("curves", buckets)
+    every_run = list(runs)
+    result: dict[tuple[str, str], MetricCurve] = {}
+    groups = _group_by_project("sampleProjectMetrics", every_run, client)
+    for (connection, namespace_slug, slug), group in groups:
+        for part, part_names in product(_split(group), _split(names)):
+            sampled = operations.sample_project_metrics(
+                connection,
                 namespace_slug,
                 slug,
-                names=list(some_names),
-                run_uuids=[run.uuid for run in some],
+                names=list(part_names),
+                run_uuids=[run.uuid for run in part],
                 buckets=buckets,
             )
             if sampled is None:
-                made = [
-                    _curve(run, name, buckets, of_runs) for run, name in product(some, some_names)
+                read = [
+                    _curve(run, name, buckets, client) for run, name in product(part, part_names)
                 ]
             else:
-                made = [MetricCurve.from_model(model) for model in sampled]
-            found |= {(curve.run_uuid, curve.name): curve for curve in made if _has_numbers(curve)}
-    return [
-        found[run.uuid, name] for run, name in product(every, names) if (run.uuid, name) in found
-    ]
+                read = [read_curve(model) for model in sampled]
+            result |= {(curve.run_uuid, curve.name): curve for curve in read if _has_numbers(curve)}
+    keys = [(run.uuid, name) for run, name in product(every_run, names)]
+    return [result[key] for key in keys if key in result]
 
 
 T = TypeVar("T")
-_Place = tuple[TellurioClient, str, str]
+_ProjectSource = tuple["Connection", str, str]
 
 
-def _by_project(
-    every: Sequence[Run], client: TellurioClient | None
-) -> Iterable[tuple[_Place, list[Run]]]:
-    """The runs of each project together, and what is asked for them; what was logged is there."""
-    groups: dict[_Place, list[Run]] = {}
-    for run in every:
-        place = place_of(run, client)
-        if place is not None:
-            groups.setdefault(place, []).append(run)
-            place[0].settle("summarizeProjectMetrics", run.uuid)
+def _group_by_project(
+    operation: str, runs: Sequence[Run], client: TellurioClient | None
+) -> Iterable[tuple[_ProjectSource, list[Run]]]:
+    """The runs of each project, once their backend has what was logged to them."""
+    groups: dict[_ProjectSource, list[Run]] = {}
+    for run in runs:
+        if not isinstance(run, DisabledRun):
+            connection, path = source_of(run, client)
+            key = connection, path.namespace_slug, path.project_slug
+            groups.setdefault(key, []).append(run)
+            settle(connection, operation, run.uuid)
     return groups.items()
 
 
-def _parts(given: Sequence[T]) -> list[Sequence[T]]:
-    return [given[start : start + MAX_SAMPLED] for start in range(0, len(given), MAX_SAMPLED)]
+def _split(items: Sequence[T]) -> list[Sequence[T]]:
+    """Parts that fit into one request."""
+    return [items[start : start + MAX_SAMPLED] for start in range(0, len(items), MAX_SAMPLED)]
 
 
-def _only(of_run: dict[str, MetricSummary], names: Sequence[str]) -> dict[str, MetricSummary]:
-    return {name: one for name, one in of_run.items() if not names or name in names}
+def _select(summaries: dict[str, MetricSummary], names: Sequence[str]) -> dict[str, MetricSummary]:
+    return {name: summary for name, summary in summaries.items() if not names or name in names}
 
 
 def _has_numbers(curve: MetricCurve) -> bool:
     return not all(math.isnan(value) for value in curve.values)
 
 
-def _curve(run: Run, name: str, buckets: int, client: TellurioClient) -> MetricCurve:
-    """The curve from a backend that samples one metric at a time, or none."""
+def _curve(run: Run, name: str, buckets: int, client: TellurioClient | None) -> MetricCurve:
+    """The curve from a backend that samples one metric at a time, or does not sample."""
     steps, values = run.curve(name, buckets, client)
     return MetricCurve(
         run.uuid, name, steps, values, list(values), list(values), [None] * len(steps)

@@ -4,24 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from typing import Any
 
-from tellurio_api import models
-from tellurio_api.api.projects import create_project as create_project_operation
-from tellurio_api.api.projects import delete_project as delete_project_operation
-from tellurio_api.api.projects import get_project as get_project_operation
-from tellurio_api.api.projects import list_namespaces as list_namespaces_operation
-from tellurio_api.api.projects import list_projects as list_projects_operation
-
-from afnio_tellurio.client import TellurioClient, default_client
-from afnio_tellurio.entities import Project, RunOrg
-from afnio_tellurio.errors import NotFoundError
-from afnio_tellurio.settings import is_disabled
+from afnio_tellurio.api import operations
+from afnio_tellurio.api.entities import Project, RunOrg, read_namespace, read_project
+from afnio_tellurio.api.operations import VISIBILITIES
+from afnio_tellurio.client import TellurioClient, connection_of
+from afnio_tellurio.default_client import client_or_default
 from afnio_tellurio.validation import checked_slug
 from afnio_tellurio.validation import project_slug as slug_of
-
-# Spelt out for type checkers: the items are what the operation's generated parser makes.
-_ANY_LIST: type[list[Any]] = list
 
 
 def list_namespaces(client: TellurioClient | None = None) -> list[RunOrg]:
@@ -32,17 +22,13 @@ def list_namespaces(client: TellurioClient | None = None) -> list[RunOrg]:
 
     Raises:
         NotFoundError: The backend cannot list namespaces.
-        ApiError: The backend answered with another error.
-        BackendUnreachableError: The backend could not be reached.
-        InvalidResponseError: The backend's answer makes no sense.
+        TellurioError: The request failed.
     """
-    if client is None and is_disabled():
+    client = client_or_default(client)
+    if client is None:
         return []
-    client = client or default_client()
-    found: list[models.Namespace] = client.call(
-        _ANY_LIST, list_namespaces_operation.sync_detailed, client=client.api
-    )
-    return sorted(map(RunOrg.from_model, found), key=lambda one: one.slug)
+    namespaces = operations.list_namespaces(connection_of(client))
+    return sorted(map(read_namespace, namespaces), key=lambda namespace: namespace.slug)
 
 
 def list_projects(namespace_slug: str, client: TellurioClient | None = None) -> list[Project]:
@@ -53,24 +39,17 @@ def list_projects(namespace_slug: str, client: TellurioClient | None = None) -> 
         client: The client to use; default the environment's.
 
     Raises:
-        TypeError: The slug is no string.
-        ValueError: The slug is empty or holds a character that no slug has.
+        TypeError: The slug is not a string.
+        ValueError: The slug is empty or contains an invalid character.
         NotFoundError: The namespace does not exist, or the backend cannot list projects.
-        ApiError: The backend answered with another error.
-        BackendUnreachableError: The backend could not be reached.
-        InvalidResponseError: The backend's answer makes no sense.
+        TellurioError: The request failed.
     """
     checked_slug("list_projects", "namespace slug", namespace_slug)
-    if client is None and is_disabled():
+    client = client_or_default(client)
+    if client is None:
         return []
-    client = client or default_client()
-    found: list[models.Project] = client.call(
-        _ANY_LIST,
-        list_projects_operation.sync_detailed,
-        namespace_slug=namespace_slug,
-        client=client.api,
-    )
-    projects = [Project.from_model(model, "listProjects") for model in found]
+    models = operations.list_projects(connection_of(client), namespace_slug)
+    projects = [read_project(model, "listProjects") for model in models]
     return sorted(projects, key=lambda project: project.slug)
 
 
@@ -85,31 +64,20 @@ def get_project(
         client: The client to use; default the environment's.
 
     Returns:
-        The project, or `None` when it, or its namespace, does not exist.
+        The project, or `None` if it, or its namespace, does not exist.
 
     Raises:
-        TypeError: A slug is no string.
-        ValueError: A slug is empty or holds a character that no slug has.
-        ApiError: The backend answered with an error.
-        BackendUnreachableError: The backend could not be reached.
-        InvalidResponseError: The backend's answer makes no sense.
+        TypeError: A slug is not a string.
+        ValueError: A slug is empty or contains an invalid character.
+        TellurioError: The request failed.
     """
     checked_slug("get_project", "namespace slug", namespace_slug)
     checked_slug("get_project", "project slug", project_slug)
-    if client is None and is_disabled():
+    client = client_or_default(client)
+    if client is None:
         return None
-    client = client or default_client()
-    try:
-        model = client.call(
-            models.Project,
-            get_project_operation.sync_detailed,
-            namespace_slug=namespace_slug,
-            project_slug=project_slug,
-            client=client.api,
-        )
-    except NotFoundError:
-        return None
-    return Project.from_model(model, "getProject")
+    model = operations.get_project(connection_of(client), namespace_slug, project_slug)
+    return None if model is None else read_project(model, "getProject")
 
 
 def create_project(
@@ -121,41 +89,34 @@ def create_project(
     """Creates a project.
 
     Args:
-        namespace_slug: The slug of the namespace that is to own the project.
-        display_name: The name as people see it; its slug is made of it.
+        namespace_slug: The slug of the namespace that will own the project.
+        display_name: The name as people see it; the slug is made from it.
         visibility: `"TEAM"`, `"RESTRICTED"` or `"PUBLIC"`.
         client: The client to use; default the environment's.
 
     Raises:
-        TypeError: A name is no string.
-        ValueError: A name is empty, too long or has no slug, or the visibility is none of the
-            three.
+        TypeError: A name is not a string.
+        ValueError: A name is empty, too long or without a slug, or the visibility is invalid.
         ConflictError: A project with that slug exists.
         NotFoundError: The namespace does not exist.
-        ApiError: The backend answered with another error.
-        BackendUnreachableError: The backend could not be reached.
-        InvalidResponseError: The backend's answer makes no sense.
+        TellurioError: The request failed.
     """
     checked_slug("create_project", "namespace slug", namespace_slug)
     slug = slug_of("create_project", display_name)
-    if visibility not in list(models.Visibility):
-        allowed = ", ".join(sorted(models.Visibility))
-        raise ValueError(f"create_project: visibility is {visibility!r}; give one of {allowed}")
-    if client is None and is_disabled():
+    if visibility not in VISIBILITIES:
+        allowed = ", ".join(VISIBILITIES)
+        raise ValueError(
+            f"create_project: visibility is {visibility!r}; it must be one of {allowed}"
+        )
+    client = client_or_default(client)
+    if client is None:
         now = dt.datetime.now(dt.UTC)
         nobody = str(uuid.UUID(int=0))
         return Project(nobody, display_name, slug, now, None, visibility, None, None, None, None)
-    client = client or default_client()
-    model = client.call(
-        models.Project,
-        create_project_operation.sync_detailed,
-        namespace_slug=namespace_slug,
-        client=client.api,
-        body=models.ProjectCreate(
-            display_name=display_name, visibility=models.Visibility(visibility)
-        ),
+    model = operations.create_project(
+        connection_of(client), namespace_slug, display_name=display_name, visibility=visibility
     )
-    return Project.from_model(model, "createProject")
+    return read_project(model, "createProject")
 
 
 def delete_project(
@@ -169,21 +130,13 @@ def delete_project(
         client: The client to use; default the environment's.
 
     Raises:
-        TypeError: A slug is no string.
-        ValueError: A slug is empty or holds a character that no slug has.
+        TypeError: A slug is not a string.
+        ValueError: A slug is empty or contains an invalid character.
         NotFoundError: The project does not exist.
-        ApiError: The backend answered with another error.
-        BackendUnreachableError: The backend could not be reached.
+        TellurioError: The request failed.
     """
     checked_slug("delete_project", "namespace slug", namespace_slug)
     checked_slug("delete_project", "project slug", project_slug)
-    if client is None and is_disabled():
-        return
-    client = client or default_client()
-    client.call(
-        type(None),
-        delete_project_operation.sync_detailed,
-        namespace_slug=namespace_slug,
-        project_slug=project_slug,
-        client=client.api,
-    )
+    client = client_or_default(client)
+    if client is not None:
+        operations.delete_project(connection_of(client), namespace_slug, project_slug)

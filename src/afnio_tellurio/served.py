@@ -7,7 +7,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from afnio_tellurio.delivery.locking import try_lock
+from afnio_tellurio.locking import try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Generator

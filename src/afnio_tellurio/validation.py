@@ -1,4 +1,4 @@
-"""What is refused at the call, before anything is recorded."""
+"""Checks of arguments, before anything is recorded."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from slugify import slugify
 
-from afnio_tellurio.settings import MAX_NAME_LENGTH, MAX_STEP, MAX_VALUE_DEPTH
+from afnio_tellurio.settings.limits import MAX_BUCKETS, MAX_NAME_LENGTH, MAX_STEP, MAX_VALUE_DEPTH
 
-#: Python converts no longer integer to or from text by default (`sys.set_int_max_str_digits`: 4,300
-#: digits).
+#: Python does not convert longer integers to or from text by default
+#: (`sys.set_int_max_str_digits`: 4,300 digits).
 _MAX_INTEGER_BITS = 14_000
 _SLUG = re.compile(r"[-a-zA-Z0-9_]+")
 
@@ -21,17 +21,17 @@ def checked_text(call: str, what: str, text: Any) -> str:
     """A string that JSON and UTF-8 can hold.
 
     Raises:
-        TypeError: It is no string.
-        ValueError: It holds half of a surrogate pair.
+        TypeError: It is not a string.
+        ValueError: It contains half of a surrogate pair.
     """
     if not isinstance(text, str):
-        raise TypeError(f"{call}: {what} is {text!r}, a {type(text).__name__}; give a string")
+        raise TypeError(f"{call}: {what} is {text!r}, a {type(text).__name__}; it must be a string")
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise ValueError(
-            f"{call}: {what} holds {text[error.start]!r} at {error.start}, half of a surrogate "
-            "pair, which UTF-8 cannot hold; replace it"
+            f"{call}: {what} contains {text[error.start]!r} at {error.start}, half of a surrogate "
+            "pair, which UTF-8 cannot encode; replace it"
         ) from None
     return text
 
@@ -40,16 +40,16 @@ def checked_name(call: str, what: str, name: Any) -> str:
     """The name of a metric, run or project.
 
     Raises:
-        TypeError: It is no string.
+        TypeError: It is not a string.
         ValueError: It is blank or too long.
     """
     text = checked_text(call, what, name)
     if not text or text.isspace():
-        raise ValueError(f"{call}: {what} is empty; give at least one visible character")
+        raise ValueError(f"{call}: {what} is empty; it must have at least one visible character")
     if len(text) > MAX_NAME_LENGTH:
         raise ValueError(
             f"{call}: {what} has {len(text)} characters ({text[:40]!r}...); "
-            f"give at most {MAX_NAME_LENGTH}"
+            f"it may have up to {MAX_NAME_LENGTH}"
         )
     return text
 
@@ -58,13 +58,13 @@ def checked_slug(call: str, what: str, slug: Any) -> str:
     """The slug of a namespace or project.
 
     Raises:
-        TypeError: It is no string.
-        ValueError: It is no slug.
+        TypeError: It is not a string.
+        ValueError: It is not a slug.
     """
     text = checked_name(call, what, slug)
     if not _SLUG.fullmatch(text):
         raise ValueError(
-            f"{call}: {what} is {text!r}; a slug holds only letters, digits, - and _, "
+            f"{call}: {what} is {text!r}; a slug contains only letters, digits, - and _, "
             "as in an address"
         )
     return text
@@ -81,16 +81,16 @@ def project_slug(call: str, display_name: Any) -> str:
     if not slug:
         raise ValueError(
             f"{call}: project display name {display_name!r} has no slug; "
-            "give at least one letter or digit"
+            "it must have at least one letter or digit"
         )
     return slug
 
 
 def checked_step(step: Any) -> int | None:
-    """The step of a metric; a NumPy integer is taken as the number it is.
+    """The step of a metric; a NumPy integer is converted to an int.
 
     Raises:
-        TypeError: It is no integer.
+        TypeError: It is not an integer.
         ValueError: It is negative or too large.
     """
     if step is None:
@@ -102,19 +102,33 @@ def checked_step(step: Any) -> int | None:
         number = None
     if number is None:
         raise TypeError(
-            f"log: step is {step!r}, a {type(step).__name__}; give an integer from 0, or None"
+            f"log: step is {step!r}, a {type(step).__name__}; "
+            "it must be an integer, 0 or more, or None"
         )
     if not 0 <= number <= MAX_STEP:
-        raise ValueError(f"log: step is {number}; give an integer from 0 to {MAX_STEP}, or None")
+        raise ValueError(f"log: step is {number}; it must be from 0 to {MAX_STEP}, or None")
     return number
 
 
-def encoded_value(value: Any) -> Any:
-    """A copy of the value that JSON can hold: NaN and the infinities become strings.
+def checked_buckets(call: str, buckets: Any) -> int:
+    """The number of points of a curve.
 
     Raises:
-        TypeError: It holds something of a type that JSON has not.
-        ValueError: It holds something that JSON or the contract cannot keep.
+        ValueError: It is not a number from 1 to 10,000.
+    """
+    if buckets not in range(1, MAX_BUCKETS + 1):
+        raise ValueError(
+            f"{call}: buckets is {buckets!r}; it must be a number from 1 to {MAX_BUCKETS}"
+        )
+    return int(buckets)
+
+
+def encoded_value(value: Any) -> Any:
+    """A copy of the value for JSON: NaN and the infinities become strings.
+
+    Raises:
+        TypeError: It contains a type that JSON does not have.
+        ValueError: It contains a value that JSON or the contract cannot represent.
     """
     try:
         return _encoded(value, MAX_VALUE_DEPTH)
@@ -139,7 +153,7 @@ def _encoded(value: Any, levels: int) -> Any:
     if isinstance(value, int):
         if value.bit_length() > _MAX_INTEGER_BITS:
             raise _UnfitError(
-                ValueError, f"is an integer of {value.bit_length()} bits; give a float"
+                ValueError, f"is an integer of {value.bit_length()} bits; use a float"
             )
         return int(value)
     if isinstance(value, str):
@@ -154,15 +168,15 @@ def _encoded(value: Any, levels: int) -> Any:
 
 
 def _array_scalar(value: Any) -> bool | float | str:
-    """A scalar of NumPy, or a tensor of PyTorch or JAX without dimensions, as what it is."""
+    """Converts a NumPy scalar, or a 0-d tensor of PyTorch or JAX, to a Python value."""
     if getattr(value, "shape", None) == () and callable(getattr(value, "item", None)):
         item = value.item()
         if isinstance(item, bool | int | float | str):
             return item
-    hint = "; give a list" if hasattr(value, "__iter__") else ""
+    hint = "; convert it to a list" if hasattr(value, "__iter__") else ""
     if hasattr(value, "tolist"):
-        hint = "; give its .tolist()"
-    raise _UnfitError(TypeError, f"is of type {type(value).__name__}, which JSON cannot hold{hint}")
+        hint = "; use its .tolist()"
+    raise _UnfitError(TypeError, f"is a {type(value).__name__}, which cannot be logged{hint}")
 
 
 def _encoded_float(value: float) -> float | str:
@@ -178,7 +192,7 @@ def _encoded_string(value: str) -> str:
         value.encode()
     except UnicodeEncodeError:
         raise _UnfitError(
-            ValueError, "holds half of a surrogate pair, which UTF-8 cannot hold; replace it"
+            ValueError, "contains half of a surrogate pair, which UTF-8 cannot encode; replace it"
         ) from None
     return str.__str__(value)
 

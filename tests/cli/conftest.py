@@ -42,8 +42,8 @@ def runs_of_examples(home):
 @pytest.fixture
 def served(home, runs_of_examples):
     """The URL of a server of that database."""
-    from afnio_tellurio.local import BackendUser, open_backend
-    from afnio_tellurio.local.server import Server
+    from afnio_tellurio.backend import BackendUser, open_backend
+    from afnio_tellurio.backend.server import Server
 
     backend = open_backend(
         home / "tellurio.db",

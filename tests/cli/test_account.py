@@ -6,15 +6,15 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
 import pytest
-from children import child_environment
+from children import GUARD, child_environment
+from ports import port_to_reuse
 
 import afnio_tellurio as te
-from afnio_tellurio import credentials
+from afnio_tellurio.api import credentials
 
 KEY = "good-key-with-enough-characters"
 KEYRING = """
@@ -48,33 +48,15 @@ def url(start_server, monkeypatch):
     return url
 
 
-@pytest.fixture
-def with_stdin():
-    """Runs the command with a text on standard input."""
-
-    def run(*arguments, text, **variables):
-        return subprocess.run(
-            [sys.executable, "-m", "afnio_tellurio.cli", *arguments],
-            env=child_environment(**variables),
-            input=text,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-
-    return run
-
-
-def test_a_key_is_asked_for_unseen_and_kept_for_its_owner_alone(terminal, command, url):
+def test_a_key_is_asked_for_unseen_and_kept_for_its_owner_alone(terminal, invoke, url):
     shown = terminal("login")
     shown.read_until("it is not shown here")
     shown.type(f"{KEY}\n")
     assert shown.end() == 0, shown.shown
     assert KEY not in shown.shown
-    assert "as ada; the key is kept in the credentials file" in shown.shown
+    assert "as ada; key stored in the credentials file" in shown.shown
     assert credentials.read_key(url) == KEY
-    finished = command("whoami", "--json")
+    finished = invoke("whoami", "--json")
     assert json.loads(finished.stdout) == {
         "backend": url,
         "email": "ada@example.com",
@@ -89,10 +71,9 @@ def test_a_refused_key_is_asked_for_again_and_never_kept(terminal, url):
         shown.read_until("it is not shown here")
         shown.shown = ""
         shown.type("very-wrong-key\n")
-        time.sleep(0.2)
     assert shown.end() == 1
     assert "very-wrong-key" not in shown.shown
-    assert "refuses this API key" in shown.shown
+    assert "rejected this API key" in shown.shown
     assert credentials.read_key(url) is None
 
 
@@ -101,8 +82,7 @@ def test_giving_up_at_the_question_is_one_line(terminal, url, key):
     shown = terminal("login")
     shown.read_until("it is not shown here): ")
     shown.shown = ""
-    # A signal that comes just before it begins to read waits for the next key.
-    time.sleep(0.2)
+    shown.wait_until_it_reads()
     shown.type(key)
     assert shown.end() == 1
     assert "Traceback" not in shown.shown
@@ -119,18 +99,18 @@ def test_while_it_asks_no_list_of_processes_shows_a_key(terminal, url):
     assert shown.end() == 0
 
 
-def test_a_key_comes_from_standard_input(with_stdin, command, url):
-    finished = with_stdin("login", "--api-key-stdin", text=f"  {KEY}\n")
+def test_a_key_comes_from_standard_input(invoke, url):
+    finished = invoke("login", "--api-key-stdin", stdin=f"  {KEY}\n")
     assert finished.returncode == 0, finished.stderr
     assert credentials.read_key(url) == KEY
-    again = command("login")
+    again = invoke("login")
     assert again.returncode == 0
     assert "with the key in the credentials file" in again.stdout
 
 
-def test_a_refused_key_does_not_replace_a_good_one(with_stdin, url):
-    with_stdin("login", "--api-key-stdin", text=KEY)
-    finished = with_stdin("login", "--api-key-stdin", "--relogin", text="very-wrong-key")
+def test_a_refused_key_does_not_replace_a_good_one(invoke, url):
+    invoke("login", "--api-key-stdin", stdin=KEY)
+    finished = invoke("login", "--api-key-stdin", "--relogin", stdin="very-wrong-key")
     assert finished.returncode == 1
     assert "very-wrong-key" not in finished.stderr + finished.stdout
     assert len(finished.stderr.splitlines()) == 1
@@ -138,8 +118,8 @@ def test_a_refused_key_does_not_replace_a_good_one(with_stdin, url):
 
 
 @pytest.mark.parametrize("text", ["", "\n", "two words", "ümlaut", "a\x00b"])
-def test_what_is_no_key_is_refused_and_not_repeated(with_stdin, url, text):
-    finished = with_stdin("login", "--api-key-stdin", text=text)
+def test_what_is_no_key_is_refused_and_not_repeated(invoke, url, text):
+    finished = invoke("login", "--api-key-stdin", stdin=text)
     assert finished.returncode == 1
     assert len(finished.stderr.splitlines()) == 1
     assert text.strip() == "" or text.strip() not in finished.stderr
@@ -148,36 +128,36 @@ def test_what_is_no_key_is_refused_and_not_repeated(with_stdin, url, text):
 
 def test_a_key_as_an_argument_is_taken_and_its_help_warns(command, url):
     assert command("login", "--api-key", KEY).returncode == 0
-    assert "list of processes" in re.sub(r"\s+", " ", command("login", "--help").stdout)
+    assert "visible in `ps`" in re.sub(r"\s+", " ", command("login", "--help").stdout)
 
 
-def test_a_refused_key_of_the_environment_is_told_with_what_to_do(command, url):
-    finished = command("login", TELLURIO_API_KEY="very-bad-key")
+def test_a_refused_key_of_the_environment_is_told_with_what_to_do(invoke, url):
+    finished = invoke("login", TELLURIO_API_KEY="very-bad-key")
     assert finished.returncode == 1
     assert finished.stderr == (
-        f"afnio-tellurio login: {url} refuses the key in TELLURIO_API_KEY: The API key is missing "
-        "or wrong; set it to another, or unset it and repeat this\n"
+        f"afnio-tellurio login: {url} rejected the key in TELLURIO_API_KEY: The API key is missing "
+        "or wrong; change or unset it, then try again\n"
     )
 
 
-def test_without_a_terminal_it_says_how_to_give_the_key(with_stdin, url):
-    finished = with_stdin("login", text="")
+def test_without_a_terminal_it_says_how_to_give_the_key(invoke, url):
+    finished = invoke("login", stdin="")
     assert finished.returncode == 2
     assert "--api-key-stdin" in finished.stderr
 
 
-def test_signing_out_removes_the_key_and_tells_what_remains(with_stdin, command, url):
-    with_stdin("login", "--api-key-stdin", text=KEY)
-    finished = command("logout", TELLURIO_API_KEY="another")
+def test_signing_out_removes_the_key_and_tells_what_remains(invoke, url):
+    invoke("login", "--api-key-stdin", stdin=KEY)
+    finished = invoke("logout", TELLURIO_API_KEY="another")
     assert finished.stdout.splitlines() == [
-        f"The API key for {url} is removed from the credentials file",
-        "TELLURIO_API_KEY is set, and still gives one; unset it",
+        f"Removed the API key for {url} from the credentials file",
+        "TELLURIO_API_KEY is still set; unset it to sign out",
     ]
     assert credentials.read_key(url) is None
-    assert command("logout").stdout == f"No API key for {url} is stored\n"
-    whoami = command("whoami")
+    assert invoke("logout").stdout == f"No API key is stored for {url}\n"
+    whoami = invoke("whoami")
     assert (whoami.returncode, whoami.stdout) == (1, "")
-    assert "not signed in" in whoami.stderr
+    assert "Not signed in" in whoami.stderr
 
 
 @pytest.fixture
@@ -193,42 +173,43 @@ def recording(tmp_path):
     return variables, record
 
 
-def test_the_keyring_is_used_where_there_is_one(with_stdin, command, url, recording):
+def test_the_keyring_is_used_where_there_is_one(command, url, recording):
     variables, record = recording
-    finished = with_stdin("login", "--api-key-stdin", text=KEY, **variables)
+    finished = command("login", "--api-key-stdin", stdin=KEY, **variables)
     assert finished.returncode == 0, finished.stderr
-    assert "kept in the system keyring" in finished.stdout
+    assert "key stored in the system keyring" in finished.stdout
     assert json.loads(record.read_text()) == {f"Tellurio {url}": KEY}
     assert credentials.read_key(url) is None
     assert "keyring" in command("whoami", **variables).stdout
-    assert "removed from the system keyring" in command("logout", **variables).stdout
+    assert (
+        f"Removed the API key for {url} from the system keyring"
+        in command("logout", **variables).stdout
+    )
     assert json.loads(record.read_text()) == {}
 
 
 @pytest.mark.parametrize("place", ["keyring", "credentials file"])
-def test_another_backend_is_given_no_key_of_this_one(
-    with_stdin, command, url, start_server, recording, place
-):
+def test_another_backend_is_given_no_key_of_this_one(command, url, start_server, recording, place):
     variables = recording[0] if place == "keyring" else {}
-    signed_in = with_stdin("login", "--api-key-stdin", text=KEY, **variables)
+    signed_in = command("login", "--api-key-stdin", stdin=KEY, **variables)
     assert place in signed_in.stdout
     # It would take the same key.
     other = start_server(api_key=KEY)
     finished = command("whoami", TELLURIO_BACKEND_HTTP_BASE_URL=other, **variables)
     assert (finished.returncode, finished.stdout) == (1, "")
-    assert f"not signed in to {other}" in finished.stderr
+    assert f"Not signed in to {other}" in finished.stderr
     signed_out = command("logout", TELLURIO_BACKEND_HTTP_BASE_URL=other, **variables)
-    assert signed_out.stdout == f"No API key for {other} is stored\n"
+    assert signed_out.stdout == f"No API key is stored for {other}\n"
     assert command("whoami", **variables).returncode == 0
 
 
-def test_where_no_keyring_can_be_chosen_that_is_no_failure(with_stdin, command, url):
+def test_where_no_keyring_can_be_chosen_that_is_no_failure(invoke, url):
     variables = {"PYTHON_KEYRING_BACKEND": "no.such.keyring"}
-    signed_in = with_stdin("login", "--api-key-stdin", text=KEY, **variables)
+    signed_in = invoke("login", "--api-key-stdin", stdin=KEY, **variables)
     assert (signed_in.returncode, signed_in.stderr) == (0, "")
-    signed_out = command("logout", **variables)
+    signed_out = invoke("logout", **variables)
     assert (signed_out.returncode, signed_out.stderr) == (0, "")
-    assert "removed from the credentials file" in signed_out.stdout
+    assert f"Removed the API key for {url} from the credentials file" in signed_out.stdout
 
 
 # Where there is no home, no name and nobody
@@ -243,7 +224,7 @@ def test_a_container_signs_in_with_the_environment(url, tmp_path, home):
         environment["HOME"] = home
     finished = subprocess.run(
         f"{sys.executable} -m afnio_tellurio.cli whoami <&-",
-        shell=True, env=environment, capture_output=True, text=True, timeout=30, check=False,
+        shell=True, env=environment, capture_output=True, text=True, timeout=GUARD, check=False,
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout.startswith("ada\n")
@@ -261,7 +242,7 @@ def test_where_nothing_can_be_written_the_login_holds_and_says_so(run_python, ur
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
     (line,) = [one for one in finished.stderr.splitlines() if ": run " not in one]
-    assert "is good, and is not stored" in line
+    assert "was accepted but could not be saved" in line
     assert "set TELLURIO_API_KEY" in line
     assert KEY not in finished.stderr
 
@@ -278,11 +259,11 @@ def test_a_program_without_a_terminal_is_told_that_a_key_is_required(run_python,
 @pytest.fixture
 def revocable(start_python, tmp_path):
     """Serves a backend at one port, with the key that is asked for."""
-    served = {"home": str(tmp_path / "served")}
+    served = {"home": str(tmp_path / "served"), "port": str(port_to_reuse())}
 
-    def serve(key, port="0"):
+    def serve(key):
         child = start_python(
-            "-m", "afnio_tellurio.cli", "serve", "--port", port, "--api-key", key, "--namespace",
+            "-m", "afnio_tellurio.cli", "serve", "--port", served["port"], "--api-key", key, "--namespace",
             "acme", "--no-browser", TELLURIO_MODE="local", TELLURIO_HOME=served["home"],
         )  # fmt: skip
         line = child.stdout.readline()
@@ -293,15 +274,15 @@ def revocable(start_python, tmp_path):
 
     def serve_with_another(key):
         served["child"].send_signal(signal.SIGINT)
-        assert served["child"].wait(timeout=20) == 0
-        return serve(key, served["url"].rpartition(":")[2])
+        assert served["child"].wait(timeout=GUARD) == 0
+        return serve(key)
 
     serve.with_another = serve_with_another
     return serve
 
 
 def test_a_key_revoked_in_mid_run_loses_nothing_and_login_and_sync_deliver(
-    revocable, start_python, command, with_stdin, monkeypatch
+    revocable, start_python, invoke, monkeypatch
 ):
     url = revocable("first-key-of-the-backend")
     monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", url)
@@ -321,9 +302,9 @@ def test_a_key_revoked_in_mid_run_loses_nothing_and_login_and_sync_deliver(
     assert child.stdout.readline() == "half\n"
     revocable.with_another("second-key-of-the-backend")
     Path(os.environ["TELLURIO_HOME"] + "-go").touch()
-    _out, err = child.communicate(timeout=30)
+    _out, err = child.communicate(timeout=GUARD)
     assert child.returncode == 0
-    told = [line for line in err.splitlines() if "delivery has ended" in line]
+    told = [line for line in err.splitlines() if "delivery has stopped" in line]
     assert len(told) == 1
     assert "expired or was revoked" in told[0]
     assert "Nothing is lost" in told[0]
@@ -334,10 +315,10 @@ def test_a_key_revoked_in_mid_run_loses_nothing_and_login_and_sync_deliver(
         "it waits with 100 metrics, as said before"
     )
     assert len(err.splitlines()) == 3, "besides, only that it started"
-    assert command("sync").returncode == 1
-    signed_in = with_stdin("login", "--api-key-stdin", text="second-key-of-the-backend")
+    assert invoke("sync").returncode == 1
+    signed_in = invoke("login", "--api-key-stdin", stdin="second-key-of-the-backend")
     assert signed_in.returncode == 0, signed_in.stderr
-    synced = command("sync")
+    synced = invoke("sync")
     assert synced.returncode == 0, synced.stderr
     with te.TellurioClient(url) as client:
         (run,) = te.runs("acme", "Digits", client)
@@ -363,15 +344,14 @@ def test_a_program_that_signs_in_again_goes_on_delivering(revocable, monkeypatch
 
 
 def test_the_key_is_asked_for_in_a_notebook_and_does_not_stand_in_it(url, tmp_path):
-    from jupyter_client.manager import start_new_kernel
-
-    manager, client = start_new_kernel(kernel_name="python3", env=child_environment())
+    jupyter = pytest.importorskip("jupyter_client.manager")
+    manager, client = jupyter.start_new_kernel(kernel_name="python3", env=child_environment())
     shown = []
     try:
         client.execute_interactive(
             "import afnio_tellurio as te\nprint(te.login())",
             allow_stdin=True,
-            timeout=30,
+            timeout=GUARD,
             stdin_hook=lambda message: (
                 shown.append(("asked", message["content"])),
                 client.input(KEY),

@@ -10,6 +10,7 @@ import sys
 
 import httpx
 import pytest
+from children import GUARD
 
 import afnio_tellurio as te
 
@@ -24,8 +25,8 @@ def two_runs(backend):
     return te.init("acme", "Digits", "second")
 
 
-def test_runs_prints_a_table_newest_first(command, two_runs):
-    finished = command("runs", "acme/digits")
+def test_runs_prints_a_table_newest_first(invoke, two_runs):
+    finished = invoke("runs", "acme/digits")
     assert (finished.returncode, finished.stderr) == (0, "")
     header, second, first = finished.stdout.splitlines()
     assert header.split() == ["RUN", "STATUS", "CREATED", "DURATION", "USER"]
@@ -33,15 +34,15 @@ def test_runs_prints_a_table_newest_first(command, two_runs):
     assert re.fullmatch(r"first +COMPLETED +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d +[\d.]+ s +\S+", first)
 
 
-def test_runs_prints_json(command, two_runs):
-    finished = command("runs", "acme/Digits", "--json")
+def test_runs_prints_json(invoke, two_runs):
+    finished = invoke("runs", "acme/Digits", "--json")
     second, first = json.loads(finished.stdout)
     assert (second["uuid"], second["status"]) == (two_runs.uuid, "RUNNING")
     assert (first["name"], first["description"]) == ("first", "learning rate 0.1")
 
 
-def test_show_prints_the_run_its_metrics_and_a_chart(command, two_runs):
-    finished = command("show", "acme/digits/first")
+def test_show_prints_the_run_its_metrics_and_a_chart(invoke, two_runs):
+    finished = invoke("show", "acme/digits/first")
     assert (finished.returncode, finished.stderr) == (0, "")
     lines = finished.stdout.splitlines()
     assert lines[0].split() == ["run", "first"]
@@ -57,8 +58,8 @@ def test_show_prints_the_run_its_metrics_and_a_chart(command, two_runs):
     assert "\x1b" not in finished.stdout
 
 
-def test_show_prints_json(command, two_runs):
-    finished = command("show", f"acme/digits/{list(te.runs('acme', 'digits'))[1].uuid}", "--json")
+def test_show_prints_json(invoke, two_runs):
+    finished = invoke("show", f"acme/digits/{list(te.runs('acme', 'digits'))[1].uuid}", "--json")
     shown = json.loads(finished.stdout)
     assert (shown["name"], shown["status"]) == ("first", "COMPLETED")
     loss = shown["metrics"]["train/loss"]
@@ -67,19 +68,19 @@ def test_show_prints_json(command, two_runs):
     assert shown["metrics"]["matrix"]["last"] == [[1, 2], [3, "NaN"]]
 
 
-def test_a_run_whose_name_holds_slashes_is_shown(command, backend):
+def test_a_run_whose_name_holds_slashes_is_shown(invoke, backend):
     te.init("acme", "Digits", "a/b c")
-    assert command("show", "acme/digits/a/b c").stdout.splitlines()[0].split() == [
+    assert invoke("show", "acme/digits/a/b c").stdout.splitlines()[0].split() == [
         "run",
         "a/b",
         "c",
     ]
 
 
-def test_names_cannot_steer_the_terminal(command, backend):
+def test_names_cannot_steer_the_terminal(invoke, backend):
     te.init("acme", "Digits", "evil\x1b[2J\rname").log("m\x07etric", 1)
     for arguments in (("runs", "acme/digits"), ("show", "acme/digits/evil\x1b[2J\rname")):
-        out = command(*arguments).stdout
+        out = invoke(*arguments).stdout
         assert "evil�[2J�name" in out
         assert not set(out) & {"\x1b", "\r", "\x07"}
 
@@ -90,17 +91,15 @@ def test_names_cannot_steer_the_terminal(command, backend):
         (("runs", "acme/nothing"), 1, "afnio-tellurio runs: listRuns"),
         (("show", "acme/digits/none"), 1, "afnio-tellurio show: "),
         (("runs", "a b/c"), 1, "afnio-tellurio runs: runs: namespace slug is 'a b'"),
-        (("runs", "acme"), 2, "'acme' is not NAMESPACE/PROJECT"),
-        (("show", "acme/digits"), 2, "'acme/digits' is not NAMESPACE/PROJECT/RUN"),
-        (("serve", "--port", "70000"), 2, "'70000' is not a port"),
+        (("runs", "acme"), 2, "Expected NAMESPACE/PROJECT, got 'acme'"),
+        (("show", "acme/digits"), 2, "Expected NAMESPACE/PROJECT/RUN, got 'acme/digits'"),
+        (("serve", "--port", "70000"), 2, "'70000' isn't a valid port"),
         ((), 2, "COMMAND"),
         (("fly",), 2, "invalid choice: 'fly'"),
     ],
 )
-def test_what_cannot_be_done_is_one_clear_line_and_an_exit_status(
-    command, arguments, status, words
-):
-    finished = command(*arguments, TELLURIO_MODE="local")
+def test_what_cannot_be_done_is_one_clear_line_and_an_exit_status(invoke, arguments, status, words):
+    finished = invoke(*arguments, TELLURIO_MODE="local")
     assert finished.returncode == status
     assert words in finished.stderr
     assert "Traceback" not in finished.stderr
@@ -109,15 +108,15 @@ def test_what_cannot_be_done_is_one_clear_line_and_an_exit_status(
         assert len(finished.stderr.splitlines()) == 1
 
 
-def test_a_dead_server_is_one_line(command):
-    finished = command("runs", "acme/digits", TELLURIO_BACKEND_HTTP_BASE_URL="http://127.0.0.1:9")
+def test_a_dead_server_is_one_line(invoke):
+    finished = invoke("runs", "acme/digits", TELLURIO_BACKEND_HTTP_BASE_URL="http://127.0.0.1:9")
     assert finished.returncode == 1
     (line,) = finished.stderr.splitlines()
     assert "http://127.0.0.1:9 cannot be reached" in line
 
 
-def test_a_bad_setting_is_one_line(command):
-    finished = command("runs", "acme/digits", TELLURIO_MODE="offline")
+def test_a_bad_setting_is_one_line(invoke):
+    finished = invoke("runs", "acme/digits", TELLURIO_MODE="offline")
     assert finished.returncode == 1
     assert finished.stderr.startswith("afnio-tellurio runs: TELLURIO_MODE is 'offline'")
 
@@ -142,8 +141,8 @@ def test_a_bad_setting_is_one_line(command):
         ),
     ],
 )
-def test_help_is_there(command, arguments):
-    finished = command(*arguments, "--help")
+def test_help_is_there(invoke, arguments):
+    finished = invoke(*arguments, "--help")
     assert finished.returncode == 0
     assert "usage: afnio-tellurio" in finished.stdout
     assert not arguments or "example: afnio-tellurio" in finished.stdout
@@ -153,7 +152,7 @@ def test_output_that_nobody_reads_to_its_end_is_no_traceback(two_runs, start_pyt
     child = start_python("-m", "afnio_tellurio.cli", "runs", "acme/digits")
     child.stdout.close()
     child.stdout = None
-    assert child.wait(timeout=30) in {0, 1}
+    assert child.wait(timeout=GUARD) in {0, 1}
     assert child.stderr.read() == ""
 
 
@@ -172,7 +171,7 @@ def test_a_signal_ends_the_server_cleanly(start_python, number):
     child, url = serve(start_python, "--api-key", "k")
     assert httpx.get(f"{url}/api/v0/verify-api-key/", headers=key("k")).status_code == 200
     child.send_signal(number)
-    out, err = child.communicate(timeout=10)
+    out, err = child.communicate(timeout=GUARD)
     assert child.returncode == 0
     assert "Traceback" not in out + err
 
@@ -190,7 +189,7 @@ def test_a_server_without_a_key_makes_one_and_shows_it_once(start_python):
     assert httpx.get(address, headers=key("wrong")).status_code == 401
     assert httpx.get(address).status_code == 401
     child.send_signal(signal.SIGTERM)
-    out, err = child.communicate(timeout=10)
+    out, err = child.communicate(timeout=GUARD)
     assert made not in out + err
 
 
@@ -207,7 +206,7 @@ def test_the_server_knows_its_user_and_only_the_namespaces_it_was_given(start_py
         assert client.get("/api/v0/nobody/projects/").status_code == 404
         client.post("/api/v0/other/projects/", json={"display_name": "Kept"})
     child.send_signal(signal.SIGTERM)
-    child.wait(timeout=10)
+    child.wait(timeout=GUARD)
     _again, url = serve(start_python, "--api-key", "k")
     with httpx.Client(base_url=url, headers=key("k")) as client:
         assert [p["slug"] for p in client.get("/api/v0/other/projects/").json()] == ["kept"]
@@ -225,11 +224,11 @@ def test_a_port_in_use_is_one_clear_line(command):
     assert "--port" in line or "another port" in line
 
 
-def test_a_database_that_is_none_is_one_clear_line(command, home):
+def test_a_database_that_is_none_is_one_clear_line(invoke, home):
     home.mkdir()
     (home / "tellurio.db").write_text("my diary, " * 1000)
     for arguments in (("serve", "--port", "0"), ("runs", "acme/digits")):
-        finished = command(*arguments, TELLURIO_MODE="local")
+        finished = invoke(*arguments, TELLURIO_MODE="local")
         assert finished.returncode == 1
         (line,) = finished.stderr.splitlines()
         assert str(home / "tellurio.db") in line

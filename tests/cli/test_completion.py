@@ -6,6 +6,7 @@ import shutil
 import subprocess
 
 import pytest
+from children import GUARD
 
 import afnio_tellurio as te
 from afnio_tellurio.cli import listing
@@ -22,11 +23,11 @@ printf '%s\n' "${COMPREPLY[@]}"
 
 
 @pytest.fixture
-def script(command, tmp_path):
+def script(invoke, tmp_path):
     """The file with the script for a shell."""
 
     def write(shell):
-        finished = command("completion", shell)
+        finished = invoke("completion", shell)
         assert (finished.returncode, finished.stderr) == (0, "")
         path = tmp_path / f"completion.{shell}"
         path.write_text(finished.stdout)
@@ -50,7 +51,7 @@ def in_bash(script):
         environment = {"PATH": "/usr/bin:/bin", "HOME": os.environ["HOME"]}
         finished = subprocess.run(
             [*arguments, *words], capture_output=True, text=True, check=True, env=environment,
-            timeout=20,
+            timeout=GUARD,
         )  # fmt: skip
         assert finished.stderr == ""
         return finished.stdout.split()
@@ -88,7 +89,7 @@ def test_fish_completes_commands_options_and_choices(script):
         program = f"source {path}; complete --do-complete 'afnio-tellurio {line}'"
         finished = subprocess.run(
             [fish, "--no-config", "-c", program], capture_output=True, text=True, check=True,
-            timeout=20,
+            timeout=GUARD,
         )  # fmt: skip
         return {found.split("\t")[0] for found in finished.stdout.splitlines()}
 
@@ -118,14 +119,14 @@ def test_zsh_completes_commands_options_and_choices(script, terminal, tmp_path, 
     shell.read_until(typed + shown.removeprefix(typed.rpartition(" ")[2]))
 
 
-def test_powershell_has_a_script(command):
-    finished = command("completion", "powershell")
+def test_powershell_has_a_script(invoke):
+    finished = invoke("completion", "powershell")
     assert "Register-ArgumentCompleter" in finished.stdout
     assert "--status" in finished.stdout
 
 
-def test_another_shell_is_a_wrong_usage(command):
-    finished = command("completion", "csh")
+def test_another_shell_is_a_wrong_usage(invoke):
+    finished = invoke("completion", "csh")
     assert finished.returncode == 2
     assert "invalid choice: 'csh'" in finished.stderr
 
@@ -134,11 +135,11 @@ def test_the_statuses_that_complete_are_those_there_are():
     assert set(listing._STATUSES) == set(te.RunStatus.__members__)
 
 
-def test_the_lines_in_the_documents_are_right(command, tmp_path):
+def test_the_lines_in_the_documents_are_right(invoke, tmp_path):
     root = os.path.join(os.path.dirname(__file__), "..", "..")
-    for name in ("README.md", "docs/command-line.md"):
+    for name in ("docs/command-line.md",):
         with open(os.path.join(root, name), encoding="utf-8") as file:
             shells = set(re.findall(r"afnio-tellurio completion (\w+)", file.read()))
         assert {"bash", "zsh", "fish"} <= shells
         for shell in shells:
-            assert command("completion", shell).returncode == 0
+            assert invoke("completion", shell).returncode == 0

@@ -5,25 +5,29 @@ import os
 import signal
 import sys
 import time
+from importlib.util import find_spec
 
 import pytest
+from children import GUARD
 
 import afnio_tellurio as te
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
 
-#: Waits after each page, so that a test can meet an export in the middle.
-SLOW = """
-import sys, time
-import afnio_tellurio.client as client
-client.METRICS_PAGE = 100
+#: Stops after a page, so that a test can meet an export in the middle, until there is a file.
+IN_PAGES = """
+import os, sys, time
+import afnio_tellurio.api.operations as operations
+operations.METRICS_PAGE = 100
 from afnio_tellurio.cli import exporting, main
+exporting.METRICS_PAGE = 100
 pages = exporting._pages
-def slowly(*arguments):
-    for page in pages(*arguments):
+def stopping(*arguments):
+    for number, page in enumerate(pages(*arguments), 1):
         yield page
-        time.sleep(0.2)
-exporting._pages = slowly
+        while str(number) == os.environ.get("STOP_AFTER") and not os.path.exists(os.environ["GO_ON"]):
+            time.sleep(0.01)
+exporting._pages = stopping
 sys.exit(main(sys.argv[1:]))
 """
 #: What the process took at most, in KiB, is told by the kernel.
@@ -35,17 +39,25 @@ status = main(sys.argv[1:])
 print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1], file=sys.stderr)
 sys.exit(status)
 """
+#: What of it can be written here.
+KINDS = ["csv", "jsonl", *(["parquet"] if find_spec("pyarrow") else [])]
 
 
 def parts(folder):
     return sorted(name for name in os.listdir(folder) if name.endswith(".part"))
 
 
+@pytest.fixture
+def stop_after(tmp_path):
+    """The variables with which an export stops after a page; there are thirty."""
+    return lambda page: {"STOP_AFTER": str(page), "GO_ON": str(tmp_path / "go-on")}
+
+
 def until(what):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + GUARD
     while not what():
         assert time.monotonic() < deadline
-        time.sleep(0.02)
+        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -57,6 +69,7 @@ def long_run(monkeypatch):
     return "acme/digits/long"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="Linux tells what is taken")
 def test_memory_does_not_grow_with_the_run(start_python, monkeypatch, tmp_path):
     monkeypatch.setenv("TELLURIO_MODE", "local")
@@ -65,25 +78,27 @@ def test_memory_does_not_grow_with_the_run(start_python, monkeypatch, tmp_path):
         with te.init("acme", "Digits", f"run {count}") as run:
             for start in range(0, count, 1000):
                 run.log_metrics({f"m{number}": start for number in range(1000)}, step=start)
-        for kind in ("csv", "jsonl", "parquet"):
+        for kind in KINDS:
             path = tmp_path / f"{count}.{kind}"
             place = f"acme/digits/run {count}"
             child = start_python("-c", MEASURED, "export", place, "--output", str(path))
-            out, err = child.communicate(timeout=60)
-            assert (child.returncode, out) == (0, f"{path}: {count} values of run {count}\n")
+            out, err = child.communicate(timeout=GUARD)
+            assert (child.returncode, out) == (0, f"{path}: {count} values of run {count}\n"), err
             peaks[kind, count] = int(err) / 1024
-    for kind in ("csv", "jsonl", "parquet"):
+    for kind in KINDS:
         # The 100,000 values that are more would take 50 MiB if they were held at once. How much
         # it is in all depends on what is installed, and the check of the exchanges is among it.
         assert peaks[kind, 120_000] - peaks[kind, 20_000] < 20, peaks
 
 
 def test_an_export_that_is_killed_leaves_the_file_and_the_next_one_clears_up(
-    long_run, start_python, command, tmp_path
+    long_run, start_python, invoke, tmp_path, stop_after
 ):
     path = tmp_path / "long.csv"
     path.write_text("before")
-    child = start_python("-c", SLOW, "export", long_run, "--output", str(path))
+    child = start_python(
+        "-c", IN_PAGES, "export", long_run, "--output", str(path), **stop_after(25)
+    )
     until(lambda: any((tmp_path / part).stat().st_size for part in parts(tmp_path)))
     child.send_signal(signal.SIGKILL)
     child.wait()
@@ -92,21 +107,22 @@ def test_an_export_that_is_killed_leaves_the_file_and_the_next_one_clears_up(
     assert left.startswith(".long.csv.")
     other = tmp_path / ".other.csv.00000000.part"
     other.write_text("not of this file")
-    assert command("export", long_run, "--output", str(path)).returncode == 0
+    assert invoke("export", long_run, "--output", str(path)).returncode == 0
     assert len(path.read_text().splitlines()) == 3001
     assert parts(tmp_path) == [other.name]
 
 
 def test_two_exports_to_one_file_do_not_disturb_each_other(
-    long_run, start_python, command, tmp_path
+    long_run, start_python, invoke, tmp_path, stop_after
 ):
     path = tmp_path / "long.csv"
-    slow = start_python("-c", SLOW, "export", long_run, "--output", str(path))
+    slow = start_python("-c", IN_PAGES, "export", long_run, "--output", str(path), **stop_after(25))
     until(lambda: any((tmp_path / part).stat().st_size for part in parts(tmp_path)))
-    assert command("export", long_run, "--output", str(path)).returncode == 0
+    assert invoke("export", long_run, "--output", str(path)).returncode == 0
     assert len(parts(tmp_path)) == 1
     assert len(path.read_text().splitlines()) == 3001
-    _out, err = slow.communicate(timeout=30)
+    (tmp_path / "go-on").touch()
+    _out, err = slow.communicate(timeout=GUARD)
     assert (slow.returncode, err) == (0, "")
     assert len(path.read_text().splitlines()) == 3001
     assert not parts(tmp_path)
@@ -115,7 +131,7 @@ def test_two_exports_to_one_file_do_not_disturb_each_other(
 def test_progress_is_shown_on_a_terminal_and_cleared(long_run, terminal, tmp_path):
     path = tmp_path / "long.csv"
     shown = terminal(
-        "-c", SLOW, "export", long_run, "--output", str(path), executable=sys.executable
+        "-c", IN_PAGES, "export", long_run, "--output", str(path), executable=sys.executable
     )
     assert shown.end() == 0
     assert "\r\x1b[Klong: 100 of 3,000 values\r\x1b[Klong: 200 of 3,000 values" in shown.shown
@@ -136,10 +152,17 @@ def test_values_printed_in_a_terminal_are_not_mixed_with_progress(long_run, term
     assert shown.shown.startswith("name,step,value,timestamp\r\nm,0,0,")
 
 
-def test_ctrl_c_in_a_terminal_leaves_one_line_and_no_file(long_run, terminal, tmp_path):
+def test_ctrl_c_in_a_terminal_leaves_one_line_and_no_file(long_run, terminal, tmp_path, stop_after):
     path = tmp_path / "long.csv"
     shown = terminal(
-        "-c", SLOW, "export", long_run, "--output", str(path), executable=sys.executable
+        "-c",
+        IN_PAGES,
+        "export",
+        long_run,
+        "--output",
+        str(path),
+        executable=sys.executable,
+        **stop_after(3),
     )
     shown.read_until("300 of 3,000 values")
     shown.type("\x03")
@@ -149,7 +172,7 @@ def test_ctrl_c_in_a_terminal_leaves_one_line_and_no_file(long_run, terminal, tm
 
 
 def test_a_server_that_fails_in_the_middle_leaves_the_file_as_it_was(
-    server, command, monkeypatch, tmp_path
+    server, invoke, monkeypatch, tmp_path
 ):
     from faulty_proxy import FaultyProxy
 
@@ -162,7 +185,7 @@ def test_a_server_that_fails_in_the_middle_leaves_the_file_as_it_was(
     monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", proxy.url)
     proxy.fault = lambda _method, url: "cut" if "cursor=" in url else None
     try:
-        finished = command(
+        finished = invoke(
             "export", "acme/digits/long", "--output", str(path), may_depart=("answer",)
         )
     finally:
@@ -175,30 +198,32 @@ def test_a_server_that_fails_in_the_middle_leaves_the_file_as_it_was(
     assert not parts(tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
-def test_a_full_disk_is_one_line_that_names_the_file(kind, long_run, command, tmp_path):
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_full_disk_is_one_line_that_names_the_file(kind, long_run, invoke, tmp_path):
     if not os.path.exists("/dev/full"):
         pytest.skip("there is no device that is full")
-    finished = command("export", long_run, "--output", "/dev/full", "--format", kind)
+    finished = invoke("export", long_run, "--output", "/dev/full", "--format", kind)
     assert finished.returncode == 1
     assert finished.stderr == (
         "afnio-tellurio export: [Errno 28] No space left on device: '/dev/full'\n"
     )
 
 
-@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_disk_that_fills_up_leaves_the_file_as_it_was(kind, long_run, start_python, tmp_path):
     path = tmp_path / f"long.{kind}"
     path.write_text("before")
     program = """
 import resource, signal, sys
 from afnio_tellurio.cli import main
+# What is imported later would leave its bytecode cut off.
+sys.dont_write_bytecode = True
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))
 sys.exit(main(sys.argv[1:]))
 """
     child = start_python("-c", program, "export", long_run, "--output", str(path))
-    out, err = child.communicate(timeout=30)
+    out, err = child.communicate(timeout=GUARD)
     assert (child.returncode, out) == (1, "")
     (line,) = err.splitlines()
     assert line == f"afnio-tellurio export: [Errno 27] File too large: '{path}'"
@@ -206,27 +231,27 @@ sys.exit(main(sys.argv[1:]))
     assert not parts(tmp_path)
 
 
-def test_a_folder_that_is_not_there_is_named(long_run, command, tmp_path):
-    finished = command("export", long_run, "--output", str(tmp_path / "no" / "long.csv"))
+def test_a_folder_that_is_not_there_is_named(long_run, invoke, tmp_path):
+    finished = invoke("export", long_run, "--output", str(tmp_path / "no" / "long.csv"))
     assert finished.returncode == 1
     (line,) = finished.stderr.splitlines()
     assert str(tmp_path / "no") in line
     assert "No such file or directory" in line
 
 
-def test_what_was_there_is_replaced_and_a_link_is_followed(long_run, command, tmp_path):
+def test_what_was_there_is_replaced_and_a_link_is_followed(long_run, invoke, tmp_path):
     target, link = tmp_path / "target.csv", tmp_path / "link.csv"
     target.write_text("before")
     link.symlink_to(target)
-    assert command("export", long_run, "--output", str(link)).returncode == 0
+    assert invoke("export", long_run, "--output", str(link)).returncode == 0
     assert link.is_symlink()
     assert len(target.read_text().splitlines()) == 3001
 
 
-def test_a_pipe_is_written_to(long_run, command, start_python, tmp_path):
+def test_a_pipe_is_written_to(long_run, invoke, start_python, tmp_path):
     fifo = tmp_path / "pipe.jsonl"
     os.mkfifo(fifo)
     child = start_python("-m", "afnio_tellurio.cli", "export", long_run, "--output", str(fifo))
     with fifo.open() as file:
         assert [json.loads(line)["step"] for line in file] == list(range(3000))
-    assert child.wait(timeout=20) == 0
+    assert child.wait(timeout=GUARD) == 0

@@ -44,8 +44,8 @@ def test_compared_runs_fit_the_terminal(six_runs, terminal, count, columns):
     assert all(mark in chart for mark in "abcdef"[:count])
 
 
-def test_a_metric_that_only_one_run_has_leaves_the_others_empty(six_runs, command):
-    finished = command("compare", *six_runs[:2])
+def test_a_metric_that_only_one_run_has_leaves_the_others_empty(six_runs, invoke):
+    finished = invoke("compare", *six_runs[:2])
     lines = [line.split() for line in finished.stdout.splitlines()]
     assert ["only/0", "last", "0", "-"] in lines
     assert ["only/1", "last", "-", "1"] in lines
@@ -58,17 +58,17 @@ def test_a_metric_that_only_one_run_has_leaves_the_others_empty(six_runs, comman
     assert "unsteady" not in titles, "there is no finite number to draw"
 
 
-def test_runs_of_several_projects_are_told_apart(six_runs, command):
+def test_runs_of_several_projects_are_told_apart(six_runs, invoke):
     te.init("acme", "Letters", "run-0").finish()
-    finished = command("compare", six_runs[0], "acme/letters/run-0")
+    finished = invoke("compare", six_runs[0], "acme/letters/run-0")
     assert [line.split()[1] for line in finished.stdout.splitlines()[1:3]] == [
         "acme/digits/run-0",
         "acme/letters/run-0",
     ]
 
 
-def test_through_a_pipe_compared_runs_stay_in_one_table(six_runs, command):
-    finished = command("compare", *six_runs, "--metrics", "note", COLUMNS="40")
+def test_through_a_pipe_compared_runs_stay_in_one_table(six_runs, invoke):
+    finished = invoke("compare", *six_runs, "--metrics", "note", COLUMNS="40")
     (header,) = [line for line in finished.stdout.splitlines() if line.startswith("METRIC")]
     assert header.split() == ["METRIC", *"abcdef"]
     assert '"a note on run 0 ...' in finished.stdout
@@ -156,6 +156,7 @@ def test_where_the_output_cannot_hold_a_chart_or_a_name_neither_fails(six_runs, 
 def test_ctrl_c_at_the_question_before_deleting_is_one_line_of_its_own(six_runs, terminal):
     shown = terminal("delete", six_runs[0])
     shown.read_until("[y/N] ")
+    shown.wait_until_it_reads()
     shown.type("\x03")
     assert shown.end() == 1
     assert re.search(r"\[y/N\] (\^C)?\r\nafnio-tellurio: interrupted\r\n$", shown.shown)
@@ -167,7 +168,7 @@ def test_ctrl_d_at_the_question_deletes_nothing(six_runs, terminal):
     shown.read_until("[y/N] ")
     shown.type("\x04")
     assert shown.end() == 1
-    assert re.search(r"\[y/N\] (\^D\x08\x08)?\r\nNothing is deleted\.\r\n$", shown.shown)
+    assert re.search(r"\[y/N\] (\^D\x08\x08)?\r\nCanceled\.\r\n$", shown.shown)
     assert len(list(te.runs("acme", "digits"))) == 6
 
 

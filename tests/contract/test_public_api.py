@@ -10,6 +10,8 @@ import pytest
 
 import afnio_tellurio as te
 
+# The script reads the sources with griffe.
+pytestmark = pytest.mark.tools
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -36,12 +38,12 @@ def test_the_listing_holds_every_public_name_and_no_other(script):
     ("file", "old", "new", "words"),
     [
         ("projects.py", 'visibility: str = "TEAM"', 'visibility: str = "PUBLIC"', "+create_project("),
-        ("run.py", "timeout: float | None = None) -> Del", "timeout: float = 5) -> Del", "+flush("),
-        ("run.py", "async def aflush(", "async def await_flush(", "-async Run.aflush("),
+        ("tracking/functions.py", "timeout: float | None = None) -> Del", "timeout: float = 5) -> Del", "+flush("),
+        ("tracking/run.py", "async def aflush(", "async def await_flush(", "-async Run.aflush("),
         ("errors.py", "class NotFoundError(ApiError, LookupError)", "class NotFoundError(ApiError)", "+class NotFoundError(ApiError)"),
         ("errors.py", "self.waiting = waiting", "self.undelivered = waiting", "-DeliveryError.waiting"),
-        ("entities.py", "values: list[Any] =", "values: list[float] =", "+MetricHistory.values: list[float]"),
-        ("entities.py", 'CRASHED = "CRASHED"', 'CRASHED = "BROKEN"', "-RunStatus.CRASHED = 'CRASHED'"),
+        ("api/metrics.py", "values: list[Any] =", "values: list[float] =", "+MetricHistory.values: list[float]"),
+        ("api/entities.py", 'CRASHED = "CRASHED"', 'CRASHED = "BROKEN"', "-RunStatus.CRASHED = 'CRASHED'"),
         ("__init__.py", '    "sync",\n]', "]", "-sync() -> list[SyncedJournal]"),
     ],
 )  # fmt: skip

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import afnio_tellurio as te
-from afnio_tellurio.local import charts, metrics, operations
-from afnio_tellurio.local.application import _snake_case
+from afnio_tellurio.backend import charts, metrics, operations
+from afnio_tellurio.backend.application import _snake_case
 
 SOURCES = Path(te.__file__).parent
 MAX_STEP = 2**63 - 1
@@ -95,7 +95,7 @@ def test_the_public_calls_reach_every_operation():
     list(te.runs("acme", "Digits"))
     with te.init("acme", "Digits") as run:
         # As against a backend that was found to have no batches.
-        run._outbox_for(None).transfer._singles_left = 1
+        run._recording.open_outbox().transfer._singles_left = 1
         run.log("loss", 1)
     te.delete_run("acme", "Digits", run.uuid)
     te.delete_project("acme", "digits")

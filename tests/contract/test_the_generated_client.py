@@ -74,6 +74,7 @@ def checked_types(program, folder):
     )
 
 
+@pytest.mark.tools
 @pytest.mark.parametrize("program", blocks("python"), ids=["sync", "async"])
 def test_the_examples_are_typed(program, tmp_path):
     """As it is installed, not from a path of mypy's: without py.typed it would be refused."""
@@ -81,6 +82,7 @@ def test_the_examples_are_typed(program, tmp_path):
     assert finished.returncode == 0, finished.stdout
 
 
+@pytest.mark.tools
 def test_a_mistake_in_an_example_is_found(tmp_path):
     finished = checked_types(EXAMPLES[0][0].replace("step=step", "step='x'"), tmp_path)
     assert finished.returncode == 1

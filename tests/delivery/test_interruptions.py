@@ -10,10 +10,13 @@ import afnio_tellurio as te
 from afnio_tellurio.delivery.sender import sender
 
 # What is interrupted while it opens a file leaves it to the collector.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:unclosed file:ResourceWarning",
-    "ignore:.*unclosed file:pytest.PytestUnraisableExceptionWarning",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings(
+        "ignore:unclosed file:ResourceWarning",
+        "ignore:.*unclosed file:pytest.PytestUnraisableExceptionWarning",
+    ),
+]
 #: The way of a metric, and no more: the backend's own way is tried elsewhere.
 ROOMS = ("run.py", "delivery/", "threads.py")
 
@@ -156,7 +159,7 @@ def test_flush_can_be_interrupted_anywhere(run, is_raised):
 def test_delivery_in_the_callers_thread_can_be_interrupted(run, is_raised, pytestconfig):
     """Where no thread can be started any more, at the exit of the process, `flush` delivers itself."""
     logged, inner = Log(), Log()
-    outbox = run._outbox
+    outbox = run._recording.outbox
     sender.remove(outbox)
 
     def log_too(turn):
@@ -202,7 +205,9 @@ def test_what_is_logged_while_an_attached_run_is_closed_stays_or_is_refused():
 
     attach(0)
     turns = at_each_opcode(
-        lambda turn: attached[turn]._outbox.close(), log_too, rooms=("delivery/sender.py",)
+        lambda turn: sender.close(attached[turn]._recording.outbox),
+        log_too,
+        rooms=("delivery/outbox.py",),
     )
     for turn, _raised in turns:
         attach(turn + 1)

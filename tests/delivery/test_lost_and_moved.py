@@ -291,7 +291,7 @@ def test_log_with_a_client_does_not_wait_for_finish(proxy, monkeypatch):
         log(run, 1)
         finishing = threading.Thread(target=run.finish)
         finishing.start()
-        while not all(outbox.journal._is_sealed for outbox in run._outboxes.values()):
+        while not all(outbox.journal._is_sealed for outbox in run._recording._outboxes.values()):
             pass
         with pytest.raises(te.RunFinishedError):
             run.log("count", 2, client=client)

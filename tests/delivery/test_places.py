@@ -75,7 +75,7 @@ def test_a_database_elsewhere_is_named_by_its_path(killed, tmp_path, capsys):
     )
     assert name_in(path) == str(elsewhere.resolve())
     assert main(["sync"]) == 0
-    assert "died: 10 metrics delivered, ended as CRASHED" in capsys.readouterr().out
+    assert "died: 10 values uploaded, closed as CRASHED" in capsys.readouterr().out
     with te.TellurioClient.local(elsewhere) as client:
         (run,) = te.runs("acme", "Digits", client)
         assert run.metrics("count").values == list(range(10))
@@ -143,12 +143,13 @@ def test_what_sync_cannot_open_is_said(killed, run_python, unreadable):
             import afnio_tellurio as te
             from afnio_tellurio.cli import main
             from afnio_tellurio.delivery import recovery
+            from afnio_tellurio.settings.settings import read_settings
             # Another user cannot read what is imported.
             os.environ["TELLURIO_HOME"] += "-empty"
             assert main(["sync"]) == 0
             os.environ["TELLURIO_HOME"] = os.environ["TELLURIO_HOME"].removesuffix("-empty")
             os.setgroups([]), os.setgid(65534), os.setuid(65534)
-            print("orphans", list(recovery.orphans()))
+            print("orphans", list(recovery.list_orphans(read_settings().journals)))
             sys.exit(main(["sync"]))
             """,
             TELLURIO_HOME=str(home),
@@ -158,6 +159,6 @@ def test_what_sync_cannot_open_is_said(killed, run_python, unreadable):
     named = path if unreadable == "journal" else path.parent
     assert (finished.returncode, finished.stdout) == (
         1,
-        "Nothing waits to be delivered.\norphans []\n",
+        "Nothing to sync.\norphans []\n",
     ), finished.stderr
     assert finished.stderr.startswith(f"{named}: cannot be opened: Permission denied; ")

@@ -5,7 +5,7 @@ import sys
 import threading
 
 import pytest
-from children import complaints
+from children import GUARD, complaints
 
 import afnio_tellurio as te
 
@@ -123,7 +123,7 @@ def test_forks_while_every_lock_is_busy_deadlock_nobody(run_python, doubled_or_m
         run.finish()
         print(*counts)
         """,
-        timeout=120,
+        timeout=GUARD,
     )
     wanted = [f"child {child}/{number}" for child in range(30) for number in range(5)]
     for worker, count in enumerate(out.split()):
@@ -179,7 +179,7 @@ def test_workers_of_multiprocessing_deliver_before_they_end(
     program = tmp_path / "program.py"
     program.write_text(WORKERS)
     child = start_python(str(program), method)
-    _out, err = child.communicate(timeout=120)
+    _out, err = child.communicate(timeout=GUARD)
     assert child.returncode == 0, err
     assert err.count("Traceback") == 1, err
     assert "ValueError: the worker fails" in err
@@ -214,7 +214,7 @@ if __name__ == "__main__":
 """
     )
     child = start_python(str(program))
-    _out, err = child.communicate(timeout=120)
+    _out, err = child.communicate(timeout=GUARD)
     assert child.returncode == 0, err
     assert not doubled_or_missing(shared().metrics("count").values, range(200))
 
@@ -235,7 +235,7 @@ def test_ranks_of_one_job_log_to_one_run(start_python, journals):
         start_python("-c", RANK, ["shared", run.uuid][rank % 2], str(rank)) for rank in range(4)
     ]
     for rank in ranks:
-        _out, err = rank.communicate(timeout=60)
+        _out, err = rank.communicate(timeout=GUARD)
         assert rank.returncode == 0, err
     assert shared().status is te.RunStatus.RUNNING, "whoever started it ends it"
     metrics = run.metrics()
@@ -266,7 +266,7 @@ def test_a_subprocess_that_outlives_its_parent_keeps_no_journal_alive(start_pyth
         "import subprocess, sys, os, afnio_tellurio as te\n"
         "run = te.init('acme', 'Digits', 'shared')\n"
         "run.log('count', 1)\n"
-        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'],\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()'],\n"
         "    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n"
         "print(child.pid, flush=True)\n"
         "os._exit(0)\n"
@@ -293,7 +293,8 @@ def test_threads_of_a_pool_may_log_until_the_very_end(run_python, doubled_or_mis
         def work(worker):
             for number in range(50):
                 run.log("count", f"{worker}/{number}")
-                time.sleep(0.002)
+                while number == 20 and not concurrent.futures.thread._shutdown:
+                    time.sleep(0.01)
         for worker in range(4):
             pool.submit(work, worker)
         # The interpreter joins the pool when it ends.
@@ -343,13 +344,13 @@ def test_nothing_is_left_at_exit_to_complain_of(start_python):
         "assert names == ['MainThread'], names\n"
     )
     child = start_python("-X", "dev", "-W", "error", "-c", program)
-    _out, err = child.communicate(timeout=60)
+    _out, err = child.communicate(timeout=GUARD)
     assert (child.returncode, complaints(err)) == (0, "")
     assert shared().metrics("count").values == [1]
 
 
 def test_an_interpreter_that_exits_at_once_after_log_has_delivered(run_python):
-    for number in range(5):
+    for number in range(3):
         finished(
             run_python,
             f"""

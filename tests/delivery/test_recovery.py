@@ -4,9 +4,10 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
-from children import child_environment
+from children import GUARD, child_environment
 
 import afnio_tellurio as te
 
@@ -27,7 +28,7 @@ def died(proxy, start_python):
     def die(program=DIES, *arguments, **variables):
         proxy.fault = lambda _method, path: "html" if path.endswith("/batch/") else None
         child = start_python("-c", program, *arguments, may_depart=("answer",), **variables)
-        _out, err = child.communicate(timeout=60)
+        _out, err = child.communicate(timeout=GUARD)
         assert child.returncode == 1, err
         proxy.fault = lambda *_: None
 
@@ -64,7 +65,7 @@ def test_a_run_that_ended_keeps_the_status_that_its_process_gave_it(died):
     died(
         DIES.replace(
             "os._exit(1)",
-            "os.environ['TELLURIO_EXIT_TIMEOUT'] = '0.1'\nrun.end(te.RunStatus.COMPLETED)\nos._exit(1)",
+            "os.environ['TELLURIO_EXIT_TIMEOUT'] = '0.1'\nrun._end(te.RunStatus.COMPLETED)\nos._exit(1)",
         )
     )
     (done,) = te.sync()
@@ -104,7 +105,7 @@ def test_the_journal_of_a_living_process_is_left_to_it(proxy, start_python, jour
     assert len(journals()) == 1
     assert te.sync() == []
     assert te.get_run("acme", "Digits", "alive").status is te.RunStatus.RUNNING
-    child.communicate("\n", timeout=30)
+    child.communicate("\n", timeout=GUARD)
     assert te.get_run("acme", "Digits", "alive").status is te.RunStatus.COMPLETED
 
 
@@ -136,7 +137,7 @@ def test_the_embedded_backend_recovers_its_own_when_it_is_opened(
 ):
     monkeypatch.setenv("TELLURIO_MODE", "local")
     child = start_python("-c", DIES)
-    assert child.wait(60) == 1
+    assert child.wait(GUARD) == 1
     elsewhere = te.TellurioClient.local(tmp_path / "another.db")
     assert list(te.runs("acme", "Digits"))[-1].name == "died"
     run = te.get_run("acme", "Digits", "died")
@@ -195,7 +196,7 @@ def test_two_that_recover_at_once_deliver_once(died, start_python, journals):
     children = [start_python("-c", program) for _ in range(3)]
     outputs = []
     for child in children:
-        out, err = child.communicate(timeout=60)
+        out, err = child.communicate(timeout=GUARD)
         assert child.returncode == 0, err
         outputs.append(int(out))
     assert sorted(outputs) == [0, 0, 100]
@@ -204,18 +205,23 @@ def test_two_that_recover_at_once_deliver_once(died, start_python, journals):
 
 def test_recovery_that_is_killed_goes_on_where_it_was(died, start_python, proxy, journals):
     died(DIES.replace("range(100)", "range(20_000)"))
-    requests = []
+    batches, third = [], threading.Event()
 
-    def slowly(_method, path):
-        requests.append(path)
-        return "slow" if path.endswith("/batch/") else None
+    def hang_at_the_third(_method, path):
+        if not path.endswith("/batch/"):
+            return None
+        batches.append(path)
+        if len(batches) < 3:
+            return None
+        third.set()
+        return "hang"
 
-    proxy.fault = slowly
+    proxy.fault = hang_at_the_third
     child = start_python("-c", "import afnio_tellurio as te; te.sync()")
-    while sum(path.endswith("/batch/") for path in requests) < 3:
-        assert child.poll() is None
+    assert third.wait(GUARD)
     child.send_signal(signal.SIGKILL)
     child.wait()
+    proxy.released.set()
     proxy.fault = lambda *_: None
     acknowledged = json.loads(journals()[0].with_suffix(".ack").read_bytes())[2]
     assert 1000 <= acknowledged < 20_000

@@ -11,7 +11,8 @@ import pytest
 import tellurio_api
 
 import afnio_tellurio as te
-from afnio_tellurio.auth import find_credential
+from afnio_tellurio.api.auth import find_credential
+from afnio_tellurio.settings.settings import read_settings
 
 pytestmark = pytest.mark.skipif(
     not hasattr(signal, "SIGUSR1"), reason="Windows has no signal that is not used already"
@@ -58,7 +59,7 @@ def test_out_of_the_embedded_backend(alarm, monkeypatch):
     run.log("loss", 1)
     run.flush()
     with monkeypatch.context() as patch:
-        patch.setattr("afnio_tellurio.local.application._body", ring)
+        patch.setattr("afnio_tellurio.backend.application._body", ring)
         with reaches_us(alarm):
             run.metrics("loss")
     assert run.metrics("loss").values == [1]
@@ -79,7 +80,7 @@ def test_out_of_what_parses_many_metrics(alarm, backend, monkeypatch):
     run.log("loss", 1)
     run.finish()
     with monkeypatch.context() as patch:
-        patch.setattr("afnio_tellurio.client._decode_metrics", ring)
+        patch.setattr("afnio_tellurio.api.operations._decode_metrics", ring)
         with reaches_us(alarm):
             run.metrics("loss")
     assert run.metrics("loss").values == [1]
@@ -135,12 +136,12 @@ def use_keyring():
 def test_out_of_a_keyring(alarm, use_keyring):
     use_keyring(RingingKeyring())
     with reaches_us(alarm):
-        find_credential("https://one.example")
+        find_credential(read_settings("https://one.example"))
 
 
 def test_a_failure_of_a_keyring_stays_one(use_keyring):
     use_keyring(FailingKeyring())
-    assert find_credential("https://one.example") is None
+    assert find_credential(read_settings("https://one.example")) is None
 
 
 def test_out_of_a_recovery(alarm, proxy, run_python, monkeypatch):
@@ -165,5 +166,5 @@ def test_a_failure_of_ours_is_still_said_as_ever(backend, monkeypatch):
     run.finish()
     with monkeypatch.context() as patch:
         patch.setattr(tellurio_api.models.Run, "from_dict", lambda _document: int("x"))
-        with pytest.raises(te.InvalidResponseError, match="makes no sense"):
+        with pytest.raises(te.InvalidResponseError, match="is invalid"):
             te.get_run("acme", "digits", run.uuid)

@@ -4,10 +4,15 @@ import pytest
 from plain_backend import PlainBackend
 
 import afnio_tellurio as te
+from afnio_tellurio.api import operations
+from afnio_tellurio.api.operations import RunPath
+from afnio_tellurio.backend import open_backend
+from afnio_tellurio.client import connection_of
+from afnio_tellurio.delivery.restoring import restore_run
 from afnio_tellurio.errors import never_had_run
-from afnio_tellurio.local import open_backend
 
 RUN = "9b2f4f9e-3c0d-4b0a-8a53-5a3c8e0f7f21"
+PATH = RunPath("acme", "digits", RUN)
 
 
 @pytest.fixture
@@ -56,15 +61,15 @@ def test_a_run_that_does_not_exist_is_not_found(client):
 def test_of_a_run_that_is_not_found_nothing_more_is_known(client):
     te.init("acme", "Digits", client=client)
     with pytest.raises(te.NotFoundError) as raised:
-        client.update_run("acme", "digits", RUN, status="FAILED")
+        operations.update_run(connection_of(client), PATH, status="FAILED")
     assert not never_had_run(raised.value)
 
 
 def test_a_run_gets_the_uuid_that_the_backend_chooses(client):
     te.init("acme", "Digits", client=client)
-    created = client.create_run(
-        "acme", "digits", name="n", description=None, status="RUNNING", idempotency_key="k", run_uuid=RUN
+    created = operations.create_run(
+        connection_of(client), "acme", "digits", name="n", description=None, status="RUNNING", idempotency_key="k", run_uuid=RUN
     )  # fmt: skip
     assert (created.name, str(created.uuid) == RUN) == ("n", False)
     with pytest.raises(te.InvalidResponseError, match=f"create the run {RUN} and created"):
-        client.restore_run("acme", "digits", RUN, name="n")
+        restore_run(connection_of(client), PATH, name="n")

@@ -5,6 +5,8 @@ import pickle
 
 import httpx
 import pytest
+from children import GUARD
+from ports import port_to_reuse
 
 import afnio_tellurio as te
 
@@ -175,8 +177,8 @@ def test_a_broken_connection_is_a_backend_that_cannot_be_reached(faulty, answer)
     assert len(faulty.requests) == 1
 
 
-def test_a_dead_backend_is_a_connection_error_that_says_what_to_do(monkeypatch, free_port):
-    monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", f"http://127.0.0.1:{free_port}")
+def test_a_dead_backend_is_a_connection_error_that_says_what_to_do(monkeypatch):
+    monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", f"http://127.0.0.1:{port_to_reuse()}")
     with pytest.raises(
         ConnectionError, match="check the network and TELLURIO_BACKEND_HTTP_BASE_URL"
     ):
@@ -185,23 +187,14 @@ def test_a_dead_backend_is_a_connection_error_that_says_what_to_do(monkeypatch, 
         te.TellurioClient().get("/api/v0/verify-api-key/")
 
 
-@pytest.fixture
-def free_port():
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def test_a_backend_that_never_answers_is_given_up(faulty, monkeypatch):
     import threading
 
-    monkeypatch.setattr("afnio_tellurio.client.READ_TIMEOUT", 0.2)
+    monkeypatch.setattr("afnio_tellurio.api.connection.READ_TIMEOUT", 0.05)
     wait = threading.Event()
     faulty.answer("200 OK", "{}")
     handle = faulty.server.RequestHandlerClass.do_GET
-    faulty.server.RequestHandlerClass.do_GET = lambda self: (wait.wait(10), handle(self))
+    faulty.server.RequestHandlerClass.do_GET = lambda self: (wait.wait(GUARD), handle(self))
     with pytest.raises(te.BackendUnreachableError, match="timed out"):
         te.get_project("acme", "digits")
     wait.set()

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 import afnio_tellurio as te
+from afnio_tellurio.client import connection_of
 
 CONTRACT = exchanges.CONTRACT
 
@@ -45,10 +46,12 @@ class ChangedAnswers(httpx.BaseTransport):
 def client(tmp_path, monkeypatch):
     monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", "0.3")
     client = te.TellurioClient.local(tmp_path / "x.db")
-    client._http.close()
-    client._connect("http://embedded", transport=ChangedAnswers(client._backend))
+    connection = connection_of(client)
+    connection.close()
+    connection._transport = ChangedAnswers(client._backend)
+    connection._open_pool()
     yield client
-    client._transport.operation_id = None
+    connection_of(client)._transport.operation_id = None
     client.close()
 
 
@@ -136,7 +139,7 @@ def holder(answer, path):
 
 def outcome(client, run, operation, change):
     """What the application sees, which must be a value or one clear exception."""
-    transport = client._transport
+    transport = connection_of(client)._transport
     changed = []
 
     def changing(answer):
@@ -319,9 +322,9 @@ def test_a_run_without_a_user_or_description_is_a_run(client, run):
 @pytest.mark.parametrize("operation", CALLS)
 def test_another_success_status_is_a_right_value_or_a_clear_error(client, run, operation):
     for status in (200, 201, 202, 206, 299):
-        client._transport.status = status
+        connection_of(client)._transport.status = status
         seen = outcome(client, run, operation, lambda _answer: True)
-        client._transport.status = None
+        connection_of(client)._transport.status = None
         repr(seen)
         if operation == "updateRun" and not isinstance(seen, Exception):
             return

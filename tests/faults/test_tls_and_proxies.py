@@ -9,6 +9,7 @@ import traceback
 
 import pytest
 import trustme
+from children import GUARD
 from faulty_proxy import FaultyProxy
 
 import afnio_tellurio as te
@@ -37,7 +38,7 @@ class ConnectProxy:
                 method, place, _version = line.split()
                 outer.asked.append((method, place))
                 host, port = place.rsplit(":", 1)
-                with socket.create_connection((host, int(port)), timeout=10) as target:
+                with socket.create_connection((host, int(port)), timeout=GUARD) as target:
                     self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
                     both = {target: self.connection, self.connection: target}
                     while True:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from afnio_tellurio.local import BackendUser, open_backend
+from afnio_tellurio.backend import BackendUser, open_backend
 
 RUNS = "/api/v0/acme/projects/digits/runs/"
 
@@ -16,11 +16,12 @@ def database(tmp_path):
 
 
 @pytest.fixture(params=["in process", "over HTTP"])
-def api(request, database, start_server):
+def api(request, database):
     """An HTTP client of the backend, in process or over a socket, with the project acme/digits."""
     if request.param == "over HTTP":
         headers = {"Authorization": "Api-Key the-key"}
-        client = httpx.Client(base_url=start_server(api_key="the-key"), headers=headers)
+        url = request.getfixturevalue("start_server")(api_key="the-key")
+        client = httpx.Client(base_url=url, headers=headers)
         backend = None
     else:
         backend = open_backend(database, user=BackendUser("ada", "ada@example.com"))

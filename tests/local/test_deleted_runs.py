@@ -7,8 +7,8 @@ import exchanges
 import httpx
 import pytest
 
-from afnio_tellurio.local import BackendUser, open_backend
-from afnio_tellurio.local.database import FORMAT
+from afnio_tellurio.backend import BackendUser, open_backend
+from afnio_tellurio.backend.store.database import FORMAT
 
 PROJECTS = "/api/v0/acme/projects/"
 RUNS = f"{PROJECTS}digits/runs/"

@@ -12,13 +12,16 @@ from pathlib import Path
 
 import httpx
 import pytest
+from children import GUARD
 
 import afnio_tellurio as te
-from afnio_tellurio.client import default_client
-from afnio_tellurio.local import BackendUser, connections, open_backend
-from afnio_tellurio.local import database as database_module
-from afnio_tellurio.local.database import Database
-from afnio_tellurio.settings import read_settings
+from afnio_tellurio.backend import BackendUser, open_backend
+from afnio_tellurio.backend.store import connections
+from afnio_tellurio.backend.store import database as database_module
+from afnio_tellurio.backend.store.database import Database
+from afnio_tellurio.client import connection_of, open_database
+from afnio_tellurio.default_client import default_client
+from afnio_tellurio.settings.settings import read_settings
 
 needs_proc_locks = pytest.mark.skipif(sys.platform != "linux", reason="/proc/locks is Linux's")
 RUNS = "/api/v0/acme/projects/digits/runs/"
@@ -74,6 +77,10 @@ CALLS = {
     "Run.curve": lambda run: run.curve("loss"),
     "Run.finish": lambda _run: te.init("acme", "Digits").finish(),
     "Run.flush": lambda run: run.flush(),
+    "TellurioClient.web_address": lambda run: default_client().web_address(
+        "acme", "digits", run.uuid, run.name
+    ),
+    "Run.iter_metrics": lambda run: list(run.iter_metrics()),
     "Run.log": lambda run: run.log("loss", 3),
     "Run.log_metrics": lambda run: run.log_metrics({"loss": 4}),
     "Run.metrics": lambda run: run.metrics(),
@@ -87,25 +94,10 @@ CALLS = {
     "TellurioClient.get": lambda _run: default_client().get(RUNS),
     "TellurioClient.patch": lambda run: default_client().patch(f"{RUNS}{run.uuid}/", {}),
     "TellurioClient.post": lambda _run: default_client().post(RUNS, {"name": "by hand"}),
-    "TellurioClient.list_project_metrics": lambda _run: default_client().list_project_metrics(
-        "acme", "digits"
-    ),
     "TellurioClient.login": lambda _run: default_client().login(),
-    "TellurioClient.sample_project_metrics": lambda run: default_client().sample_project_metrics(
-        "acme", "digits", names=["loss"], run_uuids=[run.uuid], buckets=10
-    ),
-    "TellurioClient.summarize_project_metrics": lambda run: (
-        default_client().summarize_project_metrics(
-            "acme", "digits", names=["loss"], run_uuids=[run.uuid]
-        )
-    ),
-    "TellurioClient.web_address": lambda run: default_client().web_address(
-        "acme", "digits", run.uuid, run.name
-    ),
 }
-#: Of the public API, what is not tried: the first speaks to no backend, the second wants a notebook
-#: and does what `Run.curve` does.
-NOT_TRIED = {"TellurioClient.go_on_as", "show"}
+#: Public calls that are not tried: `show` needs a notebook, and does what `Run.curve` does.
+NOT_TRIED = {"show"}
 
 
 def public_calls():
@@ -157,7 +149,9 @@ def open_in_vain(path):
 WAYS_OF_OPENING = {
     "a second client": lambda path: te.TellurioClient.local(path).close(),
     "a second backend": lambda path: open_backend(path, any_namespace=False).close(),
-    "an existing database": lambda path: te.TellurioClient.of_existing_database(path).close(),
+    "an existing database": lambda path: open_database(
+        read_settings(), Path(path), create=False
+    ).close(),
     "a symbolic link": lambda path: linked(path, os.symlink),
     "a hard link": lambda path: linked(path, os.link),
     "a relative path": lambda path: te.TellurioClient.local(os.path.relpath(path)).close(),
@@ -193,7 +187,7 @@ def test_opening_and_closing_leaves_the_locks_of_the_database_alone(
     before = [locks_on(path) for path in files_of(home / "tellurio.db")]
     assert before[0]
     if way == "sync":
-        start_python("-c", KILLED).wait(timeout=60)
+        start_python("-c", KILLED).wait(timeout=GUARD)
         assert [each.status for each in te.sync()] == ["CRASHED"]
     WAYS_OF_OPENING[way](home / "tellurio.db")
     assert [locks_on(path) for path in files_of(home / "tellurio.db")] == before
@@ -247,7 +241,7 @@ for number in range(120):
     if number % 30 == 0:
         run.flush()
         with te.TellurioClient.local() as client:
-            client.get_run("acme", "digits", run.uuid)
+            te.get_run("acme", "digits", run.uuid, client)
     if number % 30 == 10:
         te.sync()
     if number % 30 == 20:
@@ -263,7 +257,7 @@ def test_two_processes_that_open_the_database_in_every_way_lose_nothing(home, st
     names = ["one", "two"]
     children = [start_python("-c", WRITE, name, TELLURIO_MODE="local") for name in names]
     for child in children:
-        _out, err = child.communicate(timeout=120)
+        _out, err = child.communicate(timeout=GUARD)
         assert child.returncode == 0, err
     connection = sqlite3.connect(home / "tellurio.db")
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
@@ -465,7 +459,7 @@ def test_a_database_that_must_exist_is_not_created(tmp_path):
     for opening in (
         lambda: Database(path, create=False),
         lambda: open_backend(path, create=False),
-        lambda: te.TellurioClient.of_existing_database(path),
+        lambda: open_database(read_settings(), Path(path), create=False),
     ):
         with pytest.raises(te.DatabaseError, match=f"the database {path} does not exist"):
             opening()
@@ -479,4 +473,4 @@ def test_a_relative_path_is_that_of_the_time_of_the_call(tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path / "elsewhere")
         te.init("acme", "Digits", client=client).finish()
         assert not list((tmp_path / "elsewhere").iterdir())
-        assert client.address == str(tmp_path / "relative.db")
+        assert connection_of(client).address == str(tmp_path / "relative.db")

@@ -5,17 +5,23 @@ import sqlite3
 
 import httpx
 import pytest
+from children import GUARD
 
-from afnio_tellurio.local import BackendUser, connections, open_backend
-from afnio_tellurio.local import database as database_module
+from afnio_tellurio.backend import BackendUser, open_backend
+from afnio_tellurio.backend.store import connections
+from afnio_tellurio.backend.store import database as database_module
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
+]
 
 PROGRAM = r"""
 import io, json, os, sqlite3, sys, threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from afnio_tellurio.local import BackendUser, connections, database as database_module, fork_gate, open_backend
+from afnio_tellurio.backend import BackendUser, open_backend
+from afnio_tellurio.backend.store import connections, database as database_module, fork_gate
 
 PATH, LOCAL = Path(sys.argv[1]), os.path.dirname(fork_gate.__file__)
 WATCHED = ("database.py", "database_files.py", "connections.py", "fork_gate.py", "application.py", "contextlib.py", "threads.py")
@@ -100,7 +106,7 @@ def check():
 
 
 def every_step(action, handler, step):
-    number = 1
+    number = int(sys.argv[3])
     while True:
         if not step(number, action, handler):
             check()
@@ -154,23 +160,25 @@ every_step({action}, fork, forking)
 
 
 @pytest.fixture
-def every(pytestconfig):
-    """How far apart the steps are that are tried."""
-    return "1" if pytestconfig.getoption("--long") else "7"
+def steps(request, pytestconfig):
+    """How far apart the steps are that are tried, and the first of them, which differs by test."""
+    if pytestconfig.getoption("--long"):
+        return "1", "1"
+    return "19", str(1 + 5 * sum(request.node.callspec.indices.values()))
 
 
 @pytest.mark.parametrize("action", ["read", "write", "fork"])
-def test_a_handler_that_raises_leaves_nothing_locked(action, database, start_python, every):
-    child = start_python("-c", PROGRAM + RAISES.format(action=action), str(database), every)
-    out, err = child.communicate(timeout=600)
+def test_a_handler_that_raises_leaves_nothing_locked(action, database, start_python, steps):
+    child = start_python("-c", PROGRAM + RAISES.format(action=action), str(database), *steps)
+    out, err = child.communicate(timeout=GUARD)
     assert child.returncode == 0, err
     assert int(out) > 100
 
 
 @pytest.mark.parametrize("handler", [ASKS, FORKS], ids=["asks", "forks"])
-def test_a_handler_may_work_in_the_midst_of_a_request(handler, database, start_python, every):
-    child = start_python("-c", PROGRAM + handler.format(action="write"), str(database), every)
-    out, err = child.communicate(timeout=600)
+def test_a_handler_may_work_in_the_midst_of_a_request(handler, database, start_python, steps):
+    child = start_python("-c", PROGRAM + handler.format(action="write"), str(database), *steps)
+    out, err = child.communicate(timeout=GUARD)
     assert child.returncode == 0, err
     assert int(out) > 100
 

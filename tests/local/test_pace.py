@@ -5,8 +5,8 @@ import uuid
 import httpx
 import pytest
 
-from afnio_tellurio.local import BackendUser, application, open_backend
-from afnio_tellurio.local.pace import Pace
+from afnio_tellurio.backend import BackendUser, application, open_backend
+from afnio_tellurio.backend.pace import Pace
 
 PROJECT = "/api/v0/acme/projects/digits/"
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from afnio_tellurio.local import BackendUser, database, open_backend, sampling
-from afnio_tellurio.local.database import Database
+from afnio_tellurio.backend import BackendUser, open_backend, sampling
+from afnio_tellurio.backend.store import database
+from afnio_tellurio.backend.store.database import Database
 
 PROJECT = "/api/v0/acme/projects/digits/"
 

@@ -4,7 +4,7 @@ import exchanges
 import msgspec
 import pytest
 
-from afnio_tellurio.local import structs
+from afnio_tellurio.backend import structs
 
 SCHEMAS = exchanges.CONTRACT["components"]["schemas"]
 REQUESTS = ["ProjectCreate", "RunCreate", "RunUpdate", "MetricCreate", "MetricBatch"]
@@ -91,7 +91,7 @@ def test_every_struct_is_held_against_the_contract():
 
 
 def test_every_operation_has_its_function():
-    from afnio_tellurio.local.application import _function_of
+    from afnio_tellurio.backend.application import _function_of
 
     for item in exchanges.CONTRACT["paths"].values():
         for what in item.values():

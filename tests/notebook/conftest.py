@@ -3,23 +3,31 @@
 import queue
 
 import pytest
-from children import child_environment
+from children import GUARD, child_environment
 from jupyter_client.manager import start_new_kernel
 
 
+@pytest.fixture(scope="module")
+def running_kernel():
+    manager, client = start_new_kernel(kernel_name="python3", env=child_environment())
+    yield client
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+
+
 @pytest.fixture
-def kernel():
-    """Runs a cell in a kernel, and gives what the cell displayed and printed: its messages."""
-    manager, client = start_new_kernel(
-        kernel_name="python3", env=child_environment(TELLURIO_MODE="local", TELLURIO_QUIET="1")
-    )
+def kernel(running_kernel):
+    """Runs a cell in a kernel, and returns what the cell displayed and printed: its messages.
+
+    The kernel is that of all tests of a module, without their names and with each test's environment.
+    """
 
     def run(cell):
         messages = []
-        asked = client.execute(cell)
+        asked = running_kernel.execute(cell)
         while True:
             try:
-                message = client.get_iopub_msg(timeout=30)
+                message = running_kernel.get_iopub_msg(timeout=GUARD)
             except queue.Empty:
                 pytest.fail(f"the kernel does not answer; so far it said {messages}")
             if message["parent_header"].get("msg_id") != asked:
@@ -30,6 +38,7 @@ def kernel():
             if kind in {"stream", "display_data", "execute_result", "error"}:
                 messages.append((kind, content))
 
-    yield run
-    client.stop_channels()
-    manager.shutdown_kernel(now=True)
+    environment = child_environment(TELLURIO_MODE="local", TELLURIO_QUIET="1")
+    told = run(f"%reset -f\nimport os\nos.environ.clear()\nos.environ.update({environment!r})")
+    assert told == []
+    return run

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 import afnio_tellurio as te
-from afnio_tellurio.local import site
+from afnio_tellurio.backend import site
 
 pytestmark = pytest.mark.xdist_group("page: looks")
 

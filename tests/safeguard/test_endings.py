@@ -5,10 +5,10 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
+from children import GUARD
 
 import afnio_tellurio as te
 
@@ -57,8 +57,8 @@ ENDINGS = {
     "a replaced excepthook": ("sys.excepthook = lambda *_: None\n1 / 0", 1, "CRASHED"),
     "os._exit, of which its journal tells": ("os._exit(0)", 0, "CRASHED"),
     "SIGKILL, of which its journal tells": ("os.kill(os.getpid(), 9)", -9, "CRASHED"),
-    "SIGTERM": ("os.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(30)", -signal.SIGTERM, "CRASHED"),
-    "SIGHUP": ("os.kill(os.getpid(), signal.SIGHUP)\ntime.sleep(30)", -signal.SIGHUP, "CRASHED"),
+    "SIGTERM": ("os.kill(os.getpid(), signal.SIGTERM)\nwhile True: pass", -signal.SIGTERM, "CRASHED"),
+    "SIGHUP": ("os.kill(os.getpid(), signal.SIGHUP)\nwhile True: pass", -signal.SIGHUP, "CRASHED"),
     "an explicit finish": ("run.finish()\n1 / 0", 1, "COMPLETED"),
 }  # fmt: skip
 
@@ -66,11 +66,9 @@ ENDINGS = {
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_run_left_open_gets_the_status_that_the_end_deserves(ending, run_python):
     end, exit_status, status = ENDINGS[ending]
-    began = time.monotonic()
     finished = run_python(f"{START}\n{end}\n")
     assert finished.returncode == exit_status, finished.stderr
     assert recorded() == status
-    assert time.monotonic() - began < 20
 
 
 def test_the_same_on_the_newest_python_there_is(start_python, tmp_path):
@@ -87,7 +85,7 @@ def test_the_same_on_the_newest_python_there_is(start_python, tmp_path):
     for name, (end, exit_status, status) in ENDINGS.items():
         home = str(tmp_path / name.replace("/", "-"))
         child = start_python("-c", f"{START}\n{end}\n", executable=python, TELLURIO_HOME=home)
-        _out, err = child.communicate(timeout=30)
+        _out, err = child.communicate(timeout=GUARD)
         assert child.returncode == exit_status, (name, err)
         with te.TellurioClient.local(Path(home) / "tellurio.db") as client:
             (run,) = te.runs("acme", "Digits", client)
@@ -114,7 +112,7 @@ def test_a_script_run_as_a_module_or_a_file_ends_the_same(start_python, tmp_path
         child = subprocess.Popen(
             [sys.executable, *arguments], cwd=tmp_path, env=_environment(), stdout=subprocess.PIPE
         )
-        assert child.wait(timeout=30) == 3
+        assert child.wait(timeout=GUARD) == 3
         child.stdout.close()
     assert [run.status for run in te.runs("acme", "Digits")] == ["CRASHED", "CRASHED"]
 
@@ -133,10 +131,10 @@ def test_a_second_init_in_one_process_leaves_failed_and_completed(run_python):
 
 
 def test_ctrl_c_in_a_running_program_ends_the_run_as_crashed(start_python):
-    child = start_python("-c", f"{START}\nwhile True: time.sleep(0.01)\n")
+    child = start_python("-c", f"{START}\nwhile True: pass\n")
     child.stdout.readline()
     child.send_signal(signal.SIGINT)
-    child.communicate(timeout=20)
+    child.communicate(timeout=GUARD)
     assert child.returncode == -signal.SIGINT
     assert recorded() == "CRASHED"
 
@@ -154,7 +152,7 @@ def test_sigterm_in_the_midst_of_logging_ends_the_run_and_keeps_every_metric(sta
         for _ in range(10 + 3 * attempt):
             child.stdout.readline()
         child.send_signal(signal.SIGTERM)
-        rest, _ = child.communicate(timeout=20)
+        rest, _ = child.communicate(timeout=GUARD)
         assert child.returncode == -signal.SIGTERM
         run = te.get_run("acme", "Digits", f"busy_{attempt}")
         assert run.status is te.RunStatus.CRASHED
@@ -171,7 +169,7 @@ def test_a_signal_handler_of_the_applications_own_is_called_and_decides(run_pyth
         "signal.signal(signal.SIGTERM, stop)\n"
         f"{START}\n"
         "os.kill(os.getpid(), signal.SIGTERM)\n"
-        "time.sleep(30)\n"
+        "while True: pass\n"
     )
     assert finished.returncode == 0, finished.stderr
     assert "stopping" in finished.stdout
@@ -242,7 +240,7 @@ def test_an_end_that_cannot_be_recorded_is_said_once_and_hurts_nobody(run_python
     url = start_server(api_key="k")
     finished = run_python(
         f"{START}\n"
-        "from afnio_tellurio.client import default_client\n"
+        "from afnio_tellurio.default_client import default_client\n"
         "default_client().close()\n"
         "1 / 0\n",
         TELLURIO_MODE="online",
@@ -263,17 +261,10 @@ def test_sys_exit_status_reaches_the_shell_as_without_us(run_python):
         assert tracked.returncode == plain.returncode, word
 
 
-def test_os_exit_hangs_nowhere(run_python):
-    began = time.monotonic()
-    run_python(f"{START}\nos._exit(0)\n")
-    assert time.monotonic() - began < 10
-    assert os.path.exists(os.environ["TELLURIO_HOME"])
-
-
 INTERRUPT = """
 import os, signal, sys
 import afnio_tellurio as te
-from afnio_tellurio.active import safeguard
+from afnio_tellurio.tracking.safeguard import safeguard
 
 class Interruption(Exception):
     pass
@@ -354,7 +345,7 @@ def test_a_signal_inside_the_guard_waits_for_the_end_of_it(run_python):
         """
         import os, signal
         import afnio_tellurio as te
-        from afnio_tellurio.active import safeguard
+        from afnio_tellurio.tracking.safeguard import safeguard
         run = te.init("acme", "Digits", "test_run")
         run.log("loss", 0.5)
         def inner():
@@ -377,7 +368,7 @@ def test_a_child_forked_while_the_parent_is_guarded_can_be_ended(run_python):
         """
         import os, signal, threading
         import afnio_tellurio as te
-        from afnio_tellurio.active import safeguard
+        from afnio_tellurio.tracking.safeguard import safeguard
         run = te.init("acme", "Digits", "test_run")
         run.log("loss", 0.5)
         def fork():

@@ -209,7 +209,7 @@ def test_a_history_holds_steps_values_and_timestamps_in_step_order():
 
 
 def test_a_history_longer_than_a_page_is_read_whole(monkeypatch):
-    monkeypatch.setattr("afnio_tellurio.client.METRICS_PAGE", 7)
+    monkeypatch.setattr("afnio_tellurio.api.operations.METRICS_PAGE", 7)
     run = te.init("acme", "Digits")
     for step in range(20):
         run.log("loss", step)
@@ -247,12 +247,14 @@ def test_a_curve_is_the_last_finite_value_of_each_range_of_steps():
 
 @pytest.mark.parametrize("buckets", [0, 10_001, 1.5, "10"])
 def test_a_curve_of_a_senseless_number_of_points_is_refused(buckets):
-    with pytest.raises(ValueError, match="curve: buckets is .*; give a number from 1 to 10000"):
+    with pytest.raises(
+        ValueError, match="curve: buckets is .*; it must be a number from 1 to 10000"
+    ):
         te.init("acme", "Digits").curve("loss", buckets=buckets)
 
 
 def test_runs_are_listed_newest_first_by_slug_or_display_name(monkeypatch):
-    monkeypatch.setattr("afnio_tellurio.client.RUNS_PAGE", 2)
+    monkeypatch.setattr("afnio_tellurio.api.operations.RUNS_PAGE", 2)
     names = [te.init("acme", "Digit Classifier", f"run_{number}").name for number in range(5)]
     te.init("acme", "Other", "elsewhere")
     for project in ("digit-classifier", "Digit Classifier"):
@@ -328,7 +330,7 @@ def test_a_run_is_deleted_by_its_uuid_or_its_name_with_its_metrics():
 
 @pytest.mark.needs_extension
 def test_what_was_logged_before_a_run_is_deleted_is_delivered_before():
-    from afnio_tellurio.client import default_client
+    from afnio_tellurio.default_client import default_client
 
     te.create_project("acme", "Digits")
     default_client().post("/api/v0/acme/projects/digits/runs/", json={"name": "another's"})
@@ -365,7 +367,7 @@ def test_a_run_is_renamed_and_described_also_when_it_is_finished():
 @pytest.mark.parametrize(
     ("arguments", "kind", "words"),
     [
-        ((), ValueError, "nothing is to be changed; give name or description"),
+        ((), ValueError, "nothing to change; pass name or description"),
         (("",), ValueError, "run name is empty"),
         ((7,), TypeError, "run name is 7"),
         ((None, 7), TypeError, "description is 7"),
@@ -393,16 +395,20 @@ def test_a_slug_that_is_taken_is_a_conflict():
     ("arguments", "kind", "words"),
     [
         (("", "Digits"), ValueError, "namespace slug is empty"),
-        ((None, "Digits"), TypeError, "namespace slug is None, a NoneType; give a string"),
+        ((None, "Digits"), TypeError, "namespace slug is None, a NoneType; it must be a string"),
         (("a b", "Digits"), ValueError, "namespace slug is 'a b'"),
         (("acme", ""), ValueError, "project display name is empty"),
         (("acme", 3), TypeError, "project display name is 3"),
         (("acme", "!!!"), ValueError, "has no slug"),
-        (("acme", "x" * 256), ValueError, "at most 255"),
+        (("acme", "x" * 256), ValueError, "up to 255"),
         (("acme", "Digits", ""), ValueError, "run name is empty"),
         (("acme", "Digits", 7), TypeError, "run name is 7"),
         (("acme", "Digits", None, 7), TypeError, "description is 7"),
-        (("acme", "Digits", None, None, "RUNNING"), TypeError, "status is 'RUNNING'; give one of"),
+        (
+            ("acme", "Digits", None, None, "RUNNING"),
+            TypeError,
+            "status is 'RUNNING'; it must be one of",
+        ),
     ],
 )
 def test_init_refuses_bad_input_before_anything_is_recorded(arguments, kind, words):
@@ -436,7 +442,9 @@ def test_finish_refuses_a_status_that_no_run_ends_with():
 
 
 def test_a_visibility_that_is_none_is_refused():
-    with pytest.raises(ValueError, match="visibility is 'SECRET'; give one of PUBLIC, RESTRICTED"):
+    with pytest.raises(
+        ValueError, match="visibility is 'SECRET'; it must be one of PUBLIC, RESTRICTED"
+    ):
         te.create_project("acme", "Digits", "SECRET")
 
 
@@ -490,7 +498,7 @@ def test_raw_requests_give_the_raw_answer():
     assert client.delete(one).status_code == 204
     assert client.get(one).status_code == 404
     assert client.get(f"{path}{run.uuid}/").json()["status"] == "RUNNING"
-    with pytest.raises(ValueError, match="endpoint is 'api'; give a path that starts with a slash"):
+    with pytest.raises(ValueError, match="endpoint is 'api'; pass a path that starts with a slash"):
         client.get("api")
 
 

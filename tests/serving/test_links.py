@@ -9,7 +9,7 @@ import pytest
 
 import afnio_tellurio as te
 
-PAGE = resources.files("afnio_tellurio.local").joinpath("page")
+PAGE = resources.files("afnio_tellurio.backend").joinpath("page")
 NAMES = ["brave_pasta_123", "Ünï", "a b", "x/y", "日本語", "🎉", "100%", "a?b#c", "..", "test-run"]
 
 
@@ -64,8 +64,8 @@ def test_the_lines_have_that_link(serving, run_python):
     )
     address = f"{serving.url}/acme/projects/digits/runs/{finished.stdout.strip()}/"
     started, ended = finished.stderr.splitlines()
-    assert started.endswith(f"look at it: {address}")
-    assert ended.endswith(f"look at it: {address}")
+    assert started.endswith(f"View: {address}")
+    assert ended.endswith(f"View: {address}")
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,17 @@ import stat
 import subprocess
 import sys
 import time
+import webbrowser
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
-from children import child_environment
+from children import GUARD, child_environment
+from commands import COMMANDS
 
 import afnio_tellurio as te
+from afnio_tellurio.cli import serving
 from afnio_tellurio.served import page_url, served_at
 
 ONE_RUN = """
@@ -31,7 +35,7 @@ def serve(start_python):
     def start(*arguments, **variables):
         child = start_python("-m", "afnio_tellurio.cli", "serve", *arguments, **variables)
         lines = []
-        while not (lines and lines[-1].startswith("Look at the runs")):
+        while not (lines and lines[-1].startswith("Open in your browser")):
             line = child.stdout.readline()
             assert line, child.stderr.read()
             lines.append(line.rstrip("\n"))
@@ -46,7 +50,7 @@ def address_of(lines):
 
 def status_of(address):
     parts = urlsplit(address)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=10)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=GUARD)
     connection.request("GET", f"{parts.path}?{parts.query}")
     answer = connection.getresponse()
     connection.close()
@@ -56,9 +60,9 @@ def status_of(address):
 def test_it_prints_an_address_that_opens_the_page_once(serve):
     _child, lines = serve("--port", "0")
     assert re.fullmatch(
-        r"Serving .*tellurio\.db at http://127\.0\.0\.1:\d+ \(Ctrl-C ends it\)", lines[0]
+        r"Serving .*tellurio\.db at http://127\.0\.0\.1:\d+ \(press Ctrl-C to stop\)", lines[0]
     )
-    assert re.fullmatch(r"API key, shown only now: \S{43}", lines[1])
+    assert re.fullmatch(r"API key \(won't be shown again\): \S{43}", lines[1])
     status, cookie = status_of(address_of(lines))
     assert status == 303
     assert cookie
@@ -80,8 +84,8 @@ def test_a_port_that_was_asked_for_and_is_taken_is_an_error(command):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
-def test_any_address_but_this_machines_own_needs_a_key(command, host):
-    finished = command("serve", "--host", host, "--port", "0")
+def test_any_address_but_this_machines_own_needs_a_key(invoke, host):
+    finished = invoke("serve", "--host", host, "--port", "0")
     assert finished.returncode == 2
     assert f"--host {host} needs --api-key-stdin or --api-key" in finished.stderr
 
@@ -99,7 +103,7 @@ def test_a_key_can_come_from_standard_input_where_no_list_of_processes_shows_it(
         first, second = child.stdout.readline(), child.stdout.readline()
         assert "API key" not in second
         port = re.search(r":(\d+) ", first)[1]
-        connection = http.client.HTTPConnection(f"127.0.0.1:{port}", timeout=10)
+        connection = http.client.HTTPConnection(f"127.0.0.1:{port}", timeout=GUARD)
         connection.request(
             "GET", "/api/v0/verify-api-key/", headers={"Authorization": "Api-Key from-stdin"}
         )
@@ -109,15 +113,15 @@ def test_a_key_can_come_from_standard_input_where_no_list_of_processes_shows_it(
         assert not shown.exists() or b"from-stdin" not in shown.read_bytes()
     finally:
         child.send_signal(signal.SIGINT)
-        assert child.wait(timeout=10) == 0
+        assert child.wait(timeout=GUARD) == 0
         child.stdout.close()
 
 
 @pytest.mark.parametrize("key", ["", "two words", "ümlaut"])
-def test_a_key_that_no_header_carries_is_refused(command, key):
-    finished = command("serve", "--port", "0", "--api-key", key)
+def test_a_key_that_no_header_carries_is_refused(invoke, key):
+    finished = invoke("serve", "--port", "0", "--api-key", key)
     assert finished.returncode == 2
-    assert "the API key is empty, or holds what no header can carry" in finished.stderr
+    assert "The API key is empty or contains invalid characters" in finished.stderr
 
 
 def _recording_browser(tmp_path):
@@ -130,18 +134,47 @@ def _recording_browser(tmp_path):
 def test_a_browser_is_opened_with_the_address_and_no_list_of_processes_shows_it(serve, tmp_path):
     child, lines = serve("--port", "0", BROWSER=_recording_browser(tmp_path))
     opened = tmp_path / "opened"
-    until = time.monotonic() + 10
+    until = time.monotonic() + GUARD
     while not (opened.exists() and opened.read_text()):
         assert time.monotonic() < until, "no browser was opened"
-        time.sleep(0.05)
+        time.sleep(0.01)
     place = opened.read_text().strip()
     assert "token" not in place
     way = Path(urlsplit(place).path)
     assert stat.S_IMODE(way.stat().st_mode) == 0o600
     assert f"url={address_of(lines)}" in way.read_text()
     child.send_signal(signal.SIGINT)
-    assert child.wait(timeout=10) == 0
+    assert child.wait(timeout=GUARD) == 0
     assert not way.exists()
+
+
+@pytest.fixture
+def opened(monkeypatch, tmp_path):
+    """Opens an address as the command does, and returns the programs that it started for it."""
+    started = []
+    recorder = SimpleNamespace(
+        DEVNULL=subprocess.DEVNULL, Popen=lambda words, **_: started.append(words)
+    )
+    monkeypatch.setattr(serving, "subprocess", recorder)
+    # What it found in the environment it keeps.
+    monkeypatch.setattr(webbrowser, "_tryorder", None)
+    monkeypatch.setattr(webbrowser, "_browsers", {})
+
+    def open_page(*arguments, **variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        options = COMMANDS["serve"].parse_args(arguments)
+        with serving._browser(
+            "http://127.0.0.1:1/", tmp_path / "x.db", is_wanted=not options.no_browser
+        ):
+            return started
+
+    return open_page
+
+
+def test_a_browser_is_started_where_there_is_one(opened, tmp_path):
+    (words,) = opened(BROWSER=_recording_browser(tmp_path))
+    assert words[-1].startswith("file:///")
 
 
 @pytest.mark.parametrize(
@@ -149,15 +182,18 @@ def test_a_browser_is_opened_with_the_address_and_no_list_of_processes_shows_it(
     [(["--no-browser"], {}), ([], {"BROWSER": ""}), ([], {"BROWSER": "", "SSH_CONNECTION": "a 1 b 2", "DISPLAY": ":0"})],
 )  # fmt: skip
 def test_no_browser_is_opened_where_there_is_none_or_none_is_wanted(
-    serve, tmp_path, arguments, variables
+    opened, tmp_path, arguments, variables
 ):
-    child, _lines = serve(
-        "--port", "0", *arguments, **{"BROWSER": _recording_browser(tmp_path), **variables}
-    )
-    time.sleep(0.5)
-    child.send_signal(signal.SIGINT)
-    assert child.wait(timeout=10) == 0
-    assert not (tmp_path / "opened").exists()
+    variables = {"BROWSER": _recording_browser(tmp_path), **variables}
+    assert opened(*arguments, **variables) == []
+
+
+@pytest.mark.parametrize(("name", "count"), [("w3m", 0), ("lynx", 0), ("links", 0), ("firefox", 1)])
+def test_no_browser_is_started_in_the_terminal(opened, tmp_path, name, count):
+    script = tmp_path / name
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    assert len(opened(DISPLAY=":0", PATH=str(tmp_path))) == count
 
 
 def test_a_home_that_is_named_from_here_is_no_hindrance(start_python, tmp_path, monkeypatch):
@@ -167,25 +203,13 @@ def test_a_home_that_is_named_from_here_is_no_hindrance(start_python, tmp_path, 
         TELLURIO_HOME="near", BROWSER=_recording_browser(tmp_path),
     )  # fmt: skip
     opened = tmp_path / "opened"
-    until = time.monotonic() + 10
+    until = time.monotonic() + GUARD
     while not (opened.exists() and opened.read_text()):
         assert time.monotonic() < until, "no browser was opened"
-        time.sleep(0.05)
+        time.sleep(0.01)
     assert opened.read_text().startswith("file:///")
     child.send_signal(signal.SIGINT)
-    assert child.wait(timeout=10) == 0
-
-
-def test_no_browser_is_started_in_the_terminal(serve, tmp_path):
-    for name in ("w3m", "lynx", "links"):
-        script = tmp_path / name
-        script.write_text(f"#!/bin/sh\ntouch {tmp_path}/opened\n")
-        script.chmod(0o755)
-    child, _lines = serve("--port", "0", DISPLAY=":0", PATH=str(tmp_path))
-    time.sleep(1)
-    child.send_signal(signal.SIGINT)
-    assert child.wait(timeout=10) == 0
-    assert not (tmp_path / "opened").exists()
+    assert child.wait(timeout=GUARD) == 0
 
 
 def test_a_server_on_every_address_prints_one_that_opens(serve):
@@ -208,10 +232,10 @@ def test_the_lines_of_a_run_link_to_the_page_while_it_is_served(serve, run_pytho
     told = run_python(ONE_RUN, TELLURIO_MODE="local").stderr.splitlines()
     (run,) = te.runs("acme", "Digits", te.TellurioClient.local())
     place = f"{url}/acme/projects/digits/runs/{run.uuid}/"
-    assert [line.partition("look at it: ")[2] for line in told] == [place, place]
+    assert [line.partition("View: ")[2] for line in told] == [place, place]
     assert status_of(place) == (200, None)
     child.send_signal(signal.SIGINT)
-    child.wait(timeout=10)
+    child.wait(timeout=GUARD)
     told = run_python(ONE_RUN, TELLURIO_MODE="local").stderr.splitlines()
     assert "afnio-tellurio show" in told[0]
 
@@ -220,7 +244,7 @@ def test_a_server_that_died_is_linked_to_no_more(serve, home):
     child, lines = serve("--port", "0")
     assert page_url(home / "tellurio.db") == address_of(lines).partition("/?")[0]
     child.kill()
-    child.wait(timeout=10)
+    child.wait(timeout=GUARD)
     assert page_url(home / "tellurio.db") is None
 
 
@@ -243,9 +267,9 @@ def test_a_record_that_makes_no_sense_says_nothing(tmp_path, content):
 def test_ctrl_c_ends_it_at_once_with_a_tab_open(serve):
     child, lines = serve("--port", "0")
     parts = urlsplit(address_of(lines))
-    connection = http.client.HTTPConnection(parts.netloc, timeout=10)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=GUARD)
     connection.request("GET", "/")
     connection.getresponse().read()
     child.send_signal(signal.SIGINT)
-    assert child.wait(timeout=10) == 0
+    assert child.wait(timeout=GUARD) == 0
     connection.close()

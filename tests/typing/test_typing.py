@@ -11,6 +11,8 @@ import pytest
 
 import afnio_tellurio as te
 
+pytestmark = pytest.mark.tools
+
 HERE = Path(__file__).parent
 ACCEPTED, REJECTED = HERE / "accepted.py", HERE / "rejected.py"
 

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 import afnio_tellurio as te
-from afnio_tellurio import credentials
+from afnio_tellurio.api import credentials
 
 URL = "https://one.example"
 OTHER = "https://two.example"
@@ -87,7 +87,7 @@ def test_another_user_gets_no_key_by_whatever_way(run_python, monkeypatch):
             f"""
             import os, sys
             import afnio_tellurio as te
-            from afnio_tellurio import credentials
+            from afnio_tellurio.api import credentials
             te.CredentialsError
             credentials.configuration_directory()
             os.setgroups([]), os.setgid(65534), os.setuid(65534)

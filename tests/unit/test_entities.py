@@ -9,7 +9,8 @@ import pytest
 from tellurio_api import models
 
 import afnio_tellurio as te
-from afnio_tellurio.entities import MetricHistory
+from afnio_tellurio.api.entities import read_project, read_status
+from afnio_tellurio.api.metrics import read_history
 
 DATE = dt.datetime(2026, 11, 23, 10, 15, 30, tzinfo=dt.UTC)
 
@@ -29,7 +30,7 @@ def test_a_word_that_is_no_status_is_refused_where_a_program_says_it():
 
 
 def test_a_newer_backends_status_is_a_status_unlike_all_known():
-    paused = te.RunStatus.from_model("PAUSED")
+    paused = read_status("PAUSED")
     assert isinstance(paused, te.RunStatus)
     assert paused.value == paused.name == str(paused) == "PAUSED"
     assert paused not in list(te.RunStatus)
@@ -82,7 +83,7 @@ def metric(value, step=0, timestamp=DATE):
 
 
 def test_a_history_is_in_step_order_and_equal_steps_in_order_of_arrival():
-    history = MetricHistory.from_models("m", [metric("c", 5), metric("a", 1), metric("b", 1)])
+    history = read_history("m", [metric("c", 5), metric("a", 1), metric("b", 1)])
     assert history.steps == [1, 1, 5]
     assert history.values == ["a", "b", "c"]
     assert history.timestamps == [DATE] * 3
@@ -90,16 +91,16 @@ def test_a_history_is_in_step_order_and_equal_steps_in_order_of_arrival():
 
 
 def test_the_special_numbers_of_a_numeric_metric_are_floats():
-    history = MetricHistory.from_models("m", [metric(0.5), metric("NaN"), metric("-Infinity")])
+    history = read_history("m", [metric(0.5), metric("NaN"), metric("-Infinity")])
     assert repr(history.values) == "[0.5, nan, -inf]"
-    nested = MetricHistory.from_models("m", [metric([1, ["NaN"]]), metric([])])
+    nested = read_history("m", [metric([1, ["NaN"]]), metric([])])
     assert repr(nested.values) == "[[1, [nan]], []]"
 
 
 def test_the_same_words_stay_text_where_a_metric_holds_text():
-    history = MetricHistory.from_models("m", [metric("NaN"), metric("none")])
+    history = read_history("m", [metric("NaN"), metric("none")])
     assert history.values == ["NaN", "none"]
-    assert MetricHistory.from_models("m", [metric({"a": "NaN"})]).values == [{"a": "NaN"}]
+    assert read_history("m", [metric({"a": "NaN"})]).values == [{"a": "NaN"}]
 
 
 def test_a_date_that_is_none_is_a_clear_error_and_no_silent_string():
@@ -116,4 +117,4 @@ def test_a_date_that_is_none_is_a_clear_error_and_no_silent_string():
 
 
 def te_project(model):
-    return te.Project.from_model(model, "getProject")
+    return read_project(model, "getProject")

@@ -49,7 +49,7 @@ def test_everything_of_a_run_is_its_owners_alone(run_python, tmp_path):
         import os
         os.umask(0)
         import afnio_tellurio as te
-        from afnio_tellurio.credentials import write_key
+        from afnio_tellurio.api.credentials import write_key
         write_key("https://one.example", "secret")
         with te.init("acme", "Digits") as run:
             run.log("loss", 1)

@@ -13,8 +13,9 @@ import httpx
 import pytest
 
 import afnio_tellurio as te
-from afnio_tellurio.auth import find_credential
-from afnio_tellurio.settings import read_settings
+from afnio_tellurio.api.auth import find_credential
+from afnio_tellurio.client import connection_of
+from afnio_tellurio.settings.settings import read_settings
 
 KEY = "tlr-very-secret-0123456789"
 PLATFORM = "https://platform.tellurio.ai"
@@ -40,7 +41,7 @@ def key(monkeypatch):
 def test_it_is_for_the_backend_that_the_environment_names(monkeypatch, named, url):
     monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", named)
     with te.TellurioClient(url) as client:
-        credential = find_credential(client.url)
+        credential = find_credential(connection_of(client).settings)
     assert (credential.key, credential.source) == (KEY, "environment")
 
 
@@ -58,7 +59,7 @@ def test_it_is_for_the_backend_that_the_environment_names(monkeypatch, named, ur
 )
 def test_it_is_for_no_other(monkeypatch, named, url):
     monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", named)
-    assert find_credential(url) is None
+    assert find_credential(read_settings(url)) is None
     settings = read_settings(url)
     assert (settings.api_key, settings.sources["api_key"]) == (None, "default")
 
@@ -75,8 +76,8 @@ def test_it_is_for_the_backend_that_the_settings_file_names(tmp_path):
     folder = tmp_path / "configuration" / "tellurio"
     folder.mkdir(parents=True)
     (folder / "config.toml").write_text('base_url = "https://one.example"\n')
-    assert find_credential("https://one.example").source == "environment"
-    assert find_credential(PLATFORM) is None
+    assert find_credential(read_settings("https://one.example")).source == "environment"
+    assert find_credential(read_settings(PLATFORM)) is None
 
 
 class Listener:

@@ -9,9 +9,9 @@ import subprocess
 import sys
 
 import pytest
-from children import child_environment
+from children import GUARD, child_environment
 
-from afnio_tellurio.announcements import duration
+from afnio_tellurio.tracking.announcements import duration
 
 ONE_RUN = """
     import afnio_tellurio as te
@@ -32,10 +32,10 @@ def test_a_run_of_this_machine_tells_where_to_look_when_it_starts_and_ends(run_p
     finished = run_python(ONE_RUN, TELLURIO_MODE="local")
     assert (finished.returncode, finished.stdout) == (0, "")
     assert lines(finished) == [
-        "run test_run started in acme/digits; look at it: afnio-tellurio show acme/digits/test_run",
+        "run test_run started in acme/digits; View: afnio-tellurio show acme/digits/test_run",
         (
             "run test_run COMPLETED after N s, 1,200 metrics logged; "
-            "look at it: afnio-tellurio show acme/digits/test_run"
+            "View: afnio-tellurio show acme/digits/test_run"
         ),
     ]
 
@@ -44,8 +44,8 @@ def test_a_run_of_a_backend_tells_its_web_address(run_python, server):
     finished = run_python(ONE_RUN.replace("test_run", "Test run"))
     address = f"{server}/acme/projects/digits/runs/test-run/"
     assert lines(finished) == [
-        f"run Test run started in acme/digits; look at it: {address}",
-        f"run Test run COMPLETED after N s, 1,200 metrics logged; look at it: {address}",
+        f"run Test run started in acme/digits; View: {address}",
+        f"run Test run COMPLETED after N s, 1,200 metrics logged; View: {address}",
     ]
 
 
@@ -73,7 +73,7 @@ def test_every_end_has_its_line(run_python, ending, status):
     assert lines(finished)[1:] == [
         (
             f"run test_run {status} after N s, 1 metric logged; "
-            "look at it: afnio-tellurio show acme/digits/test_run"
+            "View: afnio-tellurio show acme/digits/test_run"
         )
     ]
 
@@ -119,14 +119,14 @@ def test_the_command_that_a_line_names_shows_the_run(run_python, name):
             run.log("loss", 1)
     """
     finished = run_python(program, TELLURIO_MODE="local")
-    command = lines(finished)[0].partition("look at it: ")[2]
+    command = lines(finished)[0].partition("View: ")[2]
     command = command.replace("afnio-tellurio", f"{sys.executable} -m afnio_tellurio.cli")
     shown = subprocess.run(
         ["bash", "-c", command],
         env=child_environment(TELLURIO_MODE="local"),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=GUARD,
         check=False,
     )
     assert shown.returncode == 0, (command, shown.stderr)
@@ -159,7 +159,7 @@ def test_logging_that_is_set_up_takes_the_lines(run_python):
     )
     assert finished.stderr == ""
     started, ended = finished.stdout.splitlines()
-    assert started.startswith("INFO run test_run started in acme/digits; look at it: ")
+    assert started.startswith("INFO run test_run started in acme/digits; View: ")
     assert ended.startswith("INFO run test_run COMPLETED after ")
 
 
@@ -192,7 +192,7 @@ def _in_terminal(**variables):
             break
         shown += data
     os.close(main)
-    assert child.wait(timeout=30) == 0
+    assert child.wait(timeout=GUARD) == 0
     return shown.decode()
 
 
@@ -222,7 +222,7 @@ def test_a_standard_error_that_nobody_reads_does_not_hold_up_the_end(tmp_path):
         stdout=subprocess.PIPE,
         stderr=writer,
         text=True,
-        timeout=30,
+        timeout=GUARD,
         check=False,
     )
     os.close(reader)
@@ -239,7 +239,7 @@ def test_a_standard_error_that_takes_nothing_does_not_hurt(closing):
         env=child_environment(TELLURIO_MODE="local"),
         stdout=subprocess.PIPE,
         text=True,
-        timeout=30,
+        timeout=GUARD,
         check=False,
     )
     assert finished.stdout == "done\n"
@@ -281,14 +281,14 @@ def test_a_signal_in_the_middle_of_a_line_does_not_hurt(start_python):
     )
     assert child.stdout.readline() == "ready\n"
     child.send_signal(signal.SIGTERM)
-    _out, err = child.communicate(timeout=30)
+    _out, err = child.communicate(timeout=GUARD)
     assert child.returncode == -signal.SIGTERM
     assert "Traceback" not in err
 
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0, "0.0 s"), (3.24, "3.2 s"), (60, "1 min 00 s"), (3599.7, "1 h 00 min"), (7500, "2 h 05 min"), (90000, "1 d 1 h")],
+    [(0, "0.0 s"), (3.24, "3.2 s"), (59.94, "59.9 s"), (59.96, "1 min 0 s"), (60, "1 min 0 s"), (307, "5 min 7 s"), (3599.7, "1 h 0 min"), (7500, "2 h 5 min"), (93600, "1 d 2 h")],
 )  # fmt: skip
 def test_a_duration_is_written_as_people_read_it(seconds, words):
     assert duration(seconds) == words

@@ -5,7 +5,9 @@ import keyring.backend
 import pytest
 
 import afnio_tellurio as te
-from afnio_tellurio.auth import find_credential
+from afnio_tellurio.api.auth import find_credential
+from afnio_tellurio.client import connection_of
+from afnio_tellurio.settings.settings import read_settings
 
 
 class RecordingKeyring(keyring.backend.KeyringBackend):
@@ -84,7 +86,7 @@ def test_local_mode_wins_over_a_key(run_python, home):
 
 
 def test_a_base_url_or_a_key_means_online(monkeypatch):
-    from afnio_tellurio.client import default_client
+    from afnio_tellurio.default_client import default_client
 
     monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", "http://127.0.0.1:9")
     assert default_client().url == "http://127.0.0.1:9"
@@ -95,19 +97,19 @@ def test_a_base_url_or_a_key_means_online(monkeypatch):
 
 
 def test_a_setting_that_no_backend_depends_on_makes_no_second_client(monkeypatch):
-    from afnio_tellurio.client import default_client
+    from afnio_tellurio.default_client import default_client
 
     monkeypatch.setenv("TELLURIO_MODE", "local")
     client = default_client()
     monkeypatch.setenv("TELLURIO_QUIET", "1")
     monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", "3")
     assert default_client() is client
-    monkeypatch.setenv("TELLURIO_HOME", f"{client.address}-other")
+    monkeypatch.setenv("TELLURIO_HOME", f"{connection_of(client).address}-other")
     assert default_client() is not client
 
 
 def test_a_handler_may_ask_for_the_client_that_is_being_made(monkeypatch):
-    from afnio_tellurio import client as client_module
+    from afnio_tellurio import default_client as client_module
 
     def asked_again(settings):
         monkeypatch.setattr(client_module, "warn_of_settings", lambda _settings: None)
@@ -120,7 +122,7 @@ def test_a_handler_may_ask_for_the_client_that_is_being_made(monkeypatch):
 
 
 def test_a_key_that_an_earlier_login_stored_means_online(kept):
-    from afnio_tellurio.client import default_client
+    from afnio_tellurio.default_client import default_client
 
     kept["Tellurio", "https://platform.tellurio.ai"] = "stored"
     assert default_client().url == "https://platform.tellurio.ai"
@@ -224,7 +226,7 @@ def test_a_locked_keyring_is_no_error(start_server):
         assert te.TellurioClient(url).login("good")["username"] == "ada"
         # It is kept in the credentials file instead.
         assert te.TellurioClient(url).login()["username"] == "ada"
-        assert find_credential(url).source == "credentials file"
+        assert find_credential(read_settings(url)).source == "credentials file"
     finally:
         keyring.set_keyring(before)
 

@@ -15,13 +15,15 @@ def test_a_step_is_an_integer_from_zero(step):
 
 @pytest.mark.parametrize("step", [True, False, 1.0, 1.5, "1", np.float64(1), np.bool_(True)])  # noqa: FBT003
 def test_a_step_that_is_no_integer_is_refused(step):
-    with pytest.raises(TypeError, match=r"log: step is .*; give an integer from 0, or None"):
+    with pytest.raises(
+        TypeError, match=r"log: step is .*; it must be an integer, 0 or more, or None"
+    ):
         checked_step(step)
 
 
 @pytest.mark.parametrize("step", [-1, 2**63, 10**30])
 def test_a_step_out_of_range_is_refused(step):
-    with pytest.raises(ValueError, match=f"log: step is {step}; give an integer from 0 to"):
+    with pytest.raises(ValueError, match=f"log: step is {step}; it must be from 0 to"):
         checked_step(step)
 
 
@@ -39,7 +41,7 @@ def test_a_name_that_is_no_string_is_refused(name):
 
 def test_a_name_of_255_characters_is_kept_and_a_longer_one_is_refused():
     assert checked_name("log", "metric name", "ä" * 255)
-    with pytest.raises(ValueError, match="has 256 characters .* give at most 255"):
+    with pytest.raises(ValueError, match="has 256 characters .* give up to 255"):
         checked_name("log", "metric name", "ä" * 256)
 
 

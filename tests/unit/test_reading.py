@@ -12,6 +12,9 @@ from plain_backend import PlainBackend
 
 import afnio_tellurio as te
 from afnio_tellurio import MetricHistory
+from afnio_tellurio.api.connection import Connection
+from afnio_tellurio.client import connection_of
+from afnio_tellurio.settings.settings import read_settings
 
 NOON = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 
@@ -167,28 +170,30 @@ def test_runs_are_filtered_the_same_by_any_backend(client, five_runs):
 
 def test_a_limit_asks_the_backend_for_no_more(tmp_path, five_runs, client, monkeypatch):
     asked = []
-    request = client._http.request
+    connection = connection_of(client)
+    request = connection._http.request
 
     def noting(method, url, **keywords):
         asked.append(dict(keywords.get("params") or {}))
         return request(method, url, **keywords)
 
-    monkeypatch.setattr(client._http, "request", noting)
+    monkeypatch.setattr(connection._http, "request", noting)
     list(te.runs("acme", "digits", client, limit=2, status=te.RunStatus.CRASHED))
     assert [(one["limit"], one["status"]) for one in asked] == [(2, "CRASHED")]
 
 
 @pytest.mark.parametrize("client", ["backend"], indirect=True)
 def test_a_page_is_asked_for_when_it_is_needed(five_runs, client, monkeypatch):
-    monkeypatch.setattr("afnio_tellurio.client.RUNS_PAGE", 2)
+    monkeypatch.setattr("afnio_tellurio.api.operations.RUNS_PAGE", 2)
     asked = []
-    request = client._http.request
+    connection = connection_of(client)
+    request = connection._http.request
 
     def noting(method, url, **keywords):
         asked.append(url)
         return request(method, url, **keywords)
 
-    monkeypatch.setattr(client._http, "request", noting)
+    monkeypatch.setattr(connection._http, "request", noting)
     found = te.runs("acme", "digits", client)
     assert len(asked) == 1
     assert [next(found).name, next(found).name] == ["run 4", "run 3"]
@@ -199,16 +204,20 @@ def test_a_page_is_asked_for_when_it_is_needed(five_runs, client, monkeypatch):
 
 
 def test_a_limit_above_one_page_is_kept(monkeypatch, five_runs, client):
-    monkeypatch.setattr("afnio_tellurio.client.RUNS_PAGE", 2)
+    monkeypatch.setattr("afnio_tellurio.api.operations.RUNS_PAGE", 2)
     assert names(te.runs("acme", "digits", client, limit=3)) == ["run 4", "run 3", "run 2"]
 
 
 @pytest.mark.parametrize(
     ("filters", "kind", "words"),
     [
-        ({"status": "CRASHED"}, TypeError, "status is 'CRASHED'; give one of RunStatus.RUNNING"),
+        (
+            {"status": "CRASHED"},
+            TypeError,
+            "status is 'CRASHED'; it must be one of RunStatus.RUNNING",
+        ),
         ({"created_after": "today"}, TypeError, "created_after is 'today'"),
-        ({"created_before": dt.datetime(2026, 1, 1)}, ValueError, "which has no zone"),  # noqa: DTZ001
+        ({"created_before": dt.datetime(2026, 1, 1)}, ValueError, "which has no time zone"),  # noqa: DTZ001
         ({"limit": 0}, ValueError, "limit is 0"),
     ],
 )
@@ -222,9 +231,9 @@ def test_an_answer_that_only_the_generated_parser_takes_is_read(tmp_path):
     uuid = "64d66d54-5506-44de-98a8-bba3efc4bf34"
     text = b'[{"name": "m", "value": "\\ud800", "step": 1, "timestamp": "2026-11-23T12:00:00.1234567Z"}]'
     client = te.TellurioClient("https://backend")
-    client._http.close()
+    connection_of(client).close()
     answer = httpx.MockTransport(lambda _request: httpx.Response(200, content=text))
-    client._connect("http://backend", transport=answer)
+    client._connection = Connection(read_settings("https://backend"), transport=answer)
     run = te.Run(uuid, "r", None, te.RunStatus.COMPLETED, organization=te.RunOrg("acme"),
                  project=te.RunProject(uuid, "P", "p"))  # fmt: skip
     found = run.metrics("m", client)

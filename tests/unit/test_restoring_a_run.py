@@ -7,23 +7,30 @@ import httpx
 import pytest
 
 import afnio_tellurio as te
-from afnio_tellurio.client import default_client
+from afnio_tellurio.api import operations
+from afnio_tellurio.api.operations import RunPath
+from afnio_tellurio.client import connection_of
+from afnio_tellurio.default_client import default_client
+from afnio_tellurio.delivery.restoring import restore_run
 from afnio_tellurio.errors import never_had_run
 
-PATH = ("acme", "digits")
 RUN = "9b2f4f9e-3c0d-4b0a-8a53-5a3c8e0f7f21"
 
 pytestmark = pytest.mark.usefixtures("backend")
 
 
+def path_of(run_uuid):
+    return RunPath("acme", "digits", run_uuid)
+
+
 def error_of(run_uuid):
     with pytest.raises(te.NotFoundError) as raised:
-        default_client().update_run(*PATH, run_uuid, status="FAILED")
+        operations.update_run(connection_of(default_client()), path_of(run_uuid), status="FAILED")
     return raised.value
 
 
 def restore(run_uuid=RUN, name="r"):
-    default_client().restore_run(*PATH, run_uuid, name=name)
+    restore_run(connection_of(default_client()), path_of(run_uuid), name=name)
 
 
 def test_a_run_is_restored_with_its_project_under_its_uuid():
@@ -57,12 +64,12 @@ def test_a_run_that_is_there_stays_as_it_is():
 
 
 def test_many_threads_restore_one_run():
-    client, together, errors = default_client(), threading.Barrier(8), []
+    connection, together, errors = connection_of(default_client()), threading.Barrier(8), []
 
     def work():
         together.wait()
         try:
-            client.restore_run(*PATH, RUN, name="r")
+            restore_run(connection, path_of(RUN), name="r")
         except te.TellurioError as error:
             errors.append(error)
 
@@ -111,13 +118,13 @@ def test_a_run_of_another_project_is_not_restored():
 
 
 def test_without_its_namespace_a_run_is_not_restored(backend):
-    client, path = default_client(), ("nobody", "digits")
+    connection, path = connection_of(default_client()), RunPath("nobody", "digits", RUN)
     if backend == "in process":
-        client.restore_run(*path, RUN, name="r")
-        assert client.get_run(*path, RUN).name == "r"
+        restore_run(connection, path, name="r")
+        assert operations.get_run(connection, path).name == "r"
         return
     with pytest.raises(te.NotFoundError, match="namespace nobody"):
-        client.restore_run(*path, RUN, name="r")
+        restore_run(connection, path, name="r")
 
 
 @pytest.mark.parametrize(
@@ -144,15 +151,14 @@ def test_only_the_word_of_the_backend_counts(body, expected):
 
 
 def test_a_backend_that_ignores_the_uuid_is_not_taken_for_one_that_restored(monkeypatch):
-    client = default_client()
-    create_run, keys = client.create_run, []
+    create_run, keys = operations.create_run, []
 
     def ignoring(*path, run_uuid, **about):
         assert run_uuid == RUN
         keys.append(about["idempotency_key"])
         return create_run(*path, **about)
 
-    monkeypatch.setattr(client, "create_run", ignoring)
+    monkeypatch.setattr(operations, "create_run", ignoring)
     for _ in range(2):
         with pytest.raises(te.InvalidResponseError, match=f"create the run {RUN} and created"):
             restore()

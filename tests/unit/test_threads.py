@@ -3,13 +3,14 @@
 import threading
 
 import pytest
+from children import GUARD
 
 from afnio_tellurio.threads import other_threads_inside, stack_holds
 
 
 def rest(entered, leave):
     entered.set()
-    assert leave.wait(timeout=30)
+    assert leave.wait(timeout=GUARD)
 
 
 def work(entered, leave):
@@ -35,7 +36,7 @@ def start():
         thread = threading.Thread(target=function, args=(entered, leave))
         threads.append(thread)
         thread.start()
-        assert entered.wait(timeout=30)
+        assert entered.wait(timeout=GUARD)
 
     start.leave = lambda: (leave.set(), *(thread.join() for thread in threads))
     yield start

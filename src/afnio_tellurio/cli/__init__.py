@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-# Type checkers take this for typing.TYPE_CHECKING, whose module takes 10 ms to be imported.
+# Type checkers treat this as typing.TYPE_CHECKING; importing typing takes 10 ms.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,10 +14,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command.
 
     Returns:
-        The exit status: 0, or 1 when it failed. A wrong usage exits with 2.
+        The exit status: 0, or 1 on failure. Usage errors exit with 2.
     """
     try:
-        # Ctrl-C may come while this is imported, which takes longer than many a command.
+        # Ctrl-C may arrive during this import, which takes longer than many commands.
         from afnio_tellurio.cli.commands import run
 
         return run(arguments)
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from contextlib import suppress
 
         if sys.stderr:
-            # Where it takes nothing more there is nobody to tell.
+            # If stderr can't be written, nobody can see the message.
             with suppress(OSError):
                 print("afnio-tellurio: interrupted", file=sys.stderr, flush=True)
         return 1

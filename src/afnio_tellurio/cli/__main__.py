@@ -1,4 +1,4 @@
-"""`python -m afnio_tellurio.cli`."""
+"""Runs the command as `python -m afnio_tellurio.cli`."""
 
 import sys
 

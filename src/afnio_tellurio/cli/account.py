@@ -1,4 +1,4 @@
-"""The commands that sign in and out, and tell as whom one is signed in."""
+"""The commands that sign in, sign out and show the signed-in user."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from afnio_tellurio.notices import printable
 if TYPE_CHECKING:
     import argparse
 
-    from afnio_tellurio.auth import Credential
+    from afnio_tellurio.api.auth import Credential
     from afnio_tellurio.cli.arguments import Commands
 
 _ATTEMPTS = 3
-_PLACES = {
+_SOURCE_NAMES = {
     "environment": "TELLURIO_API_KEY",
     "keyring": "the system keyring",
     "credentials file": "the credentials file",
@@ -29,22 +29,22 @@ def add_commands(commands: Commands) -> None:
     login = commands.add_parser(
         "login",
         help="sign in to the backend",
-        description="Asks for an API key, has the backend check it, and keeps it in the system "
-        "keyring, or where there is none in a file that only you can read. A key that is there "
-        "already is checked, and kept if it is good.",
+        description="Prompts for an API key, verifies it with the backend, and stores it in the "
+        "system keyring or, without a keyring, in a file that only you can read. A key that is "
+        "already stored is verified, and kept if it is valid.",
         epilog="example: afnio-tellurio login",
     )
-    given = login.add_mutually_exclusive_group()
-    given.add_argument(
+    key_options = login.add_mutually_exclusive_group()
+    key_options.add_argument(
         "--api-key",
         metavar="KEY",
-        help="the key; other users can read it in the list of processes: prefer one of the others",
+        help="the API key (visible in `ps`; prefer the prompt or --api-key-stdin)",
     )
-    given.add_argument(
+    key_options.add_argument(
         "--api-key-stdin", action="store_true", help="read the key from standard input"
     )
     login.add_argument(
-        "--relogin", action="store_true", help="ask for a new key, whatever is there already"
+        "--relogin", action="store_true", help="prompt for a new key even if one is stored"
     )
     login.set_defaults(command=_login, usage=login)
 
@@ -57,7 +57,7 @@ def add_commands(commands: Commands) -> None:
 
     whoami = commands.add_parser(
         "whoami",
-        help="tell as whom you are signed in",
+        help="show the signed-in user",
         epilog="example: afnio-tellurio whoami",
     )
     whoami.add_argument("--json", action="store_true", help="print JSON")
@@ -68,19 +68,22 @@ def _login(options: argparse.Namespace) -> int:
     client = _client()
     if client.is_local:
         owner = client.login()
-        print(f"Runs are kept on this machine, as {printable(owner['username'])}: no key is needed")
+        username = printable(owner["username"])
+        print(f"Runs are saved on this machine as {username}; no API key is needed")
         return 0
     if options.api_key is not None:
-        return _signed_in(client, options.api_key)
+        return _sign_in(client, options.api_key)
     if options.api_key_stdin:
-        return _signed_in(client, _read_key(options))
-    found = None if options.relogin else _found(client)
-    return _ask(client, options) if found is None else _checked(client, options, found)
+        return _sign_in(client, _read_key(options))
+    credential = None if options.relogin else _find_credential(client)
+    if credential is None:
+        return _prompt_for_key(client, options)
+    return _verify_stored_key(client, options, credential)
 
 
 def _client() -> te.TellurioClient:
-    """The backend that the settings name."""
-    from afnio_tellurio.settings import Mode, read_settings
+    """Returns a client for the backend in the settings."""
+    from afnio_tellurio.settings.settings import Mode, read_settings
 
     settings = read_settings()
     if settings.mode is Mode.LOCAL:
@@ -88,10 +91,11 @@ def _client() -> te.TellurioClient:
     return te.TellurioClient()
 
 
-def _found(client: te.TellurioClient) -> Credential | None:
-    from afnio_tellurio.auth import find_credential
+def _find_credential(client: te.TellurioClient) -> Credential | None:
+    from afnio_tellurio.api.auth import find_credential
+    from afnio_tellurio.client import connection_of
 
-    return find_credential(client.url)
+    return find_credential(connection_of(client).settings)
 
 
 def _read_key(options: argparse.Namespace) -> str:
@@ -99,125 +103,130 @@ def _read_key(options: argparse.Namespace) -> str:
     if sys.stdin is None:
         usage.error("--api-key-stdin: standard input is closed")
     if sys.stdin.isatty():
-        usage.error("--api-key-stdin is for a pipe or a file; leave it out to be asked, unseen")
+        usage.error("--api-key-stdin reads a pipe or a file; omit it for a hidden prompt")
     try:
         return sys.stdin.read()
     except UnicodeDecodeError:
         pass
-    # Not from that exception, which holds what was read.
-    raise ValueError("what came on standard input is no text")
+    # Raised outside the handler: that exception contains the input.
+    raise ValueError("Standard input isn't valid text")
 
 
-def _signed_in(client: te.TellurioClient, api_key: str) -> int:
-    from afnio_tellurio.auth import checked_key, stored_credential
-    from afnio_tellurio.settings import read_settings
+def _sign_in(client: te.TellurioClient, api_key: str) -> int:
+    from afnio_tellurio.api.auth import checked_key, read_stored
+    from afnio_tellurio.client import connection_of
 
-    checked = checked_key("the API key", api_key)
-    if checked is None:
-        raise ValueError("the API key is empty")
+    valid_key = checked_key("the API key", api_key)
+    if valid_key is None:
+        raise ValueError("The API key is empty")
     try:
-        owner = client.login(checked)
+        owner = client.login(valid_key)
     except te.InvalidAPIKeyError as error:
-        raise ValueError(_refusal("this API key", client, error)) from None
-    kept = stored_credential(client.url, read_settings(client.url))
-    if kept is None or kept.key != checked:
-        # The login has said why.
+        raise ValueError(_rejection("this API key", client, error)) from None
+    stored = read_stored(connection_of(client).settings)
+    if stored is None or stored.key != valid_key:
+        # `client.login` has printed the reason.
         return 1
     print(
-        f"Signed in to {client.url} as {printable(owner['username'])}; the key is kept in "
-        f"{_PLACES[kept.source]}"
+        f"Signed in to {client.url} as {printable(owner['username'])}; key stored in "
+        f"{_SOURCE_NAMES[stored.source]}"
     )
-    used = _found(client)
-    if used and used.key != checked:
+    effective = _find_credential(client)
+    if effective and effective.key != valid_key:
         complain(
-            "afnio-tellurio login: TELLURIO_API_KEY is set to another key, and comes first; "
-            "unset it"
+            "afnio-tellurio login: TELLURIO_API_KEY is set to a different key, which takes "
+            "precedence; unset it"
         )
     return 0
 
 
-def _refusal(what: str, client: te.TellurioClient, error: te.InvalidAPIKeyError) -> str:
-    return f"{client.url} refuses {what}: {printable(error.words).rstrip('.')}"
+def _rejection(key: str, client: te.TellurioClient, error: te.InvalidAPIKeyError) -> str:
+    return f"{client.url} rejected {key}: {printable(error.words).rstrip('.')}"
 
 
-def _checked(client: te.TellurioClient, options: argparse.Namespace, found: Credential) -> int:
-    place = _PLACES[found.source]
+def _verify_stored_key(
+    client: te.TellurioClient, options: argparse.Namespace, credential: Credential
+) -> int:
+    source = _SOURCE_NAMES[credential.source]
     try:
         owner = client.login()
     except te.InvalidAPIKeyError as error:
-        refusal = _refusal(f"the key in {place}", client, error)
-        if found.source == "environment":
-            raise ValueError(f"{refusal}; set it to another, or unset it and repeat this") from None
-        from afnio_tellurio.auth import can_ask
+        rejection = _rejection(f"the key in {source}", client, error)
+        if credential.source == "environment":
+            raise ValueError(f"{rejection}; change or unset it, then try again") from None
+        from afnio_tellurio.api.auth import can_ask
 
         if not can_ask():
-            raise ValueError(f"{refusal}; give a new one with --api-key-stdin") from None
-        complain(f"afnio-tellurio login: {refusal}")
-        return _ask(client, options)
+            raise ValueError(f"{rejection}; pass a new key with --api-key-stdin") from None
+        complain(f"afnio-tellurio login: {rejection}")
+        return _prompt_for_key(client, options)
     print(
-        f"Signed in to {client.url} as {printable(owner['username'])} with the key in {place} "
-        "(--relogin takes another)"
+        f"Signed in to {client.url} as {printable(owner['username'])} with the key in {source} "
+        "(use --relogin to change it)"
     )
     return 0
 
 
-def _ask(client: te.TellurioClient, options: argparse.Namespace) -> int:
-    from afnio_tellurio.auth import ask_for_key
+def _prompt_for_key(client: te.TellurioClient, options: argparse.Namespace) -> int:
+    from afnio_tellurio.api.auth import ask_for_key
 
     usage: argparse.ArgumentParser = options.usage
-    for left in reversed(range(_ATTEMPTS)):
+    for attempts_left in reversed(range(_ATTEMPTS)):
         try:
             key = ask_for_key(client.url)
             if key is None:
                 usage.error(
-                    "there is no terminal to ask for the API key; give it with --api-key-stdin, "
-                    "or set TELLURIO_API_KEY"
+                    "Can't prompt for the API key without a terminal; pass --api-key-stdin or "
+                    "set TELLURIO_API_KEY"
                 )
-            return _signed_in(client, key)
+            return _sign_in(client, key)
         except (KeyboardInterrupt, EOFError) as error:
-            # The cursor still stands behind the question.
+            # The cursor is still after the prompt.
             complain("")
             if isinstance(error, EOFError):
-                raise ValueError("no API key was given") from None  # noqa: TRY004 - nothing came
+                raise ValueError("No API key was entered") from None  # noqa: TRY004 - no input
             raise
         except ValueError as error:
-            if not left or isinstance(error, te.BackendUnreachableError):
+            if not attempts_left or isinstance(error, te.BackendUnreachableError):
                 raise
             complain(f"afnio-tellurio login: {error}")
     raise AssertionError("the last attempt returns or raises")
 
 
 def _logout(_options: argparse.Namespace) -> int:
-    from afnio_tellurio.auth import remove_stored
-    from afnio_tellurio.settings import read_settings
+    from afnio_tellurio.api.auth import remove_stored
+    from afnio_tellurio.settings.settings import read_settings
 
     settings = read_settings()
     url = settings.url
-    removed, problem = remove_stored(url, settings)
-    if removed:
-        places = " and ".join(_PLACES[place] for place in removed)
-        print(f"The API key for {url} is removed from {places}")
+    sources, problem = remove_stored(settings)
+    if sources:
+        names = " and ".join(_SOURCE_NAMES[source] for source in sources)
+        print(f"Removed the API key for {url} from {names}")
     else:
-        print(f"No API key for {url} is stored")
+        print(f"No API key is stored for {url}")
     if settings.api_key:
-        print("TELLURIO_API_KEY is set, and still gives one; unset it")
+        print("TELLURIO_API_KEY is still set; unset it to sign out")
     if problem:
-        complain(f"afnio-tellurio logout: {problem}; a key may be left in it")
+        complain(f"afnio-tellurio logout: {problem}; it may still contain a key")
     return int(problem is not None)
 
 
 def _whoami(options: argparse.Namespace) -> int:
     client = _client()
-    found = None if client.is_local else _found(client)
-    if found is None and not client.is_local:
-        raise ValueError(f"not signed in to {client.url}; sign in with: afnio-tellurio login")
-    owner = client.login()
+    credential = None if client.is_local else _find_credential(client)
+    if credential is None and not client.is_local:
+        raise ValueError(f"Not signed in to {client.url}; run: afnio-tellurio login")
+    from afnio_tellurio.client import connection_of
+
+    owner, address = client.login(), connection_of(client).address
     if options.json:
-        facts = {"backend": client.address, **owner, "key_source": found and found.source}
+        source = credential and credential.source
+        facts = {"backend": address, **owner, "key_source": source}
         print(json.dumps(facts, indent=2, ensure_ascii=False))
         return 0
     print(printable(owner["username"]))
-    print(f"backend  {printable(client.address)}")
+    print(f"backend  {printable(address)}")
     print(f"e-mail   {printable(owner['email'])}")
-    print(f"key      {_PLACES[found.source] if found else 'none is needed'}")
+    print(f"key      {_SOURCE_NAMES[credential.source] if credential else 'not needed'}")
     return 0

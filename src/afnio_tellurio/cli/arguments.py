@@ -1,4 +1,4 @@
-"""The arguments that commands have in common."""
+"""Argument types that several commands share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Commands: TypeAlias = "argparse._SubParsersAction[CommandParser]"  # noqa: SLF00
 
 
 class CommandParser(argparse.ArgumentParser):
-    """The parser of one command, whose example stays one line that can be copied."""
+    """The parser of one command; its example stays on one line so that it can be copied."""
 
     def __init__(self, *, description: str | None = None, **keywords: Any) -> None:
         width = shutil.get_terminal_size().columns - 2
@@ -26,39 +26,39 @@ class CommandParser(argparse.ArgumentParser):
 
 
 def with_file_names(argument: argparse.Action) -> None:
-    """Lets shells complete an argument with the names of files."""
+    """Makes shells complete an argument with file names."""
     vars(argument)["complete"] = "file"
 
 
-def place_of(least: int, most: int | None = None) -> Callable[[str], list[str]]:
-    """The type of an argument that names a namespace, a project of it or a run of that.
+def path_type(least: int, most: int | None = None) -> Callable[[str], list[str]]:
+    """Returns an argument type that splits a path such as NAMESPACE/PROJECT/RUN.
 
     Args:
-        least: The parts that there must be.
-        most: The parts that there may be; default as many.
+        least: The minimum number of parts.
+        most: The maximum number of parts; default `least`.
     """
 
-    def place(word: str) -> list[str]:
-        # A run's name may hold slashes.
-        found = word.split("/", (most or least) - 1)
-        if len(found) < least or not all(found):
-            wanted = ["NAMESPACE", "PROJECT", "RUN"][:least]
-            raise argparse.ArgumentTypeError(f"{word!r} is not {'/'.join(wanted)}")
-        return found
+    def split_path(text: str) -> list[str]:
+        # A run's name may contain slashes.
+        parts = text.split("/", (most or least) - 1)
+        if len(parts) < least or not all(parts):
+            names = ["NAMESPACE", "PROJECT", "RUN"][:least]
+            raise argparse.ArgumentTypeError(f"Expected {'/'.join(names)}, got {text!r}")
+        return parts
 
-    return place
+    return split_path
 
 
-def metric_names(word: str) -> list[str]:
-    """The type of an argument that names metrics, with commas between them."""
-    names = [name.strip() for name in word.split(",")]
+def metric_names(text: str) -> list[str]:
+    """The argument type for metric names, separated by commas."""
+    names = [name.strip() for name in text.split(",")]
     if not all(names):
-        raise argparse.ArgumentTypeError(f"{word!r} has an empty name; write A,B")
+        raise argparse.ArgumentTypeError(f"{text!r} contains an empty name; use A,B")
     return list(dict.fromkeys(names))
 
 
-def positive(word: str) -> int:
-    """The type of an argument that is a number from 1."""
-    if not (word.isascii() and word.isdecimal() and int(word)):
-        raise argparse.ArgumentTypeError(f"{word!r} is not a number from 1")
-    return int(word)
+def positive_integer(text: str) -> int:
+    """The argument type for an integer of 1 or more."""
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"Must be 1 or more, got {text!r}")
+    return int(text)

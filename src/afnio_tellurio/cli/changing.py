@@ -6,8 +6,8 @@ import sys
 from typing import TYPE_CHECKING
 
 import afnio_tellurio as te
-from afnio_tellurio.cli.arguments import Commands, place_of
-from afnio_tellurio.cli.printing import complain
+from afnio_tellurio.cli.arguments import Commands, path_type
+from afnio_tellurio.cli.printing import complain, value_count
 from afnio_tellurio.notices import printable
 
 if TYPE_CHECKING:
@@ -21,8 +21,10 @@ def add_commands(commands: Commands) -> None:
         help="rename a run",
         epilog="example: afnio-tellurio rename acme/digits/brave_pasta_123 baseline",
     )
-    rename.add_argument("run", metavar="NAMESPACE/PROJECT/RUN", type=place_of(3))
-    rename.add_argument("new_name", metavar="NAME", help="gets a number where it is taken")
+    rename.add_argument("run", metavar="NAMESPACE/PROJECT/RUN", type=path_type(3))
+    rename.add_argument(
+        "new_name", metavar="NAME", help="a number is appended if the name is taken"
+    )
     rename.set_defaults(command=_rename)
 
     delete = commands.add_parser(
@@ -30,16 +32,16 @@ def add_commands(commands: Commands) -> None:
         help="delete a run and its metrics",
         epilog="example: afnio-tellurio delete acme/digits/brave_pasta_123 --yes",
     )
-    delete.add_argument("run", metavar="NAMESPACE/PROJECT/RUN", type=place_of(3))
-    delete.add_argument("--yes", action="store_true", help="do not ask")
+    delete.add_argument("run", metavar="NAMESPACE/PROJECT/RUN", type=path_type(3))
+    delete.add_argument("--yes", action="store_true", help="skip confirmation")
     delete.set_defaults(command=_delete)
 
 
 def _rename(options: argparse.Namespace) -> int:
     run = te.get_run(*options.run)
-    before = run.name
+    old_name = run.name
     run.update(options.new_name)
-    print(f"{printable(before)} is now {printable(run.name)}")
+    print(f"Renamed {printable(old_name)} to {printable(run.name)}")
     return 0
 
 
@@ -48,25 +50,25 @@ def _delete(options: argparse.Namespace) -> int:
     run = te.get_run(namespace_slug, project, name)
     if not options.yes:
         if not (sys.stdin and sys.stdin.isatty()):
-            raise ValueError(f"there is no terminal to ask whether {name!r} may go; give --yes")
-        values = sum(metric.count for metric in run.summary().values())
-        question = f"Delete {printable(run.name)} ({run.status}, {values} values)? [y/N] "
-        if _answer(question).strip().lower() not in {"y", "yes"}:
-            complain("Nothing is deleted.")
+            raise ValueError("Can't ask for confirmation without a terminal; pass --yes")
+        values = value_count(sum(metric.count for metric in run.summary().values()))
+        question = f"Delete {printable(run.name)} ({run.status}, {values})? [y/N] "
+        if _ask(question).strip().lower() not in {"y", "yes"}:
+            complain("Canceled.")
             return 1
     te.delete_run(namespace_slug, project, run.uuid)
-    print(f"{printable(run.name)} is deleted")
+    print(f"Deleted {printable(run.name)}")
     return 0
 
 
-def _answer(question: str) -> str:
+def _ask(question: str) -> str:
     answer = ""
     try:
-        # On standard error, where a question is seen whatever becomes of the output.
+        # On stderr, so that the question is visible even if stdout is redirected.
         complain(question, end="")
         answer = sys.stdin.readline()
     finally:
         if not answer.endswith("\n"):
-            # Ctrl-C or Ctrl-D: the cursor still stands behind the question.
+            # Ctrl-C or Ctrl-D: the cursor is still after the question.
             complain("")
     return answer

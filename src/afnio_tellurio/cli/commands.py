@@ -1,4 +1,4 @@
-"""Every command, and how each ends."""
+"""Runs the commands and handles their output and errors."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ from afnio_tellurio.notices import printable
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-#: These are of use where tracking is disabled, too.
-_ASKING_FOR_NO_RUN = {"login", "logout", "whoami", "status", "sync", "serve", "completion"}
-_DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+#: Commands that also work while tracking is disabled.
+_WORKING_WHEN_DISABLED = {"login", "logout", "whoami", "status", "sync", "serve", "completion"}
+_DISK_FULL_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def run(arguments: Sequence[str] | None) -> int:
-    """Runs a command, and gives its exit status; see `main`."""
+    """Runs a command and returns its exit status; see `main`."""
     name = "afnio-tellurio"
     try:
-        with _output():
+        with _guarded_output():
             options = _parser().parse_args(arguments)
             name = f"{name} {options.name}"
-            if options.name not in _ASKING_FOR_NO_RUN:
+            if options.name not in _WORKING_WHEN_DISABLED:
                 _require_tracking()
             exit_status: int = options.command(options)
             return exit_status
     except BrokenPipeError:
-        # Whoever read our output has enough.
+        # The reader closed the pipe, as `head` does.
         return 1
     except Exception as error:
-        # The tree of exceptions takes long to import, and most commands end without one.
+        # Importing these classes is slow, and most commands raise nothing.
         if not isinstance(error, (te.TellurioError, LookupError, ValueError, OSError, ImportError)):
             raise
         complain(f"{name}: {printable(str(error))}")
@@ -57,43 +57,43 @@ def run(arguments: Sequence[str] | None) -> int:
 
 
 def _require_tracking() -> None:
-    """Refuses to look at or change runs that a program in the same place would not track.
+    """Raises an error if tracking is disabled.
 
-    It would be answered with what no backend has: an empty run for every name.
+    Otherwise, every run name would return an empty run that no backend has.
     """
-    from afnio_tellurio.settings import Mode, read_settings
+    from afnio_tellurio.settings.settings import Mode, read_settings
 
     settings = read_settings()
     if settings.mode is Mode.DISABLED:
         raise ValueError(
-            f"{settings.sources['mode']} is 'disabled', so there are no runs; "
+            f"{settings.sources['mode']} is 'disabled', so no runs are available; "
             "set it to auto, online or local"
         )
 
 
 @contextmanager
-def _output() -> Generator[None]:
-    """Standard output that takes every name, and is written to its end, or given up, here."""
+def _guarded_output() -> Generator[None]:
+    """Makes stdout accept any character, and flushes it or discards it at the end."""
     if sys.stdout is None:
-        # Closed by whoever started us: nobody wants it.
+        # The caller closed it, so it doesn't want output.
         yield
         return
-    # Not every stream that a program puts there has it.
+    # A program may replace stdout with a stream that lacks this method.
     reconfigure: Any = getattr(sys.stdout, "reconfigure", None)
     if reconfigure:
         reconfigure(errors="backslashreplace")
     try:
         yield
     except OSError as error:
-        # Where nothing is kept back, printing fails at once.
-        if error.errno in _DISK_IS_FULL and error.filename is None:
+        # Without a buffer, printing fails immediately.
+        if error.errno in _DISK_FULL_ERRORS and error.filename is None:
             error.filename = "standard output"
         raise
     finally:
         try:
             sys.stdout.flush()
         except OSError as error:
-            # Python would try again when it exits, and complain.
+            # Otherwise Python flushes again at exit and prints an error.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             error.filename = "standard output"
             raise
@@ -102,7 +102,7 @@ def _output() -> Generator[None]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="afnio-tellurio",
-        description="Looks at tracked runs, exports, changes, delivers and serves them; signs in.",
+        description="View, compare, export, and sync experiment runs.",
     )
     parser.add_argument("--version", action="version", version=f"afnio-tellurio {te.__version__}")
     commands = parser.add_subparsers(
@@ -121,5 +121,5 @@ def _parser() -> argparse.ArgumentParser:
         completing,
     ):
         module.add_commands(commands)
-    parser.set_defaults(whole=parser)
+    parser.set_defaults(root_parser=parser)
     return parser

@@ -9,28 +9,30 @@ import sys
 from typing import TYPE_CHECKING
 
 import afnio_tellurio as te
-from afnio_tellurio.cli.arguments import Commands, metric_names, place_of
+from afnio_tellurio.cli.arguments import Commands, metric_names, path_type
 from afnio_tellurio.cli.printing import (
     MAX_CHART_WIDTH,
     Line,
     chart_of,
     columns_of,
-    duration,
+    format_date,
     metric_facts,
+    run_duration,
     run_facts,
     short,
     table,
-    when,
 )
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
-#: What draws the line of each run.
+    Summaries = Sequence[Mapping[str, te.MetricSummary]]
+
+#: The letter that marks each run in tables and charts.
 _MARKS = string.ascii_lowercase
-_PARTS = ("last", "minimum", "maximum")
-#: Of a value that is no number, this many characters are shown.
+_STATISTICS = ("last", "minimum", "maximum")
+#: Characters shown of a value that isn't a number.
 _VALUE_WIDTH = 20
 
 
@@ -42,7 +44,7 @@ def add_commands(commands: Commands) -> None:
         epilog="example: afnio-tellurio compare acme/digits/first acme/digits/second",
     )
     compare.add_argument(
-        "runs", metavar="NAMESPACE/PROJECT/RUN", nargs="+", type=place_of(3), help="two or more"
+        "runs", metavar="NAMESPACE/PROJECT/RUN", nargs="+", type=path_type(3), help="two or more"
     )
     compare.add_argument("--metrics", metavar="A,B", type=metric_names, help="only these metrics")
     compare.add_argument("--json", action="store_true", help="print JSON")
@@ -51,73 +53,86 @@ def add_commands(commands: Commands) -> None:
 
 def _compare(options: argparse.Namespace) -> int:
     if not 1 < len(options.runs) <= len(_MARKS):
-        options.usage.error(f"give from two to {len(_MARKS)} runs")
-    runs = [te.get_run(*place) for place in options.runs]
+        options.usage.error(f"compare takes 2 to {len(_MARKS)} runs")
+    runs = [te.get_run(*path) for path in options.runs]
     summaries = [run.summary() for run in runs]
-    there = sorted({name for summary in summaries for name in summary})
-    names = there if options.metrics is None else options.metrics
-    missing = [name for name in names if name not in there]
-    if missing:
-        raise LookupError(f"no run has the metric {missing[0]!r}")
+    names = _selected_names(summaries, options.metrics)
     if options.json:
         facts = [
-            run_facts(run) | {"metrics": {n: metric_facts(found[n]) for n in names if n in found}}
-            for run, found in zip(runs, summaries, strict=True)
+            run_facts(run)
+            | {"metrics": {n: metric_facts(metrics[n]) for n in names if n in metrics}}
+            for run, metrics in zip(runs, summaries, strict=True)
         ]
         print(json.dumps(facts, indent=2))
         return 0
-    is_one_project = len({(namespace, project) for namespace, project, _name in options.runs}) == 1
-    legend = [
-        [
-            mark,
-            run.name if is_one_project else "/".join([*place[:2], run.name]),
-            run.status.value,
-            when(run.date_created),
-            duration(run),
-        ]
-        for mark, place, run in zip(_MARKS, options.runs, runs, strict=False)
-    ]
-    print(table(["", "RUN", "STATUS", "CREATED", "DURATION"], legend))
+    print(_legend(options.runs, runs))
     _print_metrics(names, summaries)
-    for name in names:
-        lines = [
-            Line(mark, *run.curve(name, MAX_CHART_WIDTH * 2))
-            for mark, run, found in zip(_MARKS, runs, summaries, strict=False)
-            if name in found and found[name].minimum is not None
-        ]
-        drawn = chart_of(name, lines)
-        if drawn:
-            print(f"\n{drawn}")
+    _print_charts(names, runs, summaries)
     return 0
 
 
-def _print_metrics(
-    names: Sequence[str], summaries: Sequence[Mapping[str, te.MetricSummary]]
-) -> None:
-    """Prints the metrics side by side: in a terminal, as many runs at once as fit."""
-    shown = [
-        (name, part)
-        for name in names
-        for part in _PARTS
-        # What is no number has neither a minimum nor a maximum.
-        if part == _PARTS[0]
-        or any(found[name].minimum is not None for found in summaries if name in found)
+def _selected_names(summaries: Summaries, selected: list[str] | None) -> list[str]:
+    logged = sorted({name for metrics in summaries for name in metrics})
+    names = logged if selected is None else selected
+    missing = [name for name in names if name not in logged]
+    if missing:
+        raise LookupError(f"None of the runs has the metric {missing[0]!r}")
+    return names
+
+
+def _legend(paths: Sequence[Sequence[str]], runs: Sequence[te.Run]) -> str:
+    is_one_project = len({(namespace, project) for namespace, project, _name in paths}) == 1
+    rows = [
+        [
+            mark,
+            run.name if is_one_project else "/".join([*path[:2], run.name]),
+            run.status.value,
+            format_date(run.date_created),
+            run_duration(run),
+        ]
+        for mark, path, run in zip(_MARKS, paths, runs, strict=False)
     ]
-    headers = [[name if part == _PARTS[0] else "", part] for name, part in shown]
+    return table(["", "RUN", "STATUS", "CREATED", "DURATION"], rows)
+
+
+def _print_charts(names: Sequence[str], runs: Sequence[te.Run], summaries: Summaries) -> None:
+    for name in names:
+        lines = [
+            Line(mark, *run.curve(name, MAX_CHART_WIDTH * 2))
+            for mark, run, metrics in zip(_MARKS, runs, summaries, strict=False)
+            if name in metrics and metrics[name].minimum is not None
+        ]
+        drawing = chart_of(name, lines)
+        if drawing:
+            print(f"\n{drawing}")
+
+
+def _print_metrics(names: Sequence[str], summaries: Summaries) -> None:
+    """Prints the metrics side by side; in a terminal, as many runs per table as fit."""
+    cells = [
+        (name, statistic)
+        for name in names
+        for statistic in _STATISTICS
+        # A metric without numbers has neither a minimum nor a maximum.
+        if statistic == _STATISTICS[0]
+        or any(metrics[name].minimum is not None for metrics in summaries if name in metrics)
+    ]
+    headers = [[name if part == _STATISTICS[0] else "", part] for name, part in cells]
     columns = [
         [mark]
         + [
-            short(getattr(found[name], part), _VALUE_WIDTH) if name in found else "-"
-            for name, part in shown
+            short(getattr(metrics[name], part), _VALUE_WIDTH) if name in metrics else "-"
+            for name, part in cells
         ]
-        for mark, found in zip(_MARKS, summaries, strict=False)
+        for mark, metrics in zip(_MARKS, summaries, strict=False)
     ]
-    at_once = len(columns)
+    columns_per_table = len(columns)
     if names and sys.stdout and sys.stdout.isatty():
-        taken = max(columns_of(name) for name in ["METRIC", *names]) + len(f"  {_PARTS[1]}")
-        widest = max(len(cell) for column in columns for cell in column) + 2
-        at_once = max((shutil.get_terminal_size().columns - taken) // widest, 1)
-    for start in range(0, len(columns), at_once):
-        marks, *rows = zip(*columns[start : start + at_once], strict=True)
+        header_width = max(map(columns_of, ["METRIC", *names])) + len(f"  {_STATISTICS[1]}")
+        column_width = max(len(cell) for column in columns for cell in column) + 2
+        free_width = shutil.get_terminal_size().columns - header_width
+        columns_per_table = max(free_width // column_width, 1)
+    for start in range(0, len(columns), columns_per_table):
+        marks, *rows = zip(*columns[start : start + columns_per_table], strict=True)
         lines = [header + list(row) for header, row in zip(headers, rows, strict=True)]
         print(f"\n{table(['METRIC', '', *marks], lines)}")

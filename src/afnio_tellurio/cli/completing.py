@@ -1,4 +1,4 @@
-"""The command that makes shells complete the others."""
+"""The command that prints shell completion scripts."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ def add_commands(commands: Commands) -> None:
     """Adds `completion`."""
     completion = commands.add_parser(
         "completion",
-        help="print what makes a shell complete commands and options",
-        description="Prints a script for a shell. It knows every command, option and choice, and "
-        "starts nothing when Tab is pressed.",
+        help="print a shell completion script",
+        description="Prints a script that completes every command, option and choice. Pressing "
+        "Tab doesn't start Python.",
         epilog="example: afnio-tellurio completion bash",
     )
     completion.add_argument("shell", choices=("bash", "zsh", "fish", "powershell"))
-    completion.set_defaults(command=_completion)
+    completion.set_defaults(command=_complete)
 
 
-def _completion(options: argparse.Namespace) -> int:
+def _complete(options: argparse.Namespace) -> int:
     import shtab
 
-    print(shtab.complete(options.whole, options.shell))
+    print(shtab.complete(options.root_parser, options.shell))
     return 0

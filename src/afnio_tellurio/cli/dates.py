@@ -1,4 +1,4 @@
-"""Dates as people write them."""
+"""Parses dates as people write them."""
 
 from __future__ import annotations
 
@@ -9,63 +9,62 @@ import warnings
 
 _AGO = re.compile(r"(\d{1,6}) *(minute|hour|day|week|month|year)s? ago", re.IGNORECASE)
 _WEEKDAY = re.compile(r"(mon|tue|wed|thu|fri|sat|sun)", re.IGNORECASE)
-#: Read as in a POSIX time zone, which is the other way round from what people mean.
+#: dateutil reads these as POSIX time zones, whose sign is the opposite of what people mean.
 _SIGNED_ZONE = re.compile(r"(gmt|utc) *[+-]", re.IGNORECASE)
-#: A number shorter than 20261103 may be anything.
+#: A number shorter than 20261103 is ambiguous.
 _SHORTEST_DATE = 8
-# Two times that have nothing in common: what they leave open in a date was not written there.
-_PROBES = (dt.datetime(2000, 1, 1), dt.datetime(2004, 3, 2))  # noqa: DTZ001 - they are no times
+# Two default dates that share no part: a part that differs between the results was not written.
+_PROBES = (dt.datetime(2000, 1, 1), dt.datetime(2004, 3, 2))  # noqa: DTZ001 - only defaults
 
 
-def date_from(word: str) -> dt.datetime:
-    """The type of an argument that is a date: the start of what is written."""
-    return _date(word, dt.time.min)
+def date_from(text: str) -> dt.datetime:
+    """The argument type for a date; returns the start of the day or minute."""
+    return _date(text, dt.time.min)
 
 
-def date_until(word: str) -> dt.datetime:
-    """The type of an argument that is a date: the end of what is written, a day or a minute."""
-    return _date(word, dt.time.max)
+def date_until(text: str) -> dt.datetime:
+    """The argument type for a date; returns the end of the day or minute."""
+    return _date(text, dt.time.max)
 
 
-def _date(word: str, rest: dt.time) -> dt.datetime:
+def _date(text: str, default_time: dt.time) -> dt.datetime:
     try:
-        found = _parsed(word.strip(), rest)
-        return found.astimezone(dt.UTC)
+        return _parse(text.strip(), default_time).astimezone(dt.UTC)
     except (ValueError, OverflowError, OSError, RuntimeWarning):
         raise argparse.ArgumentTypeError(
-            f"{word!r} is no date; write it as 2026-11-03, '3 Nov 2026 10:00', yesterday or "
-            "'2 weeks ago', and a zone as +05:30 or UTC"
+            f"{text!r} isn't a valid date; use 2026-11-03, '3 Nov 2026 10:00', yesterday or "
+            "'2 weeks ago', with a zone such as +05:30 or UTC"
         ) from None
 
 
-def _parsed(word: str, rest: dt.time) -> dt.datetime:
-    # Not at the top: it takes 20 ms, and most commands are given no date.
+def _parse(text: str, default_time: dt.time) -> dt.datetime:
+    # Imported here: it takes 20 ms, and most commands have no date argument.
     from dateutil.parser import UnknownTimezoneWarning, parse
     from dateutil.relativedelta import relativedelta
 
     now = dt.datetime.now().astimezone()
-    # Without the zone, for that of another day may be another.
-    today = dt.datetime.combine(now.date(), rest)
-    if word.lower() in {"today", "yesterday"}:
-        return today - dt.timedelta(days=word.lower() == "yesterday")
-    age = _AGO.fullmatch(word)
+    # Without the zone: the zone's offset may differ on other days.
+    today = dt.datetime.combine(now.date(), default_time)
+    if text.lower() in {"today", "yesterday"}:
+        return today - dt.timedelta(days=text.lower() == "yesterday")
+    age = _AGO.fullmatch(text)
     if age:
         return now - relativedelta(**{f"{age[2].lower()}s": int(age[1])})  # type: ignore[arg-type]
-    if word.isdecimal() and len(word) < _SHORTEST_DATE:
-        raise ValueError("it is a year, a month or a day")
-    if _SIGNED_ZONE.search(word):
-        raise ValueError("it has a zone that can be taken in two ways")
+    if text.isdecimal() and len(text) < _SHORTEST_DATE:
+        raise ValueError("ambiguous: a year, a month or a day")
+    if _SIGNED_ZONE.search(text):
+        raise ValueError("ambiguous time zone")
     with warnings.catch_warnings():
-        # A zone that is not known would be taken for the one of this machine.
+        # dateutil would treat an unknown zone as local time.
         warnings.simplefilter("error", UnknownTimezoneWarning)
-        first, second = (parse(word, default=probe) for probe in _PROBES)
+        first, second = (parse(text, default=probe) for probe in _PROBES)
         if first.month == second.month and first.day != second.day:
-            raise ValueError("it has a month, and no day")
-        found = parse(word, default=today)
-    # Runs lie in the past, and so does the day that is meant.
-    if found.astimezone() > dt.datetime.combine(now.date(), dt.time.max).astimezone():
+            raise ValueError("a month without a day")
+        date = parse(text, default=today)
+    # Runs were created in the past, so choose the latest past date that matches.
+    if date.astimezone() > dt.datetime.combine(now.date(), dt.time.max).astimezone():
         if first.month == second.month and first.year != second.year:
-            return found - relativedelta(years=1)
-        if first.month != second.month and _WEEKDAY.match(word):
-            return found - relativedelta(weeks=1)
-    return found
+            return date - relativedelta(years=1)
+        if first.month != second.month and _WEEKDAY.match(text):
+            return date - relativedelta(weeks=1)
+    return date

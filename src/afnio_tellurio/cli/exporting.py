@@ -1,4 +1,4 @@
-"""The command that writes what was logged to a file."""
+"""The command that exports the values of a run."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ import sys
 from contextlib import contextmanager, suppress
 from glob import escape
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import afnio_tellurio as te
-from afnio_tellurio.cli.arguments import Commands, metric_names, place_of, with_file_names
-from afnio_tellurio.delivery.locking import try_lock
+from afnio_tellurio.cli.arguments import Commands, metric_names, path_type, with_file_names
+from afnio_tellurio.cli.printing import value_count
+from afnio_tellurio.locking import try_lock
 from afnio_tellurio.notices import printable, show_progress
+from afnio_tellurio.settings.limits import METRICS_PAGE
+from afnio_tellurio.validation import encoded_value
 
 if TYPE_CHECKING:
     import argparse
@@ -29,33 +33,34 @@ if TYPE_CHECKING:
 _COLUMNS = ("name", "step", "value", "timestamp")
 _FORMAT_OF_SUFFIX = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 _SPECIAL_NUMBERS = {"NaN", "Infinity", "-Infinity"}
-#: Integers up to here are floats without a loss.
-_EXACT = 2**53
+#: The largest integer up to which every integer is exactly a double.
+_MAX_EXACT_INTEGER = 2**53
 
 
 def add_commands(commands: Commands) -> None:
     """Adds `export`."""
     export = commands.add_parser(
         "export",
-        help="write what a run logged as CSV, JSON lines or Parquet",
-        description="Writes each value with its metric, step and time. In CSV a value that is no "
-        "number is JSON. In Parquet it is JSON in a column of its own, and so is an integer that "
-        "a double does not hold. FILE is there whole or not at all.",
+        help="export a run's values as CSV, JSON lines or Parquet",
+        description="Writes each value with its metric, step and time. CSV stores values that "
+        "aren't numbers as JSON. Parquet stores them in a separate JSON column, along with "
+        "integers that a double can't represent exactly. FILE is written atomically and "
+        "overwrites an existing file.",
         epilog="example: afnio-tellurio export acme/digits/first --output first.csv",
     )
-    export.add_argument("run", metavar="NAMESPACE/PROJECT/RUN", type=place_of(3))
+    export.add_argument("run", metavar="NAMESPACE/PROJECT/RUN", type=path_type(3))
     with_file_names(
         export.add_argument(
             "--output",
             metavar="FILE",
             type=Path,
-            help="replaced when the export is whole, and not touched before; default stdout",
+            help="output file, written atomically (default: stdout)",
         )
     )
     export.add_argument(
         "--format",
         choices=("csv", "jsonl", "parquet"),
-        help="default as FILE ends, else csv; parquet takes pyarrow",
+        help="default: from FILE's extension, else csv; parquet requires pyarrow",
     )
     export.add_argument("--metrics", metavar="A,B", type=metric_names, help="only these metrics")
     export.set_defaults(command=_export, usage=export)
@@ -64,53 +69,53 @@ def add_commands(commands: Commands) -> None:
 def _export(options: argparse.Namespace) -> int:
     output: Path | None = options.output
     suffix = output.suffix.lower() if output else ""
-    kind = options.format or _FORMAT_OF_SUFFIX.get(suffix, "csv")
-    if kind == "parquet" and output is None:
-        options.usage.error("parquet is no text; give --output FILE")
-    write = _WRITERS[kind]
-    if kind == "parquet":
-        _pyarrow("pyarrow")
+    file_format = options.format or _FORMAT_OF_SUFFIX.get(suffix, "csv")
+    if file_format == "parquet" and output is None:
+        options.usage.error("Parquet needs --output FILE")
+    write = _WRITERS[file_format]
+    if file_format == "parquet":
+        _import_pyarrow("pyarrow")
     run = te.get_run(*options.run)
     pages = _pages(run, options.metrics)
     if output is not None or _is_file(sys.stdout):
-        pages = _shown(run, pages, options.metrics)
+        pages = _with_progress(run, pages, options.metrics)
     try:
         if output is None:
             if sys.stdout:
                 write(pages, sys.stdout.buffer)
             return 0
-        with _whole_file(output) as file:
+        with _open_atomically(output) as file:
             count = write(pages, file)
     finally:
-        # Whatever is said next stands where the progress stood.
+        # Clears the progress before the next message.
         show_progress("")
-    print(f"{printable(str(output))}: {count} values of {printable(run.name)}")
+    print(f"{printable(str(output))}: {value_count(count)} of {printable(run.name)}")
     return 0
 
 
 def _is_file(stream: IO[Any] | None) -> bool:
-    """Whether what is written is kept out of the terminal, where progress would be among it."""
+    """Returns whether the stream is a file, where progress on the terminal can't mix with it."""
     return stream is not None and stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
 
 
-def _pages(run: te.Run, wanted: list[str] | None) -> Iterator[Page]:
-    if run.organization is None or run.project is None:
-        raise LookupError(f"run {run.name!r} has nothing to export: TELLURIO_MODE is disabled")
-    from afnio_tellurio.client import default_client
-
-    place = run.organization.slug, run.project.slug, run.uuid
-    for name in [None] if wanted is None else wanted:
-        for page in default_client().list_metric_pages(*place, name=name):
+def _pages(run: te.Run, names: list[str] | None) -> Iterator[Page]:
+    if run.organization is None:
+        raise LookupError(f"run {run.name!r} has no values to export: TELLURIO_MODE is disabled")
+    for name in [None] if names is None else names:
+        metrics = run.iter_metrics(name)
+        while page := list(islice(metrics, METRICS_PAGE)):
             yield [
-                (metric.name, metric.step, metric.value, metric.timestamp or None)
-                for metric in page
+                point
+                if point.value.__class__ is int
+                else point._replace(value=encoded_value(point.value))
+                for point in page
             ]
 
 
-def _shown(run: te.Run, pages: Iterable[Page], wanted: list[str] | None) -> Iterator[Page]:
-    """The pages, with the progress on a terminal."""
+def _with_progress(run: te.Run, pages: Iterable[Page], names: list[str] | None) -> Iterator[Page]:
+    """Yields the pages and shows the progress if stderr is a terminal."""
     summaries = run.summary() if sys.stderr and sys.stderr.isatty() else {}
-    total = sum(found.count for name, found in summaries.items() if not wanted or name in wanted)
+    total = sum(metric.count for name, metric in summaries.items() if not names or name in names)
     count = 0
     for page in pages:
         count += len(page)
@@ -119,19 +124,19 @@ def _shown(run: te.Run, pages: Iterable[Page], wanted: list[str] | None) -> Iter
 
 
 @contextmanager
-def _whole_file(path: Path) -> Generator[IO[bytes]]:
-    """A file that takes its name when it is whole; what was there before stays until then."""
+def _open_atomically(path: Path) -> Generator[IO[bytes]]:
+    """Opens a temporary file that replaces `path` when the block completes."""
     path = path.resolve()
     if path.exists() and not path.is_file():
-        # A pipe or a device has no name to take.
-        with _naming(path), path.open("wb") as file:
+        # A pipe or a device can't be replaced.
+        with _named_errors(path), path.open("wb") as file:
             yield file
         return
-    _remove_abandoned(path)
+    _remove_abandoned_parts(path)
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with _naming(path), part.open("xb") as file:
-            # Where files cannot be locked, an abandoned one is left where it is.
+        with _named_errors(path), part.open("xb") as file:
+            # If the file system has no locks, abandoned files are never removed.
             with suppress(OSError):
                 try_lock(file.fileno())
             yield file
@@ -143,10 +148,10 @@ def _whole_file(path: Path) -> Generator[IO[bytes]]:
             part.unlink()
 
 
-def _remove_abandoned(path: Path) -> None:
-    """Removes what exports to this file left when they were killed: nobody has it locked."""
+def _remove_abandoned_parts(path: Path) -> None:
+    """Removes the temporary files of killed exports to this file: the ones without a lock."""
     for part in path.parent.glob(f".{escape(path.name)}.*.part"):
-        # One that is empty may be another export's that is about to lock it.
+        # Another export may have just created an empty one and be about to lock it.
         with suppress(OSError):
             with part.open("rb+") as file:
                 is_abandoned = part.stat().st_size > 0 and try_lock(file.fileno())
@@ -155,8 +160,8 @@ def _remove_abandoned(path: Path) -> None:
 
 
 @contextmanager
-def _naming(path: Path) -> Generator[None]:
-    """Says which file it is that cannot be written."""
+def _named_errors(path: Path) -> Generator[None]:
+    """Adds the file's name to errors about writing it."""
     try:
         yield
     except OSError as error:
@@ -188,7 +193,7 @@ def _write_csv(pages: Iterable[Page], file: IO[bytes]) -> int:
 
 
 class _Utf8Lines:
-    """What a `csv.writer` writes to: `io.TextIOWrapper` would close the file with itself."""
+    """The target of a `csv.writer`; unlike `io.TextIOWrapper`, it never closes the file."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -210,7 +215,7 @@ def _write_json_lines(pages: Iterable[Page], file: IO[bytes]) -> int:
         try:
             file.write(encoder.encode_lines(rows))
         except UnicodeEncodeError:
-            # A surrogate that stands alone: Python's own encoder escapes it.
+            # A lone surrogate: Python's own encoder escapes it.
             text = "".join(f"{json.dumps(row, default=str)}\n" for row in rows)
             file.write(text.encode("ascii"))
         count += len(page)
@@ -218,7 +223,7 @@ def _write_json_lines(pages: Iterable[Page], file: IO[bytes]) -> int:
 
 
 def _write_parquet(pages: Iterable[Page], file: IO[bytes]) -> int:
-    arrow, parquet = _pyarrow("pyarrow"), _pyarrow("pyarrow.parquet")
+    arrow, parquet = _import_pyarrow("pyarrow"), _import_pyarrow("pyarrow.parquet")
     schema = arrow.schema(
         [
             ("name", arrow.string()),
@@ -244,8 +249,8 @@ def _write_parquet(pages: Iterable[Page], file: IO[bytes]) -> int:
                 timestamps,
             ]
             arrays = [
-                arrow.array(column, kind)
-                for column, kind in zip(columns, schema.types, strict=True)
+                arrow.array(column, column_type)
+                for column, column_type in zip(columns, schema.types, strict=True)
             ]
             writer.write_batch(arrow.record_batch(arrays, schema=schema))
             count += len(page)
@@ -253,10 +258,11 @@ def _write_parquet(pages: Iterable[Page], file: IO[bytes]) -> int:
 
 
 def _double(value: Any) -> float | None:
+    """Returns the value as a double, or None if that would change it."""
     if value.__class__ is float:
         return float(value)
     if value.__class__ is int:
-        return float(value) if abs(value) <= _EXACT else None
+        return float(value) if abs(value) <= _MAX_EXACT_INTEGER else None
     return float(value) if _is_special(value) else None
 
 
@@ -264,13 +270,12 @@ def _is_special(value: Any) -> bool:
     return value.__class__ is str and value in _SPECIAL_NUMBERS
 
 
-def _pyarrow(module: str) -> Any:
+def _import_pyarrow(module: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
         raise ImportError(
-            f"parquet takes pyarrow, which cannot be imported ({error}); install it: "
-            "pip install pyarrow"
+            f"Parquet requires pyarrow, which can't be imported ({error}); run: pip install pyarrow"
         ) from error
 
 

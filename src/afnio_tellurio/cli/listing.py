@@ -7,18 +7,26 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import afnio_tellurio as te
-from afnio_tellurio.cli.arguments import Commands, metric_names, place_of, positive
+from afnio_tellurio.cli.arguments import Commands, metric_names, path_type, positive_integer
 from afnio_tellurio.cli.dates import date_from, date_until
-from afnio_tellurio.cli.printing import duration, run_facts, short, table, username, when
+from afnio_tellurio.cli.printing import (
+    format_date,
+    run_duration,
+    run_facts,
+    short,
+    table,
+    username,
+)
 from afnio_tellurio.notices import show_progress
+from afnio_tellurio.settings.limits import MAX_SAMPLED
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
-#: Runs that are asked for their metrics at once.
-_PART = 100
-#: `te.RunStatus` takes long to import, and every command would wait for it.
+    Summaries = Mapping[str, Mapping[str, te.MetricSummary]]
+
+#: Importing `te.RunStatus` is slow, and every command would wait for it.
 _STATUSES = ("RUNNING", "COMPLETED", "CRASHED", "FAILED")
 
 
@@ -39,20 +47,8 @@ def add_commands(commands: Commands) -> None:
         epilog="example: afnio-tellurio runs acme/digits --since '3 Nov' --metrics val/loss "
         "--sort val/loss --limit 10",
     )
-    runs.add_argument("project", metavar="NAMESPACE/PROJECT", type=place_of(2))
-    runs.add_argument(
-        "--status", type=str.upper, choices=_STATUSES, help="only runs with this status"
-    )
-    runs.add_argument(
-        "--since",
-        metavar="DATE",
-        type=date_from,
-        help="only runs created then or later: '3 Nov 2026 10:00', 2026-11-03, yesterday, "
-        "'2 weeks ago'; without a zone in that of this machine",
-    )
-    runs.add_argument(
-        "--until", metavar="DATE", type=date_until, help="only runs created by the end of it"
-    )
+    runs.add_argument("project", metavar="NAMESPACE/PROJECT", type=path_type(2))
+    _add_filters(runs)
     runs.add_argument(
         "--metrics",
         metavar="A,B",
@@ -61,22 +57,41 @@ def add_commands(commands: Commands) -> None:
         help="show the last values of these metrics",
     )
     runs.add_argument(
-        "--sort", metavar="METRIC", help="by the last value of this metric, the smallest first"
+        "--sort", metavar="METRIC", help="sort by the last value of this metric, smallest first"
     )
-    runs.add_argument("--reverse", action="store_true", help="the other way round")
-    runs.add_argument("--limit", metavar="N", type=positive, help="at most so many")
+    runs.add_argument("--reverse", action="store_true", help="reverse the order")
+    runs.add_argument("--limit", metavar="N", type=positive_integer, help="maximum number of runs")
     runs.add_argument("--json", action="store_true", help="print JSON")
     runs.set_defaults(command=_runs)
 
 
+def _add_filters(runs: argparse.ArgumentParser) -> None:
+    runs.add_argument(
+        "--status", type=str.upper, choices=_STATUSES, help="only runs with this status"
+    )
+    runs.add_argument(
+        "--since",
+        metavar="DATE",
+        type=date_from,
+        help="created on or after DATE (local time by default): '3 Nov 2026 10:00', 2026-11-03, "
+        "yesterday, '2 weeks ago'",
+    )
+    runs.add_argument("--until", metavar="DATE", type=date_until, help="created on or before DATE")
+
+
 def _projects(options: argparse.Namespace) -> int:
-    found = te.list_projects(options.namespace)
+    projects = te.list_projects(options.namespace)
     if options.json:
-        print(json.dumps([_project_facts(project) for project in found], indent=2))
+        print(json.dumps([_project_facts(project) for project in projects], indent=2))
         return 0
     rows = [
-        [project.slug, project.display_name, project.visibility, when(project.last_run_date)]
-        for project in found
+        [
+            project.slug,
+            project.display_name,
+            project.visibility,
+            format_date(project.last_run_date),
+        ]
+        for project in projects
     ]
     print(table(["PROJECT", "NAME", "VISIBILITY", "LAST RUN"], rows))
     return 0
@@ -94,72 +109,81 @@ def _project_facts(project: te.Project) -> dict[str, Any]:
 
 
 def _runs(options: argparse.Namespace) -> int:
-    found = list(
+    runs = list(
         te.runs(
             *options.project,
             status=te.RunStatus(options.status) if options.status else None,
             created_after=options.since,
             created_before=options.until,
-            # What is sorted by a metric must be known whole.
+            # Sorting and reversing need all runs.
             limit=None if options.sort or options.reverse else options.limit,
         )
     )
-    wanted: list[str] = options.metrics
-    needed = [*wanted, *({options.sort} - {None, *wanted})]
-    asked = _summaries(found, needed) if needed else {}
+    names: list[str] = options.metrics
+    needed_names = [*names, *({options.sort} - {None, *names})]
+    summaries = _load_summaries(runs, needed_names) if needed_names else {}
     if options.sort:
-        found = _sorted(found, asked, options.sort, is_reverse=options.reverse)
+        runs = _sort(runs, summaries, options.sort, is_reverse=options.reverse)
     elif options.reverse:
-        found = found[::-1]
-    found = found[: options.limit]
+        runs = runs[::-1]
+    runs = runs[: options.limit]
     if options.json:
-        listed = [
-            run_facts(run) | ({"metrics": _last(asked[run.uuid], wanted)} if wanted else {})
-            for run in found
+        facts = [
+            run_facts(run)
+            | ({"metrics": _last_values(summaries[run.uuid], names)} if names else {})
+            for run in runs
         ]
-        print(json.dumps(listed, indent=2))
+        print(json.dumps(facts, indent=2))
         return 0
     rows = [
-        [run.name, run.status.value, when(run.date_created), duration(run), username(run)]
-        + [short(asked[run.uuid][name].last) if name in asked[run.uuid] else "-" for name in wanted]
-        for run in found
+        [
+            run.name,
+            run.status.value,
+            format_date(run.date_created),
+            run_duration(run),
+            username(run),
+            *(_last_value(summaries[run.uuid].get(name)) for name in names),
+        ]
+        for run in runs
     ]
-    print(table(["RUN", "STATUS", "CREATED", "DURATION", "USER", *wanted], rows))
+    print(table(["RUN", "STATUS", "CREATED", "DURATION", "USER", *names], rows))
     return 0
 
 
-def _summaries(found: list[te.Run], names: Sequence[str]) -> dict[str, dict[str, te.MetricSummary]]:
-    """These metrics of each run, in parts, which may take long over a network."""
-    asked: dict[str, dict[str, te.MetricSummary]] = {}
+def _load_summaries(
+    runs: list[te.Run], names: Sequence[str]
+) -> dict[str, dict[str, te.MetricSummary]]:
+    """Loads these metrics of each run in parts and shows the progress."""
+    summaries: dict[str, dict[str, te.MetricSummary]] = {}
     try:
-        for start in range(0, len(found), _PART):
-            show_progress(f"{start:,} of {len(found):,} runs")
-            asked |= te.summaries(found[start : start + _PART], *names)
+        for start in range(0, len(runs), MAX_SAMPLED):
+            show_progress(f"{start:,} of {len(runs):,} runs")
+            summaries |= te.summaries(runs[start : start + MAX_SAMPLED], *names)
     finally:
         show_progress("")
-    return asked
+    return summaries
 
 
-def _sorted(
-    found: list[te.Run],
-    asked: Mapping[str, Mapping[str, te.MetricSummary]],
-    metric: str,
-    *,
-    is_reverse: bool,
+def _sort(
+    runs: list[te.Run], summaries: Summaries, metric: str, *, is_reverse: bool
 ) -> list[te.Run]:
-    """The runs by a metric; those without a number there come last, whichever way."""
+    """Sorts the runs by a metric; runs without a number come last in either order."""
     numbers: dict[str, float] = {}
-    for run in found:
-        summary = asked[run.uuid].get(metric)
+    for run in runs:
+        summary = summaries[run.uuid].get(metric)
         last = summary and summary.last
         if isinstance(last, int | float) and not isinstance(last, bool) and not math.isnan(last):
             numbers[run.uuid] = last
-    named = [run for run in found if run.uuid in numbers]
-    named.sort(key=lambda run: numbers[run.uuid], reverse=is_reverse)
-    return named + [run for run in found if run.uuid not in numbers]
+    with_number = [run for run in runs if run.uuid in numbers]
+    with_number.sort(key=lambda run: numbers[run.uuid], reverse=is_reverse)
+    return with_number + [run for run in runs if run.uuid not in numbers]
 
 
-def _last(summaries: Mapping[str, te.MetricSummary], wanted: list[str]) -> dict[str, Any]:
+def _last_value(summary: te.MetricSummary | None) -> str:
+    return "-" if summary is None else short(summary.last)
+
+
+def _last_values(summaries: Mapping[str, te.MetricSummary], names: list[str]) -> dict[str, Any]:
     from afnio_tellurio.validation import encoded_value
 
-    return {name: encoded_value(summaries[name].last) for name in wanted if name in summaries}
+    return {name: encoded_value(summaries[name].last) for name in names if name in summaries}

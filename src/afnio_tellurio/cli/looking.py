@@ -1,4 +1,4 @@
-"""The command that looks at a run."""
+"""The command that shows a run."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import json
 from typing import TYPE_CHECKING
 
 import afnio_tellurio as te
-from afnio_tellurio.cli.arguments import Commands, place_of
+from afnio_tellurio.cli.arguments import Commands, path_type
 from afnio_tellurio.cli.printing import (
     MAX_CHART_WIDTH,
     chart,
-    duration,
+    format_date,
     metric_facts,
+    run_duration,
     run_facts,
     short,
     table,
     username,
-    when,
 )
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def add_commands(commands: Commands) -> None:
         help="show a run and its metrics",
         epilog="example: afnio-tellurio show acme/digits/brave_pasta_123",
     )
-    show.add_argument("run", metavar="NAMESPACE/PROJECT/RUN", type=place_of(3))
+    show.add_argument("run", metavar="NAMESPACE/PROJECT/RUN", type=path_type(3))
     show.add_argument("--json", action="store_true", help="print JSON")
     show.set_defaults(command=_show)
 
@@ -46,8 +46,8 @@ def _show(options: argparse.Namespace) -> int:
         ["run", run.name],
         ["uuid", run.uuid],
         ["status", run.status.value],
-        ["created", when(run.date_created)],
-        ["duration", duration(run)],
+        ["created", format_date(run.date_created)],
+        ["duration", run_duration(run)],
         ["user", username(run)],
         ["description", run.description or ""],
     ]
@@ -66,7 +66,7 @@ def _show(options: argparse.Namespace) -> int:
     print(table(["METRIC", "COUNT", "LAST", "MINIMUM", "MAXIMUM"], rows))
     for name, metric in summary.items():
         if metric.minimum is not None:
-            drawn = chart(name, *run.curve(name, MAX_CHART_WIDTH * 2))
-            if drawn:
-                print(f"\n{drawn}")
+            drawing = chart(name, *run.curve(name, MAX_CHART_WIDTH * 2))
+            if drawing:
+                print(f"\n{drawing}")
     return 0

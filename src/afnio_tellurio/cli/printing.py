@@ -1,4 +1,4 @@
-"""How things are printed: tables, charts, times, and names that nobody has vetted."""
+"""Formats output: tables, charts, dates, and names that may contain control characters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import afnio_tellurio as te
-from afnio_tellurio.notices import JOINERS, printable
+from afnio_tellurio.notices import JOINERS, duration, printable
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
 
 _CHART_HEIGHT = 8
 MAX_CHART_WIDTH = 80
-#: What draws charts shows nothing in less.
+#: plotext draws nothing in a narrower chart.
 _MIN_CHART_WIDTH = 32
-#: And it fails at numbers that lie further apart than this, or, where they differ, closer.
+#: plotext fails if the range of the values is larger than this, or smaller but not 0.
 _MAX_SPREAD, _MIN_SPREAD = 1e300, 1e-300
-#: Of a value that is no number, this many characters are shown.
+#: Characters shown of a value that isn't a number.
 _VALUE_WIDTH = 60
-#: A longer cell moves the rest of its own line, and no other.
+#: A longer cell shifts the rest of its own line only.
 _CELL_WIDTH = 40
 
 
 def complain(text: str, end: str = "\n") -> None:
-    """Says on standard error what is no output; where there is none, nobody."""
+    """Prints a message to stderr, if possible."""
     if sys.stderr:
-        # Where it takes nothing more there is nobody to tell, and the exit status says it.
+        # If stderr can't be written, the exit status still shows the failure.
         with suppress(OSError):
             print(text, end=end, file=sys.stderr, flush=True)
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
-    """Rows as columns as wide as their widest cell, up to a limit, under a header if any."""
+    """Returns aligned rows, below a header if it isn't empty."""
     lines = [[printable(cell) for cell in line] for line in [header, *rows] if line]
     widths = [min(max(map(columns_of, column)), _CELL_WIDTH) for column in zip(*lines, strict=True)]
     return "\n".join(
@@ -51,12 +51,12 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 
 
 class Line(NamedTuple):
-    """What a chart draws with one mark.
+    """A line of a chart.
 
     Attributes:
-        mark: The character, or what plotext calls a marker.
-        steps: The steps, in order.
-        values: The finite values at them.
+        mark: The character, or the name of a plotext marker.
+        steps: The steps, in ascending order.
+        values: The value at each step; all are finite.
     """
 
     mark: str
@@ -65,22 +65,22 @@ class Line(NamedTuple):
 
 
 def chart(title: str, steps: list[int], values: list[float]) -> str:
-    """A line drawn with characters; nothing where there is none to draw."""
+    """Returns a chart of one line, or an empty string if nothing can be drawn."""
     return chart_of(title, [Line("braille", steps, values)])
 
 
 def chart_of(title: str, lines: Sequence[Line]) -> str:
-    """Lines over each other, drawn with characters; nothing where there is none to draw."""
+    """Returns a chart of overlaid lines, or an empty string if nothing can be drawn."""
     lines = [line for line in lines if len(line.steps) > 1]
     if not lines or not _can_be_drawn(lines):
         return ""
-    # Any: it has no types.
+    # Any: plotext has no type hints.
     plotext: Any = import_module("plotext")
     plotext.clear_figure()
     columns = shutil.get_terminal_size((MAX_CHART_WIDTH, 24)).columns
     columns = max(min(columns, MAX_CHART_WIDTH), _MIN_CHART_WIDTH)
-    # It would leave away whatever does not fit a terminal that has few columns or lines.
-    plotext.limit_size(False, False)  # noqa: FBT003 - its arguments have no names
+    # Otherwise plotext omits everything that doesn't fit in a small terminal.
+    plotext.limit_size(False, False)  # noqa: FBT003 - positional in plotext
     plotext.plot_size(columns, _CHART_HEIGHT)
     plotext.theme("clear")
     for line in lines:
@@ -89,19 +89,19 @@ def chart_of(title: str, lines: Sequence[Line]) -> str:
     last = max(line.steps[-1] for line in lines)
     plotext.xticks(sorted({first + (last - first) * tick // 4 for tick in range(5)}))
     plotext.yticks(*_value_ticks([value for line in lines for value in line.values]))
-    drawn: str = plotext.uncolorize(plotext.build())
-    # Not as plotext does it, which cuts a title that is too long and knows no wide characters.
+    drawing: str = plotext.uncolorize(plotext.build())
+    # plotext's own title truncates long text and ignores wide characters.
     title = printable(title)
     heading = " " * ((columns - columns_of(title)) // 2) + title
-    return "\n".join([heading, *(line.rstrip() for line in drawn.rstrip("\n").splitlines())])
+    return "\n".join([heading, *(line.rstrip() for line in drawing.rstrip("\n").splitlines())])
 
 
 def _value_ticks(numbers: Sequence[float]) -> tuple[list[float], list[str]]:
-    """Where to write which number; plotext would write 1e-9 with all its zeros."""
+    """Returns tick positions and labels; plotext would print 1e-9 with all its zeros."""
     low, high = min(numbers), max(numbers)
     ticks = [low + (high - low) * row / 4 for row in range(5)] if low < high else [low]
     labels: list[str] = []
-    # As few digits as tell them apart: 17 tell all floats apart.
+    # Use the fewest digits that make the labels distinct; 17 digits always do.
     for digits in range(3, 18):
         labels = [f"{tick:.{digits}g}" for tick in ticks]
         if len(set(labels)) == len(set(ticks)):
@@ -122,7 +122,7 @@ def _can_be_drawn(lines: Sequence[Line]) -> bool:
 
 
 def columns_of(text: str) -> int:
-    """How many columns of a terminal the text takes."""
+    """Returns the width of the text in a terminal."""
     return sum(
         0
         if mark in JOINERS or unicodedata.category(mark) in {"Mn", "Me"}
@@ -134,42 +134,42 @@ def columns_of(text: str) -> int:
 
 
 def short(value: Any, width: int = _VALUE_WIDTH) -> str:
-    """A value in few characters: a number as it is, anything else in so many."""
+    """Returns a float with six digits, and any other value as JSON of up to `width` characters."""
     if value is None:
         return "-"
     if isinstance(value, float):
         return f"{value:.6g}"
-    # Not at the top: it takes 30 ms, and most of the parsing of arguments is done without.
+    # Imported here: it takes 30 ms, and parsing arguments doesn't need it.
     from afnio_tellurio.validation import encoded_value
 
     text = json.dumps(encoded_value(value), ensure_ascii=False)
     return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
-def when(date: dt.datetime | None) -> str:
-    """A time as a person here writes it."""
+def format_date(date: dt.datetime | None) -> str:
+    """Returns a date in local time, or `-`."""
     return date.astimezone().strftime("%Y-%m-%d %H:%M:%S") if date else "-"
 
 
-def duration(run: te.Run) -> str:
-    """How long a run took."""
+def run_duration(run: te.Run) -> str:
+    """Returns how long a run took, or `-`."""
     if run.date_created is None or run.date_updated is None or run.status == te.RunStatus.RUNNING:
         return "-"
-    seconds = (run.date_updated - run.date_created).total_seconds()
-    if seconds < 60:  # noqa: PLR2004 - a minute
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+    return duration((run.date_updated - run.date_created).total_seconds())
+
+
+def value_count(count: int) -> str:
+    """Returns a number of values in words, such as `1 value`."""
+    return "1 value" if count == 1 else f"{count} values"
 
 
 def username(run: te.Run) -> str:
-    """Who created a run."""
+    """Returns the name of the user who created a run, or `-`."""
     return run.user.username if run.user else "-"
 
 
 def run_facts(run: te.Run) -> dict[str, Any]:
-    """A run as JSON has it."""
+    """Returns the fields of a run for JSON output."""
     return {
         "uuid": run.uuid,
         "name": run.name,
@@ -182,7 +182,7 @@ def run_facts(run: te.Run) -> dict[str, Any]:
 
 
 def metric_facts(metric: te.MetricSummary) -> dict[str, Any]:
-    """A metric in short as JSON has it."""
+    """Returns the summary of a metric for JSON output."""
     from afnio_tellurio.validation import encoded_value
 
     last = metric.last_timestamp

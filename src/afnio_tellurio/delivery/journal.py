@@ -12,8 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from afnio_tellurio.delivery.journal_file import CREATE, JournalFile, remove_journal
-from afnio_tellurio.delivery.locking import try_lock
+from afnio_tellurio.delivery.journal_file import JournalFile, remove_journal
 from afnio_tellurio.delivery.records import (
     END,
     NUMBER,
@@ -24,8 +23,9 @@ from afnio_tellurio.delivery.records import (
     parsed_line,
     record_line,
 )
-from afnio_tellurio.files import make_private_directory
-from afnio_tellurio.settings import (
+from afnio_tellurio.files import CREATE, make_private_directory
+from afnio_tellurio.locking import try_lock
+from afnio_tellurio.settings.limits import (
     APPEND_TIMEOUT,
     BATCH_BYTES,
     BATCH_METRICS,

@@ -44,8 +44,8 @@ from afnio_tellurio.delivery.records import (
     parsed_line,
     record_line,
 )
-from afnio_tellurio.files import make_private_directory
-from afnio_tellurio.settings import BATCH_BYTES, BATCH_METRICS, read_settings
+from afnio_tellurio.files import CREATE, make_private_directory, replace_whole
+from afnio_tellurio.settings.limits import BATCH_BYTES, BATCH_METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -53,14 +53,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def journals_folder() -> Path:
-    """Where the journals lie."""
-    return read_settings().home / "journals"
-
-
 _START = Position(0, 0, 0)
-#: On Windows a file is not written byte by byte unless one says so.
-CREATE = os.O_CREAT | os.O_WRONLY | getattr(os, "O_BINARY", 0)
 #: More than checksum and five numbers ever take.
 _ACK_BYTES = 128
 
@@ -337,18 +330,13 @@ def write_journal(
     """
     make_private_directory(folder)
     path = folder / header.file_name()
-    unfinished = path.with_suffix(".new")
-    fd = os.open(unfinished, CREATE | os.O_TRUNC, 0o600)
-    with open(fd, "wb") as file:  # noqa: PTH123 - the permissions
+    with replace_whole(path) as file:
         file.write(record_line(header) * 2)
         file.writelines(
             record_line(number, step, when, name, value)
             for number, (step, when, name, value) in enumerate(metrics)
         )
         file.write(record_line(END, status))
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
     return path
 
 

@@ -1,45 +1,47 @@
-"""Recovery: delivering the journals of processes that are dead."""
+"""Recovery: delivering the journals of dead processes."""
 
 from __future__ import annotations
 
 import os
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
 import msgspec
 
-from afnio_tellurio.delivery.journal_file import JournalFile, journals_folder, remove_journal
-from afnio_tellurio.delivery.locking import try_lock
+from afnio_tellurio.api import operations
+from afnio_tellurio.api.operations import RunPath
+from afnio_tellurio.delivery.journal_file import JournalFile, remove_journal
 from afnio_tellurio.delivery.records import SUFFIX
 from afnio_tellurio.delivery.transfer import Transfer
-from afnio_tellurio.errors import DatabaseError, NotFoundError, TellurioError, never_had_run
+from afnio_tellurio.errors import NotFoundError, TellurioError, never_had_run
 from afnio_tellurio.interruptions import raise_foreign
+from afnio_tellurio.locking import try_lock
 from afnio_tellurio.notices import warn, warn_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
+    from pathlib import Path
 
-    from afnio_tellurio.client import TellurioClient
+    from afnio_tellurio.api.connection import Connection
 
-#: Times that a request is repeated before a journal is left for the next recovery.
+#: Attempts of a request before a journal is left for the next recovery.
 _ATTEMPTS = 4
 
 
 @attrs.frozen
 class SyncedJournal:
-    """What became of the journal of one dead process.
+    """The result for the journal of one dead process.
 
     Attributes:
-        path: The journal's file, or the folder of the journals where it cannot be read.
-        run_name: The run's name, or None where the journal's header is damaged.
-        delivered: How many metrics the backend has now that it had not acknowledged before.
-        rejected: How many it refused now; they are in the `.rejected` file beside the journal.
-        lost: How many cannot be read, for the journal is damaged there.
-        status: The status that the run was given, or None where it had ended, or goes on.
-        problem: Why the journal could not be delivered, or None; it stays then.
+        path: The journal's file, or the folder of the journals if that cannot be read.
+        run_name: The run's name, or None if the journal's header is damaged.
+        delivered: The number of metrics that the backend has now and had not acknowledged before.
+        rejected: The number it refused now; they are in the `.rejected` file beside the journal.
+        lost: The number that cannot be read because the journal is damaged.
+        status: The status that the run was set to, or None if it had ended, or goes on.
+        problem: Why the journal could not be delivered, or None; the journal stays then.
     """
 
     path: str
@@ -51,9 +53,9 @@ class SyncedJournal:
     problem: str | None = None
 
 
-def orphans() -> Iterator[Path]:
-    """The journals whose process is dead, but for those that this user cannot open."""
-    return filter(_is_orphan, _journals_if_readable())
+def list_orphans(folder: Path) -> Iterator[Path]:
+    """The journals of dead processes, except those that this user cannot open."""
+    return filter(_is_orphan, _list_readable_journals(folder))
 
 
 def _is_orphan(path: Path) -> bool:
@@ -65,43 +67,44 @@ def _is_orphan(path: Path) -> bool:
         return False
 
 
-def say_orphans() -> None:
-    """Says in one line, once, that journals of dead processes wait."""
-    count = sum(1 for _ in orphans())
+def warn_of_orphans(folder: Path) -> None:
+    """Warns in one line, once, that journals of dead processes wait."""
+    count = sum(1 for _ in list_orphans(folder))
     if count:
         warn_once(
             f"{count} journal{'s' if count > 1 else ''} of processes that ended before delivery "
-            f"wait in {journals_folder()}; deliver them with: afnio-tellurio sync"
+            f"wait in {folder}; deliver them with: afnio-tellurio sync"
         )
 
 
-def recover_local(client: TellurioClient) -> None:
+def recover_local(connection: Connection) -> None:
     """Delivers the journals of dead processes to the embedded backend that was just opened."""
-    paths = _journals_if_readable()
-    for result in _delivered(paths, lambda journal: _client_if_its(client, journal)):
+    paths = _list_readable_journals(connection.settings.journals)
+    for result in deliver_journals(paths, lambda journal: _if_addressed(connection, journal)):
         if result.problem:
             warn(f"the journal {result.path} could not be delivered: {result.problem}")
 
 
-def deliver_orphans_of_run(client: TellurioClient, run_uuid: str) -> None:
-    """Delivers what dead processes, such as forked children, logged to a run that goes on."""
+def deliver_orphans_of_run(connection: Connection, run_uuid: str) -> None:
+    """Delivers the metrics that dead processes, such as forked children, logged to a live run."""
 
-    def chosen(journal: JournalFile) -> TellurioClient | None:
+    def select(journal: JournalFile) -> Connection | None:
         is_meant = journal.header.run_uuid == run_uuid and not journal.header.owns_run
-        return _client_if_its(client, journal) if is_meant else None
+        return _if_addressed(connection, journal) if is_meant else None
 
-    for result in _delivered(_journals_if_readable(f"{run_uuid}."), chosen):
+    paths = _list_readable_journals(connection.settings.journals, f"{run_uuid}.")
+    for result in deliver_journals(paths, select):
         if result.problem:
             warn(f"the journal {result.path} could not be delivered: {result.problem}")
 
 
-def _client_if_its(client: TellurioClient, journal: JournalFile) -> TellurioClient | None:
-    is_its = (_address_of(journal), journal.header.is_local) == (client.address, client.is_local)
-    return client if is_its else None
+def _if_addressed(connection: Connection, journal: JournalFile) -> Connection | None:
+    address = address_of(journal), journal.header.is_local
+    return connection if address == (connection.address, connection.is_local) else None
 
 
-def _address_of(journal: JournalFile) -> str:
-    """The `address` of the client that a journal is for."""
+def address_of(journal: JournalFile) -> str:
+    """The `address` of the connection that a journal is for."""
     name = journal.header.backend
     if not journal.header.is_local:
         return name
@@ -113,72 +116,32 @@ def _address_of(journal: JournalFile) -> str:
     return str(database.resolve())
 
 
-def sync() -> list[SyncedJournal]:
-    """Delivers what dead processes logged, and ends their runs.
-
-    A run whose process did not end it ends as `CRASHED`. A journal of a process that is alive is
-    left to it. Doing it again does nothing.
-
-    Returns:
-        What became of each journal.
-    """
-    from afnio_tellurio.client import TellurioClient
-
-    clients: dict[tuple[str, bool], TellurioClient] = {}
-
-    def client_of(journal: JournalFile) -> TellurioClient:
-        key = address, is_local = _address_of(journal), journal.header.is_local
-        if key not in clients:
-            if is_local and not Path(address).exists():
-                raise DatabaseError(
-                    f"the database {address} does not exist; put it back there, "
-                    "or remove the journal to give up what it holds"
-                )
-            clients[key] = (
-                TellurioClient.of_existing_database(address)
-                if is_local
-                else TellurioClient(address)
-            )
-        return clients[key]
-
-    try:
-        paths = _journals()
-    except OSError as error:
-        raise_foreign(error)
-        return [SyncedJournal(path=str(journals_folder()), problem=_unreadable(error))]
-    try:
-        return list(_delivered(paths, client_of))
-    finally:
-        for client in clients.values():
-            client.close()
-
-
-def _delivered(
-    paths: Iterable[Path], client_of: Callable[[JournalFile], TellurioClient | None]
+def deliver_journals(
+    paths: Iterable[Path], connection_of: Callable[[JournalFile], Connection | None]
 ) -> Iterator[SyncedJournal]:
-    """Delivers each journal of a dead process for which there is a client.
+    """Delivers journals of dead processes, and removes those that are delivered whole.
 
     Args:
         paths: The journals.
-        client_of: The client for a journal, or None to leave the journal alone.
+        connection_of: Returns the connection for a journal, or None to leave the journal alone.
     """
     for path in paths:
         try:
             with locked(path) as is_orphan:
-                done = _delivered_one(path, client_of) if is_orphan else None
+                result = _open_and_deliver(path, connection_of) if is_orphan else None
         except OSError as error:
             raise_foreign(error)
-            done = SyncedJournal(path=str(path), problem=_unreadable(error))
-        if done is None:
+            result = SyncedJournal(path=str(path), problem=unreadable(error))
+        if result is None:
             continue
-        if done.problem is None:
-            # Windows removes no file that is open, as one that is locked must be.
+        if result.problem is None:
+            # After the lock is released: Windows cannot remove an open file.
             remove_journal(path)
-        yield done
+        yield result
 
 
-def _delivered_one(
-    path: Path, client_of: Callable[[JournalFile], TellurioClient | None]
+def _open_and_deliver(
+    path: Path, connection_of: Callable[[JournalFile], Connection | None]
 ) -> SyncedJournal | None:
     try:
         journal = JournalFile.open(path)
@@ -189,8 +152,8 @@ def _delivered_one(
         raise_foreign(error)
         return SyncedJournal(path=str(path), problem=str(error))
     try:
-        client = client_of(journal)
-        return None if client is None else deliver(client, journal)
+        connection = connection_of(journal)
+        return None if connection is None else deliver(connection, journal)
     except (OSError, ValueError, TellurioError) as error:
         raise_foreign(error)
         return SyncedJournal(path=str(path), run_name=journal.header.run_name, problem=str(error))
@@ -199,16 +162,16 @@ def _delivered_one(
 
 
 def deliver(
-    client: TellurioClient, journal: JournalFile, progress: Callable[[int], None] | None = None
+    connection: Connection, journal: JournalFile, progress: Callable[[int], None] | None = None
 ) -> SyncedJournal:
     """Delivers the journal of a dead process, and ends its run.
 
     Args:
-        client: The backend.
+        connection: The backend.
         journal: The journal; its lock must be held.
-        progress: Told after each request how many metrics of the journal the backend has.
+        progress: Called after each request with the number of metrics that the backend has.
     """
-    transfer = Transfer(client, journal)
+    transfer = Transfer(connection, journal)
     before = journal.position.number
     status = None
     if _send_waiting(transfer, progress):
@@ -228,7 +191,7 @@ def deliver(
 
 
 def _send_waiting(transfer: Transfer, progress: Callable[[int], None] | None) -> bool:
-    """Sends what waits in a journal; returns whether the backend has all of it."""
+    """Sends the undelivered part of a journal; returns True if the backend has all of it."""
     journal = transfer.journal
     attempts = _ATTEMPTS
     while transfer.stopped is None and attempts:
@@ -245,48 +208,53 @@ def _send_waiting(transfer: Transfer, progress: Callable[[int], None] | None) ->
 
 
 def _end(transfer: Transfer, progress: Callable[[int], None] | None) -> str | None:
-    """Ends the run of a dead process, if it is its own and still open; returns the status."""
+    """Ends a dead process's run if that process owned it and it is still RUNNING.
+
+    Returns:
+        The status that was set, or None.
+    """
     header = transfer.journal.header
     if not header.owns_run:
         return None
-    path = (header.namespace_slug, header.project_slug, header.run_uuid)
+    path = RunPath(header.namespace_slug, header.project_slug, header.run_uuid)
     try:
-        if transfer.client.get_run(*path).status != "RUNNING":
+        if operations.get_run(transfer.connection, path).status != "RUNNING":
             return None
     except NotFoundError as error:
-        # Where somebody deleted it, there is nothing to end.
+        # A run that a user deleted needs no end.
         is_lost = never_had_run(error) and transfer.restore(error)
         if not (is_lost and _send_waiting(transfer, progress)):
             return None
     status = transfer.journal.end_status() or "CRASHED"
-    transfer.client.update_run(*path, status=status)
+    operations.update_run(transfer.connection, path, status=status)
     return status
 
 
-def _journals(prefix: str = "") -> list[Path]:
-    """The journals there are.
+def list_journals(folder: Path, prefix: str = "") -> list[Path]:
+    """The journals in a folder.
 
     Raises:
         OSError: The folder cannot be read.
     """
     try:
-        # Not with glob, to which a folder that it cannot read is empty.
-        paths = list(journals_folder().iterdir())
+        # Not glob, which treats a folder that it cannot read as empty.
+        paths = list(folder.iterdir())
     except FileNotFoundError:
         return []
     return sorted(path for path in paths if path.name.startswith(prefix) and path.suffix == SUFFIX)
 
 
-def _journals_if_readable(prefix: str = "") -> list[Path]:
-    """The journals there are; none where the folder cannot be read, as whoever logs says."""
+def _list_readable_journals(folder: Path, prefix: str = "") -> list[Path]:
+    """The journals in a folder; none if it cannot be read, of which logging warns."""
     try:
-        return _journals(prefix)
+        return list_journals(folder, prefix)
     except OSError as error:
         raise_foreign(error)
         return []
 
 
-def _unreadable(error: OSError) -> str:
+def unreadable(error: OSError) -> str:
+    """The message for a journal, or the folder of the journals, that cannot be opened."""
     return (
         f"cannot be opened: {error.strerror or error}; "
         "run afnio-tellurio sync as the user who owns it, or change its owner"
@@ -295,7 +263,7 @@ def _unreadable(error: OSError) -> str:
 
 @contextmanager
 def locked(path: Path) -> Generator[bool, None, None]:
-    """Holds the lock of a journal, if its process has freed it; says whether.
+    """Holds the lock of a journal; yields True if its process has freed it.
 
     Raises:
         OSError: It cannot be opened, or locked.
@@ -307,7 +275,7 @@ def locked(path: Path) -> Generator[bool, None, None]:
         yield False
         return
     try:
-        # One that is empty is just being made.
+        # An empty one is just being created.
         yield try_lock(fd) and os.fstat(fd).st_size > 0
     finally:
         os.close(fd)

@@ -1,4 +1,4 @@
-"""One journal's way to its backend: batches, refusals, faults and their repetition."""
+"""The delivery of one journal to its backend: batches, refusals, faults and retries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
+from afnio_tellurio.api import operations
+from afnio_tellurio.api.operations import LACKING, RunPath
 from afnio_tellurio.delivery.records import Batch, Metric, writer_of
+from afnio_tellurio.delivery.restoring import restore_run
 from afnio_tellurio.errors import (
     ApiError,
     BadRequestError,
@@ -22,33 +25,31 @@ from afnio_tellurio.errors import (
     never_had_run,
 )
 from afnio_tellurio.notices import warn
-from afnio_tellurio.settings import BATCH_METRICS, FIRST_RETRY_DELAY, MAX_RETRY_DELAY
+from afnio_tellurio.settings.limits import BATCH_METRICS, FIRST_RETRY_DELAY, MAX_RETRY_DELAY
 
 if TYPE_CHECKING:
-    from afnio_tellurio.client import TellurioClient
+    from afnio_tellurio.api.connection import Connection
     from afnio_tellurio.delivery.journal_file import JournalFile
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-#: With these a backend refuses the whole run, not one request: to repeat it is of no use.
+#: With these a backend refuses the whole run, not one request: repeating it is useless.
 _FINAL_ERRORS = (InvalidAPIKeyError, PermissionDeniedError, NotFoundError)
-#: A backend without an operation answers so.
-_LACKING = (404, 405)
 
 
 class Transfer:
-    """Takes one journal to its backend, batch by batch.
+    """Delivers one journal to its backend, batch by batch.
 
     Attributes:
         stopped: The error that ended it, or None.
-        rejected: How many metrics the backend refused.
-        ended: When the backend learnt how the run ended, or None.
+        rejected: The number of metrics that the backend refused.
+        ended: When the backend recorded the end of the run, or None.
         last_error: Why the last attempt failed, or None.
-        has_restored: Whether the run was created again, for the backend had lost it.
+        has_restored: Whether the run was created again because the backend had lost it.
         not_before: When the next attempt is due, on the monotonic clock.
     """
 
-    def __init__(self, client: TellurioClient, journal: JournalFile) -> None:
-        self.client = client
+    def __init__(self, connection: Connection, journal: JournalFile) -> None:
+        self.connection = connection
         self.journal = journal
         self.stopped: TellurioError | None = None
         self.rejected = 0
@@ -65,10 +66,10 @@ class Transfer:
         self.has_restored = False
         self._is_restored = False
         header = journal.header
-        self._path = (header.namespace_slug, header.project_slug, header.run_uuid)
+        self._path = RunPath(header.namespace_slug, header.project_slug, header.run_uuid)
 
     def send(self, batch: Batch) -> bool:
-        """Sends a batch, or a part of it; says whether to go on at once."""
+        """Sends a batch, or a part of it; returns True if the next one is due at once."""
         batch = batch._replace(metrics=batch.metrics[: self._limit])
         following: int | None = None
         try:
@@ -77,39 +78,39 @@ class Transfer:
             if following is None:
                 self._send_one(batch.metrics[0])
         except (BadRequestError, PayloadTooLargeError) as error:
-            return self._refused(batch, error)
+            return self._handle_refusal(batch, error)
         except ConflictError as error:
-            return self._rewound(batch, error)
+            return self._rewind(batch, error)
         except NotFoundError as error:
             return self.restore(error)
         except TellurioError as error:
-            return self.failed(error)
+            return self.put_off(error)
         if following is None:
             self._singles_left -= 1
             self.journal.acknowledge_single(batch)
         else:
             self._singles = 0
             self.journal.acknowledge(batch, following)
-        self._succeeded()
+        self._note_success()
         return True
 
     def end(self, status: str) -> bool:
-        """Tells the backend how the run ended; says whether it knows."""
+        """Tells the backend how the run ended; returns True if it has recorded it."""
         try:
-            ended = self.client.update_run(*self._path, status=status).date_updated
+            ended = operations.update_run(self.connection, self._path, status=status).date_updated
         except NotFoundError as error:
             self.restore(error)
             return False
         except TellurioError as error:
-            self.failed(error)
+            self.put_off(error)
             return False
-        # It has ended, also where the answer's time has no zone.
+        # The run has ended, even if the time in the answer has no zone.
         self.ended = ended if ended.tzinfo is not None else dt.datetime.now(dt.UTC)
-        self._succeeded()
+        self._note_success()
         return True
 
     def hurry(self) -> None:
-        """Makes the next attempt as soon as the backend allows it: somebody waits."""
+        """Makes the next attempt as soon as the backend allows it, because a caller waits."""
         self.stopped = None
         self.not_before = self._asked_until
 
@@ -117,23 +118,24 @@ class Transfer:
         """Sends a batch as one.
 
         Returns:
-            The sequence number that is to be sent next, or None where the backend takes no batches
-            now: it is an old one, or one answer came from something between it and us.
+            The next sequence number to send, or None if the backend accepts no batches now: it is
+            an old one, or a proxy answered in its place.
         """
         try:
             return self._send_all(batch)
         except ApiError as error:
-            if never_had_run(error) or error.status_code not in _LACKING:
+            if never_had_run(error) or error.status_code not in LACKING:
                 raise
-        # The run is gone, or the backend lacks the operation: a single metric tells which.
+        # The run is gone, or the backend lacks the operation: a single metric shows which.
         self._singles = min(max(1, 2 * self._singles), BATCH_METRICS)
         self._singles_left = self._singles
         return None
 
     def _send_all(self, batch: Batch) -> int:
         first = batch.metrics[0].number - batch.segment
-        following = self.client.log_metric_batch(
-            *self._path,
+        following = operations.log_metric_batch(
+            self.connection,
+            self._path,
             writer=writer_of(self.journal.header.writer, batch.segment),
             first=first,
             metrics=map(_fields, batch.metrics),
@@ -150,37 +152,39 @@ class Transfer:
             )
         return batch.segment + following
 
-    def _rewound(self, batch: Batch, error: ConflictError) -> bool:
-        """Goes back to what the backend has: a backup was restored there."""
+    def _rewind(self, batch: Batch, error: ConflictError) -> bool:
+        """Goes back to the number that the backend expects: a backup was restored there."""
         expected = batch.segment + _expected_number(error)
         if self._has_rewound or expected >= batch.metrics[0].number:
-            return self.failed(error)
+            return self.put_off(error)
         self._has_rewound = True
         # Without any number of this segment it may lack earlier ones too.
         self.journal.rewind(expected if expected > batch.segment else 0)
         return True
 
     def restore(self, error: NotFoundError) -> bool:
-        """Creates the run again, to send it all again, where the backend has lost it.
+        """Creates the run again, to send all of it again, if the backend has lost it.
 
         Returns:
-            Whether it is there again; else the error counts as any other.
+            True if the run exists again; else the error is handled as any other.
         """
         if not never_had_run(error) or self._is_restored:
-            return self.failed(error)
+            return self.put_off(error)
         try:
-            self.client.restore_run(*self._path, name=self.journal.header.run_name)
+            restore_run(self.connection, self._path, name=self.journal.header.run_name)
         except TellurioError as failure:
-            return self.failed(failure)
+            return self.put_off(failure)
         self.has_restored = self._is_restored = True
         self.journal.rewind_to_start()
         return True
 
     def _send_one(self, metric: Metric) -> None:
         name, value, step, when = _fields(metric)
-        self.client.log_metric(*self._path, name=name, value=value, step=step, timestamp=when)
+        operations.log_metric(
+            self.connection, self._path, name=name, value=value, step=step, timestamp=when
+        )
 
-    def _refused(self, batch: Batch, error: ApiError) -> bool:
+    def _handle_refusal(self, batch: Batch, error: ApiError) -> bool:
         if len(batch.metrics) > 1 and not self._singles_left:
             # One of them is bad; halves find it in a few requests.
             self._limit = len(batch.metrics) // 2
@@ -188,33 +192,33 @@ class Transfer:
         try:
             self.journal.reject(batch, error.words)
         except OSError as trouble:
-            return self.failed(TellurioError(f"a refused metric cannot be set aside: {trouble}"))
+            return self.put_off(TellurioError(f"a rejected metric cannot be written: {trouble}"))
         self.rejected += 1
         if self.rejected == 1:
             warn(
                 f"run {self.journal.header.run_name!r}: the backend refused the metric "
-                f"{batch.metrics[0].name!r}: {error.words}; it, and any other, is set aside in "
+                f"{batch.metrics[0].name!r}: {error.words}; rejected metrics are written to "
                 f"{self.journal.path.with_suffix('.rejected')}"
             )
         self._limit = BATCH_METRICS
         return True
 
-    def failed(self, error: TellurioError) -> bool:
-        """Puts the next attempt off, or ends delivery; there is nothing to do at once."""
+    def put_off(self, error: TellurioError) -> bool:
+        """Schedules the next attempt or stops; returns False."""
         self.last_error = error
-        if isinstance(error, _FINAL_ERRORS) or self.client.is_closed:
+        if isinstance(error, _FINAL_ERRORS) or self.connection.is_closed:
             self.stopped = error
             return False
         delay = min(MAX_RETRY_DELAY, FIRST_RETRY_DELAY * 2 ** min(self._failures, 16))
         self._failures += 1
-        # Half of it by chance: processes that lost one backend must not come back as one.
+        # Half of it is random: processes that lost one backend must not return all at once.
         delay *= random.uniform(0.5, 1)  # noqa: S311
         now = time.monotonic()
         self._asked_until = now + _retry_after(error)
         self.not_before = max(now + delay, self._asked_until)
         return False
 
-    def _succeeded(self) -> None:
+    def _note_success(self) -> None:
         self._failures = 0
         self._has_rewound = self._is_restored = False
         self.last_error = None
@@ -228,7 +232,7 @@ def _fields(metric: Metric) -> tuple[str, object, int | None, dt.datetime]:
 
 
 def _expected_number(error: ConflictError) -> int:
-    """The number that the backend expects next of a writer, 0 where it names none."""
+    """The number that the backend expects next of a writer; 0 if it names none."""
     try:
         body: Any = error.response.json()
     except (ValueError, RecursionError):
@@ -241,9 +245,9 @@ def _retry_after(error: TellurioError) -> float:
     """The seconds that the backend asks to wait, at most `MAX_RETRY_DELAY`."""
     if not isinstance(error, ApiError):
         return 0.0
-    word: str = error.response.headers.get("retry-after", "")
+    value: str = error.response.headers.get("retry-after", "")
     try:
-        seconds = float(word) if word.isdecimal() else _seconds_until(word)
+        seconds = float(value) if value.isdecimal() else _seconds_until(value)
     except (ValueError, TypeError):
         return 0.0
     return max(0.0, min(seconds, MAX_RETRY_DELAY))

@@ -1,0 +1,128 @@
+"""Fields of answers held to their types, and numbers as they travel."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from typing import Any, TypeVar
+from uuid import UUID
+
+from tellurio_api.types import UNSET
+
+from afnio_tellurio.errors import InvalidResponseError
+
+T = TypeVar("T")
+
+
+class AnswerFields:
+    """Checks the types of an answer's fields: the generated models accept any type."""
+
+    def __init__(self, operation: str) -> None:
+        self._operation = operation
+
+    def text(self, name: str, value: Any) -> str:
+        """A string."""
+        return str(self._checked(name, value, str))
+
+    def optional_text(self, name: str, value: Any) -> str | None:
+        """A string or a UUID, as a string; `None` if it is null or missing."""
+        # The UUID of a namespace is text to us, and a UUID to the generated models.
+        return (
+            None
+            if value is None or value is UNSET
+            else str(self._checked(name, value, (str, UUID)))
+        )
+
+    def integer(self, name: str, value: Any) -> int:
+        """An integer."""
+        number: int = self._checked(name, value, int)
+        return number
+
+    def optional_number(self, name: str, value: Any) -> Any:
+        """A number, NaN and the infinities in words included; `None` if it is null or missing."""
+        if value is None or value is UNSET:
+            return None
+        if isinstance(value, list) or not is_numeric(value):
+            raise self._error(name, value, "a number")
+        return as_numbers(value)
+
+    def date(self, name: str, value: Any) -> dt.datetime:
+        """A time with its zone."""
+        date: dt.datetime = self._checked(name, value, dt.datetime)
+        if date.tzinfo is None:
+            raise self._error(name, date.isoformat(), "a time with its zone")
+        return date
+
+    def moment(self, name: str, value: Any) -> dt.datetime:
+        """A time in seconds since 1970."""
+        seconds: float = self._checked(name, value, (float, int))
+        try:
+            return dt.datetime.fromtimestamp(seconds, dt.UTC)
+        except (ValueError, OverflowError, OSError):
+            raise self._error(name, value, "a time in seconds since 1970") from None
+
+    def optional_date(self, name: str, value: Any) -> dt.datetime | None:
+        """A time with its zone; `None` if it is null or missing."""
+        return None if value is None or value is UNSET else self.date(name, value)
+
+    def optional(self, name: str, value: Any, kind: type[T]) -> T | None:
+        """A model; `None` if it is null or missing."""
+        if value is None or value is UNSET:
+            return None
+        model: T = self._checked(name, value, kind)
+        return model
+
+    def _checked(self, name: str, value: Any, kind: type[Any] | tuple[type[Any], ...]) -> Any:
+        if not isinstance(value, kind) or isinstance(value, bool):
+            wanted = kind if isinstance(kind, type) else kind[0]
+            raise self._error(name, value, f"a {wanted.__name__}")
+        return value
+
+    def _error(self, name: str, value: Any, wanted: str) -> InvalidResponseError:
+        return InvalidResponseError(
+            f"{self._operation}: the backend answered with {name} {value!r}, which is not {wanted}",
+            operation=self._operation,
+        )
+
+
+def check_lengths(operation: str, first: Any, *others: Any) -> None:
+    """Checks that columns are lists of one length.
+
+    Raises:
+        InvalidResponseError: They are not.
+    """
+    for column in (first, *others):
+        if not isinstance(column, list) or len(column) != len(first):  # pyright: ignore[reportUnknownArgumentType]
+            raise InvalidResponseError(
+                f"{operation}: the backend answered with columns that do not belong together",
+                operation=operation,
+            )
+
+
+_SPECIAL_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def is_finite_number(value: Any) -> bool:
+    """Whether a value can be drawn: it is a number, and one that a float can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def is_numeric(value: Any) -> bool:
+    """Whether a value of JSON is a number, or nested lists of numbers."""
+    if isinstance(value, list):
+        return all(map(is_numeric, value))  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(value, str):
+        return value in _SPECIAL_NUMBERS
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def as_numbers(value: Any) -> Any:
+    """A numeric value of JSON with NaN and the infinities as floats."""
+    if isinstance(value, list):
+        return [as_numbers(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    return _SPECIAL_NUMBERS[value] if isinstance(value, str) else value

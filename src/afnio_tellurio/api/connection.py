@@ -1,0 +1,434 @@
+"""The connection to one backend: its pool and key, and the one funnel of its errors."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+import weakref
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import httpx
+import msgspec
+import tellurio_api
+
+from afnio_tellurio.api import auth
+from afnio_tellurio.errors import (
+    BackendUnreachableError,
+    InvalidResponseError,
+    TellurioError,
+    api_error,
+    forget_key,
+)
+from afnio_tellurio.forks import ForkStep, at_fork
+from afnio_tellurio.interruptions import raise_foreign
+from afnio_tellurio.settings.limits import (
+    CONNECT_ATTEMPTS,
+    CONNECT_RETRY_DELAY,
+    CONNECT_TIMEOUT,
+    PAGE_HEADER,
+    READ_TIMEOUT,
+)
+from afnio_tellurio.settings.urls import is_this_machine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping
+    from pathlib import Path
+    from types import FrameType
+
+    from tellurio_api.types import Response
+
+    from afnio_tellurio.settings.settings import Settings
+
+P = ParamSpec("P")
+A = TypeVar("A")
+
+#: The URL of the embedded backend in an error message; its name is never looked up.
+_LOCAL_URL = "http://embedded"
+_encode = msgspec.json.Encoder().encode
+#: Marks a request whose answer the program wants unchanged.
+_RAW = {"raw": True}
+_FIRST_REDIRECT_STATUS = 300
+_PROXY_VARIABLES = {"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"}
+
+
+class Connection:
+    """A pool of connections to one backend, and every request that is sent to it.
+
+    Threads may share it.
+
+    Attributes:
+        url: The backend's URL.
+        database: The file of the embedded backend; `None` for a backend over HTTP.
+        settings: The settings it was made with.
+        key: The API key.
+        api: The generated client of this backend.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        database: Path | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        """Opens the pool.
+
+        Args:
+            settings: The settings; they name the backend, if `database` is `None`.
+            database: The file of the embedded backend.
+            transport: The way to the backend; default the network.
+
+        Raises:
+            ValueError: A proxy or a certificate in the environment cannot be used, or the settings
+                name plain HTTP to another machine.
+        """
+        if database is None:
+            _require_encryption(settings)
+        self.settings = settings
+        self.database = database
+        self.url = settings.url if database is None else _LOCAL_URL
+        self.key = ApiKey(settings, is_needed=database is None)
+        self._transport = transport
+        self._open_pool()
+        _connections.add(self)
+
+    def _open_pool(self) -> None:
+        try:
+            self._http = _HttpClient(
+                base_url=self.url,
+                timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
+                transport=self._transport,
+                mounts=_bypass_proxies(self.url),
+                # The key is added to each request, and kept where no repr shows it.
+                auth=self.key,
+                event_hooks={"response": [_raise_error_status]},
+            )
+        except (httpx.InvalidURL, ValueError) as error:
+            raise_foreign(error)
+            # Without the message of httpx, which may quote a part of a password.
+            source = " or ".join(_proxy_variables()) or "the system's proxy setting"
+            raise ValueError(
+                f"{source} is not a valid proxy; write it as http://HOST:PORT"
+            ) from None
+        except OSError as error:
+            raise_foreign(error)
+            # The message of OpenSSL does not name the file.
+            raise ValueError(
+                f"SSL_CERT_FILE is {os.environ.get('SSL_CERT_FILE')!r}, which cannot be read as "
+                f"certificates: {error.strerror or error}; use a file in PEM format"
+            ) from error
+        self.api = tellurio_api.Client(base_url=self.url).set_httpx_client(self._http)
+
+    def leave_inherited_pool(self) -> None:
+        """In a forked child: opens connections of its own; the parent goes on with the old ones."""
+        # Not closed: a thread that does not exist in the child may hold the pool's lock.
+        self._inherited_pool = self._http
+        self._open_pool()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r})"
+
+    def close(self) -> None:
+        """Closes the pool."""
+        self._http.close()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._http.is_closed
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it leads to the embedded backend, in this process."""
+        return self.database is not None
+
+    @property
+    def serves_page(self) -> bool:
+        """Whether the backend's server has the page too, according to its answers."""
+        return self._http.serves_page
+
+    @property
+    def address(self) -> str:
+        """The backend's URL, or the path of its database."""
+        return self.url if self.database is None else str(self.database.resolve())
+
+    @property
+    def name_in_journals(self) -> str:
+        """The name of the backend in the files of `TELLURIO_HOME`: its URL or database path.
+
+        The path of a database in that folder is relative to it: the folder may be moved, or
+        mounted elsewhere.
+        """
+        home = self.settings.home.resolve()
+        if self.database is None or not self.database.resolve().is_relative_to(home):
+            return self.address
+        return self.database.resolve().relative_to(home).as_posix()
+
+    def send(self, method: str, endpoint: str, json: Any) -> httpx.Response:
+        """Sends a request and returns the answer unchanged, also with an error status."""
+        self.key.find()
+        return self._reach(
+            f"{method} {endpoint}",
+            lambda: self._http.request(method, endpoint, json=json, extensions=_RAW),
+        )
+
+    def call(
+        self,
+        answer: type[A],
+        operation: Callable[P, Response[Any]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> A:
+        """Runs one operation of the generated client; the one funnel of errors.
+
+        Args:
+            answer: The type of a successful answer.
+            operation: A `sync_detailed` of `tellurio_api.api`.
+            args: Positional arguments of the operation: the generated ones have none.
+            kwargs: Its keyword arguments, among them `client=connection.api`.
+
+        Raises:
+            ApiError: The backend answered with an error status.
+            BackendUnreachableError: The backend could not be reached.
+            InvalidResponseError: The answer is invalid.
+        """
+        parsed, _headers = self.exchange(
+            answer, operation_id(operation), lambda: operation(*args, **kwargs), kwargs
+        )
+        return parsed
+
+    def exchange(
+        self,
+        answer: type[A],
+        operation: str,
+        request: Callable[[], Response[Any]],
+        parameters: Mapping[str, Any],
+    ) -> tuple[A, httpx.Headers]:
+        """Does what `call` does, for a request that also needs the headers of the answer.
+
+        Args:
+            answer: The type of a successful answer.
+            operation: The operation of the API, for example `listRuns`.
+            request: Sends the request and parses the answer.
+            parameters: The request's parameters, for the error message.
+        """
+        identifiers = {
+            key: str(value) for key, value in parameters.items() if key.endswith(("_slug", "_uuid"))
+        }
+        # Before the request: a problem with the key is not the backend's answer.
+        self.key.find()
+        try:
+            response = self._reach(operation, request)
+        except _ErrorStatusError as error:
+            raise api_error(
+                error.response,
+                operation=operation,
+                identifiers=identifiers,
+                sign_in=self._sign_in_advice(),
+            ) from None
+        except BackendUnreachableError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise_foreign(error)
+            # The generated parsers raise these for an answer that breaks the contract.
+            problem = (
+                f"lacks the field {error}"
+                if isinstance(error, KeyError)
+                else f"is invalid: {error}"
+            )
+            raise InvalidResponseError(
+                f"{operation}: the answer of {self.url} {problem}", operation=operation
+            ) from error
+        if not isinstance(response.parsed, answer):
+            raise InvalidResponseError(
+                f"{operation}: unexpected response from {self.url}: status "
+                f"{response.status_code:d} and {response.content[:100]!r}",
+                operation=operation,
+            )
+        return response.parsed, httpx.Headers(response.headers)
+
+    def _sign_in_advice(self) -> str:
+        # TELLURIO_API_KEY belongs to the backend that the settings name.
+        variable = ", or set TELLURIO_API_KEY" if self.settings.is_named else ""
+        return f"sign in with: {self.settings.sign_in_command}{variable}"
+
+    def _reach(self, call: str, request: Callable[[], A]) -> A:
+        if self.is_closed:
+            raise TellurioError(f"{call}: the client of {self.url} is closed; create a new one")
+        for attempt in range(CONNECT_ATTEMPTS):
+            try:
+                return request()
+            except httpx.DecodingError as error:
+                raise_foreign(error)
+                forget_key(error)
+                raise InvalidResponseError(
+                    f"{call}: the answer of {self.url} is invalid: {error}", operation=call
+                ) from error
+            except httpx.RequestError as error:
+                raise_foreign(error)
+                forget_key(error)
+                # Refused at once: nothing was sent, and the backend may be starting.
+                if isinstance(error, httpx.ConnectError) and attempt + 1 < CONNECT_ATTEMPTS:
+                    time.sleep(CONNECT_RETRY_DELAY * 2**attempt)
+                    continue
+                raise BackendUnreachableError(
+                    f"{call}: the backend at {self.url} cannot be reached: {_reason(error)}"
+                ) from error
+        raise AssertionError("the last attempt returns or raises")
+
+
+_connections: weakref.WeakSet[Connection] = weakref.WeakSet()
+
+
+def _leave_inherited_pools() -> None:
+    for connection in list(_connections):
+        connection.leave_inherited_pool()
+
+
+at_fork(ForkStep.CONNECTIONS, in_child=_leave_inherited_pools)
+
+
+class ApiKey(httpx.Auth):
+    """Adds the API key to each request: the one that `find` found, unless a login set it.
+
+    Attributes:
+        value: The key, or `None` before it was found.
+    """
+
+    def __init__(self, settings: Settings, *, is_needed: bool) -> None:
+        self._settings = settings
+        self._is_needed = is_needed
+        self.value: str | None = None
+
+    def find(self) -> None:
+        """Looks for the key, unless it is known."""
+        if self._is_needed and self.value is None:
+            credential = auth.find_credential(self._settings)
+            self.value = credential.key if credential else None
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Adds the key; see `httpx.Auth`."""
+        # Programs that use the generated client directly have not called `find`.
+        self.find()
+        if self.value:
+            request.headers["Authorization"] = f"Api-Key {self.value}"
+        yield request
+
+
+class _LogFilter(logging.Filter):
+    """Drops the log lines of httpx and httpcore about requests of the SDK.
+
+    A handler that logs to a run would turn the line of each delivery into a metric to deliver.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002
+        # By the stack: a signal handler that raises could leave a mark behind.
+        frame: FrameType | None = sys._getframe()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        while frame is not None:
+            if isinstance(frame.f_locals.get("self"), _HttpClient):
+                return False
+            frame = frame.f_back
+        return True
+
+
+_log_filter = _LogFilter()
+#: A filter applies to the very logger that it is added to.
+_LOGGERS = (
+    "httpx",
+    "httpcore.connection",
+    "httpcore.http11",
+    "httpcore.http2",
+    "httpcore.proxy",
+    "httpcore.socks",
+)
+
+
+class _HttpClient(httpx.Client):
+    """Encodes the bodies of the generated client with msgspec, and logs nothing.
+
+    The standard library takes ten times as long, while the application waits for the interpreter.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(_log_filter)
+        super().__init__(**options)
+        self.serves_page = False
+
+    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        response = super().send(request, **options)
+        self.serves_page = PAGE_HEADER in response.headers
+        return response
+
+    def build_request(
+        self, method: str, url: httpx.URL | str, *, json: Any = None, **others: Any
+    ) -> httpx.Request:
+        # A program's own body may contain values that JSON does not have, which msgspec accepts.
+        if json is not None and others.get("extensions") != _RAW:
+            others["content"], json = _encode(json), None
+            others["headers"] = {
+                **(others.get("headers") or {}),
+                "Content-Type": "application/json",
+            }
+        return super().build_request(method, url, json=json, **others)
+
+
+class _ErrorStatusError(Exception):
+    def __init__(self, response: httpx.Response) -> None:
+        super().__init__(response.status_code)
+        self.response = response
+
+
+def _raise_error_status(response: httpx.Response) -> None:
+    """Raises for an error status before the generated code parses the answer.
+
+    That code fails at an HTML page with a declared status, and at a status unknown to Python.
+    """
+    if response.status_code >= _FIRST_REDIRECT_STATUS and not response.request.extensions.get(
+        "raw"
+    ):
+        response.read()
+        raise _ErrorStatusError(response)
+
+
+def operation_id(operation: Callable[..., Any]) -> str:
+    """The operationId of a `sync_detailed` of the generated client.
+
+    The generator names a module after its operation: `tellurio_api.api.runs.create_run` is
+    createRun.
+    """
+    first, *others = operation.__module__.rpartition(".")[2].split("_")
+    return first + "".join(part.capitalize() for part in others)
+
+
+def _require_encryption(settings: Settings) -> None:
+    host = httpx.URL(settings.url).host
+    if settings.url.startswith("https:") or is_this_machine(host) or settings.allow_plain_http:
+        return
+    source = settings.sources["base_url"]
+    raise ValueError(
+        f"{source} is {settings.url!r}, and plain HTTP would send the API key unencrypted to "
+        "another machine; use https, or set TELLURIO_ALLOW_PLAIN_HTTP=1"
+    )
+
+
+def _bypass_proxies(url: str) -> dict[str, httpx.BaseTransport | None]:
+    """Bypasses proxies for plain HTTP to localhost: a proxy could read the API key."""
+    parts = httpx.URL(url)
+    return {url: None} if parts.scheme == "http" and is_this_machine(parts.host) else {}
+
+
+def _proxy_variables() -> list[str]:
+    """The variables that are set and select or bypass a proxy of httpx."""
+    return [name for name in os.environ if name.upper() in _PROXY_VARIABLES and os.environ[name]]
+
+
+def _reason(error: httpx.RequestError) -> str:
+    """The reason of an error of the network, and what to do."""
+    reason = str(error) or type(error).__name__
+    if "CERTIFICATE_VERIFY_FAILED" in reason:
+        return f"{reason}; set SSL_CERT_FILE to the certificate of the authority"
+    suspects = ["the network", *_proxy_variables()]
+    return f"{reason}; check {', '.join(suspects)} and TELLURIO_BACKEND_HTTP_BASE_URL"

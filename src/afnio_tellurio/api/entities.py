@@ -1,0 +1,196 @@
+"""Runs and projects, made from the generated models."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+from tellurio_api import models
+
+from afnio_tellurio.api.answers import AnswerFields
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+
+class RunStatus(StrEnum):
+    """Where a run stands.
+
+    A member compares, prints and serialises as its word. A backend newer than this SDK may answer
+    with a word that is not among the members; it arrives as a `RunStatus` all the same, with that
+    word as its `value`, unequal to every member.
+    """
+
+    RUNNING = "RUNNING"
+    """Active, accepts metrics."""
+    COMPLETED = "COMPLETED"
+    """Ended with no error."""
+    CRASHED = "CRASHED"
+    """Ended by an unhandled exception, a fatal signal or a process that died."""
+    FAILED = "FAILED"
+    """Left unfinished, or superseded by a newer `init`."""
+
+    def __reduce_ex__(self, _protocol: Any) -> tuple[Any, ...]:
+        return read_status, (self.value,)
+
+
+def read_status(value: str) -> RunStatus:
+    """The status of an answer, which may have a value that is not among the members."""
+    if value in RunStatus.__members__:
+        return RunStatus(value)
+    # Not through _missing_: then RunStatus("COMPLETE") would be valid in user code.
+    unknown = str.__new__(RunStatus, value)
+    unknown._name_ = unknown._value_ = value
+    return unknown
+
+
+@attrs.frozen
+class RunOrg:
+    """The namespace that owns a run's project: an organisation, or a user's own.
+
+    Attributes:
+        slug: The namespace's slug.
+    """
+
+    slug: str
+
+
+def read_namespace(model: models.Namespace) -> RunOrg:
+    """The namespace of an answer to `listNamespaces`."""
+    return RunOrg(AnswerFields("listNamespaces").text("slug", model.slug))
+
+
+@attrs.frozen
+class RunProject:
+    """The project that a run belongs to.
+
+    Attributes:
+        uuid: The project's UUID.
+        display_name: The name as people see it.
+        slug: The project's slug.
+    """
+
+    uuid: str
+    display_name: str
+    slug: str
+
+
+def _read_run_project(model: models.RunProject, field: AnswerFields) -> RunProject:
+    """The project in the answer about a run."""
+    return RunProject(
+        uuid=str(model.uuid),
+        display_name=field.text("project.display_name", model.display_name),
+        slug=field.text("project.slug", model.slug),
+    )
+
+
+@attrs.frozen
+class RunUser:
+    """The user who created a run.
+
+    Attributes:
+        uuid: The user's UUID.
+        username: The user's name.
+        slug: The slug of the user's own namespace.
+    """
+
+    uuid: str
+    username: str
+    slug: str
+
+
+def _read_user(model: models.RunUser, field: AnswerFields) -> RunUser:
+    """The user in the answer about a run."""
+    return RunUser(
+        uuid=str(model.uuid),
+        username=field.text("user.username", model.username),
+        slug=field.text("user.slug", model.slug),
+    )
+
+
+@attrs.frozen
+class Project:
+    """A project, which holds runs.
+
+    Attributes:
+        uuid: The project's UUID.
+        display_name: The name as people see it.
+        slug: The slugified display name.
+        date_created: When it was created, with time zone.
+        last_run_date: When its newest run was created, or `None`.
+        visibility: `"TEAM"`, `"RESTRICTED"`, `"PUBLIC"`, or a newer word of the backend's.
+        role: What you may do in it, for example `"OWNER"`, or `None`.
+        org_uuid: The UUID of the namespace that owns it, or `None`.
+        org_display_name: The name of that namespace, or `None`.
+        org_slug: The slug of that namespace, or `None`.
+    """
+
+    uuid: str
+    display_name: str
+    slug: str
+    date_created: dt.datetime = attrs.field(repr=False)
+    last_run_date: dt.datetime | None = attrs.field(repr=False)
+    visibility: str
+    role: str | None
+    org_uuid: str | None = attrs.field(repr=False)
+    org_display_name: str | None = attrs.field(repr=False)
+    org_slug: str | None
+
+
+def read_project(model: models.Project, operation: str) -> Project:
+    """The project of an answer to `operation`."""
+    field = AnswerFields(operation)
+    return Project(
+        uuid=str(model.uuid),
+        display_name=field.text("display_name", model.display_name),
+        slug=field.text("slug", model.slug),
+        date_created=field.date("date_created", model.date_created),
+        last_run_date=field.optional_date("last_run_date", model.last_run_date),
+        visibility=field.text("visibility", model.visibility),
+        role=field.optional_text("role", model.role),
+        org_uuid=field.optional_text("org_uuid", model.org_uuid),
+        org_display_name=field.optional_text("org_display_name", model.org_display_name),
+        org_slug=field.optional_text("org_slug", model.org_slug),
+    )
+
+
+@attrs.define(eq=False, slots=False)
+class RunRecord:
+    """What a backend says of a run."""
+
+    uuid: str
+    name: str
+    description: str | None = attrs.field(repr=False)
+    status: RunStatus = attrs.field(converter=read_status, repr=str)
+    date_created: dt.datetime | None = attrs.field(default=None, repr=False)
+    date_updated: dt.datetime | None = attrs.field(default=None, repr=False)
+    organization: RunOrg | None = attrs.field(default=None, repr=lambda org: repr(org and org.slug))
+    project: RunProject | None = attrs.field(default=None, repr=lambda p: repr(p and p.slug))
+    user: RunUser | None = attrs.field(default=None, repr=False)
+
+
+R = TypeVar("R", bound=RunRecord)
+
+
+def read_run(kind: type[R], model: models.Run, operation: str, namespace_slug: str) -> R:
+    """The run of an answer to `operation`."""
+    field = AnswerFields(operation)
+    project = field.optional("project", model.project, models.RunProject)
+    user = field.optional("user", model.user, models.RunUser)
+    return kind(
+        uuid=str(model.uuid),
+        name=field.text("name", model.name),
+        description=field.optional_text("description", model.description),
+        status=read_status(field.text("status", model.status)),
+        date_created=field.date("date_created", model.date_created),
+        date_updated=field.date("date_updated", model.date_updated),
+        organization=RunOrg(namespace_slug),
+        project=None if project is None else _read_run_project(project, field),
+        user=None if user is None else _read_user(user, field),
+    )
+
+
+for _kind in (Project, RunOrg, RunProject, RunStatus, RunUser):
+    # Tracebacks and reprs show a class as users import it; its module may change.
+    _kind.__module__ = "afnio_tellurio"

@@ -1,0 +1,335 @@
+"""The metrics of a run, read back: histories, summaries, curves."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import operator
+from importlib import import_module
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import attrs
+from tellurio_api import models
+
+from afnio_tellurio.api.answers import AnswerFields, as_numbers, check_lengths, is_numeric
+from afnio_tellurio.settings.limits import METRICS_PAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class MetricPoint(NamedTuple):
+    """One logged value.
+
+    Attributes:
+        name: The metric's name.
+        step: The step.
+        value: The value; NaN and the infinities are floats.
+        timestamp: When it was measured, with time zone; `None` if the backend does not say.
+    """
+
+    name: str
+    step: int
+    value: Any
+    timestamp: dt.datetime | None
+
+
+def read_point(metric: models.Metric) -> MetricPoint:
+    """The value of one metric of an answer to `listMetrics`."""
+    name: Any = metric.name
+    step: Any = metric.step
+    value: Any = metric.value
+    timestamp: Any = metric.timestamp
+    if type(value) not in {int, float} and is_numeric(value):
+        value = as_numbers(value)
+    if type(step) is not int or type(timestamp) is not dt.datetime or type(name) is not str:
+        field = AnswerFields("listMetrics")
+        name, step = field.text("name", name), field.integer("step", step)
+        timestamp = field.optional_date("timestamp", timestamp)
+    return MetricPoint(name, step, value, timestamp)
+
+
+@attrs.frozen
+class MetricHistory:
+    """Every recorded value of one metric, in step order; equal steps in the order of arrival.
+
+    Attributes:
+        name: The metric's name.
+        steps: The steps.
+        values: The values. Where the metric is numeric (each value is a number, or a list of
+            numbers at any depth), NaN and the infinities are floats. Otherwise they are the strings
+            `"NaN"`, `"Infinity"` and `"-Infinity"`, as they travel in JSON.
+        timestamps: When each value was measured, with time zone; `None` if the backend does not
+            say.
+    """
+
+    name: str
+    steps: list[int] = attrs.field(repr=False)
+    values: list[Any] = attrs.field(repr=False)
+    timestamps: list[dt.datetime | None] = attrs.field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def to_pandas(self) -> Any:
+        """A `pandas.DataFrame` with the columns `step`, `value` and `timestamp`.
+
+        Raises:
+            ImportError: pandas is not installed.
+            OverflowError: There are floats, and an integer that no float is near.
+        """
+        frame = _installed("to_pandas", "pandas").DataFrame(self._columns())
+        # Columns without values get other types, which cannot be combined with other runs' columns.
+        return frame if self.steps else frame.astype(_PANDAS_TYPES)
+
+    def to_polars(self) -> Any:
+        """A `polars.DataFrame` with the columns `step`, `value` and `timestamp`.
+
+        Raises:
+            ImportError: polars is not installed.
+            OverflowError: There is an integer too large for a column.
+            TypeError: The values have several types, or are objects with several keys, which no
+                column can hold.
+        """
+        polars = _installed("to_polars", "polars")
+        columns = self._columns()
+        values = columns["value"]
+        if _kinds(values) - {type(None)} == {int, float}:
+            # It would take all values for integers, and round.
+            values = columns["value"] = list(map(_as_floats, values))
+        types = {"step": polars.Int64, "timestamp": polars.Datetime("us", "UTC")}
+        frame = polars.DataFrame(columns, schema_overrides=types)
+        if not values:
+            return frame.cast({"value": polars.Float64})
+        # It drops or rounds values that do not fit the type of the first list or object.
+        if frame["value"].dtype.is_nested() and repr(frame["value"].to_list()) != repr(values):
+            raise TypeError(
+                f"to_polars: the values of {self.name!r} have several types, which no column "
+                "can hold; use values, or to_pandas()"
+            )
+        return frame
+
+    def to_arrow(self) -> Any:
+        """A `pyarrow.Table` with the columns `step`, `value` and `timestamp`.
+
+        Raises:
+            ImportError: pyarrow is not installed.
+            OverflowError: There is an integer too large for a column.
+            TypeError: The values have several types, which no column holds.
+            ValueError: As `TypeError`, inside of lists.
+        """
+        arrow = _installed("to_arrow", "pyarrow")
+        columns = self._columns()
+        columns["step"] = arrow.array(self.steps, arrow.int64())
+        columns["timestamp"] = arrow.array(self.timestamps, arrow.timestamp("us", "UTC"))
+        if not self.values:
+            columns["value"] = arrow.array([], arrow.float64())
+        return arrow.table(columns)
+
+    def _columns(self) -> dict[str, Any]:
+        values = self.values
+        if set(map(type, values)) - {type(None)} == {int, float}:
+            # One type for the column. A column of integers stays one.
+            values = list(map(_as_floats, values))
+        return {"step": self.steps, "value": values, "timestamp": self.timestamps}
+
+
+def read_history(name: str, metrics: Iterable[models.Metric]) -> MetricHistory:
+    """The history made of answers to `listMetrics`, in any order."""
+    steps: list[Any] = []
+    values: list[Any] = []
+    timestamps: list[Any] = []
+    remaining = iter(metrics)
+    while page := list(islice(remaining, METRICS_PAGE)):
+        steps += [metric.step for metric in page]
+        values += [metric.value for metric in page]
+        timestamps += [metric.timestamp for metric in page]
+    # Comparing the set of types is much faster than checking each value, and shows for nearly all
+    # histories that nothing has to be converted.
+    field = AnswerFields("listMetrics")
+    if not set(map(type, steps)) <= {int}:
+        for step in steps:
+            field.integer("step", step)
+    if not all(map(operator.le, steps, steps[1:])):
+        order = sorted(range(len(steps)), key=steps.__getitem__)
+        steps = [steps[index] for index in order]
+        values = [values[index] for index in order]
+        timestamps = [timestamps[index] for index in order]
+    if not set(map(type, values)) <= {int, float} and all(map(is_numeric, values)):
+        values = [as_numbers(value) for value in values]
+    if set(map(type, timestamps)) != {dt.datetime} or any(
+        date.tzinfo is None for date in timestamps
+    ):
+        timestamps = [field.optional_date("timestamp", date) for date in timestamps]
+    return MetricHistory(name, steps, values, timestamps)
+
+
+def read_histories(metrics: Iterable[models.Metric]) -> dict[str, MetricHistory]:
+    """The histories made of the answers to a `listMetrics` of all metrics."""
+    named: dict[str, list[models.Metric]] = {}
+    field = AnswerFields("listMetrics")
+    for metric in metrics:
+        named.setdefault(field.text("name", metric.name), []).append(metric)
+    return {name: read_history(name, named[name]) for name in sorted(named)}
+
+
+@attrs.frozen
+class MetricCurve:
+    """One metric of one run as a line to draw: a point for each range of steps that has a value.
+
+    Attributes:
+        run_uuid: The run.
+        name: The metric's name.
+        steps: The greatest step of each range that has a value.
+        values: The value there; NaN if it is not a number, which breaks the line.
+        minima: The smallest number of each range; `None` if it has no number.
+        maxima: The greatest number of each range; `None` if it has no number.
+        timestamps: When the value was measured; `None` if the backend does not say.
+    """
+
+    run_uuid: str
+    name: str
+    steps: list[int] = attrs.field(repr=False)
+    values: list[float] = attrs.field(repr=False)
+    minima: list[float | None] = attrs.field(repr=False)
+    maxima: list[float | None] = attrs.field(repr=False)
+    timestamps: list[dt.datetime | None] = attrs.field(repr=False)
+
+
+def read_curve(model: models.SampledSeries) -> MetricCurve:
+    """The curve of an answer to `sampleProjectMetrics`."""
+    operation = "sampleProjectMetrics"
+    field = AnswerFields(operation)
+    columns = (model.step, model.last, model.minimum, model.maximum, model.timestamp)
+    check_lengths(operation, *columns)
+    values = [field.optional_number("last", value) for value in model.last]
+    return MetricCurve(
+        run_uuid=str(model.run_uuid),
+        name=field.text("name", model.name),
+        steps=[field.integer("step", step) for step in model.step],
+        values=[math.nan if value is None else float(value) for value in values],
+        minima=[field.optional_number("minimum", value) for value in model.minimum],
+        maxima=[field.optional_number("maximum", value) for value in model.maximum],
+        timestamps=[field.moment("timestamp", seconds) for seconds in model.timestamp],
+    )
+
+
+@attrs.frozen
+class MetricSummary:
+    """A summary of one metric of a run.
+
+    Attributes:
+        count: The number of recorded values.
+        first_step: The smallest step.
+        last_step: The greatest step.
+        last: The value at the greatest step; of several, the one that arrived last.
+        minimum: The smallest number, ignoring NaN; `None` if there are no numbers.
+        maximum: The greatest number, ignoring NaN; `None` if there are no numbers.
+        last_timestamp: When `last` was measured; `None` if the backend does not say.
+    """
+
+    count: int
+    first_step: int
+    last_step: int
+    last: Any
+    minimum: float | None
+    maximum: float | None
+    last_timestamp: dt.datetime | None
+
+
+def read_summary(model: models.MetricSummary, operation: str = "summarizeMetrics") -> MetricSummary:
+    """The summary of an answer to `summarizeMetrics`, or to an operation like it."""
+    field = AnswerFields(operation)
+    numeric = model.minimum is not None or model.last == "NaN"
+    return MetricSummary(
+        count=field.integer("count", model.count),
+        first_step=field.integer("first_step", model.first_step),
+        last_step=field.integer("last_step", model.last_step),
+        last=as_numbers(model.last) if numeric and is_numeric(model.last) else model.last,
+        minimum=field.optional_number("minimum", model.minimum),
+        maximum=field.optional_number("maximum", model.maximum),
+        last_timestamp=field.date("last_timestamp", model.last_timestamp),
+    )
+
+
+def read_summaries(columns: models.SummaryColumns) -> dict[str, MetricSummary]:
+    """The summaries of an answer to `summarizeProjectMetrics`, by the runs' UUIDs."""
+    lists = (
+        columns.count,
+        columns.first_step,
+        columns.last_step,
+        columns.last,
+        columns.minimum,
+        columns.maximum,
+        columns.last_timestamp,
+    )
+    check_lengths("summarizeProjectMetrics", columns.run_uuid, *lists)
+    return {
+        str(run): read_summary(models.MetricSummary(*of_run), "summarizeProjectMetrics")
+        for run, *of_run in zip(columns.run_uuid, *lists, strict=True)
+    }
+
+
+def summarize(history: MetricHistory) -> MetricSummary:
+    """The summary of a history, for a backend without summaries."""
+    numbers = [
+        value
+        for value in history.values
+        if isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+    ]
+    return MetricSummary(
+        count=len(history),
+        first_step=history.steps[0],
+        last_step=history.steps[-1],
+        last=history.values[-1],
+        minimum=min(numbers, default=None),
+        maximum=max(numbers, default=None),
+        last_timestamp=history.timestamps[-1],
+    )
+
+
+def last_of_ranges(history: MetricHistory, buckets: int) -> list[tuple[int, Any]]:
+    """The last value in each of up to `buckets` ranges of steps, as `sampleMetric` returns them."""
+    if not history.steps:
+        return []
+    first, last = history.steps[0], history.steps[-1]
+    width = 1
+    while last // width - first // width >= buckets:
+        width *= 2
+    points = zip(history.steps, history.values, strict=True)
+    return list({step // width: (step, value) for step, value in points}.values())
+
+
+def _installed(call: str, package: str) -> Any:
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise ImportError(
+            f"{call}: {package} cannot be imported ({error}); "
+            f"install it with: pip install {package}",
+            name=package,
+        ) from error
+
+
+_PANDAS_TYPES = {"step": "int64", "value": "float64", "timestamp": "datetime64[us, UTC]"}
+
+
+def _kinds(values: list[Any]) -> set[type]:
+    """The types of the values, and of the items of lists."""
+    kinds = set(map(type, values))
+    if list in kinds:
+        kinds.discard(list)
+        kinds.update(*(_kinds(value) for value in values if isinstance(value, list)))  # pyright: ignore[reportUnknownArgumentType]
+    return kinds
+
+
+def _as_floats(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_as_floats(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    return value if value is None else float(value)
+
+
+for _kind in (MetricCurve, MetricHistory, MetricPoint, MetricSummary):
+    # Tracebacks and reprs show a class as users import it; its module may change.
+    _kind.__module__ = "afnio_tellurio"

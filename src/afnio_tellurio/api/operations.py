@@ -1,0 +1,505 @@
+"""The operations of the contract: one function for each, named after its operationId.
+
+A function that returns `None` where its answer is expected met a backend without the operation.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from functools import partial
+from http import HTTPStatus
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypedDict, TypeVar
+
+import msgspec
+import tellurio_api
+from tellurio_api import models
+from tellurio_api.api.auth import verify_api_key as verify_api_key_operation
+from tellurio_api.api.metrics import list_metrics as list_metrics_operation
+from tellurio_api.api.metrics import list_project_metrics as list_project_metrics_operation
+from tellurio_api.api.metrics import log_metric as log_metric_operation
+from tellurio_api.api.metrics import log_metric_batch as log_metric_batch_operation
+from tellurio_api.api.metrics import sample_metric as sample_metric_operation
+from tellurio_api.api.metrics import sample_project_metrics as sample_project_metrics_operation
+from tellurio_api.api.metrics import summarize_metrics as summarize_metrics_operation
+from tellurio_api.api.metrics import (
+    summarize_project_metrics as summarize_project_metrics_operation,
+)
+from tellurio_api.api.projects import create_project as create_project_operation
+from tellurio_api.api.projects import delete_project as delete_project_operation
+from tellurio_api.api.projects import get_project as get_project_operation
+from tellurio_api.api.projects import list_namespaces as list_namespaces_operation
+from tellurio_api.api.projects import list_projects as list_projects_operation
+from tellurio_api.api.runs import create_run as create_run_operation
+from tellurio_api.api.runs import delete_run as delete_run_operation
+from tellurio_api.api.runs import get_run as get_run_operation
+from tellurio_api.api.runs import list_runs as list_runs_operation
+from tellurio_api.api.runs import update_run as update_run_operation
+from tellurio_api.types import UNSET, Response
+
+from afnio_tellurio.api.answers import AnswerFields
+from afnio_tellurio.errors import ApiError, NotFoundError
+from afnio_tellurio.interruptions import raise_foreign
+from afnio_tellurio.settings.limits import METRICS_PAGE, RUNS_PAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from afnio_tellurio.api.connection import Connection
+
+P = ParamSpec("P")
+A = TypeVar("A")
+
+# Spelled out for type checkers: the items are those of the operation's generated parser.
+_ANY_LIST: type[list[Any]] = list
+#: The visibilities of a project.
+VISIBILITIES = tuple(sorted(models.Visibility))
+#: The statuses of a backend without an operation.
+LACKING = (404, 405)
+
+
+class RunPath(NamedTuple):
+    """The run in a request's path."""
+
+    namespace_slug: str
+    project_slug: str
+    run_uuid: str
+
+
+class _RunParameters(TypedDict):
+    namespace_slug: str
+    project_slug: str
+    run_uuid: uuid.UUID
+    client: tellurio_api.Client
+
+
+def _parameters(connection: Connection, path: RunPath) -> _RunParameters:
+    return {
+        "namespace_slug": path.namespace_slug,
+        "project_slug": path.project_slug,
+        "run_uuid": uuid.UUID(path.run_uuid),
+        "client": connection.api,
+    }
+
+
+def _call_if_known(
+    connection: Connection,
+    answer: type[A],
+    operation: Callable[P, Response[Any]],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> A | None:
+    """Runs an operation; returns `None` for a backend without it."""
+    try:
+        return connection.call(answer, operation, *args, **kwargs)
+    except ApiError as error:
+        if error.status_code not in LACKING:
+            raise
+        return None
+
+
+# auth
+
+
+def verify_api_key(connection: Connection) -> dict[str, str]:
+    """The owner of the API key: `email` and `username`."""
+    owner = connection.call(
+        models.ApiKeyOwner, verify_api_key_operation.sync_detailed, client=connection.api
+    )
+    field = AnswerFields("verifyApiKey")
+    return {
+        "email": field.text("email", owner.email),
+        "username": field.text("username", owner.username),
+    }
+
+
+# projects
+
+
+def list_namespaces(connection: Connection) -> list[models.Namespace]:
+    """The namespaces that the API key can see."""
+    return connection.call(
+        _ANY_LIST, list_namespaces_operation.sync_detailed, client=connection.api
+    )
+
+
+def list_projects(connection: Connection, namespace_slug: str) -> list[models.Project]:
+    """The projects of a namespace."""
+    return connection.call(
+        _ANY_LIST,
+        list_projects_operation.sync_detailed,
+        namespace_slug=namespace_slug,
+        client=connection.api,
+    )
+
+
+def get_project(
+    connection: Connection, namespace_slug: str, project_slug: str
+) -> models.Project | None:
+    """A project; `None` if it, or its namespace, does not exist."""
+    try:
+        return connection.call(
+            models.Project,
+            get_project_operation.sync_detailed,
+            namespace_slug=namespace_slug,
+            project_slug=project_slug,
+            client=connection.api,
+        )
+    except NotFoundError:
+        return None
+
+
+def create_project(
+    connection: Connection, namespace_slug: str, *, display_name: str, visibility: str
+) -> models.Project:
+    """Creates a project."""
+    return connection.call(
+        models.Project,
+        create_project_operation.sync_detailed,
+        namespace_slug=namespace_slug,
+        client=connection.api,
+        body=models.ProjectCreate(
+            display_name=display_name, visibility=models.Visibility(visibility)
+        ),
+    )
+
+
+def delete_project(connection: Connection, namespace_slug: str, project_slug: str) -> None:
+    """Deletes a project, its runs and their metrics."""
+    connection.call(
+        type(None),
+        delete_project_operation.sync_detailed,
+        namespace_slug=namespace_slug,
+        project_slug=project_slug,
+        client=connection.api,
+    )
+
+
+# runs
+
+
+def create_run(
+    connection: Connection,
+    namespace_slug: str,
+    project_slug: str,
+    *,
+    name: str | None,
+    description: str | None,
+    status: str,
+    idempotency_key: str,
+    run_uuid: str | None = None,
+) -> models.Run:
+    """Creates a run; a backend without the extension ignores `run_uuid`."""
+    return connection.call(
+        models.Run,
+        create_run_operation.sync_detailed,
+        namespace_slug=namespace_slug,
+        project_slug=project_slug,
+        client=connection.api,
+        body=models.RunCreate(
+            uuid=UNSET if run_uuid is None else uuid.UUID(run_uuid),
+            name=UNSET if name is None else name,
+            description=UNSET if description is None else description,
+            status=models.RunStatus(status),
+        ),
+        idempotency_key=idempotency_key,
+    )
+
+
+def list_runs(
+    connection: Connection,
+    namespace_slug: str,
+    project_slug: str,
+    *,
+    name: str | None = None,
+    status: str | None = None,
+    created_after: dt.datetime | None = None,
+    created_before: dt.datetime | None = None,
+    limit: int | None = None,
+) -> Iterator[list[models.Run]]:
+    """The runs of a project, page by page. A backend may ignore all filters but the name.
+
+    Args:
+        connection: The backend.
+        namespace_slug: The slug of the namespace that owns the project.
+        project_slug: The project's slug.
+        name: Only runs with this name.
+        status: Only runs with this status.
+        created_after: Only runs created at this time or later.
+        created_before: Only runs created earlier.
+        limit: How many runs are wanted; pages need not be larger.
+    """
+    cursor: str | None = None
+    while True:
+        query: dict[str, Any] = {
+            "namespace_slug": namespace_slug,
+            "project_slug": project_slug,
+            "client": connection.api,
+            "name": UNSET if name is None else name,
+            "status": UNSET if status is None else models.RunStatus(status),
+            "created_after": created_after or UNSET,
+            "created_before": created_before or UNSET,
+            "limit": min(limit or RUNS_PAGE, RUNS_PAGE),
+            "cursor": cursor or UNSET,
+        }
+        page, headers = connection.exchange(
+            _ANY_LIST, "listRuns", partial(list_runs_operation.sync_detailed, **query), query
+        )
+        # A backend without the filter returns all of them.
+        runs: list[models.Run] = page
+        yield [run for run in runs if name is None or run.name == name]
+        cursor = headers.get("Next-Cursor")
+        if not cursor:
+            return
+
+
+def get_run(connection: Connection, path: RunPath) -> models.Run:
+    """A run, from a backend with or without the operation for it."""
+    try:
+        return connection.call(
+            models.Run, get_run_operation.sync_detailed, **_parameters(connection, path)
+        )
+    except ApiError as error:
+        if error.status_code not in LACKING:
+            raise
+        pages = list_runs(connection, path.namespace_slug, path.project_slug)
+        for run in chain.from_iterable(pages):
+            if str(run.uuid) == path.run_uuid:
+                return run
+        if isinstance(error, NotFoundError):
+            raise
+        raise LookupError(
+            f"{path.namespace_slug}/{path.project_slug} has no run {path.run_uuid}"
+        ) from None
+
+
+def update_run(
+    connection: Connection,
+    path: RunPath,
+    *,
+    status: str | None = None,
+    name: str | None = None,
+    description: str | None = None,
+) -> models.Run:
+    """Changes those fields of a run that are not `None`."""
+    return connection.call(
+        models.Run,
+        update_run_operation.sync_detailed,
+        **_parameters(connection, path),
+        body=models.RunUpdate(
+            status=UNSET if status is None else models.RunStatus(status),
+            name=UNSET if name is None else name,
+            description=UNSET if description is None else description,
+        ),
+    )
+
+
+def delete_run(connection: Connection, path: RunPath) -> None:
+    """Deletes a run and its metrics."""
+    connection.call(type(None), delete_run_operation.sync_detailed, **_parameters(connection, path))
+
+
+# metrics
+
+
+def _metric_create(
+    name: str, value: Any, step: int | None, timestamp: dt.datetime
+) -> models.MetricCreate:
+    return models.MetricCreate(
+        name=name, value=value, step=UNSET if step is None else step, timestamp=timestamp
+    )
+
+
+def log_metric(
+    connection: Connection,
+    path: RunPath,
+    *,
+    name: str,
+    value: Any,
+    step: int | None,
+    timestamp: dt.datetime,
+) -> None:
+    """Records one metric."""
+    connection.call(
+        models.Metric,
+        log_metric_operation.sync_detailed,
+        **_parameters(connection, path),
+        body=_metric_create(name, value, step, timestamp),
+    )
+
+
+def log_metric_batch(
+    connection: Connection,
+    path: RunPath,
+    *,
+    writer: uuid.UUID,
+    first: int,
+    metrics: Iterable[tuple[str, Any, int | None, dt.datetime]],
+) -> int:
+    """Records metrics of one writer, numbered from `first`; returns the next expected number."""
+    receipt = connection.call(
+        models.MetricBatchReceipt,
+        log_metric_batch_operation.sync_detailed,
+        **_parameters(connection, path),
+        body=models.MetricBatch(
+            writer=writer,
+            first_sequence_number=first,
+            metrics=[_metric_create(*metric) for metric in metrics],
+        ),
+    )
+    field = AnswerFields("logMetricBatch")
+    return field.integer("next_sequence_number", receipt.next_sequence_number)
+
+
+def list_metrics(
+    connection: Connection, path: RunPath, *, name: str | None = None
+) -> Iterator[list[models.Metric]]:
+    """The metrics of a run, page by page.
+
+    Args:
+        connection: The backend.
+        path: The run.
+        name: Only metrics with this name.
+    """
+    cursor: str | None = None
+    while True:
+        query: dict[str, Any] = {
+            "namespace_slug": path.namespace_slug,
+            "project_slug": path.project_slug,
+            "run_uuid": uuid.UUID(path.run_uuid),
+            "name": UNSET if name is None else name,
+            "limit": METRICS_PAGE,
+            "cursor": cursor or UNSET,
+        }
+        page, headers = connection.exchange(
+            _ANY_LIST, "listMetrics", partial(_metrics_page, connection.api, query), query
+        )
+        metrics: list[models.Metric] = page
+        # A backend without the filter returns all of them.
+        yield metrics if name is None else [metric for metric in metrics if metric.name == name]
+        cursor = headers.get("Next-Cursor")
+        if not cursor:
+            return
+
+
+class _ListedMetric(msgspec.Struct, gc=False):
+    """The fields of a `models.Metric`, of any type, as in that class."""
+
+    name: Any
+    value: Any
+    step: Any
+    timestamp: Any = UNSET
+
+
+_decode_metrics = msgspec.json.Decoder(list[_ListedMetric]).decode
+
+
+def _metrics_page(api: tellurio_api.Client, query: Mapping[str, Any]) -> Response[Any]:
+    """Does what the generated listMetrics does, for millions of metrics.
+
+    The generated parser makes a dict and a model of each, which takes ten times as long. It still
+    parses every answer that msgspec refuses: it decides what is valid.
+    """
+    arguments = list_metrics_operation._get_kwargs(**query)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    response = api.get_httpx_client().request(**arguments)
+    if response.status_code == HTTPStatus.OK:
+        try:
+            metrics = _decode_metrics(response.content)
+            for metric in metrics:
+                if metric.timestamp is not UNSET:
+                    metric.timestamp = dt.datetime.fromisoformat(metric.timestamp)
+            return Response(HTTPStatus.OK, response.content, dict(response.headers), metrics)
+        except (msgspec.DecodeError, UnicodeDecodeError, TypeError, ValueError) as error:
+            raise_foreign(error)
+    return list_metrics_operation._build_response(client=api, response=response)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+def summarize_metrics(
+    connection: Connection, path: RunPath
+) -> dict[str, models.MetricSummary] | None:
+    """The summaries of a run's metrics by name."""
+    summaries = _call_if_known(
+        connection,
+        models.MetricSummaries,
+        summarize_metrics_operation.sync_detailed,
+        **_parameters(connection, path),
+    )
+    return None if summaries is None else summaries.additional_properties
+
+
+def sample_metric(
+    connection: Connection, path: RunPath, *, name: str, buckets: int
+) -> list[models.MetricBucket] | None:
+    """The values of one metric in ranges of steps."""
+    return _call_if_known(
+        connection,
+        _ANY_LIST,
+        sample_metric_operation.sync_detailed,
+        **_parameters(connection, path),
+        name=name,
+        buckets=buckets,
+    )
+
+
+def list_project_metrics(
+    connection: Connection, namespace_slug: str, project_slug: str
+) -> list[str] | None:
+    """The metric names of a project."""
+    metrics: list[models.ProjectMetric] | None = _call_if_known(
+        connection,
+        _ANY_LIST,
+        list_project_metrics_operation.sync_detailed,
+        namespace_slug=namespace_slug,
+        project_slug=project_slug,
+        client=connection.api,
+    )
+    if metrics is None:
+        return None
+    field = AnswerFields("listProjectMetrics")
+    return [field.text("name", metric.name) for metric in metrics]
+
+
+def summarize_project_metrics(
+    connection: Connection,
+    namespace_slug: str,
+    project_slug: str,
+    *,
+    names: list[str],
+    run_uuids: list[str],
+) -> list[models.SummaryColumns] | None:
+    """Summaries of many runs; empty `names` mean all metrics."""
+    return _call_if_known(
+        connection,
+        _ANY_LIST,
+        summarize_project_metrics_operation.sync_detailed,
+        namespace_slug=namespace_slug,
+        project_slug=project_slug,
+        client=connection.api,
+        name=names,
+        run=list(map(uuid.UUID, run_uuids)),
+    )
+
+
+def sample_project_metrics(
+    connection: Connection,
+    namespace_slug: str,
+    project_slug: str,
+    *,
+    names: list[str],
+    run_uuids: list[str],
+    buckets: int,
+) -> list[models.SampledSeries] | None:
+    """Metrics of several runs in ranges of steps."""
+    samples = _call_if_known(
+        connection,
+        models.MetricSamples,
+        sample_project_metrics_operation.sync_detailed,
+        namespace_slug=namespace_slug,
+        project_slug=project_slug,
+        client=connection.api,
+        name=names,
+        run=list(map(uuid.UUID, run_uuids)),
+        buckets=buckets,
+    )
+    return None if samples is None else samples.series

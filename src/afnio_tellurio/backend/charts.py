@@ -1,0 +1,297 @@
+"""The operations that sample and summarize metrics, named after their operationIds."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from afnio_tellurio.backend import sampling, structs, values
+from afnio_tellurio.backend.requests import (
+    Answer,
+    Call,
+    Refusal,
+    decode_cursor,
+    encode_cursor,
+    integer_of,
+    project_of,
+    required_parameter,
+    rfc3339,
+    run_of,
+)
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Mapping, Sequence
+
+_MAX_BUCKETS = 10_000
+#: The maximum number of runs, and of metric names, in one request.
+_MAX_REPETITIONS = 100
+#: If a series has more new points than this since the last response, it is returned in full.
+_MAX_NEW_POINTS = 10_000
+_UUID = re.compile(structs.UUID_PATTERN)
+
+
+def sample_metric(call: Call) -> Answer:
+    """Returns each range of steps that contains at least one value."""
+    name = required_parameter(call, "name")
+    buckets = _buckets(call)
+    bounds = _step_bounds(call)
+    with call.database.reading() as connection:
+        row = connection.execute(
+            "SELECT id, first_step, last_step, tile_width FROM series WHERE run = ? AND name = ?",
+            (run_of(connection, call), name),
+        ).fetchone()
+        if row is None:
+            return Answer(200, b"[]")
+        series, first, last, tile_width = row
+        steps = _limit(bounds, first, last)
+        width = sampling.width_of(*steps, buckets)
+        ranges = sampling.ranges_of(connection, series, tile_width, steps, width)
+    response = [
+        structs.MetricBucket(
+            max(index * width, steps[0]),
+            min((index + 1) * width - 1, steps[1]),
+            values.raw_number(low),
+            values.raw_number(high),
+            values.raw(number, text),
+            count,
+        )
+        for index, count, _step, _arrival, number, text, _timestamp, low, high in ranges
+    ]
+    return Answer(200, structs.encode(response))
+
+
+def list_project_metrics(call: Call) -> Answer:
+    """Returns each metric name of the project's runs, sorted by name."""
+    _limit_repetitions(call, "run")
+    with call.database.reading() as connection:
+        rows = _series_rows(
+            connection,
+            call,
+            "s.name, count(*), max(s.minimum IS NOT NULL), max(s.last_timestamp)",
+            "GROUP BY s.name ORDER BY s.name",
+        ).fetchall()
+    metrics = [
+        structs.ProjectMetric(name, runs, bool(is_numeric), rfc3339(timestamp))
+        for name, runs, is_numeric, timestamp in rows
+    ]
+    return Answer(200, structs.encode(metrics))
+
+
+def summarize_project_metrics(call: Call) -> Answer:
+    """Returns, for each metric, the summaries of the runs that have it, as columns."""
+    with call.database.reading() as connection:
+        rows = _series_rows(
+            connection,
+            call,
+            "s.name, r.uuid, s.count, s.first_step, s.last_step, s.last_value, s.last_json, "
+            "s.minimum, s.maximum, s.last_timestamp",
+        ).fetchall()
+    columns: dict[str, structs.SummaryColumns] = {}
+    for name, run, count, first, last_step, number, text, low, high, timestamp in rows:
+        column = columns.get(name)
+        if column is None:
+            column = columns[name] = structs.SummaryColumns(name, *_lists(8))
+        column.run_uuid.append(run)
+        column.count.append(count)
+        column.first_step.append(first)
+        column.last_step.append(last_step)
+        column.last.append(values.raw(number, text))
+        column.minimum.append(_encodable(low))
+        column.maximum.append(_encodable(high))
+        column.last_timestamp.append(rfc3339(timestamp))
+    return Answer(200, structs.encode(list(columns.values())))
+
+
+class _SampledSeries(NamedTuple):
+    """The row of a series in the request."""
+
+    id: int
+    run: str
+    name: str
+    points: int
+    first: int
+    last: int
+    tile_width: int | None
+
+
+class _Resolution(NamedTuple):
+    """The number of ranges and the optional step bounds in the request."""
+
+    buckets: int
+    first: int | None
+    last: int | None
+
+    def steps_of(self, series: _SampledSeries) -> tuple[int, int]:
+        return _limit((self.first, self.last), series.first, series.last)
+
+
+class _CursorEntry(NamedTuple):
+    """State of a series in the client's cursor."""
+
+    points: int
+    last: int
+    width: int
+
+
+def sample_project_metrics(call: Call) -> Answer:
+    """Returns metrics of several runs in ranges of steps, or the changes since a cursor."""
+    for name in ("run", "name"):
+        required_parameter(call, name)
+        _limit_repetitions(call, name)
+    resolution = _Resolution(_buckets(call), *_step_bounds(call))
+    cursor = _cursor(call)
+    columns = "s.id, r.uuid, s.name, s.count, s.first_step, s.last_step, s.tile_width"
+    with call.database.reading() as connection:
+        rows = list(map(_SampledSeries._make, _series_rows(connection, call, columns)))
+        if cursor is None:
+            return _samples(connection, rows, {}, resolution)
+        if not call.pace.allows():
+            # Reports no changes; the next poll catches up.
+            return _samples_answer(cursor, [])
+        with call.pace.spending():
+            return _samples(connection, rows, cursor, resolution)
+
+
+def _samples(
+    connection: sqlite3.Connection,
+    rows: Iterable[_SampledSeries],
+    cursor: Mapping[str, _CursorEntry],
+    resolution: _Resolution,
+) -> Answer:
+    changes: list[structs.SampledSeries] = []
+    new_cursor: dict[str, _CursorEntry] = {}
+    for series in rows:
+        before = cursor.get(str(series.id))
+        if before is not None and before.points == series.points:
+            new_cursor[str(series.id)] = before
+            continue
+        steps = resolution.steps_of(series)
+        start, width = _changed_from(connection, series, before, steps, resolution.buckets)
+        ranges = sampling.ranges_of(
+            connection, series.id, series.tile_width, (max(start, steps[0]), steps[1]), width
+        )
+        new_cursor[str(series.id)] = _CursorEntry(series.points, series.last, width)
+        changes.append(_as_columns(series, ranges, width, start))
+    return _samples_answer(new_cursor, changes)
+
+
+def _samples_answer(
+    cursor: Mapping[str, _CursorEntry], series: list[structs.SampledSeries]
+) -> Answer:
+    return Answer(200, structs.encode(structs.MetricSamples(encode_cursor(cursor), series)))
+
+
+def _changed_from(
+    connection: sqlite3.Connection,
+    series: _SampledSeries,
+    before: _CursorEntry | None,
+    steps: tuple[int, int],
+    buckets: int,
+) -> tuple[int, int]:
+    """Returns the step from which the series is sent again, and the width of its ranges."""
+    first, last = steps
+    if before is None or last // before.width - first // before.width >= 2 * buckets:
+        return 0, sampling.width_of(first, last, buckets)
+    grown = series.points - before.points
+    if 0 < grown <= _MAX_NEW_POINTS:
+        (after_last,) = connection.execute(
+            "SELECT count(*) FROM points WHERE series = ? AND step > ?", (series.id, before.last)
+        ).fetchone()
+        if after_last == grown:
+            return before.last // before.width * before.width, before.width
+    # Some new points have earlier steps.
+    return 0, sampling.width_of(first, last, buckets)
+
+
+def _as_columns(
+    series: _SampledSeries, ranges: Iterable[sampling.Range], width: int, start: int
+) -> structs.SampledSeries:
+    columns = structs.SampledSeries(series.run, series.name, width, start, *_lists(6))
+    for _index, count, step, _arrival, number, text, timestamp, low, high in ranges:
+        columns.step.append(step)
+        columns.timestamp.append(timestamp / 1_000_000)
+        columns.minimum.append(_encodable(low))
+        columns.maximum.append(_encodable(high))
+        columns.last.append(_number(number, text))
+        columns.count.append(count)
+    return columns
+
+
+def _series_rows(
+    connection: sqlite3.Connection, call: Call, columns: str, order: str = "ORDER BY s.name, r.id"
+) -> sqlite3.Cursor:
+    """Returns the series of the runs and metric names in the request, or of all."""
+    names, runs = call.parameters("name"), [run.lower() for run in call.parameters("run")]
+    for run in runs:
+        if not _UUID.fullmatch(run):
+            raise Refusal(400, {"run": [f'"{run}" is not a UUID.']})
+    conditions = [
+        f"{column} IN ({', '.join('?' * len(parameters))})"
+        for column, parameters in (("s.name", names), ("r.uuid", runs))
+        if parameters
+    ]
+    where = " AND ".join(["r.project = ?", *conditions])
+    return connection.execute(
+        f"SELECT {columns} FROM runs r JOIN series s ON s.run = r.id "  # noqa: S608 - placeholders only
+        f"WHERE {where} {order}",
+        (project_of(connection, call), *names, *runs),
+    )
+
+
+def _limit_repetitions(call: Call, name: str) -> None:
+    # Duplicates count too.
+    if sum(key == name for key, _value in call.query) > _MAX_REPETITIONS:
+        raise Refusal(400, {name: [f"Must have at most {_MAX_REPETITIONS} values."]})
+
+
+def _cursor(call: Call) -> dict[str, _CursorEntry] | None:
+    text = call.parameter("cursor")
+    if text is None:
+        return None
+    try:
+        cursor = decode_cursor(text, dict[str, _CursorEntry])
+    except ValueError:
+        cursor = None
+    if cursor is None or not all(_is_power_of_two(entry.width) for entry in cursor.values()):
+        message = f'"{text[:100]}" isn\'t a valid cursor of these metrics.'
+        raise Refusal(400, {"cursor": [message]})
+    return cursor
+
+
+def _is_power_of_two(width: int) -> bool:
+    return width > 0 and width & (width - 1) == 0
+
+
+def _buckets(call: Call) -> int:
+    required_parameter(call, "buckets")
+    return integer_of(call, "buckets", 1, _MAX_BUCKETS) or 1
+
+
+def _step_bounds(call: Call) -> tuple[int | None, int | None]:
+    return (
+        integer_of(call, "from_step", 0, structs.MAX_STEP),
+        integer_of(call, "to_step", 0, structs.MAX_STEP),
+    )
+
+
+def _limit(bounds: Sequence[int | None], first: int, last: int) -> tuple[int, int]:
+    start, end = bounds
+    return first if start is None else start, last if end is None else end
+
+
+def _lists(count: int) -> list[list[Any]]:
+    return [[] for _ in range(count)]
+
+
+def _encodable(number: float | None) -> Any:
+    """Prepares a number or None for the encoder, which would write the infinities as null."""
+    return number if number is None or number - number == 0 else values.raw_number(number)
+
+
+def _number(number: float | None, text: str | None) -> Any:
+    if text is None:
+        return _encodable(number)
+    if text == '"NaN"':
+        return "NaN"
+    return values.Stored(None, text).comparable()

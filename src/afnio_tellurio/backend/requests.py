@@ -1,0 +1,352 @@
+"""A request: its parameters, its body, and the rows that its path refers to."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import functools
+import getpass
+import time
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from slugify import slugify
+
+from afnio_tellurio.backend import structs
+from afnio_tellurio.backend.store.database import UNKNOWN_DELETED_RUNS
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+    from wsgiref.types import WSGIEnvironment
+
+    from afnio_tellurio.backend.pace import Pace
+    from afnio_tellurio.backend.store.database import Database
+
+T = TypeVar("T")
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class BackendUser:
+    """The user of a backend.
+
+    Attributes:
+        username: The user's name.
+        email: The user's e-mail address.
+    """
+
+    username: str
+    email: str
+
+    @classmethod
+    def of_this_machine(cls) -> BackendUser:
+        """Returns the user who runs this process."""
+        try:
+            username = getpass.getuser()
+        except (OSError, KeyError, ImportError):
+            # In a container, the user may have a number but no name.
+            username = "local"
+        return cls(username, f"{username}@localhost")
+
+    @property
+    def slug(self) -> str:
+        """The slug of the user's own namespace."""
+        return slugify(self.username) or "local"
+
+
+@dataclass
+class Call:
+    """A request that was parsed, except for its body."""
+
+    database: Database
+    pace: Pace
+    user: BackendUser
+    any_namespace: bool
+    path: dict[str, str]
+    query: list[tuple[str, str]]
+    headers: dict[str, str]
+    body: bytes
+
+    def parameter(self, name: str) -> str | None:
+        """Returns a query parameter; if it is repeated, the last one."""
+        return dict(self.query).get(name)
+
+    def parameters(self, name: str) -> list[str]:
+        """Returns the distinct values of a query parameter that may be repeated."""
+        return list(dict.fromkeys(value for key, value in self.query if key == name))
+
+    def decode_body(self, decoder: msgspec.json.Decoder[T]) -> T:
+        """Decodes and validates the body."""
+        try:
+            try:
+                return decoder.decode(self.body)
+            except msgspec.ValidationError:
+                return decoder.decode(_with_integers(self.body))
+        except msgspec.ValidationError as error:
+            raise _field_refusal(str(error)) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Refusal(400, {"detail": f"The request body is not JSON: {error}"}) from None
+
+
+def path_of(environ: WSGIEnvironment) -> str:
+    """Returns the path of a request."""
+    # WSGI passes the bytes of the path decoded as Latin-1.
+    raw: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    return raw.encode("latin-1", "replace").decode("utf-8", "replace")
+
+
+def query_of(environ: WSGIEnvironment) -> list[tuple[str, str]]:
+    """Returns the query parameters of a request, in order."""
+    return parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+
+
+_INTEGER_FIELDS = ("first_sequence_number", "step")
+
+
+def _with_integers(body: bytes) -> bytes:
+    """Writes integer fields such as 3.0, which JSON Schema allows, as 3. Keeps metric values."""
+    try:
+        fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except msgspec.ValidationError:
+        return body
+    with suppress(msgspec.ValidationError):
+        metrics = msgspec.json.decode(fields.get("metrics", b"[]"), type=list[msgspec.Raw])
+        if metrics:
+            encoded = b",".join(_with_integers(bytes(metric)) for metric in metrics)
+            fields["metrics"] = msgspec.Raw(b"[" + encoded + b"]")
+    for name in _INTEGER_FIELDS:
+        if name in fields:
+            fields[name] = _as_integer(fields[name])
+    return structs.encode(fields)
+
+
+def _as_integer(raw: msgspec.Raw) -> msgspec.Raw:
+    text = bytes(raw).decode("utf-8")
+    try:
+        number = float(text)
+    except ValueError:
+        return raw
+    if not number.is_integer() or abs(number) > structs.MAX_STEP:
+        return raw
+    # Not converted from the float, which is exact up to 53 bits only.
+    exact = Decimal(text) if number else Decimal(0)
+    return msgspec.Raw(b"%d" % int(exact)) if exact == int(exact) else raw
+
+
+@dataclass
+class Answer:
+    """The response to a request."""
+
+    status: int
+    body: bytes = b""
+    headers: Sequence[tuple[str, str]] = ()
+
+
+class Refusal(Exception):  # noqa: N818 - not an error of the backend
+    """Raised if a request cannot be performed; nothing is recorded."""
+
+    def __init__(self, status: int, body: Any, headers: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(status, body)
+        self.status = status
+        self.body = body
+        self.headers = headers
+
+
+def not_found(item: str) -> Refusal:
+    """Returns the refusal for a path to an item that does not exist."""
+    return Refusal(404, {"detail": f"{item} not found."})
+
+
+def _field_refusal(message: str) -> Refusal:
+    """Turns `Expected int - at $.metrics[3].step` into an error of the field `metrics`."""
+    reason, _, location = message.partition(" - at `$")
+    path = location.rstrip("`").lstrip(".")
+    if not path:
+        if "missing required field `" in reason:
+            return Refusal(400, {reason.split("`")[1]: ["This field is required."]})
+        return Refusal(400, {"detail": f"{reason}."})
+    name, bracket, rest = path.partition("[")
+    field_name = name.partition(".")[0]
+    return Refusal(400, {field_name: [f"{bracket}{rest}: {reason}" if bracket else reason]})
+
+
+# Time: microseconds in the database, RFC 3339 in JSON
+
+
+def current_time() -> int:
+    """Returns the current time in microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+def microseconds_of(date: dt.datetime) -> int:
+    """Returns a time in microseconds since 1970."""
+    return (date - _EPOCH) // _MICROSECOND
+
+
+def rfc3339(microseconds: int) -> str:
+    """Returns a time in RFC 3339."""
+    seconds, fraction = divmod(microseconds, 1_000_000)
+    return f"{second_of(seconds)}.{fraction:06d}Z"
+
+
+@functools.lru_cache(maxsize=1024)
+def second_of(seconds: int) -> str:
+    """Returns a time without its fraction; cached, since metrics in a loop share their seconds."""
+    return (_EPOCH + dt.timedelta(seconds=seconds)).isoformat()[:19]
+
+
+# Query parameters
+
+
+def integer_of(call: Call, name: str, low: int, high: int) -> int | None:
+    """Returns an optional query parameter that must be an integer."""
+    text = call.parameter(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal() and low <= int(text) <= high):
+        raise Refusal(400, {name: [f'"{text}" is not an integer from {low} to {high}.']})
+    return int(text)
+
+
+def required_parameter(call: Call, name: str) -> str:
+    """Returns a query parameter that must be present."""
+    value = call.parameter(name)
+    if value is None:
+        raise Refusal(400, {name: ["This parameter is required."]})
+    return value
+
+
+def time_of(call: Call, name: str) -> int | None:
+    """Returns an optional query parameter that must be a time, in microseconds since 1970."""
+    text = call.parameter(name)
+    if text is None:
+        return None
+    try:
+        return microseconds_of(msgspec.convert(text, structs.Time))
+    except msgspec.ValidationError:
+        raise Refusal(400, {name: [f'"{text}" is not an RFC 3339 time with a zone.']}) from None
+
+
+def cursor_of(call: Call, kind: type[T]) -> T | None:
+    """Returns the content of the cursor parameter, if it is present."""
+    text = call.parameter("cursor")
+    if text is None:
+        return None
+    try:
+        return decode_cursor(text, kind)
+    except ValueError:
+        raise Refusal(400, {"cursor": [f'"{text}" isn\'t a valid cursor of this list.']}) from None
+
+
+def next_cursor(position: Any) -> tuple[str, str]:
+    """Returns the header with the cursor of the next page."""
+    return "Next-Cursor", encode_cursor(position)
+
+
+def encode_cursor(content: Any) -> str:
+    """Returns an opaque cursor with this content."""
+    return base64.urlsafe_b64encode(structs.encode(content)).decode("ascii")
+
+
+def decode_cursor(text: str, kind: type[T]) -> T:
+    """Returns the content of a cursor.
+
+    Raises:
+        ValueError: The cursor is invalid.
+    """
+    try:
+        return msgspec.json.decode(base64.urlsafe_b64decode(text), type=kind)
+    except msgspec.DecodeError as error:
+        raise ValueError(str(error)) from error
+
+
+# Rows that a path refers to
+
+
+def namespace_of(connection: sqlite3.Connection, call: Call, *, create: bool = False) -> int | None:
+    """Returns the id of the path's namespace, or None if it doesn't exist yet but may."""
+    slug = call.path["namespace_slug"]
+    row = connection.execute("SELECT id FROM namespaces WHERE slug = ?", (slug,)).fetchone()
+    if row is not None:
+        namespace: int = row[0]
+        return namespace
+    if not call.any_namespace:
+        raise not_found(f"Namespace {slug}")
+    return add_namespace(connection, slug) if create else None
+
+
+def add_namespace(connection: sqlite3.Connection, slug: str) -> int:
+    """Creates a namespace if no namespace has this slug, and returns its id."""
+    connection.execute(
+        "INSERT INTO namespaces (uuid, slug, display_name) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        (str(uuid.uuid4()), slug, slug),
+    )
+    row = connection.execute("SELECT id FROM namespaces WHERE slug = ?", (slug,)).fetchone()
+    namespace: int = row[0]
+    return namespace
+
+
+def project_of(connection: sqlite3.Connection, call: Call) -> int:
+    """Returns the id of the path's project."""
+    slug, project = call.path["namespace_slug"], call.path["project_slug"]
+    namespace = namespace_of(connection, call)
+    row = connection.execute(
+        "SELECT id FROM projects WHERE namespace = ? AND slug = ?", (namespace, project)
+    ).fetchone()
+    if row is None:
+        raise not_found(f"Project {slug}/{project}")
+    project_id: int = row[0]
+    return project_id
+
+
+def run_of(connection: sqlite3.Connection, call: Call) -> int:
+    """Returns the id of the path's run."""
+    run_uuid = call.path["run_uuid"].lower()
+    try:
+        project = project_of(connection, call)
+        row = connection.execute(
+            "SELECT id FROM runs WHERE project = ? AND uuid = ?", (project, run_uuid)
+        ).fetchone()
+        if row is None:
+            raise not_found(f"Run {run_uuid} of project {call.path['project_slug']}")
+    except Refusal as refusal:
+        error = structs.RunNotFoundError(refusal.body["detail"], _was_deleted(connection, run_uuid))
+        raise Refusal(refusal.status, error) from None
+    run: int = row[0]
+    return run
+
+
+def _was_deleted(connection: sqlite3.Connection, run_uuid: str) -> bool | UnsetType:
+    """Returns whether a missing run was deleted; UNSET if unknown or in another project."""
+    if is_deleted_run(connection, run_uuid):
+        return True
+    is_elsewhere = connection.execute("SELECT 1 FROM runs WHERE uuid = ?", (run_uuid,)).fetchone()
+    if is_elsewhere or is_deleted_run(connection, UNKNOWN_DELETED_RUNS):
+        return UNSET
+    return False
+
+
+def is_deleted_run(connection: sqlite3.Connection, run_uuid: str) -> bool:
+    """Returns whether a run with this UUID was deleted."""
+    row = connection.execute("SELECT 1 FROM deleted_runs WHERE uuid = ?", (run_uuid,)).fetchone()
+    return row is not None
+
+
+def user_of(connection: sqlite3.Connection, user: BackendUser) -> int:
+    """Returns the id of a user, which is created if necessary."""
+    connection.execute(
+        "INSERT INTO users (uuid, username, slug) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        (str(uuid.uuid4()), user.username, user.slug),
+    )
+    row = connection.execute("SELECT id FROM users WHERE username = ?", (user.username,)).fetchone()
+    user_id: int = row[0]
+    return user_id

@@ -1,0 +1,266 @@
+"""The application that `serve` runs: the web page and the backend behind one access check.
+
+Any website that a person visits can send requests to a server on the person's own machine. So
+every request passes `_rejection` first, and a request without the API key needs a cookie. Only the
+link printed by `serve`, or the API key, sets the cookie.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import json
+import re
+import secrets
+import socket
+import threading
+from http import HTTPStatus
+from importlib import resources
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote, urlencode, urlsplit
+
+from afnio_tellurio.backend.requests import path_of, query_of
+from afnio_tellurio.backend.structs import SLUG_PATTERN
+from afnio_tellurio.settings.limits import PAGE_HEADER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+_API = "/api/v0/"
+_SESSION = "/session"
+_ASSETS = "/assets/"
+_MAX_SESSION_BODY = 4096
+#: The paths of the page's views: projects, a project, a comparison and a run.
+_VIEW = re.compile(
+    rf"/(?:{SLUG_PATTERN}/(?:projects/{SLUG_PATTERN}/(?:compare/|runs/.+/)?)?)?", re.DOTALL
+)
+_CONTENT_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
+#: The comments of the page's scripts, most of them types: they stay in the files.
+_COMMENTS = re.compile(rb"[ \t]*/\*\*.*?\*/ ?|^\t*//[^\n]*", re.DOTALL | re.MULTILINE)
+_SAFE_METHODS = {"GET", "HEAD"}
+#: The page loads nothing from other servers, and runs no scripts except its own files.
+_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = [
+    ("Content-Security-Policy", _SECURITY_POLICY),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+]
+
+
+class _File(NamedTuple):
+    body: bytes
+    content_type: str
+    tag: str
+
+
+class _Answer(NamedTuple):
+    status: int
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Site:
+    """The page and the backend as one WSGI application. Threads may share it.
+
+    Attributes:
+        token: A one-time token; in the query of any page, it sets a browser's cookie.
+
+    Args:
+        backend: The backend.
+        api_key: The API key of the backend.
+        host: The name or address that it listens on, besides those of this machine.
+    """
+
+    def __init__(self, backend: WSGIApplication, *, api_key: str, host: str) -> None:
+        self._backend = backend
+        self._authorization = f"Api-Key {api_key}"
+        self._host_names = {"localhost", host.lower(), socket.gethostname().lower()}
+        self._files = _read_files()
+        self._lock = threading.Lock()
+        self._is_token_used = False
+        self.token = secrets.token_urlsafe(32)
+        # Browsers share cookies between the ports of a host, so between servers.
+        self._cookie_name = f"tellurio-{secrets.token_hex(4)}"
+        self._cookie = secrets.token_urlsafe(32)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Handles one request as PEP 3333 specifies."""
+        path = path_of(environ)
+        answer = self._rejection(environ, path)
+        if answer is None and path.startswith(_API):
+            return self._forward(environ, start_response)
+        if answer is None:
+            answer = self._serve(environ, path)
+        phrase = HTTPStatus(answer.status).phrase
+        headers = [*_HEADERS, *answer.headers, ("Content-Length", str(len(answer.body)))]
+        start_response(f"{answer.status} {phrase}", headers)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer.body]
+
+    # Access
+
+    def _rejection(self, environ: WSGIEnvironment, path: str) -> _Answer | None:
+        """Returns an error for a request that is not allowed, before anything else happens."""
+        host = environ.get("HTTP_HOST", "")
+        if not self._is_own_host(host):
+            # DNS rebinding: an attacker's host name that resolves to this machine.
+            return _text(403, "Unknown host name; use the link that the server printed.")
+        origin: str | None = environ.get("HTTP_ORIGIN")
+        if origin is not None and origin.partition("://")[2].lower() != host.lower():
+            return _text(403, "Cross-site requests are rejected.")
+        site = environ.get("HTTP_SEC_FETCH_SITE", "none")
+        if site in {"none", "same-origin"}:
+            return None
+        is_visit = environ.get("HTTP_SEC_FETCH_MODE") == "navigate"
+        if is_visit and environ["REQUEST_METHOD"] in _SAFE_METHODS and not path.startswith(_API):
+            # A person follows a link.
+            return None
+        return _text(403, "Cross-site requests are rejected.")
+
+    def _is_own_host(self, host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return name in self._host_names or name.endswith(".localhost")
+        # DNS can't change what an IP address refers to.
+        return True
+
+    def _has_cookie(self, environ: WSGIEnvironment) -> bool:
+        # The standard library's parser fails on some cookies of other programs, which browsers send
+        # to every port of this machine.
+        cookies = [pair.strip() for pair in environ.get("HTTP_COOKIE", "").split(";")]
+        return any(_is_same(pair, f"{self._cookie_name}={self._cookie}") for pair in cookies)
+
+    # The backend
+
+    def _forward(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if "HTTP_AUTHORIZATION" not in environ and self._has_cookie(environ):
+            # `_rejection` has compared the origin with the host.
+            is_same_origin = (
+                "HTTP_ORIGIN" in environ or environ.get("HTTP_SEC_FETCH_SITE") == "same-origin"
+            )
+            if is_same_origin or environ["REQUEST_METHOD"] in _SAFE_METHODS:
+                environ["HTTP_AUTHORIZATION"] = self._authorization
+
+        def start(status: str, headers: list[tuple[str, str]], *others: Any) -> Any:
+            extra = [*_HEADERS, ("Cache-Control", "no-store"), (PAGE_HEADER, "runs by UUID")]
+            return start_response(status, [*headers, *extra], *others)
+
+        return self._backend(environ, start)
+
+    # The page
+
+    def _serve(self, environ: WSGIEnvironment, path: str) -> _Answer:
+        method = environ["REQUEST_METHOD"]
+        if path == _SESSION:
+            return self._session(environ)
+        if method not in _SAFE_METHODS:
+            return _text(405, "Method not allowed; use GET or HEAD.", ("Allow", "GET, HEAD"))
+        if _VIEW.fullmatch(path):
+            return self._view(environ, path)
+        asset = self._files.get(path.removeprefix(_ASSETS)) if path.startswith(_ASSETS) else None
+        if asset is not None:
+            return _file(environ, asset)
+        if _VIEW.fullmatch(f"{path}/"):
+            return _Answer(303, headers=_redirect(f"{path}/", query_of(environ)))
+        return _text(404, "Page not found.")
+
+    def _view(self, environ: WSGIEnvironment, path: str) -> _Answer:
+        """Returns the page, or for a token, a redirect without it, which sets the cookie once."""
+        query = query_of(environ)
+        token = dict(query).get("token")
+        if token is None or environ["REQUEST_METHOD"] != "GET":
+            return _file(environ, self._files["index.html"])
+        with self._lock:
+            is_valid = not self._is_token_used and _is_same(token, self.token)
+            self._is_token_used |= is_valid
+        headers = _redirect(path, [(name, value) for name, value in query if name != "token"])
+        return _Answer(303, headers=(*headers, *([self._set_cookie(self._cookie)] * is_valid)))
+
+    def _session(self, environ: WSGIEnvironment) -> _Answer:
+        """Sets the cookie for a valid API key, or deletes it."""
+        method = environ["REQUEST_METHOD"]
+        if method == "DELETE":
+            return _Answer(204, headers=(self._set_cookie("", "Max-Age=0"),))
+        if method != "POST":
+            return _text(405, "Method not allowed; use POST or DELETE.", ("Allow", "POST, DELETE"))
+        # A form on another site can't send this type.
+        if environ.get("CONTENT_TYPE", "").partition(";")[0].strip() != "application/json":
+            return _text(415, "Send the key as application/json.")
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        if length > _MAX_SESSION_BODY:
+            return _text(413, "The request body is too long for an API key.")
+        return self._sign_in(environ["wsgi.input"].read(length))
+
+    def _sign_in(self, body: bytes) -> _Answer:
+        try:
+            document: Any = json.loads(body)
+            key = document["api_key"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return _text(400, 'Send {"api_key": "..."}.')
+        if not _is_same(f"Api-Key {key}", self._authorization):
+            return _text(401, "Invalid API key.")
+        return _Answer(204, headers=(self._set_cookie(self._cookie),))
+
+    def _set_cookie(self, value: str, *others: str) -> tuple[str, str]:
+        parts = [f"{self._cookie_name}={value}", "Path=/", "HttpOnly", "SameSite=Strict", *others]
+        return "Set-Cookie", "; ".join(parts)
+
+
+def _redirect(path: str, query: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Returns the headers of a redirect. Slashes in a run's name are escaped."""
+    before, separator, run = path.partition("/runs/")
+    escaped_run = f"{separator}{quote(run.removesuffix('/'), safe='')}/" if separator else ""
+    query_string = f"?{urlencode(query)}" if query else ""
+    location = f"{quote(before)}{escaped_run}{query_string}"
+    return ("Location", location), ("Cache-Control", "no-store")
+
+
+def _is_same(text: str, secret: str) -> bool:
+    """Compares in constant time."""
+    return hmac.compare_digest(text.encode("utf-8", "replace"), secret.encode("utf-8"))
+
+
+def _read_files() -> dict[str, _File]:
+    """Returns the page's files by name; no other files are served."""
+    page = resources.files("afnio_tellurio.backend").joinpath("page")
+    files: dict[str, _File] = {}
+    for folder in (page, page.joinpath("vendor")):
+        for entry in folder.iterdir():
+            content_type = _CONTENT_TYPES.get(entry.name[entry.name.rfind(".") :])
+            if content_type is not None:
+                body = entry.read_bytes()
+                if folder is page:
+                    body = _COMMENTS.sub(_blank_lines, body)
+                tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+                files[entry.name] = _File(body, f"{content_type}; charset=utf-8", tag)
+    return files
+
+
+def _blank_lines(comment: re.Match[bytes]) -> bytes:
+    # A browser's messages name the lines of the files.
+    return b"\n" * comment[0].count(b"\n")
+
+
+def _file(environ: WSGIEnvironment, file: _File) -> _Answer:
+    # Browsers always revalidate, so that an upgrade takes effect immediately.
+    headers = (("ETag", file.tag), ("Cache-Control", "no-cache"))
+    if environ.get("HTTP_IF_NONE_MATCH") == file.tag:
+        return _Answer(304, headers=headers)
+    return _Answer(200, file.body, (*headers, ("Content-Type", file.content_type)))
+
+
+def _text(status: int, text: str, *headers: tuple[str, str]) -> _Answer:
+    content_type = ("Content-Type", "text/plain; charset=utf-8")
+    return _Answer(status, f"{text}\n".encode(), (content_type, *headers))

@@ -1,0 +1,1 @@
+"""The database of the backend: its schema, its files, its connections."""

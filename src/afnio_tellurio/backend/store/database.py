@@ -1,0 +1,475 @@
+"""The database: its files, tables and transactions."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote
+
+from afnio_tellurio.backend import sampling
+from afnio_tellurio.backend.store.connections import (
+    Connection,
+    Pool,
+    current_work,
+    discard_abandoned,
+    gate,
+    give_back,
+    is_in_use_by_parent,
+    open_connections,
+    pools,
+    works_in_sqlite,
+)
+from afnio_tellurio.backend.store.database_files import (
+    JOURNAL,
+    LOG,
+    LOG_INDEX,
+    Files,
+    create_private,
+    creation_lock,
+    identity_of,
+    is_on_network,
+    open_error,
+    remove_index_without_log,
+    require_writable,
+    set_aside,
+    size_of,
+)
+from afnio_tellurio.errors import DatabaseError
+from afnio_tellurio.logs import log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+    from pathlib import Path
+
+T = TypeVar("T")
+
+#: Identifies our databases, and the format of their tables.
+APPLICATION_ID = 0x54454C55
+FORMAT = 3
+#: A row of `deleted_runs` for runs that were deleted before their UUIDs were recorded.
+UNKNOWN_DELETED_RUNS = ""
+#: Seconds to wait for another writer, which usually holds the lock for milliseconds.
+BUSY_TIMEOUT = 30.0
+#: Seconds of one attempt inside SQLite, and between two attempts.
+_BUSY_SLICE = 0.05
+_BUSY_PAUSE = 0.005
+_TABLES = """
+CREATE TABLE namespaces (
+  id INTEGER PRIMARY KEY, uuid TEXT NOT NULL, slug TEXT NOT NULL UNIQUE, display_name TEXT NOT NULL
+) STRICT;
+CREATE TABLE users (
+  id INTEGER PRIMARY KEY, uuid TEXT NOT NULL, username TEXT NOT NULL UNIQUE, slug TEXT NOT NULL
+) STRICT;
+CREATE TABLE projects (
+  id INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE,
+  namespace INTEGER NOT NULL REFERENCES namespaces ON DELETE CASCADE,
+  slug TEXT NOT NULL, display_name TEXT NOT NULL, visibility TEXT NOT NULL, created INTEGER NOT
+  NULL, UNIQUE (namespace, slug)
+) STRICT;
+CREATE TABLE runs (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE,
+  project INTEGER NOT NULL REFERENCES projects ON DELETE CASCADE,
+  user INTEGER NOT NULL REFERENCES users,
+  name TEXT NOT NULL, description TEXT, status TEXT NOT NULL,
+  created INTEGER NOT NULL, updated INTEGER NOT NULL, idempotency_key TEXT,
+  UNIQUE (project, name), UNIQUE (project, idempotency_key)
+) STRICT;
+CREATE TABLE series (
+  id INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, name TEXT NOT
+  NULL, count INTEGER NOT NULL, first_step INTEGER NOT NULL, last_step INTEGER NOT NULL, last_value,
+  last_json TEXT, last_timestamp INTEGER NOT NULL, minimum, maximum, tile_width INTEGER,
+  UNIQUE (run, name)
+);
+CREATE TABLE points (
+  series INTEGER NOT NULL REFERENCES series ON DELETE CASCADE, step INTEGER NOT NULL, arrival
+  INTEGER NOT NULL, value, json TEXT, timestamp INTEGER NOT NULL, PRIMARY KEY (series, step,
+  arrival)
+) WITHOUT ROWID;
+CREATE TABLE tiles (
+  series INTEGER NOT NULL REFERENCES series ON DELETE CASCADE, tile INTEGER NOT NULL, count INTEGER
+  NOT NULL, step INTEGER NOT NULL, arrival INTEGER NOT NULL, value, json TEXT, timestamp INTEGER NOT
+  NULL, minimum, maximum, PRIMARY KEY (series, tile)
+) WITHOUT ROWID;
+CREATE TABLE writers (
+  run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, writer TEXT NOT NULL, next INTEGER NOT
+  NULL, PRIMARY KEY (run, writer)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE deleted_runs (uuid TEXT NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID;
+"""
+
+
+class Database:
+    """A database file. Threads and processes may share it, also after a fork.
+
+    Each transaction uses the current file at the path: if it was replaced, the new one is opened;
+    if it was removed, it is created again.
+
+    Args:
+        path: The file.
+        create: Whether to create the file if it does not exist.
+
+    Raises:
+        DatabaseError: The file does not exist or cannot be used.
+    """
+
+    def __init__(self, path: Path, *, create: bool = True) -> None:
+        try:
+            self.path = path.absolute()
+        except OSError as error:
+            raise open_error(path, "the working directory no longer exists") from error
+        self._pool: Pool | None = None
+        self._is_closed = False
+        self._open(create=create)
+
+    @works_in_sqlite
+    def _open(self, *, create: bool) -> None:
+        try:
+            _retry_while_busy(lambda: self._pool_of_file(create=create))
+        except sqlite3.Error as error:
+            raise _database_error(self.path, error) from error
+
+    @contextmanager
+    def reading(self) -> Generator[sqlite3.Connection, None, None]:
+        """Opens a read transaction, which sees a single state of the database."""
+        connection = _retry_while_busy(lambda: self._begin("BEGIN"))
+        try:
+            yield connection
+        finally:
+            give_back(connection)
+
+    @contextmanager
+    def writing(self) -> Generator[sqlite3.Connection, None, None]:
+        """Opens a write transaction, which excludes other writers."""
+        # IMMEDIATE: upgrading a read transaction may fail at once, regardless of the timeout.
+        connection = _retry_while_busy(lambda: self._begin("BEGIN IMMEDIATE"))
+        try:
+            yield connection
+            self._require_in_place(connection)
+            _commit(connection)
+            # Data written to a file that was removed must not be acknowledged.
+            self._require_in_place(connection)
+        finally:
+            give_back(connection)
+
+    def _begin(self, statement: str) -> Connection:
+        connection = self._acquire()
+        try:
+            connection.execute(statement)
+            # Takes the read lock now, so that no later statement finds the database locked.
+            connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
+        except BaseException:
+            give_back(connection)
+            raise
+        return connection
+
+    def _acquire(self) -> Connection:
+        if self._is_closed:
+            raise sqlite3.ProgrammingError("the database is closed")
+        discard_abandoned()
+        pool = self._pool_of_file(create=True)
+        if pool.size and not size_of(self.path):
+            # A new connection would treat it as a new database.
+            raise self._truncation_error()
+        connection = None
+        while connection is None:
+            try:
+                connection = pool.idle.pop()
+            except IndexError:
+                connection = self._connect(pool)
+                break
+            if connection.in_transaction or not self._is_in_place(connection):
+                connection.discard()
+                connection = None
+        connection.user = current_work()
+        try:
+            self._require_complete(connection)
+        except BaseException:
+            give_back(connection)
+            raise
+        return connection
+
+    def _require_complete(self, connection: Connection) -> None:
+        # Read in this order: another thread may record a larger size at any time.
+        known_size = connection.pool.size
+        size = size_of(connection.real_path)
+        # Only VACUUM shrinks a database, and this package never runs it.
+        if size < known_size and not _is_intact(connection):
+            raise self._truncation_error()
+        connection.pool.size = size
+
+    def _truncation_error(self) -> sqlite3.DatabaseError:
+        return sqlite3.DatabaseError(
+            f"{self.path} was truncated while it was in use; restore it from a backup, or move it "
+            "away"
+        )
+
+    def _pool_of_file(self, *, create: bool) -> Pool:
+        """Returns the pool of the current file at the path; creates the file if it is missing."""
+        identity = identity_of(self.path)
+        pool = None if identity is None else pools.get(identity)
+        if pool is None:
+            pool = self._new_pool(create=create)
+        previous, self._pool = self._pool, pool
+        pool.databases.add(self)
+        if previous is not None and previous is not pool:
+            previous.leave(self)
+        return pool
+
+    def _new_pool(self, *, create: bool) -> Pool:
+        path = os.path.realpath(self.path)
+        try:
+            with creation_lock():
+                self._make_ready(path, create=create)
+        except OSError as error:
+            raise open_error(self.path, error.strerror or str(error)) from error
+        pool = Pool(uses_log=not is_on_network(path))
+        connection = self._connect(pool)
+        assert connection.files.database is not None
+        # Another thread may have created the pool first.
+        connection.pool = pools.setdefault(connection.files.database, pool)
+        connection.pool.idle.append(connection)
+        return connection.pool
+
+    def _make_ready(self, path: str, *, create: bool) -> None:
+        """Creates a missing file, and moves stale companions away."""
+        journal = identity_of(path + JOURNAL)
+        files = Files.at(path)
+        if files.database is None:
+            if not create:
+                raise DatabaseError(
+                    f"the database {self.path} does not exist; use an existing file"
+                )
+            set_aside(path, {LOG: files.log, LOG_INDEX: files.log_index, JOURNAL: journal})
+            create_private(path)
+            return
+        require_writable(path)
+        for earlier in self._open_on_other_file(files):
+            log = earlier.log if files.log == earlier.log else None
+            log_index = earlier.log_index if files.log_index == earlier.log_index else None
+            set_aside(path, {LOG: log, LOG_INDEX: log_index})
+
+    def _open_on_other_file(self, files: Files) -> list[Files]:
+        """Returns the files that were at the path before and are still open in this process."""
+        return [
+            each.files
+            for each in open_connections()
+            if each.pool is self._pool and each.files.database != files.database
+        ]
+
+    def _connect(self, pool: Pool) -> Connection:
+        """Opens a new connection."""
+        # A second attempt: an overlay file system replaces a file when it is first opened to write.
+        connection = self._connect_unless_replaced(pool) or self._connect_unless_replaced(pool)
+        if connection is None:
+            raise sqlite3.OperationalError(f"{self.path} was replaced while it was opened")
+        return connection
+
+    def _connect_unless_replaced(self, pool: Pool) -> Connection | None:
+        path = os.path.realpath(self.path)
+        opened = [(each, each.files) for each in open_connections()]
+        before = Files.at(path)
+        self._require_usable(before, opened)
+        remove_index_without_log(path)
+        # mode=rw: a file that SQLite creates would be readable by others.
+        connection = sqlite3.connect(
+            f"file:{quote(os.fsencode('//' + _uri_path(path)))}?mode=rw",
+            uri=True,
+            factory=Connection,
+            timeout=_BUSY_SLICE,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        connection.pool, connection.real_path = pool, path
+        connection.register()
+        try:
+            _prepare(connection, self.path)
+            self._configure(connection, pool)
+            connection.files = Files.at(path)
+        except BaseException:
+            connection.discard()
+            raise
+        if connection.files.database == before.database:
+            return connection
+        connection.discard()
+        return None
+
+    def _require_usable(self, current: Files, opened: Sequence[tuple[Connection, Files]]) -> None:
+        if is_in_use_by_parent(current.database):
+            raise sqlite3.OperationalError(
+                f"{self.path} was in use when this process was forked, so only its parent can "
+                "use it"
+            )
+        for connection, files in opened:
+            if connection.is_open and files.database == current.database and files != current:
+                raise sqlite3.OperationalError(
+                    f"the write-ahead log of {self.path} was removed while it was in use"
+                )
+
+    def _configure(self, connection: Connection, pool: Pool) -> None:
+        mode = "WAL" if pool.uses_log else "DELETE"
+        (actual_mode,) = connection.execute(f"PRAGMA journal_mode={mode}").fetchone()
+        if pool.uses_log and actual_mode != "wal":
+            pool.uses_log = False
+            log(
+                logging.WARNING,
+                f"{self.path}: SQLite's write-ahead log does not work here; using a rollback "
+                "journal",
+            )
+        # FULL: acknowledged data survives a power failure.
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        # Makes SQLite open the write-ahead log.
+        connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
+
+    def _is_in_place(self, connection: Connection) -> bool:
+        """Returns whether the file of a connection is still at the path."""
+        files = Files.at(connection.real_path)
+        if files != connection.files:
+            return False
+        return connection.real_path == str(self.path) or identity_of(self.path) == files.database
+
+    def _require_in_place(self, connection: Connection) -> None:
+        if connection.is_inherited:
+            raise sqlite3.OperationalError("the process was forked within a transaction")
+        if not self._is_in_place(connection):
+            raise sqlite3.OperationalError(
+                f"{self.path} was removed or replaced while it was in use"
+            )
+        if connection.pool.size > size_of(connection.real_path):
+            raise self._truncation_error()
+
+    @works_in_sqlite
+    def close(self) -> None:
+        """Closes the connections unless another `Database` of this process uses the file."""
+        self._is_closed = True
+        if self._pool is not None:
+            self._pool.leave(self)
+
+
+def _retry_while_busy(action: Callable[[], T]) -> T:
+    """Repeats an action that needs a database lock until the lock is free."""
+    give_up_at = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            return action()
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error) or time.monotonic() >= give_up_at:
+                raise
+        # Waits outside SQLite, so that forks don't have to wait.
+        gate.pass_through(_BUSY_PAUSE)
+
+
+def _commit(connection: Connection) -> None:
+    give_up_at = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            # Without a write-ahead log, a commit waits for readers.
+            if not _is_busy(error) or time.monotonic() >= give_up_at:
+                raise
+        else:
+            return
+
+
+def _uri_path(path: str) -> str:
+    path = path.replace(os.sep, "/")
+    return path if path.startswith("/") else f"/{path}"
+
+
+def _is_intact(connection: Connection) -> bool:
+    # Clears the cache, which would hide missing pages of the file.
+    connection.execute("PRAGMA shrink_memory")
+    rows: list[tuple[str]] = connection.execute("PRAGMA quick_check(1)").fetchall()
+    return rows == [("ok",)]
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    # The higher bits contain the extended error code.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+
+
+# The tables
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """Creates the tables in an empty file or upgrades them; rejects files of other programs."""
+    # Checked before any write: the file of another program must not change.
+    if _format_of(connection, path) == FORMAT:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    # Another process may have done it first.
+    file_format = _format_of(connection, path)
+    if file_format == 0:
+        for statement in _TABLES.split(";\n"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    else:
+        for older_format in range(file_format, FORMAT):
+            _UPGRADES[older_format](connection)
+    connection.execute(f"PRAGMA user_version={FORMAT}")
+    connection.execute("COMMIT")
+
+
+def _add_tiles(connection: sqlite3.Connection) -> None:
+    """Adds tiles of long series for sampling."""
+    connection.execute("ALTER TABLE series ADD COLUMN tile_width INTEGER")
+    for statement in _TABLES.split(";\n"):
+        if "CREATE TABLE tiles" in statement:
+            connection.execute(statement)
+    long_series = connection.execute(
+        "SELECT id, first_step, last_step FROM series WHERE count > ?",
+        (sampling.MAX_UNTILED_POINTS,),
+    ).fetchall()
+    for series, *steps in long_series:
+        width = sampling.keep_tiles(connection, series, None, (steps[0], steps[1]), [])
+        connection.execute("UPDATE series SET tile_width = ? WHERE id = ?", (width, series))
+
+
+def _add_deleted_runs(connection: sqlite3.Connection) -> None:
+    """Adds the table for the UUIDs of deleted runs."""
+    for statement in _TABLES.split(";\n"):
+        if "CREATE TABLE deleted_runs" in statement:
+            connection.execute(statement)
+    connection.execute(
+        "INSERT INTO deleted_runs SELECT ? FROM sqlite_sequence "
+        "WHERE name = 'runs' AND seq > (SELECT count(*) FROM runs)",
+        (UNKNOWN_DELETED_RUNS,),
+    )
+
+
+#: Functions that upgrade each older format to the next.
+_UPGRADES = {1: _add_tiles, 2: _add_deleted_runs}
+
+
+def _format_of(connection: sqlite3.Connection, path: Path) -> int:
+    """Returns the format of our database; 0 for an empty file."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application == APPLICATION_ID:
+        if version > FORMAT:
+            raise DatabaseError(
+                f"the database {path} has format {version}, but this afnio-tellurio supports "
+                f"formats up to {FORMAT}; upgrade afnio-tellurio or use another file"
+            )
+        return int(version)
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if application or tables:
+        raise DatabaseError(
+            f"the database {path} belongs to another program; use another file, "
+            "or another folder with TELLURIO_HOME"
+        )
+    return 0
+
+
+def _database_error(path: Path, error: sqlite3.Error) -> DatabaseError:
+    if "not a database" in str(error):
+        return DatabaseError(
+            f"{path} is not a database; move it away, or use another file, "
+            "or another folder with TELLURIO_HOME"
+        )
+    return DatabaseError(f"the database {path} cannot be used: {error}")

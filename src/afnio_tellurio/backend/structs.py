@@ -1,0 +1,248 @@
+"""The bodies of requests and responses, written independently of the generated client.
+
+That way, a mistake of the generator can't cancel itself out. A test compares these structs with
+the contract.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from enum import StrEnum
+from typing import Annotated, Any
+from uuid import UUID  # noqa: TC003 - msgspec reads the annotation
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+MAX_STEP = 2**63 - 1
+MAX_BATCH = 1000
+#: The contract's patterns of path and query parameters.
+SLUG_PATTERN = "[-a-zA-Z0-9_]+"
+UUID_PATTERN = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+
+# At least one character that isn't white space, spelled out: `\s` differs between regex engines.
+_VISIBLE = r"[^\t-\r\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=_VISIBLE)]
+DisplayName = Annotated[str, Meta(min_length=1, max_length=255)]
+Step = Annotated[int, Meta(ge=0, le=MAX_STEP)]
+Time = Annotated[dt.datetime, Meta(tz=True)]
+
+
+class Visibility(StrEnum):
+    """Who may see a project."""
+
+    TEAM = "TEAM"
+    RESTRICTED = "RESTRICTED"
+    PUBLIC = "PUBLIC"
+
+
+class RunStatus(StrEnum):
+    """The state of a run."""
+
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    CRASHED = "CRASHED"
+    FAILED = "FAILED"
+
+
+class ProjectCreate(Struct):
+    """The body of createProject."""
+
+    display_name: DisplayName
+    visibility: Visibility = Visibility.TEAM
+
+
+class RunCreate(Struct):
+    """The body of createRun."""
+
+    uuid: UUID | UnsetType = UNSET
+    name: Name | UnsetType = UNSET
+    description: str | None = None
+    status: RunStatus = RunStatus.RUNNING
+
+
+class RunUpdate(Struct):
+    """The body of updateRun."""
+
+    status: RunStatus | UnsetType = UNSET
+    name: Name | UnsetType = UNSET
+    description: str | UnsetType | None = UNSET
+
+
+class MetricCreate(Struct):
+    """The body of logMetric. The value stays raw JSON so that it is stored exactly."""
+
+    name: Name
+    value: Raw
+    step: Step | UnsetType = UNSET
+    timestamp: Time | UnsetType = UNSET
+
+
+class MetricBatch(Struct):
+    """The body of logMetricBatch."""
+
+    writer: UUID
+    first_sequence_number: Annotated[int, Meta(ge=0, le=MAX_STEP - MAX_BATCH)]
+    metrics: Annotated[list[MetricCreate], Meta(min_length=1, max_length=MAX_BATCH)]
+
+
+class ApiKeyOwner(Struct):
+    """The response of verifyApiKey."""
+
+    email: str
+    username: str
+    message: str
+
+
+class Namespace(Struct):
+    """A namespace in a response."""
+
+    uuid: str
+    slug: str
+    display_name: str
+
+
+class Project(Struct):
+    """A project in a response."""
+
+    uuid: str
+    display_name: str
+    slug: str
+    date_created: str
+    last_run_date: str | None
+    visibility: str
+    role: str
+    org_uuid: str
+    org_display_name: str
+    org_slug: str
+
+
+class RunProject(Struct):
+    """The project of a run in a response."""
+
+    uuid: str
+    display_name: str
+    slug: str
+
+
+class RunUser(Struct):
+    """The user of a run in a response."""
+
+    uuid: str
+    username: str
+    slug: str
+
+
+class Run(Struct):
+    """A run in a response."""
+
+    uuid: str
+    name: str
+    description: str | None
+    status: str
+    date_created: str
+    date_updated: str
+    project: RunProject
+    user: RunUser
+
+
+class Metric(Struct, gc=False):
+    """A metric in a response."""
+
+    name: str
+    # A number, or a `Raw` with any other JSON.
+    value: Any
+    step: int
+    timestamp: str
+
+
+class MetricBatchReceipt(Struct):
+    """The response of logMetricBatch."""
+
+    accepted: int
+    next_sequence_number: int
+
+
+class MetricSummary(Struct):
+    """A metric in the response of summarizeMetrics."""
+
+    count: int
+    first_step: int
+    last_step: int
+    last: Raw
+    minimum: Raw
+    maximum: Raw
+    last_timestamp: str
+
+
+class MetricBucket(Struct):
+    """A range of steps in the response of sampleMetric."""
+
+    first_step: int
+    last_step: int
+    minimum: Raw
+    maximum: Raw
+    last: Raw
+    count: int
+
+
+class ProjectMetric(Struct):
+    """A metric name in the response of listProjectMetrics."""
+
+    name: str
+    runs: int
+    is_numeric: bool
+    last_timestamp: str
+
+
+class SummaryColumns(Struct):
+    """A metric in the response of summarizeProjectMetrics. `Any` is a number or a `Raw`."""
+
+    name: str
+    run_uuid: list[str]
+    count: list[int]
+    first_step: list[int]
+    last_step: list[int]
+    last: list[Raw]
+    minimum: list[Any]
+    maximum: list[Any]
+    last_timestamp: list[str]
+
+
+class SampledSeries(Struct):
+    """A series in the response of sampleProjectMetrics. `Any` is a number or a `Raw`."""
+
+    run_uuid: str
+    name: str
+    width: int
+    replaces_from: int
+    step: list[int]
+    timestamp: list[float]
+    minimum: list[Any]
+    maximum: list[Any]
+    last: list[Any]
+    count: list[int]
+
+
+class MetricSamples(Struct):
+    """The response of sampleProjectMetrics."""
+
+    cursor: str
+    series: list[SampledSeries]
+
+
+class RunNotFoundError(Struct):
+    """The response if a run does not exist."""
+
+    detail: str
+    deleted: bool | UnsetType
+
+
+class SequenceGapError(Struct):
+    """The response to a batch that starts too late."""
+
+    detail: str
+    next_sequence_number: int
+
+
+encode = msgspec.json.Encoder().encode

@@ -1,0 +1,133 @@
+"""Stores a metric's JSON value in SQLite, exactly, and restores it.
+
+A number that SQLite supports natively is in the column `value`. Everything else is JSON text in
+the column `json`, with `value` NULL. SQLite turns NaN into NULL, so NaN is the text "NaN"; the
+infinities are native.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Nesting levels of lists and objects in one value; the contract's limit.
+MAX_DEPTH = 100
+_INT64 = range(-(2**63), 2**63)
+_INFINITIES = {b'"Infinity"': math.inf, b'"-Infinity"': -math.inf}
+_NUMBER_STARTS = frozenset(b"-0123456789")
+_decode_list = msgspec.json.Decoder(list[Any]).decode
+
+
+class Stored(Struct, frozen=True, gc=False):
+    """A value as SQLite stores it."""
+
+    number: int | float | None
+    text: str | None
+
+    def comparable(self) -> int | float | None:
+        """Returns the number that counts for minimum and maximum, or None."""
+        if self.number is not None:
+            return self.number
+        if self.text is not None and self.text[0] in "-0123456789":
+            number = float(self.text)
+            return number if math.isfinite(number) else None
+        return None
+
+
+def stored(raw: Raw) -> Stored:
+    """Converts a value of a request for storage in SQLite.
+
+    Raises:
+        ValueError: The value cannot be stored exactly.
+    """
+    data = bytes(raw)
+    if data[0] in _NUMBER_STARTS:
+        return _stored_number(data)
+    if data in _INFINITIES:
+        return Stored(_INFINITIES[data], None)
+    text = data.decode("utf-8")
+    if "\\u" in text or data[0] in b"[{":
+        _check(text)
+    return Stored(None, text)
+
+
+def native_numbers(raws: Sequence[Raw]) -> list[int | float | None]:
+    """Converts the numbers that SQLite supports natively; returns None for the other values.
+
+    The numbers are the same as with `stored`, but decoding all values at once is much faster.
+    """
+    try:
+        decoded = _decode_list(b"[%b]" % b",".join(map(bytes, raws)))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return [None] * len(raws)
+    return [
+        value if value.__class__ is float or (value.__class__ is int and value in _INT64) else None
+        for value in decoded
+    ]
+
+
+def _stored_number(data: bytes) -> Stored:
+    if data.isdigit() or (b"." not in data and b"e" not in data and b"E" not in data):
+        # `int` raises ValueError above Python's default limit of digits; few programs could read
+        # a longer integer.
+        integer = int(data)
+        return Stored(integer, None) if integer in _INT64 else Stored(None, data.decode("ascii"))
+    number = float(data)
+    if number - number != 0.0:
+        raise ValueError(f"{data[:40].decode('ascii')} does not fit a double")
+    return Stored(number, None)
+
+
+def _check(text: str) -> None:
+    """Raises ValueError for excessive depth, numeric overflow and lone surrogates."""
+    depth = deepest = 0
+    inside = escaped = False
+    for mark in text:
+        if inside:
+            if escaped:
+                escaped = False
+            elif mark == "\\":
+                escaped = True
+            elif mark == '"':
+                inside = False
+        elif mark == '"':
+            inside = True
+        elif mark in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif mark in "]}":
+            depth -= 1
+    if deepest > MAX_DEPTH:
+        raise ValueError(f"is nested deeper than {MAX_DEPTH} levels")
+    document = json.loads(text, parse_float=_finite)
+    json.dumps(document, ensure_ascii=False).encode("utf-8")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:40]} does not fit a double")
+    return number
+
+
+def raw(number: float | None, text: str | None) -> Raw:
+    """Returns a stored value as JSON."""
+    if text is not None:
+        return Raw(text.encode("utf-8"))
+    return raw_number(number)
+
+
+def raw_number(number: float | None) -> Raw:
+    """Returns a number or None as JSON."""
+    if number is None:
+        return Raw(b"null")
+    if isinstance(number, float) and math.isinf(number):
+        return Raw(b'"Infinity"' if number > 0 else b'"-Infinity"')
+    return Raw(repr(number).encode("ascii"))

@@ -1,0 +1,205 @@
+"""The outbox: one run's journal and its delivery; it does not know the sender."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import attrs
+
+from afnio_tellurio.delivery.transfer import Transfer
+from afnio_tellurio.errors import DeliveryError, InvalidAPIKeyError, TellurioError
+from afnio_tellurio.interruptions import raise_foreign
+from afnio_tellurio.notices import warn, warn_once
+from afnio_tellurio.settings.limits import SYNCHRONIZE_INTERVAL
+
+if TYPE_CHECKING:
+    from afnio_tellurio.api.connection import Connection
+    from afnio_tellurio.delivery.journal import Journal
+
+
+@attrs.frozen
+class DeliveryReceipt:
+    """The state of the metrics that this process logged to a run.
+
+    Attributes:
+        accepted: The number that the backend has.
+        waiting: The number in the journal that the backend has not acknowledged.
+        rejected: The number that the backend refused; they are in the `.rejected` file beside the
+            journal.
+    """
+
+    accepted: int
+    waiting: int
+    rejected: int
+
+
+class Outbox:
+    """The metrics of one process for one run, on their way to the backend. Threads may share it.
+
+    Attributes:
+        journal: Where they are until the backend has them.
+        append: Records one metric.
+        append_all: Records several metrics of one call.
+        transfer: The delivery to the backend.
+        wanted_status: The status to end the run with when everything is delivered, or None.
+        is_released: Whether nothing can be logged to it any more; it closes when all is delivered.
+    """
+
+    def __init__(self, connection: Connection, journal: Journal) -> None:
+        self.journal = journal
+        # The caller then wakes an idle sender; doing it here would cost a call.
+        self.append = journal.append
+        self.append_all = journal.append_all
+        self.transfer = Transfer(connection, journal)
+        self.wanted_status: str | None = None
+        self.is_released = False
+        self._synchronized_at = 0.0
+        self._synchronized_size = 0
+        self._has_warned_of_stop = False
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all is acknowledged, and the run ended if it should be."""
+        return self.is_done_until(self.journal.size)
+
+    def is_done_until(self, size: int) -> bool:
+        """Whether all that the journal held at this size is acknowledged, and the run ended."""
+        has_ended = self.wanted_status is None or self.transfer.ended is not None
+        return has_ended and self.journal.is_delivered_until(size)
+
+    def problem(self, call: str) -> DeliveryError:
+        """The error that says what keeps the rest from being delivered."""
+        reason = self.transfer.stopped or self.transfer.last_error or "there was not enough time"
+        self.journal.stay_at_path()
+        return DeliveryError(
+            call,
+            run_name=self.journal.header.run_name,
+            waiting=self.journal.waiting_count(),
+            in_memory=self.journal.in_memory_count(),
+            lost=self.journal.lost,
+            path=str(self.journal.path),
+            reason=str(reason),
+        )
+
+    def receipt(self) -> DeliveryReceipt:
+        """The number of metrics that were logged, by their state."""
+        rejected = self.transfer.rejected
+        accepted = self.journal.position.number - self.journal.missing - rejected
+        waiting = self.journal.waiting_count()
+        return DeliveryReceipt(accepted=accepted, waiting=waiting, rejected=rejected)
+
+    def resume(self) -> None:
+        """Resumes delivery that had stopped."""
+        self._has_warned_of_stop = False
+        self.transfer.hurry()
+
+    def close(self) -> None:
+        """Ends the work of this process on the journal; one with undelivered metrics stays."""
+        # Before the check: another thread could append meanwhile to the file that is removed.
+        self.journal.seal()
+        try:
+            if self.is_done and not self.journal.lost:
+                self.journal.remove()
+        except OSError as error:
+            warn_once(
+                f"the journal {self.journal.path} was delivered and cannot be removed: {error}"
+            )
+        finally:
+            self.journal.close()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it can be closed."""
+        return self.is_done and (self.is_released or self.wanted_status is not None)
+
+    def due(self) -> float | None:
+        """When the next step is due, on the monotonic clock; None if nothing is due."""
+        if self.is_over:
+            return 0.0
+        times: list[float] = []
+        if not self.is_done and self.transfer.stopped is None:
+            times.append(self.transfer.not_before)
+        if self.journal.size != self._synchronized_size:
+            times.append(self._synchronized_at + SYNCHRONIZE_INTERVAL)
+        held = self.journal.held_is_due()
+        if held is not None:
+            times.append(held)
+        return min(times, default=None)
+
+    def step(self) -> bool:
+        """Does the next step; returns True if another one is due at once."""
+        try:
+            self._warn_of_trouble()
+            if self.transfer.stopped is not None or time.monotonic() < self.transfer.not_before:
+                return False
+            is_due = self._send_next()
+        except Exception as error:  # noqa: BLE001 - delivery of this run and of others goes on
+            raise_foreign(error)
+            warn_once(f"run {self.journal.header.run_name!r}: delivery failed: {error!r}")
+            is_due = self.transfer.put_off(TellurioError(f"delivery failed: {error!r}"))
+        self.warn_of_stop()
+        return is_due
+
+    def warn_of_stop(self) -> bool:
+        """Warns once if delivery has ended; returns True if it has."""
+        if self.transfer.stopped is None:
+            return False
+        if not self._has_warned_of_stop:
+            self._has_warned_of_stop = True
+            warn(self._stop_message(self.transfer.stopped))
+        return True
+
+    def _stop_message(self, error: TellurioError) -> str:
+        run, path = self.journal.header.run_name, self.journal.path
+        self.journal.stay_at_path()
+        in_memory = self.journal.in_memory_count()
+        where = f"metrics stay in {path}"
+        if in_memory:
+            where += f", except {in_memory} that could not be written: they are in memory only"
+        if isinstance(error, InvalidAPIKeyError):
+            settings = self.transfer.connection.settings
+            variable = " (or set TELLURIO_API_KEY)" if settings.is_named else ""
+            return (
+                f"run {run!r}: delivery has stopped: the backend refuses the API key, which has "
+                f"expired or was revoked ({error.words}). Nothing is lost: {where}. "
+                f"Sign in again with: {settings.sign_in_command}{variable}, "
+                "then deliver them with: afnio-tellurio sync"
+            )
+        return (
+            f"run {run!r}: delivery has stopped: {error}; {where} and are delivered "
+            "by: afnio-tellurio sync"
+        )
+
+    def _send_next(self) -> bool:
+        batch = self.journal.next_batch()
+        if batch is not None:
+            return self.transfer.send(batch)
+        if self.wanted_status is not None and self.transfer.ended is None:
+            self.transfer.end(self.wanted_status)
+        return False
+
+    def synchronize(self) -> None:
+        """Calls fsync on the journal, at most once in `SYNCHRONIZE_INTERVAL`."""
+        now, size = time.monotonic(), self.journal.size
+        if size == self._synchronized_size or now - self._synchronized_at < SYNCHRONIZE_INTERVAL:
+            return
+        self._synchronized_at, self._synchronized_size = now, size
+        try:
+            self.journal.synchronize()
+        except OSError as error:
+            warn_once(
+                f"the journal {self.journal.path} cannot be synchronized to the disk: {error}"
+            )
+
+    def _warn_of_trouble(self) -> None:
+        self.journal.write_held_in_time()
+        trouble = self.journal.take_trouble()
+        if trouble is not None:
+            warn(
+                f"run {self.journal.header.run_name!r}: the journal {self.journal.path} cannot be "
+                f"written ({trouble.strerror or trouble}); buffering in memory until it can"
+            )
+
+
+DeliveryReceipt.__module__ = "afnio_tellurio"

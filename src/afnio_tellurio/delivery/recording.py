@@ -1,0 +1,171 @@
+"""A recording: what this process logs to one run, and the end of the run."""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING
+
+from afnio_tellurio.delivery.outbox import DeliveryReceipt, Outbox
+from afnio_tellurio.delivery.recovery import deliver_orphans_of_run
+from afnio_tellurio.delivery.sender import open_outbox, require_delivery, sender, wait_visibly
+from afnio_tellurio.forks import ForkStep, at_fork
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from afnio_tellurio.api.connection import Connection
+    from afnio_tellurio.api.operations import RunPath
+
+
+class Recording:
+    """The outboxes of one run in this process: one for each connection that it is logged through.
+
+    Attributes:
+        lock: Held while the run ends.
+        outbox: The outbox of the run's own connection, or None before the first metric.
+        owns_run: Whether the run ends with this process: not if it was found or attached to.
+        ended: When the backend recorded the end of the run, or None.
+    """
+
+    def __init__(
+        self, connection: Connection, path: RunPath, *, run_name: str, owns_run: bool
+    ) -> None:
+        """Opens the outbox of a run that this process owns at once.
+
+        Then the journal of a process that died shows that its run has crashed.
+
+        Args:
+            connection: The connection that the run was started or found with.
+            path: The run.
+            run_name: Its name, for messages.
+            owns_run: Whether the run ends with this process.
+        """
+        self.connection = connection
+        self.path = path
+        self.run_name = run_name
+        self.owns_run = owns_run
+        self.lock = threading.RLock()
+        self.outbox: Outbox | None = None
+        self.ended: dt.datetime | None = None
+        self._outboxes: dict[int, Outbox] = {}
+        if owns_run:
+            self.open_outbox()
+
+    def find_outbox(self, connection: Connection) -> Outbox | None:
+        """The outbox of a connection, if it is open."""
+        return self._outboxes.get(id(connection))
+
+    def open_outbox(self, connection: Connection | None = None) -> Outbox:
+        """The outbox of a connection, by default the run's own; opens it if necessary."""
+        connection = connection or self.connection
+        with self.lock:
+            outbox = self._outboxes.get(id(connection))
+            if outbox is None:
+                outbox = open_outbox(
+                    connection,
+                    self.path,
+                    run_name=self.run_name,
+                    owns_run=self.owns_run and not self._outboxes,
+                )
+                # A signal handler that logs may have been here meanwhile.
+                outbox = self._outboxes.setdefault(id(connection), outbox)
+                if not self.owns_run:
+                    weakref.finalize(self, sender.release, outbox).atexit = False
+                _recordings.add(self)
+            if connection is self.connection:
+                self.outbox = outbox
+            return outbox
+
+    def require(self, call: str, deadline: float | None) -> None:
+        """Waits until the backend has everything that this process logged to the run.
+
+        Raises:
+            DeliveryError: It does not have it at the deadline, or delivery has stopped.
+        """
+        for outbox in list(self._outboxes.values()):
+            require_delivery(outbox, call, deadline and deadline - time.monotonic())
+
+    def find_undelivered(self, deadline: float) -> Outbox | None:
+        """Waits for delivery; returns an outbox that is not delivered at the deadline."""
+        for outbox in list(self._outboxes.values()):
+            if not wait_visibly(outbox, deadline):
+                return outbox
+        return None
+
+    def find_lost(self) -> Outbox | None:
+        """Returns an outbox that has lost metrics."""
+        return next((box for box in list(self._outboxes.values()) if box.journal.lost), None)
+
+    def end(self, connection: Connection, status: str, deadline: float) -> Outbox | None:
+        """Refuses further metrics, delivers all of them, then the status.
+
+        Returns:
+            The outbox that was not delivered at the deadline, or None.
+        """
+        last = self.open_outbox(connection)
+        # Metrics logged from now on are refused: delivery must come to an end.
+        for outbox in list(self._outboxes.values()):
+            outbox.journal.seal()
+        for outbox in list(self._outboxes.values()):
+            if outbox is not last and not wait_visibly(outbox, deadline):
+                return outbox
+        deliver_orphans_of_run(connection, self.path.run_uuid)
+        last.wanted_status = status
+        if not wait_visibly(last, deadline):
+            return last
+        self.ended = last.transfer.ended
+        return None
+
+    def reopen(self, connection: Connection) -> bool:
+        """Accepts metrics again after `end` failed, unless the backend has recorded the end.
+
+        Returns:
+            True if the run is open again.
+        """
+        last = self.open_outbox(connection)
+        last.wanted_status = None
+        if last.transfer.ended is not None:
+            return False
+        for outbox in list(self._outboxes.values()):
+            outbox.journal.unseal()
+        return True
+
+    def leave_end(self, status: str) -> None:
+        """Leaves the end to the sender, or to a later process if this one is gone."""
+        outbox = self.open_outbox()
+        outbox.journal.end(status)
+        outbox.wanted_status = status
+
+    def close(self) -> None:
+        """Closes every outbox."""
+        for outbox in list(self._outboxes.values()):
+            sender.close(outbox)
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: logs through new journals, to a run that the parent ends."""
+        self.lock = threading.RLock()
+        self._outboxes = {}
+        self.outbox = None
+        self.owns_run = False
+
+    def receipt(self) -> DeliveryReceipt:
+        """The number of metrics that this process logged, by their state."""
+        receipts = [outbox.receipt() for outbox in list(self._outboxes.values())]
+        return DeliveryReceipt(
+            accepted=sum(receipt.accepted for receipt in receipts),
+            waiting=sum(receipt.waiting for receipt in receipts),
+            rejected=sum(receipt.rejected for receipt in receipts),
+        )
+
+
+_recordings: weakref.WeakSet[Recording] = weakref.WeakSet()
+
+
+def _leave_recordings_to_parent() -> None:
+    for recording in list(_recordings):
+        recording.leave_to_parent()
+
+
+at_fork(ForkStep.RECORDINGS, in_child=_leave_recordings_to_parent)

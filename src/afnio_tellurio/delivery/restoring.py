@@ -1,0 +1,56 @@
+"""Creating a run again that its backend has lost."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from afnio_tellurio.api import operations
+from afnio_tellurio.errors import ConflictError, InvalidResponseError
+
+if TYPE_CHECKING:
+    from afnio_tellurio.api.connection import Connection
+    from afnio_tellurio.api.operations import RunPath
+
+
+def restore_run(connection: Connection, path: RunPath, *, name: str) -> None:
+    """Creates a run that the backend lost, with its UUID, and its project if that is gone too.
+
+    Any number of processes may do so at once: the run is created once.
+
+    Args:
+        connection: The backend.
+        path: The run.
+        name: Its name; a number is appended if another run has taken the name.
+
+    Raises:
+        ConflictError: The run was deleted on purpose, or belongs to another project.
+        NotFoundError: The namespace does not exist.
+        InvalidResponseError: The answer is invalid, or the backend has created a run with another
+            UUID.
+    """
+    namespace_slug, project_slug, run_uuid = path
+    if operations.get_project(connection, namespace_slug, project_slug) is None:
+        # On a conflict another process has created it meanwhile.
+        with suppress(ConflictError):
+            operations.create_project(
+                connection, namespace_slug, display_name=project_slug, visibility="RESTRICTED"
+            )
+    run = operations.create_run(
+        connection,
+        namespace_slug,
+        project_slug,
+        name=name,
+        description=None,
+        status="RUNNING",
+        # A backend that ignores the UUID then creates one run at most, however often it is asked.
+        idempotency_key=str(uuid.uuid5(uuid.UUID(run_uuid), "restore")),
+        run_uuid=run_uuid,
+    )
+    if str(run.uuid) != run_uuid.lower():
+        raise InvalidResponseError(
+            f"createRun: {connection.url} was asked to create the run {run_uuid} and created "
+            f"{run.uuid}",
+            operation="createRun",
+        )

@@ -1,0 +1,1 @@
+"""Settings: limits, URLs, the settings file, and the settings in force."""

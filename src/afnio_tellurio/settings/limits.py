@@ -1,0 +1,57 @@
+"""Every tunable and every bound of the contract, with its unit and its reason."""
+
+#: Seconds to open a connection; a reachable host answers within one.
+CONNECT_TIMEOUT = 5.0
+#: Seconds between two bytes of an answer, or of a request being sent.
+READ_TIMEOUT = 30.0
+#: Attempts to connect. Only connecting is repeated: a request that was sent may have been carried
+#: out.
+CONNECT_ATTEMPTS = 3
+#: Seconds before the second attempt to connect; doubled for the next.
+CONNECT_RETRY_DELAY = 0.25
+
+#: The contract's bounds of a metric.
+MAX_NAME_LENGTH = 255
+MAX_STEP = 2**63 - 1
+#: Points of one curve.
+MAX_BUCKETS = 10_000
+#: Runs, and metric names, in one request for samples.
+MAX_SAMPLED = 100
+#: Nesting levels in one value: more would exhaust the stack of common JSON parsers.
+MAX_VALUE_DEPTH = 100
+
+#: Metrics or runs in one answer when reading back.
+METRICS_PAGE = 10_000
+RUNS_PAGE = 500
+
+#: Valid metric names that a process remembers; each takes some 100 bytes.
+MAX_REMEMBERED_NAMES = 10_000
+#: Metrics in one batch, the contract's bound, and bytes of the journal in one batch.
+BATCH_METRICS = 1000
+BATCH_BYTES = 2**20
+#: Bytes of lines kept in memory while the disk is full; what exceeds them is lost.
+HELD_BYTES = 32 * 2**20
+#: Seconds that the sender waits for appends of other threads to end; each takes microseconds.
+APPEND_TIMEOUT = 5.0
+#: Seconds between attempts to write to a disk that was full.
+WRITE_RETRY_DELAY = 1.0
+#: Seconds after which the journal is synchronized to the disk (fsync).
+SYNCHRONIZE_INTERVAL = 1.0
+#: Seconds that the sender lets metrics gather before it sends them.
+GATHER_DELAY = 0.02
+#: While this many metrics arrive within that time, the sender waits on, up to `BURST_DELAY` s.
+BURST_METRICS = 1000
+BURST_DELAY = 0.5
+#: Seconds before a failed request is repeated: the first time, and at most.
+FIRST_RETRY_DELAY = 0.2
+MAX_RETRY_DELAY = 30.0
+#: Seconds between attempts while a caller waits for delivery.
+WAITING_RETRY_INTERVAL = 1.0
+#: Seconds that `finish`, a read and the exit of the process wait for delivery.
+DEFAULT_EXIT_TIMEOUT = 30.0
+
+#: Where `afnio-tellurio serve` listens by default.
+SERVE_HOST = "127.0.0.1"
+SERVE_PORT = 8642
+#: A server that has the page too sends this header; its page addresses runs by UUID.
+PAGE_HEADER = "Tellurio-Page"

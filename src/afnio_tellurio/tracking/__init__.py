@@ -1,0 +1,1 @@
+"""Runs: starting, logging, finishing and finding them."""

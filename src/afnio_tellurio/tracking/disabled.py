@@ -1,0 +1,79 @@
+"""The run while tracking is disabled."""
+# ruff: noqa: D102 - its methods are those of `Run`
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from afnio_tellurio.api.entities import RunStatus
+from afnio_tellurio.api.metrics import MetricHistory
+from afnio_tellurio.tracking.run import Run
+from afnio_tellurio.tracking.safeguard import deactivate
+from afnio_tellurio.tracking.statuses import ENDED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from afnio_tellurio.api.metrics import MetricPoint, MetricSummary
+    from afnio_tellurio.client import TellurioClient
+    from afnio_tellurio.delivery.outbox import DeliveryReceipt
+
+
+class DisabledRun(Run):
+    """The run of `init` if `TELLURIO_MODE` is `disabled`: every call does nothing."""
+
+    def log(
+        self, name: str, value: Any, step: int | None = None, client: TellurioClient | None = None
+    ) -> None:
+        pass
+
+    def log_metrics(
+        self,
+        metrics: Mapping[str, Any],
+        step: int | None = None,
+        client: TellurioClient | None = None,
+    ) -> None:
+        pass
+
+    def finish(
+        self,
+        client: TellurioClient | None = None,  # noqa: ARG002
+        status: RunStatus | None = RunStatus.COMPLETED,
+    ) -> DeliveryReceipt:
+        self._end(RunStatus.COMPLETED if status is None else status)
+        return self._receipt()
+
+    def _end(self, status: RunStatus) -> None:
+        if self.status not in ENDED:
+            self.status = status
+        deactivate(self)
+
+    def _change(
+        self,
+        name: str | None,
+        description: str | None,
+        client: TellurioClient | None,  # noqa: ARG002
+    ) -> None:
+        self.name = name or self.name
+        self.description = self.description if description is None else description
+
+    def metrics(self, name: str | None = None, client: TellurioClient | None = None) -> Any:  # noqa: ARG002
+        return {} if name is None else MetricHistory(name, [], [], [])
+
+    def iter_metrics(
+        self,
+        name: str | None = None,  # noqa: ARG002
+        client: TellurioClient | None = None,  # noqa: ARG002
+    ) -> Iterator[MetricPoint]:
+        return iter(())
+
+    def summary(self, client: TellurioClient | None = None) -> dict[str, MetricSummary]:  # noqa: ARG002
+        return {}
+
+    def curve(
+        self,
+        name: str,  # noqa: ARG002
+        buckets: int = 1000,  # noqa: ARG002
+        client: TellurioClient | None = None,  # noqa: ARG002
+    ) -> tuple[list[int], list[float]]:
+        return [], []

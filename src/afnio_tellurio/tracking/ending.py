@@ -1,0 +1,89 @@
+"""Ending a run: delivering what waits, then the status, or leaving both to a later moment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from afnio_tellurio.client import connection_of
+from afnio_tellurio.tracking.announcements import tell_ended
+from afnio_tellurio.tracking.statuses import ENDED
+
+if TYPE_CHECKING:
+    from afnio_tellurio.api.entities import RunRecord, RunStatus
+    from afnio_tellurio.client import TellurioClient
+    from afnio_tellurio.delivery.outbox import Outbox
+    from afnio_tellurio.delivery.recording import Recording
+
+
+def finish_run(
+    run: RunRecord, recording: Recording, client: TellurioClient, status: RunStatus, deadline: float
+) -> None:
+    """Delivers everything and then the status.
+
+    Raises:
+        DeliveryError: Not at the deadline; the run is open again.
+    """
+    try:
+        undelivered = _deliver_end(run, recording, client, status, deadline)
+    except BaseException:
+        # After Ctrl-C, for example, the run is as open as before.
+        _reopen(run, recording, client, status)
+        raise
+    if undelivered is not None:
+        _reopen(run, recording, client, status)
+        raise undelivered.problem("finish")
+    damaged = recording.find_lost()
+    if damaged is not None:
+        raise damaged.problem("finish")
+
+
+def _reopen(
+    run: RunRecord, recording: Recording, client: TellurioClient, status: RunStatus
+) -> None:
+    """Continues a run that could not be ended, unless the backend has recorded its end."""
+    if not recording.reopen(connection_of(client)):
+        run.status = status
+
+
+def _deliver_end(
+    run: RunRecord, recording: Recording, client: TellurioClient, status: RunStatus, deadline: float
+) -> Outbox | None:
+    """Delivers everything and then the status; returns an outbox that was not in time."""
+    undelivered = recording.end(connection_of(client), status, deadline)
+    if undelivered is None:
+        run.status = status
+        run.date_updated = recording.ended
+        tell_ended(run, recording, client)
+        recording.close()
+    return undelivered
+
+
+def end_run(
+    run: RunRecord, recording: Recording, client: TellurioClient, status: RunStatus, deadline: float
+) -> str | None:
+    """Ends a run at the end of a block or of the process; returns the problem, if there is one.
+
+    A run that this process only logs to is not ended; its metrics are delivered.
+    """
+    if recording.owns_run:
+        undelivered = _deliver_end(run, recording, client, status, deadline)
+        if undelivered is not None:
+            return leave_end(run, recording, status, undelivered)
+    unfinished = recording.find_undelivered(deadline) or recording.find_lost()
+    return None if unfinished is None else str(unfinished.problem("exit"))
+
+
+def leave_end(
+    run: RunRecord, recording: Recording, status: RunStatus, undelivered: Outbox | None = None
+) -> str:
+    """Leaves the end to the sender, or to a later process; returns the message about it."""
+    undelivered = undelivered or recording.open_outbox()
+    if recording.owns_run and run.status not in ENDED:
+        recording.leave_end(status)
+        run.status = status
+    problem = f"run {run.name!r} could not be ended as {status}"
+    if undelivered.warn_of_stop():
+        # The reason, the file and the remedy were reported then, perhaps hours ago.
+        waiting = undelivered.receipt().waiting
+        return f"{problem}: it waits with {waiting} metrics, as reported before"
+    return str(undelivered.problem(problem))

@@ -1,0 +1,216 @@
+"""Finding and deleting runs."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any
+
+from afnio_tellurio.api import operations
+from afnio_tellurio.api.entities import RunStatus, read_run
+from afnio_tellurio.api.operations import RunPath
+from afnio_tellurio.client import TellurioClient, connection_of
+from afnio_tellurio.default_client import client_or_default
+from afnio_tellurio.delivery.sender import settle
+from afnio_tellurio.tracking.disabled import DisabledRun
+from afnio_tellurio.tracking.run import Run, bind_run
+from afnio_tellurio.tracking.safeguard import active_run
+from afnio_tellurio.tracking.statuses import check_status
+from afnio_tellurio.validation import checked_name, checked_slug, project_slug
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def runs(
+    namespace_slug: str,
+    project: str,
+    client: TellurioClient | None = None,
+    *,
+    status: RunStatus | None = None,
+    created_after: dt.datetime | None = None,
+    created_before: dt.datetime | None = None,
+    limit: int | None = None,
+) -> Iterator[Run]:
+    """The runs of a project that match all filters, newest first.
+
+    The first page is requested at once, each further one when it is needed.
+
+    Args:
+        namespace_slug: The slug of the namespace that owns the project.
+        project: The project's slug or display name.
+        client: The client to use; default the environment's.
+        status: Only runs with this status.
+        created_after: Only runs created at this time, which must have a time zone, or later.
+        created_before: Only runs created before this time, which must have a time zone.
+        limit: The maximum number of runs, the newest ones; default all.
+
+    Returns:
+        An iterator over the runs. It raises the errors of this call if a later page fails.
+
+    Raises:
+        TypeError: A name is not a string, the status not a `RunStatus`, or a time not a `datetime`.
+        ValueError: A name is empty, too long or without a slug, a time has no time zone, or the
+            limit is less than 1.
+        NotFoundError: The project does not exist.
+        TellurioError: The request failed.
+    """
+    checked_slug("runs", "namespace slug", namespace_slug)
+    slug = project_slug("runs", project)
+    if status is not None:
+        check_status("runs", status)
+    for name, time in (("created_after", created_after), ("created_before", created_before)):
+        _check_time("runs", name, time)
+    if limit is not None and limit < 1:
+        raise ValueError(f"runs: limit is {limit!r}; it must be 1 or more")
+    client = client_or_default(client)
+    if client is None:
+        return iter(())
+    pages = operations.list_runs(
+        connection_of(client),
+        namespace_slug,
+        slug,
+        status=status,
+        created_after=created_after,
+        created_before=created_before,
+        limit=limit,
+    )
+
+    def matching(models: list[Any]) -> list[Run]:
+        # A backend without the filters returns all runs, perhaps in another order.
+        found = [
+            run
+            for run in _read_runs(client, namespace_slug, slug, models)
+            if (status is None or run.status == status)
+            and _is_between(run.date_created, created_after, created_before)
+        ]
+        return _newest_first(found)
+
+    # Here, so that the call itself raises.
+    first = matching(next(pages))
+    return islice(chain(first, chain.from_iterable(map(matching, pages))), limit)
+
+
+def get_run(
+    namespace_slug: str, project: str, run: str, client: TellurioClient | None = None
+) -> Run:
+    """Finds a run.
+
+    Args:
+        namespace_slug: The slug of the namespace that owns the project.
+        project: The project's slug or display name.
+        run: The run's UUID or name.
+        client: The client to use; default the environment's.
+
+    Raises:
+        TypeError: A name is not a string.
+        ValueError: A name is empty, too long or without a slug.
+        NotFoundError: The project does not exist.
+        LookupError: The project has no such run; a `NotFoundError` if the backend answered so.
+        TellurioError: The request failed.
+    """
+    checked_slug("get_run", "namespace slug", namespace_slug)
+    slug = project_slug("get_run", project)
+    checked_name("get_run", "run", run)
+    client = client_or_default(client)
+    if client is None:
+        return DisabledRun(str(uuid.UUID(int=0)), run, None, RunStatus.RUNNING)
+    run_uuid = _as_uuid(run)
+    if run_uuid is None:
+        return _find_by_name("get_run", client, namespace_slug, slug, run)
+    model = operations.get_run(connection_of(client), RunPath(namespace_slug, slug, run_uuid))
+    (found,) = _read_runs(client, namespace_slug, slug, [model], "getRun")
+    return found
+
+
+def delete_run(
+    namespace_slug: str, project: str, run: str, client: TellurioClient | None = None
+) -> None:
+    """Deletes a run and its metrics.
+
+    Args:
+        namespace_slug: The slug of the namespace that owns the project.
+        project: The project's slug or display name.
+        run: The run's UUID or name.
+        client: The client to use; default the environment's.
+
+    Raises:
+        TypeError: A name is not a string.
+        ValueError: A name is empty, too long or without a slug, or the run is the active one of
+            this process.
+        NotFoundError: The project does not exist.
+        LookupError: The project has no such run; a `NotFoundError` if the backend answered so.
+        DeliveryError: Metrics that were logged to the run could not be delivered.
+        TellurioError: The request failed.
+    """
+    checked_slug("delete_run", "namespace slug", namespace_slug)
+    slug = project_slug("delete_run", project)
+    checked_name("delete_run", "run", run)
+    client = client_or_default(client)
+    if client is None:
+        return
+    run_uuid = _as_uuid(run)
+    if run_uuid is None:
+        run_uuid = _find_by_name("delete_run", client, namespace_slug, slug, run).uuid
+    active: Run | None = active_run()
+    if active is not None and active.uuid == run_uuid:
+        raise ValueError(f"delete_run: run {run!r} is active in this process; finish it first")
+    connection = connection_of(client)
+    # Metrics on their way would find the run gone, and would be reported.
+    settle(connection, "deleteRun", run_uuid)
+    operations.delete_run(connection, RunPath(namespace_slug, slug, run_uuid))
+
+
+def _as_uuid(run: str) -> str | None:
+    try:
+        return str(uuid.UUID(run))
+    except ValueError:
+        return None
+
+
+def _find_by_name(
+    call: str, client: TellurioClient, namespace_slug: str, slug: str, name: str
+) -> Run:
+    pages = operations.list_runs(connection_of(client), namespace_slug, slug, name=name)
+    models = list(chain.from_iterable(pages))
+    matches = _newest_first(_read_runs(client, namespace_slug, slug, models))
+    if not matches:
+        raise LookupError(f"{call}: {namespace_slug}/{slug} has no run named {name!r}")
+    return matches[0]
+
+
+def _read_runs(
+    client: TellurioClient,
+    namespace_slug: str,
+    slug: str,
+    models: list[Any],
+    operation: str = "listRuns",
+) -> list[Run]:
+    read = [read_run(Run, model, operation, namespace_slug) for model in models]
+    for run in read:
+        bind_run(run, client, slug)
+    return read
+
+
+def _newest_first(found: list[Run]) -> list[Run]:
+    oldest = dt.datetime.min.replace(tzinfo=dt.UTC)
+    return sorted(found, key=lambda run: run.date_created or oldest, reverse=True)
+
+
+def _check_time(call: str, name: str, time: Any) -> None:
+    if time is not None and not isinstance(time, dt.datetime):
+        raise TypeError(f"{call}: {name} is {time!r}; it must be a datetime")
+    if time is not None and time.tzinfo is None:
+        raise ValueError(
+            f"{call}: {name} is {time.isoformat()}, which has no time zone; "
+            "add one, with .astimezone() for local time"
+        )
+
+
+def _is_between(
+    created: dt.datetime | None, earliest: dt.datetime | None, end: dt.datetime | None
+) -> bool:
+    if created is None:
+        return earliest is None and end is None
+    return (earliest is None or created >= earliest) and (end is None or created < end)

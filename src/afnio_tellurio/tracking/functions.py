@@ -1,0 +1,206 @@
+"""The functions of the package that start a run, and that log to and finish the active one."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from afnio_tellurio.api import operations
+from afnio_tellurio.api.entities import RunStatus, read_project, read_run
+from afnio_tellurio.client import TellurioClient, connection_of
+from afnio_tellurio.default_client import client_or_default
+from afnio_tellurio.delivery.recovery import warn_of_orphans
+from afnio_tellurio.errors import BadRequestError, ConflictError, RunFinishedError
+from afnio_tellurio.tracking.announcements import tell_started
+from afnio_tellurio.tracking.disabled import DisabledRun
+from afnio_tellurio.tracking.finding import get_run
+from afnio_tellurio.tracking.run import Run, bind_run
+from afnio_tellurio.tracking.safeguard import activate, active_run, end, safeguard
+from afnio_tellurio.tracking.statuses import ENDED, check_status
+from afnio_tellurio.validation import checked_name, checked_slug, checked_text, project_slug
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from afnio_tellurio.api.connection import Connection
+    from afnio_tellurio.delivery.outbox import DeliveryReceipt
+
+
+def init(
+    namespace_slug: str,
+    project_display_name: str,
+    name: str | None = None,
+    description: str | None = None,
+    status: RunStatus | None = RunStatus.RUNNING,
+    client: TellurioClient | None = None,
+) -> Run:
+    """Starts a run and makes it the active one.
+
+    The project is created, with visibility `RESTRICTED`, if it does not exist. A run that is still
+    active in this process is ended as `FAILED` first. A run that is still open when the process
+    ends is ended then: as `COMPLETED` after a normal end, as `CRASHED` after an unhandled
+    exception, a `sys.exit` with a status other than zero, or SIGTERM.
+
+    Args:
+        namespace_slug: The slug of the organization or user that owns the project.
+        project_display_name: The project's name as people see it.
+        name: The run's name; default a random one such as `brave_pasta_123`. A number is appended
+            if the project has a run of this name.
+        description: A description.
+        status: The status to start with; `None` means `RUNNING`.
+        client: The client to use; default the environment's.
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValueError: A name is empty or too long, the namespace is not a slug, or the project's name
+            has no slug.
+        NotFoundError: The namespace does not exist.
+        InvalidAPIKeyError: The API key is missing or refused.
+        DatabaseError: The embedded backend cannot use its database.
+        TellurioError: The request failed.
+    """
+    checked_slug("init", "namespace slug", namespace_slug)
+    slug = project_slug("init", project_display_name)
+    if name is not None:
+        checked_name("init", "run name", name)
+    if description is not None:
+        checked_text("init", "description", description)
+    status = RunStatus.RUNNING if status is None else status
+    check_status("init", status)
+    client = client_or_default(client)
+    if client is None:
+        run: Run = DisabledRun(str(uuid.UUID(int=0)), name or "disabled", description, status)
+    else:
+        connection = connection_of(client)
+        with safeguard:
+            slug = _ensure_project(connection, namespace_slug, slug, project_display_name)
+            created = operations.create_run(
+                connection,
+                namespace_slug,
+                slug,
+                name=name,
+                description=description,
+                status=status,
+                idempotency_key=str(uuid.uuid4()),
+            )
+        run = read_run(Run, created, "createRun", namespace_slug)
+        bind_run(run, client, slug, owned=True)
+        warn_of_orphans(connection.settings.journals)
+        tell_started(run, client, namespace_slug, slug)
+    superseded = activate(run)
+    if superseded is not None:
+        end(superseded, RunStatus.FAILED)
+    return run
+
+
+def _ensure_project(
+    connection: Connection, namespace_slug: str, slug: str, display_name: str
+) -> str:
+    """Creates the project if it does not exist; returns its slug."""
+    operation = "getProject"
+    project = operations.get_project(connection, namespace_slug, slug)
+    if project is None:
+        try:
+            project = operations.create_project(
+                connection, namespace_slug, display_name=display_name, visibility="RESTRICTED"
+            )
+            operation = "createProject"
+        except (ConflictError, BadRequestError):
+            # Another process may have created it meanwhile; the platform may answer so with 400.
+            project = operations.get_project(connection, namespace_slug, slug)
+            if project is None:
+                raise
+    return read_project(project, operation).slug
+
+
+def attach(
+    namespace_slug: str, project: str, run: str, client: TellurioClient | None = None
+) -> Run:
+    """Makes a run of another process the active one of this process, to log to it.
+
+    The run does not end with this process: the process that started it finishes it. This is how
+    the ranks of one job log to one run.
+
+    Args:
+        namespace_slug: The slug of the namespace that owns the project.
+        project: The project's slug or display name.
+        run: The run's UUID or name.
+        client: The client to use; default the environment's.
+
+    Raises:
+        TypeError: A name is not a string.
+        ValueError: A name is empty, too long or without a slug.
+        RunFinishedError: The run is finished.
+        NotFoundError: The project does not exist.
+        LookupError: The project has no such run.
+        TellurioError: The request failed.
+    """
+    attached = get_run(namespace_slug, project, run, client)
+    if attached.status in ENDED:
+        raise RunFinishedError(
+            f"attach: run {attached.name!r} is finished ({attached.status}); "
+            "start a new one with init"
+        )
+    active: Run | None = active_run()
+    if active is not None:
+        if active.uuid == attached.uuid:
+            return active
+        end(active, RunStatus.FAILED)
+    activate(attached)
+    return attached
+
+
+def get_active_run() -> Run:
+    """The active run: the one of the last `init` in this process, in any thread.
+
+    Raises:
+        ValueError: No run is active.
+    """
+    run: Run | None = active_run()
+    if run is None:
+        raise ValueError(
+            "no run is active; start one with init(namespace_slug, project_display_name)"
+        )
+    return run
+
+
+def log(
+    name: str, value: Any, step: int | None = None, client: TellurioClient | None = None
+) -> None:
+    """Logs one metric to the active run; see `Run.log`.
+
+    Raises:
+        ValueError: No run is active.
+    """
+    get_active_run().log(name, value, step, client)
+
+
+def log_metrics(
+    metrics: Mapping[str, Any], step: int | None = None, client: TellurioClient | None = None
+) -> None:
+    """Logs several metrics of one step to the active run; see `Run.log_metrics`.
+
+    Raises:
+        ValueError: No run is active.
+    """
+    get_active_run().log_metrics(metrics, step, client)
+
+
+def flush(timeout: float | None = None) -> DeliveryReceipt:
+    """Waits until the backend has what was logged to the active run; see `Run.flush`.
+
+    Raises:
+        ValueError: No run is active.
+    """
+    return get_active_run().flush(timeout)
+
+
+def finish(
+    client: TellurioClient | None = None, status: RunStatus | None = RunStatus.COMPLETED
+) -> DeliveryReceipt:
+    """Ends the active run; see `Run.finish`.
+
+    Raises:
+        ValueError: No run is active.
+    """
+    return get_active_run().finish(client, status)

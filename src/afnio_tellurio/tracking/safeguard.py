@@ -1,0 +1,270 @@
+"""The active run of this process, and the safeguard that ends it when the process ends."""
+
+from __future__ import annotations
+
+import atexit
+import builtins
+import dis
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+
+from afnio_tellurio.api.entities import RunStatus
+from afnio_tellurio.delivery.sender import sender, wait_for_all
+from afnio_tellurio.forks import ForkStep, at_fork
+from afnio_tellurio.notices import warn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType, TracebackType
+
+#: Finalizers of multiprocessing with a greater priority run first; its own have 10 and less.
+_BEFORE_OTHERS = 100
+#: The signals that end a process by default and that it can handle.
+_ENDING_SIGNALS = [
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
+]
+
+
+class Endable(Protocol):
+    """What the safeguard ends: a run."""
+
+    def _end(self, status: RunStatus) -> str | None: ...
+
+
+_lock = threading.RLock()
+_active: Endable | None = None
+
+
+def active_run() -> Any:
+    """The active run, or `None`."""
+    return _active
+
+
+def activate(run: Endable) -> Endable | None:
+    """Makes a run the active one and arms the safeguard; returns the one that was active before."""
+    global _active
+    with _lock:
+        before, _active = _active, run
+        safeguard.arm()
+    return before
+
+
+def deactivate(run: Endable) -> None:
+    """Disarms the safeguard, if this run is the active one."""
+    global _active  # noqa: PLW0603
+    with _lock:
+        if _active is run:
+            _active = None
+            safeguard.disarm()
+
+
+def end(run: Endable, status: RunStatus) -> str | None:
+    """Ends a run; see `Run._end`."""
+    return run._end(status)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+class _Safeguard:
+    """Ends the active run when the process ends, with the status that fits how it ends.
+
+    Python does not tell an exit hook why the process ends. Known then are whether the outermost
+    frame of the main thread returned or was left by an exception, whether an exception was
+    reported, and the status of the last `sys.exit`.
+    """
+
+    def __init__(self) -> None:
+        self._process: int | None = None
+        self._watched_process: int | None = None
+        self._main_frame: FrameType | None = None
+        self._exit_status: Any = 0
+        self._signalled = False
+        self._previous_handlers: dict[int, Any] = {}
+        self._exit_functions: list[tuple[Any, str, Any, Any]] = []
+        self._guarded: FrameType | None = None
+        self._postponed: int | None = None
+
+    def watch_exit(self) -> None:
+        """Delivers logged metrics when the process ends."""
+        if self._watched_process == os.getpid():
+            return
+        if self._watched_process is None:
+            # A forked child inherits it.
+            atexit.register(self._end_at_exit)
+        self._watched_process = os.getpid()
+        multiprocessing = sys.modules.get("multiprocessing.process")
+        if multiprocessing is not None and multiprocessing.parent_process() is not None:
+            # A worker of multiprocessing may end without the interpreter's exit hooks.
+            from multiprocessing.util import Finalize
+
+            Finalize(None, self._end_at_worker_exit, exitpriority=_BEFORE_OTHERS)
+
+    def arm(self) -> None:
+        """Ends the active run when the process ends."""
+        self.watch_exit()
+        self._process = os.getpid()
+        self._main_frame = _outermost_frame()
+        self._exit_status = 1
+        if not self._exit_functions:
+            self._watch_exit_functions()
+        self._watch_signals()
+
+    def disarm(self) -> None:
+        """Stops watching for the end of the process."""
+        for module, name, original, ours in self._exit_functions:
+            if getattr(module, name, None) is ours:
+                setattr(module, name, original)
+        self._exit_functions.clear()
+        self._main_frame = None
+        if threading.current_thread() is threading.main_thread():
+            for number, previous in self._previous_handlers.items():
+                if signal.getsignal(number) == self._on_signal:
+                    signal.signal(number, previous)
+            self._previous_handlers.clear()
+
+    # The end by return, by exception and by sys.exit
+
+    def _watch_exit_functions(self) -> None:
+        for module, name in ((sys, "exit"), (builtins, "exit"), (builtins, "quit")):
+            original = getattr(module, name, None)
+            if original is not None:
+                ours = self._note_status(original)
+                self._exit_functions.append((module, name, original, ours))
+                setattr(module, name, ours)
+
+    def _note_status(self, original: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
+        def exit(status: Any = None, /) -> NoReturn:  # noqa: A001
+            self._exit_status = status
+            original(status)
+
+        return exit
+
+    def _end_at_exit(self) -> None:
+        self._end_all(self._status_of_exit())
+
+    def _end_at_worker_exit(self) -> None:
+        # It runs while the exception that ended the worker's function is handled.
+        error = sys.exc_info()[1]
+        normal = error is None or (isinstance(error, SystemExit) and is_success(error.code))
+        self._end_all(RunStatus.COMPLETED if normal else RunStatus.CRASHED)
+
+    def _end_all(self, status: RunStatus) -> None:
+        began = time.monotonic()
+        try:
+            if _active is not None:
+                end(_active, status)
+            undelivered = wait_for_all(began + _exit_timeout())
+        except KeyboardInterrupt:
+            undelivered = sender.outboxes()
+        for outbox in undelivered:
+            if outbox.wanted_status is None:
+                # It was not reported yet.
+                warn(str(outbox.problem("exit")))
+
+    def _status_of_exit(self) -> RunStatus:
+        if self._main_frame is None or not _was_left_by_exception(self._main_frame):
+            return RunStatus.COMPLETED
+        if self._signalled or getattr(sys, "last_value", None) is not None:
+            return RunStatus.CRASHED
+        return RunStatus.COMPLETED if is_success(self._exit_status) else RunStatus.CRASHED
+
+    # The end by a signal
+
+    def _watch_signals(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in _ENDING_SIGNALS:
+            previous = signal.getsignal(number)
+            # None: a handler that was not installed from Python cannot be called from it.
+            if previous not in (self._on_signal, signal.SIG_IGN, None):
+                self._previous_handlers[number] = previous
+                signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._is_guarded(frame):
+            # The main thread is inside the SDK, perhaps in a transaction or holding a lock.
+            self._postponed = number
+            return
+        previous = self._previous_handlers.get(number, signal.SIG_DFL)
+        if callable(previous):
+            self._signalled = True
+            previous(number, frame)
+            return
+        if _active is not None and self._process == os.getpid():
+            with suppress(KeyboardInterrupt):
+                end(_active, RunStatus.CRASHED)
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+    def _is_guarded(self, frame: FrameType | None) -> bool:
+        """Whether the code that a signal interrupted, or a caller of it, is guarded."""
+        while frame is not None:
+            if frame is self._guarded:
+                return True
+            frame = frame.f_back
+        return False
+
+    def __enter__(self) -> None:
+        """Postpones the ending signals: the main thread works inside the SDK.
+
+        The caller's frame is noted, not a depth: if a signal handler raises, the note may stay, but
+        then it means nothing, because its function has ended.
+        """
+        frame = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        if _is_main_thread() and not self._is_guarded(frame):
+            self._guarded = frame
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        frame = sys._getframe()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        if _is_main_thread() and frame.f_back is self._guarded:
+            self._guarded = None
+            if self._postponed is not None:
+                number, self._postponed = self._postponed, None
+                self._on_signal(number, frame)
+
+
+def is_success(exit_status: Any) -> bool:
+    """Whether `sys.exit(exit_status)` ends a process normally."""
+    return exit_status is None or (isinstance(exit_status, int) and exit_status == 0)
+
+
+def _is_main_thread() -> bool:
+    # `current_thread` would create an object for a thread that Python did not start.
+    return threading.get_ident() == threading.main_thread().ident
+
+
+def _outermost_frame() -> FrameType | None:
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    while frame is not None and frame.f_back is not None:
+        frame = frame.f_back
+    return frame
+
+
+def _was_left_by_exception(frame: FrameType) -> bool:
+    """Whether the last instruction that a frame executed is not a return."""
+    return not dis.opname[frame.f_code.co_code[frame.f_lasti]].startswith("RETURN")
+
+
+safeguard = _Safeguard()
+
+
+def _exit_timeout() -> float:
+    """The greatest timeout of the backends that are waited for."""
+    timeouts = [box.transfer.connection.settings.exit_timeout for box in sender.outboxes()]
+    return max(timeouts, default=0.0)
+
+
+def _renew_lock() -> None:
+    global _lock  # noqa: PLW0603
+    _lock = threading.RLock()
+
+
+at_fork(ForkStep.ACTIVE_RUN, in_child=_renew_lock)

@@ -1,0 +1,271 @@
+"""Delivering what waits on the disk, and copying the runs of one backend to another."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+import msgspec
+
+from afnio_tellurio.api import operations
+from afnio_tellurio.api.entities import RunStatus
+from afnio_tellurio.api.operations import RunPath
+from afnio_tellurio.client import TellurioClient, connection_of, open_database
+from afnio_tellurio.delivery.journal_file import JournalFile, remove_journal, write_journal
+from afnio_tellurio.delivery.records import Header
+from afnio_tellurio.delivery.recovery import (
+    SyncedJournal,
+    address_of,
+    deliver,
+    deliver_journals,
+    list_journals,
+    locked,
+    unreadable,
+)
+from afnio_tellurio.delivery.sender import settle
+from afnio_tellurio.errors import BackendUnreachableError, DatabaseError, TellurioError
+from afnio_tellurio.files import make_private_directory, replace_whole
+from afnio_tellurio.interruptions import raise_foreign
+from afnio_tellurio.settings.settings import read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
+
+    from afnio_tellurio.api.connection import Connection
+    from afnio_tellurio.tracking.run import Run
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
+
+
+@attrs.frozen
+class UploadedRun:
+    """The result for one run.
+
+    Attributes:
+        name: The run's name at the source.
+        name_there: Its name at the target, with a number if it was taken; None before the run is
+            created there.
+        metrics: The number of its metrics.
+        is_new: Whether something was uploaded now, or would be without `dry_run`.
+        problem: Why it was not uploaded, or None.
+    """
+
+    name: str
+    name_there: str | None
+    metrics: int
+    is_new: bool
+    problem: str | None = None
+
+
+class _Upload(msgspec.Struct):
+    """The record of one upload, so that repeating it does nothing.
+
+    Attributes:
+        run_uuid: The run at the target.
+        name: Its name there.
+        is_written: Whether its journal was written: once that is gone, all of it is delivered.
+    """
+
+    run_uuid: str
+    name: str
+    is_written: bool = False
+
+
+def upload(
+    runs: Iterable[Run],
+    source: TellurioClient,
+    target: TellurioClient,
+    *,
+    dry_run: bool = False,
+    progress: Callable[[Run, int, int], None] | None = None,
+) -> Iterator[UploadedRun]:
+    """Copies finished runs to another backend, with names, steps, times and final status.
+
+    Each goes through a journal, like the metrics of a dead process. So an interrupted upload is
+    continued, and a complete one is not repeated.
+
+    Args:
+        runs: The runs.
+        source: The backend that has them.
+        target: The backend to copy them to; the namespace must exist there.
+        dry_run: Whether to only report what would be uploaded.
+        progress: Called with the run, the number of its metrics at the target, and their total.
+
+    Returns:
+        The result for each run, one by one.
+    """
+    for run in runs:
+        try:
+            yield _upload_run(run, source, target, dry_run=dry_run, progress=progress)
+        except BackendUnreachableError:
+            # The other runs would fail as well, each after a timeout.
+            raise
+        except (TellurioError, LookupError, ValueError, OSError) as error:
+            raise_foreign(error)
+            yield UploadedRun(run.name, None, 0, is_new=False, problem=str(error))
+
+
+def _upload_run(
+    run: Run,
+    source: TellurioClient,
+    target: TellurioClient,
+    *,
+    dry_run: bool,
+    progress: Callable[[Run, int, int], None] | None,
+) -> UploadedRun:
+    total = sum(metric.count for metric in run.summary(source).values())
+    if run.status is RunStatus.RUNNING:
+        return UploadedRun(run.name, None, total, is_new=False, problem="it is still running")
+    connection = connection_of(target)
+    record = _record_path(run, connection)
+    upload = _read(record)
+    if upload is None:
+        if dry_run:
+            return UploadedRun(run.name, None, total, is_new=True)
+        upload = _create_there(run, connection)
+        _write(record, upload)
+    journals = connection.settings.journals
+    header = _header(run, connection, upload)
+    path = journals / header.file_name()
+    if upload.is_written and not path.exists():
+        return UploadedRun(run.name, upload.name, total, is_new=False)
+    if dry_run:
+        return UploadedRun(run.name, upload.name, total, is_new=True)
+    if not upload.is_written:
+        write_journal(journals, header, _metrics(run, connection_of(source)), run.status.value)
+        upload.is_written = True
+        _write(record, upload)
+
+    def show(count: int) -> None:
+        if progress is not None:
+            progress(run, count, total)
+
+    problem = _deliver(path, connection, show)
+    return UploadedRun(run.name, upload.name, total, is_new=True, problem=problem)
+
+
+def _deliver(path: Path, target: Connection, progress: Callable[[int], None]) -> str | None:
+    with locked(path) as is_ours:
+        if not is_ours:
+            return "another process is uploading it"
+        journal = JournalFile.open(path)
+        try:
+            problem = deliver(target, journal, progress).problem
+        finally:
+            journal.close()
+    if problem is None:
+        remove_journal(path)
+    return problem
+
+
+def _path(run: Run) -> RunPath:
+    if run.organization is None or run.project is None:
+        raise ValueError(f"run {run.name!r} has no organization or no project")
+    return RunPath(run.organization.slug, run.project.slug, run.uuid)
+
+
+def _create_there(run: Run, target: Connection) -> _Upload:
+    """Creates the run at the target, and its project if necessary."""
+    namespace_slug, project_slug, run_uuid = _path(run)
+    project = operations.get_project(target, namespace_slug, project_slug)
+    if project is None:
+        project = operations.create_project(
+            target,
+            namespace_slug,
+            display_name=run.project.display_name if run.project else project_slug,
+            visibility="RESTRICTED",
+        )
+    created = operations.create_run(
+        target,
+        namespace_slug,
+        project.slug,
+        name=run.name,
+        description=run.description,
+        status=RunStatus.RUNNING.value,
+        idempotency_key=str(uuid.uuid5(uuid.UUID(run_uuid), "upload")),
+    )
+    return _Upload(str(created.uuid), created.name)
+
+
+def _header(run: Run, target: Connection, upload: _Upload) -> Header:
+    namespace_slug, project_slug, run_uuid = _path(run)
+    return Header(
+        backend=target.name_in_journals,
+        is_local=target.is_local,
+        namespace_slug=namespace_slug,
+        project_slug=project_slug,
+        run_uuid=upload.run_uuid,
+        run_name=upload.name,
+        writer=str(uuid.uuid5(uuid.UUID(run_uuid), "writer")),
+        owns_run=True,
+    )
+
+
+def _metrics(run: Run, source: Connection) -> Iterator[tuple[int | None, int, str, Any]]:
+    settle(source, "listMetrics", run.uuid)
+    for metric in chain.from_iterable(operations.list_metrics(source, _path(run))):
+        when = (metric.timestamp - _EPOCH) // _MICROSECOND if metric.timestamp else 0
+        yield metric.step, when, metric.name, metric.value
+
+
+def _record_path(run: Run, target: Connection) -> Path:
+    backend = uuid.uuid5(uuid.NAMESPACE_URL, target.name_in_journals)
+    return target.settings.home / "uploads" / f"{run.uuid}.{backend}.json"
+
+
+def _read(record: Path) -> _Upload | None:
+    try:
+        return msgspec.json.decode(record.read_bytes(), type=_Upload)
+    except FileNotFoundError:
+        return None
+
+
+def _write(record: Path, upload: _Upload) -> None:
+    make_private_directory(record.parent)
+    with replace_whole(record) as file:
+        file.write(msgspec.json.encode(upload))
+
+
+def sync() -> list[SyncedJournal]:
+    """Delivers the metrics that dead processes logged, and ends their runs.
+
+    A run that its process did not end is set to `CRASHED`. Journals of live processes are left to
+    them. Repeating it is safe.
+
+    Returns:
+        The result for each journal.
+    """
+    settings = read_settings()
+    clients: dict[tuple[str, bool], TellurioClient] = {}
+
+    def connection_for(journal: JournalFile) -> Connection:
+        key = address, is_local = address_of(journal), journal.header.is_local
+        if key not in clients:
+            if is_local and not Path(address).exists():
+                raise DatabaseError(
+                    f"the database {address} does not exist; put it back there, "
+                    "or remove the journal to discard its metrics"
+                )
+            clients[key] = (
+                open_database(settings, Path(address), create=False)
+                if is_local
+                else TellurioClient(address)
+            )
+        return connection_of(clients[key])
+
+    try:
+        paths = list_journals(settings.journals)
+    except OSError as error:
+        raise_foreign(error)
+        return [SyncedJournal(path=str(settings.journals), problem=unreadable(error))]
+    try:
+        return list(deliver_journals(paths, connection_for))
+    finally:
+        for client in clients.values():
+            client.close()
