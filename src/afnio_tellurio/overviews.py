@@ -7,6 +7,7 @@ from itertools import product
 from typing import TYPE_CHECKING, TypeVar
 
 from afnio_tellurio.api import operations
+from afnio_tellurio.api.answers import AnswerFields
 from afnio_tellurio.api.metrics import MetricCurve, MetricSummary, read_curve, read_summaries
 from afnio_tellurio.client import TellurioClient, connection_of
 from afnio_tellurio.default_client import client_or_default
