@@ -88,9 +88,11 @@ def summaries(
             if columns is None:
                 result |= {run.uuid: _select(run.summary(client), names) for run in part}
                 continue
+            field = AnswerFields("summarizeProjectMetrics")
             for column in columns:
+                metric = field.text("name", column.name)
                 for uuid, summary in read_summaries(column).items():
-                    result.setdefault(uuid, {})[column.name] = summary
+                    result.setdefault(uuid, {})[metric] = summary
     return result
 
 
