@@ -97,6 +97,13 @@ def log_another(_client, run):
     return answered(lambda: run.flush(timeout=PATIENCE))
 
 
+def finish_another(client, _run):
+    # One that has ended, in the background as well, asks for nothing again.
+    another = te.init("acme", "Digits", client=client)
+    answered(another.finish)
+    return another
+
+
 #: For each operation a call of the public API that makes it, and returns what became of its answer.
 CALLS = {
     "verifyApiKey": lambda client, _run: client.login(),
@@ -107,7 +114,7 @@ CALLS = {
     "createRun": lambda client, _run: te.init("acme", "Digits", "new", client=client),
     "listRuns": lambda client, _run: list(te.runs("acme", "Digits", client)),
     "getRun": lambda client, run: te.get_run("acme", "Digits", run.uuid, client),
-    "updateRun": lambda _client, run: answered(run.finish),
+    "updateRun": finish_another,
     "logMetric": log_another,
     "logMetricBatch": log_another,
     "listMetrics": lambda _client, run: run.metrics(),
@@ -263,8 +270,6 @@ def test_a_field_that_holds_anything_else(client, run, operation, path, required
         assert_dates_are_dates(seen)
         strings = set(strings_in(seen))
         assert isinstance(wrong, str) or str(wrong) not in strings, "no field is made into text"
-        if operation == "updateRun":
-            return
 
 
 def assert_dates_are_dates(seen):
@@ -310,7 +315,7 @@ def test_an_unknown_status_is_a_status_of_its_own(client, run, operation):
 
     seen = outcome(client, run, operation, change)
     if operation == "updateRun":
-        assert run.status is te.RunStatus.COMPLETED, "as this program said"
+        assert seen.status is te.RunStatus.COMPLETED, "as this program said"
         return
     seen = seen[0] if isinstance(seen, list) else seen
     assert isinstance(seen.status, te.RunStatus)
@@ -388,8 +393,6 @@ def test_another_success_status_is_a_right_value_or_a_clear_error(client, run, o
         seen = outcome(client, run, operation, lambda _answer: True)
         connection_of(client)._transport.status = None
         repr(seen)
-        if operation == "updateRun" and not isinstance(seen, Exception):
-            return
 
 
 def test_what_a_broken_receipt_held_up_is_delivered_once(client, run):
