@@ -91,8 +91,9 @@ def main() -> None:
         backend = open_backend(database, user=user, api_key=KEY, any_namespace=False)
         server = Server(Site(backend, api_key=KEY, host="127.0.0.1"), "127.0.0.1", 0)
         threading.Thread(target=server.run, daemon=True).start()
-        os.environ |= {"TELLURIO_API_KEY": KEY, "TELLURIO_HOME": folder, "TELLURIO_QUIET": "1"}
-        with te.TellurioClient(server.url) as client:
+        os.environ |= {"TELLURIO_API_KEY": KEY, "TELLURIO_BACKEND_HTTP_BASE_URL": server.url}
+        os.environ |= {"TELLURIO_HOME": folder, "TELLURIO_QUIET": "1"}
+        with te.TellurioClient() as client:
             runs = [train(client, *training) for training in TRAININGS]
             project = f"{server.url}/ada/projects/answer-quality/"
             compared = "&".join(f"run={run.uuid}" for run in runs[:3])
