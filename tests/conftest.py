@@ -215,7 +215,7 @@ def invoke(monkeypatch: pytest.MonkeyPatch) -> Callable[..., subprocess.Complete
             patch.setattr(sys, "stdout", out)
             patch.setattr(sys, "stderr", err)
             # Its warnings were shown by no earlier command, and pytest's handlers do not get them.
-            patch.setattr(notices, "_said", set())
+            patch.setattr(notices, "_shown", set())
             patch.setattr(logging.getLogger("afnio_tellurio"), "propagate", False)
             try:
                 status: Any = main(arguments)

@@ -21,14 +21,14 @@ def close_default_clients() -> None:
 @contextmanager
 def own_default_clients() -> Iterator[None]:
     """Lets a block share no client with the rest of the test, as if it were another process."""
-    import afnio_tellurio.client as module
+    import afnio_tellurio.default_client as module
 
-    before, module._default_clients = module._default_clients, {}
+    before, module._clients = module._clients, {}
     try:
         yield
     finally:
         close_default_clients()
-        module._default_clients = before
+        module._clients = before
 
 
 def end_active_run() -> None:

@@ -309,7 +309,7 @@ def test_hostile_names_cannot_steer_the_terminal(invoke, backend):
         ),
         (("runs", "acme/p", "--since", "3 Nov 2026 10:00 GMT+3"), 2, "with a zone such as +05:30"),
         (("runs", "acme/p", "--limit", "0"), 2, "Must be 1 or more, got '0'"),
-        (("runs", "acme/p", "--metrics", "a,,b"), 2, "'a,,b' has an empty name"),
+        (("runs", "acme/p", "--metrics", "a,,b"), 2, "'a,,b' contains an empty name"),
         (("compare", "acme/p/r"), 2, "compare takes 2 to 26 runs"),
         (("compare", "acme/p/r", "acme/p/s"), 1, "afnio-tellurio compare: "),
         (("export", "acme/p/r"), 1, "afnio-tellurio export: "),
