@@ -16,6 +16,7 @@ import httpx
 import msgspec
 
 from afnio_tellurio.backend import metrics, open_backend
+from afnio_tellurio.backend.pace import Pace
 from afnio_tellurio.backend.requests import BackendUser, Call
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def validate(body: bytes) -> None:
     """What `metrics.log_metric_batch` does with a body before it opens the database."""
     call = Call(
         database=None,  # type: ignore[arg-type] - it is not asked
+        pace=Pace(),
         user=BackendUser("ada", "ada@example.com"),
         any_namespace=True,
         path={},
