@@ -10,7 +10,7 @@ import exchanges
 
 ROOT = Path(__file__).parent.parent
 RUN_LINE = re.compile(
-    r"afnio-tellurio: run \S+ (started in|(\x1b\[\d+m)?[A-Z]+(\x1b\[0m)? after) .*; View: "
+    r"afnio-tellurio: (Started run \S+|Run \S+ (\x1b\[\d+m)?[a-z]+(\x1b\[0m)?) in .* View: "
 )
 SOURCES = [ROOT / "src", ROOT / "generated"]
 #: Seconds after which what waits for another process or thread fails: no machine is that busy.

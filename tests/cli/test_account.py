@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from children import GUARD, child_environment
+from children import GUARD, child_environment, complaints
 from ports import port_to_reuse
 
 import afnio_tellurio as te
@@ -50,7 +50,7 @@ def url(start_server, monkeypatch):
 
 def test_a_key_is_asked_for_unseen_and_kept_for_its_owner_alone(terminal, invoke, url):
     shown = terminal("login")
-    shown.read_until("it is not shown here")
+    shown.read_until("input is hidden")
     shown.type(f"{KEY}\n")
     assert shown.end() == 0, shown.shown
     assert KEY not in shown.shown
@@ -68,7 +68,7 @@ def test_a_key_is_asked_for_unseen_and_kept_for_its_owner_alone(terminal, invoke
 def test_a_refused_key_is_asked_for_again_and_never_kept(terminal, url):
     shown = terminal("login")
     for _ in range(3):
-        shown.read_until("it is not shown here")
+        shown.read_until("input is hidden")
         shown.shown = ""
         shown.type("very-wrong-key\n")
     assert shown.end() == 1
@@ -80,7 +80,7 @@ def test_a_refused_key_is_asked_for_again_and_never_kept(terminal, url):
 @pytest.mark.parametrize("key", ["\x03", "\x04"])
 def test_giving_up_at_the_question_is_one_line(terminal, url, key):
     shown = terminal("login")
-    shown.read_until("it is not shown here): ")
+    shown.read_until("input is hidden): ")
     shown.shown = ""
     shown.wait_until_it_reads()
     shown.type(key)
@@ -91,7 +91,7 @@ def test_giving_up_at_the_question_is_one_line(terminal, url, key):
 
 def test_while_it_asks_no_list_of_processes_shows_a_key(terminal, url):
     shown = terminal("login")
-    shown.read_until("it is not shown here")
+    shown.read_until("input is hidden")
     shown.type(KEY)
     assert KEY.encode() not in Path(f"/proc/{shown.pid}/cmdline").read_bytes()
     assert KEY.encode() not in Path(f"/proc/{shown.pid}/environ").read_bytes()
@@ -241,7 +241,7 @@ def test_where_nothing_can_be_written_the_login_holds_and_says_so(run_python, ur
         XDG_CONFIG_HOME="/proc/nothing", TELLURIO_HOME=str(tmp_path / "home"),
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
-    (line,) = [one for one in finished.stderr.splitlines() if ": run " not in one]
+    (line,) = complaints(finished.stderr).splitlines()
     assert "was accepted but could not be saved" in line
     assert "set TELLURIO_API_KEY" in line
     assert KEY not in finished.stderr
@@ -312,7 +312,7 @@ def test_a_key_revoked_in_mid_run_loses_nothing_and_login_and_sync_deliver(
     assert "first-key" not in err
     assert err.splitlines()[-1] == (
         "afnio-tellurio: run 'test_run' could not be ended as COMPLETED: "
-        "it waits with 100 metrics, as said before"
+        "it waits with 100 metrics, as reported before"
     )
     assert len(err.splitlines()) == 3, "besides, only that it started"
     assert invoke("sync").returncode == 1

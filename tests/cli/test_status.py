@@ -87,7 +87,7 @@ def test_a_key_that_cannot_be_used_is_told_with_the_settings(invoke, server, mon
     assert "chmod 600" in finished.stdout
     refused = invoke("status", *option, TELLURIO_API_KEY="two words")
     assert (refused.returncode, refused.stderr) == (1, "")
-    assert "TELLURIO_API_KEY holds a space" in refused.stdout
+    assert "TELLURIO_API_KEY contains a space" in refused.stdout
 
 
 def test_a_bad_value_is_one_line(invoke):

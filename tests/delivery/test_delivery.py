@@ -11,6 +11,7 @@ import pytest
 from children import GUARD
 
 import afnio_tellurio as te
+from afnio_tellurio.api import operations
 from afnio_tellurio.delivery import journal as journal_module
 from afnio_tellurio.delivery import transfer as transfer_module
 from afnio_tellurio.delivery.sender import sender
@@ -218,7 +219,7 @@ def test_log_never_waits_for_the_network(proxy, run):
     wait_until(lambda: proxy.counts["hang"])
     for number in range(1, 1000):
         run.log("loss", number)
-    assert run._outbox.receipt().accepted == 0, "nothing is answered yet"
+    assert run._recording.outbox.receipt().accepted == 0, "nothing is answered yet"
     proxy.released.set()
     assert run.flush().accepted == 1000
 
@@ -283,7 +284,7 @@ def wait_until(true):
 
 def is_asleep(run):
     """Whether the sender waits to be woken, however long that takes."""
-    return sender.is_idle and sender._bell.empty() and run._outbox.due() is None
+    return sender.is_idle and sender._bell.empty() and run._recording.outbox.due() is None
 
 
 def test_metrics_logged_while_the_run_is_finished_arrive_or_are_refused(run):
@@ -356,12 +357,11 @@ def test_a_run_that_nobody_holds_any_more_leaves_no_journal(run, journals):
 
 
 def test_an_unforeseen_failure_is_said_and_does_not_end_delivery(run, monkeypatch, caplog):
-    client = run._client
-    real = client.log_metric_batch
-    monkeypatch.setattr(client, "log_metric_batch", lambda *_, **__: 1 / 0)
+    real = operations.log_metric_batch
+    monkeypatch.setattr(operations, "log_metric_batch", lambda *_, **__: 1 / 0)
     run.log("loss", 1)
     wait_until(lambda: "delivery failed: ZeroDivisionError" in caplog.text)
-    monkeypatch.setattr(client, "log_metric_batch", real)
+    monkeypatch.setattr(operations, "log_metric_batch", real)
     assert run.flush().accepted == 1
 
 
@@ -390,7 +390,7 @@ def test_the_journal_is_brought_to_the_disk_within_a_second(run, monkeypatch):
     real = journal_module.os.fsync
     monkeypatch.setattr(journal_module.os, "fsync", lambda fd: (synchronized.append(fd), real(fd)))
     run.log("loss", 1)
-    assert run._outbox.due() <= time.monotonic() + 1
+    assert run._recording.outbox.due() <= time.monotonic() + 1
     wait_until(lambda: synchronized)
 
 

@@ -22,7 +22,7 @@ for number in range(100):
 #: Goes on when a delivery has failed.
 FAILED_ONCE = """
 import time
-while run._outbox.transfer.last_error is None:
+while run._recording.outbox.transfer.last_error is None:
     time.sleep(0.01)
 """
 
@@ -117,7 +117,7 @@ def test_waiting_longer_than_a_second_is_shown_on_a_terminal(proxy):
     assert (
         "\r\x1b[K100 metrics left to deliver; Ctrl-C leaves them for afnio-tellurio sync" in shown
     )
-    assert "COMPLETED" in shown.rpartition("\r\x1b[K")[2]
+    assert "completed" in shown.rpartition("\r\x1b[K")[2]
 
 
 @needs_terminal

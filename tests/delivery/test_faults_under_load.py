@@ -135,8 +135,8 @@ def test_a_backend_killed_and_restarted_many_times_under_load(
         number = 0
         for _ in range(10 if pytestconfig.getoption("--long") else 4):
             # It dies while something is on its way.
-            accepted = run._outbox.receipt().accepted
-            while run._outbox.receipt().accepted < accepted + 50:
+            accepted = run._recording.outbox.receipt().accepted
+            while run._recording.outbox.receipt().accepted < accepted + 50:
                 run.log("count", f"parent/{number}")
                 number += 1
                 time.sleep(0.001)

@@ -35,7 +35,7 @@ def test_metrics_are_held_in_memory_and_delivered_from_there(proxy, run_python, 
 fill()
 for number in range(100, 3000):
     run.log("count", number)
-print(run.flush(timeout=30))
+print(run.flush(timeout=600))
 make_room()
 for number in range(3000, 3100):
     run.log("count", number)

@@ -160,7 +160,7 @@ def test_delivery_in_the_callers_thread_can_be_interrupted(run, is_raised, pytes
     """Where no thread can be started any more, at the exit of the process, `flush` delivers itself."""
     logged, inner = Log(), Log()
     outbox = run._recording.outbox
-    sender.remove(outbox)
+    sender._outboxes.remove(outbox)
 
     def log_too(turn):
         run.log("inner", turn)
@@ -207,7 +207,7 @@ def test_what_is_logged_while_an_attached_run_is_closed_stays_or_is_refused():
     turns = at_each_opcode(
         lambda turn: sender.close(attached[turn]._recording.outbox),
         log_too,
-        rooms=("delivery/outbox.py",),
+        rooms=("delivery/outbox.py", "delivery/sender.py"),
     )
     for turn, _raised in turns:
         attach(turn + 1)

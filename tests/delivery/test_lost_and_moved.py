@@ -11,6 +11,10 @@ import pytest
 from children import complaints
 
 import afnio_tellurio as te
+from afnio_tellurio.api import operations
+from afnio_tellurio.api.operations import RunPath
+from afnio_tellurio.client import connection_of
+from afnio_tellurio.default_client import default_client
 from afnio_tellurio.delivery.sender import sender
 
 #: The answers of a backend that has lost a run, or is restored, are what the contract has.
@@ -75,7 +79,8 @@ def test_a_run_that_was_deleted_is_not_created_again(run, proxy):
     log(run, 1)
     run.flush()
     with te.TellurioClient() as other:
-        other.delete_run("acme", "digits", run.uuid)
+        path = RunPath("acme", "digits", run.uuid)
+        operations.delete_run(connection_of(other), path)
     log(run, 2)
     with pytest.raises(te.DeliveryError, match="404"):
         run.finish()
@@ -277,6 +282,7 @@ def test_finish_after_an_end_that_had_no_time_delivers_the_rest(proxy, monkeypat
         log(run, *range(10, 20))
     work_again(proxy)
     monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", "600")
+    assert default_client() is run._client, "it reads the settings again"
     assert run.finish() == te.DeliveryReceipt(accepted=20, waiting=0, rejected=0)
     assert recorded(run) == list(range(20))
 

@@ -2,6 +2,7 @@
 
 import pytest
 from plain_backend import PlainBackend
+from transports import use_transport
 
 import afnio_tellurio as te
 from afnio_tellurio.api import operations
@@ -18,9 +19,8 @@ PATH = RunPath("acme", "digits", RUN)
 @pytest.fixture
 def client(tmp_path):
     client = te.TellurioClient.local(tmp_path / "x.db")
-    client._http.close()
     backend = open_backend(tmp_path / "plain.db")
-    client._connect("http://embedded", transport=PlainBackend(backend))
+    use_transport(client, PlainBackend(backend))
     yield client
     client.close()
     backend.close()

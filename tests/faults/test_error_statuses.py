@@ -56,7 +56,7 @@ def test_a_status_becomes_the_exception_of_the_table(faulty, status, kind, built
     advice = ADVICE if kind is te.InvalidAPIKeyError else ""
     assert str(error) == (
         "getProject (namespace_slug='acme', project_slug='digits'): "
-        f"{faulty.url} answered {status}: The server's words.{advice} [request r-17]"
+        f"{faulty.url} answered {status}: The server's words. [request r-17]{advice}"
     )
     assert error.request.url.path == "/api/v0/acme/projects/digits/"
 

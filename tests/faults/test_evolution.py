@@ -11,6 +11,7 @@ import json
 import exchanges
 import httpx
 import pytest
+from transports import use_transport
 
 import afnio_tellurio as te
 from afnio_tellurio.client import connection_of
@@ -46,10 +47,7 @@ class ChangedAnswers(httpx.BaseTransport):
 def client(tmp_path, monkeypatch):
     monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", "0.3")
     client = te.TellurioClient.local(tmp_path / "x.db")
-    connection = connection_of(client)
-    connection.close()
-    connection._transport = ChangedAnswers(client._backend)
-    connection._open_pool()
+    use_transport(client, ChangedAnswers(client._backend))
     yield client
     connection_of(client)._transport.operation_id = None
     client.close()

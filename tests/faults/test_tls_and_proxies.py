@@ -94,7 +94,7 @@ def test_a_private_authority_is_refused_and_the_remedy_named(secure):
     with pytest.raises(te.BackendUnreachableError) as caught:
         te.init("acme", "Digits")
     assert "CERTIFICATE_VERIFY_FAILED" in str(caught.value)
-    assert "name the authority's certificate with SSL_CERT_FILE" in str(caught.value)
+    assert "set SSL_CERT_FILE to the certificate of the authority" in str(caught.value)
 
 
 def test_with_its_certificate_a_whole_run_is_delivered(secure, authority, run_python):
@@ -108,7 +108,9 @@ def test_a_certificate_file_that_is_none_is_named(secure, tmp_path, monkeypatch,
     if content:
         path.write_text(content)
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
-    with pytest.raises(ValueError, match=f"SSL_CERT_FILE is '{path}', and holds no certificates"):
+    with pytest.raises(
+        ValueError, match=f"SSL_CERT_FILE is '{path}', which cannot be read as certificates"
+    ):
         te.TellurioClient()
 
 
@@ -144,6 +146,8 @@ def test_a_key_in_the_clear_stays_on_this_machine(server, proxy, run_python, var
 @pytest.mark.parametrize("url", ["ftp://u:hush@proxy.example", "http://u:hush#1@proxy.example"])
 def test_a_proxy_that_is_none_is_refused_by_the_name_of_its_variable(monkeypatch, url):
     monkeypatch.setenv("HTTPS_PROXY", url)
-    with pytest.raises(ValueError, match=r"^HTTPS_PROXY names no proxy; write it as") as caught:
+    with pytest.raises(
+        ValueError, match=r"^HTTPS_PROXY is not a valid proxy; write it as"
+    ) as caught:
         te.TellurioClient("https://backend.example")
     assert "hush" not in "".join(traceback.format_exception(caught.value))

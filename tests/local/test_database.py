@@ -233,7 +233,7 @@ def test_a_database_locked_for_too_long_is_a_503_and_no_more(database, monkeypat
         other.execute("BEGIN IMMEDIATE")
         run.log("loss", 1)
         deadline = time.monotonic() + GUARD
-        while run._outbox.transfer.last_error is None and time.monotonic() < deadline:
+        while run._recording.outbox.transfer.last_error is None and time.monotonic() < deadline:
             time.sleep(0.01)
         with pytest.raises(te.DeliveryError, match="database is locked"):
             run.flush(timeout=0)

@@ -25,7 +25,7 @@ def test_the_lines_of_a_run_of_this_machine_are_plain(kernel):
     messages = kernel(RUN.format(mode="local"))
     assert {(kind, content.get("name")) for kind, content in messages} == {("stream", "stderr")}
     text = "".join(content["text"] for _, content in messages)
-    assert [line.split(";")[0].split(" after")[0] for line in text.splitlines()] == [
-        "afnio-tellurio: run <b>test</b> started in acme/digits",
-        "afnio-tellurio: run <b>test</b> COMPLETED",
+    assert [line.split(" View")[0].split(" in 0")[0] for line in text.splitlines()] == [
+        "afnio-tellurio: Started run <b>test</b> in acme/digits.",
+        "afnio-tellurio: Run <b>test</b> completed",
     ]

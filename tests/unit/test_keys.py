@@ -11,6 +11,7 @@ import traceback
 import exchanges
 import httpx
 import pytest
+from transports import use_transport
 
 import afnio_tellurio as te
 from afnio_tellurio.api.auth import find_credential
@@ -241,7 +242,7 @@ def test_no_key_is_in_a_request_that_could_not_be_written(monkeypatch):
 
     monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", "http://127.0.0.1:9")
     with te.TellurioClient() as client:
-        client._http._mounts, client._http._transport = {}, Broken()
+        use_transport(client, Broken())
         with pytest.raises(te.BackendUnreachableError) as caught:
             te.get_project("acme", "digits", client)
     assert "headers" in str(caught.value)

@@ -23,7 +23,7 @@ ONE_RUN = """
 
 def lines(finished):
     return [
-        re.sub(r"after [\d.]+ s", "after N s", line.removeprefix("afnio-tellurio: "))
+        re.sub(r" in [\d.]+ s ", " in N s ", line.removeprefix("afnio-tellurio: "))
         for line in finished.stderr.splitlines()
     ]
 
@@ -32,9 +32,9 @@ def test_a_run_of_this_machine_tells_where_to_look_when_it_starts_and_ends(run_p
     finished = run_python(ONE_RUN, TELLURIO_MODE="local")
     assert (finished.returncode, finished.stdout) == (0, "")
     assert lines(finished) == [
-        "run test_run started in acme/digits; View: afnio-tellurio show acme/digits/test_run",
+        "Started run test_run in acme/digits. View: afnio-tellurio show acme/digits/test_run",
         (
-            "run test_run COMPLETED after N s, 1,200 metrics logged; "
+            "Run test_run completed in N s (1,200 values). "
             "View: afnio-tellurio show acme/digits/test_run"
         ),
     ]
@@ -44,8 +44,8 @@ def test_a_run_of_a_backend_tells_its_web_address(run_python, server):
     finished = run_python(ONE_RUN.replace("test_run", "Test run"))
     address = f"{server}/acme/projects/digits/runs/test-run/"
     assert lines(finished) == [
-        f"run Test run started in acme/digits; View: {address}",
-        f"run Test run COMPLETED after N s, 1,200 metrics logged; View: {address}",
+        f"Started run Test run in acme/digits. View: {address}",
+        f"Run Test run completed in N s (1,200 values). View: {address}",
     ]
 
 
@@ -72,7 +72,7 @@ def test_every_end_has_its_line(run_python, ending, status):
     )
     assert lines(finished)[1:] == [
         (
-            f"run test_run {status} after N s, 1 metric logged; "
+            f"Run test_run {status.lower()} in N s (1 value). "
             "View: afnio-tellurio show acme/digits/test_run"
         )
     ]
@@ -87,12 +87,12 @@ def test_a_run_that_another_supersedes_says_so_once(run_python):
         """,
         TELLURIO_MODE="local",
     )
-    told = [line.split(";")[0] for line in lines(finished)]
+    told = [line.split(" View")[0] for line in lines(finished)]
     assert told == [
-        "run first started in acme/digits",
-        "run second started in acme/digits",
-        "run first FAILED after N s, 0 metrics logged",
-        "run second COMPLETED after N s, 0 metrics logged",
+        "Started run first in acme/digits.",
+        "Started run second in acme/digits.",
+        "Run first failed in N s (0 values).",
+        "Run second completed in N s (0 values).",
     ]
 
 
@@ -159,8 +159,8 @@ def test_logging_that_is_set_up_takes_the_lines(run_python):
     )
     assert finished.stderr == ""
     started, ended = finished.stdout.splitlines()
-    assert started.startswith("INFO run test_run started in acme/digits; View: ")
-    assert ended.startswith("INFO run test_run COMPLETED after ")
+    assert started.startswith("INFO Started run test_run in acme/digits. View: ")
+    assert ended.startswith("INFO Run test_run completed in ")
 
 
 def test_logging_can_silence_them(run_python):
@@ -196,14 +196,14 @@ def _in_terminal(**variables):
     return shown.decode()
 
 
-def test_the_status_is_coloured_at_a_terminal():
-    assert "\x1b[31mCRASHED\x1b[0m" in _in_terminal()
+def test_the_status_is_colored_at_a_terminal():
+    assert "\x1b[31mcrashed\x1b[0m" in _in_terminal()
 
 
 @pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_who_wants_no_colour_gets_none(variables):
+def test_who_wants_no_color_gets_none(variables):
     shown = _in_terminal(**variables)
-    assert " CRASHED after" in shown
+    assert " crashed in" in shown
     assert "\x1b" not in shown
 
 

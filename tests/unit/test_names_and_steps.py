@@ -35,13 +35,13 @@ def test_a_blank_name_is_refused(name):
 
 @pytest.mark.parametrize("name", [None, 3, b"loss"])
 def test_a_name_that_is_no_string_is_refused(name):
-    with pytest.raises(TypeError, match="log: metric name is .*; give a string"):
+    with pytest.raises(TypeError, match="log: metric name is .*; it must be a string"):
         checked_name("log", "metric name", name)
 
 
 def test_a_name_of_255_characters_is_kept_and_a_longer_one_is_refused():
     assert checked_name("log", "metric name", "ä" * 255)
-    with pytest.raises(ValueError, match="has 256 characters .* give up to 255"):
+    with pytest.raises(ValueError, match="has 256 characters .* it may have up to 255"):
         checked_name("log", "metric name", "ä" * 256)
 
 
@@ -57,7 +57,7 @@ def test_a_slug_is_letters_digits_dashes_and_underscores(slug):
 
 @pytest.mark.parametrize("slug", ["a b", "a/b", "ä", "..", "a\n"])
 def test_a_slug_with_another_character_is_refused(slug):
-    with pytest.raises(ValueError, match="init: namespace slug is .*; a slug holds only"):
+    with pytest.raises(ValueError, match="init: namespace slug is .*; a slug contains only"):
         checked_slug("init", "namespace slug", slug)
 
 

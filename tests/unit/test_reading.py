@@ -9,12 +9,11 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from plain_backend import PlainBackend
+from transports import use_transport
 
 import afnio_tellurio as te
 from afnio_tellurio import MetricHistory
-from afnio_tellurio.api.connection import Connection
 from afnio_tellurio.client import connection_of
-from afnio_tellurio.settings.settings import read_settings
 
 NOON = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 
@@ -133,8 +132,7 @@ def test_a_value_read_in_a_page_is_the_value_that_was_logged(backend, value):
 def client(request, tmp_path):
     client = te.TellurioClient.local(tmp_path / "x.db")
     if request.param != "backend":
-        client._http.close()
-        client._connect("http://embedded", transport=PlainBackend(client._backend))
+        use_transport(client, PlainBackend(client._backend))
     yield client
     client.close()
 
@@ -231,9 +229,8 @@ def test_an_answer_that_only_the_generated_parser_takes_is_read(tmp_path):
     uuid = "64d66d54-5506-44de-98a8-bba3efc4bf34"
     text = b'[{"name": "m", "value": "\\ud800", "step": 1, "timestamp": "2026-11-23T12:00:00.1234567Z"}]'
     client = te.TellurioClient("https://backend")
-    connection_of(client).close()
     answer = httpx.MockTransport(lambda _request: httpx.Response(200, content=text))
-    client._connection = Connection(read_settings("https://backend"), transport=answer)
+    use_transport(client, answer)
     run = te.Run(uuid, "r", None, te.RunStatus.COMPLETED, organization=te.RunOrg("acme"),
                  project=te.RunProject(uuid, "P", "p"))  # fmt: skip
     found = run.metrics("m", client)

@@ -83,16 +83,14 @@ def test_many_threads_restore_one_run():
 
 
 def test_a_project_that_another_process_creates_meanwhile_is_used(monkeypatch):
-    client = default_client()
-    call = client.call
+    create_project = operations.create_project
 
-    def overtaken(answer, operation, **about):
-        if operation.__module__.endswith("create_project"):
-            monkeypatch.setattr(client, "call", call)
-            te.create_project("acme", "Digits", "PUBLIC")
-        return call(answer, operation, **about)
+    def overtaken(*arguments, **keywords):
+        monkeypatch.setattr(operations, "create_project", create_project)
+        te.create_project("acme", "Digits", "PUBLIC")
+        return create_project(*arguments, **keywords)
 
-    monkeypatch.setattr(client, "call", overtaken)
+    monkeypatch.setattr(operations, "create_project", overtaken)
     restore()
     assert te.get_run("acme", "digits", RUN).project.display_name == "Digits"
 
@@ -123,7 +121,7 @@ def test_without_its_namespace_a_run_is_not_restored(backend):
         restore_run(connection, path, name="r")
         assert operations.get_run(connection, path).name == "r"
         return
-    with pytest.raises(te.NotFoundError, match="namespace nobody"):
+    with pytest.raises(te.NotFoundError, match="Namespace nobody not found"):
         restore_run(connection, path, name="r")
 
 

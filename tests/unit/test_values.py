@@ -82,12 +82,12 @@ CIRCULAR.append(CIRCULAR)
 @pytest.mark.parametrize(
     ("value", "kind", "words"),
     [
-        ({1, 2}, TypeError, "value is of type set, which cannot be logged; convert it to a list"),
-        (object(), TypeError, "value is of type object, which cannot be logged"),
-        (b"bytes", TypeError, "value is of type bytes"),
-        (1j, TypeError, "value is of type complex"),
-        (np.array([1, 2]), TypeError, r"value is of type ndarray, .* use its \.tolist\(\)"),
-        ([1, {"a": {2}}], TypeError, r"value\[1\]\['a'\] is of type set"),
+        ({1, 2}, TypeError, "value is a set, which cannot be logged; convert it to a list"),
+        (object(), TypeError, "value is a object, which cannot be logged"),
+        (b"bytes", TypeError, "value is a bytes"),
+        (1j, TypeError, "value is a complex"),
+        (np.array([1, 2]), TypeError, r"value is a ndarray, .* use its \.tolist\(\)"),
+        ([1, {"a": {2}}], TypeError, r"value\[1\]\['a'\] is a set"),
         ({"a": {3: 1}}, TypeError, r"value\['a'\]\[3\] is under a key of type int"),
         ({True: 1}, TypeError, "is under a key of type bool"),
         (CIRCULAR, ValueError, "is nested deeper than 100 levels, or contains itself"),
