@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 import afnio_tellurio as te
-from afnio_tellurio.backend import open_backend, sampling
+from afnio_tellurio.backend import open_backend
+from afnio_tellurio.backend.store import sampling
 
 if TYPE_CHECKING:
     from collections.abc import Generator

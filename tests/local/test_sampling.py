@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from afnio_tellurio.backend import BackendUser, open_backend, sampling
-from afnio_tellurio.backend.store import database
+from afnio_tellurio.backend import BackendUser, open_backend
+from afnio_tellurio.backend.store import database, sampling
 from afnio_tellurio.backend.store.database import Database
 
 PROJECT = "/api/v0/acme/projects/digits/"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from afnio_tellurio.backend import values
+from afnio_tellurio.backend.store import values
 
 TEXTS = [
     "0", "-0", "-0.0", "1.0", "1e2", "1E+2", "0.1", "5e-324", "1e-400", "1.7976931348623157e308",

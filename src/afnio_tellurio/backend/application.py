@@ -12,17 +12,10 @@ from http import HTTPStatus
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from afnio_tellurio.backend import charts, metrics, operations, structs
+from afnio_tellurio.backend import auth, charts, metrics, projects, runs, structs
 from afnio_tellurio.backend.pace import Pace
-from afnio_tellurio.backend.requests import (
-    Answer,
-    BackendUser,
-    Call,
-    Refusal,
-    add_namespace,
-    path_of,
-    query_of,
-)
+from afnio_tellurio.backend.requests import Answer, BackendUser, Call, Refusal, path_of, query_of
+from afnio_tellurio.backend.store import projects as stored_projects
 from afnio_tellurio.backend.store.connections import works_in_sqlite
 from afnio_tellurio.backend.store.database import Database
 from afnio_tellurio.backend.structs import SLUG_PATTERN, UUID_PATTERN
@@ -79,7 +72,7 @@ def open_backend(
 def _add_namespaces(database: Database, slugs: Iterable[str]) -> None:
     with database.writing() as connection:
         for slug in slugs:
-            add_namespace(connection, slug)
+            stored_projects.add_namespace(connection, slug)
 
 
 class Backend:
@@ -198,7 +191,7 @@ def _function_of(operation_id: str) -> Callable[[Call], Answer]:
     name = _snake_case(operation_id)
     (function,) = (
         getattr(module, name)
-        for module in (operations, metrics, charts)
+        for module in (auth, projects, runs, metrics, charts)
         if getattr(module, name, None) is not None
     )
     operation: Callable[[Call], Answer] = function

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from afnio_tellurio.backend import sampling, structs, values
+from afnio_tellurio.backend import structs
 from afnio_tellurio.backend.requests import (
     Answer,
     Call,
@@ -18,6 +18,8 @@ from afnio_tellurio.backend.requests import (
     rfc3339,
     run_of,
 )
+from afnio_tellurio.backend.store import sampling, values
+from afnio_tellurio.backend.store import series as stored_series
 
 if TYPE_CHECKING:
     import sqlite3
@@ -37,10 +39,7 @@ def sample_metric(call: Call) -> Answer:
     buckets = _buckets(call)
     bounds = _step_bounds(call)
     with call.database.reading() as connection:
-        row = connection.execute(
-            "SELECT id, first_step, last_step, tile_width FROM series WHERE run = ? AND name = ?",
-            (run_of(connection, call), name),
-        ).fetchone()
+        row = stored_series.find_series(connection, run_of(connection, call), name)
         if row is None:
             return Answer(200, b"[]")
         series, first, last, tile_width = row
@@ -65,12 +64,7 @@ def list_project_metrics(call: Call) -> Answer:
     """Returns each metric name of the project's runs, sorted by name."""
     _limit_repetitions(call, "run")
     with call.database.reading() as connection:
-        rows = _series_rows(
-            connection,
-            call,
-            "s.name, count(*), max(s.minimum IS NOT NULL), max(s.last_timestamp)",
-            "GROUP BY s.name ORDER BY s.name",
-        ).fetchall()
+        rows = stored_series.summarize_names(connection, _selection(connection, call))
     metrics = [
         structs.ProjectMetric(name, runs, bool(is_numeric), rfc3339(timestamp))
         for name, runs, is_numeric, timestamp in rows
@@ -81,12 +75,7 @@ def list_project_metrics(call: Call) -> Answer:
 def summarize_project_metrics(call: Call) -> Answer:
     """Returns, for each metric, the summaries of the runs that have it, as columns."""
     with call.database.reading() as connection:
-        rows = _series_rows(
-            connection,
-            call,
-            "s.name, r.uuid, s.count, s.first_step, s.last_step, s.last_value, s.last_json, "
-            "s.minimum, s.maximum, s.last_timestamp",
-        ).fetchall()
+        rows = stored_series.summarize_project(connection, _selection(connection, call))
     columns: dict[str, structs.SummaryColumns] = {}
     for name, run, count, first, last_step, number, text, low, high, timestamp in rows:
         column = columns.get(name)
@@ -103,18 +92,6 @@ def summarize_project_metrics(call: Call) -> Answer:
     return Answer(200, structs.encode(list(columns.values())))
 
 
-class _SampledSeries(NamedTuple):
-    """The row of a series in the request."""
-
-    id: int
-    run: str
-    name: str
-    points: int
-    first: int
-    last: int
-    tile_width: int | None
-
-
 class _Resolution(NamedTuple):
     """The number of ranges and the optional step bounds in the request."""
 
@@ -122,7 +99,7 @@ class _Resolution(NamedTuple):
     first: int | None
     last: int | None
 
-    def steps_of(self, series: _SampledSeries) -> tuple[int, int]:
+    def steps_of(self, series: stored_series.SeriesRow) -> tuple[int, int]:
         return _limit((self.first, self.last), series.first, series.last)
 
 
@@ -141,9 +118,8 @@ def sample_project_metrics(call: Call) -> Answer:
         _limit_repetitions(call, name)
     resolution = _Resolution(_buckets(call), *_step_bounds(call))
     cursor = _cursor(call)
-    columns = "s.id, r.uuid, s.name, s.count, s.first_step, s.last_step, s.tile_width"
     with call.database.reading() as connection:
-        rows = list(map(_SampledSeries._make, _series_rows(connection, call, columns)))
+        rows = stored_series.select_series(connection, _selection(connection, call))
         if cursor is None:
             return _samples(connection, rows, {}, resolution)
         if not call.pace.allows():
@@ -155,7 +131,7 @@ def sample_project_metrics(call: Call) -> Answer:
 
 def _samples(
     connection: sqlite3.Connection,
-    rows: Iterable[_SampledSeries],
+    rows: Iterable[stored_series.SeriesRow],
     cursor: Mapping[str, _CursorEntry],
     resolution: _Resolution,
 ) -> Answer:
@@ -184,7 +160,7 @@ def _samples_answer(
 
 def _changed_from(
     connection: sqlite3.Connection,
-    series: _SampledSeries,
+    series: stored_series.SeriesRow,
     before: _CursorEntry | None,
     steps: tuple[int, int],
     buckets: int,
@@ -195,9 +171,7 @@ def _changed_from(
         return 0, sampling.width_of(first, last, buckets)
     grown = series.points - before.points
     if 0 < grown <= _MAX_NEW_POINTS:
-        (after_last,) = connection.execute(
-            "SELECT count(*) FROM points WHERE series = ? AND step > ?", (series.id, before.last)
-        ).fetchone()
+        after_last = stored_series.count_points_after(connection, series.id, before.last)
         if after_last == grown:
             return before.last // before.width * before.width, before.width
     # Some new points have earlier steps.
@@ -205,7 +179,7 @@ def _changed_from(
 
 
 def _as_columns(
-    series: _SampledSeries, ranges: Iterable[sampling.Range], width: int, start: int
+    series: stored_series.SeriesRow, ranges: Iterable[sampling.Range], width: int, start: int
 ) -> structs.SampledSeries:
     columns = structs.SampledSeries(series.run, series.name, width, start, *_lists(6))
     for _index, count, step, _arrival, number, text, timestamp, low, high in ranges:
@@ -218,25 +192,13 @@ def _as_columns(
     return columns
 
 
-def _series_rows(
-    connection: sqlite3.Connection, call: Call, columns: str, order: str = "ORDER BY s.name, r.id"
-) -> sqlite3.Cursor:
+def _selection(connection: sqlite3.Connection, call: Call) -> stored_series.Selection:
     """Returns the series of the runs and metric names in the request, or of all."""
-    names, runs = call.parameters("name"), [run.lower() for run in call.parameters("run")]
+    runs = [run.lower() for run in call.parameters("run")]
     for run in runs:
         if not _UUID.fullmatch(run):
             raise Refusal(400, {"run": [f'"{run}" is not a UUID.']})
-    conditions = [
-        f"{column} IN ({', '.join('?' * len(parameters))})"
-        for column, parameters in (("s.name", names), ("r.uuid", runs))
-        if parameters
-    ]
-    where = " AND ".join(["r.project = ?", *conditions])
-    return connection.execute(
-        f"SELECT {columns} FROM runs r JOIN series s ON s.run = r.id "  # noqa: S608 - placeholders only
-        f"WHERE {where} {order}",
-        (project_of(connection, call), *names, *runs),
-    )
+    return stored_series.Selection(project_of(connection, call), call.parameters("name"), runs)
 
 
 def _limit_repetitions(call: Call, name: str) -> None:

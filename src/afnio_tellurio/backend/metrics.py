@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
-from afnio_tellurio.backend import sampling, structs, values
+from afnio_tellurio.backend import structs
 from afnio_tellurio.backend.requests import (
     Answer,
     Call,
@@ -22,112 +21,17 @@ from afnio_tellurio.backend.requests import (
     run_of,
     second_of,
 )
+from afnio_tellurio.backend.store import metrics as stored_metrics
+from afnio_tellurio.backend.store import series as stored_series
+from afnio_tellurio.backend.store import values
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable, Sequence
 
 _MAX_METRICS = 10_000
 
 _metric_create = msgspec.json.Decoder(structs.MetricCreate)
 _metric_batch = msgspec.json.Decoder(structs.MetricBatch)
-
-
-_SERIES_COLUMNS = (
-    "id, count, first_step, last_step, last_value, last_json, last_timestamp, minimum, maximum, "
-    "tile_width"
-)
-
-
-class _SeriesWriter:
-    """The row of one series, and the points that a transaction adds to it."""
-
-    def __init__(self, row: tuple[Any, ...]) -> None:
-        self.points: list[tuple[Any, ...]] = []
-        self._id: int = row[0]
-        self._count: int = row[1]
-        self._first: int = row[2]
-        self._last: int = row[3]
-        self._last_point: tuple[Any, ...] = row[4:7]
-        self._low: float | None = row[7]
-        self._high: float | None = row[8]
-        self._tile_width: int | None = row[9]
-
-    def add(self, wanted_step: int | UnsetType, value: values.Stored, timestamp: int) -> int:
-        """Adds one point and returns its step."""
-        step = self._last + 1 if isinstance(wanted_step, UnsetType) else wanted_step
-        if step > structs.MAX_STEP:
-            raise Refusal(400, {"step": ["The last step is the maximum; pass a step."]})
-        number, text = value.number, value.text
-        self.points.append((self._id, step, self._count, number, text, timestamp))
-        if step >= self._last:
-            self._last = step
-            self._last_point = (number, text, timestamp)
-        if self._count == 0 or step < self._first:
-            self._first = step
-        self._count += 1
-        if number is None:
-            number = value.comparable()
-            if number is None:
-                return step
-        if self._low is None or number < self._low:
-            self._low = number
-        if self._high is None or number > self._high:
-            self._high = number
-        return step
-
-    def keep_tiles(self, connection: sqlite3.Connection) -> None:
-        """Adds the points, which are already inserted, to the tiles of a long series."""
-        if self._count > sampling.MAX_UNTILED_POINTS:
-            self._tile_width = sampling.keep_tiles(
-                connection, self._id, self._tile_width, (self._first, self._last), self.points
-            )
-
-    def row(self) -> tuple[Any, ...]:
-        """Returns the new values of the columns; the id comes last."""
-        return (
-            self._count,
-            self._first,
-            self._last,
-            *self._last_point,
-            self._low,
-            self._high,
-            self._tile_width,
-            self._id,
-        )
-
-
-def _series_of(
-    connection: sqlite3.Connection, run: int, names: set[str]
-) -> dict[str, _SeriesWriter]:
-    """Returns the series of these metrics; new ones are created."""
-    marks = ", ".join("?" * len(names))
-    query = f"SELECT name, {_SERIES_COLUMNS} FROM series WHERE run = ? AND name IN ({marks})"  # noqa: S608
-    rows = connection.execute(query, (run, *names))
-    series = {row[0]: _SeriesWriter(row[1:]) for row in rows}
-    for name in names - series.keys():
-        (identity,) = connection.execute(
-            "INSERT INTO series (run, name, count, first_step, last_step, last_timestamp) "
-            "VALUES (?, ?, 0, 0, -1, 0) RETURNING id",
-            (run, name),
-        ).fetchone()
-        series[name] = _SeriesWriter((identity, 0, 0, -1, None, None, 0, None, None, None))
-    return series
-
-
-def _write(connection: sqlite3.Connection, series: Sequence[_SeriesWriter]) -> None:
-    """Writes the new points of these series, and their rows."""
-    connection.executemany(
-        "INSERT INTO points VALUES (?, ?, ?, ?, ?, ?)",
-        itertools.chain.from_iterable(each.points for each in series),
-    )
-    for each in series:
-        each.keep_tiles(connection)
-    connection.executemany(
-        "UPDATE series SET count = ?, first_step = ?, last_step = ?, last_value = ?, "
-        "last_json = ?, last_timestamp = ?, minimum = ?, maximum = ?, tile_width = ? WHERE id = ?",
-        [each.row() for each in series],
-    )
 
 
 def _stored(raw: msgspec.Raw, field_name: str, index: int | None = None) -> values.Stored:
@@ -152,9 +56,13 @@ def log_metric(call: Call) -> Answer:
     value = _stored(metric.value, "value")
     timestamp = current_time() if metric.timestamp is UNSET else microseconds_of(metric.timestamp)
     with call.database.writing() as connection:
-        series = _series_of(connection, run_of(connection, call), {metric.name})[metric.name]
-        step = series.add(metric.step, value, timestamp)
-        _write(connection, [series])
+        run = run_of(connection, call)
+        series = stored_metrics.open_series(connection, run, {metric.name})[metric.name]
+        try:
+            step = series.add(None if metric.step is UNSET else metric.step, value, timestamp)
+        except OverflowError:
+            raise _no_next_step() from None
+        stored_metrics.write_series(connection, [series])
     recorded = structs.Metric(
         metric.name, values.raw(value.number, value.text), step, rfc3339(timestamp)
     )
@@ -168,7 +76,7 @@ def log_metric_batch(call: Call) -> Answer:
     points = [
         (
             metric.name,
-            metric.step,
+            None if metric.step is UNSET else metric.step,
             value,
             now if metric.timestamp is UNSET else microseconds_of(metric.timestamp),
         )
@@ -177,24 +85,25 @@ def log_metric_batch(call: Call) -> Answer:
     writer, first = str(batch.writer), batch.first_sequence_number
     with call.database.writing() as connection:
         run = run_of(connection, call)
-        row = connection.execute(
-            "SELECT next FROM writers WHERE run = ? AND writer = ?", (run, writer)
-        ).fetchone()
-        expected: int = row[0] if row else 0
+        expected = stored_metrics.next_sequence_number(connection, run, writer)
         if first > expected:
             detail = f"The next sequence number is {expected} and the batch starts at {first}."
             raise Refusal(409, structs.SequenceGapError(detail, expected))
         new_points = points[expected - first :]
-        series = _series_of(connection, run, {point[0] for point in new_points})
-        for name, step, value, timestamp in new_points:
-            series[name].add(step, value, timestamp)
-        _write(connection, list(series.values()))
+        series = stored_metrics.open_series(connection, run, {point[0] for point in new_points})
+        try:
+            for name, step, value, timestamp in new_points:
+                series[name].add(step, value, timestamp)
+        except OverflowError:
+            raise _no_next_step() from None
+        stored_metrics.write_series(connection, list(series.values()))
         next_number = expected + len(new_points)
-        connection.execute(
-            "INSERT INTO writers VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET next = excluded.next",
-            (run, writer, next_number),
-        )
+        stored_metrics.expect_sequence_number(connection, run, writer, next_number)
     return Answer(200, structs.encode(structs.MetricBatchReceipt(len(new_points), next_number)))
+
+
+def _no_next_step() -> Refusal:
+    return Refusal(400, {"step": ["The last step is the maximum; pass a step."]})
 
 
 def list_metrics(call: Call) -> Answer:
@@ -205,27 +114,20 @@ def list_metrics(call: Call) -> Answer:
     cursor = cursor_of(call, tuple[str, int, int])
     with call.database.reading() as connection:
         run = run_of(connection, call)
-        series = connection.execute(
-            "SELECT name, id FROM series WHERE run = ? AND name >= ? ORDER BY name",
-            (run, cursor[0] if cursor else ""),
-        ).fetchall()
+        series = stored_metrics.list_series(connection, run, cursor[0] if cursor else "")
         metrics: list[structs.Metric] = []
         for series_name, identity in series:
             if name is not None and series_name != name:
                 continue
             after = cursor[1:] if cursor and series_name == cursor[0] else (-1, -1)
             remaining = None if limit is None else limit - len(metrics)
-            rows = connection.execute(
-                "SELECT value, json, step, timestamp, arrival FROM points "
-                "WHERE series = ? AND (step, arrival) > (?, ?) AND step > ? "
-                "ORDER BY step, arrival LIMIT ?",
-                (
-                    identity,
-                    *after,
-                    -1 if after_step is None else after_step,
-                    -1 if remaining is None else remaining + 1,
-                ),
-            ).fetchall()
+            rows = stored_metrics.list_points(
+                connection,
+                identity,
+                after=after,
+                after_step=-1 if after_step is None else after_step,
+                limit=None if remaining is None else remaining + 1,
+            )
             metrics += _metric_answers(series_name, rows[:remaining])
             if remaining is not None and len(rows) > remaining:
                 # The next page starts after the last row of this one, or with this series.
@@ -252,11 +154,7 @@ def _metric_answers(name: str, rows: Iterable[tuple[Any, ...]]) -> list[structs.
 def summarize_metrics(call: Call) -> Answer:
     """Returns a summary of each metric of the run."""
     with call.database.reading() as connection:
-        rows = connection.execute(
-            "SELECT name, count, first_step, last_step, last_value, last_json, minimum, maximum, "
-            "last_timestamp FROM series WHERE run = ? ORDER BY name",
-            (run_of(connection, call),),
-        ).fetchall()
+        rows = stored_series.summarize_run(connection, run_of(connection, call))
     summaries = {
         name: structs.MetricSummary(
             count,

@@ -7,7 +7,6 @@ import datetime as dt
 import functools
 import getpass
 import time
-import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,7 +18,8 @@ from msgspec import UNSET, UnsetType
 from slugify import slugify
 
 from afnio_tellurio.backend import structs
-from afnio_tellurio.backend.store.database import UNKNOWN_DELETED_RUNS
+from afnio_tellurio.backend.store import projects as stored_projects
+from afnio_tellurio.backend.store import runs as stored_runs
 
 if TYPE_CHECKING:
     import sqlite3
@@ -275,78 +275,42 @@ def decode_cursor(text: str, kind: type[T]) -> T:
 def namespace_of(connection: sqlite3.Connection, call: Call, *, create: bool = False) -> int | None:
     """Returns the id of the path's namespace, or None if it doesn't exist yet but may."""
     slug = call.path["namespace_slug"]
-    row = connection.execute("SELECT id FROM namespaces WHERE slug = ?", (slug,)).fetchone()
-    if row is not None:
-        namespace: int = row[0]
+    namespace = stored_projects.find_namespace(connection, slug)
+    if namespace is not None:
         return namespace
     if not call.any_namespace:
         raise not_found(f"Namespace {slug}")
-    return add_namespace(connection, slug) if create else None
-
-
-def add_namespace(connection: sqlite3.Connection, slug: str) -> int:
-    """Creates a namespace if no namespace has this slug, and returns its id."""
-    connection.execute(
-        "INSERT INTO namespaces (uuid, slug, display_name) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-        (str(uuid.uuid4()), slug, slug),
-    )
-    row = connection.execute("SELECT id FROM namespaces WHERE slug = ?", (slug,)).fetchone()
-    namespace: int = row[0]
-    return namespace
+    return stored_projects.add_namespace(connection, slug) if create else None
 
 
 def project_of(connection: sqlite3.Connection, call: Call) -> int:
     """Returns the id of the path's project."""
-    slug, project = call.path["namespace_slug"], call.path["project_slug"]
+    slug, project_slug = call.path["namespace_slug"], call.path["project_slug"]
     namespace = namespace_of(connection, call)
-    row = connection.execute(
-        "SELECT id FROM projects WHERE namespace = ? AND slug = ?", (namespace, project)
-    ).fetchone()
-    if row is None:
-        raise not_found(f"Project {slug}/{project}")
-    project_id: int = row[0]
-    return project_id
+    project = stored_projects.find_project(connection, namespace, project_slug)
+    if project is None:
+        raise not_found(f"Project {slug}/{project_slug}")
+    return project
 
 
 def run_of(connection: sqlite3.Connection, call: Call) -> int:
     """Returns the id of the path's run."""
     run_uuid = call.path["run_uuid"].lower()
     try:
-        project = project_of(connection, call)
-        row = connection.execute(
-            "SELECT id FROM runs WHERE project = ? AND uuid = ?", (project, run_uuid)
-        ).fetchone()
-        if row is None:
+        run = stored_runs.find_run(connection, project_of(connection, call), run_uuid)
+        if run is None:
             raise not_found(f"Run {run_uuid} of project {call.path['project_slug']}")
     except Refusal as refusal:
         error = structs.RunNotFoundError(refusal.body["detail"], _was_deleted(connection, run_uuid))
         raise Refusal(refusal.status, error) from None
-    run: int = row[0]
     return run
 
 
 def _was_deleted(connection: sqlite3.Connection, run_uuid: str) -> bool | UnsetType:
     """Returns whether a missing run was deleted; UNSET if unknown or in another project."""
-    if is_deleted_run(connection, run_uuid):
+    if stored_runs.is_deleted(connection, run_uuid):
         return True
-    is_elsewhere = connection.execute("SELECT 1 FROM runs WHERE uuid = ?", (run_uuid,)).fetchone()
-    if is_elsewhere or is_deleted_run(connection, UNKNOWN_DELETED_RUNS):
+    is_elsewhere = stored_runs.find_in_any_project(connection, run_uuid) is not None
+    if is_elsewhere or stored_runs.has_unknown_deletions(connection):
         return UNSET
     return False
-
-
-def is_deleted_run(connection: sqlite3.Connection, run_uuid: str) -> bool:
-    """Returns whether a run with this UUID was deleted."""
-    row = connection.execute("SELECT 1 FROM deleted_runs WHERE uuid = ?", (run_uuid,)).fetchone()
-    return row is not None
-
-
-def user_of(connection: sqlite3.Connection, user: BackendUser) -> int:
-    """Returns the id of a user, which is created if necessary."""
-    connection.execute(
-        "INSERT INTO users (uuid, username, slug) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-        (str(uuid.uuid4()), user.username, user.slug),
-    )
-    row = connection.execute("SELECT id FROM users WHERE username = ?", (user.username,)).fetchone()
-    user_id: int = row[0]
-    return user_id

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
-from afnio_tellurio.backend import sampling
+from afnio_tellurio.backend.store import sampling
 from afnio_tellurio.backend.store.connections import (
     Connection,
     Pool,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from afnio_tellurio.backend import values
+from afnio_tellurio.backend.store import values
 
 if TYPE_CHECKING:
     import sqlite3

@@ -1,0 +1,88 @@
+"""The operations on namespaces and projects: one function per operationId, named after it.
+
+Each takes a `Call` and returns an `Answer`, or raises a `Refusal`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from slugify import slugify
+
+from afnio_tellurio.backend import structs
+from afnio_tellurio.backend.requests import (
+    Answer,
+    Call,
+    Refusal,
+    current_time,
+    namespace_of,
+    project_of,
+    rfc3339,
+)
+from afnio_tellurio.backend.store import projects as stored_projects
+
+_project_create = msgspec.json.Decoder(structs.ProjectCreate)
+
+
+def _project_answer(row: stored_projects.ProjectRow) -> structs.Project:
+    return structs.Project(
+        uuid=row.uuid,
+        display_name=row.display_name,
+        slug=row.slug,
+        date_created=rfc3339(row.created),
+        last_run_date=None if row.last_run_created is None else rfc3339(row.last_run_created),
+        visibility=row.visibility,
+        role="OWNER",
+        org_uuid=row.namespace_uuid,
+        org_display_name=row.namespace_display_name,
+        org_slug=row.namespace_slug,
+    )
+
+
+def list_namespaces(call: Call) -> Answer:
+    """Returns all namespaces, sorted by slug."""
+    with call.database.reading() as connection:
+        rows = stored_projects.list_namespaces(connection)
+    return Answer(200, structs.encode([structs.Namespace(*row) for row in rows]))
+
+
+def list_projects(call: Call) -> Answer:
+    """Returns all projects of the namespace, sorted by slug."""
+    with call.database.reading() as connection:
+        rows = stored_projects.list_projects(connection, namespace_of(connection, call))
+    return Answer(200, structs.encode([_project_answer(row) for row in rows]))
+
+
+def create_project(call: Call) -> Answer:
+    """Creates a project in the namespace."""
+    body = call.decode_body(_project_create)
+    slug = slugify(body.display_name)
+    if not slug:
+        raise Refusal(400, {"display_name": ["Must contain a letter or digit for the slug."]})
+    with call.database.writing() as connection:
+        project = stored_projects.insert_project(
+            connection,
+            namespace_of(connection, call, create=True),
+            slug=slug,
+            display_name=body.display_name,
+            visibility=body.visibility,
+            created=current_time(),
+        )
+        if project is None:
+            detail = f"A project with the slug {slug} exists in {call.path['namespace_slug']}."
+            raise Refusal(409, {"detail": detail})
+        row = stored_projects.read_project(connection, project)
+    return Answer(201, structs.encode(_project_answer(row)))
+
+
+def get_project(call: Call) -> Answer:
+    """Returns the project with this slug."""
+    with call.database.reading() as connection:
+        row = stored_projects.read_project(connection, project_of(connection, call))
+    return Answer(200, structs.encode(_project_answer(row)))
+
+
+def delete_project(call: Call) -> Answer:
+    """Deletes the project, its runs and their metrics."""
+    with call.database.writing() as connection:
+        stored_projects.delete_project(connection, project_of(connection, call))
+    return Answer(204)

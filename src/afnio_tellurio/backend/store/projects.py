@@ -1,0 +1,107 @@
+"""Namespaces and projects."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import sqlite3
+
+
+class NamespaceRow(NamedTuple):
+    """A namespace."""
+
+    uuid: str
+    slug: str
+    display_name: str
+
+
+class ProjectRow(NamedTuple):
+    """A project and its namespace. Times are in microseconds since 1970."""
+
+    uuid: str
+    display_name: str
+    slug: str
+    created: int
+    last_run_created: int | None
+    visibility: str
+    namespace_uuid: str
+    namespace_display_name: str
+    namespace_slug: str
+
+
+_PROJECT = """
+SELECT p.uuid, p.display_name, p.slug, p.created, (SELECT max(created) FROM runs WHERE project =
+p.id), p.visibility, n.uuid, n.display_name, n.slug FROM projects p JOIN namespaces n ON n.id =
+p.namespace
+"""
+
+
+def list_namespaces(connection: sqlite3.Connection) -> list[NamespaceRow]:
+    """Returns all namespaces, sorted by slug."""
+    rows = connection.execute("SELECT uuid, slug, display_name FROM namespaces ORDER BY slug")
+    return list(map(NamespaceRow._make, rows))
+
+
+def find_namespace(connection: sqlite3.Connection, slug: str) -> int | None:
+    """Returns the id of the namespace with this slug, or None if it does not exist."""
+    row = connection.execute("SELECT id FROM namespaces WHERE slug = ?", (slug,)).fetchone()
+    return None if row is None else row[0]
+
+
+def add_namespace(connection: sqlite3.Connection, slug: str) -> int:
+    """Creates a namespace if no namespace has this slug, and returns its id."""
+    connection.execute(
+        "INSERT INTO namespaces (uuid, slug, display_name) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        (str(uuid.uuid4()), slug, slug),
+    )
+    namespace = find_namespace(connection, slug)
+    assert namespace is not None
+    return namespace
+
+
+def list_projects(connection: sqlite3.Connection, namespace: int | None) -> list[ProjectRow]:
+    """Returns the projects of a namespace, sorted by slug; None has no projects."""
+    rows = connection.execute(f"{_PROJECT} WHERE p.namespace = ? ORDER BY p.slug", (namespace,))
+    return list(map(ProjectRow._make, rows))
+
+
+def find_project(connection: sqlite3.Connection, namespace: int | None, slug: str) -> int | None:
+    """Returns the id of the project with this slug, or None if it does not exist."""
+    row = connection.execute(
+        "SELECT id FROM projects WHERE namespace = ? AND slug = ?", (namespace, slug)
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def read_project(connection: sqlite3.Connection, project: int) -> ProjectRow:
+    """Returns the project with this id."""
+    row = connection.execute(f"{_PROJECT} WHERE p.id = ?", (project,)).fetchone()
+    return ProjectRow._make(row)
+
+
+def insert_project(
+    connection: sqlite3.Connection,
+    namespace: int | None,
+    *,
+    slug: str,
+    display_name: str,
+    visibility: str,
+    created: int,
+) -> int | None:
+    """Creates a project and returns its id, or None if a project has this slug."""
+    row = connection.execute(
+        "INSERT INTO projects (uuid, namespace, slug, display_name, visibility, created) "
+        "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id",
+        (str(uuid.uuid4()), namespace, slug, display_name, visibility, created),
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def delete_project(connection: sqlite3.Connection, project: int) -> None:
+    """Deletes a project, its runs and their metrics. The UUIDs of its runs stay recorded."""
+    connection.execute(
+        "INSERT INTO deleted_runs SELECT uuid FROM runs WHERE project = ?", (project,)
+    )
+    connection.execute("DELETE FROM projects WHERE id = ?", (project,))

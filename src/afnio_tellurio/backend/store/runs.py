@@ -1,0 +1,179 @@
+"""Runs, their users, and the UUIDs of deleted runs."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from afnio_tellurio.backend.store.database import UNKNOWN_DELETED_RUNS
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping
+
+
+class RunRow(NamedTuple):
+    """A run, its project and its user. Times are in microseconds since 1970."""
+
+    id: int
+    uuid: str
+    name: str
+    description: str | None
+    status: str
+    created: int
+    updated: int
+    project_uuid: str
+    project_display_name: str
+    project_slug: str
+    user_uuid: str
+    username: str
+    user_slug: str
+
+
+class RunFilters(NamedTuple):
+    """What listed runs must match. None matches every run.
+
+    Attributes:
+        status: Their status.
+        name: Their name.
+        created_from: The earliest time of their creation.
+        updated_from: The earliest time of their last update.
+        created_before: The time before which they were created.
+        before_id: The id before which they were created.
+    """
+
+    status: str | None
+    name: str | None
+    created_from: int | None
+    updated_from: int | None
+    created_before: int | None
+    before_id: int | None
+
+
+_RUN = """
+SELECT r.id, r.uuid, r.name, r.description, r.status, r.created, r.updated,
+  p.uuid, p.display_name, p.slug, u.uuid, u.username, u.slug
+FROM runs r JOIN projects p ON p.id = r.project JOIN users u ON u.id = r.user
+"""
+#: The condition of each filter, in the order of the fields.
+_CONDITIONS = (
+    "r.status = ?",
+    "r.name = ?",
+    "r.created >= ?",
+    "r.updated >= ?",
+    "r.created < ?",
+    "r.id < ?",
+)
+
+
+def list_runs(
+    connection: sqlite3.Connection, project: int, filters: RunFilters, limit: int | None
+) -> list[RunRow]:
+    """Returns the runs of a project that match all filters, newest first, up to the limit."""
+    used_filters = [
+        (condition, value)
+        for condition, value in zip(_CONDITIONS, filters, strict=True)
+        if value is not None
+    ]
+    where = " AND ".join(["r.project = ?", *(condition for condition, _ in used_filters)])
+    rows = connection.execute(
+        f"{_RUN} WHERE {where} ORDER BY r.id DESC LIMIT ?",
+        (project, *(value for _, value in used_filters), -1 if limit is None else limit),
+    )
+    return list(map(RunRow._make, rows))
+
+
+def read_run(connection: sqlite3.Connection, run: int) -> RunRow:
+    """Returns the run with this id."""
+    return RunRow._make(connection.execute(f"{_RUN} WHERE r.id = ?", (run,)).fetchone())
+
+
+def find_run(connection: sqlite3.Connection, project: int, run_uuid: str) -> int | None:
+    """Returns the id of the project's run with this UUID, or None if it does not exist."""
+    row = connection.execute(
+        "SELECT id FROM runs WHERE project = ? AND uuid = ?", (project, run_uuid)
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def find_in_any_project(connection: sqlite3.Connection, run_uuid: str) -> tuple[int, int] | None:
+    """Returns the ids of the run with this UUID and of its project, or None if it is missing."""
+    row: tuple[int, int] | None = connection.execute(
+        "SELECT id, project FROM runs WHERE uuid = ?", (run_uuid,)
+    ).fetchone()
+    return row
+
+
+def find_by_idempotency_key(
+    connection: sqlite3.Connection, project: int, key: str | None
+) -> tuple[int, str] | None:
+    """Returns the id and the UUID of the run that was created with this key, or None."""
+    row: tuple[int, str] | None = connection.execute(
+        "SELECT id, uuid FROM runs WHERE project = ? AND idempotency_key = ?", (project, key)
+    ).fetchone()
+    return row
+
+
+def is_name_taken(connection: sqlite3.Connection, project: int, name: str, run: int) -> bool:
+    """Returns whether a run of the project other than this one has the name."""
+    row = connection.execute(
+        "SELECT 1 FROM runs WHERE project = ? AND name = ? AND id <> ?", (project, name, run)
+    ).fetchone()
+    return row is not None
+
+
+def insert_run(
+    connection: sqlite3.Connection,
+    project: int,
+    *,
+    run_uuid: str,
+    user: int,
+    name: str,
+    description: str | None,
+    status: str,
+    created: int,
+    idempotency_key: str | None,
+) -> int:
+    """Creates a run and returns its id."""
+    (run,) = connection.execute(
+        "INSERT INTO runs (uuid, project, user, name, description, status, created, updated, "
+        "idempotency_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+        (run_uuid, project, user, name, description, status, created, created, idempotency_key),
+    ).fetchone()
+    return int(run)
+
+
+def update_run(connection: sqlite3.Connection, run: int, changes: Mapping[str, Any]) -> None:
+    """Changes a run. The keys of the changes are names of columns."""
+    columns = ", ".join(f"{column} = ?" for column in changes)
+    connection.execute(
+        f"UPDATE runs SET {columns} WHERE id = ?",  # noqa: S608 - constant column names
+        (*changes.values(), run),
+    )
+
+
+def delete_run(connection: sqlite3.Connection, run: int) -> None:
+    """Deletes a run and its metrics. Its UUID stays recorded."""
+    connection.execute("INSERT INTO deleted_runs SELECT uuid FROM runs WHERE id = ?", (run,))
+    connection.execute("DELETE FROM runs WHERE id = ?", (run,))
+
+
+def is_deleted(connection: sqlite3.Connection, run_uuid: str) -> bool:
+    """Returns whether a run with this UUID was deleted."""
+    row = connection.execute("SELECT 1 FROM deleted_runs WHERE uuid = ?", (run_uuid,)).fetchone()
+    return row is not None
+
+
+def has_unknown_deletions(connection: sqlite3.Connection) -> bool:
+    """Returns whether runs were deleted before the database recorded their UUIDs."""
+    return is_deleted(connection, UNKNOWN_DELETED_RUNS)
+
+
+def add_user(connection: sqlite3.Connection, username: str, slug: str) -> int:
+    """Creates a user if no user has this name, and returns the id of the user."""
+    connection.execute(
+        "INSERT INTO users (uuid, username, slug) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        (str(uuid.uuid4()), username, slug),
+    )
+    (user,) = connection.execute("SELECT id FROM users WHERE username = ?", (username,)).fetchone()
+    return int(user)

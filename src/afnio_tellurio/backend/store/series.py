@@ -1,0 +1,137 @@
+"""The rows of series: what charts and summaries know of a metric without reading its points."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+
+class SeriesRow(NamedTuple):
+    """A series to sample.
+
+    Attributes:
+        id: Its id.
+        run: The UUID of its run.
+        name: The name of its metric.
+        points: The number of its points.
+        first: Its first step.
+        last: Its last step.
+        tile_width: The width of its tiles, or None if it has no tiles.
+    """
+
+    id: int
+    run: str
+    name: str
+    points: int
+    first: int
+    last: int
+    tile_width: int | None
+
+
+class Selection(NamedTuple):
+    """Series of a project.
+
+    Attributes:
+        project: The id of the project.
+        names: The names of the metrics; all if empty.
+        runs: The UUIDs of the runs; all if empty.
+    """
+
+    project: int
+    names: Sequence[str]
+    runs: Sequence[str]
+
+
+def find_series(
+    connection: sqlite3.Connection, run: int, name: str
+) -> tuple[int, int, int, int | None] | None:
+    """Returns the run's series of this metric, or None if it does not exist.
+
+    Returns:
+        Its id, first step, last step and tile width.
+    """
+    row: tuple[int, int, int, int | None] | None = connection.execute(
+        "SELECT id, first_step, last_step, tile_width FROM series WHERE run = ? AND name = ?",
+        (run, name),
+    ).fetchone()
+    return row
+
+
+def select_series(connection: sqlite3.Connection, selection: Selection) -> list[SeriesRow]:
+    """Returns the selected series, sorted by name and by the age of their runs."""
+    columns = "s.id, r.uuid, s.name, s.count, s.first_step, s.last_step, s.tile_width"
+    return list(map(SeriesRow._make, _select(connection, selection, columns)))
+
+
+def summarize_run(connection: sqlite3.Connection, run: int) -> list[tuple[Any, ...]]:
+    """Returns a summary of each series of a run, sorted by name.
+
+    Returns:
+        The name, count, first step, last step, last number, last text, minimum, maximum and last
+        timestamp of each series.
+    """
+    return connection.execute(
+        "SELECT name, count, first_step, last_step, last_value, last_json, minimum, maximum, "
+        "last_timestamp FROM series WHERE run = ? ORDER BY name",
+        (run,),
+    ).fetchall()
+
+
+def summarize_project(
+    connection: sqlite3.Connection, selection: Selection
+) -> list[tuple[Any, ...]]:
+    """Returns a summary of each selected series, sorted by name and by the age of their runs.
+
+    Returns:
+        The name, run UUID, count, first step, last step, last number, last text, minimum, maximum
+        and last timestamp of each series.
+    """
+    columns = (
+        "s.name, r.uuid, s.count, s.first_step, s.last_step, s.last_value, s.last_json, "
+        "s.minimum, s.maximum, s.last_timestamp"
+    )
+    return _select(connection, selection, columns).fetchall()
+
+
+def summarize_names(
+    connection: sqlite3.Connection, selection: Selection
+) -> list[tuple[str, int, int, int]]:
+    """Returns each metric name of the selected series, sorted.
+
+    Returns:
+        The name, the number of its runs, whether a value is a number (0 or 1), and its last
+        timestamp.
+    """
+    columns = "s.name, count(*), max(s.minimum IS NOT NULL), max(s.last_timestamp)"
+    return _select(connection, selection, columns, "GROUP BY s.name ORDER BY s.name").fetchall()
+
+
+def count_points_after(connection: sqlite3.Connection, series: int, step: int) -> int:
+    """Returns the number of points of a series after a step."""
+    (count,) = connection.execute(
+        "SELECT count(*) FROM points WHERE series = ? AND step > ?", (series, step)
+    ).fetchone()
+    return int(count)
+
+
+def _select(
+    connection: sqlite3.Connection,
+    selection: Selection,
+    columns: str,
+    order: str = "ORDER BY s.name, r.id",
+) -> sqlite3.Cursor:
+    project, names, runs = selection
+    conditions = [
+        f"{column} IN ({', '.join('?' * len(parameters))})"
+        for column, parameters in (("s.name", names), ("r.uuid", runs))
+        if parameters
+    ]
+    where = " AND ".join(["r.project = ?", *conditions])
+    return connection.execute(
+        f"SELECT {columns} FROM runs r JOIN series s ON s.run = r.id "  # noqa: S608 - placeholders only
+        f"WHERE {where} {order}",
+        (project, *names, *runs),
+    )
