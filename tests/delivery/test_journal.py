@@ -211,6 +211,22 @@ def test_metrics_logged_while_held_ones_are_written_keep_their_order(folder, mon
     journals[turn + 1].close()
 
 
+def test_a_torn_line_that_was_cut_off_is_not_waited_for(folder, monkeypatch):
+    journal = Journal(folder, header())
+    write = journal._write
+    monkeypatch.setattr(journal, "_write", lambda data: write(data[:5]))
+    journal.append(None, "loss", 0)
+    size = journal.size
+    monkeypatch.setattr(journal, "_write", lambda _data: 0)
+    journal.write_held()
+    assert journal.size == size - 5
+    assert not journal.is_delivered_until(size)
+    while (batch := journal.next_batch()) is not None:
+        journal.acknowledge(batch, batch.metrics[-1].number + 1)
+    assert journal.is_delivered_until(size)
+    journal.close()
+
+
 def test_a_refused_metric_that_the_disk_takes_in_part_only_is_not_passed_over(folder, monkeypatch):
     journal = Journal(folder, header())
     journal.append(None, "loss", 1)

@@ -93,6 +93,8 @@ class Journal(JournalFile):
         """Whether nothing waits to be sent of its content when it had this size."""
         if self.held:
             return False
+        # A torn line may have been cut off since. (0: another thread is just replacing the file.)
+        size = min(size, self.size or size)
         return self._is_closed or size <= max(self.position.offset, self._searched_size)
 
     @property
