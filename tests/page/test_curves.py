@@ -33,7 +33,7 @@ def chart(page, name="train/loss"):
 
 
 def expect_runs(page, count):
-    """The chart has lines of so many runs."""
+    """Waits until the chart has lines of `count` runs."""
     label = re.compile(f"train/loss over step, {count} runs")
     expect(chart(page).locator(".plot")).to_have_attribute("aria-label", label)
     expect(chart(page).locator("canvas")).to_be_visible()
