@@ -1,5 +1,5 @@
-"""Batch requests to the embedded backend, and what their validation takes; see `validation.py`."""
-# ruff: noqa: SLF001 - what is measured is inside
+"""Batch requests to the embedded backend, and the time of their validation; see `validation.py`."""
+# ruff: noqa: SLF001 - the measured functions are private
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ import time
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import msgspec
 
 from afnio_tellurio.backend import metrics, open_backend
-from afnio_tellurio.backend.pace import Pace
 from afnio_tellurio.backend.requests import BackendUser, Call
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
 PROJECTS = "/api/v0/acme/projects/"
 SERVE = "import sys; from afnio_tellurio.cli import main; sys.exit(main())"
 NAMES = 10
 JSON = {"Content-Type": "application/json"}
+#: Without types, which hide private functions.
+INSIDE: Any = metrics
 
 
-def requests(count: int, repetitions: int, *, over_http: bool) -> object:
+def requests(count: int, repetitions: int, over_http: int) -> object:
     """The nanoseconds of each whole request, of validating its body, and of decoding it alone."""
     writer = str(uuid.uuid4())
     bodies = [batch(writer, number * count, count) for number in range(repetitions)]
@@ -44,12 +45,12 @@ def requests(count: int, repetitions: int, *, over_http: bool) -> object:
             answer = client.post(path, content=body, headers=JSON)
             assert answer.json()["accepted"] == count, answer.text
 
-        # In turn, so that a busy moment of the machine falls on all of them.
-        found: dict[str, list[int]] = {"whole": [], "validation": [], "parsing": []}
+        # In turn, so that a busy moment of the machine affects all of them.
+        durations: dict[str, list[int]] = {"whole": [], "validation": [], "parsing": []}
         for body in bodies:
             for part, work in (("whole", post), ("validation", validate), ("parsing", decode)):
-                found[part].append(duration(work, body))
-    return found
+                durations[part].append(duration(work, body))
+    return durations
 
 
 def batch(writer: str, first: int, count: int) -> bytes:
@@ -68,10 +69,11 @@ def batch(writer: str, first: int, count: int) -> bytes:
 
 
 def validate(body: bytes) -> None:
-    """What `metrics.log_metric_batch` does with a body before it opens the database."""
+    """Does what `metrics.log_metric_batch` does with a body before it opens the database."""
+    unused: Any = None
     call = Call(
-        database=None,  # type: ignore[arg-type] - it is not asked
-        pace=Pace(),
+        database=unused,
+        pace=unused,
         user=BackendUser("ada", "ada@example.com"),
         any_namespace=True,
         path={},
@@ -79,7 +81,7 @@ def validate(body: bytes) -> None:
         headers={},
         body=body,
     )
-    metrics._stored_all(call.decode_body(metrics._metric_batch).metrics)
+    INSIDE._stored_all(call.decode_body(INSIDE._metric_batch).metrics)
 
 
 def duration(work: Callable[[bytes], object], body: bytes) -> int:
@@ -89,7 +91,7 @@ def duration(work: Callable[[bytes], object], body: bytes) -> int:
 
 
 @contextmanager
-def in_process() -> Iterator[httpx.Client]:
+def in_process() -> Generator[httpx.Client]:
     backend = open_backend(Path("tellurio.db"))
     transport = httpx.WSGITransport(app=backend)
     with httpx.Client(base_url="http://embedded", transport=transport) as client:
@@ -98,7 +100,7 @@ def in_process() -> Iterator[httpx.Client]:
 
 
 @contextmanager
-def served() -> Iterator[httpx.Client]:
+def served() -> Generator[httpx.Client]:
     command = [sys.executable, "-c", SERVE, "serve", "--port", "0"]
     command += ["--namespace", "acme", "--api-key", "the-key"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

@@ -9,7 +9,7 @@ from environments import OURS, options
 from processes import fresh_folder, run_workload
 from results import figure, table, write_section
 
-#: Functions that are shown of each profile.
+#: Functions shown of each profile.
 SHOWN = 15
 
 
@@ -28,8 +28,8 @@ def main() -> None:
         "Breakdown of log",
         [OURS],
         f"{count:,} calls, and the least that one must do: a `write`, or the metric is lost when "
-        "the process is killed. Two threads of one process share one interpreter, and a call that "
-        "has written its line waits for it while the sender computes; the last row is without.",
+        "the process is killed. Two threads of one process share one interpreter: a call that has "
+        "written its line waits while the sender computes. The last row is without the sender.",
         table(
             ["call", "p50, µs", "p99, µs"],
             [[name, *map(figure, pair)] for name, pair in calls.items()],
@@ -42,16 +42,16 @@ def main() -> None:
 
 
 def answer_of(command: str, *numbers: int) -> Any:
-    """What one command of ours prints."""
+    """What a command prints for our workload."""
     print(command, file=sys.stderr)
     with fresh_folder() as folder:
         return run_workload(OURS, folder, command, *numbers).answer
 
 
 def profile_table(functions: list[list[Any]]) -> str:
-    """The functions that took the most, themselves."""
+    """The functions with the most time of their own."""
     return table(
-        ["function", "calls", "itself, ms", "with what it calls, ms"],
+        ["function", "calls", "own time, ms", "with calls, ms"],
         [
             [f"`{name}`", f"{calls:,}", figure(own), figure(total)]
             for name, calls, own, total in functions[:SHOWN]

@@ -1,4 +1,4 @@
-"""Chromium: where it is, and how much memory a tab takes when nothing watches it."""
+"""Chromium: its executable, and the memory of a tab that nothing automates."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 
 
 def executable() -> str:
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    return found or sys.exit("there is no chromium on PATH")
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    return path or sys.exit("chromium is not on PATH: install it")
 
 
 def arguments() -> list[str]:
@@ -21,28 +21,28 @@ def arguments() -> list[str]:
 
 
 def memory_of_tab(address: str, folder: Path, moments: list[int]) -> list[float]:
-    """The private MiB of the largest renderer so many seconds after the start of a new browser.
+    """The private MiB of the largest renderer, at some seconds after the start of a new browser.
 
-    What drives a browser makes it keep each answer, so nothing does here.
+    Automation makes a browser keep each answer, so this browser runs without.
     """
     command = [executable(), *arguments(), "--headless=new", "--window-size=1600,2400"]
     browser = subprocess.Popen(
         [*command, f"--user-data-dir={folder}", address], stderr=subprocess.DEVNULL
     )
     began = time.monotonic()
-    found = []
+    sizes: list[float] = []
     try:
         for moment in moments:
             time.sleep(max(0.0, began + moment - time.monotonic()))
-            found.append(max(map(private_kib, renderers_of(browser.pid))) / 1024)
+            sizes.append(max(map(private_kib, renderers_of(browser.pid))) / 1024)
     finally:
         browser.terminate()
         browser.wait()
-    return found
+    return sizes
 
 
 def renderers_of(browser: int) -> list[int]:
-    parents = {}
+    parents: dict[int, int] = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
             rest = status.read_text("utf-8", "replace").rpartition(")")[2].split()
@@ -58,6 +58,6 @@ def renderers_of(browser: int) -> list[int]:
 
 
 def private_kib(pid: int) -> int:
-    """What the browser's task manager shows."""
+    """The memory that the browser's task manager shows."""
     lines = Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith(("RssAnon", "VmSwap")))

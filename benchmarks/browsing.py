@@ -1,4 +1,4 @@
-"""What people wait for at the page, in a real browser; see `page.py`.
+"""The times that people wait for the page, in a real browser; see `page.py`.
 
 python benchmarks/browsing.py views|updates ADDRESS KEY RUN
 """
@@ -16,33 +16,33 @@ import browser
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
-# The page's clock at the first frame in which so many of something stand there, drawn.
+# The page's time at the first frame that shows `count` elements.
 ARRIVAL = """
 globalThis.arrival = (selector, count) => new Promise((resolve, reject) => {
   const began = performance.now();
   const look = () => {
-    if (performance.now() > began + 30000) reject(new Error(`no ${selector} comes`));
+    if (performance.now() > began + 30000) reject(new Error(`${selector} does not appear`));
     const found = document.querySelectorAll(selector).length >= count;
     requestAnimationFrame(() => (found ? resolve(performance.now()) : look()));
   };
   look();
 });
 """
-#: Selectors, and how many there must be.
+#: Selectors, and the least number of elements.
 PROJECTS = ("[aria-label=Projects] tbody tr", 3)
-# A cell of a metric has its number only when the summaries are there.
+# A cell of a metric has its number only after the summaries were loaded.
 TABLE = ("[aria-label=Runs] tbody tr:nth-child(50) td:last-child:not(:empty)", 1)
 GRID = ("figure canvas", 20)
 CURVE = ("main:has(h1 .status) figure canvas", 1)
 DIFFERENCES = ("[aria-label=Differences] tbody tr:nth-child(24)", 1)
-#: Seconds between two polls, and how often we look at it.
+#: Seconds between two polls, and the number of polls that are measured.
 POLL, POLLS = 2, 10
 
 
 class Visitor:
-    """Somebody with a browser."""
+    """A person with a browser."""
 
     def __init__(self, chromium: Browser, address: str, key: str) -> None:
         self._chromium = chromium
@@ -50,8 +50,8 @@ class Visitor:
         self.key = key
 
     @contextmanager
-    def tab(self, path: str) -> Iterator[Page]:
-        """A page in a new context, without anything from before but the key's cookie."""
+    def tab(self, path: str) -> Generator[Page]:
+        """A page in a new context, empty except for the key's cookie."""
         context: BrowserContext = self._chromium.new_context(
             viewport={"width": 1600, "height": 2400}
         )
@@ -68,55 +68,55 @@ class Visitor:
         context.close()
 
 
-def arrival(page: Page, what: tuple[str, int]) -> float:
-    """Milliseconds since the navigation began."""
-    return float(page.evaluate("([selector, count]) => arrival(selector, count)", list(what)))
+def arrival(page: Page, elements: tuple[str, int]) -> float:
+    """Milliseconds from the start of the navigation until the elements are shown."""
+    return float(page.evaluate("([selector, count]) => arrival(selector, count)", list(elements)))
 
 
-def switched(page: Page, link: str, what: tuple[str, int]) -> float:
+def switch(page: Page, link: str, elements: tuple[str, int]) -> float:
     """Milliseconds from the click to the view."""
     script = """async ([link, selector, count]) => {
       const before = performance.now();
       document.querySelector(link).click();
       return (await arrival(selector, count)) - before;
     }"""
-    return float(page.evaluate(script, [link, *what]))
+    return float(page.evaluate(script, [link, *elements]))
 
 
 def first_views(visitor: Visitor, run: str) -> dict[str, float]:
-    found = {}
+    durations: dict[str, float] = {}
     with visitor.tab("/") as page:
-        found["projects"] = arrival(page, PROJECTS)
+        durations["projects"] = arrival(page, PROJECTS)
     with visitor.tab("/bench/projects/many/") as page:
-        found["table"] = arrival(page, TABLE)
+        durations["table"] = arrival(page, TABLE)
     with visitor.tab("/bench/projects/many/") as page:
-        found["grid"] = arrival(page, GRID)
+        durations["grid"] = arrival(page, GRID)
     with visitor.tab(f"/bench/projects/long/runs/{run}/") as page:
-        found["long"] = arrival(page, CURVE)
-    return found
+        durations["long"] = arrival(page, CURVE)
+    return durations
 
 
 def switches(visitor: Visitor) -> dict[str, float]:
-    found = {}
+    durations: dict[str, float] = {}
     with visitor.tab("/") as page:
         arrival(page, PROJECTS)
         link = '[aria-label=Projects] a[href="/bench/projects/many/"]'
-        found["to the project"] = switched(page, link, ("[aria-label=Runs] tbody tr", 50))
+        durations["to the project"] = switch(page, link, ("[aria-label=Runs] tbody tr", 50))
         arrival(page, GRID)
         link = "[aria-label=Runs] tbody tr a"
-        found["to a run"] = switched(page, link, CURVE)
+        durations["to a run"] = switch(page, link, CURVE)
         link = 'nav a[href="/bench/projects/many/"]'
-        found["back to the project"] = switched(page, link, ("[aria-label=Runs] tbody tr", 50))
+        durations["back to the project"] = switch(page, link, ("[aria-label=Runs] tbody tr", 50))
         arrival(page, GRID)
         page.wait_for_selector("a[href*='/compare/']")
-        found["to the comparison"] = switched(page, "a[href*='/compare/']", DIFFERENCES)
+        durations["to the comparison"] = switch(page, "a[href*='/compare/']", DIFFERENCES)
         link = "nav a[href='/']"
-        found["to the projects"] = switched(page, link, PROJECTS)
-    return found
+        durations["to the projects"] = switch(page, link, PROJECTS)
+    return durations
 
 
 def appearance(visitor: Visitor) -> float:
-    """Milliseconds from the answer to a request that logs a point until the page shows it."""
+    """Milliseconds from logging a point until the page shows it."""
     with visitor.tab("/bench/projects/fresh/") as page:
         shown = page.locator("[aria-label=Runs] tbody tr:first-child td:last-child")
         runs = f"{visitor.address}/api/v0/bench/projects/fresh/runs/"
@@ -146,12 +146,12 @@ def updates(visitor: Visitor) -> dict[str, float]:
     with visitor.tab("/bench/projects/live/") as page:
         arrival(page, GRID)
         page.wait_for_timeout(3 * POLL * 1000)
-        session = page.context.new_cdp_session(page)
+        session: Any = page.context.new_cdp_session(page)
         session.send("Performance.enable")
 
         def spent() -> dict[str, float]:
             metrics: list[dict[str, Any]] = session.send("Performance.getMetrics")["metrics"]
-            return {one["name"]: one["value"] for one in metrics}
+            return {metric["name"]: metric["value"] for metric in metrics}
 
         samples = [spent()]
         for _ in range(POLLS):
@@ -164,26 +164,26 @@ def updates(visitor: Visitor) -> dict[str, float]:
     whole = [(after["TaskDuration"] - before["TaskDuration"]) * 1000 for before, after in periods]
     return {
         "script": sum(script) / POLLS,
-        "script, most": max(script),
+        "script, maximum": max(script),
         "all work": sum(whole) / POLLS,
     }
 
 
 def main() -> None:
-    _, what, address, key, run = sys.argv
+    _, part, address, key, run = sys.argv
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
             executable_path=browser.executable(), args=browser.arguments()
         )
         visitor = Visitor(chromium, address, key)
-        if what == "views":
-            found = first_views(visitor, run) | switches(visitor)
-            found["appearance"] = appearance(visitor)
+        if part == "views":
+            durations = first_views(visitor, run) | switches(visitor)
+            durations["appearance"] = appearance(visitor)
         else:
-            found = updates(visitor)
+            durations = updates(visitor)
         version = chromium.version
         chromium.close()
-    print(json.dumps({"version": version, "found": found}))
+    print(json.dumps({"version": version, "durations": durations}))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Runs to look at, and what charts ask of the embedded backend; see `sampling.py`, `page.py`."""
+"""Runs to look at, and the requests of charts; see `sampling.py` and `page.py`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from afnio_tellurio.backend import open_backend
 from afnio_tellurio.backend.store import sampling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 PROJECTS = "/api/v0/bench/projects/"
 BATCH = 1000
@@ -27,8 +27,8 @@ JSON = {"Content-Type": "application/json"}
 
 
 @contextmanager
-def backend() -> Iterator[httpx.Client]:
-    """The embedded backend in process, at the place where the SDK has it."""
+def backend() -> Generator[httpx.Client]:
+    """The embedded backend in process, with the database that the SDK uses."""
     database = Path(os.environ["TELLURIO_HOME"]) / "tellurio.db"
     opened = open_backend(database)
     with httpx.Client(
@@ -39,7 +39,7 @@ def backend() -> Iterator[httpx.Client]:
 
 
 def fill(runs: int, names: int, points: int, long: int) -> list[str]:
-    """A project of many finished runs, one to be live, and one of a run with a long metric.
+    """Makes projects: of many finished runs, for live runs, and of a run with a long metric.
 
     Returns:
         The run with the long metric.
@@ -63,13 +63,13 @@ def fill(runs: int, names: int, points: int, long: int) -> list[str]:
 
 
 def grow(runs: int, names: int, seconds: int) -> object:
-    """Logs all metrics of some runs of the project `live`, ten times a second."""
+    """Logs all metrics of some runs of the project `live`, ten times per second."""
     with backend() as client:
         paths = [start(client, "live", f"live_{number}") for number in range(runs)]
-    found = [te.get_run("bench", "live", path.split("/")[-2]) for path in paths]
+    tracked = [te.get_run("bench", "live", path.split("/")[-2]) for path in paths]
     print("ready", flush=True)
     for step in range(10 * seconds):
-        for run in found:
+        for run in tracked:
             for name in range(names):
                 run.log(f"train/metric_{name}", 1 / (step + 1))
         time.sleep(0.1)
@@ -77,12 +77,10 @@ def grow(runs: int, names: int, seconds: int) -> object:
 
 
 def start(client: httpx.Client, project: str, name: str) -> str:
-    """The path of a new run."""
+    """Creates a run, and returns its path."""
     runs = f"{PROJECTS}{project}/runs/"
-    made = (
-        client.post(runs, json={"name": f"{name}_{uuid.uuid4().hex[:8]}"}).raise_for_status().json()
-    )
-    return f"{runs}{made['uuid']}/"
+    answer = client.post(runs, json={"name": f"{name}_{uuid.uuid4().hex[:8]}"})
+    return f"{runs}{answer.raise_for_status().json()['uuid']}/"
 
 
 def metric(name: str, step: int, seed: int) -> dict[str, Any]:
@@ -105,18 +103,18 @@ def send(client: httpx.Client, path: str, values: list[dict[str, Any]]) -> None:
 
 
 def sample(count: int, buckets: int, repetitions: int) -> object:
-    """The milliseconds of each request for a chart of so many points, and of the polls after it."""
-    found: dict[str, list[float]] = {"first": [], "unchanged": [], "grown": [], "zoomed": []}
+    """The milliseconds of each request for a chart of `count` points, and of later polls."""
+    durations: dict[str, list[float]] = {"first": [], "unchanged": [], "grown": [], "zoomed": []}
     with backend() as client:
         client.post(PROJECTS, json={"display_name": "long"}).raise_for_status()
         path = start(client, "long", "long")
         send(client, path, [metric("loss", step, 1) for step in range(count)])
-        asked = {"run": path.split("/")[-2], "name": "loss", "buckets": buckets}
+        query: dict[str, Any] = {"run": path.split("/")[-2], "name": "loss", "buckets": buckets}
 
         def ask(part: str, **others: Any) -> Any:
             before = time.perf_counter()
-            answer = client.get(f"{PROJECTS}long/metrics/sample/", params=asked | others)
-            found[part].append((time.perf_counter() - before) * 1000)
+            answer = client.get(f"{PROJECTS}long/metrics/sample/", params=query | others)
+            durations[part].append((time.perf_counter() - before) * 1000)
             return answer.raise_for_status().json()
 
         for repetition in range(repetitions):
@@ -126,28 +124,33 @@ def sample(count: int, buckets: int, repetitions: int) -> object:
             first = count + 100 * repetition
             send(client, path, [metric("loss", step, 1) for step in range(first, first + 100)])
             ask("grown", cursor=cursor)
-    return found
+    return durations
 
 
 def write(requests: int) -> object:
-    """The milliseconds of each batch that is recorded, with what charts are made of and without."""
+    """The milliseconds of each recorded batch, with and without keeping the ranges of charts."""
     kept = sampling.keep_tiles
-    found: dict[str, list[float]] = {"with": [], "without": []}
+    nothing: Any = keep_nothing
+    durations: dict[str, list[float]] = {"with": [], "without": []}
     with backend() as client:
         client.post(PROJECTS, json={"display_name": "writing"}).raise_for_status()
-        paths = {way: start(client, "writing", way) for way in found}
+        paths = {way: start(client, "writing", way) for way in durations}
         writer = str(uuid.uuid4())
         for number in range(requests):
             content = batch(writer, number * BATCH)
-            # In turn, so that a busy moment of the machine falls on both.
+            # In turn, so that a busy moment of the machine affects both.
             for way, path in paths.items():
-                sampling.keep_tiles = kept if way == "with" else lambda *_: None
+                sampling.keep_tiles = kept if way == "with" else nothing
                 before = time.perf_counter()
                 answer = client.post(f"{path}metrics/batch/", content=content, headers=JSON)
-                found[way].append((time.perf_counter() - before) * 1000)
+                durations[way].append((time.perf_counter() - before) * 1000)
                 answer.raise_for_status()
     sampling.keep_tiles = kept
-    return found
+    return durations
+
+
+def keep_nothing(*_arguments: object) -> None:
+    """Stands for `sampling.keep_tiles`."""
 
 
 def batch(writer: str, first: int) -> bytes:

@@ -1,4 +1,4 @@
-"""How much of what was logged is lost when the process is killed with SIGKILL."""
+"""How many logged metrics are lost when the process is killed with SIGKILL."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from environments import OURS, Tool, options
 from processes import WorkloadError, fresh_folder, kill_workload, run_workload
 from results import Target, table, write_section
 
-#: Seconds in which the helper process of a tool may still write what it has been given.
+#: Seconds in which the helper process of a tool may still write what it received.
 HELPERS_WRITE = 1.0
 TARGET = Target("metrics lost or doubled at SIGKILL", 0, "")
 
@@ -24,7 +24,8 @@ def main() -> None:
         for tool in chosen.tools:
             print(f"round {number + 1}: {tool.name}", file=sys.stderr)
             measured[tool.name].append(after_kill(tool, chosen.count))
-    rows = []
+    rows: list[list[str]] = []
+    worst = 0
     for name, rounds in measured.items():
         readable = [steps for steps in rounds if steps is not None]
         lost = [chosen.count - len(set(steps)) for steps in readable]
@@ -40,15 +41,15 @@ def main() -> None:
         "Crash",
         chosen.tools,
         f"A process logs {chosen.count:,} scalars and gets SIGKILL as soon as the last call has "
-        "returned; a new process then reads back, with what the tool has for it, or from its files "
-        "where it has nothing.",
+        "returned; a new process then reads back with the tool's reader, or from its files if it "
+        "has none.",
         table(["tool", "lost, median", "lost, most", "doubled, most", "rounds readable"], rows),
         TARGET.verdict(worst),
     )
 
 
 def after_kill(tool: Tool, count: int) -> list[int] | None:
-    """The steps that can be read back, or None where the tool's reader fails."""
+    """The steps that can be read back, or None if the tool's reader fails."""
     with fresh_folder() as folder:
         kill_workload(tool, folder, "crash", count)
         time.sleep(HELPERS_WRITE)

@@ -42,7 +42,9 @@ def main() -> None:
                 print(f"{count:,}, round {number + 1}: {tool.name}", file=sys.stderr)
                 measured[tool.name].append(of_process(tool, count))
         for name, rounds in measured.items():
-            medians = {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
+            medians = {
+                key: statistics.median(figures[key] for figures in rounds) for key in rounds[0]
+            }
             rows.append([name, f"{count:,}", *map(figure, medians.values())])
             if name == OURS.name and count == COUNT_OF_TARGETS:
                 verdicts += [target.verdict(medians[key]) for key, target in TARGETS.items()]
@@ -50,10 +52,10 @@ def main() -> None:
         chosen.results,
         "End to end",
         chosen.tools,
-        "From the start of a fresh process to its end, everything delivered to where the tool "
-        "keeps it; then another process reads back how many of the steps are there. The stages "
+        "From the start of a fresh process to its end, with everything delivered to the tool's "
+        "storage; then another process counts the steps that it can read back. The stages "
         f"are in milliseconds. The median of {chosen.rounds} rounds, in which the tools take "
-        "turns. A tool that is not in a group of rows would take too long for so many metrics. "
+        "turns. A tool that would take too long for that many metrics has no row. "
         "Memory is that of the process, or of the largest helper process that it waits for.",
         table(
             [

@@ -1,4 +1,4 @@
-"""The tools that are measured, and an environment of its own for each."""
+"""The measured tools, each in its own environment."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Tool:
     """One tool.
 
     Attributes:
-        name: The name that it is imported and installed by.
+        name: Its name in imports and on PyPI.
         variables: Its environment variables; `{folder}` is the fresh directory of the process.
-        most: More metrics than these would take it too long.
+        most: The most metrics that it records in a reasonable time.
     """
 
     name: str
-    variables: dict[str, str] = field(default_factory=dict, hash=False)
+    variables: dict[str, str] = field(default_factory=dict[str, str], hash=False)
     most: int = 100_000
 
 
@@ -51,7 +51,7 @@ PEERS = [
 
 
 def options(description: str | None, *, rounds: int, peers: str = "all") -> argparse.ArgumentParser:
-    """The arguments that the benchmarks have in common."""
+    """The arguments that all benchmarks share."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
         "--peers",
@@ -65,24 +65,25 @@ def options(description: str | None, *, rounds: int, peers: str = "all") -> argp
         "--rounds",
         default=rounds,
         type=int,
-        help="how often each is measured, in turn; medians are reported (default: %(default)s)",
+        help="measurements of each tool, in turn; medians are reported (default: %(default)s)",
     )
     parser.add_argument(
         "--results",
         default=ROOT / "benchmarks" / "RESULTS.md",
         type=Path,
-        help="the file that the table is written to (default: benchmarks/RESULTS.md)",
+        help="the file to write the table to (default: benchmarks/RESULTS.md)",
     )
     return parser
 
 
-def _tools(word: str) -> list[Tool]:
+def _tools(names: str) -> list[Tool]:
     by_name = {peer.name: peer for peer in PEERS}
-    names = {"all": list(by_name), "none": []}.get(word, word.split(","))
-    unknown = set(names) - set(by_name)
+    groups: dict[str, list[str]] = {"all": list(by_name), "none": []}
+    chosen = groups.get(names, names.split(","))
+    unknown = set(chosen) - set(by_name)
     if unknown:
         raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}")
-    return [OURS, *(by_name[name] for name in names)]
+    return [OURS, *(by_name[name] for name in chosen)]
 
 
 def python_of(folder: Path) -> Path:
@@ -103,7 +104,7 @@ def empty_environment() -> Path:
 def environment_of(tool: Tool) -> Path:
     """The tool's environment. Peers are installed once, ours always from the repository."""
     folder, mark = CACHE / tool.name, CACHE / tool.name / "installed"
-    # When our dependencies change, the environment is made anew.
+    # When our dependencies change, the environment is made again.
     wanted = (ROOT / "pyproject.toml").read_text("utf-8") if tool is OURS else tool.name
     if not mark.exists() or mark.read_text("utf-8") != wanted:
         _make(folder)
@@ -116,7 +117,7 @@ def environment_of(tool: Tool) -> Path:
 
 @functools.cache
 def environment_with(package: str) -> Path:
-    """An environment of ours that has a package besides, which the others must not see."""
+    """An environment of ours with one more package, which the other ones do not have."""
     folder = CACHE / f"{OURS.name}-{package}"
     if not python_of(folder).exists():
         _make(folder)
@@ -127,7 +128,7 @@ def environment_with(package: str) -> Path:
 
 @functools.cache
 def version_of(tool: Tool) -> str:
-    """The version that is installed in the tool's environment."""
+    """The version in the tool's environment."""
     code = f"from importlib.metadata import version; print(version({tool.name!r}))"
     return _output(python_of(environment_of(tool)), "-c", code).strip()
 
@@ -138,10 +139,10 @@ def _make(folder: Path) -> None:
     _output(sys.executable, "-m", "venv", folder)
 
 
-def _install(folder: Path, *what: str) -> None:
-    print(f"installing {what[-1]}", file=sys.stderr)
+def _install(folder: Path, *arguments: str) -> None:
+    print(f"installing {arguments[-1]}", file=sys.stderr)
     pip: list[str | Path] = [python_of(folder), "-m", "pip", "--disable-pip-version-check"]
-    _output(*pip, "install", "--quiet", *what)
+    _output(*pip, "install", "--quiet", *arguments)
 
 
 def _output(*command: str | Path) -> str:

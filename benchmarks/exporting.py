@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMATS = ("csv", "jsonl", "parquet")
-#: For so many points.
+#: The number of points of the targets.
 TARGET_COUNT = 1_000_000
 SECONDS = Target("1,000,000 points exported as {}", 10, "s")
 MEMORY = Target("peak memory for 1,000,000 points as {}", 200, "MiB")
@@ -29,7 +29,8 @@ def main() -> None:
     parser.add_argument("--counts", default=[100_000, TARGET_COUNT], type=int, nargs="+")
     chosen = parser.parse_args()
     environment = environment_with("pyarrow")
-    rows, verdicts = [], []
+    rows: list[list[str]] = []
+    verdicts: list[str] = []
     for count in chosen.counts:
         with fresh_folder() as folder:
             print(f"logging {count:,} points", file=sys.stderr)
@@ -48,7 +49,7 @@ def main() -> None:
         [OURS],
         "`afnio-tellurio export RUN --output FILE` of one run with one metric from the embedded "
         "backend: the whole process, from its start to its end, and its peak memory as the kernel "
-        f"has it. The median of {chosen.rounds} rounds.",
+        f"reports it. The median of {chosen.rounds} rounds.",
         table(["points", "export, s", "peak memory, MiB", "file, MiB"], rows),
         "\n".join(verdicts),
     )
@@ -56,14 +57,14 @@ def main() -> None:
 
 def _export(environment: Path, folder: Path, kind: str) -> tuple[float, float, float]:
     command = [environment / "bin" / "afnio-tellurio"]
-    found = subprocess.run(
+    listed = subprocess.run(
         [*command, "runs", "bench/bench", "--json"],
         env=variables_of(OURS, folder),
         capture_output=True,
         text=True,
         check=True,
     )
-    (run,) = json.loads(found.stdout)
+    (run,) = json.loads(listed.stdout)
     files = folder / "exported"
     files.mkdir(exist_ok=True)
     output = files / f"points.{kind}"

@@ -1,4 +1,4 @@
-"""How much longer Python takes when it imports the tool, over Python alone."""
+"""How much longer Python takes if it imports the tool."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def main() -> None:
 
 
 def milliseconds(tool: Tool, code: str) -> float:
-    """How long a process takes that runs one line."""
+    """How long a process takes to run one line."""
     command: list[str | Path] = [python_of(environment_of(tool)), "-c", code]
     with fresh_folder() as folder:
         variables = variables_of(tool, folder)
         before = time.perf_counter()
-        # Without a timeout: waiting with one looks only now and then.
+        # Without a timeout: a wait with one polls, and is less exact.
         subprocess.run(command, cwd=folder, env=variables, check=True, stdout=sys.stderr)
         return (time.perf_counter() - before) * 1000
 

@@ -1,4 +1,4 @@
-"""How much an installation takes over an empty environment: MiB and packages."""
+"""What an installation adds to an empty environment: MiB and packages."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def main() -> None:
     empty = of_environment(empty_environment())
     sizes: dict[str, list[float]] = {}
     for tool in chosen.tools:
-        found = of_environment(environment_of(tool))
-        sizes[tool.name] = [one - other for one, other in zip(found, empty, strict=True)]
+        full = of_environment(environment_of(tool))
+        sizes[tool.name] = [after - before for after, before in zip(full, empty, strict=True)]
     write_section(
         chosen.results,
         "Installed size",
         chosen.tools,
         "What `pip install` of the tool, without extras, adds to an empty environment, compiled "
-        "modules included; the tool itself is one of the packages.",
+        "modules included; the tool itself counts as a package.",
         table(
             ["tool", "MiB", "packages"],
             [[name, figure(mib), figure(packages)] for name, (mib, packages) in sizes.items()],

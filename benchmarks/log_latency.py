@@ -1,4 +1,4 @@
-"""How long one call of log takes, and how long it takes from nothing to the first log."""
+"""How long one call of log takes, and a process from its start to its first log."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def main() -> None:
             first_log = (ended.answer["first_log_at"] - ended.started_at) / 1e6
             measured[tool.name].append({**figures, "start to first log, ms": first_log})
     medians = {
-        name: {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
+        name: {key: statistics.median(figures[key] for figures in rounds) for key in rounds[0]}
         for name, rounds in measured.items()
     }
     ours = medians[OURS.name]
@@ -38,7 +38,7 @@ def main() -> None:
         chosen.results,
         "Latency of log",
         chosen.tools,
-        f"{chosen.count:,} calls in a loop, each one scalar with its step, in a fresh process; "
+        f"{chosen.count:,} calls in a loop, each with one scalar and its step, in a fresh process; "
         f"the median of {chosen.rounds} rounds, in which the tools take turns. The first log is "
         "counted from the start of the process to the return of the call."
         + "".join(
@@ -48,14 +48,14 @@ def main() -> None:
         ),
         table(
             ["tool", *ours],
-            [[name, *map(figure, found.values())] for name, found in medians.items()],
+            [[name, *map(figure, figures.values())] for name, figures in medians.items()],
         ),
         "\n".join(target.verdict(ours[key]) for key, target in TARGETS.items()),
     )
 
 
 def of_calls(durations: list[float]) -> dict[str, float]:
-    """The figures of one round, of microseconds."""
+    """The figures of one round, from durations in microseconds."""
     ordered = sorted(durations)
     return {
         "p50, µs": statistics.median(ordered),

@@ -15,33 +15,33 @@ from processes import WORKLOAD, fresh_folder, run_workload, variables_of
 from results import Target, figure, table, write_section
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from pathlib import Path
 
 KEY = "the-key"
 BROWSING = WORKLOAD.parent / "browsing.py"
 RUNS, NAMES, POINTS, LONG = 1000, 20, 100, 1_000_000
 LIVE_RUNS = 10
-#: Seconds that these go on for at most, and after which memory is measured.
+#: Seconds that live runs log at most, and those after which memory is measured.
 LIVE_SECONDS = 180
 SETTLED = [10]
 GROWN = [20, 40, 60, 80, 100, 120]
 #: 150 MB.
 MEMORY = 143
-#: What is measured, in words, and the most that it may be.
+#: What is measured, its limit and unit.
 ROWS = {
     "projects": ("first view: the projects", 1000, "ms"),
     "table": ("first view: 1,000 runs, with their metrics", 1000, "ms"),
-    "grid": ("first view: and the grid, 20 curves of 10 runs", 1500, "ms"),
+    "grid": ("first view: with the grid, 20 curves of 10 runs", 1500, "ms"),
     "long": ("first view: a run with 1,000,000 points", 1000, "ms"),
     "to the project": ("from the projects to a project's 1,000 runs", 200, "ms"),
     "to a run": ("from there to a run's curves", 200, "ms"),
     "back to the project": ("from there back to the project", 200, "ms"),
     "to the comparison": ("from there to the comparison of 10 runs", 200, "ms"),
     "to the projects": ("from there to the projects", 200, "ms"),
-    "appearance": ("from a point's record to its sight, the longest of ten", 3000, "ms"),
+    "appearance": ("from logging a point to seeing it, the longest of ten", 3000, "ms"),
     "script": ("script for a live update of 20 curves of 10 runs", 100, "ms"),
-    "script, most": ("and for the slowest of ten", 100, "ms"),
+    "script, maximum": ("the same, the slowest of ten", 100, "ms"),
     "all work": ("all work of the tab for a live update", None, "ms"),
     "memory, grid": ("memory of a tab with 1,000 runs and the grid", MEMORY, "MiB"),
     "memory, long": ("memory of a tab with 1,000,000 points", MEMORY, "MiB"),
@@ -52,47 +52,50 @@ ROWS = {
 def main() -> None:
     chosen = options(__doc__, rounds=3, peers="none").parse_args()
     environment = environment_with("playwright")
-    found: dict[str, list[float]] = {key: [] for key in ROWS}
+    version = ""
+    measured: dict[str, list[float]] = {key: [] for key in ROWS}
     with fresh_folder() as folder:
         print(f"recording {RUNS * NAMES * POINTS + LONG:,} points", file=sys.stderr)
         (long,) = run_workload(OURS, folder, "fill", RUNS, NAMES, POINTS, LONG).answer
         for number in range(chosen.rounds):
             print(f"round {number + 1}", file=sys.stderr)
             browsed = _browse(environment, folder, "views", long)
+            version = browsed["version"]
             with _live(folder):
                 live = _browse(environment, folder, "updates", long)
-            for key, value in (browsed["found"] | live["found"]).items():
-                found[key].append(value)
-            found["memory, grid"] += _memory(environment, folder, "many/", SETTLED)
-            found["memory, long"] += _memory(environment, folder, f"long/runs/{long}/", SETTLED)
+            for key, value in (browsed["durations"] | live["durations"]).items():
+                measured[key].append(value)
+            measured["memory, grid"] += _memory(environment, folder, "many/", SETTLED)
+            measured["memory, long"] += _memory(environment, folder, f"long/runs/{long}/", SETTLED)
             with _live(folder):
-                found["memory, live"] += _memory(environment, folder, "live/", GROWN)
-    rows, verdicts = [], []
-    for key, (what, limit, unit) in ROWS.items():
-        typical = statistics.median(found[key])
-        rows.append([f"{what}, {unit}", figure(typical), figure(max(found[key]))])
+                measured["memory, live"] += _memory(environment, folder, "live/", GROWN)
+    rows: list[list[str]] = []
+    verdicts: list[str] = []
+    for key, (label, limit, unit) in ROWS.items():
+        typical = statistics.median(measured[key])
+        rows.append([f"{label}, {unit}", figure(typical), figure(max(measured[key]))])
         if limit is not None:
-            verdicts.append(Target(what, limit, unit).verdict(typical))
+            verdicts.append(Target(label, limit, unit).verdict(typical))
     write_section(
         chosen.results,
         "The page",
         [OURS],
-        f"`afnio-tellurio serve` and headless Chromium {browsed['version']} on the same machine. "
+        f"`afnio-tellurio serve` and headless Chromium {version} on the same machine. "
         f"{RUNS:,} runs with {NAMES} metrics of {POINTS} points each, another run with {LONG:,} "
         f"points, and {LIVE_RUNS} runs that log all of their metrics ten times a second. A first "
         "view is in a new browser context, from the navigation to the frame that shows it; a "
         "switch is from the click. Memory is the renderer's own, as the browser's task manager "
-        "has it, in a browser that nothing drives. The median and the most of "
+        "shows it, in a browser without automation. The median and the maximum of "
         f"{chosen.rounds} rounds.",
-        table(["what", "median", "most"], rows),
+        table(["measure", "median", "maximum"], rows),
         "\n".join(verdicts),
     )
 
 
-def _browse(environment: Path, folder: Path, what: str, long: str) -> Any:
+def _browse(environment: Path, folder: Path, part: str, long: str) -> Any:
     with served(environment, folder) as (address, _token):
         finished = subprocess.run(
-            [python_of(environment), BROWSING, what, address, KEY, long],
+            [python_of(environment), BROWSING, part, address, KEY, long],
             env=variables_of(OURS, folder),
             stdout=subprocess.PIPE,
             text=True,
@@ -107,11 +110,11 @@ def _memory(environment: Path, folder: Path, path: str, moments: list[int]) -> l
 
 
 @contextmanager
-def _live(folder: Path) -> Iterator[None]:
-    """Runs that log all the time, in a process of their own."""
-    words = ["grow", LIVE_RUNS, NAMES, LIVE_SECONDS]
+def _live(folder: Path) -> Generator[None]:
+    """Runs that log all the time, in their own process."""
+    arguments = ["grow", *map(str, [LIVE_RUNS, NAMES, LIVE_SECONDS])]
     process = subprocess.Popen(
-        [python_of(environment_of(OURS)), WORKLOAD, OURS.name, *map(str, words)],
+        [python_of(environment_of(OURS)), WORKLOAD, OURS.name, *arguments],
         env=variables_of(OURS, folder),
         stdout=subprocess.PIPE,
         text=True,
@@ -126,11 +129,11 @@ def _live(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def served(environment: Path, folder: Path) -> Iterator[tuple[str, str]]:
+def served(environment: Path, folder: Path) -> Generator[tuple[str, str]]:
     """The address of the page, and the token that opens it once."""
-    command = [environment / "bin" / "afnio-tellurio", "serve", "--no-browser", "--port", "0"]
+    command = [str(environment / "bin" / "afnio-tellurio"), "serve", "--no-browser"]
     server = subprocess.Popen(
-        [*command, "--namespace", "bench", "--api-key", KEY],
+        [*command, "--port", "0", "--namespace", "bench", "--api-key", KEY],
         env=variables_of(OURS, folder),
         stdout=subprocess.PIPE,
         text=True,

@@ -1,4 +1,4 @@
-"""What open tabs that poll cost who records, and whether anybody gets an error."""
+"""How much polling tabs slow down programs that record, and whether there are errors."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def main() -> None:
     problems: list[str] = []
     for number in range(chosen.rounds):
         print(f"round {number + 1}", file=sys.stderr)
-        for tabs, found in rates.items():
+        for tabs, measured in rates.items():
             with fresh_folder() as folder:
                 rate, polled = _measured(folder, chosen.count, tabs)
-            found.append(rate)
+            measured.append(rate)
             durations += polled["durations"]
             problems += polled["problems"]
     print(*problems[:10], sep="\n", file=sys.stderr)
     rows = [
-        [f"{tabs or 'no'} tabs", figure(statistics.median(found)), figure(min(found))]
-        for tabs, found in rates.items()
+        [f"{tabs or 'no'} tabs", figure(statistics.median(measured)), figure(min(measured))]
+        for tabs, measured in rates.items()
     ]
     alone, beside = map(statistics.median, rates.values())
     durations.sort()
@@ -49,36 +49,38 @@ def main() -> None:
         "Polling",
         [OURS],
         f"{WRITERS} processes log {chosen.count:,} metrics of 20 names each as fast as they can, "
-        "from the first call to the last metric that is in the database, while `afnio-tellurio "
-        f"serve` answers {TABS} tabs that show a project's table and charts. What the tabs ask is "
-        "asked by one process, without a browser, on the same cores. The median and the least of "
-        f"{chosen.rounds} rounds, in turn.",
-        table(["open", "metrics a second", "least"], rows),
-        f"Meanwhile {len(durations):,} polls were answered, half of them in "
-        f"{figure(statistics.median(durations) * 1000)} ms, 99 % in "
+        "from the first call until the last metric is in the database, while `afnio-tellurio "
+        f"serve` answers {TABS} tabs that show a project's table and charts. One process "
+        "without a browser sends the requests of all tabs, on the same cores. The median and the "
+        f"minimum of {chosen.rounds} rounds, in turn.",
+        table(["open", "metrics/s, median", "minimum"], rows),
+        f"Meanwhile {len(durations):,} polls were answered: half of them within "
+        f"{figure(statistics.median(durations) * 1000)} ms, 99% within "
         f"{figure(durations[len(durations) * 99 // 100] * 1000)} ms.",
         "\n".join([LOST.verdict((1 - beside / alone) * 100), ERRORS.verdict(len(problems))]),
     )
 
 
-def _measured(folder: Path, count: int, tabs: int) -> tuple[float, Any]:
-    """The metrics a second of all writers together, and what the tabs saw meanwhile."""
+def _measured(folder: Path, count: int, tabs: int) -> tuple[float, dict[str, list[Any]]]:
+    """The metrics per second of all writers together, and what the tabs saw meanwhile."""
+    polled: dict[str, list[Any]] = {"durations": [], "problems": []}
     with served(environment_of(OURS), folder) as (address, _token):
-        every = [_started(folder, WORKLOAD, OURS.name, "record", n, count) for n in range(WRITERS)]
+        every = [_start(folder, WORKLOAD, OURS.name, "record", n, count) for n in range(WRITERS)]
         if tabs:
-            every.append(_started(folder, TABS_SCRIPT, address, KEY, tabs))
+            every.append(_start(folder, TABS_SCRIPT, address, KEY, tabs))
         for process in every:
             _tell(process, "go")
         moments = [json.loads(_end(process)) for process in every[:WRITERS]]
-        polled = json.loads(_end(every[-1])) if tabs else {"durations": [], "problems": []}
+        if tabs:
+            polled = json.loads(_end(every[-1]))
     seconds = max(end for _, end in moments) - min(begin for begin, _ in moments)
     return WRITERS * count / seconds, polled
 
 
-def _started(folder: Path, *words: object) -> subprocess.Popen[str]:
-    """A process that is ready to begin."""
+def _start(folder: Path, *arguments: object) -> subprocess.Popen[str]:
+    """Starts a process, and returns when it is ready to begin."""
     process = subprocess.Popen(
-        [python_of(environment_of(OURS)), *map(str, words)],
+        [python_of(environment_of(OURS)), *map(str, arguments)],
         cwd=folder,
         env=variables_of(OURS, folder),
         stdin=subprocess.PIPE,
@@ -90,9 +92,9 @@ def _started(folder: Path, *words: object) -> subprocess.Popen[str]:
     return process
 
 
-def _tell(process: subprocess.Popen[str], word: str) -> None:
+def _tell(process: subprocess.Popen[str], message: str) -> None:
     assert process.stdin is not None
-    process.stdin.write(f"{word}\n")
+    process.stdin.write(f"{message}\n")
     process.stdin.flush()
 
 

@@ -18,12 +18,12 @@ from typing import IO, TYPE_CHECKING, Any
 from environments import environment_of, python_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from environments import Tool
 
 WORKLOAD = Path(__file__).resolve().parent / "workload.py"
-#: Seconds after which a process is taken to hang, and is killed.
+#: Seconds after which a process counts as hung, and is killed.
 PATIENCE = 900.0
 #: Seconds that a tool's own helper processes have to end after it.
 HELPERS_END = 15.0
@@ -40,9 +40,9 @@ class Finished:
     """A process that has ended.
 
     Attributes:
-        started_at: The clock just before it was started, in nanoseconds since 1970.
-        ended_at: The clock just after it had ended.
-        peak_mib: The peak memory of it, or of the largest helper process that it waited for.
+        started_at: The time just before its start, in nanoseconds since 1970.
+        ended_at: The time just after its end.
+        peak_mib: Its peak memory, or that of the largest helper process that it waited for.
         answer: What it printed, as JSON.
     """
 
@@ -58,8 +58,8 @@ class Finished:
 
 
 @contextmanager
-def fresh_folder() -> Iterator[Path]:
-    """A directory that is there for a while."""
+def fresh_folder() -> Generator[Path]:
+    """A temporary directory."""
     with tempfile.TemporaryDirectory(prefix="benchmark-", ignore_cleanup_errors=True) as folder:
         yield Path(folder).resolve()
 
@@ -71,7 +71,7 @@ def run_workload(tool: Tool, folder: Path, command: str, *numbers: int) -> Finis
         WorkloadError: It failed.
     """
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        environment_of(tool)  # which may take a while, and is not what is measured
+        environment_of(tool)  # made before the measurement starts
         started_at = time.time_ns()
         process = _start(tool, folder, output, errors, command, *numbers)
         watchdog = threading.Timer(PATIENCE, process.kill)
@@ -113,13 +113,13 @@ def kill_workload(tool: Tool, folder: Path, command: str, *numbers: int) -> None
 
 
 def bytes_below(folder: Path) -> int:
-    """The bytes of the files in a directory and all below it."""
+    """The bytes of all files below a directory."""
     files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     return sum(path.stat().st_size for path in files)
 
 
 def variables_of(tool: Tool, folder: Path) -> dict[str, str]:
-    """The whole environment of a tool's process; whatever it keeps, it keeps in the directory."""
+    """The whole environment of a tool's process, which keeps its files in the directory."""
     variables = {name: text.format(folder=folder) for name, text in tool.variables.items()}
     home = {"HOME": str(folder), "TMPDIR": str(folder), "DO_NOT_TRACK": "1"}
     return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **home, **variables}
@@ -128,9 +128,8 @@ def variables_of(tool: Tool, folder: Path) -> dict[str, str]:
 def _start(
     tool: Tool, folder: Path, output: IO[bytes] | int, errors: IO[bytes], *arguments: str | int
 ) -> subprocess.Popen[bytes]:
-    words = [tool.name, *map(str, arguments)]
     return subprocess.Popen(
-        [python_of(environment_of(tool)), WORKLOAD, *words],
+        [python_of(environment_of(tool)), WORKLOAD, tool.name, *map(str, arguments)],
         cwd=folder,
         env=variables_of(tool, folder),
         stdin=subprocess.DEVNULL,
@@ -141,7 +140,7 @@ def _start(
 
 
 def _end_helpers(group: int) -> None:
-    """Waits for what a workload has left behind in its process group, and ends what stays."""
+    """Waits for the helper processes of a workload, and kills those that stay."""
     deadline = time.monotonic() + HELPERS_END
     try:
         while time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""What a call of log is made of, measured in the environment of a tool; see `breakdown.py`."""
+"""What a call of log consists of, measured in the environment of a tool; see `breakdown.py`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from workload import Workload
+    from workloads import Workload
 
 #: A line as long as that of a common metric.
 LINE = b'{"name":"train/loss","value":0.12345678901234567,"step":12345,"time":17000000}\n'
 
 
-def floor(_workload: Workload, count: int) -> object:
-    """p50 and p99, in microseconds, of what no log that survives the process can go below."""
+def floor(count: int) -> object:
+    """p50 and p99, in microseconds, of the least that a log must do to survive the process."""
     with tempfile.TemporaryFile() as file:
 
         def write(_step: int) -> None:
@@ -34,14 +34,18 @@ def floor(_workload: Workload, count: int) -> object:
 
 
 def alone(workload: Workload, count: int, has_threads: int) -> object:
-    """p50 and p99 of log, in microseconds; without 1, no thread starts while it is measured."""
+    """p50 and p99 of log, in microseconds; with `has_threads` 0, no thread starts meanwhile."""
     start = threading.Thread.start
     if not has_threads:
-        setattr(threading.Thread, "start", lambda _thread: None)  # noqa: B010
+        setattr(threading.Thread, "start", _do_not_start)  # noqa: B010
     with workload.recording() as log:
-        found = _latency(lambda step: log("loss", 1 / (step + 1), step), count)
+        latency = _latency(lambda step: log("loss", 1 / (step + 1), step), count)
         setattr(threading.Thread, "start", start)  # noqa: B010
-    return found
+    return latency
+
+
+def _do_not_start(_thread: threading.Thread) -> None:
+    pass
 
 
 def _latency(call: Callable[[int], None], count: int) -> list[float]:

@@ -9,7 +9,7 @@ from environments import OURS, options
 from processes import fresh_folder, run_workload
 from results import Target, figure, table, write_section
 
-#: For so many points.
+#: The number of points of the target.
 TARGET_COUNT = 1_000_000
 TARGET = Target("1,000,000 points read back", 3, "s")
 
@@ -19,9 +19,11 @@ def main() -> None:
     counts = [10_000, 100_000, 1_000_000]
     parser.add_argument("--counts", default=counts, type=int, nargs="+", help="points")
     chosen = parser.parse_args()
-    rows, verdicts = [], []
+    rows: list[list[str]] = []
+    verdicts: list[str] = []
+    columns: list[str] = []
     for count in chosen.counts:
-        measured = []
+        measured: list[dict[str, float]] = []
         for number in range(chosen.rounds):
             print(f"{count:,} points, round {number + 1}", file=sys.stderr)
             with fresh_folder() as folder:
@@ -29,7 +31,10 @@ def main() -> None:
                 ended = run_workload(OURS, folder, "read", count)
             (seconds,) = ended.answer
             measured.append({"read back, s": seconds, "peak memory, MiB": ended.peak_mib})
-        medians = {key: statistics.median(one[key] for one in measured) for key in measured[0]}
+        medians = {
+            key: statistics.median(figures[key] for figures in measured) for key in measured[0]
+        }
+        columns = list(medians)
         rows.append([f"{count:,}", *map(figure, medians.values())])
         if count == TARGET_COUNT:
             verdicts.append(TARGET.verdict(medians["read back, s"]))
@@ -39,7 +44,7 @@ def main() -> None:
         [OURS],
         "`run.metrics(name)` of one metric from the embedded backend, in a fresh process: steps, "
         f"values and times as Python lists. The median of {chosen.rounds} rounds.",
-        table(["points", *medians], rows),
+        table(["points", *columns], rows),
         "\n".join(verdicts),
     )
 

@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
     from environments import Tool
 
-#: Figures from here on are shown without a fraction, or with one digit of it.
+#: Figures from these on are shown without decimals, or with one.
 WHOLE, TENTHS = 100, 10
 
 
 @dataclass(frozen=True)
 class Target:
-    """What we go for.
+    """A goal.
 
     Attributes:
         what: What is measured.
-        limit: The most that it may be.
-        unit: The unit of it.
+        limit: Its maximum.
+        unit: Its unit.
     """
 
     what: str
@@ -36,10 +36,10 @@ class Target:
     unit: str
 
     def verdict(self, measured: float) -> str:
-        """One line: the target, what was measured, and whether it is reached."""
-        word = "reached" if measured <= self.limit else "**not reached**"
+        """One line: the target, the measured value, and whether the target is reached."""
+        outcome = "reached" if measured <= self.limit else "**not reached**"
         limit = f"{self.limit:,g} {self.unit}".strip()
-        return f"- {self.what} at most {limit}: {figure(measured)}, {word}"
+        return f"- {self.what} at most {limit}: {figure(measured)}, {outcome}"
 
 
 def figure(number: float) -> str:
@@ -50,7 +50,7 @@ def figure(number: float) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown: the first column to the left, the others to the right."""
+    """A Markdown table: the first column is aligned left, the others right."""
     widths = [
         max(3, *(len(row[column]) for row in [header, *rows])) for column in range(len(header))
     ]
@@ -65,7 +65,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def write_section(path: Path, title: str, tools: Sequence[Tool], *paragraphs: str) -> None:
-    """Prints a section, and puts it in the place of the one with the same title."""
+    """Prints a section, and replaces the one with the same title."""
     today = dt.datetime.now().astimezone().date()
     versions = ", ".join(f"{tool.name} {version_of(tool)}" for tool in tools)
     machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
@@ -76,7 +76,7 @@ def write_section(path: Path, title: str, tools: Sequence[Tool], *paragraphs: st
     name = re.sub(r"\W+", "-", title.lower())
     begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     text = path.read_text("utf-8") if path.exists() else "# Results\n"
-    before, found, rest = text.partition(begin)
-    after = rest.partition(end)[2] if found else "\n"
-    before = before if found else f"{before}\n"
+    before, mark, rest = text.partition(begin)
+    after = rest.partition(end)[2] if mark else "\n"
+    before = before if mark else f"{before}\n"
     path.write_text(f"{before}{begin}\n{section}\n{end}{after}", "utf-8")

@@ -1,4 +1,4 @@
-"""Whether the cost of one metric stays the same with more metrics, and with more metric names."""
+"""Whether a metric costs the same with more metrics, and with more metric names."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def main() -> None:
     middle = sorted(chosen.counts)[len(chosen.counts) // 2]
     cases = [(count, 1) for count in chosen.counts]
     cases += [(middle, many) for many in chosen.names if many > 1]
-    rows = []
+    rows: list[list[str]] = []
     for count, many in cases:
         tools = [tool for tool in chosen.tools if count <= tool.most]
         measured: dict[str, list[dict[str, float]]] = {tool.name: [] for tool in tools}
@@ -33,7 +33,7 @@ def main() -> None:
                 print(message, file=sys.stderr)
                 measured[tool.name].append(of_run(tool, count, many))
         for name, rounds in measured.items():
-            medians = [statistics.median(one[key] for one in rounds) for key in rounds[0]]
+            medians = [statistics.median(figures[key] for figures in rounds) for key in rounds[0]]
             rows.append([name, f"{count:,}", f"{many:,}", *map(figure, medians)])
     header = ["tool", "metrics", "names", "log, µs", "first tenth, µs", "last tenth, µs"]
     header += ["delivered, µs", "on disk, bytes", "peak memory, MiB"]
@@ -41,10 +41,10 @@ def main() -> None:
         chosen.results,
         "Scale",
         chosen.tools,
-        "Each figure but the memory is for one metric: the mean of all calls of log, of the "
+        "Each figure except the memory is for one metric: the mean of all calls of log, of the "
         "first and of the last tenth of them, and the time from the first call to the end of "
-        "finish, when all is delivered. What is done once for each run (the end of it, the empty "
-        "database) is shared by few metrics where there are few. "
+        "finish, when all is delivered. Few metrics share the cost of a run (its end, the empty "
+        "database), so each carries more of it. "
         f"The median of {chosen.rounds} rounds.",
         table(header, rows),
     )

@@ -1,4 +1,4 @@
-"""Open tabs of the page, without their browser, and who records meanwhile; see `polling.py`."""
+"""Open tabs of the page without a browser, and programs that record; see `polling.py`."""
 
 from __future__ import annotations
 
@@ -7,24 +7,29 @@ import json
 import sys
 import threading
 import time
+from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 import afnio_tellurio as te
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 PROJECT = "polled"
 API = f"/api/v0/bench/projects/{PROJECT}/"
 NAMES = [f"{'train' if number % 2 else 'val'}/metric_{number}" for number in range(20)]
-#: As `backend.js` and `page.js` have it: seconds between two polls, how many times as long as the
-#: answer took they are apart at least, and the metrics and runs that are asked for at once.
+#: As in `backend.js` and `page.js`: seconds between two polls, which are at least this many times
+#: as long as the answer took; the metrics in one request; the selected runs.
 POLL, SHARE, PART, SELECTED = 2.0, 10, 12, 10
 COLUMNS = 3
 
 
 def record(number: int, count: int) -> object:
-    """Logs so many metrics as fast as it can, when it is told to go.
+    """Logs `count` metrics as fast as it can, after a line on stdin.
 
     Returns:
-        The clock when it began, and when all was delivered.
+        The time when it began, and when all was delivered.
     """
     run = te.init("bench", PROJECT, f"writer_{number}")
     for name in NAMES:
@@ -37,7 +42,7 @@ def record(number: int, count: int) -> object:
         run.log(NAMES[index % len(NAMES)], 1 / (index + 1), step=1 + index // len(NAMES))
     receipt = run.finish()
     ended = time.time()
-    # What waits or was rejected is an error here.
+    # Metrics that wait or were rejected are an error here.
     assert receipt.accepted == len(NAMES) + count, receipt
     return [began, ended]
 
@@ -47,7 +52,7 @@ class Tab:
 
     Attributes:
         durations: The seconds that each answer took.
-        problems: The answers that were none.
+        problems: The requests that failed.
     """
 
     def __init__(self, address: str, key: str) -> None:
@@ -63,21 +68,23 @@ class Tab:
     def show(self, ended: threading.Event) -> None:
         """Polls until it is closed."""
         # The page has a timer for each of these, and starts them together.
-        polls = [self._list, self._name, self._summarize]
-        polls += [lambda start=start: self._sample(start) for start in range(0, len(NAMES), PART)]
+        polls: list[Callable[[], None]] = [self._list, self._name, self._summarize]
+        polls += [partial(self._sample, start) for start in range(0, len(NAMES), PART)]
         due = [0.0] * len(polls)
         while not ended.wait(max(0.0, min(due) - time.monotonic())):
-            place = due.index(min(due))
+            index = due.index(min(due))
             before = time.monotonic()
-            polls[place]()
+            polls[index]()
             after = time.monotonic()
-            due[place] = after + max(POLL, SHARE * (after - before))
+            due[index] = after + max(POLL, SHARE * (after - before))
 
     def _list(self) -> None:
-        asked = {"updated_after": self._updated} if self._updated else {}
-        found = json.loads(self._answer("runs/", {"limit": 1000, **asked}) or b"[]")
-        self._runs = self._runs or [run["uuid"] for run in found[:SELECTED]]
-        self._updated = max((run["date_updated"] for run in found), default=self._updated)
+        query: dict[str, object] = {"limit": 1000}
+        if self._updated:
+            query["updated_after"] = self._updated
+        runs: list[dict[str, str]] = json.loads(self._answer("runs/", query) or b"[]")
+        self._runs = self._runs or [run["uuid"] for run in runs[:SELECTED]]
+        self._updated = max((run["date_updated"] for run in runs), default=self._updated)
 
     def _name(self) -> None:
         self._answer("metrics/", {"run": self._runs})
@@ -86,11 +93,13 @@ class Tab:
         self._answer("metrics/summary/", {"name": NAMES[:COLUMNS], "run": self._runs})
 
     def _sample(self, start: int) -> None:
-        asked = {"run": self._runs, "name": NAMES[start : start + PART], "buckets": 300}
-        cursor = self._cursors.get(start)
-        body = self._answer("metrics/sample/", {**asked, **({"cursor": cursor} if cursor else {})})
+        names = NAMES[start : start + PART]
+        query: dict[str, object] = {"run": self._runs, "name": names, "buckets": 300}
+        if cursor := self._cursors.get(start):
+            query["cursor"] = cursor
+        body = self._answer("metrics/sample/", query)
         if body:
-            # A browser parses it all; that is another machine's work.
+            # A browser parses all of it, usually on another machine.
             self._cursors[start] = body[: body.index(b'"', 12)].partition(b':"')[2].decode()
 
     def _answer(self, path: str, query: dict[str, object]) -> bytes:
@@ -113,14 +122,14 @@ class Tab:
 
 
 def main() -> None:
-    """Opens tabs until standard input ends: `tabs.py ADDRESS KEY COUNT`."""
+    """Opens tabs, until two lines have come from stdin: `tabs.py ADDRESS KEY COUNT`."""
     _, address, key, count = sys.argv
     ended = threading.Event()
     tabs = [Tab(address, key) for _ in range(int(count))]
     threads = [threading.Thread(target=tab.show, args=(ended,)) for tab in tabs]
     for thread in threads:
         thread.start()
-        # Nobody opens so many at once.
+        # Nobody opens that many at once.
         time.sleep(POLL / len(tabs))
     print("ready", flush=True)
     sys.stdin.readline()
@@ -130,7 +139,9 @@ def main() -> None:
     for thread in threads:
         thread.join()
     measured = [
-        one for tab, start in zip(tabs, first, strict=True) for one in tab.durations[start:]
+        duration
+        for tab, start in zip(tabs, first, strict=True)
+        for duration in tab.durations[start:]
     ]
     problems = [problem for tab in tabs for problem in tab.problems]
     print(json.dumps({"durations": measured, "problems": problems}))

@@ -1,4 +1,4 @@
-"""What it costs the embedded backend to decode and validate a batch, of the whole request."""
+"""How much of a batch request the embedded backend spends on decoding and validation."""
 
 from __future__ import annotations
 
@@ -22,16 +22,20 @@ def main() -> None:
     parser.add_argument("--count", default=1000, type=int, help="metrics (default: %(default)s)")
     parser.add_argument("--requests", default=100, type=int, help="default: %(default)s")
     chosen = parser.parse_args()
-    rows, verdicts = [], []
+    rows: list[list[str]] = []
+    verdicts: list[str] = []
     for way, over_http in (("in process", 0), ("over HTTP", 1)):
-        rounds = []
+        rounds: list[dict[str, list[int]]] = []
         for number in range(chosen.rounds):
             print(f"{way}, round {number + 1}", file=sys.stderr)
             with fresh_folder() as folder:
-                words = ("requests", chosen.count, chosen.requests, over_http)
-                rounds.append(run_workload(OURS, folder, *words).answer)
+                ended = run_workload(
+                    OURS, folder, "requests", chosen.count, chosen.requests, over_http
+                )
+                rounds.append(ended.answer)
         whole, validation, parsing = (
-            median_of([one[part] for one in rounds]) for part in ("whole", "validation", "parsing")
+            median_of([durations[part] for durations in rounds])
+            for part in ("whole", "validation", "parsing")
         )
         share = validation / whole * 100
         rows.append([way, *map(figure, (whole, validation, share, parsing))])
@@ -42,9 +46,9 @@ def main() -> None:
         chosen.results,
         "Validation",
         [OURS],
-        f"One request with {chosen.count:,} metrics of ten names, from sending its bytes to having "
-        "the answer, which means that all is on the disk; and what it takes to decode its body and "
-        "to hold every field and value against the contract. The last column is decoding alone, "
+        f"One request with {chosen.count:,} metrics of ten names, from sending its bytes to "
+        "receiving the answer, when all is on the disk; and the time to decode its body and to "
+        "check every field and value against the contract. The last column is decoding alone, "
         "into dicts. Over HTTP the backend is another process. The median of "
         f"{chosen.requests} requests, and of {chosen.rounds} rounds.",
         table([*header, "decoding alone, ms"], rows),
@@ -53,8 +57,8 @@ def main() -> None:
 
 
 def median_of(rounds: Sequence[Sequence[int]]) -> float:
-    """Milliseconds, of nanoseconds."""
-    return statistics.median(statistics.median(one) for one in rounds) / 1e6
+    """Milliseconds, from nanoseconds."""
+    return statistics.median(statistics.median(durations) for durations in rounds) / 1e6
 
 
 if __name__ == "__main__":

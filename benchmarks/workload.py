@@ -11,29 +11,14 @@ STARTED_AT = time.time_ns()
 
 import sys  # noqa: E402
 from importlib import import_module  # noqa: E402
-from typing import TYPE_CHECKING, Protocol  # noqa: E402
+from typing import TYPE_CHECKING  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
-
-    Log = Callable[[str, float, int], None]
-
-
-class Workload(Protocol):
-    """What each module in `workloads` has."""
-
-    def recording(self) -> AbstractContextManager[Log]:
-        """Starts a run, gives what logs one scalar by name, value and step, and ends the run."""
-        ...
-
-    def steps(self) -> list[int]:
-        """The step of each "loss" that can be read back from the run, in a later process."""
-        ...
+    from workloads import Workload
 
 
 def latency(workload: Workload, count: int) -> object:
-    """The nanoseconds of each call, and the clock when the first had returned."""
+    """The nanoseconds of each call, and the time when the first one returned."""
     clock = time.perf_counter_ns
     durations = [0] * count
     first_log_at = 0
@@ -49,7 +34,7 @@ def latency(workload: Workload, count: int) -> object:
 
 
 def whole(workload: Workload, count: int) -> object:
-    """The clock at the script's start, then after importing, starting a run, logging, finishing."""
+    """The time at the script's start, then after importing, starting a run, logging, finishing."""
     moments = [STARTED_AT, time.time_ns()]
     with workload.recording() as log:
         moments.append(time.time_ns())
@@ -61,7 +46,7 @@ def whole(workload: Workload, count: int) -> object:
 
 
 def crash(workload: Workload, count: int) -> object:
-    """Logs and waits to be killed."""
+    """Logs, prints "ready" and waits to be killed."""
     with workload.recording() as log:
         for step in range(count):
             log("loss", 1 / (step + 1), step)
@@ -74,9 +59,9 @@ def scale(workload: Workload, count: int, names: int) -> object:
     """The seconds of all calls, of the first and the last tenth of them, and until the end."""
     metrics = [f"metric/{number}" for number in range(names)]
     clock = time.perf_counter
-    tenths = []
+    tenths: list[float] = []
     with workload.recording() as log:
-        # What is done once for each run is not what is asked here.
+        # What a tool does once for each run is not measured here.
         log("loss", 0.0, 0)
         started_at = clock()
         for tenth in range(10):
@@ -94,96 +79,43 @@ def steps(workload: Workload) -> object:
     return workload.steps()
 
 
-def read(workload: Workload, count: int) -> object:
-    """The seconds that it takes to read so many back, in a list: ours alone is asked."""
-    timed: Callable[[int], float] = workload.read  # type: ignore[attr-defined]
-    return [timed(count)]
-
-
-def floor(workload: Workload, count: int) -> object:
-    """See `profiling.floor`."""
-    import profiling
-
-    return profiling.floor(workload, count)
-
-
-def alone(workload: Workload, count: int, has_threads: int) -> object:
-    """See `profiling.alone`."""
-    import profiling
-
-    return profiling.alone(workload, count, has_threads)
-
-
-def profile(workload: Workload, count: int, in_threads: int) -> object:
-    """See `profiling.profile`."""
-    import profiling
-
-    return profiling.profile(workload, count, in_threads)
-
-
-def requests(_workload: Workload, count: int, repetitions: int, over_http: int) -> object:
-    """See `batches.requests`."""
-    import batches
-
-    return batches.requests(count, repetitions, over_http=bool(over_http))
-
-
-def fill(_workload: Workload, runs: int, names: int, points: int, long: int) -> object:
-    """See `charts.fill`."""
-    import charts
-
-    return charts.fill(runs, names, points, long)
-
-
-def grow(_workload: Workload, runs: int, names: int, seconds: int) -> object:
-    """See `charts.grow`."""
-    import charts
-
-    return charts.grow(runs, names, seconds)
-
-
-def record(_workload: Workload, number: int, count: int) -> object:
-    """See `tabs.record`."""
-    import tabs
-
-    return tabs.record(number, count)
-
-
-def sample(_workload: Workload, count: int, buckets: int, repetitions: int) -> object:
-    """See `charts.sample`."""
-    import charts
-
-    return charts.sample(count, buckets, repetitions)
-
-
-def write(_workload: Workload, requests: int) -> object:
-    """See `charts.write`."""
-    import charts
-
-    return charts.write(requests)
-
-
-COMMANDS: dict[str, Callable[..., object]] = {
-    "floor": floor,
-    "alone": alone,
-    "profile": profile,
-    "requests": requests,
-    "latency": latency,
-    "whole": whole,
-    "crash": crash,
-    "scale": scale,
-    "steps": steps,
-    "read": read,
-    "fill": fill,
-    "grow": grow,
-    "record": record,
-    "sample": sample,
-    "write": write,
+#: The commands that measure the tool's workload: a function here, or of another module.
+OF_THE_TOOL = {
+    "alone": "profiling:alone",
+    "crash": "workload:crash",
+    "latency": "workload:latency",
+    "profile": "profiling:profile",
+    "scale": "workload:scale",
+    "steps": "workload:steps",
+    "whole": "workload:whole",
+}
+#: The commands that measure something of ours, or nothing of a tool.
+OTHERS = {
+    "fill": "charts:fill",
+    "floor": "profiling:floor",
+    "grow": "charts:grow",
+    "read": "workloads.with_afnio_tellurio:read",
+    "record": "tabs:record",
+    "requests": "batches:requests",
+    "sample": "charts:sample",
+    "write": "charts:write",
 }
 
-if __name__ == "__main__":
-    _, tool, command, *numbers = sys.argv
-    answer = COMMANDS[command](import_module(f"workloads.{tool}"), *map(int, numbers))
+
+def main() -> None:
+    _, tool, command, *arguments = sys.argv
+    numbers = map(int, arguments)
+    module, _, function = (OF_THE_TOOL | OTHERS)[command].partition(":")
+    # This file runs as `__main__`: imported once more, it would start its clock again.
+    call = globals()[function] if module == "workload" else getattr(import_module(module), function)
+    if command in OF_THE_TOOL:
+        answer = call(import_module(f"workloads.with_{tool}"), *numbers)
+    else:
+        answer = call(*numbers)
     import json
 
     print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

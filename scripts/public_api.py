@@ -1,10 +1,9 @@
-"""Writes docs/public-api.txt: all that an application may rely on, one line each.
+"""Writes docs/public-api.txt: everything that an application may rely on, one line each.
 
     scripts/public_api.py            writes it
-    scripts/public_api.py --check    writes nothing; fails where it is not what the sources make,
-                                     or where CHANGELOG.md does not mention what changed since the
-                                     last release
-    scripts/public_api.py --release  keeps the listing as that of the last release
+    scripts/public_api.py --check    writes nothing; fails if the listing is out of date, or if
+                                     CHANGELOG.md does not mention a change since the last release
+    scripts/public_api.py --release  also saves the listing as that of the last release
 
 The rule is `__all__` of the package, and in its classes the underscore.
 """
@@ -31,7 +30,7 @@ RELEASED = ROOT / "docs" / "public-api.released.txt"
 CHANGELOG = ROOT / "CHANGELOG.md"
 PACKAGE = "afnio_tellurio"
 
-#: What Python calls by itself, and applications rely on without naming it.
+#: Methods that Python calls, and applications rely on without naming them.
 DUNDERS = {"__aenter__", "__aexit__", "__enter__", "__exit__", "__len__"}
 
 
@@ -43,59 +42,58 @@ def lines() -> list[str]:
         allow_inspection=False,
         resolve_aliases=True,
     )
-    found: list[str] = []
+    listing: list[str] = []
     for name in sorted(package.exports):
-        thing = package[name].final_target
-        if thing.is_class:
-            found += class_lines(name, thing, set(package.exports))
+        item = package[name].final_target
+        if item.is_class:
+            listing += class_lines(name, item, set(package.exports))
         else:
-            found += function_lines(name, thing)
-    return found
+            listing += function_lines(name, item)
+    return listing
 
 
-def class_lines(name: str, thing: Any, exports: set[str]) -> Iterator[str]:
-    # A base that is not public is no promise; what it gives is listed with the class.
-    bases = [str(base) for base in thing.bases]
-    promised = [base for base in bases if base in exports or not own(thing, base)]
+def class_lines(name: str, item: Any, exports: set[str]) -> Iterator[str]:
+    # A base that is not public is not promised; its members are listed with the class.
+    bases = [str(base) for base in item.bases]
+    promised = [base for base in bases if base in exports or not is_own(item, base)]
     yield f"class {name}({', '.join(promised)})" if promised else f"class {name}"
-    members = {**inherited(thing, exports), **thing.members}
+    members = {**inherited(item, exports), **item.members}
     if is_attrs(name):
         yield attrs_constructor(name, members)
-    for member, what in sorted(members.items()):
+    for member, definition in sorted(members.items()):
         path = f"{name}.{member}"
         if member == "__init__" or member in DUNDERS or not member.startswith("_"):
-            yield from member_lines(path, what)
+            yield from member_lines(path, definition)
 
 
-def own(thing: Any, base: str) -> bool:
-    return any(parent.name == base and parent.path.startswith(PACKAGE) for parent in thing.mro())
+def is_own(item: Any, base: str) -> bool:
+    return any(parent.name == base and parent.path.startswith(PACKAGE) for parent in item.mro())
 
 
-def inherited(thing: Any, exports: set[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for parent in reversed(thing.mro()):
+def inherited(item: Any, exports: set[str]) -> dict[str, Any]:
+    members: dict[str, Any] = {}
+    for parent in reversed(item.mro()):
         if parent.name not in exports:
-            found |= parent.members
-    return found
+            members |= parent.members
+    return members
 
 
-def member_lines(path: str, what: Any) -> Iterator[str]:
-    if what.is_function:
-        yield from function_lines(path, what)
+def member_lines(path: str, member: Any) -> Iterator[str]:
+    if member.is_function:
+        yield from function_lines(path, member)
     else:
-        value = (
-            f" = {what.value}" if "class-attribute" in what.labels and not what.annotation else ""
-        )
-        kind = f": {what.annotation}" if what.annotation else ""
+        is_constant = "class-attribute" in member.labels and not member.annotation
+        value = f" = {member.value}" if is_constant else ""
+        kind = f": {member.annotation}" if member.annotation else ""
         yield f"{path}{kind}{value}"
 
 
 def function_lines(path: str, function: Any) -> Iterator[str]:
-    marks = sorted(function.labels & {"async", "classmethod", "staticmethod"})
-    for one in function.overloads or [function]:
-        # A method's `self` is what stands before the dot.
-        signature = re.sub(r"\((self|cls)(, )?", "(", one.signature(), count=1)
-        yield " ".join([*marks, path + signature[signature.index("(") :]])
+    labels = sorted(function.labels & {"async", "classmethod", "staticmethod"})
+    for overload in function.overloads or [function]:
+        # A method's `self` is the object before the dot.
+        signature = re.sub(r"\((self|cls)(, )?", "(", overload.signature(), count=1)
+        yield " ".join([*labels, path + signature[signature.index("(") :]])
 
 
 def is_attrs(name: str) -> bool:
@@ -107,19 +105,19 @@ def runtime(name: str) -> Any:
 
 
 def attrs_constructor(name: str, members: dict[str, Any]) -> str:
-    """What attrs makes: the fields in their order, with the defaults that they have."""
-    words = [
+    """The constructor that attrs makes: the fields in order, with their defaults."""
+    parameters = [
         f"{field}: {members[field].annotation}"
         + ("" if parameter.default is parameter.empty else f" = {parameter.default!r}")
         for field, parameter in inspect.signature(runtime(name)).parameters.items()
     ]
-    return f"{name}.__init__({', '.join(words)})"
+    return f"{name}.__init__({', '.join(parameters)})"
 
 
 def unmentioned(listing: list[str], released: list[str], changelog: str) -> list[str]:
-    """What differs from the last release's listing and is not in the newest part of the changelog.
+    """The changes since the last release's listing that the newest part of the changelog lacks.
 
-    Where a whole class or function is new or gone, its name is enough.
+    If a whole class or function is new or gone, its name is enough.
     """
     newest = changelog.partition("\n## ")[2].partition("\n## ")[0]
     mentioned = re.findall(r"`([^`]*)`", newest)
@@ -130,14 +128,13 @@ def unmentioned(listing: list[str], released: list[str], changelog: str) -> list
         name = path if top in before and top in now else top
         # A constructor is called by the name of its class.
         name = name.removesuffix(".__init__")
-        if not any(re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", word) for word in mentioned):
+        if not any(re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", code) for code in mentioned):
             missing.add(name)
     return sorted(missing)
 
 
 def path_of(line: str) -> str:
-    words = re.split(r"[(:=]", line)[0].split()
-    return words[-1]
+    return re.split(r"[(:=]", line)[0].split()[-1]
 
 
 def read(path: Path) -> list[str]:
@@ -145,17 +142,17 @@ def read(path: Path) -> list[str]:
 
 
 def check() -> list[str]:
-    """What is wrong with the checked-in listing, or with the changelog."""
+    """The problems of the checked-in listing, and of the changelog."""
     listing = lines()
-    found = list(
+    problems = list(
         difflib.unified_diff(
             read(LISTING), listing, str(LISTING.relative_to(ROOT)), "the sources", lineterm="", n=0
         )
     )
-    if found:
-        found.append("run scripts/public_api.py and commit what it writes, if it is meant")
+    if problems:
+        problems.append("if that is intended, run scripts/public_api.py and commit the listing")
     changelog = CHANGELOG.read_text("utf-8")
-    return found + [
+    return problems + [
         f"CHANGELOG.md: {name} has changed since the last release; mention `{name}`"
         for name in unmentioned(listing, read(RELEASED), changelog)
     ]
@@ -165,7 +162,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--check", action="store_true", help="write nothing; fail on a difference")
-    action.add_argument("--release", action="store_true", help="keep it as the last release's")
+    action.add_argument("--release", action="store_true", help="also save it as the last release's")
     chosen = parser.parse_args()
     if chosen.check:
         problems = check()

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Makes generated/tellurio_api and docs/api.html from openapi/tellurio.yaml.
 #
-#   scripts/regen.sh           writes them, the client type-checked, and tells what changed in the contract since its last release
-#   scripts/regen.sh --check   writes nothing; fails, and names the files, where something is not what it would write
-#   scripts/regen.sh --report  only tells what changed; fails where that breaks callers or backends
+#   scripts/regen.sh           writes them, type-checks the client, and reports what changed in the contract since its last release
+#   scripts/regen.sh --check   writes nothing; fails and names the files that are out of date
+#   scripts/regen.sh --report  only reports what changed; fails if that breaks callers or backends
 #
-# The tools live in an environment of their own, with every version pinned: the output depends on them.
+# The tools have their own environment, with every version pinned: the output depends on them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -1,4 +1,4 @@
-"""Generates the low-level client and the page of the API, and tells what changed in the contract.
+"""Generates the low-level client and the page of the API, and reports changes of the contract.
 
 Run by scripts/regen.sh, in the environment that it prepares.
 """
@@ -16,10 +16,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from contract_changes import METHODS, ContractError, changes_between, report
-from ruamel.yaml import YAML, YAMLError
+from contract_changes import changes_between, report
+from contract_documents import METHODS, ContractError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 ROOT = Path(__file__).resolve().parent.parent
 CONTRACT = ROOT / "openapi" / "tellurio.yaml"
@@ -43,8 +45,7 @@ def generate(package: Path) -> None:
     command = [sys.executable, "-m", "openapi_python_client", "generate"]
     command += ["--path", str(CONTRACT), "--config", str(SETTINGS), "--output-path", str(package)]
     command += ["--custom-template-path", str(TEMPLATES)]
-    # Without --fail-on-warning the generator drops what it does not understand and says so to
-    # nobody.
+    # Without --fail-on-warning the generator silently drops what it does not understand.
     command += ["--meta", "none", "--fail-on-warning"]
     finished = subprocess.run(
         command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
@@ -54,7 +55,7 @@ def generate(package: Path) -> None:
     for source in package.rglob("*.py"):
         source.write_text(f"# {NOTICE}\n{source.read_text('utf-8')}", "utf-8", newline="\n")
     (package / "py.typed").write_text(f"# {NOTICE}\n", "utf-8", newline="\n")
-    contract = loaded(CONTRACT)
+    contract = load(CONTRACT)
     readme = README.read_text("utf-8").replace("{operations}", operations_table(contract))
     (package / "README.md").write_text(f"<!-- {NOTICE} -->\n{readme}", "utf-8", newline="\n")
     text = json.dumps({"x-generated": NOTICE, **contract}, indent=1, ensure_ascii=False)
@@ -62,8 +63,8 @@ def generate(package: Path) -> None:
 
 
 def write_page(page: Path) -> None:
-    """Writes the API as one page that needs nothing beside it."""
-    contract = loaded(CONTRACT)
+    """Writes the API as one page that needs no other file."""
+    contract = load(CONTRACT)
     style = (VIEWER / "swagger-ui.css").read_text("utf-8")
     parts = {
         "notice": NOTICE,
@@ -91,20 +92,21 @@ def operations_table(contract: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def loaded(path: Path) -> dict[str, Any]:
+def load(path: Path) -> dict[str, Any]:
+    parser: Any = YAML(typ="safe")
     try:
-        document = YAML(typ="safe").load(path)
+        document = parser.load(path)
     except (OSError, YAMLError) as error:
         sys.exit(f"regen: {path.relative_to(ROOT)} cannot be read: {error}")
     if not isinstance(document, dict):
-        sys.exit(f"regen: {path.relative_to(ROOT)} is no OpenAPI document")
-    return document
+        sys.exit(f"regen: {path.relative_to(ROOT)} is not an OpenAPI document")
+    return cast("dict[str, Any]", document)
 
 
 def check_types(package: Path) -> None:
-    """Holds the generated code to mypy's strict rules."""
+    """Checks the generated code with mypy's strict rules."""
     command = [sys.executable, "-m", "mypy", "--strict", "--python-version", "3.11"]
-    # No settings but these: what the project asks of its own code is another matter.
+    # With these settings only: the project's own code has other ones.
     command += ["--config-file", os.devnull, "--cache-dir", str(TYPE_CHECKER_CACHE), package.name]
     finished = subprocess.run(
         command, cwd=package.parent, capture_output=True, text=True, check=False
@@ -115,49 +117,49 @@ def check_types(package: Path) -> None:
 
 def last_released() -> Path:
     """The released document with the greatest version."""
-    found = {
+    documents = {
         tuple(map(int, path.stem.split("."))): path
         for path in RELEASED.glob("*.yaml")
         if re.fullmatch(r"\d+(\.\d+)*", path.stem)
     }
-    if not found:
+    if not documents:
         sys.exit(
-            "regen: openapi/released/ holds no document; a release copies openapi/tellurio.yaml "
+            "regen: openapi/released/ contains no document; a release copies openapi/tellurio.yaml "
             "there, named after the version in its info, for example 0.yaml"
         )
-    return found[max(found)]
+    return documents[max(documents)]
 
 
-def tell_changes() -> bool:
-    """Prints what changed since the last release; gives whether anything breaks."""
+def print_changes() -> bool:
+    """Prints what changed since the last release; returns whether anything breaks."""
     released = last_released()
-    what = f"{CONTRACT.relative_to(ROOT)} against {released.relative_to(ROOT)}"
+    title = f"{CONTRACT.relative_to(ROOT)} against {released.relative_to(ROOT)}"
     try:
-        changes = changes_between(loaded(released), loaded(CONTRACT))
+        changes = changes_between(load(released), load(CONTRACT))
     except ContractError as error:
-        sys.exit(f"regen: {what} cannot be compared: {error}")
-    print(report(changes, what))
+        sys.exit(f"regen: {title} cannot be compared: {error}")
+    print(report(changes, title))
     return any(change.kind.is_breaking for change in changes)
 
 
 def written_files(root: Path) -> set[Path]:
-    """What is there of all that this script writes."""
-    found = [*(root / GENERATED).rglob("*"), root / PAGE]
+    """The files that this script writes, as far as they exist."""
+    paths = [*(root / GENERATED).rglob("*"), root / PAGE]
     return {
         path.relative_to(root)
-        for path in found
+        for path in paths
         if path.is_file() and "__pycache__" not in path.parts
     }
 
 
 def differences(fresh: Path, present: Path) -> list[str]:
     """One line for each file in which the two trees differ."""
-    wanted, found = written_files(fresh), written_files(present)
-    lines = [f"missing: {path}" for path in wanted - found]
-    lines += [f"does not belong there: {path}" for path in found - wanted]
+    wanted, existing = written_files(fresh), written_files(present)
+    lines = [f"missing: {path}" for path in wanted - existing]
+    lines += [f"unexpected: {path}" for path in existing - wanted]
     lines += [
         f"differs: {path}"
-        for path in wanted & found
+        for path in wanted & existing
         if not filecmp.cmp(fresh / path, present / path, shallow=False)
     ]
     return sorted(lines)
@@ -170,11 +172,11 @@ def main() -> None:
     only.add_argument(
         "--report",
         action="store_true",
-        help="tell what changed since the last release; fail where that breaks callers or backends",
+        help="report what changed since the last release; fail if that breaks callers or backends",
     )
     arguments = parser.parse_args()
     if arguments.report:
-        sys.exit(int(tell_changes()))
+        sys.exit(int(print_changes()))
     with tempfile.TemporaryDirectory(prefix="regen-") as scratch:
         fresh = Path(scratch)
         package = fresh / GENERATED / PACKAGE
@@ -186,15 +188,15 @@ def main() -> None:
             sys.exit("\n".join(["regen: run scripts/regen.sh and commit what it writes", *lines]))
         if lines:
             check_types(package)
-            # A fresh tree in place of the old one: a file that is generated no more must not stay.
+            # A fresh tree replaces the old one: a file that is no longer generated must not stay.
             shutil.rmtree(ROOT / GENERATED, ignore_errors=True)
             shutil.move(fresh / GENERATED, ROOT / GENERATED)
             (ROOT / PAGE).parent.mkdir(exist_ok=True)
             shutil.move(fresh / PAGE, ROOT / PAGE)
-    same = f"regen: {GENERATED}/ and {PAGE} are what openapi/tellurio.yaml makes"
+    same = f"regen: {GENERATED}/ and {PAGE} are up to date with openapi/tellurio.yaml"
     print("\n".join(lines) if lines else same)
     if not arguments.check:
-        tell_changes()
+        print_changes()
 
 
 if __name__ == "__main__":

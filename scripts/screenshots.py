@@ -1,6 +1,6 @@
-"""Takes the pictures of the page that are in docs/, from runs made for it.
+"""Takes the pictures of the page in docs/, from runs made for them.
 
-In the environment of the tests: .cache/test/bin/python scripts/screenshots.py
+Run it in the environment of the tests: .cache/test/bin/python scripts/screenshots.py
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def take(browser: Browser, address: str, name: str, scheme: str, width: int, hei
 def main() -> None:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
-        sys.exit("there is no chromium on PATH")
+        sys.exit("chromium is not on PATH: install it")
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         database = Path(folder) / "tellurio.db"
@@ -91,8 +91,9 @@ def main() -> None:
         backend = open_backend(database, user=user, api_key=KEY, any_namespace=False)
         server = Server(Site(backend, api_key=KEY, host="127.0.0.1"), "127.0.0.1", 0)
         threading.Thread(target=server.run, daemon=True).start()
-        os.environ |= {"TELLURIO_API_KEY": KEY, "TELLURIO_HOME": folder, "TELLURIO_QUIET": "1"}
-        with te.TellurioClient(server.url) as client:
+        os.environ |= {"TELLURIO_API_KEY": KEY, "TELLURIO_BACKEND_HTTP_BASE_URL": server.url}
+        os.environ |= {"TELLURIO_HOME": folder, "TELLURIO_QUIET": "1"}
+        with te.TellurioClient() as client:
             runs = [train(client, *training) for training in TRAININGS]
             project = f"{server.url}/ada/projects/answer-quality/"
             compared = "&".join(f"run={run.uuid}" for run in runs[:3])

@@ -39,9 +39,15 @@ check_statically() {
   pyright --pythonpath "$bin/python"
   step "import-linter"
   lint-imports
+  step "words"
+  python scripts/check_words.py
+  step "the page's scripts"
+  scripts/check_page.sh
   step "contract lint"
   openapi-spec-validator openapi/tellurio.yaml
   scripts/lint_contract.sh
+  step "documentation"
+  scripts/docs.sh
 }
 
 if [ "${1:-}" = --python ]; then

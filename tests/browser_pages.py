@@ -6,8 +6,8 @@ import time
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from site_server import KEY
 
-#: Milliseconds between two polls of the page.
-POLL = 2000
+#: Milliseconds after which a poll is due: two seconds, or ten times as long as the last one took.
+POLL = 30_000
 #: Seconds after which what has not appeared is missing. Other tests need the machine as well.
 PATIENCE = 30
 # What a browser itself writes: of answers that are errors, of a test that reads a canvas.
@@ -84,12 +84,12 @@ class Opener:
 
 
 def let_time_pass(page, milliseconds):
-    """Moves the page's clock, which calls what is due. No request is on its way meanwhile.
+    """Moves the page's clock forward at once, and then calls each timer that is due.
 
-    A request that took long would make the page poll less often.
+    No request is on its way meanwhile: one that seems to take long makes the page poll less often.
     """
     page.wait_for_function("() => asked.every(({ isOver }) => isOver)")
-    page.clock.run_for(milliseconds)
+    page.clock.fast_forward(milliseconds)
 
 
 def eventually(page, expectation, *arguments):

@@ -32,15 +32,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 exchanges.install()
-# The same examples each time, however fast they are made on a machine that has other work.
-settings.register_profile(
-    "any machine",
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-settings.load_profile("any machine")
 
 
 #: What cannot even be imported without a tool of development.
@@ -55,6 +46,19 @@ collect_ignore = [path for path, tool in NEEDING.items() if find_spec(tool) is N
 LEAVING_THE_PROCESS = {
     "browser", "faulty", "kernel", "start_python", "start_server", "start_serving", "served", "terminal"
 }  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # The same examples each time, however fast they are made on a machine that has other work.
+    settings.register_profile(
+        "any machine",
+        derandomize=True,
+        database=None,
+        deadline=None,
+        max_examples=200 if config.getoption("--long") else 25,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    settings.load_profile("any machine")
 
 
 def pytest_report_header() -> list[str]:
@@ -79,11 +83,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "module" in scopes:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
         names = set(getattr(item, "fixturenames", ()))
-        is_slow = item.get_closest_marker("slow") or item.get_closest_marker("tools")
         stays = not names & LEAVING_THE_PROCESS and "over HTTP" not in item.name
-        if stays and not is_slow:
+        repeats = takes_seconds(item) or hasattr(getattr(item, "function", None), "hypothesis")
+        if stays and not repeats:
             item.add_marker("quick")
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+        # Many turns of what other tests cover, and being watched doubles their time.
+        if repeats:
+            item.add_marker("no_cover")
+    items.sort(key=takes_seconds, reverse=True)
+
+
+def takes_seconds(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(name) for name in ("slow", "tools"))
 
 
 @pytest.fixture(autouse=True)

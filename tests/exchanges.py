@@ -91,6 +91,24 @@ def install() -> None:
         return response
 
     httpx.AsyncHTTPTransport.handle_async_request = handle_async_request  # type: ignore[method-assign]
+    _share_tls_contexts(httpx)
+
+
+def _share_tls_contexts(httpx: Any) -> None:
+    """Reads the authorities once, not for each client: it takes longer than most tests."""
+    transports = httpx._transports.default
+    create = transports.create_ssl_context
+    made: dict[Any, Any] = {}
+
+    def create_once(**keywords: Any) -> Any:
+        if keywords.get("verify") is not True or keywords.get("cert"):
+            return create(**keywords)
+        named = (os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+        if named not in made:
+            made[named] = create(**keywords)
+        return made[named]
+
+    transports.create_ssl_context = create_once
 
 
 def _checking(handle: Any) -> Any:

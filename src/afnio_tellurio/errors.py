@@ -1,4 +1,22 @@
-"""Every exception of the SDK, and the one place where an HTTP error becomes one."""
+"""Every exception of the SDK, and the one place that makes an exception from an HTTP error.
+
+TellurioError
+├── RunFinishedError            also a RuntimeError
+├── DatabaseError
+├── CredentialsError
+├── DeliveryError
+├── BackendUnreachableError     also a ConnectionError and a ValueError
+├── InvalidResponseError
+└── ApiError                    also an httpx.HTTPStatusError
+    ├── BadRequestError         400, also a ValueError
+    ├── InvalidAPIKeyError      401
+    ├── PermissionDeniedError   403
+    ├── NotFoundError           404, also a LookupError
+    ├── ConflictError           409
+    ├── PayloadTooLargeError    413, also a ValueError
+    ├── RateLimitError          429
+    └── BackendFailureError     5xx
+"""
 
 from __future__ import annotations
 
@@ -13,16 +31,16 @@ import httpx
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Of an answer that is not ours (a proxy's page, say), this much is quoted.
+#: Characters quoted from an error answer, which may be a proxy's whole page.
 _QUOTED_CHARACTERS = 500
 
 
 class TellurioError(Exception):
-    """The base of every exception that only this SDK raises."""
+    """The base class of every exception that is specific to this SDK."""
 
 
 class RunFinishedError(TellurioError, RuntimeError):
-    """A metric was logged to a run that is finished."""
+    """A metric was logged to a finished run."""
 
 
 class DatabaseError(TellurioError):
@@ -30,27 +48,27 @@ class DatabaseError(TellurioError):
 
 
 class CredentialsError(TellurioError):
-    """The credentials file cannot be used: others can read it, it is damaged, or not writable."""
+    """The credentials file is unusable: others can read it, it is damaged, or not writable."""
 
 
 class BackendUnreachableError(TellurioError, ConnectionError, ValueError):
     """The backend could not be reached, or did not answer in time.
 
-    It is a `ConnectionError`, and a `ValueError` too because that is what `afnio.tellurio` raised
-    here.
+    It is a `ConnectionError`. It is also a `ValueError` because `afnio.tellurio` raised that here.
     """
 
 
 class DeliveryError(TellurioError):
-    """What was logged could not be delivered, in the time there was; it stays on the disk.
+    """Logged data could not be delivered within the timeout; it stays on the disk.
 
     Attributes:
-        waiting: How many metrics wait to be delivered.
-        in_memory: How many of these the journal could not take: they end with this process.
-        lost: How many cannot be delivered any more: neither the disk nor memory took them, or the
-            journal is damaged.
-        path: The journal that holds what waits.
-        reason: What keeps it from being delivered.
+        waiting: The number of metrics that wait to be delivered.
+        in_memory: How many of them could not be written to the journal: they are lost when this
+            process ends.
+        lost: The number of metrics that can no longer be delivered: the disk and the memory buffer
+            were full, or the journal is damaged.
+        path: The journal that holds the waiting data.
+        reason: Why it could not be delivered.
     """
 
     def __init__(
@@ -66,15 +84,15 @@ class DeliveryError(TellurioError):
     ) -> None:
         parts: list[str] = []
         if waiting > in_memory or not waiting:
-            what = f"{waiting - in_memory} metrics wait" if waiting else "its end waits"
-            parts.append(f"{what} in {path}")
+            subject = f"{waiting - in_memory} metrics wait" if waiting else "its end waits"
+            parts.append(f"{subject} in {path}")
         if in_memory:
             parts.append(
-                f"{in_memory} metrics wait in memory and are lost when this process ends, for "
+                f"{in_memory} metrics wait in memory and are lost when this process ends, because "
                 f"{path} cannot be written"
             )
         if lost:
-            parts.append(f"{lost} are lost: the journal could not keep them")
+            parts.append(f"{lost} are lost: the journal could not store them")
         super().__init__(
             f"{call}: run {run_name!r}: {', and '.join(parts)} ({reason}); "
             "deliver with: afnio-tellurio sync"
@@ -91,10 +109,10 @@ class DeliveryError(TellurioError):
 
 
 class InvalidResponseError(TellurioError):
-    """The backend's answer does not make sense: not JSON, or a field is missing or malformed.
+    """The backend's response is invalid: not JSON, or a field is missing or malformed.
 
     Attributes:
-        operation: The operation of the API, for example `createRun`.
+        operation: The API operation, for example `createRun`.
     """
 
     def __init__(self, message: str, *, operation: str) -> None:
@@ -110,12 +128,12 @@ class ApiError(TellurioError, httpx.HTTPStatusError):
 
     Attributes:
         status_code: The HTTP status, for example 404.
-        operation: The operation of the API, for example `createRun`.
-        identifiers: What the request was about, for example `{"namespace_slug": "acme"}`.
-        request_id: What the backend calls this request (its `X-Request-ID` header), or `None`.
-        words: What the backend said, in its own words.
+        operation: The API operation, for example `createRun`.
+        identifiers: The subject of the request, for example `{"namespace_slug": "acme"}`.
+        request_id: The backend's ID for this request (its `X-Request-ID` header), or `None`.
+        words: The error message in the response.
         request: The request, an `httpx.Request`, without the API key.
-        response: The answer, an `httpx.Response`, without the API key.
+        response: The response, an `httpx.Response`, without the API key.
     """
 
     def __init__(
@@ -126,12 +144,12 @@ class ApiError(TellurioError, httpx.HTTPStatusError):
         self.operation = operation
         self.identifiers = dict(identifiers)
         self.request_id: str | None = response.headers.get("x-request-id")
-        self.words = words_of(response)
-        about = ", ".join(f"{name}={value!r}" for name, value in self.identifiers.items())
+        self.words = message_of(response)
+        subject = ", ".join(f"{name}={value!r}" for name, value in self.identifiers.items())
         url = response.request.url
         host = f"{url.scheme}://{url.netloc.decode('ascii')}"
         message = (
-            f"{operation}{f' ({about})' if about else ''}: {host} answered {self.status_code}"
+            f"{operation}{f' ({subject})' if subject else ''}: {host} answered {self.status_code}"
             f"{f' {response.reason_phrase}' if response.reason_phrase else ''}: {self.words}"
         )
         if self.request_id:
@@ -139,22 +157,22 @@ class ApiError(TellurioError, httpx.HTTPStatusError):
         super().__init__(message, request=response.request, response=response)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # An exception of a worker process must reach its parent: pickle calls with positions only.
-        # The message is that of the process where it was raised, whatever the settings are here.
+        # An exception of a worker process must reach its parent, and pickle passes only positional
+        # arguments. The message stays as the raising process made it, whatever the settings here.
         arguments = (type(self), self.response, self.operation, self.identifiers)
         return _rebuild_api_error, arguments, {"args": self.args}
 
 
 class BadRequestError(ApiError, ValueError):
-    """400: the backend cannot carry out the request as it stands."""
+    """400: the request is invalid."""
 
 
 class InvalidAPIKeyError(ApiError):
-    """401: the API key is missing or the backend refuses it."""
+    """401: the API key is missing or rejected."""
 
 
 class PermissionDeniedError(ApiError):
-    """403: the API key may not do this."""
+    """403: the API key lacks the permission."""
 
 
 class NotFoundError(ApiError, LookupError):
@@ -162,19 +180,19 @@ class NotFoundError(ApiError, LookupError):
 
 
 class ConflictError(ApiError):
-    """409: what is to be created exists, or a batch leaves a gap."""
+    """409: the thing to create already exists, or a batch of metrics leaves a gap."""
 
 
 class PayloadTooLargeError(ApiError, ValueError):
-    """413: the request is larger than the backend takes."""
+    """413: the request is larger than the backend accepts."""
 
 
 class RateLimitError(ApiError):
-    """429: too many requests; the backend asks to wait."""
+    """429: too many requests; try again later."""
 
 
 class BackendFailureError(ApiError):
-    """5xx: the backend, or a proxy before it, failed."""
+    """5xx: the backend, or a proxy in front of it, failed."""
 
 
 _ERROR_OF_STATUS: dict[int, type[ApiError]] = {
@@ -192,13 +210,13 @@ _FIRST_SERVER_STATUS = 500
 def api_error(
     response: httpx.Response, *, operation: str, identifiers: Mapping[str, str], sign_in: str
 ) -> ApiError:
-    """The exception for an answer with an error status.
+    """Makes the exception for a response with an error status.
 
     Args:
-        response: The answer, read.
-        operation: The operation of the API, for example `createRun`.
+        response: The response, read.
+        operation: The API operation, for example `createRun`.
         identifiers: The parameters of the request that identify its subject, by name.
-        sign_in: How to sign in, for an answer that refuses the key.
+        sign_in: How to sign in, for a response that rejects the key.
     """
     fallback = BackendFailureError if response.status_code >= _FIRST_SERVER_STATUS else ApiError
     kind = _ERROR_OF_STATUS.get(response.status_code, fallback)
@@ -209,10 +227,10 @@ def api_error(
 
 
 def never_had_run(error: ApiError) -> bool:
-    """Whether the backend answered that it never had the run; not every backend tells.
+    """Whether the backend answered that it never had the run; not every backend reports it.
 
     Args:
-        error: The answer to a request for the run.
+        error: The error from a request for the run.
     """
     try:
         body: Any = error.response.json()
@@ -222,31 +240,31 @@ def never_had_run(error: ApiError) -> bool:
     return isinstance(body, dict) and body.get("deleted") is False  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
 
 
-def words_of(response: httpx.Response) -> str:
-    """What an error answer says: its `detail`, its field errors, or the text of whatever it is."""
+def message_of(response: httpx.Response) -> str:
+    """The message in an error response: its `detail`, its field errors, or its whole text."""
     try:
-        said = response.json()
+        body = response.json()
     except (ValueError, RecursionError):
-        said = None
-    if isinstance(said, dict) and said:
-        parts = [_field_words(str(name), what) for name, what in said.items()]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        body = None
+    if isinstance(body, dict) and body:
+        parts = [_field_message(str(name), errors) for name, errors in body.items()]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
         text = "; ".join(parts)
     else:
         text = re.sub(r"(?s)<(style|script).*?</\1>|<[^>]*>", " ", response.text)
     text = " ".join(text.split())
     if len(text) > _QUOTED_CHARACTERS:
         text = f"{text[:_QUOTED_CHARACTERS]}..."
-    return text or "(nothing)"
+    return text or "(empty)"
 
 
 def _without_key(response: httpx.Response) -> httpx.Response:
-    """A copy of an answer and its request that can be pickled and printed: it holds no API key."""
+    """Copies a response and its request without the API key: safe to pickle and to print."""
     key = response.request.headers.get("Authorization", "").removeprefix("Api-Key ")
     content = response.content
-    for written in {key, json.dumps(key)[1:-1]} - {""}:
-        # Some backends repeat what they were sent.
-        content = content.replace(written.encode(), b"***")
-    # The content is decoded, and as long as it is.
+    for spelling in {key, json.dumps(key)[1:-1]} - {""}:
+        # Some backends echo the request.
+        content = content.replace(spelling.encode(), b"***")
+    # The content is decoded already, so its old encoding and length no longer apply.
     headers = [
         (name, value.replace(key.encode(), b"***") if key else value)
         for name, value in response.headers.raw
@@ -264,7 +282,7 @@ def _without_key(response: httpx.Response) -> httpx.Response:
         },
     )
     with suppress(RuntimeError):
-        # One that a program made by itself took no time.
+        # A response that a program made itself has no elapsed time.
         copy.elapsed = response.elapsed
     return copy
 
@@ -279,9 +297,9 @@ def _request_without_key(request: httpx.Request) -> httpx.Request:
 
 
 def forget_key(error: BaseException | None) -> None:
-    """Removes the API key from the exceptions of httpx that an exception was made from.
+    """Removes the API key from the httpx exceptions that caused an exception.
 
-    They hold their request, and their tracebacks the headers as they were sent.
+    They hold their request, and the frames of their tracebacks hold the headers that were sent.
     """
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
@@ -292,10 +310,10 @@ def forget_key(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-def _field_words(name: str, what: Any) -> str:
-    if isinstance(what, list):
-        what = " ".join(str(item) for item in what)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    return str(what) if name == "detail" else f"{name}: {what}"
+def _field_message(name: str, errors: Any) -> str:
+    if isinstance(errors, list):
+        errors = " ".join(str(item) for item in errors)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return str(errors) if name == "detail" else f"{name}: {errors}"
 
 
 def _rebuild_api_error(
@@ -315,5 +333,5 @@ def _rebuild_invalid_response(message: str, operation: str) -> InvalidResponseEr
 
 for _kind in [value for value in globals().values() if isinstance(value, type)]:
     if issubclass(_kind, TellurioError):
-        # Tracebacks name an exception as users import it; which module holds it may change.
+        # Tracebacks show an exception as users import it; its module may change.
         _kind.__module__ = "afnio_tellurio"

@@ -1,8 +1,8 @@
-"""Exceptions of the application that come up inside the SDK, told from failures of the SDK.
+"""Tells exceptions of the application that surface inside the SDK from failures of the SDK.
 
-Python runs a signal handler between any two instructions of the main thread. What it raises there,
-the time limit of a job queue for example, comes up inside whatever the SDK does at that moment. It
-belongs to the application, whatever its type is: a handler may raise `TimeoutError` too.
+Python runs a signal handler between any two instructions of the main thread. An exception that the
+handler raises, such as the time limit of a job queue, surfaces inside the code that the SDK runs at
+that moment. It belongs to the application, whatever its type: a handler may raise `TimeoutError`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-#: The packages whose exceptions are failures of ours: this one, and what does its work.
+#: The packages whose exceptions are failures of the SDK: this one and its dependencies.
 _OUR_PACKAGES = frozenset(
     {
         "afnio_tellurio",
@@ -48,19 +48,19 @@ _OUR_PACKAGES = frozenset(
 
 
 def foreign_cause(error: BaseException, *, by_type: bool = True) -> BaseException | None:
-    """The exception of the application that an exception is, or was made from.
+    """Finds the application's exception in a caught exception and its causes.
 
-    Libraries wrap what they do not expect: where a signal handler raises `TimeoutError`, httpx
-    raises `ReadTimeout` from it.
+    Libraries wrap unexpected exceptions: if a signal handler raises `TimeoutError`, httpx raises
+    `ReadTimeout` from it.
 
     Args:
-        error: What was caught.
-        by_type: Whether a type of the application's counts. It must not where code of others is
-            called that raises types of its own: a keyring, or a handler of logging.
+        error: The caught exception.
+        by_type: Whether a type that the application defines is enough. Pass False around calls
+            into third-party code with its own exception types: a keyring, or a logging handler.
 
     Returns:
-        The first exception, of `error` and what it was made from, that a signal handler raised or
-        that is of a type of the application's; `None` where all are failures of ours.
+        The first exception, of `error` and its causes, that a signal handler raised or whose type
+        the application defines; `None` if all are failures of the SDK.
     """
     for cause in _causes(error):
         if (by_type and _is_of_application(type(cause))) or is_from_signal_handler(cause):
@@ -69,12 +69,12 @@ def foreign_cause(error: BaseException, *, by_type: bool = True) -> BaseExceptio
 
 
 def raise_foreign(error: BaseException, *, by_type: bool = True) -> None:
-    """Raises the exception of the application that an exception is, or was made from, if any.
+    """Raises the application's exception again if a caught exception is one, or was caused by one.
 
-    It raises the very exception, with its own cause and context. Call it where `error` was caught.
+    It raises the same object, with its own cause and context. Call it where `error` was caught.
 
     Args:
-        error: What was caught.
+        error: The caught exception.
         by_type: As for `foreign_cause`.
     """
     foreign = foreign_cause(error, by_type=by_type)
@@ -84,13 +84,13 @@ def raise_foreign(error: BaseException, *, by_type: bool = True) -> None:
     try:
         raise foreign
     finally:
-        # The wrapping of a library is none of its history.
+        # The exceptions that a library wrapped it in are not part of its history.
         foreign.__context__ = context
 
 
 def is_from_signal_handler(error: BaseException) -> bool:
-    """Whether a signal handler raised an exception, or called what raised it."""
-    return any(_was_handed(frame, before) for before, frame in itertools.pairwise(_frames(error)))
+    """Whether an exception was raised in a signal handler, or in a function that it called."""
+    return any(_received(frame, before) for before, frame in itertools.pairwise(_frames(error)))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -99,15 +99,15 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     while cause is not None and id(cause) not in seen:
         seen.add(id(cause))
         yield cause
-        cause = cause.__cause__ or _replaced(cause)
+        cause = cause.__cause__ or _suppressed_cause(cause)
 
 
-def _replaced(error: BaseException) -> BaseException | None:
-    """The exception that was being handled inside the call that raised an exception.
+def _suppressed_cause(error: BaseException) -> BaseException | None:
+    """The context of an exception, if it was caught inside the call that raised the exception.
 
-    httpcore raises what it makes of an exception `from None`, so only the context tells. But the
-    context may also be what the application was handling when it called the SDK. That one was
-    caught outside.
+    httpcore maps exceptions with `from None`, so only the context shows the original one. But the
+    context may also be an exception that the application was handling when it called the SDK; that
+    one was caught outside and does not count.
     """
     context = error.__context__
     if context is None or context.__traceback__ is None:
@@ -128,8 +128,8 @@ def _frames(error: BaseException) -> Iterator[FrameType]:
         traceback = traceback.tb_next
 
 
-def _was_handed(frame: FrameType, interrupted: FrameType) -> bool:
-    """Whether a function got the frame before it as an argument, as only a signal handler does."""
+def _received(frame: FrameType, interrupted: FrameType) -> bool:
+    """Whether a function got its caller's frame as an argument, as only a signal handler does."""
     code = frame.f_code
     if not code.co_flags & inspect.CO_OPTIMIZED:
         # The body of a module or of a class takes no arguments.

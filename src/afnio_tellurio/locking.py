@@ -1,6 +1,6 @@
-"""A lock on an open file that the kernel frees when its process dies.
+"""A lock on an open file that the kernel releases when its process dies.
 
-The library for it, filelock, takes 60 ms to be imported: a fifth of what starting a run may cost.
+The usual library, filelock, takes 60 ms to import: a fifth of the time allowed to start a run.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import sys
 if sys.platform == "win32":
     import msvcrt
 
-    #: Windows locks bytes, and nobody else can read a locked one; this byte is never written.
+    #: Windows locks bytes, and others cannot read a locked one; no file reaches this offset.
     _LOCKED_BYTE = 2**62
 
     def try_lock(fd: int) -> bool:
-        """Locks the file for this process; says whether it could."""
+        """Locks the file for this process; returns False if another process holds the lock."""
         position = os.lseek(fd, 0, os.SEEK_CUR)
         os.lseek(fd, _LOCKED_BYTE, os.SEEK_SET)
         try:
@@ -30,7 +30,7 @@ else:
     import fcntl
 
     def try_lock(fd: int) -> bool:
-        """Locks the file for this process; says whether it could."""
+        """Locks the file for this process; returns False if another process holds the lock."""
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""The SDK's logger, used so that no handler of the application can hurt the SDK."""
+"""The SDK's logger. A failing handler of the application cannot hurt the SDK."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _this_thread = threading.local()
 
 
 def log(level: int, message: str, error: BaseException | None = None) -> bool:
-    """Logs a message, whatever the application's handlers do.
+    """Logs a message, even if handlers of the application fail.
 
     Args:
         level: The level, such as `logging.WARNING`.
@@ -26,16 +26,16 @@ def log(level: int, message: str, error: BaseException | None = None) -> bool:
         error: An exception whose traceback to log with it.
 
     Returns:
-        Whether all handlers took it. One that leads back to here takes nothing more.
+        True if all handlers accepted it. Messages that a handler causes while it runs are dropped.
     """
     if getattr(_this_thread, "is_logging", False):
-        # A handler that logs to a run: what that run has to say must not start over.
+        # A handler that logs to a run: a message about that run would call the handler again.
         return False
     try:
         _this_thread.is_logging = True
         logger.log(level, "%s", message, exc_info=error)
     except Exception as failure:  # noqa: BLE001 - handlers are the application's
-        # What a signal handler raised while they worked is not theirs.
+        # The exception of a signal handler that ran meanwhile is not theirs.
         raise_foreign(failure, by_type=False)
         return False
     finally:
@@ -44,7 +44,7 @@ def log(level: int, message: str, error: BaseException | None = None) -> bool:
 
 
 def reaches_handler(level: int) -> bool:
-    """Whether a message of this level reaches a handler, as far as can be told."""
+    """Whether a message of this level reaches a handler; filters are not checked."""
     return logger.isEnabledFor(level) and any(handler.level <= level for handler in _handlers())
 
 

@@ -7,6 +7,7 @@ from itertools import product
 from typing import TYPE_CHECKING, TypeVar
 
 from afnio_tellurio.api import operations
+from afnio_tellurio.api.answers import AnswerFields
 from afnio_tellurio.api.metrics import MetricCurve, MetricSummary, read_curve, read_summaries
 from afnio_tellurio.client import TellurioClient, connection_of
 from afnio_tellurio.default_client import client_or_default
@@ -87,9 +88,11 @@ def summaries(
             if columns is None:
                 result |= {run.uuid: _select(run.summary(client), names) for run in part}
                 continue
+            field = AnswerFields("summarizeProjectMetrics")
             for column in columns:
+                metric = field.text("name", column.name)
                 for uuid, summary in read_summaries(column).items():
-                    result.setdefault(uuid, {})[column.name] = summary
+                    result.setdefault(uuid, {})[metric] = summary
     return result
 
 

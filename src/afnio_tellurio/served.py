@@ -1,4 +1,4 @@
-"""Where the page of an embedded backend is served, for whoever wants to link to it."""
+"""The URL of the page that `serve` offers for a local database, for other processes to link to."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _MAX_BYTES = 4096
 
 @contextmanager
 def served_at(database: Path, url: str) -> Generator[None, None, None]:
-    """Lets other processes know, for as long as this lasts, where a database's page is.
+    """Publishes the URL of a database's page to other processes while the context lasts.
 
-    Where another server of the same database has said so already, its word stands.
+    If another server of this database has published its URL already, that one is kept.
     """
     record = _record(database)
     descriptor = os.open(record, os.O_RDWR | os.O_CREAT, 0o600)
@@ -39,14 +39,14 @@ def served_at(database: Path, url: str) -> Generator[None, None, None]:
 
 
 def page_url(database: Path) -> str | None:
-    """Where the page of this database is served at this moment, or `None`."""
+    """The URL of the page of this database, or `None` if no server runs now."""
     try:
         descriptor = os.open(_record(database), os.O_RDWR)
     except OSError:
         return None
     try:
         content = os.read(descriptor, _MAX_BYTES)
-        # Whoever serves holds the lock; the record of one that died says nothing.
+        # A running server holds the lock; the record of a dead one is outdated.
         if not content or try_lock(descriptor):
             return None
         url = json.loads(content)["url"]

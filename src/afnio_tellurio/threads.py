@@ -1,7 +1,7 @@
-"""Whether other threads are in certain functions at this moment, seen from their stacks.
+"""Finds out from the stacks of other threads whether they are inside certain functions.
 
-A counter of the threads that are inside would be wrong for ever after a signal handler raised
-between the entry and the count. A stack cannot be wrong: a function that was left is not on it.
+A counter of the threads inside would stay wrong forever once a signal handler raised between the
+entry and the count. A stack cannot be wrong: a function that has been left is not on it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from types import CodeType, FrameType
 
-#: Seconds between two looks at the stacks.
+#: Seconds between two checks of the stacks.
 _INTERVAL = 0.0005
 
 
@@ -23,13 +23,13 @@ def other_threads_inside(codes: Collection[CodeType], resting: Collection[CodeTy
     """Whether another thread runs one of these functions.
 
     To keep threads out, first set a flag that the functions check as they begin, then poll this
-    until it is false: a thread that began before the flag was set is seen here, and one that began
-    later sees the flag.
+    until it returns False: a thread that entered before the flag was set is found here, and one
+    that enters later sees the flag.
 
     Args:
         codes: The code objects of plain functions. A generator is on the stack only while it runs.
-        resting: Code objects of functions in which a thread rests: the nearest function of `codes`
-            below on the stack does not count meanwhile.
+        resting: Code objects of functions in which a thread rests: while it is in one, the nearest
+            function of `codes` below it on the stack does not count.
     """
     own = threading.get_ident()
     return any(
@@ -42,21 +42,21 @@ def other_threads_inside(codes: Collection[CodeType], resting: Collection[CodeTy
 def stack_holds(
     frame: FrameType | None, codes: Collection[CodeType], resting: Collection[CodeType] = ()
 ) -> bool:
-    """Whether one of these functions is on the stack that ends with a frame.
+    """Whether one of these functions is on the stack whose newest frame is given.
 
     Args:
         frame: The newest frame.
         codes: As for `other_threads_inside`.
         resting: As for `other_threads_inside`.
     """
-    rests = False
-    for each in frames_below(frame):
-        if each.f_code in resting:
-            rests = True
-        elif each.f_code in codes:
-            if not rests:
+    is_resting = False
+    for caller in frames_below(frame):
+        if caller.f_code in resting:
+            is_resting = True
+        elif caller.f_code in codes:
+            if not is_resting:
                 return True
-            rests = False
+            is_resting = False
     return False
 
 
@@ -71,23 +71,23 @@ def newest_frames() -> Collection[FrameType]:
 
 
 def frames_below(frame: FrameType | None) -> Iterator[FrameType]:
-    """A frame, its caller, the caller of that, and so on."""
+    """A frame and its callers, newest first."""
     while frame is not None:
         yield frame
         frame = frame.f_back
 
 
 def wait_until_left(codes: Collection[CodeType], timeout: float) -> bool:
-    """Waits until other threads have left the calls of some functions that they are in now.
+    """Waits until other threads have returned from their present calls of some functions.
 
-    Calls that begin meanwhile are not waited for.
+    It does not wait for calls that begin later.
 
     Args:
         codes: As for `other_threads_inside`.
-        timeout: Seconds to wait at most.
+        timeout: Seconds to wait, at most.
 
     Returns:
-        Whether they have left.
+        True if all have returned in time.
     """
     inside = [frame for frame in _frames_of_other_threads() if frame.f_code in codes]
     deadline = time.monotonic() + timeout
@@ -95,7 +95,7 @@ def wait_until_left(codes: Collection[CodeType], timeout: float) -> bool:
         if time.monotonic() > deadline:
             return False
         time.sleep(_INTERVAL)
-        # The frames are kept, so that no other frame has the identity of one.
+        # Our references keep the frames alive, so no new frame can have the id of one of them.
         running = set(map(id, _frames_of_other_threads()))
         inside = [frame for frame in inside if id(frame) in running]
     return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import uuid
 from itertools import chain
 from pathlib import Path
@@ -16,7 +15,7 @@ from afnio_tellurio.api.entities import RunStatus
 from afnio_tellurio.api.operations import RunPath
 from afnio_tellurio.client import TellurioClient, connection_of, open_database
 from afnio_tellurio.delivery.journal_file import JournalFile, remove_journal, write_journal
-from afnio_tellurio.delivery.records import Header
+from afnio_tellurio.delivery.records import Header, microseconds_of
 from afnio_tellurio.delivery.recovery import (
     SyncedJournal,
     address_of,
@@ -38,9 +37,6 @@ if TYPE_CHECKING:
 
     from afnio_tellurio.api.connection import Connection
     from afnio_tellurio.tracking.run import Run
-
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_MICROSECOND = dt.timedelta(microseconds=1)
 
 
 @attrs.frozen
@@ -210,7 +206,7 @@ def _header(run: Run, target: Connection, upload: _Upload) -> Header:
 def _metrics(run: Run, source: Connection) -> Iterator[tuple[int | None, int, str, Any]]:
     settle(source, "listMetrics", run.uuid)
     for metric in chain.from_iterable(operations.list_metrics(source, _path(run))):
-        when = (metric.timestamp - _EPOCH) // _MICROSECOND if metric.timestamp else 0
+        when = microseconds_of(metric.timestamp) if metric.timestamp else 0
         yield metric.step, when, metric.name, metric.value
 
 

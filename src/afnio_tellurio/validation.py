@@ -15,6 +15,9 @@ from afnio_tellurio.settings.limits import MAX_BUCKETS, MAX_NAME_LENGTH, MAX_STE
 #: (`sys.set_int_max_str_digits`: 4,300 digits).
 _MAX_INTEGER_BITS = 14_000
 _SLUG = re.compile(r"[-a-zA-Z0-9_]+")
+#: NaN and the infinities as strings: JSON has no numbers for them.
+SPECIAL_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_SPELLINGS = {number: spelling for spelling, number in SPECIAL_NUMBERS.items()}
 
 
 def checked_text(call: str, what: str, text: Any) -> str:
@@ -74,8 +77,8 @@ def project_slug(call: str, display_name: Any) -> str:
     """The slug of a project, given its display name or its slug.
 
     Raises:
-        TypeError: The name is no string.
-        ValueError: It is blank, too long or slugifies to nothing.
+        TypeError: The name is not a string.
+        ValueError: It is blank, too long, or without a slug.
     """
     slug = slugify(checked_name(call, "project display name", display_name))
     if not slug:
@@ -180,11 +183,8 @@ def _array_scalar(value: Any) -> bool | float | str:
 
 
 def _encoded_float(value: float) -> float | str:
-    if math.isfinite(value):
-        return float(value)
-    if math.isnan(value):
-        return "NaN"
-    return "Infinity" if value > 0 else "-Infinity"
+    number = float(value)
+    return number if math.isfinite(number) else _SPELLINGS.get(number, "NaN")
 
 
 def _encoded_string(value: str) -> str:

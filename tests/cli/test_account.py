@@ -296,7 +296,7 @@ def test_a_key_revoked_in_mid_run_loses_nothing_and_login_and_sync_deliver(
         "    import os, time\n"
         "    while not os.path.exists(os.environ['GO_ON']): time.sleep(0.05)\n"
         "    for step in range(100, 200): run.log('loss', step)\n",
-        TELLURIO_API_KEY="first-key-of-the-backend", TELLURIO_EXIT_TIMEOUT="5",
+        TELLURIO_API_KEY="first-key-of-the-backend", TELLURIO_EXIT_TIMEOUT=str(GUARD),
         GO_ON=os.environ["TELLURIO_HOME"] + "-go",
     )  # fmt: skip
     assert child.stdout.readline() == "half\n"
@@ -336,7 +336,7 @@ def test_a_program_that_signs_in_again_goes_on_delivering(revocable, monkeypatch
     revocable.with_another("second-key-of-the-backend")
     run.log("loss", 1)
     with pytest.raises(te.DeliveryError, match="401"):
-        run.flush(5)
+        run.flush(GUARD)
     te.login("second-key-of-the-backend")
     run.log("loss", 2)
     run.finish()

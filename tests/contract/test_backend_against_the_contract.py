@@ -28,7 +28,7 @@ KEY = {"Authorization": "Api-Key the-key"}
 UNKNOWN = "9b2f4f9e-3c0d-4b0a-8a53-5a3c8e0f7f21"
 SLUG = re.compile("[-a-zA-Z0-9_]+")
 UUID = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-EXAMPLES, SEED = 20, 1
+EXAMPLES, SEED = 12, 1
 LONG_EXAMPLES, LONG_SEED = 100, 2
 
 # Refusals of what a schema allows, by their words, for no schema can tell it.
@@ -235,6 +235,7 @@ def without_authentication(backend):
     return application
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("check", "operation_id", "change"),
     [

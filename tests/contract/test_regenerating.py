@@ -81,9 +81,9 @@ def test_the_check_fails_and_names_what_was_changed_is_missing_or_does_not_belon
     assert finished.stderr.splitlines()[1:] == [
         "differs: docs/api.html",
         "differs: generated/tellurio_api/types.py",
-        "does not belong there: generated/other/file.txt",
-        "does not belong there: generated/tellurio_api/models/stray.py",
         "missing: generated/tellurio_api/errors.py",
+        "unexpected: generated/other/file.txt",
+        "unexpected: generated/tellurio_api/models/stray.py",
     ]
     assert digest(copy / "generated") == before
     assert regen(copy).returncode == 0
@@ -154,10 +154,14 @@ def test_the_report_fails_where_something_breaks_until_that_is_released(copy):
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("released/0.yaml", None, "openapi/released/ holds no document; a release copies"),
+        ("released/0.yaml", None, "openapi/released/ contains no document; a release copies"),
         ("released/0.yaml", "a: [", "openapi/released/0.yaml cannot be read: "),
-        ("tellurio.yaml", "- a", "openapi/tellurio.yaml is no OpenAPI document"),
-        ("tellurio.yaml", "openapi: 3.1.0", "cannot be compared: the new document is no OpenAPI"),
+        ("tellurio.yaml", "- a", "openapi/tellurio.yaml is not an OpenAPI document"),
+        (
+            "tellurio.yaml",
+            "openapi: 3.1.0",
+            "cannot be compared: the new document is not an OpenAPI",
+        ),
     ],
 )
 def test_a_document_that_cannot_be_reported_on_is_named(copy, name, text, words):

@@ -142,7 +142,6 @@ VALUES = DOCUMENTS | ARRAYS | nested()
 STEPS = st.integers(0, MAX_STEP) | st.integers(0, 9) | st.none()
 
 check = settings(
-    max_examples=40,
     derandomize=True,
     database=None,
     deadline=None,

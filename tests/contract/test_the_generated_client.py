@@ -65,26 +65,34 @@ def test_it_imports_nothing_of_the_ergonomic_layer():
     assert finished.stdout.strip() == str(GENERATED / "tellurio_api" / "__init__.py")
 
 
-def checked_types(program, folder):
-    (folder / "example.py").write_text(program)
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", os.devnull, "example.py"]
+@pytest.fixture(scope="module")
+def checked_types(tmp_path_factory):
+    """Checks the types of a program; what it imports is checked once."""
+    folder = tmp_path_factory.mktemp("typed")
     environment = {name: value for name, value in os.environ.items() if name != "MYPYPATH"}
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
+
+    def check(program):
+        (folder / "example.py").write_text(program)
+        command = [sys.executable, "-m", "mypy", "--strict", "--config-file", os.devnull]
+        return subprocess.run(
+            [*command, "example.py"],
+            cwd=folder, env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    return check
 
 
 @pytest.mark.tools
 @pytest.mark.parametrize("program", blocks("python"), ids=["sync", "async"])
-def test_the_examples_are_typed(program, tmp_path):
+def test_the_examples_are_typed(program, checked_types):
     """As it is installed, not from a path of mypy's: without py.typed it would be refused."""
-    finished = checked_types(program, tmp_path)
+    finished = checked_types(program)
     assert finished.returncode == 0, finished.stdout
 
 
 @pytest.mark.tools
-def test_a_mistake_in_an_example_is_found(tmp_path):
-    finished = checked_types(EXAMPLES[0][0].replace("step=step", "step='x'"), tmp_path)
+def test_a_mistake_in_an_example_is_found(checked_types):
+    finished = checked_types(EXAMPLES[0][0].replace("step=step", "step='x'"))
     assert finished.returncode == 1
     assert 'Argument "step" to "MetricCreate" has incompatible type "str"' in finished.stdout
 

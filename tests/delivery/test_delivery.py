@@ -157,7 +157,7 @@ def test_a_refused_metric_is_set_aside_and_the_others_go_on(proxy, run, journals
     assert [line[4] for line in lines] == ["bad/one", "bad/one"]
     assert [line[5] for line in lines] == [40, 77]
     assert "The backend does not like this name." in lines[0][-1]
-    assert caplog.text.count("the backend refused the metric 'bad/one'") == 1
+    assert caplog.text.count("the backend rejected the metric 'bad/one'") == 1
     assert str(rejected) in caplog.text
     assert run.finish().rejected == 2
     assert rejected.exists(), "it is the only place where they are"
@@ -190,7 +190,7 @@ def test_flush_gives_up_in_time_and_says_what_waits_where(proxy, run, journals):
     proxy.fault = lambda *_: "html"
     for number in range(17):
         run.log("loss", number)
-    wait_until(lambda: proxy.counts["html"])
+    wait_until(lambda: run._outbox.transfer.last_error)
     with pytest.raises(te.DeliveryError) as caught:
         te.flush(timeout=0.05)
     assert str(caught.value).startswith(

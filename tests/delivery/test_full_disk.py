@@ -6,7 +6,7 @@ import pytest
 from children import GUARD, complaints
 
 import afnio_tellurio as te
-from afnio_tellurio.delivery import journal as journal_module
+from afnio_tellurio.delivery import held
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows limits no file's size")
 
@@ -35,7 +35,7 @@ def test_metrics_are_held_in_memory_and_delivered_from_there(proxy, run_python, 
 fill()
 for number in range(100, 3000):
     run.log("count", number)
-print(run.flush(timeout=600))
+print(run.flush())
 make_room()
 for number in range(3000, 3100):
     run.log("count", number)
@@ -120,7 +120,7 @@ def test_where_no_journal_can_be_made_at_all_delivery_goes_on(proxy, run_python,
 
 
 def test_what_neither_disk_nor_memory_took_is_counted(proxy, monkeypatch, tmp_path, caplog):
-    monkeypatch.setattr(journal_module, "HELD_BYTES", 5000)
+    monkeypatch.setattr(held, "HELD_BYTES", 5000)
     (tmp_path / "no-folder").write_text("")
     monkeypatch.setenv("TELLURIO_HOME", str(tmp_path / "no-folder"))
     run = te.init("acme", "Digits", "full")
@@ -129,7 +129,7 @@ def test_what_neither_disk_nor_memory_took_is_counted(proxy, monkeypatch, tmp_pa
         run.log("count", number)
     proxy.fault = lambda *_: None
     with pytest.raises(
-        te.DeliveryError, match="are lost: the journal could not keep them"
+        te.DeliveryError, match="are lost: the journal could not store them"
     ) as caught:
         run.finish()
     kept = te.get_run("acme", "Digits", "full").metrics("count").values

@@ -10,7 +10,9 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from opcodes import at_each_opcode
 
+from afnio_tellurio.delivery import journal as journal_module
 from afnio_tellurio.delivery import journal_file
 from afnio_tellurio.delivery.journal import Journal, JournalSealedError
 from afnio_tellurio.delivery.journal_file import JournalFile
@@ -78,7 +80,6 @@ def folder(tmp_path):
 
 PROPERTY = settings(
     deadline=None,
-    max_examples=60,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
@@ -145,7 +146,7 @@ def test_a_newer_format_is_left_alone(folder):
     journal, _, _ = written(folder, [])
     fields = msgspec.to_builtins(journal.header) | {"format": 2, "news": True}
     journal.path.write_bytes(record_line(fields) * 2)
-    with pytest.raises(ValueError, match=r"has format 2, .* upgrade afnio-tellurio"):
+    with pytest.raises(ValueError, match=r"has format 2; .* upgrade afnio-tellurio"):
         JournalFile.open(journal.path)
 
 
@@ -179,6 +180,51 @@ def test_a_sealed_journal_takes_nothing_until_it_is_unsealed(folder):
     journal.close()
     with pytest.raises(JournalSealedError):
         journal.append(None, "loss", 4)
+
+
+def test_metrics_logged_while_held_ones_are_written_keep_their_order(folder, monkeypatch):
+    monkeypatch.setattr(journal_module, "_SWITCH_TIMEOUT", 0.0)
+    journals = {}
+
+    def hold(turn):
+        journals[turn] = journal = Journal(folder, header())
+        with monkeypatch.context() as disk:
+            disk.setattr(journal, "_write", lambda _data: 0)
+            journal.append(None, "loss", 0)
+
+    hold(0)
+    turns = at_each_opcode(
+        lambda turn: journals[turn].write_held(),
+        lambda turn: journals[turn].append(None, "loss", 1),
+        rooms=("delivery/journal.py", "delivery/held.py"),
+    )
+    for turn, _raised in turns:
+        journal = journals[turn]
+        is_interrupted = journal.count == 2
+        journal.append(None, "loss", 2)
+        journal.write_held()
+        values = [value for _name, value, _step in contents(journal).values()]
+        assert values == ([0, 1, 2] if is_interrupted else [0, 2])
+        journal.close()
+        hold(turn + 1)
+    assert turn > 50
+    journals[turn + 1].close()
+
+
+def test_a_torn_line_that_was_cut_off_is_not_waited_for(folder, monkeypatch):
+    journal = Journal(folder, header())
+    write = journal._write
+    monkeypatch.setattr(journal, "_write", lambda data: write(data[:5]))
+    journal.append(None, "loss", 0)
+    size = journal.size
+    monkeypatch.setattr(journal, "_write", lambda _data: 0)
+    journal.write_held()
+    assert journal.size == size - 5
+    assert not journal.is_delivered_until(size)
+    while (batch := journal.next_batch()) is not None:
+        journal.acknowledge(batch, batch.metrics[-1].number + 1)
+    assert journal.is_delivered_until(size)
+    journal.close()
 
 
 def test_a_refused_metric_that_the_disk_takes_in_part_only_is_not_passed_over(folder, monkeypatch):

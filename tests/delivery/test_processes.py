@@ -24,6 +24,7 @@ def shared():
     return te.get_run("acme", "Digits", "shared")
 
 
+@pytest.mark.slow
 def test_eight_threads_lose_and_double_nothing(doubled_or_missing):
     run = te.init("acme", "Digits", "shared")
 

@@ -99,7 +99,7 @@ def test_the_key_is_in_no_error(faulty):
         ("<html><style>p{}</style><h1>502 Bad</h1>\n<p>Gateway", "text/html", "502 Bad Gateway"),
         ("no JSON", "application/json", "no JSON"),
         ('["a list"]', "application/json", '["a list"]'),
-        ("", "text/plain", "(nothing)"),
+        ("", "text/plain", "(empty)"),
         ("x" * 2000, "text/plain", "x" * 500 + "..."),
     ],
 )  # fmt: skip

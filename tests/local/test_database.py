@@ -190,7 +190,7 @@ def test_init_says_what_is_wrong_with_the_database(home, monkeypatch):
 
 
 FULL = """
-import resource, sys
+import resource, sys, time
 import afnio_tellurio as te
 # What is imported later would leave its bytecode cut off.
 sys.dont_write_bytecode = True
@@ -202,8 +202,10 @@ import os, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize(sys.argv[1] + "-wal"), hard))
 run.log("large", "x" * 100_000)
+while run._outbox.transfer.last_error is None:
+    time.sleep(0.01)
 try:
-    run.flush(timeout=1)
+    run.flush(timeout=0)
 except te.DeliveryError as error:
     print(error)
 resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

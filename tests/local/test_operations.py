@@ -308,9 +308,7 @@ VALUES = st.recursive(
 )  # fmt: skip
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(value=VALUES)
 def test_any_json_value_is_given_back_as_it_came(api, run, value):
     name = uuid.uuid4().hex

@@ -244,7 +244,7 @@ BATCHES = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 @given(BATCHES, st.integers(1, 40), st.integers(0, 500), st.integers(0, 500))
 def test_tiles_say_what_the_points_say(tmp_path_factory, batches, buckets, start, length):
     import httpx
@@ -283,7 +283,7 @@ def test_tiles_say_what_the_points_say(tmp_path_factory, batches, buckets, start
         sampling.MAX_UNTILED_POINTS, sampling.MAX_TILES = limits
 
 
-@settings(max_examples=40, deadline=None)
+@settings(deadline=None)
 @given(BATCHES, st.integers(1, 20))
 def test_what_polls_give_adds_up_to_the_whole(tmp_path_factory, batches, buckets):
     import httpx

@@ -37,7 +37,7 @@ def test_each_kind_of_value_is_read_the_same_alone_and_among_others():
     assert numbers.count(None) == 11
 
 
-@settings(max_examples=200, derandomize=True, database=None, deadline=None)
+@settings(derandomize=True, database=None, deadline=None)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.integers()))
 def test_any_numbers_are_read_the_same(numbers):
     assert_the_same([json.dumps(number) for number in numbers])

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 import afnio_tellurio as te
-from afnio_tellurio.notebook import drawn_curves
+from afnio_tellurio.notebook import draw_curves
 
 HOSTILE = "</title><script>alert('1')</script>&\""
 
@@ -32,14 +32,14 @@ def _lines(drawing):
 
 
 def test_each_metric_with_numbers_is_a_chart_with_all_points(run):
-    drawing = drawn_curves([run], ())
+    drawing = draw_curves([run], ())
     titles = [title.text for title in _parsed(drawing).iter("title")]
     assert titles == [HOSTILE, "train/loss"]
     assert [len(points) for points in _lines(drawing)] == [50, 50]
 
 
 def test_a_falling_metric_falls_from_left_to_right_within_the_picture(run):
-    (points,) = _lines(drawn_curves([run], ["train/loss"]))
+    (points,) = _lines(draw_curves([run], ["train/loss"]))
     places = [tuple(map(float, point.split(","))) for point in points]
     across = [x for x, _ in places]
     down = [y for _, y in places]
@@ -49,7 +49,7 @@ def test_a_falling_metric_falls_from_left_to_right_within_the_picture(run):
 
 
 def test_hostile_names_are_text(run):
-    drawing = drawn_curves([run], ())
+    drawing = draw_curves([run], ())
     assert "<script" not in drawing
     elements = {element.tag for element in _parsed(drawing).iter()}
     assert elements == {"div", "svg", "title", "text", "line", "polyline", "span", "bdi"}
@@ -58,7 +58,7 @@ def test_hostile_names_are_text(run):
 def test_several_runs_are_told_apart_by_more_than_colour(run):
     with te.init("acme", "Digits", "second_run") as second:
         second.log("train/loss", 3)
-    drawing = drawn_curves([run, second], ["train/loss"])
+    drawing = draw_curves([run, second], ["train/loss"])
     strokes = [
         (line.get("stroke"), line.get("stroke-dasharray"))
         for line in _parsed(drawing).iter("polyline")
@@ -71,7 +71,7 @@ def test_several_runs_are_told_apart_by_more_than_colour(run):
 def test_a_single_value_is_seen(backend):
     with te.init("acme", "Digits", "ranges") as run:
         run.log("loss", 3.0)
-    (points,) = _lines(drawn_curves([run], ()))
+    (points,) = _lines(draw_curves([run], ()))
     assert len(points) == 2
 
 
@@ -82,7 +82,7 @@ def test_any_range_of_values_is_drawn_within_the_picture(backend, values):
     with te.init("acme", "Digits", "ranges") as run:
         for value in values:
             run.log("loss", value)
-    drawing = drawn_curves([run], ())
+    drawing = draw_curves([run], ())
     (points,) = _lines(drawing)
     assert all(0 <= float(point.split(",")[1]) <= 210 for point in points)
     assert not re.search(r"nan|inf", drawing)
@@ -92,29 +92,31 @@ def test_nan_breaks_the_line(backend):
     with te.init("acme", "Digits", "ranges") as run:
         for value in (1, 2, float("nan"), 3, float("inf"), 4, 5, 6):
             run.log("loss", value)
-    assert [len(points) for points in _lines(drawn_curves([run], ()))] == [2, 2, 3]
+    assert [len(points) for points in _lines(draw_curves([run], ()))] == [2, 2, 3]
 
 
 def test_a_run_without_numbers_says_so(backend):
     with te.init("acme", "Digits", "ranges") as run:
         pass
-    assert "No numbers are logged yet." in drawn_curves([run], ())
+    assert "No numeric metrics yet." in draw_curves([run], ())
 
 
 def test_a_name_that_was_not_logged_is_refused_with_those_that_were(run):
-    with pytest.raises(ValueError, match=r"no metric 'los'; logged were .*train/loss"):
-        drawn_curves([run], ["los"])
+    with pytest.raises(ValueError, match=r"no metric 'los'; logged metrics: .*train/loss"):
+        draw_curves([run], ["los"])
 
 
 def test_outside_a_notebook_it_says_what_to_do(run):
-    with pytest.raises(RuntimeError, match="no notebook; in a terminal, afnio-tellurio show"):
+    with pytest.raises(
+        RuntimeError, match="not a notebook; in a terminal, use: afnio-tellurio show"
+    ):
         te.show(run)
 
 
 @pytest.mark.parametrize("given", ["[]", "iter(())"])
 def test_no_run_at_all_is_refused(kernel, given):
     ((kind, error),) = kernel(f"import afnio_tellurio as te; te.show({given})")
-    assert (kind, error["evalue"]) == ("error", "show: there is no run; give one, or several")
+    assert (kind, error["evalue"]) == ("error", "show: no runs; pass one run or several")
 
 
 def test_a_notebook_displays_the_picture_inline(kernel):

@@ -6,12 +6,13 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
-from browser_pages import Opener
-from playwright.sync_api import sync_playwright
+from browser_pages import PATIENCE, Opener
+from playwright.sync_api import expect, sync_playwright
 from site_server import Serving
 
 import afnio_tellurio as te
 
+expect.set_options(timeout=1000 * PATIENCE)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 

@@ -48,9 +48,9 @@ def test_the_way_from_projects_to_a_run_and_back(open_digits, digits):
 
 def test_the_page_tells_what_does_not_exist(open_digits):
     page = open_digits("/acme/projects/nothing/")
-    expect(page.get_by_role("alert").first).to_contain_text("There is no project acme/nothing")
+    expect(page.get_by_role("alert").first).to_contain_text("Project acme/nothing not found.")
     page = open_digits(f"{PROJECT}runs/nobody/")
-    expect(page.get_by_role("alert").first).to_contain_text("There is no run nobody")
+    expect(page.get_by_role("alert").first).to_contain_text("Run nobody not found in this project.")
 
 
 # A project's table

@@ -338,7 +338,7 @@ def test_what_was_logged_before_a_run_is_deleted_is_delivered_before():
     for step in range(100):
         run.log("loss", 1 / (step + 1))
     te.delete_run("acme", "Digits", "another's")
-    assert run.flush(timeout=10).accepted == 100
+    assert run.flush().accepted == 100
 
 
 def test_the_active_run_is_not_deleted():
@@ -448,6 +448,7 @@ def test_a_visibility_that_is_none_is_refused():
         te.create_project("acme", "Digits", "SECRET")
 
 
+@pytest.mark.slow
 def test_eight_threads_log_to_one_run_and_nothing_is_lost():
     run = te.init("acme", "Digits")
 

@@ -1,4 +1,4 @@
-"""Fields of answers held to their types, and numbers as they travel."""
+"""Checks the types of fields in responses, and converts numbers from JSON."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from uuid import UUID
 from tellurio_api.types import UNSET
 
 from afnio_tellurio.errors import InvalidResponseError
+from afnio_tellurio.validation import SPECIAL_NUMBERS
 
 T = TypeVar("T")
 
@@ -39,7 +40,7 @@ class AnswerFields:
         return number
 
     def optional_number(self, name: str, value: Any) -> Any:
-        """A number, NaN and the infinities in words included; `None` if it is null or missing."""
+        """A number, including NaN and the infinities; `None` if it is null or missing."""
         if value is None or value is UNSET:
             return None
         if isinstance(value, list) or not is_numeric(value):
@@ -99,9 +100,6 @@ def check_lengths(operation: str, first: Any, *others: Any) -> None:
             )
 
 
-_SPECIAL_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-
-
 def is_finite_number(value: Any) -> bool:
     """Whether a value can be drawn: it is a number, and one that a float can hold."""
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -117,7 +115,7 @@ def is_numeric(value: Any) -> bool:
     if isinstance(value, list):
         return all(map(is_numeric, value))  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(value, str):
-        return value in _SPECIAL_NUMBERS
+        return value in SPECIAL_NUMBERS
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -125,4 +123,4 @@ def as_numbers(value: Any) -> Any:
     """A numeric value of JSON with NaN and the infinities as floats."""
     if isinstance(value, list):
         return [as_numbers(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
-    return _SPECIAL_NUMBERS[value] if isinstance(value, str) else value
+    return SPECIAL_NUMBERS[value] if isinstance(value, str) else value

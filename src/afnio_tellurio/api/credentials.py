@@ -1,4 +1,4 @@
-"""The credentials file: API keys by backend, for machines whose keyring cannot be used.
+"""The credentials file: API keys by backend, for machines without a usable keyring.
 
 It is JSON, `{"https://platform.tellurio.ai": {"api_key": "..."}}`, readable by its owner only.
 """
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-#: Seconds to wait for another process that writes; it takes it a few milliseconds.
+#: Seconds to wait while another process writes, which takes a few milliseconds.
 _LOCK_TIMEOUT = 5.0
 _LOCK_RETRY_DELAY = 0.01
-_MOST_BYTES = 2**20
+_MAX_BYTES = 2**20
 
 
 def credentials_file() -> Path:
@@ -38,7 +38,7 @@ def credentials_file() -> Path:
     directory = configuration_directory()
     if directory is None:
         raise CredentialsError(
-            "no directory for a credentials file: neither HOME nor XDG_CONFIG_HOME is set to one"
+            "no directory for the credentials file: set HOME or XDG_CONFIG_HOME to one"
         )
     return directory / "credentials.json"
 
@@ -55,7 +55,7 @@ def read_key(url: str) -> str | None:
 
 
 def write_key(url: str, api_key: str) -> None:
-    """Stores a key for the backend at `url`; replaces an earlier one.
+    """Stores the key for the backend at `url`, in place of an earlier one.
 
     Raises:
         CredentialsError: The file cannot be written, others can read it, or it is damaged.
@@ -102,26 +102,25 @@ def _unwritable(path: Path, error: OSError) -> CredentialsError:
 
 def _read(path: Path) -> dict[str, dict[str, str]]:
     try:
-        # Opening a pipe in its place must not block.
+        # Opening must not block if the path is a pipe.
         fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
-        found = _status(path)
-        if found is None:
-            # A directory that we may not even look into, another user's home say, holds nothing of
-            # ours.
+        status = _status(path)
+        if status is None:
+            # A directory that we may not search, such as another user's home, has no keys of ours.
             return {}
-        _refuse_unsafe(path, found)
+        _refuse_unsafe(path, status)
         raise CredentialsError(
             f"the credentials file {path} cannot be read: {error.strerror}"
         ) from None
     with os.fdopen(fd, "rb") as file:
         _refuse_unsafe(path, os.fstat(fd))
-        text = file.read(_MOST_BYTES)
+        text = file.read(_MAX_BYTES)
     entries = _parse(text)
     if entries is None:
-        # Not from the parser's exception, which contains the text with its keys.
+        # Not chained to the parser's exception, which contains the file's text with its keys.
         raise CredentialsError(
             f"the credentials file {path} is damaged; delete it, and sign in again with: "
             "afnio-tellurio login"
@@ -139,18 +138,18 @@ def _status(path: Path) -> os.stat_result | None:
 def _refuse_unsafe(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise CredentialsError(f"the credentials file {path} is not a regular file; remove it")
-    # Windows has no such mode; access lists protect a user's directory there.
+    # Windows has no such modes; access lists protect a user's directory there.
     if sys.platform == "win32":
         return
     if status.st_uid != os.geteuid():
         raise CredentialsError(
-            f"the credentials file {path} belongs to another user (its owner's number is "
-            f"{status.st_uid}, yours {os.geteuid()}) and is not used; remove it, or set "
+            f"the credentials file {path} belongs to another user (its owner's ID is "
+            f"{status.st_uid}, yours is {os.geteuid()}) and is not used; remove it, or set "
             "TELLURIO_API_KEY"
         )
     if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise CredentialsError(
-            f"the credentials file {path} is open to other users (its mode is "
+            f"the credentials file {path} is accessible to other users (its mode is "
             f"{stat.S_IMODE(status.st_mode):04o}) and is not used; fix it with: "
             f"chmod 600 {shlex.quote(str(path))}"
         )
@@ -161,7 +160,7 @@ def _parse(text: bytes) -> dict[str, dict[str, str]] | None:
         entries: Any = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    # A newer version may store more beside the key; it is kept.
+    # A newer version may store more fields next to the key; they are preserved.
     is_valid = isinstance(entries, dict) and all(
         isinstance(entry, dict) and isinstance(entry.get("api_key"), str)  # pyright: ignore[reportUnknownMemberType]
         for entry in entries.values()  # pyright: ignore[reportUnknownVariableType]
@@ -176,13 +175,13 @@ def _replace(path: Path, entries: dict[str, dict[str, str]]) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Generator[None]:
-    """Keeps other processes from writing at the same time."""
+    """Excludes other processes that write."""
     fd = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         deadline = time.monotonic() + _LOCK_TIMEOUT
         while not try_lock(fd):
             if time.monotonic() > deadline:
-                raise TimeoutError("another process is writing it")
+                raise TimeoutError("another process is writing to it")
             time.sleep(_LOCK_RETRY_DELAY)
         yield
     finally:

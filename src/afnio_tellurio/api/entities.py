@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 
 class RunStatus(StrEnum):
-    """Where a run stands.
+    """The status of a run.
 
-    A member compares, prints and serialises as its word. A backend newer than this SDK may answer
-    with a word that is not among the members; it arrives as a `RunStatus` all the same, with that
-    word as its `value`, unequal to every member.
+    Members compare, print and serialize as their string. A backend newer than this SDK may return a
+    status that is not among the members. It is still a `RunStatus`, with that string as its
+    `value`, and unequal to every member.
     """
 
     RUNNING = "RUNNING"
-    """Active, accepts metrics."""
+    """Active; accepts metrics."""
     COMPLETED = "COMPLETED"
-    """Ended with no error."""
+    """Ended without an error."""
     CRASHED = "CRASHED"
-    """Ended by an unhandled exception, a fatal signal or a process that died."""
+    """Ended by an unhandled exception, a fatal signal, or the death of its process."""
     FAILED = "FAILED"
     """Left unfinished, or superseded by a newer `init`."""
 
@@ -36,10 +36,10 @@ class RunStatus(StrEnum):
 
 
 def read_status(value: str) -> RunStatus:
-    """The status of an answer, which may have a value that is not among the members."""
+    """The status in a response, which may not be among the members."""
     if value in RunStatus.__members__:
         return RunStatus(value)
-    # Not through _missing_: then RunStatus("COMPLETE") would be valid in user code.
+    # Not in _missing_, which would make RunStatus("COMPLETE") valid in user code.
     unknown = str.__new__(RunStatus, value)
     unknown._name_ = unknown._value_ = value
     return unknown
@@ -47,7 +47,7 @@ def read_status(value: str) -> RunStatus:
 
 @attrs.frozen
 class RunOrg:
-    """The namespace that owns a run's project: an organisation, or a user's own.
+    """The namespace that owns a run's project: an organization's or a user's own.
 
     Attributes:
         slug: The namespace's slug.
@@ -57,7 +57,7 @@ class RunOrg:
 
 
 def read_namespace(model: models.Namespace) -> RunOrg:
-    """The namespace of an answer to `listNamespaces`."""
+    """The namespace in a response to `listNamespaces`."""
     return RunOrg(AnswerFields("listNamespaces").text("slug", model.slug))
 
 
@@ -67,7 +67,7 @@ class RunProject:
 
     Attributes:
         uuid: The project's UUID.
-        display_name: The name as people see it.
+        display_name: The name that people see.
         slug: The project's slug.
     """
 
@@ -77,7 +77,7 @@ class RunProject:
 
 
 def _read_run_project(model: models.RunProject, field: AnswerFields) -> RunProject:
-    """The project in the answer about a run."""
+    """The project in a response about a run."""
     return RunProject(
         uuid=str(model.uuid),
         display_name=field.text("project.display_name", model.display_name),
@@ -101,7 +101,7 @@ class RunUser:
 
 
 def _read_user(model: models.RunUser, field: AnswerFields) -> RunUser:
-    """The user in the answer about a run."""
+    """The user in a response about a run."""
     return RunUser(
         uuid=str(model.uuid),
         username=field.text("user.username", model.username),
@@ -115,12 +115,12 @@ class Project:
 
     Attributes:
         uuid: The project's UUID.
-        display_name: The name as people see it.
+        display_name: The name that people see.
         slug: The slugified display name.
-        date_created: When it was created, with time zone.
+        date_created: When it was created, with a time zone.
         last_run_date: When its newest run was created, or `None`.
-        visibility: `"TEAM"`, `"RESTRICTED"`, `"PUBLIC"`, or a newer word of the backend's.
-        role: What you may do in it, for example `"OWNER"`, or `None`.
+        visibility: `"TEAM"`, `"RESTRICTED"`, `"PUBLIC"`, or a value added later.
+        role: Your role in it, for example `"OWNER"`, or `None`.
         org_uuid: The UUID of the namespace that owns it, or `None`.
         org_display_name: The name of that namespace, or `None`.
         org_slug: The slug of that namespace, or `None`.
@@ -139,7 +139,7 @@ class Project:
 
 
 def read_project(model: models.Project, operation: str) -> Project:
-    """The project of an answer to `operation`."""
+    """The project in a response to `operation`."""
     field = AnswerFields(operation)
     return Project(
         uuid=str(model.uuid),
@@ -157,7 +157,7 @@ def read_project(model: models.Project, operation: str) -> Project:
 
 @attrs.define(eq=False, slots=False)
 class RunRecord:
-    """What a backend says of a run."""
+    """A run as the backend describes it."""
 
     uuid: str
     name: str
@@ -174,7 +174,7 @@ R = TypeVar("R", bound=RunRecord)
 
 
 def read_run(kind: type[R], model: models.Run, operation: str, namespace_slug: str) -> R:
-    """The run of an answer to `operation`."""
+    """The run in a response to `operation`."""
     field = AnswerFields(operation)
     project = field.optional("project", model.project, models.RunProject)
     user = field.optional("user", model.user, models.RunUser)

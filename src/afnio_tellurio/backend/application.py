@@ -14,14 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.backend import auth, charts, metrics, projects, runs, structs
 from afnio_tellurio.backend.pace import Pace
-from afnio_tellurio.backend.requests import (
-    Answer,
-    BackendUser,
-    Call,
-    Refusal,
-    path_of,
-    query_of,
-)
+from afnio_tellurio.backend.requests import Answer, BackendUser, Call, Refusal, path_of, query_of
 from afnio_tellurio.backend.store import projects as stored_projects
 from afnio_tellurio.backend.store.connections import works_in_sqlite
 from afnio_tellurio.backend.store.database import Database

@@ -1,30 +1,31 @@
-"""The journal: an append-only file that holds what a process logged until a backend has it.
+"""The journal: an append-only file that holds logged metrics until a backend has them.
 
-One file for each run and process, `journals/<run uuid>.<writer uuid>.ndjson` in `TELLURIO_HOME`,
-readable by its owner only and locked by its process for as long as that lives. The first two lines
-are the header; each other line is a record, of a metric or of the run's end:
+There is one file for each run and process: `journals/<run uuid>.<writer uuid>.ndjson` in
+`TELLURIO_HOME`. Only its owner can read it, and its process locks it while it lives. The first two
+lines are the header; each other line is a record of a metric or of the run's end:
 
     ["1c291ca3",7,null,1763892930123456,"train/loss",0.25]
     ["5d41402a","end","COMPLETED"]
 
-A record starts with the CRC-32 of what follows; then come the number of metrics before it, the
-step, the time in microseconds since 1970 (UTC), name and value. A line is written with one
-write(2), and so is in the hands of the operating system when `log` returns.
+A record starts with the CRC-32 of the rest of the line. Then come the number of metrics before it,
+the step, the time in microseconds since 1970 (UTC), the name and the value. Each line is written
+with one write(2), so the operating system has it when `log` returns.
 
-**The sequence number of a metric is its place in the file.** Nothing in memory has to agree with
-the file, so whatever interrupts the application between a write and the next statement, and
-whatever a signal handler logs in the middle of `log`, costs nothing: two appends are two lines in
-some order. The count in a line is what its writer knew, and may be behind: it tells only how many
-metrics stood in lines that are damaged, so that the numbers behind them stay as they are.
+**The sequence number of a metric is its position in the file.** Nothing in memory has to agree with
+the file. So it does no harm if the application is interrupted between a write and the next
+statement, or if a signal handler logs in the middle of `log`: two appends are two lines in some
+order. The count in a line is what its writer knew, and may be behind. It only shows how many
+metrics were in damaged lines, so that the metrics after them keep their numbers.
 
-Beside the journal lie `.ack`, the position up to which a backend has acknowledged, and `.rejected`,
-the metrics that a backend refused.
+Next to the journal are `.ack`, the position up to which a backend has acknowledged, and
+`.rejected`, the metrics that a backend rejected.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -54,27 +55,29 @@ if TYPE_CHECKING:
 
 
 _START = Position(0, 0, 0)
-#: More than checksum and five numbers ever take.
+_METRIC_LINE = re.compile(rb'^\["[0-9a-f]{8}",\d', re.MULTILINE)
+#: More than a checksum and five numbers ever need.
 _ACK_BYTES = 128
 
 
 class JournalFile:
-    """A journal as its deliverer sees it: what waits, and how far it is acknowledged.
+    """A journal for delivery: what waits, and how far it is acknowledged.
 
-    It is read by one thread at a time.
+    One thread at a time reads it.
 
     Attributes:
         path: The file.
-        header: What its first lines say.
+        header: The header in its first lines.
         position: How far it is acknowledged.
-        missing: How many metrics before the position could not be read: their lines are damaged.
+        missing: The number of metrics before the position that could not be read: their lines are
+            damaged.
     """
 
     def __init__(self, path: Path, header: Header, file: FileIO | None) -> None:
         self.path = path
         self.header = header
         self.missing = 0
-        # A file of its own: on Windows a reader would move the writer's position.
+        # Not the writer's file: on Windows a reader would move its position.
         self._file: FileIO | None = file
         self._ack_path = path.with_suffix(".ack")
         self._ack_file: FileIO | None = None
@@ -86,7 +89,7 @@ class JournalFile:
 
         Raises:
             OSError: It cannot be read.
-            ValueError: Its header is damaged or of a newer version.
+            ValueError: Its header is damaged, or has a newer version.
         """
         file = path.open("rb", buffering=0)
         try:
@@ -100,16 +103,47 @@ class JournalFile:
             fields = parsed_line(self._ack_path.read_bytes().rstrip())
         except OSError:
             fields = None
-        # Without it, or with a torn one, delivery starts again: a backend skips what it has.
+        # Missing or torn: delivery starts again, and the backend skips what it has.
         return Position(*fields) if fields else _START
 
     @property
+    def size(self) -> int:
+        """The size of the file in bytes."""
+        file = self._file
+        try:
+            return 0 if file is None else os.fstat(file.fileno()).st_size
+        except (OSError, ValueError):
+            # Another thread has just closed it.
+            return 0
+
+    def whole_size(self, size: int) -> int:
+        """The number of bytes, of the first `size`, without an incomplete last line."""
+        end = size
+        while end > 0:
+            start = max(0, end - BATCH_BYTES)
+            newline = self._read(start, end - start).rfind(b"\n")
+            if newline >= 0:
+                return start + newline + 1
+            end = start
+        return 0
+
+    def count_metrics(self, offset: int) -> int:
+        """The number of metrics from an offset on, without reading them."""
+        count, torn = 0, b""
+        while data := self._read(offset + len(torn), BATCH_BYTES):
+            whole, newline, rest = (torn + data).rpartition(b"\n")
+            count += len(_METRIC_LINE.findall(whole))
+            offset += len(whole) + len(newline)
+            torn = rest
+        return count
+
+    @property
     def lost(self) -> int:
-        """How many metrics were logged and cannot be delivered."""
+        """The number of metrics that were logged and cannot be delivered."""
         return self.missing
 
     def batch(self) -> Batch | None:
-        """The next metrics to send, or None when nothing waits."""
+        """The next metrics to send, or None if nothing waits."""
         metrics: list[Metric] = []
         segment, missing_before = self.position.segment, 0
         for line, missing in self._metrics(self.position):
@@ -124,7 +158,7 @@ class JournalFile:
         return Batch(metrics, segment, missing_before) if metrics else None
 
     def _metrics(self, position: Position) -> Iterator[tuple[list[Metric], int]]:
-        """The metrics of each line from a position on, and how many before them are missing."""
+        """The metrics of each line from a position on, and the number missing before them."""
         number, lag = position.number, position.lag
         is_damaged = False
         for fields, is_intact, start, end in self._records(position.offset):
@@ -138,7 +172,7 @@ class JournalFile:
             missing = max(0, fields[0] + lag - number) if is_damaged else 0
             metrics = metrics_of(fields, number + missing, start, end)
             if len(metrics) > 1:
-                # An earlier version's, whose counts are exact: a part may be acknowledged.
+                # From an earlier version, whose counts are exact; part may be acknowledged.
                 metrics = [
                     metric
                     for metric in metrics_of(fields, fields[0] + lag, start, end)
@@ -150,17 +184,17 @@ class JournalFile:
             is_damaged = False
 
     def _records(self, offset: int) -> Iterator[tuple[list[Any] | None, bool, int, int]]:
-        """Each whole line from an offset on: its fields, whether all of it is sound, its offsets.
+        """Each complete line from an offset on: its fields, whether it is intact, and its offsets.
 
-        The fields are None where nothing of the line can be read.
+        The fields are None if no record of the line is readable.
         """
         torn = b""
         while data := self._read(offset + len(torn), BATCH_BYTES):
             *lines, torn = (torn + data).split(b"\n")
             for line in lines:
                 end = offset + len(line) + 1
-                fields, place = find_record(line)
-                yield fields, place == 0, offset, end
+                fields, start = find_record(line)
+                yield fields, start == 0, offset, end
                 offset = end
 
     def _read(self, offset: int, length: int) -> bytes:
@@ -168,51 +202,51 @@ class JournalFile:
         return b"" if file is None else _read_at(file, offset, length)
 
     def acknowledge(self, batch: Batch, following: int) -> None:
-        """Moves the position behind what a backend has of a batch's segment, and keeps it.
+        """Moves the position past the metrics that a backend has of a batch's segment.
 
         Args:
-            batch: What was sent.
-            following: The sequence number that the backend expects next; it may lie behind the
-                batch, where an answer had been lost.
+            batch: The metrics that were sent.
+            following: The sequence number that the backend expects next; it may be past the end of
+                the batch, if an earlier answer was lost.
         """
         self.missing += batch.missing
         known = [metric for metric in batch.metrics if metric.number < following]
-        position = self._behind(known[-1], batch.segment)
+        position = self._position_after(known[-1], batch.segment)
         if following > position.number:
-            position = self._walk(position, following)._replace(number=following)
-        self._keep(position)
+            position = self._advance(position, following)._replace(number=following)
+        self._store(position)
 
-    def _behind(self, metric: Metric, segment: int) -> Position:
+    def _position_after(self, metric: Metric, segment: int) -> Position:
         number, lag = metric.number + 1, metric.number - metric.count
         return Position(metric.after, number, segment, lag, self.position.floor)
 
-    def _walk(self, position: Position, number: int) -> Position:
-        """Goes forward to the first line with a metric of at least this number."""
+    def _advance(self, position: Position, number: int) -> Position:
+        """The position of the first line with a metric of at least this number."""
         for metrics, _missing in self._metrics(position):
             if metrics[-1].number >= number:
                 break
-            position = self._behind(metrics[-1], position.segment)
+            position = self._position_after(metrics[-1], position.segment)
         return position
 
     def acknowledge_single(self, batch: Batch) -> None:
-        """Moves the position behind the first metric of a batch, which was delivered by itself.
+        """Moves the position past the first metric of a batch, which was delivered by itself.
 
-        The backend does not know its number, so what follows is a segment of its own, and it must
-        not be sent again.
+        The backend does not know its number. So the next metrics start a new segment, and this
+        metric must not be sent again.
         """
-        self._pass_over(batch)
+        self._skip_first(batch)
         number = self.position.number
-        self._keep(self.position._replace(floor=number))
+        self._store(self.position._replace(floor=number))
 
-    def reject(self, batch: Batch, words: str) -> None:
-        """Sets the first metric of a batch aside, with what the backend said.
+    def reject(self, batch: Batch, message: str) -> None:
+        """Moves the first metric of a batch to the `.rejected` file, with the backend's message.
 
         Raises:
-            OSError: The disk does not take it.
+            OSError: It cannot be written to the disk.
         """
         metric = batch.metrics[0]
         line = record_line(
-            metric.number, metric.step, metric.time, metric.name, metric.value, words
+            metric.number, metric.step, metric.time, metric.name, metric.value, message
         )
         fd = os.open(self.path.with_suffix(".rejected"), CREATE | os.O_APPEND, 0o600)
         try:
@@ -222,21 +256,24 @@ class JournalFile:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             os.close(fd)
-        self._pass_over(batch)
+        self._skip_first(batch)
 
-    def _pass_over(self, batch: Batch) -> None:
-        """Starts a segment behind the first metric: the backend will never have its number."""
+    def _skip_first(self, batch: Batch) -> None:
+        """Starts a segment after the first metric: the backend will never have its number."""
         self.missing += batch.missing
-        position = self._behind(batch.metrics[0], batch.segment)
-        self._keep(position._replace(segment=position.number))
+        position = self._position_after(batch.metrics[0], batch.segment)
+        self._store(position._replace(segment=position.number))
 
     def rewind(self, number: int) -> None:
-        """Goes back to a sequence number of the present segment, if it may: the backend lost it."""
+        """Goes back to a sequence number of the present segment, or to the floor if that is later.
+
+        The backend has lost the metrics from there on.
+        """
         floor = self.position.floor
         self._go_back(max(number, floor), self.position.segment if number > floor else floor)
 
     def rewind_to_start(self) -> None:
-        """Starts again: the backend has lost all of it, also what it was sent one by one."""
+        """Starts again: the backend has lost everything, even metrics that were sent one by one."""
         self.position = self.position._replace(floor=0)
         self._go_back(0, 0)
 
@@ -246,36 +283,38 @@ class JournalFile:
         for metrics, missing in self._metrics(position):
             if metrics[-1].number >= number:
                 if metrics[0].number - missing > number:
-                    # Those in between were delivered from memory, and nobody has them any more.
+                    # Those in between were delivered from memory, and no copy exists.
                     self.missing += metrics[0].number - missing - number
                     number = segment = metrics[0].number - missing
                 break
             self.missing += missing
-            position = self._behind(metrics[-1], segment)
-        self._keep(position._replace(number=number, segment=segment))
+            position = self._position_after(metrics[-1], segment)
+        self._store(position._replace(number=number, segment=segment))
 
-    def _keep(self, position: Position) -> None:
+    def _store(self, position: Position) -> None:
+        """Moves the position, and writes it to the `.ack` file."""
         self.position = position
         try:
             if self._ack_file is None:
                 fd = os.open(self._ack_path, CREATE, 0o600)
                 self._ack_file = open(fd, "wb", buffering=0)  # noqa: PTH123, SIM115
-            # In place, and always as long: a rename for each batch would cost milliseconds.
+            # In place, with a fixed length: a rename for each batch would cost milliseconds.
             self._ack_file.seek(0)
             self._ack_file.write(record_line(*position)[:-1].ljust(_ACK_BYTES))
         except OSError:
-            # A full disk: a later process sends some metrics again, and the backend skips them.
+            # The disk is full: a later process sends some metrics again; the backend skips them.
             return
 
     def may_be_expected(self, number: int) -> bool:  # noqa: ARG002
-        """Whether a backend may expect this sequence number next, behind what it was sent.
+        """Whether a backend may expect this sequence number next, past the end of a batch.
 
-        It may have more than the file: what was delivered from memory, or is damaged since.
+        It may have more than the file: metrics that were delivered from memory, or whose lines have
+        been damaged since.
         """
         return True
 
     def end_status(self) -> str | None:
-        """The status with which the process ended the run, if it did."""
+        """The status that the process ended the run with, or None."""
         status: str | None = None
         for fields, _is_intact, _start, _end in self._records(0):
             if fields is not None and fields[0] == END:
@@ -290,7 +329,7 @@ class JournalFile:
         self._file = self._ack_file = None
 
     def remove(self) -> None:
-        """Removes the journal and what lies beside it, but for what was rejected.
+        """Removes the journal and its `.ack` file; rejected metrics stay.
 
         Raises:
             OSError: It cannot be removed.
@@ -300,15 +339,15 @@ class JournalFile:
 
 
 def remove_journal(path: Path) -> None:
-    """Removes a journal and what lies beside it, but for what was rejected.
+    """Removes a journal and its `.ack` file; rejected metrics stay.
 
     Raises:
         OSError: It cannot be removed.
     """
-    # The position last: without it a journal that stays would be delivered anew.
-    for each in (path, path.with_suffix(".ack")):
+    # The position last: if the journal stays, it must not be delivered again from the start.
+    for file in (path, path.with_suffix(".ack")):
         with suppress(FileNotFoundError, NotADirectoryError):
-            each.unlink()
+            file.unlink()
 
 
 def write_journal(
@@ -320,13 +359,13 @@ def write_journal(
     """Writes the journal of a run that has ended, as if its process had died before delivery.
 
     Args:
-        folder: Where to.
+        folder: The folder of the journals.
         header: The header.
         metrics: Step, time in microseconds since 1970, name and value of each metric.
-        status: How the run ended.
+        status: The final status of the run.
 
     Raises:
-        OSError: The disk does not take it.
+        OSError: It cannot be written to the disk.
     """
     make_private_directory(folder)
     path = folder / header.file_name()
@@ -341,7 +380,7 @@ def write_journal(
 
 
 def _read_header(path: Path, file: FileIO) -> Header:
-    # Two, of which a byte that was damaged may have made three.
+    # There are two header lines; a damaged byte may have split one of them.
     for line in file.read(BATCH_BYTES).split(b"\n")[:3]:
         head: Any = (parsed_line(line) or [None])[0]
         version: Any = head.get("format") if hasattr(head, "get") else None
@@ -349,11 +388,11 @@ def _read_header(path: Path, file: FileIO) -> Header:
             continue
         if not isinstance(version, int) or version > FORMAT:
             raise ValueError(
-                f"the journal {path} has format {version}, and this afnio-tellurio knows formats "
-                f"up to {FORMAT}; upgrade afnio-tellurio"
+                f"the journal {path} has format {version}; this afnio-tellurio supports formats up "
+                f"to {FORMAT}; upgrade afnio-tellurio"
             )
         return msgspec.convert(head, Header)
-    raise ValueError(f"the header of the journal {path} is damaged; no run can be told from it")
+    raise ValueError(f"the header of the journal {path} is damaged; its run is unknown")
 
 
 if hasattr(os, "pread"):

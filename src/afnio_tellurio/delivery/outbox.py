@@ -1,4 +1,4 @@
-"""The outbox: one run's journal and its delivery; it does not know the sender."""
+"""The outbox: one run's journal and its delivery. It does not know the sender."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class DeliveryReceipt:
     Attributes:
         accepted: The number that the backend has.
         waiting: The number in the journal that the backend has not acknowledged.
-        rejected: The number that the backend refused; they are in the `.rejected` file beside the
+        rejected: The number that the backend rejected; they are in the `.rejected` file next to the
             journal.
     """
 
@@ -35,20 +35,20 @@ class DeliveryReceipt:
 
 
 class Outbox:
-    """The metrics of one process for one run, on their way to the backend. Threads may share it.
+    """The metrics of this process for one run, on their way to the backend. Threads may share it.
 
     Attributes:
-        journal: Where they are until the backend has them.
+        journal: Stores them until the backend has them.
         append: Records one metric.
         append_all: Records several metrics of one call.
         transfer: The delivery to the backend.
         wanted_status: The status to end the run with when everything is delivered, or None.
-        is_released: Whether nothing can be logged to it any more; it closes when all is delivered.
+        is_released: Whether nothing can be logged to it anymore; it closes when all is delivered.
     """
 
     def __init__(self, connection: Connection, journal: Journal) -> None:
         self.journal = journal
-        # The caller then wakes an idle sender; doing it here would cost a call.
+        # The caller then wakes an idle sender; waking it here would cost a function call.
         self.append = journal.append
         self.append_all = journal.append_all
         self.transfer = Transfer(connection, journal)
@@ -60,17 +60,17 @@ class Outbox:
 
     @property
     def is_done(self) -> bool:
-        """Whether all is acknowledged, and the run ended if it should be."""
+        """Whether all is acknowledged, and the run ended if a status is wanted."""
         return self.is_done_until(self.journal.size)
 
     def is_done_until(self, size: int) -> bool:
-        """Whether all that the journal held at this size is acknowledged, and the run ended."""
+        """Whether all that was logged at this size is acknowledged, and the run ended."""
         has_ended = self.wanted_status is None or self.transfer.ended is not None
         return has_ended and self.journal.is_delivered_until(size)
 
     def problem(self, call: str) -> DeliveryError:
-        """The error that says what keeps the rest from being delivered."""
-        reason = self.transfer.stopped or self.transfer.last_error or "there was not enough time"
+        """The error that explains why the rest is not delivered."""
+        reason = self.transfer.stopped or self.transfer.last_error or "not enough time"
         self.journal.stay_at_path()
         return DeliveryError(
             call,
@@ -95,15 +95,15 @@ class Outbox:
         self.transfer.hurry()
 
     def close(self) -> None:
-        """Ends the work of this process on the journal; one with undelivered metrics stays."""
-        # Before the check: another thread could append meanwhile to the file that is removed.
+        """Closes the journal, and removes it unless it has undelivered metrics."""
+        # Before the check: else another thread could append to the file that is being removed.
         self.journal.seal()
         try:
             if self.is_done and not self.journal.lost:
                 self.journal.remove()
         except OSError as error:
             warn_once(
-                f"the journal {self.journal.path} was delivered and cannot be removed: {error}"
+                f"the journal {self.journal.path} was delivered but cannot be removed: {error}"
             )
         finally:
             self.journal.close()
@@ -122,9 +122,9 @@ class Outbox:
             times.append(self.transfer.not_before)
         if self.journal.size != self._synchronized_size:
             times.append(self._synchronized_at + SYNCHRONIZE_INTERVAL)
-        held = self.journal.held_is_due()
-        if held is not None:
-            times.append(held)
+        write_held_at = self.journal.held.due()
+        if write_held_at is not None:
+            times.append(write_held_at)
         return min(times, default=None)
 
     def step(self) -> bool:
@@ -134,7 +134,7 @@ class Outbox:
             if self.transfer.stopped is not None or time.monotonic() < self.transfer.not_before:
                 return False
             is_due = self._send_next()
-        except Exception as error:  # noqa: BLE001 - delivery of this run and of others goes on
+        except Exception as error:  # noqa: BLE001 - delivery of this run and others continues
             raise_foreign(error)
             warn_once(f"run {self.journal.header.run_name!r}: delivery failed: {error!r}")
             is_due = self.transfer.put_off(TellurioError(f"delivery failed: {error!r}"))
@@ -142,7 +142,7 @@ class Outbox:
         return is_due
 
     def warn_of_stop(self) -> bool:
-        """Warns once if delivery has ended; returns True if it has."""
+        """Warns once if delivery has stopped; returns True if it has."""
         if self.transfer.stopped is None:
             return False
         if not self._has_warned_of_stop:
@@ -154,21 +154,21 @@ class Outbox:
         run, path = self.journal.header.run_name, self.journal.path
         self.journal.stay_at_path()
         in_memory = self.journal.in_memory_count()
-        where = f"metrics stay in {path}"
+        state = f"metrics stay in {path}"
         if in_memory:
-            where += f", except {in_memory} that could not be written: they are in memory only"
+            state += f", except {in_memory} that could not be written and are only in memory"
         if isinstance(error, InvalidAPIKeyError):
             settings = self.transfer.connection.settings
             variable = " (or set TELLURIO_API_KEY)" if settings.is_named else ""
             return (
-                f"run {run!r}: delivery has stopped: the backend refuses the API key, which has "
-                f"expired or was revoked ({error.words}). Nothing is lost: {where}. "
+                f"run {run!r}: delivery has stopped: the backend rejects the API key, which has "
+                f"expired or was revoked ({error.words}). Nothing is lost: {state}. "
                 f"Sign in again with: {settings.sign_in_command}{variable}, "
                 "then deliver them with: afnio-tellurio sync"
             )
         return (
-            f"run {run!r}: delivery has stopped: {error}; {where} and are delivered "
-            "by: afnio-tellurio sync"
+            f"run {run!r}: delivery has stopped: {error}; {state}; deliver them with: "
+            "afnio-tellurio sync"
         )
 
     def _send_next(self) -> bool:
@@ -194,7 +194,7 @@ class Outbox:
 
     def _warn_of_trouble(self) -> None:
         self.journal.write_held_in_time()
-        trouble = self.journal.take_trouble()
+        trouble = self.journal.held.take_trouble()
         if trouble is not None:
             warn(
                 f"run {self.journal.header.run_name!r}: the journal {self.journal.path} cannot be "

@@ -53,30 +53,31 @@ class Recording:
         if owns_run:
             self.open_outbox()
 
-    def find_outbox(self, connection: Connection) -> Outbox | None:
-        """The outbox of a connection, if it is open."""
-        return self._outboxes.get(id(connection))
-
     def open_outbox(self, connection: Connection | None = None) -> Outbox:
         """The outbox of a connection, by default the run's own; opens it if necessary."""
         connection = connection or self.connection
-        with self.lock:
-            outbox = self._outboxes.get(id(connection))
-            if outbox is None:
-                outbox = open_outbox(
-                    connection,
-                    self.path,
-                    run_name=self.run_name,
-                    owns_run=self.owns_run and not self._outboxes,
-                )
-                # A signal handler that logs may have been here meanwhile.
-                outbox = self._outboxes.setdefault(id(connection), outbox)
-                if not self.owns_run:
-                    weakref.finalize(self, sender.release, outbox).atexit = False
-                _recordings.add(self)
-            if connection is self.connection:
-                self.outbox = outbox
-            return outbox
+        # Not under the lock, which `finish` holds while it waits: `log` must not wait for delivery.
+        outbox = self._outboxes.get(id(connection))
+        if outbox is None:
+            with self.lock:
+                outbox = self._outboxes.get(id(connection)) or self._open_outbox(connection)
+        if connection is self.connection:
+            self.outbox = outbox
+        return outbox
+
+    def _open_outbox(self, connection: Connection) -> Outbox:
+        outbox = open_outbox(
+            connection,
+            self.path,
+            run_name=self.run_name,
+            owns_run=self.owns_run and not self._outboxes,
+        )
+        # A signal handler that logs may have been here meanwhile.
+        outbox = self._outboxes.setdefault(id(connection), outbox)
+        if not self.owns_run:
+            weakref.finalize(self, sender.release, outbox).atexit = False
+        _recordings.add(self)
+        return outbox
 
     def require(self, call: str, deadline: float | None) -> None:
         """Waits until the backend has everything that this process logged to the run.

@@ -1,7 +1,8 @@
-"""The lines of a journal, and what they say."""
+"""The lines of a journal: how records are encoded, and what their fields mean."""
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,10 +15,12 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 SUFFIX = ".ndjson"
-#: The first field of a record that tells how the run ended.
+#: The first field of the record of the run's end.
 END = "end"
-#: The first field of a record that tells the sequence number of the next metric.
+#: The first field of a record that holds the sequence number of the next metric.
 NUMBER = "number"
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
 _START = re.compile(rb'\["[0-9a-f]{8}",')
 _PREFIX = len(b'["00000000",')
 encode = msgspec.json.Encoder().encode
@@ -25,12 +28,12 @@ _decode = msgspec.json.Decoder().decode
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """What a later process must know to deliver a journal.
+    """What a later process needs to deliver a journal.
 
     Attributes:
         format: The version of the format.
         backend: The URL of the backend, or the path of the embedded backend's database: relative to
-            the folder that holds the journals' folder where it lies in there.
+            the parent of the journals' folder if it is inside that.
         is_local: Whether it is the embedded backend.
         namespace_slug: The run's namespace.
         project_slug: The run's project.
@@ -56,14 +59,14 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Position(NamedTuple):
-    """How far a journal is acknowledged.
+    """How far a journal has been acknowledged.
 
     Attributes:
-        offset: Where in the file the first line starts that is not acknowledged.
+        offset: The offset in the file of the first line that is not acknowledged.
         number: The sequence number of the first metric that is not acknowledged.
         segment: The sequence number with which the present segment starts.
-        lag: By how much the count in the last line is less than the sequence number.
-        floor: The sequence number behind the last metric that was delivered without one. What lies
+        lag: How far the count in the last line is behind the sequence number.
+        floor: The sequence number after the last metric that was delivered without one. Metrics
             before it must not be sent again.
     """
 
@@ -79,12 +82,12 @@ class Metric(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         number: Its sequence number.
-        count: What its line has for the number of metrics before it.
+        count: The number of metrics before it, according to its line.
         name: Its name.
-        value: Its value, as JSON has it.
+        value: Its value, in its JSON form.
         step: Its step, or None.
         time: When it was logged, in microseconds since 1970.
-        after: The offset to go on from when it, and all before it, is acknowledged.
+        after: The offset to continue from when it, and all before it, are acknowledged.
     """
 
     number: int
@@ -97,13 +100,13 @@ class Metric(msgspec.Struct, frozen=True, gc=False):
 
 
 class Batch(NamedTuple):
-    """Consecutive metrics of one segment, to be sent at once.
+    """Consecutive metrics of one segment, to be sent in one request.
 
     Attributes:
         metrics: The metrics.
         segment: The sequence number with which the segment starts.
-        missing: How many metrics before them cannot be read, for their lines are damaged.
-        held: The lines of the metrics, where they are in memory only.
+        missing: The number of metrics before them that cannot be read: their lines are damaged.
+        held: The lines of the metrics, if they are only in memory.
     """
 
     metrics: list[Metric]
@@ -112,22 +115,32 @@ class Batch(NamedTuple):
     held: Sequence[bytes] = ()
 
 
+def microseconds_of(when: dt.datetime) -> int:
+    """A time as records have it: in microseconds since 1970."""
+    return (when - _EPOCH) // _MICROSECOND
+
+
+def datetime_of(microseconds: int) -> dt.datetime:
+    """The time of a record."""
+    return _EPOCH + microseconds * _MICROSECOND
+
+
 def record_line(*fields: Any) -> bytes:
-    """A record as it stands in the file."""
+    """Encodes a record as a line of the file."""
     body = encode(fields)[1:]
     return b'["%08x",%b\n' % (crc32(body), body)
 
 
 def parsed_line(line: bytes) -> list[Any] | None:
-    """The fields of a record without its checksum, or None where it is torn or damaged."""
+    """The fields of a record without its checksum, or None if it is torn or damaged."""
     return find_record(line)[0]
 
 
 def find_record(line: bytes) -> tuple[list[Any] | None, int]:
-    """The fields of the record that ends a line, and where in the line it starts.
+    """The fields of the record at the end of a line, and the offset where it starts in the line.
 
-    A record does not start with its line where that swallowed the end of the one before it: a write
-    was cut short there, or the byte between them was damaged.
+    The offset is not 0 if the line also contains the rest of the record before it: a write was cut
+    short there, or the newline between them was damaged.
     """
     for start in _START.finditer(line):
         body = line[start.end() :]
@@ -141,11 +154,11 @@ def find_record(line: bytes) -> tuple[list[Any] | None, int]:
 
 
 def writer_of(writer: str, segment: int) -> uuid.UUID:
-    """The writer that a backend knows a segment by.
+    """The writer ID of a segment in requests.
 
-    A backend takes a writer's metrics without a gap. Where some are missing, because their line is
-    damaged or the backend refused them, a new segment starts behind them, with a writer of its own
-    that every process derives alike, numbered from 0.
+    A backend accepts a writer's metrics only without gaps. If some are missing, because their line
+    is damaged or the backend rejected them, a new segment starts after them. It has its own writer
+    ID, which every process derives in the same way, and its numbers start at 0.
     """
     return uuid.uuid5(uuid.UUID(writer), str(segment)) if segment else uuid.UUID(writer)
 
@@ -156,8 +169,8 @@ def metrics_of(fields: list[Any], number: int, start: int, end: int) -> list[Met
     Args:
         fields: The record.
         number: The sequence number of its first metric.
-        start: Where in the file its line starts.
-        end: Where the next one does.
+        start: The offset of its line in the file.
+        end: The offset of the next line.
     """
     count, step, when, *pairs = fields
     names, values = pairs[::2], pairs[1::2]

@@ -32,16 +32,17 @@ _ATTEMPTS = 4
 
 @attrs.frozen
 class SyncedJournal:
-    """The result for the journal of one dead process.
+    """The result of delivering the journal of a dead process.
 
     Attributes:
         path: The journal's file, or the folder of the journals if that cannot be read.
         run_name: The run's name, or None if the journal's header is damaged.
         delivered: The number of metrics that the backend has now and had not acknowledged before.
-        rejected: The number it refused now; they are in the `.rejected` file beside the journal.
+        rejected: The number that it rejected now; they are in the `.rejected` file next to the
+            journal.
         lost: The number that cannot be read because the journal is damaged.
-        status: The status that the run was set to, or None if it had ended, or goes on.
-        problem: Why the journal could not be delivered, or None; the journal stays then.
+        status: The status that the run was set to, or None if it had ended or is still running.
+        problem: Why the journal could not be delivered, or None. With a problem the journal stays.
     """
 
     path: str
@@ -54,7 +55,7 @@ class SyncedJournal:
 
 
 def list_orphans(folder: Path) -> Iterator[Path]:
-    """The journals of dead processes, except those that this user cannot open."""
+    """The journals of dead processes that this user can open."""
     return filter(_is_orphan, _list_readable_journals(folder))
 
 
@@ -68,7 +69,7 @@ def _is_orphan(path: Path) -> bool:
 
 
 def warn_of_orphans(folder: Path) -> None:
-    """Warns in one line, once, that journals of dead processes wait."""
+    """Warns once if journals of dead processes wait."""
     count = sum(1 for _ in list_orphans(folder))
     if count:
         warn_once(
@@ -89,8 +90,8 @@ def deliver_orphans_of_run(connection: Connection, run_uuid: str) -> None:
     """Delivers the metrics that dead processes, such as forked children, logged to a live run."""
 
     def select(journal: JournalFile) -> Connection | None:
-        is_meant = journal.header.run_uuid == run_uuid and not journal.header.owns_run
-        return _if_addressed(connection, journal) if is_meant else None
+        is_selected = journal.header.run_uuid == run_uuid and not journal.header.owns_run
+        return _if_addressed(connection, journal) if is_selected else None
 
     paths = _list_readable_journals(connection.settings.journals, f"{run_uuid}.")
     for result in deliver_journals(paths, select):
@@ -111,7 +112,7 @@ def address_of(journal: JournalFile) -> str:
     home = journal.path.parent.parent
     database = home / name
     if not database.exists() and (home / database.name).exists():
-        # An earlier version wrote the whole path, and the folder was moved since.
+        # An earlier version stored the whole path, and the folder has been moved since.
         database = home / database.name
     return str(database.resolve())
 
@@ -119,7 +120,7 @@ def address_of(journal: JournalFile) -> str:
 def deliver_journals(
     paths: Iterable[Path], connection_of: Callable[[JournalFile], Connection | None]
 ) -> Iterator[SyncedJournal]:
-    """Delivers journals of dead processes, and removes those that are delivered whole.
+    """Delivers journals of dead processes, and removes those that are delivered completely.
 
     Args:
         paths: The journals.
@@ -221,7 +222,7 @@ def _end(transfer: Transfer, progress: Callable[[int], None] | None) -> str | No
         if operations.get_run(transfer.connection, path).status != "RUNNING":
             return None
     except NotFoundError as error:
-        # A run that a user deleted needs no end.
+        # A run that a user deleted needs no status.
         is_lost = never_had_run(error) and transfer.restore(error)
         if not (is_lost and _send_waiting(transfer, progress)):
             return None
@@ -245,7 +246,7 @@ def list_journals(folder: Path, prefix: str = "") -> list[Path]:
 
 
 def _list_readable_journals(folder: Path, prefix: str = "") -> list[Path]:
-    """The journals in a folder; none if it cannot be read, of which logging warns."""
+    """The journals in a folder; none if it cannot be read, which logging warns about."""
     try:
         return list_journals(folder, prefix)
     except OSError as error:
@@ -263,10 +264,10 @@ def unreadable(error: OSError) -> str:
 
 @contextmanager
 def locked(path: Path) -> Generator[bool, None, None]:
-    """Holds the lock of a journal; yields True if its process has freed it.
+    """Holds the lock of a journal; yields True if its process has released it.
 
     Raises:
-        OSError: It cannot be opened, or locked.
+        OSError: It cannot be opened or locked.
     """
     try:
         fd = os.open(path, os.O_RDWR)
@@ -275,7 +276,7 @@ def locked(path: Path) -> Generator[bool, None, None]:
         yield False
         return
     try:
-        # An empty one is just being created.
+        # An empty file has just been created.
         yield try_lock(fd) and os.fstat(fd).st_size > 0
     finally:
         os.close(fd)

@@ -1,4 +1,4 @@
-"""Creating a run again that its backend has lost."""
+"""Creates a run again that its backend has lost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def restore_run(connection: Connection, path: RunPath, *, name: str) -> None:
     """Creates a run that the backend lost, with its UUID, and its project if that is gone too.
 
-    Any number of processes may do so at once: the run is created once.
+    Several processes may do so at once: the run is created once.
 
     Args:
         connection: The backend.
@@ -32,7 +32,7 @@ def restore_run(connection: Connection, path: RunPath, *, name: str) -> None:
     """
     namespace_slug, project_slug, run_uuid = path
     if operations.get_project(connection, namespace_slug, project_slug) is None:
-        # On a conflict another process has created it meanwhile.
+        # A conflict means that another process has created it meanwhile.
         with suppress(ConflictError):
             operations.create_project(
                 connection, namespace_slug, display_name=project_slug, visibility="RESTRICTED"
@@ -44,7 +44,7 @@ def restore_run(connection: Connection, path: RunPath, *, name: str) -> None:
         name=name,
         description=None,
         status="RUNNING",
-        # A backend that ignores the UUID then creates one run at most, however often it is asked.
+        # So a backend that ignores the UUID creates at most one run, even if asked repeatedly.
         idempotency_key=str(uuid.uuid5(uuid.UUID(run_uuid), "restore")),
         run_uuid=run_uuid,
     )

@@ -1,4 +1,4 @@
-"""The sender: one daemon thread of each process that delivers its journals to the backends."""
+"""The sender: a daemon thread in each process that delivers its journals to the backends."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 class Sender:
     """The thread, and the outboxes that it delivers.
 
-    The application's threads take no lock of it: an exception that a signal handler raises could
-    leave it locked, and the thread would wait forever.
+    Threads of the application never take a lock that the sender needs: an exception of a signal
+    handler could leave it locked, and the sender would wait forever.
 
     Attributes:
         is_idle: Whether the thread waits to be woken.
@@ -40,12 +40,12 @@ class Sender:
 
     def __init__(self) -> None:
         self.is_idle = True
-        # The one queue of the standard library that a signal handler may use at any time.
+        # The only queue of the standard library that a signal handler may use at any time.
         self._bell: SimpleQueue[None] = SimpleQueue()
-        # The callers that wait for delivery. Weakly: an exception may have interrupted one.
+        # The callers that wait for delivery. Weakly: an exception may end a call.
         self._waiters: list[weakref.ref[SimpleQueue[None]]] = []
         self._outboxes: list[Outbox] = []
-        # Locked by the thread for as long as it lives: of two that are started one ends at once.
+        # Locked by the thread while it lives: if two are started, one ends at once.
         self._is_running = threading.Lock()
 
     def add(self, outbox: Outbox) -> None:
@@ -60,7 +60,7 @@ class Sender:
         outbox.close()
 
     def release(self, outbox: Outbox) -> None:
-        """Closes an outbox as soon as all is delivered: nothing can be logged to it any more."""
+        """Closes an outbox as soon as all is delivered: nothing can be logged to it anymore."""
         outbox.is_released = True
         self.wake()
 
@@ -101,16 +101,16 @@ class Sender:
         try:
             threading.Thread(target=self._run, name="tellurio-sender", daemon=True).start()
         except RuntimeError:
-            # The interpreter is ending and starts no thread; `wait_for` delivers itself.
+            # The interpreter is shutting down and starts no threads; `wait_for` delivers itself.
             return False
         return True
 
     def wait_for(self, outbox: Outbox, timeout: float | None) -> bool:
-        """Waits until the present content of an outbox is delivered, and the run ended.
+        """Waits until the present content of an outbox is delivered, and its run ended.
 
         Args:
             outbox: The outbox.
-            timeout: The seconds to wait at most; None means forever.
+            timeout: Seconds to wait, at most; None means forever.
 
         Returns:
             True if all was delivered in time.
@@ -146,7 +146,7 @@ class Sender:
             while True:
                 try:
                     self._turn()
-                except Exception as error:  # noqa: BLE001 - delivery goes on
+                except Exception as error:  # noqa: BLE001 - delivery continues
                     warn_once(f"delivery failed: {error!r}")
                     time.sleep(FIRST_RETRY_DELAY)
         finally:
@@ -154,7 +154,7 @@ class Sender:
             self._is_running.release()
 
     def _turn(self) -> None:
-        """Waits until a step is due, and does it."""
+        """Waits until a step is due, then does the steps of all outboxes."""
         self.is_idle = True
         pause = self._pause()
         if pause is None or pause > 0:
@@ -173,9 +173,9 @@ class Sender:
                 self.close(outbox)
 
     def _gather(self) -> None:
-        """Lets metrics gather unless a caller waits: a large request costs little more.
+        """Waits while metrics gather, unless a caller waits: large requests are more efficient.
 
-        While the application logs without a pause it has the processor to itself, for a while.
+        If the application logs without a pause, it has the processor to itself for a while.
         """
         until = time.monotonic() + BURST_DELAY
         before = -BURST_METRICS
@@ -185,7 +185,7 @@ class Sender:
                 return
             before = count
             with suppress(Empty):
-                # A caller that waits rings again.
+                # A caller that waits rings the bell again.
                 self._bell.get(timeout=GATHER_DELAY)
 
     def _waiting(self) -> list[SimpleQueue[None]]:
@@ -202,7 +202,7 @@ class Sender:
                 progress.put(None)
 
     def _pause(self) -> float | None:
-        """The seconds until a step is due; None means until woken."""
+        """The seconds until a step is due; None if the thread must be woken."""
         times = [due for due in map(Outbox.due, self.outboxes()) if due is not None]
         return max(0.0, min(times) - time.monotonic()) if times else None
 
@@ -211,7 +211,7 @@ sender = Sender()
 
 
 def open_outbox(connection: Connection, path: RunPath, *, run_name: str, owns_run: bool) -> Outbox:
-    """Opens a journal for the metrics of this process, and hands it to the sender.
+    """Opens a journal for metrics of this process, and passes it to the sender.
 
     Args:
         connection: The backend to deliver to.
@@ -252,24 +252,24 @@ def settle(connection: Connection, call: str, run_uuid: str | None = None) -> No
     """
     for outbox in sender.outboxes():
         other = outbox.transfer.connection
-        is_meant = run_uuid in {None, outbox.journal.header.run_uuid}
-        if is_meant and other.address == connection.address and not other.is_closed:
+        is_selected = run_uuid in {None, outbox.journal.header.run_uuid}
+        if is_selected and other.address == connection.address and not other.is_closed:
             require_delivery(outbox, call, connection.settings.exit_timeout)
 
 
 def wait_visibly(outbox: Outbox, deadline: float) -> bool:
-    """Waits until an outbox is done, and shows progress on a terminal; returns True if it is."""
-    shown = False
+    """Waits until an outbox is done, with progress on a terminal; returns False at the deadline."""
+    is_shown = False
     try:
         while not sender.wait_for(outbox, min(1.0, max(0.0, deadline - time.monotonic()))):
             if outbox.transfer.stopped is not None or time.monotonic() >= deadline:
                 return False
-            shown = show_progress(
+            is_shown = show_progress(
                 f"{outbox.journal.waiting_count()} metrics left to deliver; Ctrl-C leaves them for "
                 "afnio-tellurio sync"
             )
     finally:
-        if shown:
+        if is_shown:
             show_progress("")
     return True
 

@@ -1,4 +1,4 @@
-"""The delivery of one journal to its backend: batches, refusals, faults and retries."""
+"""The delivery of one journal to its backend: batches, rejections, failures and retries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.api import operations
 from afnio_tellurio.api.operations import LACKING, RunPath
-from afnio_tellurio.delivery.records import Batch, Metric, writer_of
+from afnio_tellurio.delivery.records import Batch, Metric, datetime_of, writer_of
 from afnio_tellurio.delivery.restoring import restore_run
 from afnio_tellurio.errors import (
     ApiError,
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from afnio_tellurio.api.connection import Connection
     from afnio_tellurio.delivery.journal_file import JournalFile
 
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-#: With these a backend refuses the whole run, not one request: repeating it is useless.
+#: Errors that concern the whole run, not one request: retrying is useless.
 _FINAL_ERRORS = (InvalidAPIKeyError, PermissionDeniedError, NotFoundError)
 
 
@@ -40,8 +39,8 @@ class Transfer:
     """Delivers one journal to its backend, batch by batch.
 
     Attributes:
-        stopped: The error that ended it, or None.
-        rejected: The number of metrics that the backend refused.
+        stopped: The error that stopped it, or None.
+        rejected: The number of metrics that the backend rejected.
         ended: When the backend recorded the end of the run, or None.
         last_error: Why the last attempt failed, or None.
         has_restored: Whether the run was created again because the backend had lost it.
@@ -59,7 +58,7 @@ class Transfer:
         self._asked_until = 0.0
         self._failures = 0
         self._limit = BATCH_METRICS
-        # Metrics to send one by one before a batch is tried again: the last time, and from now on.
+        # How many metrics to send one by one before the next batch: at first, and still.
         self._singles = 0
         self._singles_left = 0
         self._has_rewound = False
@@ -76,9 +75,9 @@ class Transfer:
             if not self._singles_left:
                 following = self._send_batch(batch)
             if following is None:
-                self._send_one(batch.metrics[0])
+                self._send_single(batch.metrics[0])
         except (BadRequestError, PayloadTooLargeError) as error:
-            return self._handle_refusal(batch, error)
+            return self._handle_rejection(batch, error)
         except ConflictError as error:
             return self._rewind(batch, error)
         except NotFoundError as error:
@@ -95,7 +94,7 @@ class Transfer:
         return True
 
     def end(self, status: str) -> bool:
-        """Tells the backend how the run ended; returns True if it has recorded it."""
+        """Sends the final status of the run; returns True if the backend has recorded it."""
         try:
             ended = operations.update_run(self.connection, self._path, status=status).date_updated
         except NotFoundError as error:
@@ -104,7 +103,7 @@ class Transfer:
         except TellurioError as error:
             self.put_off(error)
             return False
-        # The run has ended, even if the time in the answer has no zone.
+        # The run has ended, even if the time in the response has no time zone.
         self.ended = ended if ended.tzinfo is not None else dt.datetime.now(dt.UTC)
         self._note_success()
         return True
@@ -115,18 +114,18 @@ class Transfer:
         self.not_before = self._asked_until
 
     def _send_batch(self, batch: Batch) -> int | None:
-        """Sends a batch as one.
+        """Sends a batch in one request.
 
         Returns:
-            The next sequence number to send, or None if the backend accepts no batches now: it is
-            an old one, or a proxy answered in its place.
+            The next sequence number to send, or None if the backend does not accept batches now: it
+            is an old one, or a proxy answered in its place.
         """
         try:
             return self._send_all(batch)
         except ApiError as error:
             if never_had_run(error) or error.status_code not in LACKING:
                 raise
-        # The run is gone, or the backend lacks the operation: a single metric shows which.
+        # Either the run or the operation does not exist: a single metric shows which.
         self._singles = min(max(1, 2 * self._singles), BATCH_METRICS)
         self._singles_left = self._singles
         return None
@@ -140,33 +139,33 @@ class Transfer:
             first=first,
             metrics=map(_fields, batch.metrics),
         )
-        behind = first + len(batch.metrics)
-        # More than was sent: it has what follows too, from an attempt whose answer was lost.
-        if following != behind and not (
-            following > behind and self.journal.may_be_expected(batch.segment + following)
+        end = first + len(batch.metrics)
+        # A higher number: it has later metrics too, from a request whose response was lost.
+        if following != end and not (
+            following > end and self.journal.may_be_expected(batch.segment + following)
         ):
             raise InvalidResponseError(
-                f"logMetricBatch: the backend was sent {len(batch.metrics)} metrics from {first} "
-                f"on and expects {following} next",
+                f"logMetricBatch: the request had {len(batch.metrics)} metrics from number {first} "
+                f"on, but the backend expects {following} next",
                 operation="logMetricBatch",
             )
         return batch.segment + following
 
     def _rewind(self, batch: Batch, error: ConflictError) -> bool:
-        """Goes back to the number that the backend expects: a backup was restored there."""
+        """Goes back to the number that the backend expects: it was restored from a backup."""
         expected = batch.segment + _expected_number(error)
         if self._has_rewound or expected >= batch.metrics[0].number:
             return self.put_off(error)
         self._has_rewound = True
-        # Without any number of this segment it may lack earlier ones too.
+        # If it has nothing of this segment, it may lack earlier segments too.
         self.journal.rewind(expected if expected > batch.segment else 0)
         return True
 
     def restore(self, error: NotFoundError) -> bool:
-        """Creates the run again, to send all of it again, if the backend has lost it.
+        """Creates the run again, to resend everything, if the backend has lost it.
 
         Returns:
-            True if the run exists again; else the error is handled as any other.
+            True if the run exists again; else the error is handled like any other.
         """
         if not never_had_run(error) or self._is_restored:
             return self.put_off(error)
@@ -178,15 +177,15 @@ class Transfer:
         self.journal.rewind_to_start()
         return True
 
-    def _send_one(self, metric: Metric) -> None:
+    def _send_single(self, metric: Metric) -> None:
         name, value, step, when = _fields(metric)
         operations.log_metric(
             self.connection, self._path, name=name, value=value, step=step, timestamp=when
         )
 
-    def _handle_refusal(self, batch: Batch, error: ApiError) -> bool:
+    def _handle_rejection(self, batch: Batch, error: ApiError) -> bool:
         if len(batch.metrics) > 1 and not self._singles_left:
-            # One of them is bad; halves find it in a few requests.
+            # One of them is invalid; halving finds it in a few requests.
             self._limit = len(batch.metrics) // 2
             return True
         try:
@@ -196,7 +195,7 @@ class Transfer:
         self.rejected += 1
         if self.rejected == 1:
             warn(
-                f"run {self.journal.header.run_name!r}: the backend refused the metric "
+                f"run {self.journal.header.run_name!r}: the backend rejected the metric "
                 f"{batch.metrics[0].name!r}: {error.words}; rejected metrics are written to "
                 f"{self.journal.path.with_suffix('.rejected')}"
             )
@@ -211,7 +210,7 @@ class Transfer:
             return False
         delay = min(MAX_RETRY_DELAY, FIRST_RETRY_DELAY * 2 ** min(self._failures, 16))
         self._failures += 1
-        # Half of it is random: processes that lost one backend must not return all at once.
+        # Half of it is random: processes that lost a backend must not all return at once.
         delay *= random.uniform(0.5, 1)  # noqa: S311
         now = time.monotonic()
         self._asked_until = now + _retry_after(error)
@@ -227,12 +226,11 @@ class Transfer:
 
 
 def _fields(metric: Metric) -> tuple[str, object, int | None, dt.datetime]:
-    when = _EPOCH + dt.timedelta(microseconds=metric.time)
-    return metric.name, metric.value, metric.step, when
+    return metric.name, metric.value, metric.step, datetime_of(metric.time)
 
 
 def _expected_number(error: ConflictError) -> int:
-    """The number that the backend expects next of a writer; 0 if it names none."""
+    """The sequence number that the backend expects next, or 0 if its response has no number."""
     try:
         body: Any = error.response.json()
     except (ValueError, RecursionError):
@@ -242,7 +240,7 @@ def _expected_number(error: ConflictError) -> int:
 
 
 def _retry_after(error: TellurioError) -> float:
-    """The seconds that the backend asks to wait, at most `MAX_RETRY_DELAY`."""
+    """The seconds that the backend asks to wait, up to `MAX_RETRY_DELAY`."""
     if not isinstance(error, ApiError):
         return 0.0
     value: str = error.response.headers.get("retry-after", "")

@@ -31,7 +31,7 @@ _ENDING_SIGNALS = [
 
 
 class Endable(Protocol):
-    """What the safeguard ends: a run."""
+    """A run, as the safeguard sees it."""
 
     def _end(self, status: RunStatus) -> str | None: ...
 
@@ -46,7 +46,7 @@ def active_run() -> Any:
 
 
 def activate(run: Endable) -> Endable | None:
-    """Makes a run the active one and arms the safeguard; returns the one that was active before."""
+    """Makes a run the active one and arms the safeguard; returns the previously active run."""
     global _active
     with _lock:
         before, _active = _active, run
@@ -55,7 +55,7 @@ def activate(run: Endable) -> Endable | None:
 
 
 def deactivate(run: Endable) -> None:
-    """Disarms the safeguard, if this run is the active one."""
+    """Deactivates a run and disarms the safeguard, if the run is the active one."""
     global _active  # noqa: PLW0603
     with _lock:
         if _active is run:
@@ -69,14 +69,15 @@ def end(run: Endable, status: RunStatus) -> str | None:
 
 
 class _Safeguard:
-    """Ends the active run when the process ends, with the status that fits how it ends.
+    """Ends the active run when the process ends, with a status that reflects how it ended.
 
-    Python does not tell an exit hook why the process ends. Known then are whether the outermost
-    frame of the main thread returned or was left by an exception, whether an exception was
-    reported, and the status of the last `sys.exit`.
+    Python does not pass the reason to exit hooks. The status is derived from three facts: whether
+    the outermost frame of the main thread returned or an exception left it, whether Python has
+    reported an exception, and the status of the last `sys.exit`.
     """
 
     def __init__(self) -> None:
+        # The process that armed it, and the one with the exit hook: a forked child has another id.
         self._process: int | None = None
         self._watched_process: int | None = None
         self._main_frame: FrameType | None = None
@@ -88,22 +89,22 @@ class _Safeguard:
         self._postponed: int | None = None
 
     def watch_exit(self) -> None:
-        """Delivers logged metrics when the process ends."""
+        """Installs the exit hook that delivers logged metrics."""
         if self._watched_process == os.getpid():
             return
         if self._watched_process is None:
-            # A forked child inherits it.
+            # A forked child inherits the hook.
             atexit.register(self._end_at_exit)
         self._watched_process = os.getpid()
         multiprocessing = sys.modules.get("multiprocessing.process")
         if multiprocessing is not None and multiprocessing.parent_process() is not None:
-            # A worker of multiprocessing may end without the interpreter's exit hooks.
+            # A worker of multiprocessing may end without running the interpreter's exit hooks.
             from multiprocessing.util import Finalize
 
             Finalize(None, self._end_at_worker_exit, exitpriority=_BEFORE_OTHERS)
 
     def arm(self) -> None:
-        """Ends the active run when the process ends."""
+        """Starts watching for the end of the process, to end the active run."""
         self.watch_exit()
         self._process = os.getpid()
         self._main_frame = _outermost_frame()
@@ -125,17 +126,17 @@ class _Safeguard:
                     signal.signal(number, previous)
             self._previous_handlers.clear()
 
-    # The end by return, by exception and by sys.exit
+    # Ending by return, exception or sys.exit
 
     def _watch_exit_functions(self) -> None:
         for module, name in ((sys, "exit"), (builtins, "exit"), (builtins, "quit")):
             original = getattr(module, name, None)
             if original is not None:
-                ours = self._note_status(original)
+                ours = self._recording_status(original)
                 self._exit_functions.append((module, name, original, ours))
                 setattr(module, name, ours)
 
-    def _note_status(self, original: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
+    def _recording_status(self, original: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
         def exit(status: Any = None, /) -> NoReturn:  # noqa: A001
             self._exit_status = status
             original(status)
@@ -146,22 +147,22 @@ class _Safeguard:
         self._end_all(self._status_of_exit())
 
     def _end_at_worker_exit(self) -> None:
-        # It runs while the exception that ended the worker's function is handled.
+        # It runs while the exception that ended the worker's function is being handled.
         error = sys.exc_info()[1]
-        normal = error is None or (isinstance(error, SystemExit) and is_success(error.code))
-        self._end_all(RunStatus.COMPLETED if normal else RunStatus.CRASHED)
+        is_normal = error is None or (isinstance(error, SystemExit) and is_success(error.code))
+        self._end_all(RunStatus.COMPLETED if is_normal else RunStatus.CRASHED)
 
     def _end_all(self, status: RunStatus) -> None:
-        began = time.monotonic()
+        started_at = time.monotonic()
         try:
             if _active is not None:
                 end(_active, status)
-            undelivered = wait_for_all(began + _exit_timeout())
+            undelivered = wait_for_all(started_at + _exit_timeout())
         except KeyboardInterrupt:
             undelivered = sender.outboxes()
         for outbox in undelivered:
             if outbox.wanted_status is None:
-                # It was not reported yet.
+                # Not reported yet.
                 warn(str(outbox.problem("exit")))
 
     def _status_of_exit(self) -> RunStatus:
@@ -171,21 +172,21 @@ class _Safeguard:
             return RunStatus.CRASHED
         return RunStatus.COMPLETED if is_success(self._exit_status) else RunStatus.CRASHED
 
-    # The end by a signal
+    # Ending by a signal
 
     def _watch_signals(self) -> None:
         if threading.current_thread() is not threading.main_thread():
             return
         for number in _ENDING_SIGNALS:
             previous = signal.getsignal(number)
-            # None: a handler that was not installed from Python cannot be called from it.
+            # None: a handler that was not installed from Python cannot be called from Python.
             if previous not in (self._on_signal, signal.SIG_IGN, None):
                 self._previous_handlers[number] = previous
                 signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._is_guarded(frame):
-            # The main thread is inside the SDK, perhaps in a transaction or holding a lock.
+            # The main thread is inside the SDK, maybe in a transaction or holding a lock.
             self._postponed = number
             return
         previous = self._previous_handlers.get(number, signal.SIG_DFL)
@@ -200,7 +201,7 @@ class _Safeguard:
         signal.raise_signal(number)
 
     def _is_guarded(self, frame: FrameType | None) -> bool:
-        """Whether the code that a signal interrupted, or a caller of it, is guarded."""
+        """Whether the interrupted code, or a caller of it, is guarded."""
         while frame is not None:
             if frame is self._guarded:
                 return True
@@ -208,10 +209,10 @@ class _Safeguard:
         return False
 
     def __enter__(self) -> None:
-        """Postpones the ending signals: the main thread works inside the SDK.
+        """Postpones the ending signals while the main thread works inside the SDK.
 
-        The caller's frame is noted, not a depth: if a signal handler raises, the note may stay, but
-        then it means nothing, because its function has ended.
+        It remembers the caller's frame, not a depth: if a signal handler raises, the frame may stay
+        remembered, but that has no effect because its function has ended.
         """
         frame = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         if _is_main_thread() and not self._is_guarded(frame):
@@ -237,7 +238,7 @@ def is_success(exit_status: Any) -> bool:
 
 
 def _is_main_thread() -> bool:
-    # `current_thread` would create an object for a thread that Python did not start.
+    # Not `current_thread`, which creates an object for a thread that Python did not start.
     return threading.get_ident() == threading.main_thread().ident
 
 
@@ -249,7 +250,7 @@ def _outermost_frame() -> FrameType | None:
 
 
 def _was_left_by_exception(frame: FrameType) -> bool:
-    """Whether the last instruction that a frame executed is not a return."""
+    """Whether the last instruction that a frame executed was not a return."""
     return not dis.opname[frame.f_code.co_code[frame.f_lasti]].startswith("RETURN")
 
 
@@ -257,14 +258,14 @@ safeguard = _Safeguard()
 
 
 def _exit_timeout() -> float:
-    """The greatest timeout of the backends that are waited for."""
+    """The longest exit timeout among the backends with open outboxes."""
     timeouts = [box.transfer.connection.settings.exit_timeout for box in sender.outboxes()]
     return max(timeouts, default=0.0)
 
 
-def _renew_lock() -> None:
+def _replace_lock() -> None:
     global _lock  # noqa: PLW0603
     _lock = threading.RLock()
 
 
-at_fork(ForkStep.ACTIVE_RUN, in_child=_renew_lock)
+at_fork(ForkStep.ACTIVE_RUN, in_child=_replace_lock)

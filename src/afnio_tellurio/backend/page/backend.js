@@ -98,7 +98,7 @@ export const loadRun = route => async (before, signal) => {
 	const isUuid = /^[0-9a-f-]{36}$/i.test(route.run);
 	if (isUuid) return unlessSame(before, await get(runPath(route, route.run), {}, signal));
 	const [named] = await get(`${projectPath(route)}runs/`, {name: route.run, limit: 1}, signal);
-	if (!named) throw new Error(`There is no run ${route.run} in this project.`);
+	if (!named) throw new Error(`Run ${route.run} not found in this project.`);
 	return unlessSame(before, named);
 };
 

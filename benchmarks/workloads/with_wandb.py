@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import struct
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import wandb
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Generator, Iterator
 
+    from workloads import Log
+
+#: Peers are not installed where types are checked.
+wandb: Any = import_module("wandb")
 #: The file begins with its mark and version; then come blocks, and in them parts of records, each
 #: with a checksum, its length and its kind.
 FILE_HEADER, BLOCK, PART_HEADER = 7, 32 * 1024, 7
@@ -20,7 +23,7 @@ WHOLE, LAST = 1, 4
 
 
 @contextmanager
-def recording() -> Iterator[Callable[[str, float, int], None]]:
+def recording() -> Generator[Log]:
     with wandb.init(project="bench") as run:
 
         def log(name: str, value: float, step: int) -> None:
@@ -30,19 +33,18 @@ def recording() -> Iterator[Callable[[str, float, int], None]]:
 
 
 def steps() -> list[int]:
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    found = []
+    protocol: Any = import_module("wandb.proto.wandb_internal_pb2")
+    logged: list[int] = []
     for path in Path("wandb").glob("offline-run-*/run-*.wandb"):
         for data in _records(path.read_bytes()):
-            record = Record.FromString(data)
+            record = protocol.Record.FromString(data)
             if record.WhichOneof("record_type") == "history":
                 keys = {
                     (item.key or "/".join(item.nested_key)): item for item in record.history.item
                 }
                 if "loss" in keys:
-                    found.append(int(json.loads(keys["_step"].value_json)))
-    return found
+                    logged.append(int(json.loads(keys["_step"].value_json)))
+    return logged
 
 
 def _records(data: bytes) -> Iterator[bytes]:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import struct
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from tensorboardX import SummaryWriter
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Generator, Iterator
+
+    from workloads import Log
+
+#: Peers are not installed where types are checked.
+module: Any = import_module("tensorboardX")
 
 
 @contextmanager
-def recording() -> Iterator[Callable[[str, float, int], None]]:
-    with SummaryWriter("events") as writer:
+def recording() -> Generator[Log]:
+    with module.SummaryWriter("events") as writer:
 
         def log(name: str, value: float, step: int) -> None:
             writer.add_scalar(name, value, step)
@@ -24,14 +28,13 @@ def recording() -> Iterator[Callable[[str, float, int], None]]:
 
 
 def steps() -> list[int]:
-    from tensorboardX.proto.event_pb2 import Event
-
-    found = []
+    events: Any = import_module("tensorboardX.proto.event_pb2")
+    logged: list[int] = []
     for path in Path("events").glob("events.out.tfevents.*"):
         for record in _records(path.read_bytes()):
-            event = Event.FromString(record)
-            found += [event.step for value in event.summary.value if value.tag == "loss"]
-    return found
+            event = events.Event.FromString(record)
+            logged += [event.step for value in event.summary.value if value.tag == "loss"]
+    return logged
 
 
 def _records(data: bytes) -> Iterator[bytes]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-import mlflow
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Generator
+
+    from workloads import Log
+
+#: Peers are not installed where types are checked.
+mlflow: Any = import_module("mlflow")
 
 
 @contextmanager
-def recording() -> Iterator[Callable[[str, float, int], None]]:
+def recording() -> Generator[Log]:
     with mlflow.start_run():
 
         def log(name: str, value: float, step: int) -> None:

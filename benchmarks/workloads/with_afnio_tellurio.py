@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import afnio_tellurio as te
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Generator
+
+    from workloads import Log
 
 
 @contextmanager
-def recording() -> Iterator[Callable[[str, float, int], None]]:
+def recording() -> Generator[Log]:
     with te.init("bench", "bench") as run:
 
         def log(name: str, value: float, step: int) -> None:
@@ -22,14 +24,14 @@ def recording() -> Iterator[Callable[[str, float, int], None]]:
         yield log
 
 
-def read(count: int) -> float:
-    """The seconds that it takes to read so many back."""
+def read(count: int) -> list[float]:
+    """The seconds that it takes to read `count` points back, in a list."""
     run = next(te.runs("bench", "bench"))
     before = time.perf_counter()
-    found = run.metrics("loss")
+    history = run.metrics("loss")
     seconds = time.perf_counter() - before
-    assert len(found) == count
-    return seconds
+    assert len(history) == count
+    return [seconds]
 
 
 def steps() -> list[int]:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from dvclive import Live
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Generator
+
+    from workloads import Log
+
+#: Peers are not installed where types are checked.
+dvclive: Any = import_module("dvclive")
 
 
 @contextmanager
-def recording() -> Iterator[Callable[[str, float, int], None]]:
-    with Live("dvclive", save_dvc_exp=False) as live:
+def recording() -> Generator[Log]:
+    with dvclive.Live("dvclive", save_dvc_exp=False) as live:
 
         def log(name: str, value: float, step: int) -> None:
             live.step = step

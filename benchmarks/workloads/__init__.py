@@ -1,0 +1,23 @@
+"""The same workload with each tool: `with_NAME.py` implements `Workload`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    Log = Callable[[str, float, int], None]
+
+
+class Workload(Protocol):
+    """What each module here has."""
+
+    def recording(self) -> AbstractContextManager[Log]:
+        """Starts a run, yields a function that logs a name, value and step, and ends the run."""
+        ...
+
+    def steps(self) -> list[int]:
+        """The step of each "loss" that a later process can read back from the run."""
+        ...

@@ -1,0 +1,31 @@
+"""trackio, recording on this machine."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from workloads import Log
+
+#: Peers are not installed where types are checked.
+trackio: Any = import_module("trackio")
+
+
+@contextmanager
+def recording() -> Generator[Log]:
+    trackio.init(project="bench", name="bench")
+
+    def log(name: str, value: float, step: int) -> None:
+        trackio.log({name: value}, step=step)
+
+    yield log
+    trackio.finish()
+
+
+def steps() -> list[int]:
+    storage: Any = import_module("trackio.sqlite_storage").SQLiteStorage
+    return [entry["step"] for entry in storage.get_logs("bench", "bench") if "loss" in entry]
