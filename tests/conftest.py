@@ -118,6 +118,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     monkeypatch.setenv("TELLURIO_HOME", str(tmp_path / "home"))
+    # A run ends when everything is delivered, however busy the machine is.
+    monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", str(GUARD))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "configuration"))
     return tmp_path / "home"
 

@@ -8,6 +8,11 @@ from afnio_tellurio.api import credentials
 from afnio_tellurio.settings.settings import configuration_directory
 
 
+@pytest.fixture(autouse=True)
+def default_timeout(monkeypatch):
+    monkeypatch.delenv("TELLURIO_EXIT_TIMEOUT")
+
+
 def test_each_value_is_told_with_its_source_and_the_key_masked(invoke, server, monkeypatch):
     monkeypatch.setenv("TELLURIO_API_KEY", "the-key")
     path = configuration_directory() / "config.toml"

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.tools
 
 ROOT = Path(__file__).parent.parent.parent
 GUIDE = (ROOT / "docs" / "changing-the-api.md").read_text("utf-8")
-PARTS = ("openapi", "generated", "scripts", "src", "tests", "docs", "pyproject.toml", "CHANGELOG.md")  # fmt: skip
+PARTS = ("benchmarks", "openapi", "generated", "scripts", "src", "tests", "docs", "pyproject.toml", "CHANGELOG.md")  # fmt: skip
 
 
 def blocks(language):

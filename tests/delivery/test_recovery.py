@@ -65,8 +65,9 @@ def test_a_run_that_ended_keeps_the_status_that_its_process_gave_it(died):
     died(
         DIES.replace(
             "os._exit(1)",
-            "os.environ['TELLURIO_EXIT_TIMEOUT'] = '0.1'\nrun._end(te.RunStatus.COMPLETED)\nos._exit(1)",
-        )
+            "run._end(te.RunStatus.COMPLETED)\nos._exit(1)",
+        ),
+        TELLURIO_EXIT_TIMEOUT="0.1",
     )
     (done,) = te.sync()
     assert done.status == "COMPLETED"

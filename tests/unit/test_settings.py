@@ -16,6 +16,11 @@ from afnio_tellurio.settings.settings import Mode, configuration_directory, read
 from afnio_tellurio.settings.settings_file import VARIABLES
 
 
+@pytest.fixture(autouse=True)
+def default_timeout(monkeypatch):
+    monkeypatch.delenv("TELLURIO_EXIT_TIMEOUT")
+
+
 @pytest.fixture
 def file():
     """Writes the settings file."""
