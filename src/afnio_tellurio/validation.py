@@ -77,8 +77,8 @@ def project_slug(call: str, display_name: Any) -> str:
     """The slug of a project, given its display name or its slug.
 
     Raises:
-        TypeError: The name is no string.
-        ValueError: It is blank, too long or slugifies to nothing.
+        TypeError: The name is not a string.
+        ValueError: It is blank, too long, or without a slug.
     """
     slug = slugify(checked_name(call, "project display name", display_name))
     if not slug:

@@ -245,7 +245,7 @@ def test_help_that_nobody_reads_is_no_traceback(unbuffered, start_python):
 def test_output_to_a_full_disk_is_one_line(name, unbuffered, shell, embedded, target):
     line = shlex.join(["afnio-tellurio", *arguments_of(name, target)])
     finished = shell(f"{line} > /dev/full", TELLURIO_API_KEY="the-key", PYTHONUNBUFFERED=unbuffered)
-    assert "No space left on device: 'standard output'" in one_line(finished)
+    assert "No space left on device: 'stdout'" in one_line(finished)
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in LASTING])

@@ -87,7 +87,7 @@ def _guarded_output() -> Generator[None]:
     except OSError as error:
         # Without a buffer, printing fails immediately.
         if error.errno in _DISK_FULL_ERRORS and error.filename is None:
-            error.filename = "standard output"
+            error.filename = "stdout"
         raise
     finally:
         try:
@@ -95,7 +95,7 @@ def _guarded_output() -> Generator[None]:
         except OSError as error:
             # Otherwise Python flushes again at exit and prints an error.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            error.filename = "standard output"
+            error.filename = "stdout"
             raise
 
 

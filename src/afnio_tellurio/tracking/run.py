@@ -395,8 +395,8 @@ class Run(RunRecord):
 
         Args:
             name: The metric's name.
-            buckets: The number of points, at most 10,000: the last value in each of up to so many
-                ranges of steps, whose width is a power of two.
+            buckets: The maximum number of points, 1 to 10,000. Each is the last value in a range of
+                steps; the width of the ranges is a power of two.
             client: The client to use; default the one that the run was started with.
 
         Returns:
