@@ -1,4 +1,4 @@
-"""The command that delivers what was left, and uploads what is on this machine."""
+"""The command that delivers pending data and uploads local runs."""
 
 import math
 import os
@@ -22,7 +22,7 @@ def local():
 
 @pytest.fixture
 def recorded(local):
-    """Three runs of this machine: one of each kind."""
+    """Three local runs: one of each kind."""
     with te.init("acme", "Digits!", "first", "what it is about", client=local) as run:
         for value in (0.5, math.nan, -math.inf, 10**30, "text", None, {"a": [1]}):
             run.log("train/loss", value)

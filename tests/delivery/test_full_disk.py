@@ -1,4 +1,4 @@
-"""The disk takes no more: the application goes on, and what fits in memory is delivered from there."""
+"""A full disk: the application continues, and metrics that fit in memory are delivered from there."""
 
 import sys
 
