@@ -110,7 +110,7 @@ def every_exchange_keeps_the_contract(
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Gives each test its own TELLURIO_HOME and configuration, without the settings of the user who runs it."""
+    """Sets up a separate TELLURIO_HOME and configuration for each test, and removes the user's own settings."""
     for name in list(os.environ):
         if name.startswith("TELLURIO_"):
             monkeypatch.delenv(name)

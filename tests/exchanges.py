@@ -1,9 +1,8 @@
 """Checks every HTTP exchange of a test against the contract: the request and the response.
 
-It stands where bytes leave for a backend: in the transports of httpx, through which the SDK, the
-generated client and the tests themselves send whatever they send, in process or over a socket. In
-child processes `sitecustomize.py`, beside this file, installs it; what they find wrong reaches the
-test through a file.
+The check is in httpx's transports, which send every request of the SDK, the generated client and
+the tests, in process or over a socket. In child processes, `child/sitecustomize.py` installs it;
+their departures reach the test through a file.
 """
 
 from __future__ import annotations
@@ -193,7 +192,7 @@ def _compiled(path: str, method: str) -> Any:
 
 @cache
 def _compiled_answer(path: str, method: str, status: int) -> Any:
-    """The check of an operation's responses with one status; None if it declares no body."""
+    """The check of an operation's responses with one status; None if the status is not declared."""
     responses = CONTRACT["paths"][path][method]["responses"]
     if str(status) not in responses:
         return None

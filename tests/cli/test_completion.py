@@ -39,7 +39,7 @@ def script(invoke, tmp_path):
 def here(shell):
     found = shutil.which(shell)
     if found is None:
-        pytest.skip(f"there is no {shell} here")
+        pytest.skip(f"{shell} is not installed")
     return found
 
 

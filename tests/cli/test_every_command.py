@@ -237,7 +237,7 @@ def test_help_that_nobody_reads_is_no_traceback(unbuffered, start_python):
     assert child.wait(timeout=GUARD) == (0 if unbuffered else 1)
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no device that is full")
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
 @pytest.mark.parametrize(
     ("name", "unbuffered"),
     [*((name, "") for name in COMMANDS if name not in LASTING), ("runs", "1")],

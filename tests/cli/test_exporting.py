@@ -70,7 +70,7 @@ def long_run(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="Linux tells what is taken")
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads Linux's peak memory")
 def test_memory_does_not_grow_with_the_run(start_python, monkeypatch, tmp_path):
     few, many = 5_000, 65_000
     monkeypatch.setenv("TELLURIO_MODE", "local")
@@ -202,7 +202,7 @@ def test_a_server_that_fails_in_the_middle_leaves_the_file_as_it_was(
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_full_disk_is_one_line_that_names_the_file(kind, long_run, invoke, tmp_path):
     if not os.path.exists("/dev/full"):
-        pytest.skip("there is no device that is full")
+        pytest.skip("the system has no /dev/full")
     finished = invoke("export", long_run, "--output", "/dev/full", "--format", kind)
     assert finished.returncode == 1
     assert finished.stderr == (

@@ -134,7 +134,7 @@ def test_a_backend_that_refuses_is_a_problem_of_each_run(recorded, start_server,
     assert "answered 404" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a terminal of POSIX")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX terminal")
 def test_progress_is_shown_on_a_terminal(recorded, local, server):
     import pty
 

@@ -1,8 +1,8 @@
 """The local backend under requests that schemathesis generates from the contract, over a socket.
 
 Every operation, with data that the contract allows and data that it forbids, one by one and along
-the links that it declares. The budget and the seed are fixed; what follows an answer depends on it.
-`--long` spends more, with another seed.
+the links that it declares. The number of examples and the seed are fixed, but later requests depend
+on responses. `--long` runs more examples, with another seed.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ def on_a_terminal(program, *, shows=None, then=None, **variables):
     return child.wait(GUARD), shown.decode()
 
 
-needs_terminal = pytest.mark.skipif(sys.platform == "win32", reason="a terminal of POSIX")
+needs_terminal = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX terminal")
 
 
 @needs_terminal

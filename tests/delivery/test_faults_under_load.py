@@ -203,7 +203,7 @@ print(peak() - before)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read as Linux tells it")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's peak memory")
 def test_many_metrics_while_the_backend_is_away_stay_on_the_disk_and_not_in_memory(
     proxy, journals, start_python, pytestconfig
 ):

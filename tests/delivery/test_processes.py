@@ -176,7 +176,7 @@ def test_workers_of_multiprocessing_deliver_before_they_end(
     method, start_python, tmp_path, doubled_or_missing, journals
 ):
     if method != "spawn" and sys.platform == "win32":
-        pytest.skip("Windows spawns only")
+        pytest.skip("Windows only supports spawn")
     program = tmp_path / "program.py"
     program.write_text(WORKERS)
     child = start_python(str(program), method)

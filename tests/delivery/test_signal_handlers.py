@@ -15,7 +15,7 @@ from afnio_tellurio.api.auth import find_credential
 from afnio_tellurio.settings.settings import read_settings
 
 pytestmark = pytest.mark.skipif(
-    not hasattr(signal, "SIGUSR1"), reason="Windows has no signal that is not used already"
+    not hasattr(signal, "SIGUSR1"), reason="Windows has no unused signal"
 )
 
 

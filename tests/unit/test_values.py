@@ -1,4 +1,4 @@
-"""What `log` accepts as a value, and what it refuses."""
+"""The values that `log` accepts, and those that it rejects."""
 
 import enum
 import math
