@@ -125,7 +125,9 @@ def test_a_database_that_is_gone_is_a_problem_and_is_not_made(killed, home, caps
     assert path.exists()
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.skipif(
+    os.name == "nt" or os.geteuid() != 0, reason="only root can become another user"
+)
 @pytest.mark.parametrize("unreadable", ["journal", "folder", "home"])
 def test_what_sync_cannot_open_is_said(killed, run_python, unreadable):
     # Only the user of a test can access its folders.
