@@ -1,4 +1,4 @@
-"""`afnio-tellurio status`: what holds, and where it was said."""
+"""`afnio-tellurio status`: the settings in effect, and where each was set."""
 
 import json
 

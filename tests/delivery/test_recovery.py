@@ -1,4 +1,4 @@
-"""What a dead process left is delivered by the next one: once, to the right place."""
+"""The next process delivers the pending data of a dead one: once, to the right place."""
 
 import json
 import signal
@@ -23,7 +23,7 @@ os._exit(1)
 
 @pytest.fixture
 def died(proxy, start_python):
-    """Leaves the journal of a process that died while the backend answered nothing."""
+    """Leaves the journal of a process that died while the backend did not respond."""
 
     def die(program=DIES, *arguments, **variables):
         proxy.fault = lambda _method, path: "html" if path.endswith("/batch/") else None
@@ -111,7 +111,7 @@ def test_the_journal_of_a_living_process_is_left_to_it(proxy, start_python, jour
 
 
 def told(caplog):
-    """What is said besides the start and the end of runs."""
+    """The messages except those at the start and the end of runs."""
     return [one.message for one in caplog.records if "View: " not in one.message]
 
 
