@@ -18,7 +18,7 @@ from afnio_tellurio.settings.limits import APPEND_TIMEOUT, BATCH_BYTES
 from afnio_tellurio.threads import wait_until_left
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from io import FileIO
     from pathlib import Path
 
@@ -198,22 +198,12 @@ class Journal(JournalFile):
                 self.count += 1
 
     def _wait_until_direct(self) -> bool:
-        """Waits while the last held lines are written, which takes a moment.
-
-        Returns:
-            True if lines go to the file again.
-        """
+        """Waits a moment if the last held lines are being written; returns True if they are now."""
         give_up_at = time.monotonic() + _SWITCH_TIMEOUT
         is_switching = self._is_switching
         while self._is_switching and time.monotonic() < give_up_at:
             time.sleep(_LOCK_RETRY_DELAY)
         return is_switching and self._is_direct
-
-    def write_held_in_time(self) -> None:
-        """Writes the held lines, if the last attempt was long enough ago."""
-        due = self.held.due()
-        if due is not None and time.monotonic() >= due:
-            self.write_held()
 
     def write_held(self) -> None:
         """Writes the held lines, if there is room again."""
@@ -244,7 +234,12 @@ class Journal(JournalFile):
         if self._end_line is not None:
             self._write_whole(self._end_line)
             self._end_line = None
-        self._resume_direct()
+        if not self._is_sealed and not self._is_closed:
+            self.held.end_trouble()
+            # Not while a line is held that was logged just now: a later one must not overtake it.
+            self._is_direct = not self.held.lines
+            if self.held.lines:
+                self._is_direct = False
 
     def _move_held(self) -> None:
         """Writes the lines that are held now, many at once."""
@@ -273,14 +268,6 @@ class Journal(JournalFile):
         self._is_direct = False
         if not wait_until_left(_APPENDING, APPEND_TIMEOUT):
             raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
-
-    def _resume_direct(self) -> None:
-        if self._writer is not None and not self._is_sealed and not self._is_closed:
-            self.held.end_trouble()
-            # Not while a line is held that was logged just now: a later one must not overtake it.
-            self._is_direct = not self.held.lines
-            if self.held.lines:
-                self._is_direct = False
 
     def _cut_torn_line(self) -> None:
         """Removes an incomplete last line, which did not fit; no other thread writes meanwhile."""
@@ -345,15 +332,7 @@ class Journal(JournalFile):
     def _is_astray(self) -> bool:
         """Whether the file is not at the path where another process would look for it."""
         writer = self._writer
-        if writer is None or self._is_closed:
-            return False
-        try:
-            status = self.path.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return True
-        except OSError:
-            return False
-        return not os.path.samestat(status, os.fstat(writer.fileno()))
+        return writer is not None and not self._is_closed and not _is_at(self.path, writer)
 
     def stay_at_path(self) -> None:
         """Writes the file again at its path if it was removed, moved or replaced."""
@@ -370,22 +349,7 @@ class Journal(JournalFile):
         self.write_held()
 
     def _copy_to_path(self) -> None:
-        make_private_directory(self.path.parent)
-        unfinished = self.path.with_suffix(".new")
-        fd = os.open(unfinished, CREATE | os.O_TRUNC | os.O_APPEND, 0o600)
-        writer = open(fd, "ab", buffering=0)  # noqa: PTH123, SIM115
-        try:
-            # Locked before it has its name: not `replace_whole`, which closes the file.
-            _lock(fd)
-            offset = 0
-            while data := self._read(offset, BATCH_BYTES):
-                _write_all(writer, data)
-                offset += len(data)
-            unfinished.replace(self.path)
-        except BaseException:
-            writer.close()
-            unfinished.unlink(missing_ok=True)
-            raise
+        writer = _write_copy(self.path, self._read)
         former = (self._writer, self._file, self._ack_file)
         self._use(writer)
         self._ack_file = None
@@ -470,6 +434,38 @@ class Journal(JournalFile):
 
 #: The functions in which a thread may be about to write to the file of a journal.
 _APPENDING = (Journal.append.__code__, Journal.append_all.__code__)
+
+
+def _is_at(path: Path, file: FileIO) -> bool:
+    """Whether an open file is at a path, as far as can be told."""
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return os.path.samestat(status, os.fstat(file.fileno()))
+
+
+def _write_copy(path: Path, read: Callable[[int, int], bytes]) -> FileIO:
+    """Writes a locked copy of a journal to a path; returns it open for appending."""
+    make_private_directory(path.parent)
+    unfinished = path.with_suffix(".new")
+    fd = os.open(unfinished, CREATE | os.O_TRUNC | os.O_APPEND, 0o600)
+    writer = open(fd, "ab", buffering=0)  # noqa: PTH123, SIM115
+    try:
+        # Locked before it has its name: not `replace_whole`, which closes the file.
+        _lock(fd)
+        offset = 0
+        while data := read(offset, BATCH_BYTES):
+            _write_all(writer, data)
+            offset += len(data)
+        unfinished.replace(path)
+    except BaseException:
+        writer.close()
+        unfinished.unlink(missing_ok=True)
+        raise
+    return writer
 
 
 def _lock(fd: int) -> None:

@@ -130,7 +130,7 @@ class Outbox:
     def step(self) -> bool:
         """Does the next step; returns True if another one is due at once."""
         try:
-            self._warn_of_trouble()
+            self._write_held()
             if self.transfer.stopped is not None or time.monotonic() < self.transfer.not_before:
                 return False
             is_due = self._send_next()
@@ -192,8 +192,11 @@ class Outbox:
                 f"the journal {self.journal.path} cannot be synchronized to the disk: {error}"
             )
 
-    def _warn_of_trouble(self) -> None:
-        self.journal.write_held_in_time()
+    def _write_held(self) -> None:
+        """Writes lines that a full disk left in memory, if it is time; warns once of the trouble."""
+        write_held_at = self.journal.held.due()
+        if write_held_at is not None and time.monotonic() >= write_held_at:
+            self.journal.write_held()
         trouble = self.journal.held.take_trouble()
         if trouble is not None:
             warn(
