@@ -20,7 +20,7 @@ import os, sys, time
 import afnio_tellurio.api.operations as operations
 operations.METRICS_PAGE = 100
 from afnio_tellurio.cli import exporting, main
-exporting.METRICS_PAGE = 100
+exporting._PAGE = 100
 pages = exporting._pages
 def stopping(*arguments):
     for number, page in enumerate(pages(*arguments), 1):

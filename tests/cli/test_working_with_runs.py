@@ -202,7 +202,7 @@ import sys
 import afnio_tellurio.api.operations as operations
 operations.METRICS_PAGE = 10
 from afnio_tellurio.cli import exporting, main
-exporting.METRICS_PAGE = 10
+exporting._PAGE = 10
 pages = exporting._pages
 def slowly(*arguments):
     for page in pages(*arguments):

@@ -6,7 +6,7 @@ import datetime as dt
 import math
 import operator
 from importlib import import_module
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
@@ -16,7 +16,7 @@ from afnio_tellurio.api.answers import AnswerFields, as_numbers, check_lengths, 
 from afnio_tellurio.settings.limits import METRICS_PAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 class MetricPoint(NamedTuple):
@@ -35,7 +35,17 @@ class MetricPoint(NamedTuple):
     timestamp: dt.datetime | None
 
 
-def read_point(metric: models.Metric) -> MetricPoint:
+def read_points(
+    loaded: list[list[models.Metric]], pages: Iterator[list[models.Metric]]
+) -> Iterator[MetricPoint]:
+    """The values of pages of `listMetrics`: of those that are loaded, then of the others."""
+    while loaded:
+        # Taken off, so that memory holds no page longer than necessary.
+        yield from map(_read_point, loaded.pop(0))
+    yield from map(_read_point, chain.from_iterable(pages))
+
+
+def _read_point(metric: models.Metric) -> MetricPoint:
     """The value of one metric of an answer to `listMetrics`."""
     name: Any = metric.name
     step: Any = metric.step

@@ -20,7 +20,6 @@ from afnio_tellurio.cli.arguments import Commands, metric_names, path_type, with
 from afnio_tellurio.cli.printing import value_count
 from afnio_tellurio.locking import try_lock
 from afnio_tellurio.notices import printable, show_progress
-from afnio_tellurio.settings.limits import METRICS_PAGE
 from afnio_tellurio.validation import encoded_value
 
 if TYPE_CHECKING:
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
 
     Page = list[tuple[str, int, Any, dt.datetime | None]]
 
+#: Values that are written at a time.
+_PAGE = 1000
 _COLUMNS = ("name", "step", "value", "timestamp")
 _FORMAT_OF_SUFFIX = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 _SPECIAL_NUMBERS = {"NaN", "Infinity", "-Infinity"}
@@ -103,7 +104,7 @@ def _pages(run: te.Run, names: list[str] | None) -> Iterator[Page]:
         raise LookupError(f"run {run.name!r} has no values to export: TELLURIO_MODE is disabled")
     for name in [None] if names is None else names:
         metrics = run.iter_metrics(name)
-        while page := list(islice(metrics, METRICS_PAGE)):
+        while page := list(islice(metrics, _PAGE)):
             yield [
                 point
                 if point.value.__class__ is int

@@ -18,7 +18,7 @@ from afnio_tellurio.api.metrics import (
     last_of_ranges,
     read_histories,
     read_history,
-    read_point,
+    read_points,
     read_summary,
     summarize,
 )
@@ -366,8 +366,7 @@ class Run(RunRecord):
         connection = self._settled("listMetrics", client)
         pages = operations.list_metrics(connection, self._path(), name=name)
         # Here, so that the call itself raises.
-        first = next(pages)
-        return map(read_point, chain(first, chain.from_iterable(pages)))
+        return read_points([next(pages)], pages)
 
     def summary(self, client: TellurioClient | None = None) -> dict[str, MetricSummary]:
         """Reads back a summary of each metric.
