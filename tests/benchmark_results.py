@@ -7,7 +7,7 @@ RESULTS = (Path(__file__).parent.parent / "benchmarks" / "RESULTS.md").read_text
 
 
 def figure(section, row, column):
-    """One cell of the first table of a section, found by how its row begins and by its column."""
+    """One cell of the first table of a section, found by the start of its row and by its column."""
     text = re.search(rf"<!-- {section} -->(.*?)<!-- end of {section} -->", RESULTS, re.DOTALL)[1]
     head, _, *rows = (
         [cell.strip() for cell in line.strip("|").split("|")]

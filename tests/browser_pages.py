@@ -1,4 +1,4 @@
-"""Pages in a real browser, what none of them may do, and how a test waits for what it means."""
+"""Pages in a real browser: what no page may do, and how a test waits for an expectation."""
 
 import re
 import time
@@ -6,15 +6,15 @@ import time
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from site_server import KEY
 
-#: Milliseconds after which a poll is due: two seconds, or ten times as long as the last one took.
+#: Milliseconds until a poll is due: two seconds, or ten times the duration of the last one.
 POLL = 30_000
-#: Seconds after which what has not appeared is missing. Other tests need the machine as well.
+#: Seconds to wait for something to appear. Other tests need the machine as well.
 PATIENCE = 30
-# What a browser itself writes: of answers that are errors, of a test that reads a canvas.
+# Messages of the browser itself: about error responses, and about a test that reads a canvas.
 EXPECTED = re.compile(
     r"Failed to load resource|Password forms should have|Canvas2D: Multiple readback"
 )
-# The page's requests, and the bytes of their answers.
+# The page's requests, and the bytes of their responses.
 RECORD_REQUESTS = """
 globalThis.asked = [];
 const send = globalThis.fetch;
@@ -34,7 +34,7 @@ ANSWERED = "(part) => asked.filter(({ url, isOver }) => isOver && url.includes(p
 
 
 class Opener:
-    """Opens pages of a server, signed in, and watches what they do."""
+    """Opens pages of a server, signed in, and checks what they do."""
 
     def __init__(self, browser, serving):
         self._browser = browser
@@ -63,7 +63,7 @@ class Opener:
                 data=f'{{"api_key": "{KEY}"}}',
                 headers={"Content-Type": "application/json", "Origin": self._serving.url},
             )
-        # Time goes on as usual, and can also be moved forward: see `eventually`.
+        # Time passes as usual, and a test can also move it forward: see `eventually`.
         page.clock.install()
         page.goto(f"{self._serving.url}{path}")
         return page
@@ -86,7 +86,7 @@ class Opener:
 def let_time_pass(page, milliseconds):
     """Moves the page's clock forward at once, and then calls each timer that is due.
 
-    No request is on its way meanwhile: one that seems to take long makes the page poll less often.
+    No request is in flight meanwhile: a request that seems slow makes the page poll less often.
     """
     page.wait_for_function("() => asked.every(({ isOver }) => isOver)")
     page.clock.fast_forward(milliseconds)
@@ -111,7 +111,7 @@ def eventually(page, expectation, *arguments):
 
 
 class Requests:
-    """The answered requests of a page whose addresses have a part in common."""
+    """The answered requests of a page whose addresses contain a text."""
 
     def __init__(self, page, part):
         self._page = page

@@ -13,14 +13,14 @@ RUN_LINE = re.compile(
     r"afnio-tellurio: (Started run \S+|Run \S+ (\x1b\[\d+m)?[a-z]+(\x1b\[0m)?) in .* View: "
 )
 SOURCES = [ROOT / "src", ROOT / "generated"]
-#: Seconds after which what waits for another process or thread fails: no machine is that busy.
+#: Seconds after which waiting for another process or thread fails: no machine is that busy.
 GUARD = 600
-#: Children compile what they import once, and leave no bytecode beside the sources.
+#: Children compile their imports once, and write no bytecode next to the sources.
 BYTECODE = ROOT / ".cache" / "bytecode"
 
 
 def complaints(written: str) -> str:
-    """What a child wrote to standard error but for the lines at a run's start and end."""
+    """A child's stderr without the lines at a run's start and end."""
     lines = written.splitlines(keepends=True)
     return "".join(line for line in lines if not RUN_LINE.match(line))
 

@@ -1,10 +1,10 @@
-"""The code blocks of a Markdown page, and how each is run.
+"""The code blocks of a Markdown page, and how to run each.
 
-A block that cannot be run says why, in a comment on the line before it:
+A block that cannot be run needs a reason, in a comment on the line before it:
 
     <!-- not run: needs a notebook -->
 
-A page whose blocks are all run by another test says so once, with `<!-- no block is run: why -->`.
+If another test runs all blocks of a page, the page says so once, with `<!-- no block is run: why -->`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text("utf-8")
     for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 }
-#: The address in commands for which a test has a server of its own.
+#: The address in commands that a test replaces by that of its own server.
 PLATFORM = "https://platform.tellurio.ai"
 
 _BLOCK = re.compile(
@@ -34,7 +34,7 @@ _BLOCK = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 _WHOLE_PAGE = re.compile(r"^<!-- no block is run: ([^\n]+) -->$", re.MULTILINE)
-#: What differs from run to run in the output of a command.
+#: The parts of a command's output that differ between runs.
 _VARYING = [
     (re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"), "UUID"),
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?(?:[+-]\d\d:\d\d)?"), "TIME"),
@@ -48,7 +48,7 @@ class Block:
     """A code block.
 
     Attributes:
-        language: What stands after the fence.
+        language: The text after the fence.
         text: Its lines.
         line: The number of its first line in the page.
         reason: Why it is not run, or None.
@@ -76,7 +76,7 @@ def blocks_of(page: str) -> list[Block]:
 
 
 def comparable(output: str) -> list[str]:
-    """The lines of an output without what differs from run to run."""
+    """The lines of an output without the parts that differ between runs."""
     lines = []
     for line in output.splitlines():
         kept = line.rstrip()
@@ -87,7 +87,7 @@ def comparable(output: str) -> list[str]:
 
 
 class Reader:
-    """Somebody who does what a page says, block after block."""
+    """A reader who follows a page, block by block."""
 
     def __init__(self, name: str, platform_url: str, monkeypatch) -> None:
         self._name = name
@@ -157,7 +157,7 @@ class Reader:
             patch.setattr(sys, "stdin", io.StringIO(path.read_text("utf-8")))
         if ">" in words:
             target = self._redirected(words, ">")
-        # A file, for commands may write bytes to it.
+        # A file, because commands may write bytes to it.
         with target.open("w", encoding="utf-8") as output, redirect_stdout(output):
             assert main(words) == 0, f"afnio-tellurio {shlex.join(words)} failed"
         return target.read_text("utf-8")

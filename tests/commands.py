@@ -1,4 +1,4 @@
-"""What commands there are, asked of their parser."""
+"""The commands, read from their parser."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ def _every_command():
 
 #: The parser of each command, by its name.
 COMMANDS = _every_command()
-#: These go on until they are ended.
+#: These run until they are stopped.
 LASTING = {"serve"}
-#: These ask no backend, or tell how it stands with one.
+#: These do not call a backend, or report whether one is reachable.
 ASKING_NO_BACKEND = {"serve", "completion", "logout", "status"}
 ASKING = sorted(set(COMMANDS) - ASKING_NO_BACKEND)
 
 
 def examples_of(name):
-    """The command lines that a command's help gives as examples."""
+    """The example command lines in a command's help."""
     help_text = COMMANDS[name].format_help()
     return re.findall(r"^example: (afnio-tellurio .+)$", help_text, re.MULTILINE)
 
 
 def arguments_of(name, url="http://127.0.0.1:9"):
-    """The arguments of a command's first example, which is to reach no real platform."""
+    """The arguments of a command's first example, changed so that it cannot reach the real platform."""
     example = examples_of(name)[0].replace("https://platform.tellurio.ai", url)
     return shlex.split(example)[1:]
 
 
 def takes(name, *, option=None, metavar=None):
-    """Whether a command has an option, or an argument that is called so."""
+    """Whether a command has an option or an argument with this name."""
     return any(
         option in action.option_strings if option else action.metavar == metavar
         for action in COMMANDS[name]._actions

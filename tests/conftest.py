@@ -1,4 +1,4 @@
-"""What every test stands on: checked exchanges, a home of its own, real child processes."""
+"""The basis of every test: checked exchanges, its own home, real child processes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 exchanges.install()
 
 
-#: What cannot even be imported without a tool of development.
+#: Files that cannot be imported without a development tool.
 NEEDING = {
     "contract/test_backend_against_the_contract.py": "schemathesis",
     "notebook": "jupyter_client",
@@ -42,14 +42,14 @@ NEEDING = {
     "unit/test_reading.py": "pandas",
 }
 collect_ignore = [path for path, tool in NEEDING.items() if find_spec(tool) is None]
-#: What uses one of these starts processes or speaks over sockets.
+#: Tests that use one of these start processes or use sockets.
 LEAVING_THE_PROCESS = {
     "browser", "faulty", "kernel", "start_python", "start_server", "start_serving", "served", "terminal"
 }  # fmt: skip
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # The same examples each time, however fast they are made on a machine that has other work.
+    # The same examples each time, even if a busy machine generates them slowly.
     settings.register_profile(
         "any machine",
         derandomize=True,
@@ -73,7 +73,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what is quick, keeps together what shares a fixture, and has what is slow start first."""
+    """Marks quick tests, groups tests that share a fixture, and starts slow tests first."""
     for item in items:
         scopes = {
             definition.scope
@@ -87,7 +87,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         repeats = takes_seconds(item) or hasattr(getattr(item, "function", None), "hypothesis")
         if stays and not repeats:
             item.add_marker("quick")
-        # Many turns of what other tests cover, and being watched doubles their time.
+        # Many repetitions of what other tests cover, and tracing doubles their time.
         if repeats:
             item.add_marker("no_cover")
     items.sort(key=takes_seconds, reverse=True)
@@ -110,7 +110,7 @@ def every_exchange_keeps_the_contract(
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A TELLURIO_HOME and a configuration of the test's own, and no other setting of whoever runs the tests."""
+    """Sets up a separate TELLURIO_HOME and configuration for each test, and removes the user's own settings."""
     for name in list(os.environ):
         if name.startswith("TELLURIO_"):
             monkeypatch.delenv(name)
@@ -118,13 +118,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     monkeypatch.setenv("TELLURIO_HOME", str(tmp_path / "home"))
+    # A run ends when everything is delivered, however busy the machine is.
+    monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", str(GUARD))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "configuration"))
     return tmp_path / "home"
 
 
 @pytest.fixture(autouse=True)
 def runs_get_the_same_names_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that comes by chance may be any word that a test looks for."""
+    """Fixes random names: a random name could be any word that a test looks for."""
     seeds = itertools.count()
     monkeypatch.setattr(random, "SystemRandom", lambda: random.Random(next(seeds)))
 
@@ -139,7 +141,7 @@ def no_run_stays_active() -> Iterator[None]:
 
 @pytest.fixture
 def start_python() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts a Python program in a child process; one still there when the test ends is killed."""
+    """Starts a Python program in a child process, which is killed if it still runs at the test's end."""
     children: list[subprocess.Popen[str]] = []
 
     def start(
@@ -171,7 +173,7 @@ def start_python() -> Iterator[Callable[..., subprocess.Popen[str]]]:
 def run_python(
     start_python: Callable[..., subprocess.Popen[str]],
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs a program, given as text, in a child process to its end."""
+    """Runs a program, passed as text, in a child process until it ends."""
 
     def run(program: str, **keywords: Any) -> subprocess.CompletedProcess[str]:
         timeout = keywords.pop("timeout", GUARD)
@@ -186,7 +188,7 @@ def run_python(
 def command(
     start_python: Callable[..., subprocess.Popen[str]],
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs `afnio-tellurio` with these arguments to its end, in a process of its own."""
+    """Runs `afnio-tellurio` with these arguments in its own process until it ends."""
 
     def run(
         *arguments: str, stdin: str | None = None, **variables: str
@@ -202,9 +204,9 @@ def command(
 
 @pytest.fixture
 def invoke(monkeypatch: pytest.MonkeyPatch) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs `afnio-tellurio` with these arguments to its end, in this process.
+    """Runs `afnio-tellurio` with these arguments in this process until it ends.
 
-    Standard input is at its end, and the logger has no handler, as in a process of its own.
+    stdin is empty and the logger has no handler, as in a new process.
     """
 
     from afnio_tellurio import notices
@@ -225,7 +227,7 @@ def invoke(monkeypatch: pytest.MonkeyPatch) -> Callable[..., subprocess.Complete
             patch.setattr(sys, "stdin", io.StringIO(stdin))
             patch.setattr(sys, "stdout", out)
             patch.setattr(sys, "stderr", err)
-            # Its warnings were shown by no earlier command, and pytest's handlers do not get them.
+            # In a new process no warning was shown yet, and pytest's handlers receive none.
             patch.setattr(notices, "_shown", set())
             patch.setattr(logging.getLogger("afnio_tellurio"), "propagate", False)
             try:
@@ -241,7 +243,7 @@ def invoke(monkeypatch: pytest.MonkeyPatch) -> Callable[..., subprocess.Complete
 
 @pytest.fixture
 def start_server(tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """Serves a backend over a real socket, from threads of this process, and gives its URL."""
+    """Serves a backend over a real socket, from threads of this process, and returns its URL."""
     from afnio_tellurio.backend import BackendUser, open_backend
     from afnio_tellurio.backend.server import Server
 
@@ -274,7 +276,7 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., str]]:
 
 @pytest.fixture
 def sign_in() -> Callable[[str, str], None]:
-    """Keeps a key for a backend, as a login does."""
+    """Stores a key for a backend, as a login does."""
     from afnio_tellurio.api.credentials import write_key
 
     return write_key
@@ -282,7 +284,7 @@ def sign_in() -> Callable[[str, str], None]:
 
 @pytest.fixture
 def server(start_server: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> str:
-    """A running server with the namespace `acme`, which the environment names with its key."""
+    """A running server with the namespace `acme`; its URL and key are in the environment."""
     url = start_server(api_key="the-key")
     monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", url)
     monkeypatch.setenv("TELLURIO_API_KEY", "the-key")
@@ -291,7 +293,7 @@ def server(start_server: Callable[..., str], monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture(params=["in process", "over HTTP"])
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The environment names a backend: the same test runs in process and over HTTP."""
+    """Sets a backend in the environment: the same test runs in process and over HTTP."""
     if request.param == "over HTTP":
         request.getfixturevalue("server")
     else:

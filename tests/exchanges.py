@@ -1,9 +1,8 @@
-"""Checks every HTTP exchange of a test against the contract: the request and the answer.
+"""Checks every HTTP exchange of a test against the contract: the request and the response.
 
-It stands where bytes leave for a backend: in the transports of httpx, through which the SDK, the
-generated client and the tests themselves send whatever they send, in process or over a socket. In
-child processes `sitecustomize.py`, beside this file, installs it; what they find wrong reaches the
-test through a file.
+The check is in httpx's transports, which send every request of the SDK, the generated client and
+the tests, in process or over a socket. In child processes, `child/sitecustomize.py` installs it;
+their departures reach the test through a file.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ CONTRACT: dict[str, Any] = json.loads(
         "utf-8"
     )
 )
-#: Child processes write what they find wrong to this file.
+#: Child processes write the departures that they find to this file.
 DEPARTURES_FILE = "EXCHANGES_DEPARTURES_FILE"
-#: What a child process may depart in from its start: "request", "answer" or both, with a comma.
+#: What may depart in a child process from its start: "request", "answer", or both with a comma.
 MAY_DEPART = "EXCHANGES_MAY_DEPART"
 
 _lock = threading.Lock()
@@ -46,8 +45,8 @@ def departing(*sides: str) -> Iterator[None]:
     """Lets exchanges depart from the contract on purpose, in the whole process.
 
     Args:
-        sides: "request" where a test sends what the contract forbids, "answer" where a faulty
-            backend is played.
+        sides: "request" if a test sends what the contract forbids, "answer" if a test fakes a faulty
+            backend.
     """
     with _lock:
         _may_depart.extend(sides)
@@ -60,7 +59,7 @@ def departing(*sides: str) -> Iterator[None]:
 
 
 def take_departures() -> list[str]:
-    """What departed from the contract since the last call, here and in child processes."""
+    """The departures from the contract since the last call, here and in child processes."""
     with _lock:
         found = list(_departures)
         _departures.clear()
@@ -72,12 +71,12 @@ def take_departures() -> list[str]:
 
 
 def checked_operations() -> list[str]:
-    """The operation of every exchange that was checked in this process."""
+    """The operations of all exchanges checked in this process."""
     return list(_checked)
 
 
 def install() -> None:
-    """Puts the check into the transports of httpx."""
+    """Installs the check in the transports of httpx."""
     import httpx
 
     for transport in (httpx.HTTPTransport, httpx.WSGITransport):
@@ -95,7 +94,7 @@ def install() -> None:
 
 
 def _share_tls_contexts(httpx: Any) -> None:
-    """Reads the authorities once, not for each client: it takes longer than most tests."""
+    """Reads the certificate authorities once, not per client: this takes longer than most tests."""
     transports = httpx._transports.default
     create = transports.create_ssl_context
     made: dict[Any, Any] = {}
@@ -178,7 +177,7 @@ def _json_schema(content_holder: Any) -> Any:
 
 @cache
 def _compiled(path: str, method: str) -> Any:
-    """The checks of one operation, compiled at its first exchange: most processes need few."""
+    """The checks of one operation, compiled at its first exchange: most processes need only a few."""
     item = CONTRACT["paths"][path]
     operation = item[method]
     parameters = [
@@ -193,7 +192,7 @@ def _compiled(path: str, method: str) -> Any:
 
 @cache
 def _compiled_answer(path: str, method: str, status: int) -> Any:
-    """The check of an operation's answers with one status; nothing where it declares none."""
+    """The check of an operation's responses with one status; None if the status is not declared."""
     responses = CONTRACT["paths"][path][method]["responses"]
     if str(status) not in responses:
         return None
@@ -278,7 +277,7 @@ def _number(word: str, parameter: Any) -> Any:
 
 
 def answer_departures(response: httpx.Response, operation: Any) -> Iterator[str]:
-    """How an answer departs from what the contract says of its operation."""
+    """The departures of a response from the contract of its operation."""
     if operation is None:
         yield "the contract has no such operation"
         return
@@ -317,7 +316,7 @@ def _errors(what: str, validator: Any, document: Any) -> Iterator[str]:
 
 
 def _undeclared(what: str, schema: Any, document: Any) -> Iterator[str]:
-    """Fields that the contract does not name: readers ignore them, but our backend sends none."""
+    """Fields that the contract does not name: clients ignore them, but our backend sends none."""
     schema = _resolved(schema)
     for choice in schema.get("anyOf", []):
         if isinstance(document, dict) and _resolved(choice).get("type") == "object":

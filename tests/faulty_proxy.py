@@ -1,4 +1,4 @@
-"""A proxy on loopback between the SDK and a backend, which does to answers what a test asks."""
+"""A proxy on loopback between the SDK and a backend, with the faults that a test sets."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from urllib.parse import urlsplit
 from children import GUARD
 
 _BAD_GATEWAY = b"<html><h1>502 Bad Gateway</h1></html>"
-#: Faults in which the backend is not asked, and what is answered.
+#: Faults without a request to the backend, and their responses.
 _PLAYED = {
     "html": (502, _BAD_GATEWAY, {"Content-Type": "text/html"}),
     "busy": (429, b'{"detail": "Slow down."}', {"Retry-After": "1"}),
     "520": (520, b""),
 }
-#: Seconds that a slow answer takes.
+#: Seconds that a slow response takes.
 SLOW = 0.1
 _FORWARDED = {"Content-Type", "Next-Cursor", "Allow"}
 
 
 class FaultyProxy:
-    """Forwards each request, except that `fault` names what goes wrong with it.
+    """Forwards each request, with the fault that `fault` returns for it.
 
-    `fault(method, path)` returns None, one of `FAULTS`, "cut", "hang", or a status and a body to answer
-    with; a test may replace it at any time. A request that hangs is forwarded when `released` is set.
-    `bodies` keeps what was asked for where a test sets it to a list.
+    `fault(method, path)` returns None, one of `FAULTS`, "cut", "hang", or the status and the body of a
+    response; a test may replace it at any time. A request that hangs is forwarded when `released` is set.
+    If a test sets `bodies` to a list, it collects the request bodies.
     """
 
     FAULTS = ("drop", "reset", "slow", "html", "busy", "truncated", "520")
@@ -56,7 +56,7 @@ class FaultyProxy:
             daemon_threads = True
 
             def handle_error(self, *arguments):
-                pass  # a client that went away
+                pass  # the client disconnected
 
         self.server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
@@ -74,7 +74,7 @@ class FaultyProxy:
         self.counts[fault] += 1
         length = int(request.headers.get("Content-Length") or 0)
         if fault == "reset":
-            # Half way: the backend never sees the request.
+            # Halfway: the backend never sees the request.
             request.rfile.read(length // 2)
             request.close_connection = True
             return
@@ -91,7 +91,7 @@ class FaultyProxy:
         if fault == "slow":
             self.released.wait(SLOW)
         if fault == "drop":
-            # The backend has committed, and nobody learns of it.
+            # The backend has committed, but the client never learns of it.
             request.close_connection = True
             return
         if fault == "truncated":
@@ -99,7 +99,7 @@ class FaultyProxy:
         self._answer(
             request, status, answer, headers, sent=len(answer) // (2 if fault == "cut" else 1)
         )
-        # The backend has died in the middle of its answer.
+        # The backend has died in the middle of its response.
         request.close_connection = request.close_connection or fault == "cut"
 
     def _forward(self, request, body):

@@ -1,4 +1,4 @@
-"""What a test leaves in the process, and the next one must not find."""
+"""Cleans up what a test leaves in the process, so that the next test does not see it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def close_default_clients() -> None:
-    """What the environment named in one test is gone in the next."""
+    """Closes the clients that a test's environment named."""
     module = sys.modules.get("afnio_tellurio.default_client")
     if module is not None:
         while module._clients:
@@ -20,7 +20,7 @@ def close_default_clients() -> None:
 
 @contextmanager
 def own_default_clients() -> Iterator[None]:
-    """Lets a block share no client with the rest of the test, as if it were another process."""
+    """Uses separate default clients in a block, as if it were another process."""
     import afnio_tellurio.default_client as module
 
     before, module._clients = module._clients, {}
@@ -42,7 +42,7 @@ def end_active_run() -> None:
 
 
 def drop_outboxes() -> None:
-    """What could not be delivered stays behind: its backend is gone."""
+    """Drops pending data, whose backend no longer exists."""
     sender = sys.modules.get("afnio_tellurio.delivery.sender")
     for outbox in sender.sender.outboxes() if sender else ():
         outbox.close()

@@ -1,4 +1,4 @@
-"""Runs other code between any two bytecodes of a call, as Python may."""
+"""Runs other code between any two bytecodes of a call, as Python itself may."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PACKAGE = str(Path(afnio_tellurio.__file__).parent)
 
 
 class Interrupted(KeyboardInterrupt):
-    """What a signal handler raises."""
+    """The exception of a signal handler."""
 
 
 def at_each_opcode(
@@ -27,16 +27,16 @@ def at_each_opcode(
     rooms: tuple[str, ...] = ("",),
     every: int = 1,
 ) -> Iterator[tuple[int, BaseException | None]]:
-    """Makes a call again and again, each time interrupted one bytecode of ours later.
+    """Repeats a call, each time interrupted one bytecode of the SDK later.
 
     Args:
-        call: What is called, with the number of the turn.
-        interrupt: What happens in the middle; it may raise `Interrupted`.
-        rooms: Only in files whose path in the package starts so.
-        every: Only at each so-manieth bytecode.
+        call: The function to call, with the number of the turn.
+        interrupt: Called in the middle; it may raise `Interrupted`.
+        rooms: Interrupts only files whose path in the package starts with one of these.
+        every: Interrupts only at every Nth bytecode.
 
     Yields:
-        The number of the turn, and what the call raised.
+        The number of the turn, and the exception that the call raised, or None.
     """
     folders = tuple(f"{PACKAGE}/{room}" for room in rooms)
     for turn in itertools.count():
@@ -68,5 +68,5 @@ def at_each_opcode(
 
 
 def raise_interrupted(_turn: int) -> None:
-    """Does what a handler of Ctrl-C does."""
+    """Does what a Ctrl-C handler does."""
     raise Interrupted

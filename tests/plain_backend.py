@@ -1,4 +1,4 @@
-"""The embedded backend, less everything that the contract marks as an extension."""
+"""The local backend without anything that the contract marks as an extension."""
 
 from __future__ import annotations
 

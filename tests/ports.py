@@ -1,16 +1,16 @@
-"""A port that a server can be started at again and again."""
+"""A port on which a server can be started repeatedly."""
 
 from __future__ import annotations
 
 import os
 import socket
 
-#: Systems give ports from 32768 (Linux) or 49152 on to whoever asks for any, so none of these.
+#: Systems assign ports from 32768 (Linux) or 49152 on to programs that request any port.
 _FIRST, _LAST = 20_000, 32_000
 
 
 def port_to_reuse() -> int:
-    """A free port on loopback that no other program is given by the system meanwhile."""
+    """A free port on loopback that the system does not assign to another program meanwhile."""
     start = os.getpid() * 7 % (_LAST - _FIRST)
     for offset in range(_LAST - _FIRST):
         port = _FIRST + (start + offset) % (_LAST - _FIRST)

@@ -14,7 +14,7 @@ KEY = "the-key"
 
 
 class Serving:
-    """A site on a socket, and what a test asks it."""
+    """A site on a socket, and the requests of a test."""
 
     def __init__(self, folder):
         self.backend = open_backend(
@@ -38,7 +38,7 @@ class Serving:
         self.backend.close()
 
     def ask(self, method, target, body=None, **headers):
-        """Sends a request as it is given, and gives the answer with its body as `body`."""
+        """Sends a request unchanged, and returns the response with its body as `body`."""
         connection = http.client.HTTPConnection(self.netloc, timeout=GUARD)
         host = headers.pop("Host", self.netloc)
         connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
@@ -55,7 +55,7 @@ class Serving:
         return answer
 
     def signed_in(self):
-        """The cookie that the one-time token gives."""
+        """The cookie that the one-time token returns."""
         answer = self.ask("GET", f"/?token={self.site.token}")
         assert answer.status == 303
         return answer.getheader("Set-Cookie").partition(";")[0]

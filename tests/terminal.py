@@ -17,7 +17,7 @@ from children import GUARD, child_environment
 
 
 class Terminal:
-    """A child process with a terminal of its own; what it shows is in `shown`."""
+    """A child process with its own terminal; its output is in `shown`."""
 
     def __init__(self, *arguments, columns=80, executable=sys.executable, cwd=None, **variables):
         self.shown = ""
@@ -38,7 +38,7 @@ class Terminal:
         os.write(self.fd, text.encode())
 
     def read_until(self, wanted, timeout=GUARD):
-        """Reads on until something is shown."""
+        """Reads until the output contains a text."""
         deadline = time.monotonic() + timeout
         while wanted not in self.shown:
             assert time.monotonic() < deadline, f"{wanted!r} is not shown in {self.shown!r}"
@@ -46,9 +46,9 @@ class Terminal:
         return self.shown
 
     def wait_until_it_reads(self):
-        """Waits until the program sleeps, as it does at a question that it has shown.
+        """Waits until the program sleeps, as it does after showing a question.
 
-        A signal that comes between the question and the reading of its answer waits for the next key.
+        A signal between the question and the reading of its answer takes effect at the next key only.
         """
         deadline = time.monotonic() + GUARD
         stat = Path(f"/proc/{self.pid}/stat")
@@ -57,7 +57,7 @@ class Terminal:
             time.sleep(0.01)
 
     def end(self, timeout=GUARD):
-        """Reads to the end; gives the exit status."""
+        """Reads to the end; returns the exit status."""
         deadline = time.monotonic() + timeout
         while self._read(0.1):
             assert time.monotonic() < deadline, f"it does not end, and shows {self.shown!r}"
@@ -76,7 +76,7 @@ class Terminal:
             try:
                 found = os.read(self.fd, 65536)
             except OSError:
-                # How Linux says that nobody has the terminal open any more.
+                # Linux reports this when no process has the terminal open anymore.
                 return False
             self.shown += found.decode("utf-8", "replace")
             return bool(found)

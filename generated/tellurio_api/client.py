@@ -13,20 +13,20 @@ DEFAULT_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 
 @define
 class Client:
-    """Calls a backend that asks for no key
+    """A client for backends that do not require an API key
 
-    Threads may share it. Its connections are opened by the first request, and closed at the end of a ``with`` or
-    ``async with`` block, which also opens them; one client can be used for one block.
+    It is safe to share between threads. The first request opens its connections, or a ``with`` or ``async with``
+    block does, which also closes them. A client can be used for one such block only.
 
     Args:
-        base_url: Scheme and host of the backend; the paths of operations are appended.
+        base_url: Scheme and host of the backend; the path of each operation is appended.
         cookies: Sent with every request.
         headers: Sent with every request.
-        timeout: As httpx has it; None waits for ever.
-        verify_ssl: Whether to verify the backend's certificate, or the SSL context to do so with.
+        timeout: The timeout for httpx; None waits forever.
+        verify_ssl: Whether to verify the backend's certificate, or the SSL context to verify it with.
         follow_redirects: Whether to follow redirects.
         httpx_args: More arguments for ``httpx.Client`` and ``httpx.AsyncClient``.
-        raise_on_unexpected_status: Whether to raise errors.UnexpectedStatus at a status that the contract does not declare.
+        raise_on_unexpected_status: Whether to raise errors.UnexpectedStatus for a status that the contract does not declare.
     """
 
     raise_on_unexpected_status: bool = field(default=False, kw_only=True)
@@ -42,15 +42,15 @@ class Client:
     _opening: threading.Lock = field(factory=threading.Lock, init=False, repr=False, eq=False)
 
     def with_headers(self, headers: dict[str, str]) -> "Client":
-        """A new client, with connections of its own, that sends these headers as well"""
+        """Returns a new client, with its own connections, that also sends these headers"""
         return evolve(self, headers={**self._headers, **headers})
 
     def with_cookies(self, cookies: dict[str, str]) -> "Client":
-        """A new client, with connections of its own, that sends these cookies as well"""
+        """Returns a new client, with its own connections, that also sends these cookies"""
         return evolve(self, cookies={**self._cookies, **cookies})
 
     def with_timeout(self, timeout: httpx.Timeout | None) -> "Client":
-        """A new client, with connections of its own and this timeout"""
+        """Returns a new client, with its own connections and this timeout"""
         return evolve(self, timeout=timeout)
 
     def _arguments(self) -> dict[str, Any]:
@@ -65,12 +65,12 @@ class Client:
         }
 
     def set_httpx_client(self, client: httpx.Client) -> Self:
-        """Uses this httpx client as it is: headers, the token's included, cookies and the timeout are its own"""
+        """Uses this httpx client unchanged: its headers must include the token; cookies and timeout are its own"""
         self._client = client
         return self
 
     def get_httpx_client(self) -> httpx.Client:
-        """The httpx client that requests go through, made at the first call"""
+        """Returns the httpx client that sends the requests; the first call creates it"""
         with self._opening:
             if self._client is None:
                 self._client = httpx.Client(**self._arguments())
@@ -91,12 +91,12 @@ class Client:
         self.get_httpx_client().__exit__(kind, exception, traceback)
 
     def set_async_httpx_client(self, async_client: httpx.AsyncClient) -> Self:
-        """Uses this httpx client as it is: headers, the token's included, cookies and the timeout are its own"""
+        """Uses this httpx client unchanged: its headers must include the token; cookies and timeout are its own"""
         self._async_client = async_client
         return self
 
     def get_async_httpx_client(self) -> httpx.AsyncClient:
-        """The httpx client that requests go through, made at the first call"""
+        """Returns the httpx client that sends the requests; the first call creates it"""
         with self._opening:
             if self._async_client is None:
                 self._async_client = httpx.AsyncClient(**self._arguments())
@@ -119,23 +119,23 @@ class Client:
 
 @define
 class AuthenticatedClient:
-    """Calls a backend with an API key
+    """A client that authenticates with an API key
 
-    Threads may share it. Its connections are opened by the first request, and closed at the end of a ``with`` or
-    ``async with`` block, which also opens them; one client can be used for one block.
+    It is safe to share between threads. The first request opens its connections, or a ``with`` or ``async with``
+    block does, which also closes them. A client can be used for one such block only.
 
     Args:
-        base_url: Scheme and host of the backend; the paths of operations are appended.
+        base_url: Scheme and host of the backend; the path of each operation is appended.
         cookies: Sent with every request.
         headers: Sent with every request.
-        timeout: As httpx has it; None waits for ever.
-        verify_ssl: Whether to verify the backend's certificate, or the SSL context to do so with.
+        timeout: The timeout for httpx; None waits forever.
+        verify_ssl: Whether to verify the backend's certificate, or the SSL context to verify it with.
         follow_redirects: Whether to follow redirects.
         httpx_args: More arguments for ``httpx.Client`` and ``httpx.AsyncClient``.
-        raise_on_unexpected_status: Whether to raise errors.UnexpectedStatus at a status that the contract does not declare.
+        raise_on_unexpected_status: Whether to raise errors.UnexpectedStatus for a status that the contract does not declare.
         token: The API key.
-        prefix: What stands before the key in the header; the empty string for nothing.
-        auth_header_name: The header that carries the key.
+        prefix: The text before the key in the header; an empty string for none.
+        auth_header_name: The header that contains the key.
     """
 
     raise_on_unexpected_status: bool = field(default=False, kw_only=True)
@@ -154,15 +154,15 @@ class AuthenticatedClient:
     auth_header_name: str = "Authorization"
 
     def with_headers(self, headers: dict[str, str]) -> "AuthenticatedClient":
-        """A new client, with connections of its own, that sends these headers as well"""
+        """Returns a new client, with its own connections, that also sends these headers"""
         return evolve(self, headers={**self._headers, **headers})
 
     def with_cookies(self, cookies: dict[str, str]) -> "AuthenticatedClient":
-        """A new client, with connections of its own, that sends these cookies as well"""
+        """Returns a new client, with its own connections, that also sends these cookies"""
         return evolve(self, cookies={**self._cookies, **cookies})
 
     def with_timeout(self, timeout: httpx.Timeout | None) -> "AuthenticatedClient":
-        """A new client, with connections of its own and this timeout"""
+        """Returns a new client, with its own connections and this timeout"""
         return evolve(self, timeout=timeout)
 
     def _arguments(self) -> dict[str, Any]:
@@ -180,12 +180,12 @@ class AuthenticatedClient:
         }
 
     def set_httpx_client(self, client: httpx.Client) -> Self:
-        """Uses this httpx client as it is: headers, the token's included, cookies and the timeout are its own"""
+        """Uses this httpx client unchanged: its headers must include the token; cookies and timeout are its own"""
         self._client = client
         return self
 
     def get_httpx_client(self) -> httpx.Client:
-        """The httpx client that requests go through, made at the first call"""
+        """Returns the httpx client that sends the requests; the first call creates it"""
         with self._opening:
             if self._client is None:
                 self._client = httpx.Client(**self._arguments())
@@ -206,12 +206,12 @@ class AuthenticatedClient:
         self.get_httpx_client().__exit__(kind, exception, traceback)
 
     def set_async_httpx_client(self, async_client: httpx.AsyncClient) -> Self:
-        """Uses this httpx client as it is: headers, the token's included, cookies and the timeout are its own"""
+        """Uses this httpx client unchanged: its headers must include the token; cookies and timeout are its own"""
         self._async_client = async_client
         return self
 
     def get_async_httpx_client(self) -> httpx.AsyncClient:
-        """The httpx client that requests go through, made at the first call"""
+        """Returns the httpx client that sends the requests; the first call creates it"""
         with self._opening:
             if self._async_client is None:
                 self._async_client = httpx.AsyncClient(**self._arguments())

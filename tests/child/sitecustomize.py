@@ -1,7 +1,7 @@
-"""Runs first in every child process of a test: checks its HTTP exchanges too.
+"""Runs first in every child process of a test, and checks its HTTP exchanges too.
 
-httpx is patched when the program imports it, and not before: whether the program does is itself
-under test.
+httpx is patched only when the program imports it: whether the program imports it is itself under
+test.
 """
 
 import importlib.abc
@@ -19,7 +19,7 @@ class _CheckExchanges(importlib.abc.MetaPathFinder):
         load = spec.loader.exec_module
 
         def exec_module(module):
-            # Where there is click, httpx imports a command line that takes longer than all the rest.
+            # If click is installed, httpx imports a command line that takes longer than all the rest.
             is_imported = "click" in sys.modules
             if not is_imported:
                 sys.modules["click"] = None

@@ -1,4 +1,4 @@
-"""The command, as tests run it."""
+"""The command, the way tests run it."""
 
 import threading
 
@@ -27,7 +27,7 @@ def terminal():
 
 @pytest.fixture
 def runs_of_examples(home):
-    """A database in which there is what the examples name."""
+    """A database with everything that the examples name."""
     with te.TellurioClient.local(home / "tellurio.db") as client:
         for name in ("first", "second", "brave_pasta_123"):
             with te.init("acme", "Digits", name, "learning rate 0.1", client=client) as run:
@@ -64,7 +64,7 @@ def served(home, runs_of_examples):
 
 @pytest.fixture
 def proxy(served, monkeypatch):
-    """What the environment names: a proxy before that server, which fails as a test asks."""
+    """The URL in the environment: a proxy in front of that server, with the faults that a test sets."""
     proxy = FaultyProxy(served)
     monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", proxy.url)
     monkeypatch.setenv("TELLURIO_API_KEY", "the-key")

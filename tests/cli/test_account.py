@@ -162,7 +162,7 @@ def test_signing_out_removes_the_key_and_tells_what_remains(invoke, url):
 
 @pytest.fixture
 def recording(tmp_path):
-    """The variables with which a keyring is used that records, and where it does."""
+    """The variables that select a recording keyring, and the file that it records to."""
     (tmp_path / "recording_keyring.py").write_text(KEYRING)
     record = tmp_path / "keyring.json"
     variables = {
@@ -193,7 +193,7 @@ def test_another_backend_is_given_no_key_of_this_one(command, url, start_server,
     variables = recording[0] if place == "keyring" else {}
     signed_in = command("login", "--api-key-stdin", stdin=KEY, **variables)
     assert place in signed_in.stdout
-    # It would take the same key.
+    # It would accept the same key.
     other = start_server(api_key=KEY)
     finished = command("whoami", TELLURIO_BACKEND_HTTP_BASE_URL=other, **variables)
     assert (finished.returncode, finished.stdout) == (1, "")
@@ -212,7 +212,7 @@ def test_where_no_keyring_can_be_chosen_that_is_no_failure(invoke, url):
     assert f"Removed the API key for {url} from the credentials file" in signed_out.stdout
 
 
-# Where there is no home, no name and nobody
+# Containers: no home directory, no user name, no stdin
 
 
 @pytest.mark.parametrize("home", [None, "/nonexistent", "/proc"])
@@ -253,12 +253,12 @@ def test_a_program_without_a_terminal_is_told_that_a_key_is_required(run_python,
     assert "ValueError: API key is required for the first login" in finished.stderr
 
 
-# A key that is revoked while a run goes on
+# A key that is revoked during a run
 
 
 @pytest.fixture
 def revocable(start_python, tmp_path):
-    """Serves a backend at one port, with the key that is asked for."""
+    """Serves a backend at one port, with the given key."""
     served = {"home": str(tmp_path / "served"), "port": str(port_to_reuse())}
 
     def serve(key):

@@ -1,4 +1,4 @@
-"""Shells complete the command: each real shell that is here is asked."""
+"""Shells complete the command, in each real shell that is installed."""
 
 import os
 import re
@@ -39,7 +39,7 @@ def script(invoke, tmp_path):
 def here(shell):
     found = shutil.which(shell)
     if found is None:
-        pytest.skip(f"there is no {shell} here")
+        pytest.skip(f"{shell} is not installed")
     return found
 
 
@@ -47,7 +47,7 @@ def here(shell):
 def in_bash(script):
     def complete(*words):
         arguments = [here("bash"), "--norc", "-c", BASH, "bash", script("bash"), "afnio-tellurio"]
-        # What a completion may not do is start the command: it would not be found.
+        # A completion must not start the command: it would not be found.
         environment = {"PATH": "/usr/bin:/bin", "HOME": os.environ["HOME"]}
         finished = subprocess.run(
             [*arguments, *words], capture_output=True, text=True, check=True, env=environment,
@@ -115,7 +115,7 @@ def test_zsh_completes_commands_options_and_choices(script, terminal, tmp_path, 
     )
     shell.read_until("ready> ")
     shell.type(f"afnio-tellurio {typed}\t")
-    # What it adds to what was typed.
+    # The text that it adds to the typed text.
     shell.read_until(typed + shown.removeprefix(typed.rpartition(" ")[2]))
 
 

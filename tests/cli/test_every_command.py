@@ -1,4 +1,4 @@
-"""What holds for every command there is, whoever adds one."""
+"""Rules for every command, including new ones."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from commands import (
 RUN = "NAMESPACE/PROJECT/RUN"
 NAMING_A_RUN = [name for name in COMMANDS if takes(name, metavar=RUN)]
 PRINTING_JSON = [name for name in COMMANDS if takes(name, option="--json")]
-#: These answer the same whichever way the runs are reached.
+#: These print the same, in process and over HTTP.
 READING = ["projects", "runs", "show", "compare", "export"]
 DOCUMENT = (Path(__file__).parent.parent.parent / "docs" / "command-line.md").read_text("utf-8")
 
@@ -59,7 +59,7 @@ def shell(start_python, tmp_path):
 
 @pytest.fixture(params=["embedded", "server"])
 def reached(request, served, monkeypatch):
-    """The runs of the examples, reached either way."""
+    """The runs of the examples, in process or over HTTP."""
     if request.param == "embedded":
         monkeypatch.setenv("TELLURIO_MODE", "local")
     else:
@@ -70,13 +70,13 @@ def reached(request, served, monkeypatch):
 
 @pytest.fixture
 def embedded(runs_of_examples, monkeypatch):
-    """The runs of the examples, in the embedded backend."""
+    """The runs of the examples, in the local backend."""
     monkeypatch.setenv("TELLURIO_MODE", "local")
 
 
 @pytest.fixture
 def target(name, start_server, sign_in):
-    """The URL of a backend that runs are uploaded to, for the command that does."""
+    """The URL of the backend that `sync` uploads runs to."""
     if name != "sync":
         return ""
     url = start_server(api_key="the-key")
@@ -88,7 +88,7 @@ def target(name, start_server, sign_in):
 def test_the_examples_in_the_help_work(
     name, invoke, shell, reached, start_server, sign_in, monkeypatch, request
 ):
-    # In a shell once: what a command answers is the same either way.
+    # In a shell only once: the output is the same in process and over HTTP.
     monkeypatch.setenv("TELLURIO_API_KEY", "the-key")
     if "embedded" in request.node.callspec.id:
         run = shell
@@ -169,7 +169,7 @@ def test_a_server_that_fails_is_one_line(name, invoke, proxy, fault, words):
     proxy.fault = lambda *_: fault
     arguments = arguments_of(name, proxy.url)
     if name == "sync":
-        # It says of each run what kept it.
+        # It reports for each run why it was not uploaded.
         arguments[1] += "/first"
     finished = invoke(*arguments, may_depart=("answer",))
     assert words in one_line(finished)
@@ -201,7 +201,7 @@ def test_ctrl_c_is_one_line(name, requests, start_python, proxy):
     while not arrived.wait(0.05) and child.poll() is None:
         pass
     if not arrived.is_set():
-        # It takes one request only, and has got it.
+        # It accepts one request only, and has received it.
         assert (requests, child.returncode) == (1, 0)
         return
     child.send_signal(signal.SIGINT)
@@ -233,11 +233,11 @@ def test_help_that_nobody_reads_is_no_traceback(unbuffered, start_python):
     child.stdout.close()
     child.stdout = None
     assert child.stderr.read() == ""
-    # argparse does not care whether it can write.
+    # argparse ignores errors when it writes.
     assert child.wait(timeout=GUARD) == (0 if unbuffered else 1)
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no device that is full")
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
 @pytest.mark.parametrize(
     ("name", "unbuffered"),
     [*((name, "") for name in COMMANDS if name not in LASTING), ("runs", "1")],

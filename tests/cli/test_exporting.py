@@ -1,4 +1,4 @@
-"""What an export takes, shows and leaves behind."""
+"""Exports: memory, progress, and the files that they leave."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import afnio_tellurio as te
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
 
-#: Stops after a page, so that a test can meet an export in the middle, until there is a file.
+#: Stops after a page until a file exists, so that a test can catch an export in the middle.
 IN_PAGES = """
 import os, sys, time
 import afnio_tellurio.api.operations as operations
@@ -30,7 +30,7 @@ def stopping(*arguments):
 exporting._pages = stopping
 sys.exit(main(sys.argv[1:]))
 """
-#: What the process took at most, in KiB, is told by the kernel.
+#: The kernel reports the peak memory of the process, in KiB.
 MEASURED = """
 import re, sys
 from pathlib import Path
@@ -39,7 +39,7 @@ status = main(sys.argv[1:])
 print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1], file=sys.stderr)
 sys.exit(status)
 """
-#: What of it can be written here.
+#: The formats that can be written here.
 KINDS = ["csv", "jsonl", *(["parquet"] if find_spec("pyarrow") else [])]
 
 
@@ -49,7 +49,7 @@ def parts(folder):
 
 @pytest.fixture
 def stop_after(tmp_path):
-    """The variables with which an export stops after a page; there are thirty."""
+    """The variables that stop an export after the first of thirty pages."""
     return lambda page: {"STOP_AFTER": str(page), "GO_ON": str(tmp_path / "go-on")}
 
 
@@ -70,7 +70,7 @@ def long_run(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="Linux tells what is taken")
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads Linux's peak memory")
 def test_memory_does_not_grow_with_the_run(start_python, monkeypatch, tmp_path):
     few, many = 5_000, 65_000
     monkeypatch.setenv("TELLURIO_MODE", "local")
@@ -87,7 +87,7 @@ def test_memory_does_not_grow_with_the_run(start_python, monkeypatch, tmp_path):
             assert (child.returncode, out) == (0, f"{path}: {count} values of run {count}\n"), err
             peaks[kind, count] = int(err) / 1024
     for kind in KINDS:
-        # The 60,000 values that are more would take 30 MiB if they were held at once. How much
+        # The 60,000 additional values would take 30 MiB if they were held at once. How much
         # it is in all depends on what is installed, and the check of the exchanges is among it.
         assert peaks[kind, many] - peaks[kind, few] < 15, peaks
 
@@ -202,7 +202,7 @@ def test_a_server_that_fails_in_the_middle_leaves_the_file_as_it_was(
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_full_disk_is_one_line_that_names_the_file(kind, long_run, invoke, tmp_path):
     if not os.path.exists("/dev/full"):
-        pytest.skip("there is no device that is full")
+        pytest.skip("the system has no /dev/full")
     finished = invoke("export", long_run, "--output", "/dev/full", "--format", kind)
     assert finished.returncode == 1
     assert finished.stderr == (

@@ -1,4 +1,4 @@
-"""What a person sees in a terminal, whatever its width and whatever things are called."""
+"""Output in a terminal, at any width and with any names."""
 
 import math
 import re
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no 
 
 @pytest.fixture
 def six_runs(monkeypatch):
-    """Runs with metrics of their own, of several kinds."""
+    """Runs with different metrics, of several kinds."""
     monkeypatch.setenv("TELLURIO_MODE", "local")
     for number in range(6):
         with te.init("acme", "Digits", f"run-{number}") as run:

@@ -1,4 +1,4 @@
-"""`afnio-tellurio status`: what holds, and where it was said."""
+"""`afnio-tellurio status`: the settings in effect, and where each was set."""
 
 import json
 
@@ -6,6 +6,11 @@ import pytest
 
 from afnio_tellurio.api import credentials
 from afnio_tellurio.settings.settings import configuration_directory
+
+
+@pytest.fixture(autouse=True)
+def default_timeout(monkeypatch):
+    monkeypatch.delenv("TELLURIO_EXIT_TIMEOUT")
 
 
 def test_each_value_is_told_with_its_source_and_the_key_masked(invoke, server, monkeypatch):

@@ -1,4 +1,4 @@
-"""The command that delivers what was left, and uploads what is on this machine."""
+"""The command that delivers pending data and uploads local runs."""
 
 import math
 import os
@@ -22,7 +22,7 @@ def local():
 
 @pytest.fixture
 def recorded(local):
-    """Three runs of this machine: one of each kind."""
+    """Three local runs: one of each kind."""
     with te.init("acme", "Digits!", "first", "what it is about", client=local) as run:
         for value in (0.5, math.nan, -math.inf, 10**30, "text", None, {"a": [1]}):
             run.log("train/loss", value)
@@ -134,7 +134,7 @@ def test_a_backend_that_refuses_is_a_problem_of_each_run(recorded, start_server,
     assert "answered 404" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a terminal of POSIX")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX terminal")
 def test_progress_is_shown_on_a_terminal(recorded, local, server):
     import pty
 

@@ -1,8 +1,8 @@
-"""The embedded backend under requests that schemathesis makes from the contract, over a socket.
+"""The local backend under requests that schemathesis generates from the contract, over a socket.
 
 Every operation, with data that the contract allows and data that it forbids, one by one and along
-the links that it declares. The budget and the seed are fixed; what follows an answer depends on it.
-`--long` spends more, with another seed.
+the links that it declares. The number of examples and the seed are fixed, but later requests depend
+on responses. `--long` runs more examples, with another seed.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ UUID = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 EXAMPLES, SEED = 12, 1
 LONG_EXAMPLES, LONG_SEED = 100, 2
 
-# Refusals of what a schema allows, by their words, for no schema can tell it.
+# Errors for requests that the schema allows: no schema can express these rules.
 NO_SCHEMA_TELLS = {
-    # A cursor is opaque: only what an answer gave is one.
+    # A cursor is opaque: only cursors from a response are valid.
     "isn't a valid cursor of this list.",
     "isn't a valid cursor of these metrics.",
-    # Slugification knows all letters of Unicode; patterns have no portable class for them.
+    # Slugs accept all Unicode letters; patterns have no portable class for them.
     "Must contain a letter or digit for the slug.",
     # It depends on what was logged before.
     "The last step is the maximum; pass a step.",
@@ -83,7 +83,7 @@ def api(backend):
 
 
 class Watched:
-    """The backend, counting its answers by operation and status."""
+    """The backend; it counts its responses by operation and status."""
 
     def __init__(self, backend):
         self.backend = backend
@@ -109,7 +109,7 @@ def raw_path(environ):
 
 
 def putting_a_run_that_is_there(api):
-    """Puts one into the path of most requests for a run, which else could only be unknown."""
+    """Puts an existing run into the path of most requests for a run; otherwise all would be unknown."""
     runs = "/api/v0/acme/projects/digits/runs/"
     there = UNKNOWN
 
@@ -118,7 +118,7 @@ def putting_a_run_that_is_there(api):
         run = str((parameters or {}).get("run_uuid"))
         if not UUID.fullmatch(run) or run.endswith("0"):
             return parameters
-        # Whatever is sent may delete it, too.
+        # A generated request may also delete it.
         if api.get(f"{runs}{there}/").status_code == 404:
             api.post("/api/v0/acme/projects/", json={"display_name": "Digits"})
             there = api.post(runs, json={}).json()["uuid"]
@@ -143,9 +143,9 @@ def beginning(_context, body):
 
 
 def found(application, *, examples, seed, operation_id=None, hooks=None):
-    """What schemathesis has against an application, one line for each kind of failure.
+    """The failures that schemathesis reports for an application, one line for each kind.
 
-    Hooks are what the parameters of each path, and each body, go through.
+    Hooks transform the parameters of each path, and each body.
     """
     configuration = SchemathesisConfig.from_dict(
         {
@@ -210,7 +210,7 @@ def test_the_backend_keeps_the_contract_whatever_is_sent(backend, api, pytestcon
         hooks={"map_path_parameters": putting_a_run_that_is_there(api), "map_body": beginning},
     )
     assert not departures, "\n\n".join(departures)
-    # It was worth something only if each operation was carried out, and refused, too.
+    # The test is only useful if each operation both succeeded and was rejected.
     for method, _, operation in OPERATIONS:
         statuses = watched.statuses[operation["operationId"]]
         assert any(status in statuses for status in (200, 201, 204)), operation["operationId"]
@@ -250,7 +250,7 @@ def without_authentication(backend):
     ],
 )
 def test_a_backend_that_departs_is_found(backend, check, operation_id, change):
-    # What is played holds no words of a refusal that no schema tells.
+    # The faked responses contain none of the errors in NO_SCHEMA_TELLS.
     lines = found(change(backend), examples=3, seed=SEED, operation_id=operation_id)
     assert any(line.startswith(f"{check}: ") for line in lines), lines
 

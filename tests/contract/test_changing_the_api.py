@@ -1,4 +1,4 @@
-"""docs/changing-the-api.md, done on a copy of the repository as it says."""
+"""docs/changing-the-api.md, followed on a copy of the repository."""
 
 import os
 import re
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.tools
 
 ROOT = Path(__file__).parent.parent.parent
 GUIDE = (ROOT / "docs" / "changing-the-api.md").read_text("utf-8")
-PARTS = ("openapi", "generated", "scripts", "src", "tests", "docs", "pyproject.toml", "CHANGELOG.md")  # fmt: skip
+PARTS = ("benchmarks", "openapi", "generated", "scripts", "src", "tests", "docs", "pyproject.toml", "CHANGELOG.md")  # fmt: skip
 
 
 def blocks(language):
@@ -22,7 +22,7 @@ def blocks(language):
 
 
 def apply(patch, folder):
-    """Makes the changes of one patch, whose every part must be found exactly once."""
+    """Applies one patch; each of its parts must match exactly once."""
     header, *parts = re.split(r"^@@.*\n", patch, flags=re.MULTILINE)
     path = folder / header.removeprefix("--- ").strip()
     text = path.read_text("utf-8")
@@ -51,7 +51,7 @@ def changed(tmp_path_factory):
     (folder / ".cache").mkdir()
     for name in ("regen", "node"):
         (folder / ".cache" / name).symlink_to(ROOT / ".cache" / name)
-    # What changed since the last release is not the guide's business: only its own change is told.
+    # The report must list only the guide's change, not those since the last release.
     shutil.rmtree(folder / "openapi" / "released")
     (folder / "openapi" / "released").mkdir()
     shutil.copy(folder / "openapi" / "tellurio.yaml", folder / "openapi" / "released" / "0.yaml")
@@ -89,7 +89,7 @@ def test_the_tests_of_what_is_changed_pass_and_its_own_is_among_them(changed, py
     tests += ["tests/contract/test_the_document.py", "tests/unit/test_entities.py"]
     selected = "not without"
     if not pytestconfig.getoption("--long"):
-        # Of the scenarios its own, and those that start, change and list runs.
+        # Only the scenarios of the guide, and those that start, change and list runs.
         selected += " and not (value or bad_input or threads or visibility or curve or congruence)"
     finished = run(
         changed,

@@ -1,4 +1,4 @@
-"""Whom a change of the contract breaks: each rule, in both directions."""
+"""What a change of the contract breaks: each rule, in both directions."""
 
 import copy
 import importlib.util
@@ -36,14 +36,14 @@ paths:
       tags: [things]
       summary: Get a thing
       parameters:
-        - { name: limit, in: query, description: At most so many., schema: { type: integer, minimum: 1, maximum: 100 } }
+        - { name: limit, in: query, description: The maximum., schema: { type: integer, minimum: 1, maximum: 100 } }
         - { name: about, in: query, required: true, schema: { type: string } }
       responses:
         "200":
           description: The thing.
           headers: { Next: { schema: { type: string } } }
           content: { application/json: { schema: { $ref: "#/components/schemas/Thing" } } }
-        "404": { description: There is none. }
+        "404": { description: Not found. }
     post:
       operationId: createThing
       tags: [things]
@@ -54,14 +54,14 @@ paths:
 components:
   securitySchemes: { Key: { type: apiKey, in: header, name: Authorization } }
   schemas:
-    Colour: { type: string, enum: [RED, BLUE] }
+    Color: { type: string, enum: [RED, BLUE] }
     ThingCreate:
       type: object
       required: [name]
       properties:
         name: { type: string, maxLength: 10, description: The name. }
         size: { type: integer }
-        colour: { $ref: "#/components/schemas/Colour", description: RED when not given. }
+        color: { $ref: "#/components/schemas/Color", description: RED when not given. }
         words: { type: array, maxItems: 5, items: { type: string } }
         secret: { x-tellurio-extension: true, type: string }
     Thing:
@@ -72,7 +72,7 @@ components:
         size: { type: integer }
         note: { type: [string, "null"] }
         shade: { type: string, enum: [DARK, LIGHT] }
-        colour: { anyOf: [{ $ref: "#/components/schemas/Colour" }, { type: string }] }
+        color: { anyOf: [{ $ref: "#/components/schemas/Color" }, { type: string }] }
         part: { anyOf: [{ $ref: "#/components/schemas/Thing" }, { type: "null" }] }
         words: { type: array, items: { type: string } }
 """)
@@ -86,7 +86,7 @@ NOTHING = object()
 
 
 def changed(document, edits):
-    """A copy of the document with what stands at each dotted place replaced, or removed."""
+    """A copy of the document with the value at each dotted path replaced or removed."""
     document = copy.deepcopy(document)
     for place, value in edits.items():
         *path, last = place.replace("./things/{slug}/", "\0").split(".")
@@ -108,7 +108,7 @@ def kinds(old, new):
     return {change.kind for change in rules.changes_between(old, new)}
 
 
-# What changes; whom that breaks; whom it breaks to take it back.
+# The change; what it breaks; what reverting it breaks.
 CHANGES = [
     # requests
     ({f"{ASK}.properties.tags": {"type": "array"}, f"{ASK}.required": ["name", "tags"]}, {CALLERS}, {CALLERS, BACKENDS}),
@@ -138,7 +138,7 @@ CHANGES = [
     ({f"{POST}.requestBody.required": False}, {BACKENDS}, {CALLERS}),
     ({f"{POST}.requestBody.content.text/csv": {}}, {BACKENDS}, {CALLERS}),
     ({f"{POST}.requestBody": NOTHING}, {CALLERS, BACKENDS}, {CALLERS}),
-    # answers
+    # responses
     ({f"{SAY}.properties.tags": {"type": "array"}, f"{SAY}.required": ["name", "tags"]}, {BACKENDS}, {CALLERS}),
     ({f"{SAY}.properties.tags": {"type": "array"}}, {COMPATIBLE}, {CALLERS}),
     ({f"{SAY}.required": ["name", "size"]}, {BACKENDS}, {CALLERS}),
@@ -154,9 +154,9 @@ CHANGES = [
     ({f"{GET}.responses.200.content.text/csv": {}}, {CALLERS}, {BACKENDS}),
     ({f"{GET}.responses.409": {"description": "Taken."}}, {COMPATIBLE}, {BACKENDS}),
     ({f"{GET}.responses.204": {"description": "Nothing."}}, {CALLERS}, {CALLERS, BACKENDS}),
-    # both ways at once: the enum is closed in the request and open in the answer
-    ({"components.schemas.Colour.enum": ["RED", "BLUE", "GREEN"]}, {BACKENDS, COMPATIBLE}, {CALLERS, COMPATIBLE}),
-    # operations and what is around them
+    # in both directions at once: the enum is closed in requests and open in responses
+    ({"components.schemas.Color.enum": ["RED", "BLUE", "GREEN"]}, {BACKENDS, COMPATIBLE}, {CALLERS, COMPATIBLE}),
+    # operations and their surroundings
     ({"paths./things/{slug}/.delete": OPERATION}, {BACKENDS}, {CALLERS}),
     ({"paths./things/{slug}/.delete": {**OPERATION, "x-tellurio-extension": True}}, {COMPATIBLE}, {CALLERS}),
     ({f"{GET}.operationId": "readThing"}, {CALLERS}, {CALLERS}),
@@ -170,8 +170,8 @@ CHANGES = [
     ({f"{GET}.summary": "Gets a thing"}, {DOCUMENTATION}, {DOCUMENTATION}),
     ({f"{GET}.parameters.0.description": "No more."}, {DOCUMENTATION}, {DOCUMENTATION}),
     ({f"{ASK}.properties.name.description": "Its name."}, {DOCUMENTATION}, {DOCUMENTATION}),
-    ({f"{ASK}.properties.colour.description": "Its colour."}, {DOCUMENTATION}, {DOCUMENTATION}),
-    ({f"{SAY}.properties.colour.description": "Its colour."}, {DOCUMENTATION}, {DOCUMENTATION}),
+    ({f"{ASK}.properties.color.description": "Its color."}, {DOCUMENTATION}, {DOCUMENTATION}),
+    ({f"{SAY}.properties.color.description": "Its color."}, {DOCUMENTATION}, {DOCUMENTATION}),
     ({f"{SAY}.examples": [{"name": "x"}]}, {DOCUMENTATION}, {DOCUMENTATION}),
     ({f"{GET}.responses.200.links": {"itself": {"operationId": "getThing"}}}, {DOCUMENTATION}, {DOCUMENTATION}),
     ({"info.version": "2"}, {DOCUMENTATION}, {DOCUMENTATION}),
@@ -231,9 +231,9 @@ def test_a_change_in_a_schema_that_holds_itself_is_found():
         ({"paths": NOTHING}, "has no paths"),
         ({f"{GET}.parameters": 7}, "not valid OpenAPI .*lint_contract.sh to see where"),
         ({f"{ASK}.properties": ["name"]}, "not valid OpenAPI"),
-        ({"components.schemas.Colour": NOTHING}, "#/components/schemas/Colour does not resolve"),
+        ({"components.schemas.Color": NOTHING}, "#/components/schemas/Color does not resolve"),
         (
-            {"components.schemas.Colour": {"$ref": "#/components/schemas/Colour"}},
+            {"components.schemas.Color": {"$ref": "#/components/schemas/Color"}},
             "does not resolve",
         ),
     ],
@@ -248,7 +248,7 @@ def test_the_contract_has_not_changed_against_itself():
 
 
 def test_a_status_more_breaks_backends_and_no_callers():
-    """`RunStatus` is closed in requests and open in answers, in parameters and in bodies."""
+    """`RunStatus` is closed in requests and open in responses, in parameters and in bodies."""
     new = copy.deepcopy(CONTRACT)
     new["components"]["schemas"]["RunStatus"]["enum"].append("PAUSED")
     found = rules.changes_between(CONTRACT, new)

@@ -26,7 +26,7 @@ def test_the_wheel_holds_both_packages_typed_and_the_contract(built):
     (wheel,) = built.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {
-        "afnio_tellurio/__init__.py", "afnio_tellurio/py.typed", "afnio_tellurio/local/__init__.py",
+        "afnio_tellurio/__init__.py", "afnio_tellurio/py.typed", "afnio_tellurio/backend/__init__.py",
         "tellurio_api/__init__.py", "tellurio_api/py.typed", "tellurio_api/openapi.json",
     } < names  # fmt: skip
     tops = {name.split("/")[0] for name in names}
@@ -40,7 +40,12 @@ def test_the_source_distribution_holds_the_contract(built):
     (archive,) = built.glob("*.tar.gz")
     with tarfile.open(archive) as opened:
         names = {name.partition("/")[2] for name in opened.getnames()}
-    assert {"openapi/tellurio.yaml", "src/afnio_tellurio/run.py", "LICENSE", "README.md"} < names
+    assert {
+        "openapi/tellurio.yaml",
+        "src/afnio_tellurio/tracking/run.py",
+        "LICENSE",
+        "README.md",
+    } < names
 
 
 def test_the_wheel_alone_tracks_a_run_and_has_the_command(built, tmp_path):

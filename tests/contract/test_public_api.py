@@ -1,4 +1,4 @@
-"""The public surface is a promise: a change of it is made in the listing and told in the changelog."""
+"""The public API is a promise: a change of it needs the listing and a line in the changelog."""
 
 import importlib.util
 import shutil
@@ -60,7 +60,7 @@ def test_a_change_that_the_listing_does_not_have_fails_the_check(tmp_path, file,
     assert finished.returncode == 1
     assert any(line.startswith(words) for line in finished.stderr.splitlines()), finished.stderr
     if file == "__init__.py":
-        # Written anew, the listing is right again.
+        # Rewriting the listing fixes it.
         subprocess.run(command, check=True)
         assert subprocess.run([*command, "--check"], check=False).returncode == 0
 

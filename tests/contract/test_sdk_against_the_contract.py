@@ -1,4 +1,4 @@
-"""The ergonomic layer against the contract: it reaches every operation, and gives back what it took."""
+"""The SDK against the contract: it reaches every operation, and reads back what it wrote."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OPERATION_IDS = {
     if isinstance(operation, dict)
 }
 
-# Every operation is reached from what an application calls
+# The public API reaches every operation
 
 
 def called_operations(source):
@@ -41,7 +41,7 @@ def called_operations(source):
         imported[node.value.id]
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute)
-        # The request of an operation whose answer is read in another way is made by _get_kwargs.
+        # If the SDK parses the response itself, it builds the request with _get_kwargs.
         and node.attr in {"sync_detailed", "_get_kwargs"}
         and isinstance(node.value, ast.Name)
         and node.value.id in imported
@@ -94,7 +94,7 @@ def test_the_public_calls_reach_every_operation():
     te.get_run("acme", "Digits", run.uuid)
     list(te.runs("acme", "Digits"))
     with te.init("acme", "Digits") as run:
-        # As against a backend that was found to have no batches.
+        # As with a backend that is known to lack batches.
         run._recording.open_outbox().transfer._singles_left = 1
         run.log("loss", 1)
     te.delete_run("acme", "Digits", run.uuid)
@@ -102,7 +102,7 @@ def test_the_public_calls_reach_every_operation():
     assert set(exchanges.checked_operations()[before:]) == OPERATION_IDS
 
 
-# Whatever is written is read back
+# Every value is read back as it was written
 
 SPECIAL_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 CHARACTERS = st.characters(exclude_categories=["Cs"])
@@ -114,7 +114,7 @@ LEAVES = (
     st.none()
     | st.booleans()
     | NUMBERS
-    # These three words are how NaN and the infinities travel.
+    # These three strings represent NaN and the infinities.
     | TEXT.filter(lambda text: text not in SPECIAL_NUMBERS)
 )
 DOCUMENTS = st.recursive(
@@ -131,7 +131,7 @@ ARRAYS = st.recursive(
 
 @st.composite
 def nested(draw):
-    """A leaf below up to 100 levels, the most that the contract allows."""
+    """A leaf nested up to 100 levels deep, the maximum in the contract."""
     value = draw(LEAVES)
     for is_list in draw(st.lists(st.booleans(), min_size=90, max_size=100)):
         value = [value] if is_list else {"": value}
@@ -145,7 +145,7 @@ check = settings(
     derandomize=True,
     database=None,
     deadline=None,
-    # The fixtures name a backend, which all examples may share: each starts a run of its own.
+    # All examples may share the backend of the fixtures: each starts its own run.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 both_transports = pytest.mark.usefixtures("backend")
@@ -166,7 +166,7 @@ def test_any_value_is_read_back_as_it_was_logged(values):
     read = te.get_run("acme", "Digits", run.uuid).metrics()
     for number, value in enumerate(values):
         for group in ("value", "together"):
-            # The text tells 1 from 1.0 and -0.0 from 0.0, and NaN is equal to itself.
+            # As text, 1 differs from 1.0 and -0.0 from 0.0, and NaN equals itself.
             assert repr(read[f"{group}/{number}"].values) == repr([value])
 
 

@@ -1,4 +1,4 @@
-"""The check of every exchange: it must find what departs, or it proves nothing."""
+"""The check of every exchange: it must detect departures from the contract, or it proves nothing."""
 
 import json
 
@@ -12,7 +12,7 @@ METRIC = {"name": "loss", "value": 1, "step": 0, "timestamp": "2026-11-23T10:15:
 
 
 def exchange(method, url, status=200, answer=None, content_type="application/json", **request):
-    """One exchange with a backend that is played; the answer is checked like any other."""
+    """One exchange with a fake backend; its response is checked like any other."""
 
     def application(environ, start_response):
         body = b"" if answer is None else json.dumps(answer).encode()

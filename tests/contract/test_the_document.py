@@ -1,4 +1,4 @@
-"""The document has what wire.md asks of it: descriptions, examples, marks and open enums everywhere."""
+"""The document is complete: descriptions, examples, extension marks and open enums everywhere."""
 
 import exchanges
 import pytest

@@ -1,4 +1,4 @@
-"""The generated client by itself: its README's examples, its types, and the traps that it has not."""
+"""The generated client by itself: its README's examples, its types, and known pitfalls."""
 
 import os
 import re
@@ -67,7 +67,7 @@ def test_it_imports_nothing_of_the_ergonomic_layer():
 
 @pytest.fixture(scope="module")
 def checked_types(tmp_path_factory):
-    """Checks the types of a program; what it imports is checked once."""
+    """Checks the types of a program; its imports are checked only once."""
     folder = tmp_path_factory.mktemp("typed")
     environment = {name: value for name, value in os.environ.items() if name != "MYPYPATH"}
 
@@ -85,7 +85,7 @@ def checked_types(tmp_path_factory):
 @pytest.mark.tools
 @pytest.mark.parametrize("program", blocks("python"), ids=["sync", "async"])
 def test_the_examples_are_typed(program, checked_types):
-    """As it is installed, not from a path of mypy's: without py.typed it would be refused."""
+    """The package is installed, not on mypy's path: without py.typed, mypy would reject it."""
     finished = checked_types(program)
     assert finished.returncode == 0, finished.stdout
 

@@ -33,7 +33,7 @@ MARKUP = Markup(PAGE)
 
 
 def shown():
-    """The document that the page hands to its viewer."""
+    """The document that the page passes to its viewer."""
     _, start = MARKUP.texts["script"]
     text = start.partition("spec: ")[2]
     return json.JSONDecoder().raw_decode(text)[0]

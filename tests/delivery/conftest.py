@@ -1,4 +1,4 @@
-"""A backend behind a faulty proxy, and what is needed to count what arrived."""
+"""A backend behind a faulty proxy, and fixtures to count what arrived."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from leftovers import close_default_clients, end_active_run
 
 @pytest.fixture
 def proxy(server, monkeypatch):
-    """A faulty proxy before a real server; the environment names the proxy."""
+    """A faulty proxy in front of a real server; the environment names the proxy."""
     proxy = FaultyProxy(server)
     monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", proxy.url)
     with exchanges.departing("answer"):
@@ -25,13 +25,13 @@ def proxy(server, monkeypatch):
 
 @pytest.fixture
 def journals(home):
-    """The journals that there are."""
+    """The existing journals."""
     return lambda: sorted((home / "journals").glob("*.ndjson"))
 
 
 @pytest.fixture
 def doubled_or_missing():
-    """What is not there exactly once."""
+    """The values that are not there exactly once."""
 
     def find(values, wanted):
         found, wanted = Counter(values), Counter(wanted)

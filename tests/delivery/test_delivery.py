@@ -283,7 +283,7 @@ def wait_until(true):
 
 
 def is_asleep(run):
-    """Whether the sender waits to be woken, however long that takes."""
+    """Whether the sender sleeps until it is woken, without a timeout."""
     return sender.is_idle and sender._bell.empty() and run._recording.outbox.due() is None
 
 
@@ -372,7 +372,7 @@ def test_a_backend_without_batches_gets_metrics_one_by_one(proxy, run):
     for number in range(30):
         run.log("loss", number)
     run.finish()
-    # Batches are tried again after 1, 2, 4, 8 and 16 of them.
+    # Batches are retried after 1, 2, 4, 8 and 16 single metrics.
     assert proxy.counts[(405, b'{"detail": "Method not allowed."}')] <= 5
     assert te.get_run("acme", "Digits", run.uuid).metrics("loss").values == list(range(30))
 
@@ -380,7 +380,7 @@ def test_a_backend_without_batches_gets_metrics_one_by_one(proxy, run):
 def test_the_sender_sleeps_when_there_is_nothing_to_do(run):
     run.log("loss", 1)
     run.flush()
-    # The file is synchronized once more.
+    # First, the file is synced once more.
     wait_until(lambda: is_asleep(run))
     assert sender._pause() is None, "only a call wakes it"
 

@@ -1,4 +1,4 @@
-"""The end of a process, and of an event loop's patience, while the backend does not answer."""
+"""The end of a process, and timeouts in an event loop, while the backend does not respond."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ run = te.init("acme", "Digits", "left")
 for number in range(100):
     run.log("count", number)
 """
-#: Goes on when a delivery has failed.
+#: Continues after a delivery has failed.
 FAILED_ONCE = """
 import time
 while run._recording.outbox.transfer.last_error is None:
@@ -71,9 +71,9 @@ def test_the_applications_exit_status_and_traceback_are_its_own(proxy, run_pytho
 
 
 def on_a_terminal(program, *, shows=None, then=None, **variables):
-    """Runs a program whose standard error is a terminal; returns its status and what it showed.
+    """Runs a program whose stderr is a terminal; returns its exit status and its output.
 
-    When it shows some words, something is done with the child.
+    When the output contains `shows`, calls `then` with the child.
     """
     import pty
 
@@ -100,7 +100,7 @@ def on_a_terminal(program, *, shows=None, then=None, **variables):
     return child.wait(GUARD), shown.decode()
 
 
-needs_terminal = pytest.mark.skipif(sys.platform == "win32", reason="a terminal of POSIX")
+needs_terminal = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX terminal")
 
 
 @needs_terminal
@@ -189,7 +189,7 @@ def test_a_timeout_that_is_none_is_refused_before_anything_is_recorded(proxy, ru
 def test_the_awaitable_twins_do_not_block_the_event_loop(proxy):
     async def scenario():
         async def released_by_the_loop(awaitable):
-            # The answer comes only when the loop goes on meanwhile.
+            # The response arrives only if the loop keeps running.
             hangs = threading.Event()
             proxy.released.clear()
             proxy.fault = lambda *_: hangs.set() or "hang"

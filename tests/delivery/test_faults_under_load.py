@@ -26,7 +26,7 @@ assert receipt.accepted == count, receipt
 """
 
 
-#: What happens to one batch after the other, again and again. Three in ten are answered.
+#: The faults of successive batches, in a cycle. Three in ten batches get a response.
 FAULTS = [
     "drop", None, "reset", "slow", "html", "drop", "truncated", None, "520", "busy"
 ]  # fmt: skip
@@ -46,7 +46,7 @@ def test_many_metrics_of_four_processes_through_every_fault_arrive_once(
         _out, err = child.communicate(timeout=GUARD)
         assert child.returncode == 0, err
     proxy.fault = lambda *_: None
-    # Each process has five batches at least.
+    # Each process has at least five batches.
     for fault in filter(None, FAULTS):
         assert proxy.counts[fault] >= 5, proxy.counts
     values = run.metrics("count").values
@@ -95,7 +95,7 @@ def test_sigkill_at_many_moments_loses_and_doubles_nothing(
             run = te.get_run("acme", "Digits", name)
             assert run.status is te.RunStatus.CRASHED
             values = run.metrics("count").values
-            # The last call may have been under way.
+            # The last call may have been in progress.
             assert values == list(range(len(values)))
             assert len(values) in (logged, logged + 1)
         assert not journals()
@@ -134,7 +134,7 @@ def test_a_backend_killed_and_restarted_many_times_under_load(
         assert child.stdout.readline() == "ready\n", child.stderr.read()
         number = 0
         for _ in range(10 if pytestconfig.getoption("--long") else 4):
-            # It dies while something is on its way.
+            # It dies while a request is in flight.
             accepted = run._recording.outbox.receipt().accepted
             while run._recording.outbox.receipt().accepted < accepted + 50:
                 run.log("count", f"parent/{number}")
@@ -203,7 +203,7 @@ print(peak() - before)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read as Linux tells it")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's peak memory")
 def test_many_metrics_while_the_backend_is_away_stay_on_the_disk_and_not_in_memory(
     proxy, journals, start_python, pytestconfig
 ):
@@ -215,7 +215,7 @@ def test_many_metrics_while_the_backend_is_away_stay_on_the_disk_and_not_in_memo
     proxy.fault = lambda *_: "reset"
     out, err = child.communicate("\n", timeout=GUARD)
     assert child.returncode == 0, err
-    # Each of them in memory would take 150 bytes at least: 30 MB in all.
+    # In memory, each metric would take at least 150 bytes: 30 MB in all.
     assert int(out) < 10_000, "KiB"
     assert complaints(err).count("\n") == 1
     assert f"{count} metrics wait" in err

@@ -1,4 +1,4 @@
-"""The disk takes no more: the application goes on, and what fits in memory is delivered from there."""
+"""A full disk: the application continues, and metrics that fit in memory are delivered from there."""
 
 import sys
 
@@ -8,7 +8,7 @@ from children import GUARD, complaints
 import afnio_tellurio as te
 from afnio_tellurio.delivery import held
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows limits no file's size")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no file size limit")
 
 START = """
 import os, resource, signal, sys

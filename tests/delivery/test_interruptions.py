@@ -1,4 +1,4 @@
-"""Exceptions and calls that arrive between any two bytecodes of ours: nothing is lost or doubled."""
+"""Exceptions and calls between any two of the SDK's bytecodes: nothing is lost or doubled."""
 
 import os
 from collections import Counter
@@ -9,7 +9,7 @@ from opcodes import at_each_opcode, raise_interrupted
 import afnio_tellurio as te
 from afnio_tellurio.delivery.sender import sender
 
-# What is interrupted while it opens a file leaves it to the collector.
+# Code that is interrupted while it opens a file leaves the file to the garbage collector.
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings(
@@ -17,7 +17,7 @@ pytestmark = [
         "ignore:.*unclosed file:pytest.PytestUnraisableExceptionWarning",
     ),
 ]
-#: The way of a metric, and no more: the backend's own way is tried elsewhere.
+#: Only the modules that a metric passes through: the backend's are tested elsewhere.
 ROOMS = ("tracking/run.py", "delivery/", "threads.py")
 
 
@@ -37,7 +37,7 @@ def recorded(run, name="count"):
 
 
 class Log:
-    """What was logged, and of it what `log` returned for and what it raised for."""
+    """The logged values, and those for which `log` returned and for which it raised."""
 
     def __init__(self):
         self.returned, self.raised = [], []
@@ -157,7 +157,7 @@ def test_flush_can_be_interrupted_anywhere(run, is_raised):
 
 @pytest.mark.parametrize("is_raised", [True, False])
 def test_delivery_in_the_callers_thread_can_be_interrupted(run, is_raised, pytestconfig):
-    """Where no thread can be started any more, at the exit of the process, `flush` delivers itself."""
+    """At the exit of the process, when threads can no longer be started, `flush` itself delivers."""
     logged, inner = Log(), Log()
     outbox = run._recording.outbox
     sender._outboxes.remove(outbox)
@@ -176,7 +176,7 @@ def test_delivery_in_the_callers_thread_can_be_interrupted(run, is_raised, pytes
     turns = 0
     for _turn, _raised in at_each_opcode(deliver, interrupt, rooms=("delivery/",), every=every):
         turns += 1
-        # Else each turn has more to deliver than the one before.
+        # Otherwise each turn would have more to deliver than the one before.
         while not outbox.is_done:
             outbox.transfer.hurry()
             outbox.step()

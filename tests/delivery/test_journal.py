@@ -1,4 +1,4 @@
-"""The journal's file: what is written, what damage costs, who may read it."""
+"""The journal's file: its content, the effects of damage, its permissions."""
 
 import os
 import shutil
@@ -61,7 +61,7 @@ CALLS = st.lists(
 
 
 def written(folder, calls):
-    """Writes a journal; gives it, what it holds, and the line of each metric number."""
+    """Writes a journal; returns it, its metrics, and the line of each metric number."""
     journal = Journal(folder, header())
     metrics, lines = {}, {}
     for step, pairs in calls:
@@ -262,7 +262,7 @@ def test_a_value_larger_than_what_is_read_at_once_is_found(folder):
 
 
 def test_a_backend_that_has_more_than_was_acknowledged_is_sent_no_more_of_it(folder):
-    """A line was damaged after it, and those behind it, had been delivered."""
+    """A line was damaged after it and the lines behind it had been delivered."""
     journal, _, _ = written(folder, [(number, [("loss", number)]) for number in range(10)])
     lines = journal.path.read_bytes().split(b"\n")
     lines[2 + 5] = b"damaged"

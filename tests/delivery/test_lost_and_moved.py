@@ -1,4 +1,4 @@
-"""Files and backends that go away while a run goes on: what was logged is sent again or stays."""
+"""Files and backends that disappear during a run: logged metrics are sent again or kept."""
 
 import contextlib
 import itertools
@@ -17,7 +17,7 @@ from afnio_tellurio.client import connection_of
 from afnio_tellurio.default_client import default_client
 from afnio_tellurio.delivery.sender import sender
 
-#: The answers of a backend that has lost a run, or is restored, are what the contract has.
+#: A backend that lost a run or was restored still responds as the contract says.
 DATABASE = "server/tellurio.db"
 
 
@@ -28,7 +28,7 @@ def run(proxy):
 
 @pytest.fixture
 def change_database(tmp_path):
-    """Changes the served backend's database as an administrator may, who restores a backup."""
+    """Changes the served backend's database, as an administrator does who restores a backup."""
 
     def change(*statements):
         with contextlib.closing(sqlite3.connect(tmp_path / DATABASE)) as connection:
@@ -257,7 +257,7 @@ def test_a_sender_that_died_is_started_again(run):
 
 
 def test_flush_waits_for_what_was_logged_before_it(run, proxy):
-    """And not for a moment at which nothing waits: here there is none."""
+    """It does not wait until nothing is pending: here, new metrics arrive all the time."""
     numbers = itertools.count(1000)
     is_over = False
 
@@ -308,7 +308,7 @@ def test_log_with_a_client_does_not_wait_for_finish(proxy, monkeypatch):
 
 
 def test_a_journal_that_lacks_what_the_backend_has_is_no_problem(proxy, run_python, journals):
-    """Its end was lost with the power, and the position too."""
+    """A power failure lost the end of the journal, and the position too."""
     run_python(
         """
         import os, afnio_tellurio as te
@@ -329,7 +329,7 @@ def test_a_journal_that_lacks_what_the_backend_has_is_no_problem(proxy, run_pyth
 
 
 def test_an_exception_of_a_signal_handler_during_a_write_reaches_the_application(run_python):
-    """Also one that looks like a failure of the disk."""
+    """Also an exception that looks like a disk failure."""
     finished = run_python(
         """
         import signal, afnio_tellurio as te

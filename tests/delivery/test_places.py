@@ -1,4 +1,4 @@
-"""Journals and their database, after the folder that holds both was moved, and what cannot be read."""
+"""Journals and their database after their folder was moved, and files that cannot be read."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def local(monkeypatch):
 
 @pytest.fixture
 def killed(run_python, home):
-    """Leaves the journal of a process that was killed, and gives its path."""
+    """Kills a process that logs, and returns the path of its journal."""
 
     def kill(program=KILLED, **variables):
         finished = run_python(program, **variables)
@@ -43,7 +43,7 @@ def killed(run_python, home):
 
 
 def name_in(path, backend=None):
-    """How a journal names its backend; with another name, that is written into it."""
+    """The backend's name in a journal; if `backend` is passed, it is written first."""
     journal = JournalFile.open(path)
     header = journal.header
     journal.close()
@@ -125,10 +125,12 @@ def test_a_database_that_is_gone_is_a_problem_and_is_not_made(killed, home, caps
     assert path.exists()
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root becomes another user")
+@pytest.mark.skipif(
+    os.name == "nt" or os.geteuid() != 0, reason="only root can become another user"
+)
 @pytest.mark.parametrize("unreadable", ["journal", "folder", "home"])
 def test_what_sync_cannot_open_is_said(killed, run_python, unreadable):
-    # The folders of a test are its user's alone.
+    # Only the user of a test can access its folders.
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         home = Path(folder) / "home"

@@ -176,7 +176,7 @@ def test_workers_of_multiprocessing_deliver_before_they_end(
     method, start_python, tmp_path, doubled_or_missing, journals
 ):
     if method != "spawn" and sys.platform == "win32":
-        pytest.skip("Windows spawns only")
+        pytest.skip("Windows only supports spawn")
     program = tmp_path / "program.py"
     program.write_text(WORKERS)
     child = start_python(str(program), method)
@@ -238,7 +238,7 @@ def test_ranks_of_one_job_log_to_one_run(start_python, journals):
     for rank in ranks:
         _out, err = rank.communicate(timeout=GUARD)
         assert rank.returncode == 0, err
-    assert shared().status is te.RunStatus.RUNNING, "whoever started it ends it"
+    assert shared().status is te.RunStatus.RUNNING, "the process that started it ends it"
     metrics = run.metrics()
     assert {name: what.values for name, what in metrics.items()} == {
         f"rank {rank}/loss": list(range(100)) for rank in range(4)
@@ -262,7 +262,7 @@ def test_attaching_ends_the_run_that_was_active_and_refuses_one_that_is_finished
 
 
 def test_a_subprocess_that_outlives_its_parent_keeps_no_journal_alive(start_python, journals):
-    """What is executed inherits no lock."""
+    """An executed program does not inherit locks."""
     program = (
         "import subprocess, sys, os, afnio_tellurio as te\n"
         "run = te.init('acme', 'Digits', 'shared')\n"

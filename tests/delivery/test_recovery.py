@@ -1,4 +1,4 @@
-"""What a dead process left is delivered by the next one: once, to the right place."""
+"""The next process delivers the pending data of a dead one: once, to the right place."""
 
 import json
 import signal
@@ -23,7 +23,7 @@ os._exit(1)
 
 @pytest.fixture
 def died(proxy, start_python):
-    """Leaves the journal of a process that died while the backend answered nothing."""
+    """Leaves the journal of a process that died while the backend did not respond."""
 
     def die(program=DIES, *arguments, **variables):
         proxy.fault = lambda _method, path: "html" if path.endswith("/batch/") else None
@@ -65,8 +65,9 @@ def test_a_run_that_ended_keeps_the_status_that_its_process_gave_it(died):
     died(
         DIES.replace(
             "os._exit(1)",
-            "os.environ['TELLURIO_EXIT_TIMEOUT'] = '0.1'\nrun._end(te.RunStatus.COMPLETED)\nos._exit(1)",
-        )
+            "run._end(te.RunStatus.COMPLETED)\nos._exit(1)",
+        ),
+        TELLURIO_EXIT_TIMEOUT="0.1",
     )
     (done,) = te.sync()
     assert done.status == "COMPLETED"
@@ -110,7 +111,7 @@ def test_the_journal_of_a_living_process_is_left_to_it(proxy, start_python, jour
 
 
 def told(caplog):
-    """What is said besides the start and the end of runs."""
+    """The messages except those at the start and the end of runs."""
     return [one.message for one in caplog.records if "View: " not in one.message]
 
 

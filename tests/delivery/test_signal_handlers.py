@@ -1,4 +1,4 @@
-"""What a signal handler of the application raises inside the SDK reaches the application."""
+"""An exception that the application's signal handler raises inside the SDK reaches the application."""
 
 import contextlib
 import signal
@@ -15,12 +15,12 @@ from afnio_tellurio.api.auth import find_credential
 from afnio_tellurio.settings.settings import read_settings
 
 pytestmark = pytest.mark.skipif(
-    not hasattr(signal, "SIGUSR1"), reason="Windows has no signal that is not used already"
+    not hasattr(signal, "SIGUSR1"), reason="Windows has no unused signal"
 )
 
 
 class SoftTimeLimitError(Exception):
-    """As a job queue has one."""
+    """An exception like those of job queues."""
 
 
 ERRORS = [SoftTimeLimitError, TimeoutError, OSError, ValueError, KeyError, te.TellurioError]
@@ -28,7 +28,7 @@ ERRORS = [SoftTimeLimitError, TimeoutError, OSError, ValueError, KeyError, te.Te
 
 @pytest.fixture(params=ERRORS, ids=lambda kind: kind.__name__)
 def alarm(request):
-    """Has a signal handler raise an exception, and gives it."""
+    """Installs a signal handler that raises an exception, and returns the exception."""
     error = request.param("over")
 
     def over(number, frame):
@@ -41,7 +41,7 @@ def alarm(request):
 
 @contextlib.contextmanager
 def reaches_us(error):
-    """The very exception reaches us, and as it was raised."""
+    """Checks that the block raises the same exception object, unchanged."""
     with pytest.raises(type(error)) as caught:
         yield
     assert caught.value is error

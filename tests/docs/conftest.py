@@ -1,4 +1,4 @@
-"""What a failing comparison shows is the difference, also where a helper compares."""
+"""Makes failing comparisons in helpers show the difference too."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""docs/architecture.md names every module, and only modules that there are."""
+"""docs/architecture.md names every module, and only existing ones."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ PAGE = PAGES["docs/architecture.md"]
 
 
 def listed_modules(listing):
-    """The modules of a listing of folders, in which what is in a folder is indented."""
+    """The modules in a listing of folders, in which the content of a folder is indented."""
     folders: list[str] = []
     modules = []
     for line in listing.splitlines():
@@ -27,7 +27,7 @@ def test_the_listing_names_every_module_and_no_other():
     listed = listed_modules(blocks_of(PAGE)[0].text)
     root = "src/afnio_tellurio/"
     assert all(name.startswith(root) for name in listed)
-    # An __init__.py is named by its folder.
+    # A folder's name stands for its __init__.py.
     modules = {
         path.relative_to(ROOT).as_posix()
         for path in PACKAGE.rglob("*.py")

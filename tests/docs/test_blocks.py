@@ -1,11 +1,11 @@
-"""What the README and the documentation show is what happens."""
+"""The README and the documentation show what really happens."""
 
 from collections import Counter
 
 import pytest
 from code_blocks import PAGES, Block, Reader, blocks_of, comparable
 
-#: How many blocks of each page say that they cannot be run. A new one is a decision, made here.
+#: The number of blocks on each page that cannot be run. Adding one is a decision, made here.
 NOT_RUN = {
     "docs/architecture.md": 1,
     "README.md": 3,
@@ -21,7 +21,7 @@ RUN = [name for name, page in PAGES.items() if any(not block.reason for block in
 
 @pytest.fixture
 def reader(start_server, sign_in, home, tmp_path, monkeypatch):
-    """A reader in an empty directory, with local runs and, as the platform, a server."""
+    """A reader in an empty directory, with local runs and a server in place of the platform."""
     url = start_server(api_key="the-key", namespaces=("demo",))
     sign_in(url, "the-key")
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -39,7 +39,7 @@ def reader(start_server, sign_in, home, tmp_path, monkeypatch):
 def test_every_block_does_what_it_shows(name, reader):
     one = reader(name)
     if name != "README.md":
-        # Pages go on with the runs of the quick start.
+        # Pages continue with the runs of the quick start.
         for block in blocks_of(PAGES["docs/quickstart.md"]):
             if block.language == "python" and name != "docs/quickstart.md":
                 one.follow(block)

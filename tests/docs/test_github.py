@@ -1,4 +1,4 @@
-"""The files in .github follow the schemas of GitHub, and the workflow runs what there is."""
+"""The files in .github follow GitHub's schemas, and the workflow runs existing scripts."""
 
 import re
 import shutil
@@ -29,7 +29,7 @@ def check_schema(schema, *files):
 
 
 def audit(folder):
-    """What zizmor, which asks no network, says of the workflows in a folder."""
+    """The findings of zizmor, offline, for the workflows in a folder."""
     zizmor = shutil.which("zizmor", path=Path(sys.executable).parent)
     return subprocess.run(
         [zizmor, "--offline", "--no-progress", "--quiet", folder],

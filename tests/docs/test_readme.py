@@ -1,4 +1,4 @@
-"""The README is short, its figures are those measured, and its links lead somewhere."""
+"""The README is short, its figures are the measured ones, and its links work."""
 
 import re
 
@@ -10,7 +10,7 @@ import afnio_tellurio as te
 
 README = PAGES["README.md"]
 LINES = README.splitlines()
-#: Each claim as the README words it; the figures in it are taken from benchmarks/RESULTS.md.
+#: Each claim in the README's words; its figures come from benchmarks/RESULTS.md.
 CLAIMS = [
     (
         "Killed with SIGKILL right after 5,000 logs: {} lost, {} duplicated (trackio loses {}, wandb {}).",

@@ -11,16 +11,16 @@ from code_blocks import PAGES, ROOT
 
 import afnio_tellurio as te
 
-#: Attributes that make a browser load something. A link of an `a` waits for a click.
+#: Attributes that make a browser load something. The link of an `a` needs a click.
 LOADING = {"src", "srcset", "href", "data", "poster", "action", "background", "manifest"}
-#: A name, from which nothing is loaded.
+#: A namespace name; browsers do not load it.
 SVG_NAMESPACE = "http://www.w3.org/2000/svg"
 COMMENT = re.compile(r"/\*.*?\*/|^\s*//.*?$", re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
 def site():
-    """The site that scripts/docs.sh built, or built now if a source is newer."""
+    """The site that scripts/docs.sh built; it is rebuilt if a source is newer."""
     output = ROOT / ".cache" / "docs" / "html"
     index = output / "index.html"
     sources = [
@@ -40,7 +40,7 @@ def site():
 
 
 class Markup(html.parser.HTMLParser):
-    """What a page loads, as far as its markup says."""
+    """The URLs that a page's markup loads."""
 
     def __init__(self, page):
         super().__init__()

@@ -1,4 +1,4 @@
-"""A backend that answers what a test tells it to, over a real socket."""
+"""A backend that sends the responses that a test sets, over a real socket."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 
 class FaultyBackend:
-    """Answers each request with the next of its answers; the last one is repeated."""
+    """Sends the next of its responses to each request; the last one is repeated."""
 
     def __init__(self):
         self.answers = []
@@ -39,7 +39,7 @@ class FaultyBackend:
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
     def answer(self, status, body, content_type="application/json", headers=()):
-        """Adds an answer with this status line and body."""
+        """Adds a response with this status line and body."""
         body = body.encode() if isinstance(body, str) else body
         lines = [
             f"HTTP/1.1 {status}",
@@ -52,7 +52,7 @@ class FaultyBackend:
 
 @pytest.fixture
 def faulty(monkeypatch):
-    """A faulty backend that the environment names."""
+    """A faulty backend, named by the environment."""
     backend = FaultyBackend()
     thread = threading.Thread(target=backend.server.serve_forever, daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""Error statuses and answers that make no sense."""
+"""Error statuses and invalid responses."""
 
 import json
 import pickle

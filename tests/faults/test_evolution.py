@@ -1,4 +1,4 @@
-"""A backend that is newer, older or broken: each field of each answer, changed in every way.
+"""A backend that is newer, older or broken: each field of each response, changed in every way.
 
 The user sees a correct value, or one clear exception that names the operation.
 """
@@ -18,14 +18,14 @@ import afnio_tellurio as te
 from afnio_tellurio.client import connection_of
 
 CONTRACT = exchanges.CONTRACT
-#: Seconds that a call waits for delivery, which a broken answer holds up.
+#: Seconds that a call waits for delivery, which a broken response blocks.
 PATIENCE = 0.05
-#: What a call says that has waited in vain, before there was any answer.
+#: The error of a call that timed out before any response.
 NO_ANSWER_YET = "there was not enough time"
 
 
 class ChangedAnswers(httpx.BaseTransport):
-    """The embedded backend, whose answers to one operation are changed on their way.
+    """The local backend, with changed responses to one operation.
 
     While single metrics are under test, it has no operation for batches.
     """
@@ -82,14 +82,14 @@ def create_another(client, _run):
 
 
 def answered(client, call):
-    """What a call that waits for delivery returns, or raises because of a changed answer."""
+    """Returns the result of a call that waits for delivery, or raises its error for a changed response."""
     transport = connection_of(client)._transport
     earlier = transport.changes
     for _ in range(1000):
         try:
             return call()
         except te.DeliveryError as error:
-            # Before the answer, the error is that of an earlier one.
+            # Before the response, the error is that of an earlier one.
             if transport.changes > earlier and NO_ANSWER_YET not in str(error):
                 raise
     raise AssertionError(NO_ANSWER_YET)
@@ -101,13 +101,13 @@ def log_another(client, run):
 
 
 def finish_another(client, _run):
-    # One that has ended, in the background as well, asks for nothing again.
+    # A run that has ended, in the background too, sends no more requests.
     another = te.init("acme", "Digits", client=client)
     answered(client, another.finish)
     return another
 
 
-#: For each operation a call of the public API that makes it, and returns what became of its answer.
+#: For each operation, a call of the public API that requests it and returns what the caller sees.
 CALLS = {
     "verifyApiKey": lambda client, _run: client.login(),
     "listNamespaces": lambda client, _run: te.list_namespaces(client),
@@ -134,7 +134,7 @@ def resolved(schema):
 
 
 def answer_schemas():
-    """By operation, the schema of the answer of each that has one."""
+    """The schema of each operation's response, if it has one."""
     schemas = {}
     for item in CONTRACT["paths"].values():
         for operation in item.values():
@@ -171,7 +171,7 @@ FIELDS = [
 
 
 def holder(answer, path):
-    """The object that holds a field, or None if this answer has none."""
+    """The object that contains a field, or None if this response lacks it."""
     for step in path[:-1]:
         try:
             answer = answer[step]
@@ -181,7 +181,7 @@ def holder(answer, path):
 
 
 def outcome(client, run, operation, change):
-    """What the application sees, which must be a value or one clear exception."""
+    """What the application sees: it must be a value or one clear exception."""
     transport = connection_of(client)._transport
     changed = []
 
@@ -205,12 +205,12 @@ def outcome(client, run, operation, change):
 
 
 def strings_in(value):
-    """The strings of what a call returned."""
+    """The strings in the result of a call."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            assert isinstance(key, str), "what something is found by is text"
+            assert isinstance(key, str), "keys are strings"
             yield from (key, *strings_in(item))
     elif isinstance(value, list | tuple | set):
         for item in value:
@@ -228,7 +228,7 @@ PUBLIC = {
 
 
 class NothingChangedError(Exception):
-    """The backend's answer has no such field."""
+    """The backend's response does not have the field."""
 
 
 def test_each_operation_that_answers_something_is_called():

@@ -24,7 +24,7 @@ PROGRAM = """
 
 
 class ConnectProxy:
-    """A proxy that tunnels, and records which hosts it was asked for."""
+    """A tunneling proxy that records the requested hosts."""
 
     def __init__(self):
         self.asked = []
@@ -77,7 +77,7 @@ def authority(tmp_path):
 
 @pytest.fixture
 def secure(start_server, authority, monkeypatch):
-    """A backend over TLS, with a certificate of the private authority; gives its URL."""
+    """Serves a backend over TLS, with a certificate of the private authority; returns its URL."""
     front = FaultyProxy(start_server(api_key="the-key"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority[0].issue_cert("localhost").configure_cert(context)

@@ -1,4 +1,4 @@
-"""The embedded backend, spoken to with nothing but HTTP."""
+"""The local backend, used only through HTTP."""
 
 from __future__ import annotations
 

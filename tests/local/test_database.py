@@ -1,4 +1,4 @@
-"""The database file: who may read it, what may be wrong with it, and several at it at once."""
+"""The database file: permissions, damage, and concurrent use."""
 
 import contextlib
 import os
@@ -88,7 +88,7 @@ def test_what_was_acknowledged_survives_sigkill(database, start_python):
     acknowledged = int(words[-1]) if words else 39
     with te.TellurioClient.local(database) as client:
         values = te.get_run("acme", "Digits", "killed", client=client).metrics("count").values
-    # The last one may have been recorded without its word getting out.
+    # The last one may have been recorded without being printed.
     assert values in (list(range(acknowledged + 1)), list(range(acknowledged + 2)))
 
 
@@ -214,7 +214,7 @@ run.finish()
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows limits no file's size")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no file size limit")
 def test_a_full_disk_puts_off_what_does_not_fit(database, start_python):
     child = start_python("-c", FULL, str(database))
     out, err = child.communicate(timeout=GUARD)
@@ -276,7 +276,7 @@ def test_readers_are_not_held_up_by_a_writer(client, database):
     writer = Database(database)
     with writer.writing() as connection:
         connection.execute("UPDATE runs SET description = 'writing'")
-        # It would wait for ever: the writer ends after it.
+        # If it waited for the writer, it would wait forever: the writer ends after it.
         assert run.metrics("loss").values == [1]
     writer.close()
 
@@ -308,7 +308,7 @@ def test_every_thread_gets_a_connection_and_all_are_closed(database):
     opened.close()
     open_files = set()
     for number in os.listdir("/proc/self/fd"):
-        # Another thread may close one meanwhile, as the listing itself does.
+        # Another thread may close a file meanwhile, as the listing itself does.
         with contextlib.suppress(FileNotFoundError):
             open_files.add(os.readlink(f"/proc/self/fd/{number}"))
     assert open_files

@@ -1,4 +1,4 @@
-"""What the backend knows of runs that it does not have, and creating a run with a UUID."""
+"""What the backend reports about missing runs, and creating a run with a UUID."""
 
 import sqlite3
 import uuid
@@ -14,7 +14,7 @@ PROJECTS = "/api/v0/acme/projects/"
 RUNS = f"{PROJECTS}digits/runs/"
 KEY = {"Idempotency-Key": "k"}
 
-#: Each operation on one run: its method, and its path behind that of the run.
+#: Each operation on one run: its method, and its path after that of the run.
 OPERATIONS = {
     operation["operationId"]: (method, path.partition("{run_uuid}/")[2], operation)
     for path, item in exchanges.CONTRACT["paths"].items()
@@ -26,7 +26,7 @@ OPERATIONS = {
 
 @pytest.fixture(params=OPERATIONS)
 def ask(request, api):
-    """Carries out one operation on the run with this path, and returns the answer."""
+    """Sends the request of one operation on the run with this path, and returns the response."""
     method, rest, operation = OPERATIONS[request.param]
     query = {
         parameter["name"]: parameter["example"]
@@ -165,7 +165,7 @@ def test_what_is_not_a_uuid_is_refused(api, wrong):
     assert api.get(RUNS).json() == []
 
 
-# Databases from before the backend kept deleted runs
+# Databases created before the backend kept deleted runs
 
 
 def opened(path):
@@ -176,7 +176,7 @@ def opened(path):
 
 
 def older(path, *, deleting):
-    """Makes a database of format 2 with one run, and returns the paths of that and of another."""
+    """Creates a database of format 2 with one run, and returns the paths of that run and another."""
     backend, api = opened(path)
     api.post(PROJECTS, json={"display_name": "Digits"})
     kept, other = (f"{RUNS}{api.post(RUNS, json={}).json()['uuid']}/" for _ in range(2))
@@ -199,7 +199,7 @@ def test_a_database_of_the_second_format_is_upgraded_in_place(tmp_path, deleting
     kept, other = older(path, deleting=deleting)
     backend, api = opened(path)
     assert api.get(kept).status_code == 200
-    # Where runs were deleted before, the backend cannot know which.
+    # If runs were deleted before, the backend cannot know which.
     assert not_found(api.get(other)) == ({} if deleting else {"deleted": False})
     assert api.delete(kept).status_code == 204
     assert not_found(api.get(kept)) == {"deleted": True}

@@ -28,7 +28,7 @@ RUNS = "/api/v0/acme/projects/digits/runs/"
 
 
 def locks_on(path):
-    """The locks of this process on a file, as the kernel has them."""
+    """The locks of this process on a file, as the kernel lists them."""
     inode = os.stat(path).st_ino
     with open("/proc/locks") as file:
         lines = [line.split() for line in file]
@@ -43,7 +43,7 @@ def files_of(path):
     return [Path(f"{path}{suffix}") for suffix in ("", "-wal", "-shm")]
 
 
-# What is called, by its name in the public API
+# The calls, by name in the public API
 
 CALLS = {
     "attach": lambda run: te.attach("acme", "digits", run.name),
@@ -96,7 +96,7 @@ CALLS = {
     "TellurioClient.post": lambda _run: default_client().post(RUNS, {"name": "by hand"}),
     "TellurioClient.login": lambda _run: default_client().login(),
 }
-#: Public calls that are not tried: `show` needs a notebook, and does what `Run.curve` does.
+#: Public calls that are not tested: `show` needs a notebook, and does what `Run.curve` does.
 NOT_TRIED = {"show"}
 
 
@@ -156,7 +156,7 @@ WAYS_OF_OPENING = {
     "a hard link": lambda path: linked(path, os.link),
     "a relative path": lambda path: te.TellurioClient.local(os.path.relpath(path)).close(),
     "a changed setting": lambda _path: change_settings(),
-    "a file that is no database": lambda path: open_in_vain(path.with_name("diary")),
+    "a file that is not a database": lambda path: open_in_vain(path.with_name("diary")),
     "sync": lambda _path: te.sync(),
 }
 
@@ -224,7 +224,7 @@ def test_a_forked_child_takes_locks_of_its_own(database):
         on_database, on_index = json.loads(file.read())
     os.waitpid(child, 0)
     assert on_database >= 1
-    # That of whoever uses the index, and that of the reader.
+    # One lock for using the index, and one for reading.
     assert on_index >= 2
     opened.close()
 
@@ -270,11 +270,11 @@ def test_two_processes_that_open_the_database_in_every_way_lose_nothing(home, st
     connection.close()
 
 
-# Files that are removed or replaced while they are in use
+# Files that are removed or replaced while in use
 
 
 class Api:
-    """A backend, spoken to in process."""
+    """A backend in this process."""
 
     def __init__(self, path):
         self.backend = open_backend(path, user=BackendUser("ada", "ada@example.com"))
@@ -350,7 +350,7 @@ def test_a_log_without_its_database_is_set_aside_and_not_lost(api, database, tmp
     assert_sound(database, "Second")
     (aside,) = tmp_path.glob("backend.db.*-wal")
     assert str(aside) in caplog.text
-    # Beside its database under its own name, it is of use.
+    # With its own name, next to its database, it is usable.
     os.rename(tmp_path / "moved", str(aside).removesuffix("-wal"))
     assert_sound(str(aside).removesuffix("-wal"), "First")
 
@@ -433,7 +433,7 @@ def test_a_truncated_database_acknowledges_nothing(size, api, database):
     answer = api.http.get("/api/v0/acme/projects/")
     assert answer.status_code == 503
     assert f"{database} was truncated" in answer.json()["detail"]
-    # Out of the way, it is as good as removed.
+    # Moved away, it counts as removed.
     os.rename(database, f"{database}-damaged")
     assert api.create_project("Second") == 201
     assert_sound(database, "Second")

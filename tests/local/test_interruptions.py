@@ -68,7 +68,7 @@ def is_watched(code):
 
 
 def at_step(number, action, handler):
-    "Runs the handler before one instruction of an action; returns whether there are so many."
+    "Runs the handler before one instruction of an action; returns whether it has that many."
     reached = set()
 
     def trace(frame, event, _argument):
@@ -161,7 +161,7 @@ every_step({action}, fork, forking)
 
 @pytest.fixture
 def steps(request, pytestconfig):
-    """How far apart the steps are that are tried, and the first of them, which differs by test."""
+    """The distance between the tested steps, and the first step, which differs by test."""
     if pytestconfig.getoption("--long"):
         return "1", "1"
     return "19", str(1 + 5 * sum(request.node.callspec.indices.values()))
@@ -184,7 +184,7 @@ def test_a_handler_may_work_in_the_midst_of_a_request(handler, database, start_p
 
 
 class Interrupt(BaseException):
-    """What a signal handler raises."""
+    """The exception of a signal handler."""
 
 
 def test_a_transaction_that_several_handlers_left_open_ends_with_the_next_request(
@@ -194,7 +194,7 @@ def test_a_transaction_that_several_handlers_left_open_ends_with_the_next_reques
         raise Interrupt
 
     def interrupt_giving_back(_connection):
-        # What ends an abandoned use is interrupted too.
+        # Ending an abandoned use is interrupted too.
         patch.setattr(connections, "open_connections", interrupt)
         raise Interrupt
 

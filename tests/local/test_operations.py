@@ -140,7 +140,7 @@ def test_runs_are_filtered(api):
 
 
 def pages(api, path, **query):
-    """Every page of a list, followed by its cursor."""
+    """All pages of a list, followed by cursor."""
     found = []
     while True:
         answer = api.get(path, params=query)

@@ -1,4 +1,4 @@
-"""Polls take little of the time, however many there are, and what they are not told comes later."""
+"""Any number of polls takes little of the time, and deferred changes come later."""
 
 import uuid
 
@@ -35,7 +35,7 @@ def test_a_tenth_of_the_time_is_for_polls():
             spend(pace, clock, 0.05)
             spent += 0.05
         clock.now += 0.05
-    # And the second that was saved up at first.
+    # Plus the second that was saved at the start.
     assert spent == pytest.approx(clock.now / 10 + 1, rel=0.05)
 
 
@@ -106,10 +106,10 @@ def test_a_poll_that_is_put_off_has_the_same_cursor_and_the_next_one_brings_it_a
     second = sampled(first["cursor"]).json()
     assert second["series"][0]["step"][-1] == 1
     log(slow, run, 2)
-    # The poll before has taken two seconds.
+    # The previous poll took two seconds.
     for _ in range(2):
         assert sampled(second["cursor"]).json() == {"cursor": second["cursor"], "series": []}
-    # Whoever has nothing yet does not wait.
+    # A poll without a cursor does not wait.
     assert sampled().json()["series"][0]["step"] == [0, 1, 2]
     clock.now += 20
     third = sampled(second["cursor"]).json()

@@ -1,4 +1,4 @@
-"""Samples for charts: what they say, what they say again, and that tiles say the same as points."""
+"""Samples for charts: their content, their changes, and that tiles match the points."""
 
 import json
 import math
@@ -17,7 +17,7 @@ PROJECT = "/api/v0/acme/projects/digits/"
 
 
 def log_all(api, run, points, name="loss"):
-    """Logs (step, value) pairs in one batch of a writer of its own."""
+    """Logs (step, value) pairs in one batch of a new writer."""
     metrics = [{"name": name, "value": value, "step": step} for step, value in points]
     batch = {"writer": str(uuid.uuid4()), "first_sequence_number": 0, "metrics": metrics}
     assert api.post(f"{run}metrics/batch/", json=batch).status_code == 200
@@ -33,7 +33,7 @@ def samples(api, path, cursor=None, **query):
 
 
 def expected(points, first, last, width):
-    """What ranges hold, computed from the points in order of arrival."""
+    """The content of ranges, computed from the points in order of arrival."""
     found = {}
     for step, value in sorted(points, key=lambda point: point[0]):
         if first <= step <= last:
@@ -262,7 +262,7 @@ def test_tiles_say_what_the_points_say(tmp_path_factory, batches, buckets, start
         for batch in batches:
             log_all(api, run, batch)
             points += batch
-            # Asked for between the batches too: a poll must not lose its way.
+            # Polled between the batches too: a poll must not lose its position.
             cursor = samples(api, run, cursor, buckets=buckets)["cursor"]
         steps = [step for step, _ in points]
         (series,) = samples(api, run, buckets=buckets)["series"]
@@ -334,7 +334,7 @@ def test_deleting_a_run_deletes_its_tiles(database, api, run):
     connection.close()
 
 
-# The format before there were tiles
+# The format without tiles
 
 
 def _older(path):

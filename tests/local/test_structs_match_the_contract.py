@@ -1,4 +1,4 @@
-"""The structs of the embedded backend against the contract, though neither is made from the other."""
+"""The structs of the local backend match the contract; neither is generated from the other."""
 
 import exchanges
 import msgspec
@@ -40,7 +40,7 @@ def resolved(node, components):
 
 
 def facts(node, components):
-    """What a schema says of a value: its types and its bounds."""
+    """The facts of a schema: the types and the bounds of a value."""
     node = resolved(node, components)
     types, bounds = set(), {}
     for choice in (resolved(one, components) for one in node.get("anyOf", [node])):

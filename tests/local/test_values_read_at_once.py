@@ -1,4 +1,4 @@
-"""A batch's numbers are read all at once; what comes of it is what reading each for itself gives."""
+"""A batch's numbers are read all at once, with the same result as reading them one by one."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A real kernel, as notebooks talk to one."""
+"""A real kernel, used as notebooks do."""
 
 import queue
 
@@ -19,7 +19,7 @@ def running_kernel():
 def kernel(running_kernel):
     """Runs a cell in a kernel, and returns what the cell displayed and printed: its messages.
 
-    The kernel is that of all tests of a module, without their names and with each test's environment.
+    All tests of a module share the kernel, but neither their variables nor their environments.
     """
 
     def run(cell):

@@ -1,4 +1,4 @@
-"""In a notebook, the lines of a run link to it."""
+"""In a notebook, the lines about a run link to it."""
 
 RUN = """
 import os

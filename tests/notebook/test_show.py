@@ -23,7 +23,7 @@ def run(backend):
 
 
 def _parsed(drawing):
-    # What is well-formed is taken by a browser as it is meant.
+    # Browsers show well-formed markup as intended.
     return ET.fromstring(f"<div>{drawing}</div>")
 
 

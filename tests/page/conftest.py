@@ -1,4 +1,4 @@
-"""A real browser, and what the pages show."""
+"""A real browser, and the data that the pages show."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ def _chromium():
         message = "chromium is not installed; scripts/test.sh installs it on Debian"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
     with sync_playwright() as playwright:
-        # Root, as in containers, has no sandbox.
+        # Chromium's sandbox does not work as root, as in containers.
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         loop = asyncio.get_running_loop()
@@ -35,7 +35,7 @@ def _chromium():
 
 @pytest.fixture
 def browser(_chromium):
-    # Playwright leaves its event loop running, and the tests of other folders start their own.
+    # Playwright leaves its event loop running, but the tests of other folders start their own.
     browser, loop = _chromium
     asyncio._set_running_loop(loop)
     yield browser
@@ -51,7 +51,7 @@ def serving(tmp_path):
 
 @pytest.fixture
 def client(serving):
-    """Writes to the database that is served, as an application on this machine does."""
+    """Writes to the served database, as a local application does."""
     with te.TellurioClient.local(serving.backend.path) as client:
         yield client
 
@@ -66,7 +66,7 @@ def open_page(browser, serving):
 
 @pytest.fixture
 def open_digits(browser, digits):
-    """Opens pages of the database that `digits` is in, which no test changes."""
+    """Opens pages of the database with `digits`, which no test changes."""
     opener = Opener(browser, digits.serving)
     yield opener
     opener.close()

@@ -1,4 +1,4 @@
-"""The curves of the page, in a real browser: what they show, and what can be done with them."""
+"""The curves of the page, in a real browser: what they show, and their controls."""
 
 import re
 
@@ -11,7 +11,7 @@ import afnio_tellurio as te
 pytestmark = pytest.mark.xdist_group("page: curves")
 
 PROJECT = "/acme/projects/digits/"
-# How many pixels of a chart, in a column at a share of its width, are of a line.
+# The number of line pixels in a column of a chart, at a share of its width.
 COLORED = """([name, share]) => {
     const canvas = document.querySelector(`figure[data-metric="${name}"] canvas`);
     const plot = document.querySelector(`figure[data-metric="${name}"] .u-over`);
@@ -33,7 +33,7 @@ def chart(page, name="train/loss"):
 
 
 def expect_runs(page, count):
-    """The chart has lines of so many runs."""
+    """Waits until the chart has lines of `count` runs."""
     label = re.compile(f"train/loss over step, {count} runs")
     expect(chart(page).locator(".plot")).to_have_attribute("aria-label", label)
     expect(chart(page).locator("canvas")).to_be_visible()
@@ -156,7 +156,7 @@ def test_a_chart_that_is_drawn_again_under_a_resting_pointer_keeps_its_tip(open_
     expect(tip).to_be_visible()
     before = tip.inner_text()
     plot.evaluate("(plot) => { plot.dataset.old = 'yes'; }")
-    # The same change for the page as a click on the button, without moving the pointer.
+    # For the page, this equals a click on the button, without moving the pointer.
     page.get_by_role("button", name="Dark mode").dispatch_event("click")
     expect(chart(page).locator("[data-old]")).to_have_count(0)
     expect(plot).to_be_visible()
@@ -240,7 +240,7 @@ def test_a_curve_is_saved_as_csv_and_as_a_picture(open_digits):
 
 def test_nothing_can_be_saved_before_it_is_loaded(open_digits):
     page = open_digits("/")
-    # Nothing answers.
+    # No response arrives.
     page.route("**/metrics/sample/**", lambda _route: None)
     page.get_by_role("link", name="Digits").click()
     for kind in ("CSV", "PNG"):

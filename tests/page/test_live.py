@@ -1,4 +1,4 @@
-"""What changes while somebody looks. The page's clock is moved, so nothing waits for a poll."""
+"""Live updates of the page. The tests move the page's clock, so they never wait for a poll."""
 
 import re
 
@@ -27,7 +27,7 @@ def show(page, *, is_shown):
 
 
 def asked(page):
-    """The paths and queries, within the project, that the page has asked for."""
+    """The paths and queries, within the project, that the page has requested."""
     return [url.partition("/digits/")[2] for url in page.evaluate("asked.map(({ url }) => url)")]
 
 
@@ -94,7 +94,7 @@ def test_a_running_run_looks_alive_and_a_crashed_one_crashed(open_page, client):
     assert page.evaluate(ANIMATION) == "pulse"
     duration = page.locator("dl div", has_text="Duration").locator("dd")
     expect(duration).to_have_text(re.compile(r"^\d+\.\d s$"))
-    # Nothing is asked for meanwhile, so that the next poll is not late.
+    # The page sends no requests meanwhile, so that the next poll is not late.
     show(page, is_shown=False)
     let_time_pass(page, 3_600_000)
     expect(duration).to_have_text(re.compile("^1 h [01] min$"))
@@ -129,7 +129,7 @@ def test_a_hidden_tab_asks_for_nothing_and_catches_up_when_it_is_seen(
 def test_a_poll_brings_only_what_changed(open_digits):
     page = open_digits(PROJECT)
     expect(page.locator("figure canvas")).to_have_count(3)
-    # The charts are in two groups, which ask by themselves.
+    # The charts are in two groups, which send their own requests.
     for path, mark, groups in (
         ("/metrics/sample/?", "cursor=", 2),
         ("/runs/?", "updated_after=", 1),
@@ -160,7 +160,7 @@ def test_only_running_runs_are_asked_for_new_metrics(open_page, client, logged_d
     run.flush()
     canvas = page.locator('figure[data-metric="train/new"] canvas')
     eventually(page, expect(canvas).to_be_visible)
-    # The whole list once more where the list of runs came later than the metric.
+    # The whole list is requested once more if the list of runs came later than the metric.
     of_the_run = Requests(page, f"/metrics/?run={run.uuid}")
     eventually(page, of_the_run.to_be_more_than, len(of_the_run.all()) + 2)
     before = len(asked(page))

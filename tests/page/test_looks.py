@@ -1,4 +1,4 @@
-"""How the page looks to everybody: any width, any theme, any reader, any name."""
+"""The page works for everybody: any width, any theme, screen readers, any name."""
 
 import hashlib
 import json
@@ -46,7 +46,7 @@ VIEWS = ["projects", "project", "run", "comparison"]
 @pytest.mark.parametrize("view", VIEWS)
 def test_no_serious_barrier_for_anybody(open_view, view):
     page = open_view(view)
-    # Past the page's own policy, which lets no other script in.
+    # This bypasses the page's own policy, which allows no other script.
     page.evaluate(AXE.read_text("utf-8"))
     for scheme in ("Light", "Dark"):
         button = page.get_by_role("button", name=f"{scheme} mode")

@@ -22,7 +22,7 @@ def expect_names(page, *names):
     expect(page.locator("[aria-label=Runs] tbody th")).to_have_text(list(names))
 
 
-# Projects, and the way to a run
+# Projects, and navigation to a run
 
 
 def test_an_empty_database_shows_how_to_make_a_first_run(open_page):
@@ -228,7 +228,7 @@ def test_the_printed_address_signs_in_and_is_gone_from_the_address_bar(
     assert page.evaluate("document.cookie") == ""
 
 
-# How things are written
+# Formats
 
 
 def test_durations_are_written_as_on_the_command_line(open_digits):

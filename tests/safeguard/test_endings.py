@@ -1,4 +1,4 @@
-"""How a run ends when its process does, each in a real process."""
+"""The status of a run when its process ends, each in a real process."""
 
 import os
 import signal
@@ -72,10 +72,10 @@ def test_a_run_left_open_gets_the_status_that_the_end_deserves(ending, run_pytho
 
 
 def test_the_same_on_the_newest_python_there_is(start_python, tmp_path):
-    """How a process ended is read off what the interpreter leaves behind, which may change."""
+    """The SDK detects how a process ended from the interpreter's state, which may change."""
     executable = _newest_python()
     if executable is None:
-        pytest.skip("no other Python here")
+        pytest.skip("no other Python is installed")
     environment = tmp_path / "environment"
     subprocess.run([executable, "-m", "venv", environment], check=True)
     python = str(environment / "bin" / "python")
@@ -275,7 +275,7 @@ def gate():
             signal.raise_signal(signal.SIGTERM)
 
 def interrupted(opcode):
-    # Raises, as a signal handler can, before this opcode of the gate; says whether there was one.
+    # Raises, as a signal handler can, before this opcode of the gate; returns True if it has that many.
     left = opcode
     def trace(frame, event, argument):
         nonlocal left

@@ -11,7 +11,7 @@ WITHOUT = "without extensions"
 
 @pytest.fixture(params=["in process", "over HTTP", WITHOUT])
 def backend(request, monkeypatch):
-    """The environment names a backend."""
+    """Sets a backend in the environment."""
     if request.param == "over HTTP":
         request.getfixturevalue("server")
     else:
@@ -22,7 +22,7 @@ def backend(request, monkeypatch):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leaves out what only an extension can do."""
+    """Skips tests that need an extension."""
     out = [
         item
         for item in items

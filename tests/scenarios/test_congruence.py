@@ -1,4 +1,4 @@
-"""One scenario, in process and over HTTP: everything that the application sees is the same."""
+"""One scenario, in process and over HTTP: the application sees exactly the same."""
 
 import math
 import re
@@ -9,7 +9,7 @@ import afnio_tellurio as te
 
 
 def scenario(client):
-    """Does whatever an application can do and returns all that it saw."""
+    """Does everything that an application can do, and returns all results."""
     seen = []
 
     def see(call, *arguments, **keywords):
@@ -61,7 +61,7 @@ def scenario(client):
 
 
 def comparable(seen):
-    """The text of what was seen, with everything that differs from run to run taken out."""
+    """The results as text, without the parts that differ between runs."""
     text = "\n".join(map(repr, seen))
     names = {}
     for uuid in re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", text):

@@ -1,4 +1,4 @@
-"""Metrics of many runs at once, in process, over HTTP and from a backend that has no such operation."""
+"""Metrics of many runs at once, in process, over HTTP and from a backend without these operations."""
 
 import math
 

@@ -14,7 +14,7 @@ NAMES = ["brave_pasta_123", "Ünï", "a b", "x/y", "日本語", "🎉", "100%", 
 
 
 def pattern_of(script, before):
-    """A regular expression that a script of the page has behind some text."""
+    """A regular expression in a script of the page, after some text."""
     text = PAGE.joinpath(script).read_text("utf-8")
     (found,) = re.findall(rf"{re.escape(before)}/(.+?)/i?[.,]", text)
     return re.compile(found.replace(r"\/", "/"))

@@ -30,7 +30,7 @@ ONE_RUN = """
 
 @pytest.fixture
 def serve(start_python):
-    """Starts the command, and gives it with what it printed up to the address of the page."""
+    """Starts the command; returns it and its output up to the address of the page."""
 
     def start(*arguments, **variables):
         child = start_python("-m", "afnio_tellurio.cli", "serve", *arguments, **variables)
@@ -150,13 +150,13 @@ def test_a_browser_is_opened_with_the_address_and_no_list_of_processes_shows_it(
 
 @pytest.fixture
 def opened(monkeypatch, tmp_path):
-    """Opens an address as the command does, and returns the programs that it started for it."""
+    """Opens an address as the command does, and returns the programs that it started."""
     started = []
     recorder = SimpleNamespace(
         DEVNULL=subprocess.DEVNULL, Popen=lambda words, **_: started.append(words)
     )
     monkeypatch.setattr(serving, "subprocess", recorder)
-    # What it found in the environment it keeps.
+    # `webbrowser` caches the browsers that it found in the environment.
     monkeypatch.setattr(webbrowser, "_tryorder", None)
     monkeypatch.setattr(webbrowser, "_browsers", {})
 
@@ -263,7 +263,7 @@ def test_a_record_that_makes_no_sense_says_nothing(tmp_path, content):
     assert page_url(database) is None
 
 
-@pytest.mark.skipif(os.name == "nt", reason="signals")
+@pytest.mark.skipif(os.name == "nt", reason="Windows lacks these signals")
 def test_ctrl_c_ends_it_at_once_with_a_tab_open(serve):
     child, lines = serve("--port", "0")
     parts = urlsplit(address_of(lines))

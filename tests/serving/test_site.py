@@ -1,4 +1,4 @@
-"""The door: who is let in, what with, and what nobody gets."""
+"""Access to the site: which requests are allowed, with which credentials, and which never are."""
 
 import json
 import socket
@@ -12,7 +12,7 @@ PROJECTS = "/api/v0/acme/projects/"
 KEY = {"Authorization": "Api-Key the-key"}
 
 
-# Which requests are turned away before anything is done with them
+# Requests that are rejected before they have any effect
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_a_key_that_is_none_is_refused(serving, body, content_type, status):
     assert (answer.status, answer.getheader("Set-Cookie")) == (status, None)
 
 
-# What every answer says, and what is served
+# The headers of every response, and what is served
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What an application may write; mypy and pyright, both strict, accept all of it. It is never run."""
+"""Valid code of an application; mypy and pyright, both strict, accept all of it. It is never run."""
 
 import datetime as dt
 from collections.abc import Iterator

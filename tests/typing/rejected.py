@@ -1,4 +1,4 @@
-"""What an application must not write: mypy and pyright, both strict, reject each line marked so."""
+"""Invalid code of an application: mypy and pyright, both strict, reject each marked line."""
 
 import afnio_tellurio as te
 

@@ -1,4 +1,4 @@
-"""Applications are typed: mypy and pyright, both strict, take what is right and reject what is wrong."""
+"""Applications are typed: mypy and pyright, both strict, accept valid code and reject invalid code."""
 
 import json
 import re
@@ -29,7 +29,7 @@ def mypy(folder):
 
 
 def pyright(folder):
-    # A line that is wrong is often an expression that nothing uses.
+    # An invalid line is often an unused expression.
     settings = {"typeCheckingMode": "strict", "reportUnusedExpression": False}
     (folder / "pyrightconfig.json").write_text(json.dumps(settings))
     command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, "--outputjson"]
@@ -45,7 +45,7 @@ def pyright(folder):
 
 @pytest.fixture(scope="module", params=[mypy, pyright], ids=["mypy", "pyright"])
 def errors(request, tmp_path_factory):
-    # Away from this repository's settings, with the package installed, as an application has it.
+    # Without this repository's settings and with the package installed, as in an application.
     folder = tmp_path_factory.mktemp("typing")
     for path in (ACCEPTED, REJECTED):
         shutil.copy(path, folder)

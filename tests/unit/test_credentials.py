@@ -1,4 +1,4 @@
-"""The credentials file: whose it is, who reads it, and what becomes of it."""
+"""The credentials file: its owner, its permissions, and its content."""
 
 import json
 import os
@@ -66,7 +66,9 @@ def test_one_that_others_can_read_is_refused_with_the_remedy(path, bits):
     assert credentials.read_key(URL) == "very-secret"
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives away")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can change owners"
+)
 def test_one_of_another_user_is_refused(path):
     credentials.write_key(URL, "very-secret")
     os.chown(path, 65534, 65534)
@@ -74,9 +76,11 @@ def test_one_of_another_user_is_refused(path):
         credentials.read_key(URL)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives away")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can change owners"
+)
 def test_another_user_gets_no_key_by_whatever_way(run_python, monkeypatch):
-    # The folders of a test are its user's alone.
+    # Only the user of a test can access its folders.
     with tempfile.TemporaryDirectory() as folder:
         monkeypatch.setenv("XDG_CONFIG_HOME", folder)
         credentials.write_key(URL, "very-secret")

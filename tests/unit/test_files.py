@@ -1,4 +1,4 @@
-"""Folders that only their owner can look into."""
+"""Folders that only their owner can read."""
 
 import os
 import stat
@@ -7,7 +7,7 @@ import pytest
 
 from afnio_tellurio.files import make_private_directory
 
-needs_modes = pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+needs_modes = pytest.mark.skipif(os.name == "nt", reason="Windows has no permission bits")
 
 
 @pytest.fixture

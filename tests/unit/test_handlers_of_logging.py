@@ -1,4 +1,4 @@
-"""What the application's logging does to the SDK: nothing; and what the SDK says reaches somebody."""
+"""The application's logging does not affect the SDK, and the SDK's messages reach a reader."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""An exception of the application is told from a failure of the SDK."""
+"""The SDK distinguishes exceptions of the application from its own failures."""
 
 import functools
 import queue
@@ -15,7 +15,7 @@ from afnio_tellurio.interruptions import foreign_cause, is_from_signal_handler, 
 
 
 class SoftTimeLimitError(Exception):
-    """As a job queue has one."""
+    """An exception like those of job queues."""
 
 
 def caught(work):
@@ -28,7 +28,7 @@ def caught(work):
 
 @pytest.fixture
 def interrupted_by():
-    """Raises a signal inside a function, with a handler, and gives what comes out."""
+    """Raises a signal inside a function, with a handler, and returns the exception that results."""
     previous = signal.getsignal(signal.SIGTERM)
 
     def run(handler, work=None):
@@ -106,7 +106,7 @@ def test_an_exception_of_the_applications_own_type_is_its_own():
     assert not is_from_signal_handler(error)
 
 
-@pytest.mark.skipif(sys.implementation.name != "cpython", reason="only CPython has it")
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="only CPython does this")
 def test_an_exception_that_another_thread_puts_into_this_one_is_the_applications():
     import ctypes
 

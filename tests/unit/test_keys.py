@@ -82,7 +82,7 @@ def test_it_is_for_the_backend_that_the_settings_file_names(tmp_path):
 
 
 class Listener:
-    """Answers each request with 401 and what it was sent, as some backends do."""
+    """Responds to each request with 401 and repeats its content, as some backends do."""
 
     def __init__(self):
         self.requests = []
@@ -149,7 +149,7 @@ def test_a_request_to_another_backend_carries_no_key_and_the_error_says_how_to_s
 
 @pytest.fixture
 def refused(listener, monkeypatch):
-    """An error of a backend that repeats the key that it was sent."""
+    """The error for a backend that repeats the key in its response."""
     monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", listener.url)
     with te.TellurioClient() as client, pytest.raises(te.InvalidAPIKeyError) as caught:
         te.get_project("acme", "digits", client)
@@ -158,7 +158,7 @@ def refused(listener, monkeypatch):
 
 
 def told_by(error):
-    """All that is told of an exception by those who look closely."""
+    """Everything that debugging tools show of an exception."""
     formatted = "".join(
         traceback.TracebackException.from_exception(error, capture_locals=True).format()
     )

@@ -1,4 +1,4 @@
-"""What a person sees of a run: one line when it starts, and one when it ends."""
+"""The printed lines of a run: one when it starts, and one when it ends."""
 
 import os
 import pty
@@ -173,7 +173,7 @@ def test_logging_can_silence_them(run_python):
 
 
 def _in_terminal(**variables):
-    """What a terminal gets to see of one run that crashes."""
+    """The terminal output of one run that crashes."""
     main, side = pty.openpty()
     program = (
         "import afnio_tellurio as te; te.init('acme', 'Digits').finish(status=te.RunStatus.CRASHED)"
@@ -186,7 +186,7 @@ def _in_terminal(**variables):
         try:
             data = os.read(main, 4096)
         except OSError:
-            # Linux says so when the other end is closed.
+            # Linux reports this when the other end is closed.
             break
         if not data:
             break

@@ -37,7 +37,7 @@ class LockedKeyring(keyring.backend.KeyringBackend):
 
 @pytest.fixture
 def kept():
-    """A keyring that records what is kept in it."""
+    """A keyring that records what is stored in it."""
     before = keyring.get_keyring()
     recording = RecordingKeyring()
     keyring.set_keyring(recording)
@@ -223,7 +223,7 @@ def test_a_locked_keyring_is_no_error(start_server):
     keyring.set_keyring(LockedKeyring())
     try:
         assert te.TellurioClient(url).login("good")["username"] == "ada"
-        # It is kept in the credentials file instead.
+        # It is stored in the credentials file instead.
         assert te.TellurioClient(url).login()["username"] == "ada"
         assert find_credential(read_settings(url)).source == "credentials file"
     finally:

@@ -1,4 +1,4 @@
-"""What `log` and `init` refuse as a name, a slug or a step."""
+"""The names, slugs and steps that `log` and `init` reject."""
 
 import numpy as np
 import pytest

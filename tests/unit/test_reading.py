@@ -1,4 +1,4 @@
-"""Reading back: what is read at once, as other libraries' tables, and which runs."""
+"""Reading back: pages, filters for runs, and tables for other libraries."""
 
 import datetime as dt
 import math
@@ -225,7 +225,7 @@ def test_filters_that_are_none_are_refused(client, filters, kind, words):
 
 
 def test_an_answer_that_only_the_generated_parser_takes_is_read(tmp_path):
-    """A surrogate that stands alone is no UTF-8, so that msgspec refuses it, and Python does not."""
+    """A lone surrogate is not valid UTF-8, so msgspec rejects it, but Python does not."""
     uuid = "64d66d54-5506-44de-98a8-bba3efc4bf34"
     text = b'[{"name": "m", "value": "\\ud800", "step": 1, "timestamp": "2026-11-23T12:00:00.1234567Z"}]'
     client = te.TellurioClient("https://backend")

@@ -1,4 +1,4 @@
-"""What arguments, the environment and the settings file say."""
+"""Settings from arguments, the environment and the settings file."""
 
 import os
 import re
@@ -14,6 +14,11 @@ from children import GUARD, ROOT, child_environment, complaints
 import afnio_tellurio as te
 from afnio_tellurio.settings.settings import Mode, configuration_directory, read_settings
 from afnio_tellurio.settings.settings_file import VARIABLES
+
+
+@pytest.fixture(autouse=True)
+def default_timeout(monkeypatch):
+    monkeypatch.delenv("TELLURIO_EXIT_TIMEOUT")
 
 
 @pytest.fixture
@@ -329,7 +334,7 @@ def test_a_section_can_allow_plain_http_to_its_backend(file):
         te.TellurioClient("http://other.example")
 
 
-#: What a program imports before it becomes another user, who may not read where Python is.
+#: A program's imports before it becomes another user, who cannot read Python's folders.
 _AS_NOBODY = """
 import os, tomllib, platformdirs, getpass, ntpath, difflib
 import afnio_tellurio as te
@@ -374,10 +379,10 @@ def test_in_the_home_of_another_user_who_shares_nothing_a_run_is_tracked(file, s
     )
     del environment["TELLURIO_HOME"]
     run = "te.init('acme', 'Digits', '{}', client={}) as run: run.log('loss', 1)"
-    # The first has everything imported, past the file, which root can read.
+    # The first run imports everything, and avoids the settings file, which root can read.
     warm, cold = run.format("warm", "te.TellurioClient()"), run.format("cold", None)
     imports, becoming = _AS_NOBODY.split("USER", 1)
-    # Its journal is removed by a thread, which is to have done so as root.
+    # A thread removes its journal, which must happen while the process is still root.
     journals = f"os.listdir({str(path.parent / '.local/share/tellurio/journals')!r})"
     removed = f"import time\nwhile {journals}: time.sleep(0.01)"
     program = f"{imports}\nwith {warm}\n{removed}\nUSER{becoming}\nwith {cold}"
@@ -400,7 +405,7 @@ def test_in_the_home_of_another_user_who_shares_nothing_a_run_is_tracked(file, s
 
 @needs_another_user
 def test_a_file_that_cannot_be_read_is_named(run_python):
-    # The folders of a test are its user's alone.
+    # Only the user of a test can access its folders.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "tellurio", "config.toml")
         path.parent.mkdir()

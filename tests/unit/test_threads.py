@@ -1,4 +1,4 @@
-"""Whether other threads are in a function, seen from their stacks."""
+"""Detects from their stacks whether other threads are in a function."""
 
 import threading
 
@@ -18,7 +18,7 @@ def work(entered, leave):
 
 
 def work_twice(entered, leave):
-    # What a signal handler does in the midst of the work.
+    # A signal handler does this in the middle of the work.
     work(entered, leave)
 
 

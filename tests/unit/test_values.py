@@ -1,4 +1,4 @@
-"""What `log` accepts as a value, and what it refuses."""
+"""The values that `log` accepts, and those that it rejects."""
 
 import enum
 import math
@@ -61,10 +61,10 @@ def test_a_numpy_scalar_is_the_number_it_is(value, number):
 
 
 def test_subclasses_of_json_types_lose_nothing_but_their_class():
-    colour = enum.StrEnum("colour", ["RED"])
+    color = enum.StrEnum("color", ["RED"])
     weight = enum.IntEnum("weight", ["HEAVY"])
-    encoded = encoded_value({"colour": colour.RED, "weight": weight.HEAVY, "pair": (1, 2)})
-    assert encoded == {"colour": "red", "weight": 1, "pair": [1, 2]}
+    encoded = encoded_value({"color": color.RED, "weight": weight.HEAVY, "pair": (1, 2)})
+    assert encoded == {"color": "red", "weight": 1, "pair": [1, 2]}
     assert [type(encoded[key]) for key in encoded] == [str, int, list]
 
 

@@ -14,14 +14,14 @@ T = TypeVar("T", bound="ApiKeyOwner")
 
 @_attrs_define
 class ApiKeyOwner:
-    """Whom an API key belongs to."""
+    """The owner of an API key."""
 
     email: str
-    """ The e-mail address of the user. """
+    """ The email address of the user. """
     username: str
-    """ The name of the user. """
+    """ The username. """
     message: str | Unset = UNSET
-    """ A word for people. """
+    """ A message for people. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

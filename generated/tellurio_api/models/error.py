@@ -14,10 +14,10 @@ T = TypeVar("T", bound="Error")
 
 @_attrs_define
 class Error:
-    """What was wrong, as a whole or per field."""
+    """What is wrong with a request, as a whole or per field."""
 
     detail: str | Unset = UNSET
-    """ What was wrong with the request as a whole. """
+    """ What is wrong with the request as a whole. """
     additional_properties: dict[str, list[str]] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

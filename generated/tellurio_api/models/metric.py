@@ -26,7 +26,7 @@ class Metric:
     step: int
     """ The step. """
     timestamp: datetime.datetime | Unset = UNSET
-    """ When the value was measured, or received when the writer did not say. """
+    """ When the value was measured, or received if the request did not include a timestamp. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -22,9 +22,9 @@ class MetricBatch:
     writer: UUID
     """ The UUID of the writer. """
     first_sequence_number: int
-    """ The sequence number of the first metric of the batch; the others follow without a gap. """
+    """ The sequence number of the first metric in the batch; the others follow without gaps. """
     metrics: list[MetricCreate]
-    """ The metrics in the order of their sequence numbers. """
+    """ The metrics, in order of their sequence numbers. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -12,12 +12,12 @@ T = TypeVar("T", bound="MetricBatchReceipt")
 
 @_attrs_define
 class MetricBatchReceipt:
-    """What became of a batch."""
+    """The result of a batch."""
 
     accepted: int
-    """ How many metrics of the batch were new and are recorded now. """
+    """ The number of metrics in the batch that were new and are now recorded. """
     next_sequence_number: int
-    """ The next sequence number that the backend expects of the writer. """
+    """ The next sequence number that the backend expects from the writer. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

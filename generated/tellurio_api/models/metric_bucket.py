@@ -19,13 +19,13 @@ class MetricBucket:
     last_step: int
     """ The last step of the range. """
     minimum: float | None | str
-    """ The smallest number, NaN aside; null when there is none. The infinities are strings. """
+    """ The smallest number, ignoring NaN; null if there are no numbers. The infinities are strings. """
     maximum: float | None | str
-    """ The greatest number, NaN aside; null when there is none. The infinities are strings. """
+    """ The greatest number, ignoring NaN; null if there are no numbers. The infinities are strings. """
     last: Any
-    """ The value at the greatest step in the range, the one that arrived last where there are several. """
+    """ The value at the greatest step in the range; if there are several, the one that arrived last. """
     count: int
-    """ How many values the range holds. """
+    """ The number of values in the range. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

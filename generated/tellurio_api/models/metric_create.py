@@ -18,13 +18,14 @@ class MetricCreate:
     """A metric to record."""
 
     name: str
-    """ The name of the metric. The part before a `/` groups it with others. """
+    """ The name of the metric. Metrics with the same part before a `/` form a group. """
     value: Any
-    """ Any JSON value, at most 100 levels deep. NaN and the infinities are the strings `"NaN"`, `"Infinity"` and
-    `"-Infinity"`. A number must fit a double, unless it is an integer.
+    """ Any JSON value, nested up to 100 levels deep. NaN and the infinities are the strings `"NaN"`, `"Infinity"`
+    and
+    `"-Infinity"`. A number must fit in a double, unless it is an integer.
      """
     step: int | Unset = UNSET
-    """ The step; the greatest of that metric plus one when not given, 0 for the first. """
+    """ The step; when not given, the greatest step of that metric plus one, or 0 for the first. """
     timestamp: datetime.datetime | Unset = UNSET
     """ When the value was measured; the time of receipt when not given. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)

@@ -19,9 +19,9 @@ class MetricSamples:
     """Metrics of several runs in ranges of steps."""
 
     cursor: str
-    """ What gives, with the same request, the changes since this answer. """
+    """ Passed with the same request, it returns the changes since this response. """
     series: list[SampledSeries]
-    """ The series, those that are unchanged left out. """
+    """ The series, without unchanged ones. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ T = TypeVar("T", bound="MetricSummaries")
 
 @_attrs_define
 class MetricSummaries:
-    """The summaries of a run's metrics by metric name."""
+    """The summaries of a run's metrics, keyed by metric name."""
 
     additional_properties: dict[str, MetricSummary] = _attrs_field(init=False, factory=dict)
 

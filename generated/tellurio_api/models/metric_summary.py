@@ -13,22 +13,24 @@ T = TypeVar("T", bound="MetricSummary")
 
 @_attrs_define
 class MetricSummary:
-    """One metric of a run in short."""
+    """A summary of one metric of a run."""
 
     count: int
-    """ How many values are recorded. """
+    """ The number of recorded values. """
     first_step: int
     """ The smallest step. """
     last_step: int
     """ The greatest step. """
     last: Any
-    """ The value at the greatest step, the one that arrived last where there are several. """
+    """ The value at the greatest step; if there are several, the one that arrived last. """
     minimum: float | None | str
-    """ The smallest number, NaN aside; null when there is none. The infinities are the strings `"Infinity"` and
+    """ The smallest number, ignoring NaN; null if there are no numbers. The infinities are the strings `"Infinity"`
+    and
     `"-Infinity"`.
      """
     maximum: float | None | str
-    """ The greatest number, NaN aside; null when there is none. The infinities are the strings `"Infinity"` and
+    """ The greatest number, ignoring NaN; null if there are no numbers. The infinities are the strings `"Infinity"`
+    and
     `"-Infinity"`.
      """
     last_timestamp: datetime.datetime

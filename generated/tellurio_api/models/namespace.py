@@ -13,14 +13,14 @@ T = TypeVar("T", bound="Namespace")
 
 @_attrs_define
 class Namespace:
-    """The owner of projects, an organisation or a user."""
+    """The owner of projects, an organization or a user."""
 
     uuid: UUID
     """ The namespace's UUID. """
     slug: str
-    """ Its slug. """
+    """ The namespace's slug. """
     display_name: str
-    """ Its name for people. """
+    """ The namespace's name shown to people. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

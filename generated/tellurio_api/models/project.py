@@ -17,12 +17,12 @@ T = TypeVar("T", bound="Project")
 
 @_attrs_define
 class Project:
-    """A project, which holds runs."""
+    """A project, which contains runs."""
 
     uuid: UUID
     """ The UUID of the project. """
     display_name: str
-    """ The name as people see it. """
+    """ The name shown to people. """
     slug: str
     """ The slugified display name, unique in the namespace. """
     date_created: datetime.datetime
@@ -30,13 +30,13 @@ class Project:
     visibility: str | Visibility
     """ Who may see the project. """
     last_run_date: datetime.datetime | None | Unset = UNSET
-    """ When its newest run was created; null until there is one. """
+    """ When the newest run was created; null if the project has no runs. """
     role: None | str | Unset = UNSET
-    """ What the user may do in the project, for example OWNER. """
+    """ The user's role in the project, for example OWNER. """
     org_uuid: None | Unset | UUID = UNSET
     """ The UUID of the namespace. """
     org_display_name: None | str | Unset = UNSET
-    """ The name of the namespace as people see it. """
+    """ The name of the namespace shown to people. """
     org_slug: None | str | Unset = UNSET
     """ The slug of the namespace. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)

@@ -18,7 +18,7 @@ class ProjectCreate:
     """A project to create."""
 
     display_name: str
-    """ The name as people see it. It must hold at least one letter or digit, so that it has a slug. """
+    """ The name shown to people. It must contain at least one letter or digit, so that it has a slug. """
     visibility: Visibility | Unset = UNSET
     """ Who may see a project. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)

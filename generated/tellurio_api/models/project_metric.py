@@ -13,16 +13,16 @@ T = TypeVar("T", bound="ProjectMetric")
 
 @_attrs_define
 class ProjectMetric:
-    """One metric name of a project."""
+    """One metric name in a project."""
 
     name: str
-    """ The name. """
+    """ The name of the metric. """
     runs: int
-    """ How many runs have it. """
+    """ The number of runs that have the metric. """
     is_numeric: bool
-    """ Whether any run has a number in it. """
+    """ True if any run has a numeric value of the metric. """
     last_timestamp: datetime.datetime
-    """ The timestamp of the value at the greatest step, of all runs the latest. """
+    """ The timestamp of the value at the greatest step; the latest of all runs. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -29,13 +29,13 @@ class Run:
     name: str
     """ The name of the run, unique in the project. """
     status: RunStatus | str
-    """ Where the run stands. """
+    """ The status of the run. """
     date_created: datetime.datetime
     """ When the run was created. """
     date_updated: datetime.datetime
     """ When the run itself (its status, name or description) was last changed. """
     description: None | str | Unset = UNSET
-    """ What the run is about. """
+    """ A description of the run. """
     project: None | RunProject | Unset = UNSET
     """ The project of the run. """
     user: None | RunUser | Unset = UNSET

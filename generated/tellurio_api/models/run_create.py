@@ -23,11 +23,11 @@ class RunCreate:
     name: str | Unset = UNSET
     """ The name of the run; a random one when not given. """
     description: None | str | Unset = UNSET
-    """ What the run is about. """
+    """ A description of the run. """
     status: RunStatus | Unset = UNSET
-    """ `RUNNING`: active. `COMPLETED`: ended with no error. `CRASHED`: ended by an unhandled exception, a fatal
-    signal or a process
-    that died. `FAILED`: left unfinished or superseded.
+    """ `RUNNING`: active. `COMPLETED`: ended without an error. `CRASHED`: ended by an unhandled exception, a fatal
+    signal or the
+    death of its process. `FAILED`: left unfinished or superseded.
      """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 

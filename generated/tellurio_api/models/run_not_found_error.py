@@ -14,14 +14,14 @@ T = TypeVar("T", bound="RunNotFoundError")
 
 @_attrs_define
 class RunNotFoundError:
-    """What was not found by an operation on one run."""
+    """The error of an operation on one run that was not found."""
 
     detail: str | Unset = UNSET
     """ What does not exist. """
     deleted: bool | Unset = UNSET
-    """ true: the run was deleted, by itself or with its project. false: the backend never had a run with this UUID.
-    Absent
-    when the backend does not know, or when the run is in another project.
+    """ true: the run was deleted, alone or with its project. false: the backend never had a run with this UUID.
+    Absent if
+    the backend does not know, or if the run is in another project.
      """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 

@@ -18,7 +18,7 @@ class RunProject:
     uuid: UUID
     """ The UUID of the project. """
     display_name: str
-    """ The name as people see it. """
+    """ The name shown to people. """
     slug: str
     """ The slug of the project. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)

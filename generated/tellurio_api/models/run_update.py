@@ -15,17 +15,17 @@ T = TypeVar("T", bound="RunUpdate")
 
 @_attrs_define
 class RunUpdate:
-    """What to change of a run."""
+    """The changes to a run."""
 
     status: RunStatus | Unset = UNSET
-    """ `RUNNING`: active. `COMPLETED`: ended with no error. `CRASHED`: ended by an unhandled exception, a fatal
-    signal or a process
-    that died. `FAILED`: left unfinished or superseded.
+    """ `RUNNING`: active. `COMPLETED`: ended without an error. `CRASHED`: ended by an unhandled exception, a fatal
+    signal or the
+    death of its process. `FAILED`: left unfinished or superseded.
      """
     name: str | Unset = UNSET
     """ The new name. """
     description: None | str | Unset = UNSET
-    """ The new description; null for none. """
+    """ The new description; null removes it. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

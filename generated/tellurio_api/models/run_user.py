@@ -18,7 +18,7 @@ class RunUser:
     uuid: UUID
     """ The UUID of the user. """
     username: str
-    """ The name of the user. """
+    """ The username. """
     slug: str
     """ The slug of the user's own namespace. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)

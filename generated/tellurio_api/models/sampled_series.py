@@ -13,32 +13,33 @@ T = TypeVar("T", bound="SampledSeries")
 
 @_attrs_define
 class SampledSeries:
-    """One metric of one run in ranges of steps. The lists have the same length: one entry for each range that holds a
-    value.
-
-    """
+    """One metric of one run in ranges of steps. The lists have the same length: one entry per range that contains a value."""
 
     run_uuid: UUID
-    """ The run. """
+    """ The UUID of the run. """
     name: str
     """ The metric's name. """
     width: int
-    """ The steps of a range, a power of two. """
+    """ The number of steps in a range, a power of two. """
     replaces_from: int
-    """ Ranges of an earlier answer that start here or later are replaced; 0 replaces all. """
+    """ The step from which ranges of an earlier response are replaced; 0 replaces all ranges. """
     step: list[int]
-    """ The greatest step of each range that has a value. """
+    """ The greatest step with a value in each range. """
     timestamp: list[float]
     """ The time of the value at that step, in seconds since 1970 in UTC. """
     minimum: list[float | None | str]
-    """ The smallest number of each range, NaN aside; null when there is none. The infinities are strings. """
+    """ The smallest number of each range, ignoring NaN; null if there are no numbers. The infinities are strings.
+    """
     maximum: list[float | None | str]
-    """ The greatest number of each range, NaN aside; null when there is none. The infinities are strings. """
+    """ The greatest number of each range, ignoring NaN; null if there are no numbers. The infinities are strings.
+    """
     last: list[float | None | str]
-    """ The value at that step, the one that arrived last; NaN and the infinities are strings, and what is no number
-    is null. """
+    """ The value at that step; if there are several, the one that arrived last. NaN and the infinities are strings.
+    A value
+    that is not a number is null.
+     """
     count: list[int]
-    """ How many values each range holds. """
+    """ The number of values in each range. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -12,12 +12,12 @@ T = TypeVar("T", bound="SequenceGapError")
 
 @_attrs_define
 class SequenceGapError:
-    """A batch that starts after the sequence number expected."""
+    """The error of a batch that starts after the expected sequence number."""
 
     detail: str
-    """ What was wrong. """
+    """ What is wrong. """
     next_sequence_number: int
-    """ The next sequence number that the backend expects of the writer. """
+    """ The next sequence number that the backend expects from the writer. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

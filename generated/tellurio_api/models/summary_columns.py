@@ -14,24 +14,24 @@ T = TypeVar("T", bound="SummaryColumns")
 
 @_attrs_define
 class SummaryColumns:
-    """One metric of several runs in short. All lists have the same length."""
+    """Summaries of one metric of several runs. All lists have the same length."""
 
     name: str
     """ The metric's name. """
     run_uuid: list[UUID]
-    """ The runs that have it. """
+    """ The UUIDs of the runs that have the metric. """
     count: list[int]
-    """ How many values each has. """
+    """ The number of values in each run. """
     first_step: list[int]
-    """ The smallest step of each. """
+    """ The smallest step of each run. """
     last_step: list[int]
-    """ The greatest step of each. """
+    """ The greatest step of each run. """
     last: list[Any]
-    """ The value at the greatest step of each, the one that arrived last where there are several. """
+    """ The value at the greatest step of each run; if there are several, the one that arrived last. """
     minimum: list[float | None | str]
-    """ The smallest number of each, NaN aside; null when there is none. The infinities are strings. """
+    """ The smallest number of each run, ignoring NaN; null if there are no numbers. The infinities are strings. """
     maximum: list[float | None | str]
-    """ The greatest number of each, NaN aside; null when there is none. The infinities are strings. """
+    """ The greatest number of each run, ignoring NaN; null if there are no numbers. The infinities are strings. """
     last_timestamp: list[datetime.datetime]
     """ The timestamps of the values in `last`. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)

@@ -193,7 +193,7 @@ class Outbox:
             )
 
     def _write_held(self) -> None:
-        """Writes lines that a full disk left in memory, if it is time; warns once of a failure."""
+        """Writes lines that a full disk left in memory, if due; warns once of the trouble."""
         write_held_at = self.journal.held.due()
         if write_held_at is not None and time.monotonic() >= write_held_at:
             self.journal.write_held()

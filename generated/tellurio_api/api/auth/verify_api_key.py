@@ -62,7 +62,7 @@ def sync_detailed(
 ) -> Response[ApiKeyOwner | Error]:
     """Verify the API key
 
-     Says whom the API key belongs to.
+     Verifies the API key and returns its owner.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -87,7 +87,7 @@ def sync(
 ) -> ApiKeyOwner | Error | None:
     """Verify the API key
 
-     Says whom the API key belongs to.
+     Verifies the API key and returns its owner.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -108,7 +108,7 @@ async def asyncio_detailed(
 ) -> Response[ApiKeyOwner | Error]:
     """Verify the API key
 
-     Says whom the API key belongs to.
+     Verifies the API key and returns its owner.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -131,7 +131,7 @@ async def asyncio(
 ) -> ApiKeyOwner | Error | None:
     """Verify the API key
 
-     Says whom the API key belongs to.
+     Verifies the API key and returns its owner.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -113,7 +113,8 @@ def sync_detailed(
 ) -> Response[Error | RunNotFoundError | list[Metric]]:
     """List the metrics of a run
 
-     The metrics of the run that pass all filters given, by name, then by step, then in order of arrival.
+     The metrics of the run that match all given filters, sorted by name, then by step, then by order of
+    arrival.
 
     Args:
         namespace_slug (str):
@@ -162,7 +163,8 @@ def sync(
 ) -> Error | RunNotFoundError | list[Metric] | None:
     """List the metrics of a run
 
-     The metrics of the run that pass all filters given, by name, then by step, then in order of arrival.
+     The metrics of the run that match all given filters, sorted by name, then by step, then by order of
+    arrival.
 
     Args:
         namespace_slug (str):
@@ -206,7 +208,8 @@ async def asyncio_detailed(
 ) -> Response[Error | RunNotFoundError | list[Metric]]:
     """List the metrics of a run
 
-     The metrics of the run that pass all filters given, by name, then by step, then in order of arrival.
+     The metrics of the run that match all given filters, sorted by name, then by step, then by order of
+    arrival.
 
     Args:
         namespace_slug (str):
@@ -253,7 +256,8 @@ async def asyncio(
 ) -> Error | RunNotFoundError | list[Metric] | None:
     """List the metrics of a run
 
-     The metrics of the run that pass all filters given, by name, then by step, then in order of arrival.
+     The metrics of the run that match all given filters, sorted by name, then by step, then by order of
+    arrival.
 
     Args:
         namespace_slug (str):

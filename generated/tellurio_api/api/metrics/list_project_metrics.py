@@ -104,7 +104,7 @@ def sync_detailed(
 ) -> Response[Error | list[ProjectMetric]]:
     """List the metrics of a project
 
-     Each metric name that any run of the project has, by name.
+     Every metric name in the runs of the project, sorted by name.
 
     Args:
         namespace_slug (str):
@@ -141,7 +141,7 @@ def sync(
 ) -> Error | list[ProjectMetric] | None:
     """List the metrics of a project
 
-     Each metric name that any run of the project has, by name.
+     Every metric name in the runs of the project, sorted by name.
 
     Args:
         namespace_slug (str):
@@ -173,7 +173,7 @@ async def asyncio_detailed(
 ) -> Response[Error | list[ProjectMetric]]:
     """List the metrics of a project
 
-     Each metric name that any run of the project has, by name.
+     Every metric name in the runs of the project, sorted by name.
 
     Args:
         namespace_slug (str):
@@ -208,7 +208,7 @@ async def asyncio(
 ) -> Error | list[ProjectMetric] | None:
     """List the metrics of a project
 
-     Each metric name that any run of the project has, by name.
+     Every metric name in the runs of the project, sorted by name.
 
     Args:
         namespace_slug (str):

@@ -106,7 +106,7 @@ def sync_detailed(
 ) -> Response[Error | Metric | RunNotFoundError]:
     """Log one metric
 
-     Records one metric. Without a step it gets the greatest step of that metric plus one, 0 for the
+     Records one metric. The default step is the greatest step of that metric plus one, or 0 for the
     first. Two metrics with
     the same name and step are both kept; steps may arrive in any order.
 
@@ -148,7 +148,7 @@ def sync(
 ) -> Error | Metric | RunNotFoundError | None:
     """Log one metric
 
-     Records one metric. Without a step it gets the greatest step of that metric plus one, 0 for the
+     Records one metric. The default step is the greatest step of that metric plus one, or 0 for the
     first. Two metrics with
     the same name and step are both kept; steps may arrive in any order.
 
@@ -185,7 +185,7 @@ async def asyncio_detailed(
 ) -> Response[Error | Metric | RunNotFoundError]:
     """Log one metric
 
-     Records one metric. Without a step it gets the greatest step of that metric plus one, 0 for the
+     Records one metric. The default step is the greatest step of that metric plus one, or 0 for the
     first. Two metrics with
     the same name and step are both kept; steps may arrive in any order.
 
@@ -225,7 +225,7 @@ async def asyncio(
 ) -> Error | Metric | RunNotFoundError | None:
     """Log one metric
 
-     Records one metric. Without a step it gets the greatest step of that metric plus one, 0 for the
+     Records one metric. The default step is the greatest step of that metric plus one, or 0 for the
     first. Two metrics with
     the same name and step are both kept; steps may arrive in any order.
 

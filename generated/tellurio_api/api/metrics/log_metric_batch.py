@@ -112,11 +112,11 @@ def sync_detailed(
 ) -> Response[Error | MetricBatchReceipt | RunNotFoundError | SequenceGapError]:
     """Log a batch of metrics, exactly once
 
-     Records metrics of one writer, all or none. The writer numbers its metrics 0, 1, 2, ...; the backend
-    keeps, per run and
-    writer, the next number it expects, skips what it has seen and answers with the next number it
-    expects now. So a batch may
-    be repeated any number of times.
+     Records metrics of one writer, all or none. The writer numbers its metrics 0, 1, 2, ... For each run
+    and writer, the
+    backend keeps the next number that it expects. It skips metrics that it has already recorded, and
+    returns the number
+    that it expects next. So it is safe to repeat a batch any number of times.
 
     Args:
         namespace_slug (str):
@@ -156,11 +156,11 @@ def sync(
 ) -> Error | MetricBatchReceipt | RunNotFoundError | SequenceGapError | None:
     """Log a batch of metrics, exactly once
 
-     Records metrics of one writer, all or none. The writer numbers its metrics 0, 1, 2, ...; the backend
-    keeps, per run and
-    writer, the next number it expects, skips what it has seen and answers with the next number it
-    expects now. So a batch may
-    be repeated any number of times.
+     Records metrics of one writer, all or none. The writer numbers its metrics 0, 1, 2, ... For each run
+    and writer, the
+    backend keeps the next number that it expects. It skips metrics that it has already recorded, and
+    returns the number
+    that it expects next. So it is safe to repeat a batch any number of times.
 
     Args:
         namespace_slug (str):
@@ -195,11 +195,11 @@ async def asyncio_detailed(
 ) -> Response[Error | MetricBatchReceipt | RunNotFoundError | SequenceGapError]:
     """Log a batch of metrics, exactly once
 
-     Records metrics of one writer, all or none. The writer numbers its metrics 0, 1, 2, ...; the backend
-    keeps, per run and
-    writer, the next number it expects, skips what it has seen and answers with the next number it
-    expects now. So a batch may
-    be repeated any number of times.
+     Records metrics of one writer, all or none. The writer numbers its metrics 0, 1, 2, ... For each run
+    and writer, the
+    backend keeps the next number that it expects. It skips metrics that it has already recorded, and
+    returns the number
+    that it expects next. So it is safe to repeat a batch any number of times.
 
     Args:
         namespace_slug (str):
@@ -237,11 +237,11 @@ async def asyncio(
 ) -> Error | MetricBatchReceipt | RunNotFoundError | SequenceGapError | None:
     """Log a batch of metrics, exactly once
 
-     Records metrics of one writer, all or none. The writer numbers its metrics 0, 1, 2, ...; the backend
-    keeps, per run and
-    writer, the next number it expects, skips what it has seen and answers with the next number it
-    expects now. So a batch may
-    be repeated any number of times.
+     Records metrics of one writer, all or none. The writer numbers its metrics 0, 1, 2, ... For each run
+    and writer, the
+    backend keeps the next number that it expects. It skips metrics that it has already recorded, and
+    returns the number
+    that it expects next. So it is safe to repeat a batch any number of times.
 
     Args:
         namespace_slug (str):

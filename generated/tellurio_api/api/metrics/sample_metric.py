@@ -113,9 +113,10 @@ def sync_detailed(
 ) -> Response[Error | RunNotFoundError | list[MetricBucket]]:
     """Sample one metric for a chart
 
-     Divides the steps asked for into ranges of equal width, a power of two whose multiples they start
-    at, and describes each
-    range that holds at least one value. A metric that the run does not have gives an empty list.
+     Divides the requested steps into ranges of equal width, and describes each range that contains at
+    least one value. The
+    width is a power of two, and ranges start at its multiples. The list is empty if the run does not
+    have the metric.
 
     Args:
         namespace_slug (str):
@@ -164,9 +165,10 @@ def sync(
 ) -> Error | RunNotFoundError | list[MetricBucket] | None:
     """Sample one metric for a chart
 
-     Divides the steps asked for into ranges of equal width, a power of two whose multiples they start
-    at, and describes each
-    range that holds at least one value. A metric that the run does not have gives an empty list.
+     Divides the requested steps into ranges of equal width, and describes each range that contains at
+    least one value. The
+    width is a power of two, and ranges start at its multiples. The list is empty if the run does not
+    have the metric.
 
     Args:
         namespace_slug (str):
@@ -210,9 +212,10 @@ async def asyncio_detailed(
 ) -> Response[Error | RunNotFoundError | list[MetricBucket]]:
     """Sample one metric for a chart
 
-     Divides the steps asked for into ranges of equal width, a power of two whose multiples they start
-    at, and describes each
-    range that holds at least one value. A metric that the run does not have gives an empty list.
+     Divides the requested steps into ranges of equal width, and describes each range that contains at
+    least one value. The
+    width is a power of two, and ranges start at its multiples. The list is empty if the run does not
+    have the metric.
 
     Args:
         namespace_slug (str):
@@ -259,9 +262,10 @@ async def asyncio(
 ) -> Error | RunNotFoundError | list[MetricBucket] | None:
     """Sample one metric for a chart
 
-     Divides the steps asked for into ranges of equal width, a power of two whose multiples they start
-    at, and describes each
-    range that holds at least one value. A metric that the run does not have gives an empty list.
+     Divides the requested steps into ranges of equal width, and describes each range that contains at
+    least one value. The
+    width is a power of two, and ranges start at its multiples. The list is empty if the run does not
+    have the metric.
 
     Args:
         namespace_slug (str):

@@ -121,13 +121,13 @@ def sync_detailed(
 
      Describes metrics of several runs in ranges of steps. The width of a range is a power of two, and
     ranges start at its
-    multiples, so that they stay the same while a series grows. With the cursor of an earlier answer,
-    and the request the
-    same otherwise, the answer holds what has changed since: only the series that have, and of them only
-    the ranges from
-    `replaces_from` on. A backend that has much to do may put off what has changed: then the cursor is
-    the same as before,
-    and a later request brings it.
+    multiples, so that they stay the same while a series grows. If an otherwise identical request passes
+    the cursor of an
+    earlier response, the response contains only what has changed since then: the series that changed,
+    and of those only
+    the ranges from `replaces_from` on. A busy backend may defer changes: then it returns the same
+    cursor as before, and a
+    later request returns the changes.
 
     Args:
         namespace_slug (str):
@@ -181,13 +181,13 @@ def sync(
 
      Describes metrics of several runs in ranges of steps. The width of a range is a power of two, and
     ranges start at its
-    multiples, so that they stay the same while a series grows. With the cursor of an earlier answer,
-    and the request the
-    same otherwise, the answer holds what has changed since: only the series that have, and of them only
-    the ranges from
-    `replaces_from` on. A backend that has much to do may put off what has changed: then the cursor is
-    the same as before,
-    and a later request brings it.
+    multiples, so that they stay the same while a series grows. If an otherwise identical request passes
+    the cursor of an
+    earlier response, the response contains only what has changed since then: the series that changed,
+    and of those only
+    the ranges from `replaces_from` on. A busy backend may defer changes: then it returns the same
+    cursor as before, and a
+    later request returns the changes.
 
     Args:
         namespace_slug (str):
@@ -236,13 +236,13 @@ async def asyncio_detailed(
 
      Describes metrics of several runs in ranges of steps. The width of a range is a power of two, and
     ranges start at its
-    multiples, so that they stay the same while a series grows. With the cursor of an earlier answer,
-    and the request the
-    same otherwise, the answer holds what has changed since: only the series that have, and of them only
-    the ranges from
-    `replaces_from` on. A backend that has much to do may put off what has changed: then the cursor is
-    the same as before,
-    and a later request brings it.
+    multiples, so that they stay the same while a series grows. If an otherwise identical request passes
+    the cursor of an
+    earlier response, the response contains only what has changed since then: the series that changed,
+    and of those only
+    the ranges from `replaces_from` on. A busy backend may defer changes: then it returns the same
+    cursor as before, and a
+    later request returns the changes.
 
     Args:
         namespace_slug (str):
@@ -294,13 +294,13 @@ async def asyncio(
 
      Describes metrics of several runs in ranges of steps. The width of a range is a power of two, and
     ranges start at its
-    multiples, so that they stay the same while a series grows. With the cursor of an earlier answer,
-    and the request the
-    same otherwise, the answer holds what has changed since: only the series that have, and of them only
-    the ranges from
-    `replaces_from` on. A backend that has much to do may put off what has changed: then the cursor is
-    the same as before,
-    and a later request brings it.
+    multiples, so that they stay the same while a series grows. If an otherwise identical request passes
+    the cursor of an
+    earlier response, the response contains only what has changed since then: the series that changed,
+    and of those only
+    the ranges from `replaces_from` on. A busy backend may defer changes: then it returns the same
+    cursor as before, and a
+    later request returns the changes.
 
     Args:
         namespace_slug (str):

@@ -112,9 +112,9 @@ def sync_detailed(
 ) -> Response[Error | list[SummaryColumns]]:
     """Summarize metrics of many runs
 
-     For each metric its summaries in the runs that have it, as columns: the values at one place of all
-    lists belong to
-    one run.
+     For each metric, its summaries in the runs that have it, as columns: the values at the same index of
+    all lists belong
+    to the same run.
 
     Args:
         namespace_slug (str):
@@ -154,9 +154,9 @@ def sync(
 ) -> Error | list[SummaryColumns] | None:
     """Summarize metrics of many runs
 
-     For each metric its summaries in the runs that have it, as columns: the values at one place of all
-    lists belong to
-    one run.
+     For each metric, its summaries in the runs that have it, as columns: the values at the same index of
+    all lists belong
+    to the same run.
 
     Args:
         namespace_slug (str):
@@ -191,9 +191,9 @@ async def asyncio_detailed(
 ) -> Response[Error | list[SummaryColumns]]:
     """Summarize metrics of many runs
 
-     For each metric its summaries in the runs that have it, as columns: the values at one place of all
-    lists belong to
-    one run.
+     For each metric, its summaries in the runs that have it, as columns: the values at the same index of
+    all lists belong
+    to the same run.
 
     Args:
         namespace_slug (str):
@@ -231,9 +231,9 @@ async def asyncio(
 ) -> Error | list[SummaryColumns] | None:
     """Summarize metrics of many runs
 
-     For each metric its summaries in the runs that have it, as columns: the values at one place of all
-    lists belong to
-    one run.
+     For each metric, its summaries in the runs that have it, as columns: the values at the same index of
+    all lists belong
+    to the same run.
 
     Args:
         namespace_slug (str):

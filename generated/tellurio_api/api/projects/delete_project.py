@@ -74,7 +74,7 @@ def sync_detailed(
 ) -> Response[Any | Error]:
     """Delete a project
 
-     Deletes the project, its runs and their metrics.
+     Deletes the project with its runs and their metrics.
 
     Args:
         namespace_slug (str):
@@ -108,7 +108,7 @@ def sync(
 ) -> Any | Error | None:
     """Delete a project
 
-     Deletes the project, its runs and their metrics.
+     Deletes the project with its runs and their metrics.
 
     Args:
         namespace_slug (str):
@@ -137,7 +137,7 @@ async def asyncio_detailed(
 ) -> Response[Any | Error]:
     """Delete a project
 
-     Deletes the project, its runs and their metrics.
+     Deletes the project with its runs and their metrics.
 
     Args:
         namespace_slug (str):
@@ -169,7 +169,7 @@ async def asyncio(
 ) -> Any | Error | None:
     """Delete a project
 
-     Deletes the project, its runs and their metrics.
+     Deletes the project with its runs and their metrics.
 
     Args:
         namespace_slug (str):

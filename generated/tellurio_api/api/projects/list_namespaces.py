@@ -67,7 +67,7 @@ def sync_detailed(
 ) -> Response[Error | list[Namespace]]:
     """List the namespaces
 
-     The namespaces that the API key can see, by slug.
+     The namespaces that the API key has access to, sorted by slug.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -92,7 +92,7 @@ def sync(
 ) -> Error | list[Namespace] | None:
     """List the namespaces
 
-     The namespaces that the API key can see, by slug.
+     The namespaces that the API key has access to, sorted by slug.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -113,7 +113,7 @@ async def asyncio_detailed(
 ) -> Response[Error | list[Namespace]]:
     """List the namespaces
 
-     The namespaces that the API key can see, by slug.
+     The namespaces that the API key has access to, sorted by slug.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -136,7 +136,7 @@ async def asyncio(
 ) -> Error | list[Namespace] | None:
     """List the namespaces
 
-     The namespaces that the API key can see, by slug.
+     The namespaces that the API key has access to, sorted by slug.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -78,7 +78,7 @@ def sync_detailed(
 ) -> Response[Error | list[Project]]:
     """List the projects of a namespace
 
-     All projects of the namespace, by slug.
+     All projects of the namespace, sorted by slug.
 
     Args:
         namespace_slug (str):
@@ -109,7 +109,7 @@ def sync(
 ) -> Error | list[Project] | None:
     """List the projects of a namespace
 
-     All projects of the namespace, by slug.
+     All projects of the namespace, sorted by slug.
 
     Args:
         namespace_slug (str):
@@ -135,7 +135,7 @@ async def asyncio_detailed(
 ) -> Response[Error | list[Project]]:
     """List the projects of a namespace
 
-     All projects of the namespace, by slug.
+     All projects of the namespace, sorted by slug.
 
     Args:
         namespace_slug (str):
@@ -164,7 +164,7 @@ async def asyncio(
 ) -> Error | list[Project] | None:
     """List the projects of a namespace
 
-     All projects of the namespace, by slug.
+     All projects of the namespace, sorted by slug.
 
     Args:
         namespace_slug (str):

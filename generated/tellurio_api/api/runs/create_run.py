@@ -110,9 +110,9 @@ def sync_detailed(
 ) -> Response[Error | Run]:
     """Create a run
 
-     Creates a run. Without a name it gets a random one: adjective, food, number. A name that exists in
-    the project gets `_1`,
-    `_2`, ... appended. A request with the UUID of a run that exists in the project creates nothing and
+     Creates a run. Without a name it gets a random one: adjective, food, number. If the name is taken in
+    the project, `_1`,
+    `_2`, ... is appended. A request with the UUID of an existing run of the project creates nothing and
     returns that run.
 
     Args:
@@ -153,9 +153,9 @@ def sync(
 ) -> Error | Run | None:
     """Create a run
 
-     Creates a run. Without a name it gets a random one: adjective, food, number. A name that exists in
-    the project gets `_1`,
-    `_2`, ... appended. A request with the UUID of a run that exists in the project creates nothing and
+     Creates a run. Without a name it gets a random one: adjective, food, number. If the name is taken in
+    the project, `_1`,
+    `_2`, ... is appended. A request with the UUID of an existing run of the project creates nothing and
     returns that run.
 
     Args:
@@ -191,9 +191,9 @@ async def asyncio_detailed(
 ) -> Response[Error | Run]:
     """Create a run
 
-     Creates a run. Without a name it gets a random one: adjective, food, number. A name that exists in
-    the project gets `_1`,
-    `_2`, ... appended. A request with the UUID of a run that exists in the project creates nothing and
+     Creates a run. Without a name it gets a random one: adjective, food, number. If the name is taken in
+    the project, `_1`,
+    `_2`, ... is appended. A request with the UUID of an existing run of the project creates nothing and
     returns that run.
 
     Args:
@@ -232,9 +232,9 @@ async def asyncio(
 ) -> Error | Run | None:
     """Create a run
 
-     Creates a run. Without a name it gets a random one: adjective, food, number. A name that exists in
-    the project gets `_1`,
-    `_2`, ... appended. A request with the UUID of a run that exists in the project creates nothing and
+     Creates a run. Without a name it gets a random one: adjective, food, number. If the name is taken in
+    the project, `_1`,
+    `_2`, ... is appended. A request with the UUID of an existing run of the project creates nothing and
     returns that run.
 
     Args:

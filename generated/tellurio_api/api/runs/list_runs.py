@@ -135,14 +135,14 @@ def sync_detailed(
 ) -> Response[Error | list[Run]]:
     """List the runs of a project
 
-     The runs of the project that pass all filters given, newest first.
+     The runs of the project that match all given filters, newest first.
 
     Args:
         namespace_slug (str):
         project_slug (str):
-        status (RunStatus | Unset): `RUNNING`: active. `COMPLETED`: ended with no error.
-            `CRASHED`: ended by an unhandled exception, a fatal signal or a process
-            that died. `FAILED`: left unfinished or superseded.
+        status (RunStatus | Unset): `RUNNING`: active. `COMPLETED`: ended without an error.
+            `CRASHED`: ended by an unhandled exception, a fatal signal or the
+            death of its process. `FAILED`: left unfinished or superseded.
         name (str | Unset):
         created_after (datetime.datetime | Unset):
         updated_after (datetime.datetime | Unset):
@@ -192,14 +192,14 @@ def sync(
 ) -> Error | list[Run] | None:
     """List the runs of a project
 
-     The runs of the project that pass all filters given, newest first.
+     The runs of the project that match all given filters, newest first.
 
     Args:
         namespace_slug (str):
         project_slug (str):
-        status (RunStatus | Unset): `RUNNING`: active. `COMPLETED`: ended with no error.
-            `CRASHED`: ended by an unhandled exception, a fatal signal or a process
-            that died. `FAILED`: left unfinished or superseded.
+        status (RunStatus | Unset): `RUNNING`: active. `COMPLETED`: ended without an error.
+            `CRASHED`: ended by an unhandled exception, a fatal signal or the
+            death of its process. `FAILED`: left unfinished or superseded.
         name (str | Unset):
         created_after (datetime.datetime | Unset):
         updated_after (datetime.datetime | Unset):
@@ -244,14 +244,14 @@ async def asyncio_detailed(
 ) -> Response[Error | list[Run]]:
     """List the runs of a project
 
-     The runs of the project that pass all filters given, newest first.
+     The runs of the project that match all given filters, newest first.
 
     Args:
         namespace_slug (str):
         project_slug (str):
-        status (RunStatus | Unset): `RUNNING`: active. `COMPLETED`: ended with no error.
-            `CRASHED`: ended by an unhandled exception, a fatal signal or a process
-            that died. `FAILED`: left unfinished or superseded.
+        status (RunStatus | Unset): `RUNNING`: active. `COMPLETED`: ended without an error.
+            `CRASHED`: ended by an unhandled exception, a fatal signal or the
+            death of its process. `FAILED`: left unfinished or superseded.
         name (str | Unset):
         created_after (datetime.datetime | Unset):
         updated_after (datetime.datetime | Unset):
@@ -299,14 +299,14 @@ async def asyncio(
 ) -> Error | list[Run] | None:
     """List the runs of a project
 
-     The runs of the project that pass all filters given, newest first.
+     The runs of the project that match all given filters, newest first.
 
     Args:
         namespace_slug (str):
         project_slug (str):
-        status (RunStatus | Unset): `RUNNING`: active. `COMPLETED`: ended with no error.
-            `CRASHED`: ended by an unhandled exception, a fatal signal or a process
-            that died. `FAILED`: left unfinished or superseded.
+        status (RunStatus | Unset): `RUNNING`: active. `COMPLETED`: ended without an error.
+            `CRASHED`: ended by an unhandled exception, a fatal signal or the
+            death of its process. `FAILED`: left unfinished or superseded.
         name (str | Unset):
         created_after (datetime.datetime | Unset):
         updated_after (datetime.datetime | Unset):

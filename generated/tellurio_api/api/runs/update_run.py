@@ -106,15 +106,15 @@ def sync_detailed(
 ) -> Response[Error | Run | RunNotFoundError]:
     """Update a run
 
-     Changes the fields given and leaves the others as they are. A new name that another run of the
-    project has gets `_1`,
-    `_2`, ... appended.
+     Changes the given fields and keeps the others. If another run of the project has the new name, `_1`,
+    `_2`, ... is
+    appended.
 
     Args:
         namespace_slug (str):
         project_slug (str):
         run_uuid (UUID):
-        body (RunUpdate): What to change of a run.
+        body (RunUpdate): The changes to a run.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -148,15 +148,15 @@ def sync(
 ) -> Error | Run | RunNotFoundError | None:
     """Update a run
 
-     Changes the fields given and leaves the others as they are. A new name that another run of the
-    project has gets `_1`,
-    `_2`, ... appended.
+     Changes the given fields and keeps the others. If another run of the project has the new name, `_1`,
+    `_2`, ... is
+    appended.
 
     Args:
         namespace_slug (str):
         project_slug (str):
         run_uuid (UUID):
-        body (RunUpdate): What to change of a run.
+        body (RunUpdate): The changes to a run.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -185,15 +185,15 @@ async def asyncio_detailed(
 ) -> Response[Error | Run | RunNotFoundError]:
     """Update a run
 
-     Changes the fields given and leaves the others as they are. A new name that another run of the
-    project has gets `_1`,
-    `_2`, ... appended.
+     Changes the given fields and keeps the others. If another run of the project has the new name, `_1`,
+    `_2`, ... is
+    appended.
 
     Args:
         namespace_slug (str):
         project_slug (str):
         run_uuid (UUID):
-        body (RunUpdate): What to change of a run.
+        body (RunUpdate): The changes to a run.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -225,15 +225,15 @@ async def asyncio(
 ) -> Error | Run | RunNotFoundError | None:
     """Update a run
 
-     Changes the fields given and leaves the others as they are. A new name that another run of the
-    project has gets `_1`,
-    `_2`, ... appended.
+     Changes the given fields and keeps the others. If another run of the project has the new name, `_1`,
+    `_2`, ... is
+    appended.
 
     Args:
         namespace_slug (str):
         project_slug (str):
         run_uuid (UUID):
-        body (RunUpdate): What to change of a run.
+        body (RunUpdate): The changes to a run.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
