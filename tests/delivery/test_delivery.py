@@ -190,7 +190,7 @@ def test_flush_gives_up_in_time_and_says_what_waits_where(proxy, run, journals):
     proxy.fault = lambda *_: "html"
     for number in range(17):
         run.log("loss", number)
-    wait_until(lambda: run._outbox.transfer.last_error)
+    wait_until(lambda: run._recording.outbox.transfer.last_error)
     with pytest.raises(te.DeliveryError) as caught:
         te.flush(timeout=0.05)
     assert str(caught.value).startswith(

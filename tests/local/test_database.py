@@ -202,7 +202,7 @@ import os, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize(sys.argv[1] + "-wal"), hard))
 run.log("large", "x" * 100_000)
-while run._outbox.transfer.last_error is None:
+while run._recording.outbox.transfer.last_error is None:
     time.sleep(0.01)
 try:
     run.flush(timeout=0)

@@ -198,7 +198,7 @@ class Journal(JournalFile):
                 self.count += 1
 
     def _wait_until_direct(self) -> bool:
-        """Waits a moment if the last held lines are being written; returns True if they are now."""
+        """Waits while the last held lines are written, for a moment; returns True if they are."""
         give_up_at = time.monotonic() + _SWITCH_TIMEOUT
         is_switching = self._is_switching
         while self._is_switching and time.monotonic() < give_up_at:
