@@ -81,6 +81,10 @@ def logging(run: te.Run, client: te.TellurioClient, anything: Any) -> None:
 
 def reading(run: te.Run) -> None:
     assert_type(run.metrics(), dict[str, te.MetricHistory])
+    for point in run.iter_metrics("loss"):
+        assert_type(point, te.MetricPoint)
+        assert_type(point.step, int)
+        assert_type(point.timestamp, dt.datetime | None)
     history = run.metrics("loss")
     assert_type(history, te.MetricHistory)
     assert_type(history.steps, list[int])
