@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 exchanges.install()
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts background jobs so, and children would inherit it: Ctrl-C would not end them.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 #: Files that cannot be imported without a development tool.
