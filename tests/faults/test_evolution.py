@@ -21,7 +21,7 @@ CONTRACT = exchanges.CONTRACT
 #: Seconds that a call waits for delivery, which a broken response blocks.
 PATIENCE = 0.05
 #: The error of a call that timed out before any response.
-NO_ANSWER_YET = "there was not enough time"
+NO_ANSWER_YET = "not enough time"
 
 
 class ChangedAnswers(httpx.BaseTransport):
