@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 exchanges.install()
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell starts background jobs so, and children would inherit it: Ctrl-C would not end them.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):
+    # A shell starts background jobs with these ignored, and children would inherit that; a handler
+    # they do not inherit.
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
 
 
 #: Files that cannot be imported without a development tool.

@@ -9,7 +9,7 @@ from afnio_tellurio.settings.settings import configuration_directory
 
 
 @pytest.fixture(autouse=True)
-def default_timeout(monkeypatch):
+def default_timeout(home, monkeypatch):
     monkeypatch.delenv("TELLURIO_EXIT_TIMEOUT")
 
 
