@@ -10,7 +10,7 @@ from afnio_tellurio.settings.settings import configuration_directory
 
 @pytest.fixture(autouse=True)
 def default_timeout(home, monkeypatch):
-    monkeypatch.delenv("TELLURIO_EXIT_TIMEOUT")
+    monkeypatch.delenv("TELLURIO_EXIT_TIMEOUT", raising=False)
 
 
 def test_each_value_is_told_with_its_source_and_the_key_masked(invoke, server, monkeypatch):

@@ -18,7 +18,7 @@ from afnio_tellurio.settings.settings_file import VARIABLES
 
 @pytest.fixture(autouse=True)
 def default_timeout(home, monkeypatch):
-    monkeypatch.delenv("TELLURIO_EXIT_TIMEOUT")
+    monkeypatch.delenv("TELLURIO_EXIT_TIMEOUT", raising=False)
 
 
 @pytest.fixture
