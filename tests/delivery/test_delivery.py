@@ -12,6 +12,7 @@ from children import GUARD
 
 import afnio_tellurio as te
 from afnio_tellurio.api import operations
+from afnio_tellurio.default_client import default_client
 from afnio_tellurio.delivery import journal as journal_module
 from afnio_tellurio.delivery import transfer as transfer_module
 from afnio_tellurio.delivery.sender import sender
@@ -224,10 +225,16 @@ def test_log_never_waits_for_the_network(proxy, run):
     assert run.flush().accepted == 1000
 
 
+def wait_for_the_end(monkeypatch, seconds):
+    """Changes the exit timeout; the client reads its settings when it is asked for."""
+    monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", str(seconds))
+    default_client()
+
+
 def test_finish_raises_when_the_backend_cannot_be_told_and_can_be_called_again(
     proxy, run, monkeypatch, journals
 ):
-    monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", "0.05")
+    wait_for_the_end(monkeypatch, 0.05)
     run.log("loss", 1)
     run.flush()
     proxy.fault = lambda *_: "html"
@@ -239,7 +246,7 @@ def test_finish_raises_when_the_backend_cannot_be_told_and_can_be_called_again(
     assert te.get_active_run() is run
     run.log("loss", 2)
     proxy.fault = lambda *_: None
-    monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", str(GUARD))
+    wait_for_the_end(monkeypatch, GUARD)
     run.finish()
     found = te.get_run("acme", "Digits", run.uuid)
     assert found.status is te.RunStatus.COMPLETED
