@@ -65,11 +65,6 @@ def own_frame() -> FrameType:
     return sys._getframe(1)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
-def newest_frames() -> Collection[FrameType]:
-    """The newest frame of each thread."""
-    return sys._current_frames().values()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-
-
 def frames_below(frame: FrameType | None) -> Iterator[FrameType]:
     """A frame and its callers, newest first."""
     while frame is not None:

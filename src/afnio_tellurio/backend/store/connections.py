@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from afnio_tellurio.backend.store.database_files import Files, renew_creation_lock
 from afnio_tellurio.backend.store.fork_gate import ForkGate
 from afnio_tellurio.forks import ForkStep, at_fork
-from afnio_tellurio.threads import frames_below, newest_frames, own_frame
+from afnio_tellurio.threads import frames_below, own_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,13 +144,23 @@ def open_connections() -> list[Connection]:
 
 def discard_abandoned() -> None:
     """Closes connections whose calls have ended, after signal handlers raised repeatedly."""
-    used = [(connection, connection.user) for connection in open_connections()]
-    if all(user is None for _connection, user in used):
-        return
-    running = {id(frame) for newest in newest_frames() for frame in frames_below(newest)}
-    for connection, user in used:
-        if user is not None and id(user) not in running and connection.user is user:
+    for connection in open_connections():
+        user = connection.user
+        if user is not None and not _is_running(user) and connection.user is user:
             connection.discard()
+
+
+def _is_running(frame: FrameType) -> bool:
+    """Whether the call of a frame has not ended.
+
+    Not by a look at the threads' stacks: a thread that returns meanwhile hides its callers.
+    """
+    try:
+        frame.clear()
+    except RuntimeError:
+        # Python clears no frame that is executing.
+        return True
+    return False
 
 
 def _prepare_fork() -> None:
