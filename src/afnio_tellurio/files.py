@@ -42,7 +42,7 @@ def replace_whole(path: Path) -> Generator[IO[bytes], None, None]:
             file.flush()
             os.fsync(fd)
         Path(name).replace(path)
-    except BaseException:
+    except BaseException:  # raised again: an interrupted call must leave no file behind
         with suppress(OSError):
             Path(name).unlink()
         raise

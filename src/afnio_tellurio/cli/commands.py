@@ -48,7 +48,7 @@ def run(arguments: Sequence[str] | None) -> int:
     except BrokenPipeError:
         # The reader closed the pipe, as `head` does.
         return 1
-    except Exception as error:
+    except Exception as error:  # raised again unless it is one of ours or of the user's input
         # Importing these classes is slow, and most commands raise nothing.
         if not isinstance(error, (te.TellurioError, LookupError, ValueError, OSError, ImportError)):
             raise

@@ -73,7 +73,7 @@ class Journal(JournalFile):
             _lock(fd)
             _write_all(writer, self._head)
             self._use(writer)
-        except BaseException:
+        except BaseException:  # raised again: an interrupted call must leave no file behind
             writer.close()
             self.path.unlink(missing_ok=True)
             raise
@@ -461,7 +461,7 @@ def _write_copy(path: Path, read: Callable[[int, int], bytes]) -> FileIO:
             _write_all(writer, data)
             offset += len(data)
         unfinished.replace(path)
-    except BaseException:
+    except BaseException:  # raised again: an interrupted call must leave no file behind
         writer.close()
         unfinished.unlink(missing_ok=True)
         raise

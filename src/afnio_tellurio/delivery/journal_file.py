@@ -94,7 +94,7 @@ class JournalFile:
         file = path.open("rb", buffering=0)
         try:
             return cls(path, _read_header(path, file), file)
-        except BaseException:
+        except BaseException:  # raised again: an interrupted call must leave no file open
             file.close()
             raise
 

@@ -25,7 +25,7 @@ def finish_run(
     """
     try:
         undelivered = _deliver_end(run, recording, client, status, deadline)
-    except BaseException:
+    except BaseException:  # raised again, once the run is open as before
         # After Ctrl-C, for example, the run is as open as before.
         _reopen(run, recording, client, status)
         raise

@@ -161,7 +161,7 @@ class Database:
             connection.execute(statement)
             # Takes the read lock now, so that no later statement finds the database locked.
             connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
-        except BaseException:
+        except BaseException:  # raised again: an interrupted call must not keep the connection
             give_back(connection)
             raise
         return connection
@@ -187,7 +187,7 @@ class Database:
         connection.user = current_work()
         try:
             self._require_complete(connection)
-        except BaseException:
+        except BaseException:  # raised again: an interrupted call must not keep the connection
             give_back(connection)
             raise
         return connection
@@ -289,7 +289,7 @@ class Database:
             _prepare(connection, self.path)
             self._configure(connection, pool)
             connection.files = Files.at(path)
-        except BaseException:
+        except BaseException:  # raised again: an interrupted call must not keep the connection
             connection.discard()
             raise
         if connection.files.database == before.database:

@@ -69,7 +69,7 @@ class ForkGate:
         deadline = time.monotonic() + TIMEOUT
         try:
             is_empty = self._wait_until_empty(deadline)
-        except BaseException:
+        except BaseException:  # raised again, after the wait has ended
             # Python prints the exception and forks anyway.
             self._wait_until_empty(deadline)
             raise
