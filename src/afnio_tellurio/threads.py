@@ -7,12 +7,12 @@ entry and the count. A stack cannot be wrong: a function that has been left is n
 from __future__ import annotations
 
 import sys
-import threading
 import time
-from typing import TYPE_CHECKING
+from itertools import accumulate, chain, islice, repeat, takewhile
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from types import CodeType, FrameType
 
 #: Seconds between two checks of the stacks.
@@ -31,33 +31,20 @@ def other_threads_inside(codes: Collection[CodeType], resting: Collection[CodeTy
         resting: Code objects of functions in which a thread rests: while it is in one, the nearest
             function of `codes` below it on the stack does not count.
     """
-    own = threading.get_ident()
-    return any(
-        stack_holds(frame, codes, resting)
-        for thread, frame in sys._current_frames().items()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-        if thread != own
-    )
+    return any(_holds(stack, codes, resting) for stack in _stacks_of_other_threads())
 
 
 def stack_holds(
-    frame: FrameType | None, codes: Collection[CodeType], resting: Collection[CodeType] = ()
+    frame: FrameType, codes: Collection[CodeType], resting: Collection[CodeType] = ()
 ) -> bool:
-    """Whether one of these functions is on the stack whose newest frame is given.
+    """Whether one of these functions is on a stack of this thread.
 
     Args:
-        frame: The newest frame.
+        frame: The newest frame of the stack.
         codes: As for `other_threads_inside`.
         resting: As for `other_threads_inside`.
     """
-    is_resting = False
-    for caller in frames_below(frame):
-        if caller.f_code in resting:
-            is_resting = True
-        elif caller.f_code in codes:
-            if not is_resting:
-                return True
-            is_resting = False
-    return False
+    return _holds(frames_below(frame), codes, resting)
 
 
 def own_frame() -> FrameType:
@@ -66,7 +53,7 @@ def own_frame() -> FrameType:
 
 
 def frames_below(frame: FrameType | None) -> Iterator[FrameType]:
-    """A frame and its callers, newest first."""
+    """A frame of this thread and its callers, newest first."""
     while frame is not None:
         yield frame
         frame = frame.f_back
@@ -96,8 +83,35 @@ def wait_until_left(codes: Collection[CodeType], timeout: float) -> bool:
     return True
 
 
+def _holds(
+    stack: Iterable[FrameType], codes: Collection[CodeType], resting: Collection[CodeType]
+) -> bool:
+    is_resting = False
+    for frame in stack:
+        if frame.f_code in resting:
+            is_resting = True
+        elif frame.f_code in codes:
+            if not is_resting:
+                return True
+            is_resting = False
+    return False
+
+
 def _frames_of_other_threads() -> Iterator[FrameType]:
-    own = threading.get_ident()
-    for thread, innermost in sys._current_frames().items():  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-        if thread != own:
-            yield from frames_below(innermost)
+    return chain.from_iterable(_stacks_of_other_threads())
+
+
+def _stacks_of_other_threads() -> list[list[FrameType]]:
+    """The stacks of all threads but this one, each with the newest frame first.
+
+    No thread moves while they are read: the interpreter switches threads between bytecodes, and
+    the last line reads them all in one call of C. A walk in Python would miss the callers of a
+    generator that a thread leaves meanwhile.
+    """
+    snapshot: Iterator[dict[int, FrameType]] = islice(iter(sys._current_frames, None), 1)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    newest = chain.from_iterable(map(dict[int, Any].values, snapshot))
+    # For each frame: frame, getattr(frame, "f_back"), getattr(that, "f_back"), ... until None.
+    walks = map(accumulate, map(chain, zip(newest), repeat(repeat("f_back"))), repeat(getattr))
+    stacks = list(map(list, map(takewhile, repeat(bool), walks)))
+    own = own_frame()
+    return [stack for stack in stacks if own not in stack]

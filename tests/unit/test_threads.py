@@ -1,11 +1,17 @@
 """Detects from their stacks whether other threads are in a function."""
 
+import sys
 import threading
+from contextlib import contextmanager
 
 import pytest
 from children import GUARD
 
-from afnio_tellurio.threads import other_threads_inside, stack_holds
+from afnio_tellurio.backend.store import connections
+from afnio_tellurio.threads import other_threads_inside, stack_holds, wait_until_left
+
+#: Looks at a moving thread: a look that is not exact fails in about one of 5,000.
+LOOKS = 30_000
 
 
 def rest(entered, leave):
@@ -76,3 +82,64 @@ def test_a_function_that_an_exception_ended_is_not_on_a_stack():
         fail()
     assert caught.tb.tb_next.tb_frame.f_code is fail.__code__
     assert not stack_holds(caught.tb.tb_frame, [fail.__code__])
+
+
+def count(stop):
+    for number in range(100):
+        if stop.is_set():
+            return
+        yield number
+
+
+def work_on_generators(stop):
+    while not stop.is_set():
+        sum(count(stop))
+
+
+@contextmanager
+def moving_thread(function):
+    """A thread that enters and leaves generators all the time, inside one call of a function."""
+    stop, interval = threading.Event(), sys.getswitchinterval()
+    thread = threading.Thread(target=function, args=(stop,))
+    sys.setswitchinterval(1e-6)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        sys.setswitchinterval(interval)
+        thread.join()
+
+
+def test_a_thread_is_seen_inside_while_it_enters_and_leaves_generators():
+    inside = [work_on_generators.__code__]
+    with moving_thread(work_on_generators):
+        while not other_threads_inside(inside):
+            pass
+        assert all(other_threads_inside(inside) for _ in range(LOOKS))
+        assert not wait_until_left(inside, timeout=0)
+
+
+def test_a_connection_in_use_by_a_moving_thread_is_not_discarded(tmp_path):
+    opened = threading.Event()
+
+    def work(stop):
+        def use():
+            connection = connections.sqlite3.connect(
+                tmp_path / "x.db", factory=connections.Connection, check_same_thread=False
+            )
+            connection.register()
+            connection.user = connections.current_work()
+            opened.set()
+            work_on_generators(stop)
+            assert connection.is_open
+            used.append(connection)
+
+        connections._work(use)
+
+    used = []
+    with moving_thread(work):
+        assert opened.wait(timeout=GUARD)
+        for _ in range(LOOKS):
+            connections.discard_abandoned()
+    assert used
