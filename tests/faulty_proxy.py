@@ -43,6 +43,8 @@ class FaultyProxy:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # Else a response's head and body are two segments, and the second one waits 40 ms.
+            wbufsize = -1
 
             def handle_any(self):
                 outer._handle(self)

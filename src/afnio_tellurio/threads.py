@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from itertools import accumulate, chain, islice, repeat, takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -105,13 +106,16 @@ def _stacks_of_other_threads() -> list[list[FrameType]]:
     """The stacks of all threads but this one, each with the newest frame first.
 
     No thread moves while they are read: the interpreter switches threads between bytecodes, and
-    the last line reads them all in one call of C. A walk in Python would miss the callers of a
-    generator that a thread leaves meanwhile.
+    one call of C reads them all. A walk in Python would miss the callers of a generator that a
+    thread leaves meanwhile.
     """
     snapshot: Iterator[dict[int, FrameType]] = islice(iter(sys._current_frames, None), 1)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     newest = chain.from_iterable(map(dict[int, Any].values, snapshot))
     # For each frame: frame, getattr(frame, "f_back"), getattr(that, "f_back"), ... until None.
     walks = map(accumulate, map(chain, zip(newest), repeat(repeat("f_back"))), repeat(getattr))
     stacks = list(map(list, map(takewhile, repeat(bool), walks)))
-    own = own_frame()
-    return [stack for stack in stacks if own not in stack]
+    (oldest,) = deque(frames_below(own_frame()), maxlen=1)
+    others = [stack for stack in stacks if stack[-1] is not oldest]
+    # This frame is in a stack that it refers to: the circle would keep what all threads hold.
+    del snapshot, newest, walks, stacks
+    return others

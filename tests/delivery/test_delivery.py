@@ -8,6 +8,7 @@ import time
 import httpx
 import msgspec
 import pytest
+from awaiting_events import wait_until
 from children import GUARD
 
 import afnio_tellurio as te
@@ -282,16 +283,30 @@ def test_what_the_end_of_a_block_left_is_delivered_when_the_backend_is_back(
     assert (found.status, found.metrics("loss").values) == (te.RunStatus.COMPLETED, [1])
 
 
-def wait_until(true):
-    deadline = time.monotonic() + GUARD
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def is_asleep(run):
     """Whether the sender sleeps until it is woken, without a timeout."""
     return sender.is_idle and sender._bell.empty() and run._recording.outbox.due() is None
+
+
+def test_a_run_that_is_ended_at_any_moment_is_not_closed_before_its_end_is_delivered(
+    run, monkeypatch
+):
+    run.flush()
+    outbox = run._recording.outbox
+    outbox_class = type(outbox.journal)
+    real = outbox_class.is_delivered_until
+
+    def end_meanwhile(journal, size):
+        outbox.wanted_status = "COMPLETED"
+        return real(journal, size)
+
+    with monkeypatch.context() as patch:
+        # Without the sender, which would deliver it.
+        patch.setattr(sender, "_outboxes", [])
+        patch.setattr(outbox_class, "is_delivered_until", end_meanwhile)
+        assert not outbox.is_over
+        outbox.wanted_status = None
+    run.finish()
 
 
 def test_metrics_logged_while_the_run_is_finished_arrive_or_are_refused(run):

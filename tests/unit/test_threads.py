@@ -1,7 +1,9 @@
 """Detects from their stacks whether other threads are in a function."""
 
+import gc
 import sys
 import threading
+import weakref
 from contextlib import contextmanager
 
 import pytest
@@ -118,6 +120,23 @@ def test_a_thread_is_seen_inside_while_it_enters_and_leaves_generators():
             pass
         assert all(other_threads_inside(inside) for _ in range(LOOKS))
         assert not wait_until_left(inside, timeout=0)
+
+
+def test_a_look_at_the_stacks_keeps_nothing_alive(start):
+    class Held:
+        pass
+
+    def look():
+        held = Held()
+        assert other_threads_inside([WORK])
+        return weakref.ref(held)
+
+    start(work)
+    gc.disable()
+    try:
+        assert [look()() for _ in range(10)] == [None] * 10
+    finally:
+        gc.enable()
 
 
 def test_a_connection_in_use_by_a_moving_thread_is_not_discarded(tmp_path):

@@ -111,7 +111,11 @@ class Outbox:
     @property
     def is_over(self) -> bool:
         """Whether it can be closed."""
-        return self.is_done and (self.is_released or self.wanted_status is not None)
+        # Not `is_done`, which reads the status too: another thread may set it in between.
+        has_ended = self.transfer.ended is not None or (
+            self.is_released and self.wanted_status is None
+        )
+        return has_ended and self.journal.is_delivered
 
     def due(self) -> float | None:
         """When the next step is due, on the monotonic clock; None if nothing is due."""
