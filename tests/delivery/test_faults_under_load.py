@@ -35,7 +35,7 @@ FAULTS = [
 def test_many_metrics_of_four_processes_through_every_fault_arrive_once(
     proxy, start_python, doubled_or_missing, pytestconfig
 ):
-    count = 25_000 if pytestconfig.getoption("--long") else 5_000
+    count = 25_000 if pytestconfig.getoption("--long") else 2_000
     run = te.init("acme", "Digits", "shared")
     batches = itertools.cycle(FAULTS)
     proxy.fault = lambda _method, path: next(batches) if path.endswith("/batch/") else None
@@ -46,9 +46,9 @@ def test_many_metrics_of_four_processes_through_every_fault_arrive_once(
         _out, err = child.communicate(timeout=GUARD)
         assert child.returncode == 0, err
     proxy.fault = lambda *_: None
-    # Each process has at least five batches.
+    # Each process has at least two batches, and each fault delays another one.
     for fault in filter(None, FAULTS):
-        assert proxy.counts[fault] >= 5, proxy.counts
+        assert proxy.counts[fault], proxy.counts
     values = run.metrics("count").values
     assert not doubled_or_missing(
         values, (f"{name}/{number}" for name in "abcd" for number in range(count))
@@ -75,9 +75,10 @@ def test_sigkill_at_many_moments_loses_and_doubles_nothing(
         counter = tmp_path / name
         return int.from_bytes(counter.read_bytes(), "little") if counter.exists() else 0
 
-    for group in range(5 if pytestconfig.getoption("--long") else 2):
+    groups, size = (5, 5) if pytestconfig.getoption("--long") else (1, 4)
+    for group in range(groups):
         children = []
-        for number in range(5):
+        for number in range(size):
             name = f"killed-{group}-{number}"
             children.append((name, start_python("-c", KILLED, str(tmp_path / name), name)))
         for _name, child in children:
@@ -88,7 +89,7 @@ def test_sigkill_at_many_moments_loses_and_doubles_nothing(
             child.wait()
         close_default_clients()
         if backend == "over HTTP":
-            assert len(journals()) == 5
+            assert len(journals()) == size
             assert {done.problem for done in te.sync()} == {None}
         for name, _child in children:
             logged = logged_by(name)
@@ -133,7 +134,7 @@ def test_a_backend_killed_and_restarted_many_times_under_load(
         child = start_python("-c", SLOW_LOGGER, "a")
         assert child.stdout.readline() == "ready\n", child.stderr.read()
         number = 0
-        for _ in range(10 if pytestconfig.getoption("--long") else 4):
+        for _ in range(10 if pytestconfig.getoption("--long") else 2):
             # It dies while a request is in flight.
             accepted = run._recording.outbox.receipt().accepted
             while run._recording.outbox.receipt().accepted < accepted + 50:

@@ -78,9 +78,12 @@ os._exit(0)
     assert te.get_run("acme", "Digits", "full").metrics("count").values == list(range(300))
 
 
-def test_a_program_that_logs_without_a_pause_gets_back_to_the_file(proxy, run_python):
+def test_a_program_that_logs_without_a_pause_gets_back_to_the_file(run_python, monkeypatch):
+    monkeypatch.setenv("TELLURIO_MODE", "local")
     finished = run_python(
         f"""{START}
+from afnio_tellurio.delivery import held, sender
+held.WRITE_RETRY_DELAY = sender.BURST_DELAY = 0.05
 fill()
 for number in range(100, 200):
     run.log("count", number)
@@ -91,7 +94,6 @@ while not journal._is_direct:
     number += 1
 print(run.finish().accepted == number)
 """,
-        TELLURIO_EXIT_TIMEOUT="600",
         timeout=GUARD,
     )
     assert finished.returncode == 0, finished.stderr

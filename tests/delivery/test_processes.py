@@ -29,9 +29,9 @@ def test_eight_threads_lose_and_double_nothing(doubled_or_missing):
     run = te.init("acme", "Digits", "shared")
 
     def work(worker):
-        for number in range(2000):
+        for number in range(500):
             run.log("count", f"{worker}/{number}")
-            if number % 500 == 0:
+            if number % 125 == 0:
                 run.flush()
 
     threads = [threading.Thread(target=work, args=(worker,)) for worker in range(8)]
@@ -39,9 +39,9 @@ def test_eight_threads_lose_and_double_nothing(doubled_or_missing):
         thread.start()
     for thread in threads:
         thread.join()
-    assert run.finish().accepted == 16_000
+    assert run.finish().accepted == 4_000
     values = shared().metrics("count").values
-    assert not doubled_or_missing(values, (f"{w}/{n}" for w in range(8) for n in range(2000)))
+    assert not doubled_or_missing(values, (f"{w}/{n}" for w in range(8) for n in range(500)))
 
 
 FORK = """
@@ -111,7 +111,7 @@ def test_forks_while_every_lock_is_busy_deadlock_nobody(run_python, doubled_or_m
                     run.flush()
         threads = [threading.Thread(target=work, args=(worker,)) for worker in range(3)]
         for thread in threads: thread.start()
-        for child in range(30):
+        for child in range(12):
             pid = os.fork()
             if pid == 0:
                 for number in range(5):
@@ -126,7 +126,7 @@ def test_forks_while_every_lock_is_busy_deadlock_nobody(run_python, doubled_or_m
         """,
         timeout=GUARD,
     )
-    wanted = [f"child {child}/{number}" for child in range(30) for number in range(5)]
+    wanted = [f"child {child}/{number}" for child in range(12) for number in range(5)]
     for worker, count in enumerate(out.split()):
         wanted += [f"thread {worker}/{number}" for number in range(int(count))]
     assert not doubled_or_missing(shared().metrics("count").values, wanted)
@@ -141,7 +141,7 @@ def work(place):
     run = te.attach("acme", "Digits", run_uuid)
     for number in range(20):
         te.log("count", f"{worker}/{number}")
-    if worker == 3:
+    if worker == 1:
         raise SystemExit(0)
 
 def start_one(worker):
@@ -157,8 +157,8 @@ if __name__ == "__main__":
     context = multiprocessing.get_context(sys.argv[1])
     run = te.init("acme", "Digits", "shared")
     run.log("count", "parent")
-    processes = [context.Process(target=work, args=((run.uuid, w),)) for w in range(4)]
-    processes += [context.Process(target=start_one, args=(w,)) for w in range(2)]
+    processes = [context.Process(target=work, args=((run.uuid, w),)) for w in range(2)]
+    processes += [context.Process(target=start_one, args=(0,))]
     for process in processes: process.start()
     for process in processes:
         process.join()
@@ -184,12 +184,12 @@ def test_workers_of_multiprocessing_deliver_before_they_end(
     assert child.returncode == 0, err
     assert err.count("Traceback") == 1, err
     assert "ValueError: the worker fails" in err
-    wanted = ["parent", *(f"{worker}/{number}" for worker in range(4) for number in range(20))]
+    wanted = ["parent", *(f"{worker}/{number}" for worker in range(2) for number in range(20))]
     assert shared().status is te.RunStatus.COMPLETED
     assert not doubled_or_missing(shared().metrics("count").values, wanted)
     status = {run.name: run.status.value for run in te.runs("acme", "Digits")}
     assert status == {
-        "shared": "COMPLETED", "own-0": "COMPLETED", "own-1": "COMPLETED",
+        "shared": "COMPLETED", "own-0": "COMPLETED",
         "open-0": "COMPLETED", "open-1": "CRASHED",
     }  # fmt: skip
     assert not journals()
@@ -233,7 +233,7 @@ for step in range(100):
 def test_ranks_of_one_job_log_to_one_run(start_python, journals):
     run = te.init("acme", "Digits", "shared")
     ranks = [
-        start_python("-c", RANK, ["shared", run.uuid][rank % 2], str(rank)) for rank in range(4)
+        start_python("-c", RANK, ["shared", run.uuid][rank % 2], str(rank)) for rank in range(2)
     ]
     for rank in ranks:
         _out, err = rank.communicate(timeout=GUARD)
@@ -241,7 +241,7 @@ def test_ranks_of_one_job_log_to_one_run(start_python, journals):
     assert shared().status is te.RunStatus.RUNNING, "the process that started it ends it"
     metrics = run.metrics()
     assert {name: what.values for name, what in metrics.items()} == {
-        f"rank {rank}/loss": list(range(100)) for rank in range(4)
+        f"rank {rank}/loss": list(range(100)) for rank in range(2)
     }
     assert len(journals()) == 1
     run.finish()
@@ -351,13 +351,12 @@ def test_nothing_is_left_at_exit_to_complain_of(start_python):
 
 
 def test_an_interpreter_that_exits_at_once_after_log_has_delivered(run_python):
-    for number in range(3):
-        finished(
-            run_python,
-            f"""
-            import afnio_tellurio as te
-            te.init("acme", "Digits", "quick-{number}").log("count", {number})
-            """,
-        )
-        run = te.get_run("acme", "Digits", f"quick-{number}")
-        assert (run.status, run.metrics("count").values) == (te.RunStatus.COMPLETED, [number])
+    finished(
+        run_python,
+        """
+        import afnio_tellurio as te
+        te.init("acme", "Digits", "quick").log("count", 1)
+        """,
+    )
+    run = te.get_run("acme", "Digits", "quick")
+    assert (run.status, run.metrics("count").values) == (te.RunStatus.COMPLETED, [1])

@@ -78,7 +78,10 @@ class HeldLines:
     # Writing them to the file
 
     def next_to_write(self, count: int) -> list[bytes]:
-        """The lines to write at once, up to `count`; the same again until `drop_written`."""
+        """The lines to write at once, up to `count`; the same again until `drop_written`.
+
+        Many: with each write, a program that logs without a pause gets ahead by a time slice.
+        """
         if not self._moving:
             self._moving = self._first(count)
         return self._moving
@@ -132,7 +135,7 @@ class HeldLines:
         lines: list[bytes] = []
         size = 0
         # By index: other threads append meanwhile.
-        for index in range(min(count, BATCH_METRICS, len(self.lines))):
+        for index in range(min(count, len(self.lines))):
             lines.append(self.lines[index])
             size += len(lines[-1])
             if size > BATCH_BYTES:
