@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,8 +43,12 @@ def generate(package: Path) -> None:
     """Writes the whole package into a folder that does not exist yet."""
     # The post hooks call ruff by its name: this environment's own must be found first.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    contract = load(CONTRACT)
+    # As JSON: the generator is slow to read YAML.
+    document = package.parent.with_name("contract.json")
+    document.write_text(json.dumps(contract), "utf-8")
     command = [sys.executable, "-m", "openapi_python_client", "generate"]
-    command += ["--path", str(CONTRACT), "--config", str(SETTINGS), "--output-path", str(package)]
+    command += ["--path", str(document), "--config", str(SETTINGS), "--output-path", str(package)]
     command += ["--custom-template-path", str(TEMPLATES)]
     # Without --fail-on-warning the generator silently drops what it does not understand.
     command += ["--meta", "none", "--fail-on-warning"]
@@ -55,7 +60,6 @@ def generate(package: Path) -> None:
     for source in package.rglob("*.py"):
         source.write_text(f"# {NOTICE}\n{source.read_text('utf-8')}", "utf-8", newline="\n")
     (package / "py.typed").write_text(f"# {NOTICE}\n", "utf-8", newline="\n")
-    contract = load(CONTRACT)
     readme = README.read_text("utf-8").replace("{operations}", operations_table(contract))
     (package / "README.md").write_text(f"<!-- {NOTICE} -->\n{readme}", "utf-8", newline="\n")
     text = json.dumps({"x-generated": NOTICE, **contract}, indent=1, ensure_ascii=False)
@@ -92,6 +96,7 @@ def operations_table(contract: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+@cache
 def load(path: Path) -> dict[str, Any]:
     parser: Any = YAML(typ="safe")
     try:

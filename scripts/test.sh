@@ -46,8 +46,6 @@ check_statically() {
   step "contract lint"
   openapi-spec-validator openapi/tellurio.yaml
   scripts/lint_contract.sh
-  step "documentation"
-  scripts/docs.sh
 }
 
 if [ "${1:-}" = --python ]; then

@@ -28,7 +28,7 @@ KEY = {"Authorization": "Api-Key the-key"}
 UNKNOWN = "9b2f4f9e-3c0d-4b0a-8a53-5a3c8e0f7f21"
 SLUG = re.compile("[-a-zA-Z0-9_]+")
 UUID = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-EXAMPLES, SEED = 12, 1
+EXAMPLES, SEED = 3, 1
 LONG_EXAMPLES, LONG_SEED = 100, 2
 
 # Errors for requests that the schema allows: no schema can express these rules.
@@ -50,7 +50,6 @@ OPERATIONS = [
     for method, operation in item.items()
     if method.upper() in METHODS
 ]
-IDS = [operation["operationId"] for _, _, operation in OPERATIONS]
 
 
 @contextmanager
@@ -235,24 +234,38 @@ def without_authentication(backend):
     return application
 
 
+#: An operation for each check, and an application that departs there.
+DEPARTING = {
+    "getProject": ("not_a_server_error", lambda _: answering(500)),
+    "deleteProject": ("status_code_conformance", lambda _: answering(418)),
+    "listProjects": ("content_type_conformance", lambda _: answering(200, b"[]", "text/html")),
+    "verifyApiKey": ("response_schema_conformance", lambda _: answering(200, b'{"email": 7}')),
+    "listNamespaces": ("ignored_auth", without_authentication),
+    "createProject": ("negative_data_rejection", lambda _: answering(201)),
+    "createRun": ("positive_data_acceptance", lambda _: answering(400)),
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("check", "operation_id", "change"),
-    [
-        ("not_a_server_error", "verifyApiKey", lambda _: answering(500)),
-        ("status_code_conformance", "verifyApiKey", lambda _: answering(418)),
-        ("content_type_conformance", "listProjects", lambda _: answering(200, b"[]", "text/html")),
-        ("response_schema_conformance", "verifyApiKey", lambda _: answering(200, b'{"email": 7}')),
-        ("unsupported_method", "createProject", lambda _: answering(201)),
-        ("ignored_auth", "verifyApiKey", without_authentication),
-        ("negative_data_rejection", "createProject", lambda _: answering(201)),
-        ("positive_data_acceptance", "createProject", lambda _: answering(400)),
-    ],
-)
-def test_a_backend_that_departs_is_found(backend, check, operation_id, change):
+def test_a_backend_that_departs_is_found(backend):
     # The faked responses contain none of the errors in NO_SCHEMA_TELLS.
-    lines = found(change(backend), examples=3, seed=SEED, operation_id=operation_id)
-    assert any(line.startswith(f"{check}: ") for line in lines), lines
+    changed = {name: change(backend) for name, (_, change) in DEPARTING.items()}
+
+    def application(environ, start_response):
+        url = httpx.URL("http://backend", raw_path=raw_path(environ))
+        operation = exchanges._operation(httpx.Request(environ["REQUEST_METHOD"], url))
+        # A method that the contract lacks succeeds.
+        answer = changed[operation[0]["operationId"]] if operation else answering(201)
+        return answer(environ, start_response)
+
+    lines = found(application, examples=3, seed=SEED, operation_id=list(DEPARTING))
+    checks = {name: check for name, (check, _) in DEPARTING.items()}
+    for method, path, operation in OPERATIONS:
+        if operation["operationId"] in DEPARTING:
+            check = checks[operation["operationId"]]
+            words = f"{check}: {method} {path}: "
+            assert any(line.startswith(words) for line in lines), (words, lines)
+    assert any(line.startswith("unsupported_method: ") for line in lines), lines
 
 
 def concrete(path):
@@ -274,33 +287,32 @@ def test_a_method_that_the_contract_has_not_is_answered_with_those_that_it_has(a
         assert method == "HEAD" or list(answer.json()) == ["detail"]
 
 
-@pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS, ids=IDS)
 @pytest.mark.parametrize(
     "key", [None, "", "Api-Key", "Api-Key wrong", "Api-Key the-key ey", "Bearer the-key", "the-key"]
 )
-def test_no_operation_is_open_without_the_key(api, method, path, operation, key):
+def test_no_operation_is_open_without_the_key(api, key):
     headers = {} if key is None else {"Authorization": key}
-    with exchanges.departing("request"):
-        answer = api.request(method, concrete(path), headers=headers)
-    assert answer.status_code == 401
-    assert list(answer.json()) == ["detail"]
+    for method, path, operation in OPERATIONS:
+        with exchanges.departing("request"):
+            answer = api.request(method, concrete(path), headers=headers)
+        assert answer.status_code == 401, operation["operationId"]
+        assert list(answer.json()) == ["detail"], operation["operationId"]
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "operation"),
-    [entry for entry in OPERATIONS if "requestBody" in entry[2]],
-    ids=[operation["operationId"] for *_, operation in OPERATIONS if "requestBody" in operation],
-)
 @pytest.mark.parametrize(
     "content_type", [None, "", "text/plain", "application/xml", "application/jsonx", "json"]
 )
-def test_a_body_of_another_content_type_is_refused(api, method, path, operation, content_type):
+def test_a_body_of_another_content_type_is_refused(api, content_type):
     headers = KEY if content_type is None else {**KEY, "Content-Type": content_type}
-    example = operation["requestBody"]["content"]["application/json"]["example"]
-    with exchanges.departing("request"):
-        answer = api.request(method, concrete(path), headers=headers, content=json.dumps(example))
-    assert answer.status_code == 415
-    assert list(answer.json()) == ["detail"]
+    for method, path, operation in OPERATIONS:
+        if "requestBody" not in operation:
+            continue
+        example = operation["requestBody"]["content"]["application/json"]["example"]
+        content = json.dumps(example)
+        with exchanges.departing("request"):
+            answer = api.request(method, concrete(path), headers=headers, content=content)
+        assert answer.status_code == 415, operation["operationId"]
+        assert list(answer.json()) == ["detail"], operation["operationId"]
 
 
 @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON"])

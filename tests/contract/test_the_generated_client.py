@@ -1,4 +1,7 @@
-"""The generated client by itself: its README's examples, its types, and known pitfalls."""
+"""The generated client by itself: its README's examples and known pitfalls.
+
+tests/typing/ checks the types of the examples.
+"""
 
 import os
 import re
@@ -63,38 +66,6 @@ def test_it_imports_nothing_of_the_ergonomic_layer():
     )  # fmt: skip
     assert finished.stderr == ""
     assert finished.stdout.strip() == str(GENERATED / "tellurio_api" / "__init__.py")
-
-
-@pytest.fixture(scope="module")
-def checked_types(tmp_path_factory):
-    """Checks the types of a program; its imports are checked only once."""
-    folder = tmp_path_factory.mktemp("typed")
-    environment = {name: value for name, value in os.environ.items() if name != "MYPYPATH"}
-
-    def check(program):
-        (folder / "example.py").write_text(program)
-        command = [sys.executable, "-m", "mypy", "--strict", "--config-file", os.devnull]
-        return subprocess.run(
-            [*command, "example.py"],
-            cwd=folder, env=environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-
-    return check
-
-
-@pytest.mark.tools
-@pytest.mark.parametrize("program", blocks("python"), ids=["sync", "async"])
-def test_the_examples_are_typed(program, checked_types):
-    """The package is installed, not on mypy's path: without py.typed, mypy would reject it."""
-    finished = checked_types(program)
-    assert finished.returncode == 0, finished.stdout
-
-
-@pytest.mark.tools
-def test_a_mistake_in_an_example_is_found(checked_types):
-    finished = checked_types(EXAMPLES[0][0].replace("step=step", "step='x'"))
-    assert finished.returncode == 1
-    assert 'Argument "step" to "MetricCreate" has incompatible type "str"' in finished.stdout
 
 
 @pytest.mark.parametrize("client", CLIENTS, ids=["Client", "AuthenticatedClient"])
