@@ -7,10 +7,9 @@ import uuid
 
 from afnio_tellurio.api import operations
 from afnio_tellurio.api.entities import Project, RunOrg, read_namespace, read_project
-from afnio_tellurio.api.operations import VISIBILITIES
 from afnio_tellurio.client import TellurioClient, connection_of
 from afnio_tellurio.default_client import client_or_default
-from afnio_tellurio.validation import checked_slug
+from afnio_tellurio.validation import checked_slug, checked_text
 from afnio_tellurio.validation import project_slug as slug_of
 
 
@@ -91,23 +90,21 @@ def create_project(
     Args:
         namespace_slug: The slug of the namespace that will own the project.
         display_name: The name as people see it; the slug is made from it.
-        visibility: `"TEAM"`, `"RESTRICTED"` or `"PUBLIC"`.
+        visibility: `"TEAM"`, `"RESTRICTED"`, `"PUBLIC"`, `"OPEN"`, or another one that the backend
+            accepts.
         client: The client to use; default the environment's.
 
     Raises:
         TypeError: A name is not a string.
-        ValueError: A name is empty, too long or without a slug, or the visibility is invalid.
+        ValueError: A name is empty, too long or without a slug.
+        BadRequestError: The backend does not accept the visibility. It is a `ValueError` too.
         ConflictError: A project with that slug exists.
         NotFoundError: The namespace does not exist.
         TellurioError: The request failed.
     """
     checked_slug("create_project", "namespace slug", namespace_slug)
     slug = slug_of("create_project", display_name)
-    if visibility not in VISIBILITIES:
-        allowed = ", ".join(VISIBILITIES)
-        raise ValueError(
-            f"create_project: visibility is {visibility!r}; it must be one of {allowed}"
-        )
+    checked_text("create_project", "visibility", visibility)
     client = client_or_default(client)
     if client is None:
         now = dt.datetime.now(dt.UTC)

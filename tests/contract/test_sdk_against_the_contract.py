@@ -233,7 +233,7 @@ def test_any_run_is_found_with_its_name_description_and_status(name, description
 @check
 @given(
     st.text(CHARACTERS, max_size=40).map(lambda text: f"a{text}"),
-    st.sampled_from(["TEAM", "RESTRICTED", "PUBLIC"]),
+    st.sampled_from(["TEAM", "RESTRICTED", "PUBLIC", "OPEN"]),
 )
 def test_any_project_is_found_with_its_name_and_visibility(name, visibility):
     made = te.create_project("acme", name, visibility)

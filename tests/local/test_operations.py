@@ -28,7 +28,7 @@ def test_projects_are_listed_by_slug(api):
 
 
 def test_a_project_without_a_visibility_is_for_the_team(api):
-    project = api.get(f"{PROJECTS}digits/").json()
+    (project,) = api.get(PROJECTS).json()
     assert (project["visibility"], project["role"], project["org_slug"]) == (
         "TEAM",
         "OWNER",

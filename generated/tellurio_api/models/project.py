@@ -32,7 +32,7 @@ class Project:
     last_run_date: datetime.datetime | None | Unset = UNSET
     """ When the newest run was created; null if the project has no runs. """
     role: None | str | Unset = UNSET
-    """ The user's role in the project, for example OWNER. """
+    """ The user's role in the project, for example OWNER or PARTICIPANT; null if the backend does not say. """
     org_uuid: None | Unset | UUID = UNSET
     """ The UUID of the namespace. """
     org_display_name: None | str | Unset = UNSET

@@ -3,6 +3,7 @@ from enum import StrEnum
 
 
 class Visibility(StrEnum):
+    OPEN = "OPEN"
     PUBLIC = "PUBLIC"
     RESTRICTED = "RESTRICTED"
     TEAM = "TEAM"

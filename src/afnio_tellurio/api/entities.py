@@ -119,7 +119,7 @@ class Project:
         slug: The slugified display name.
         date_created: When it was created, with a time zone.
         last_run_date: When its newest run was created, or `None`.
-        visibility: `"TEAM"`, `"RESTRICTED"`, `"PUBLIC"`, or a value added later.
+        visibility: `"TEAM"`, `"RESTRICTED"`, `"PUBLIC"`, `"OPEN"`, or a value added later.
         role: Your role in it, for example `"OWNER"`, or `None`.
         org_uuid: The UUID of the namespace that owns it, or `None`.
         org_display_name: The name of that namespace, or `None`.

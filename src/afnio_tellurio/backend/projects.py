@@ -75,10 +75,13 @@ def create_project(call: Call) -> Answer:
 
 
 def get_project(call: Call) -> Answer:
-    """Returns the project with this slug."""
+    """Returns the project with this slug, without role and organization, as the platform does."""
     with call.database.reading() as connection:
         row = stored_projects.read_project(connection, project_of(connection, call))
-    return Answer(200, structs.encode(_project_answer(row)))
+    project = msgspec.structs.replace(
+        _project_answer(row), role=None, org_uuid=None, org_display_name=None, org_slug=None
+    )
+    return Answer(200, structs.encode(project))
 
 
 def delete_project(call: Call) -> Answer:

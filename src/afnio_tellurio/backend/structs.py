@@ -34,6 +34,7 @@ class Visibility(StrEnum):
     TEAM = "TEAM"
     RESTRICTED = "RESTRICTED"
     PUBLIC = "PUBLIC"
+    OPEN = "OPEN"
 
 
 class RunStatus(StrEnum):

@@ -76,7 +76,9 @@ def sync_detailed(
 ) -> Response[Error | Project]:
     """Get a project
 
-     The project with this slug.
+     The project with this slug. A backend may leave out `role` and the fields that start with `org_`,
+    which `createProject`
+    and `listProjects` return.
 
     Args:
         namespace_slug (str):
@@ -110,7 +112,9 @@ def sync(
 ) -> Error | Project | None:
     """Get a project
 
-     The project with this slug.
+     The project with this slug. A backend may leave out `role` and the fields that start with `org_`,
+    which `createProject`
+    and `listProjects` return.
 
     Args:
         namespace_slug (str):
@@ -139,7 +143,9 @@ async def asyncio_detailed(
 ) -> Response[Error | Project]:
     """Get a project
 
-     The project with this slug.
+     The project with this slug. A backend may leave out `role` and the fields that start with `org_`,
+    which `createProject`
+    and `listProjects` return.
 
     Args:
         namespace_slug (str):
@@ -171,7 +177,9 @@ async def asyncio(
 ) -> Error | Project | None:
     """Get a project
 
-     The project with this slug.
+     The project with this slug. A backend may leave out `role` and the fields that start with `org_`,
+    which `createProject`
+    and `listProjects` return.
 
     Args:
         namespace_slug (str):
