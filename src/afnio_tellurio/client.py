@@ -13,6 +13,7 @@ from afnio_tellurio.api import auth, operations
 from afnio_tellurio.api.connection import Connection
 from afnio_tellurio.delivery.recovery import recover_local
 from afnio_tellurio.delivery.sender import sender, settle, wait_visibly
+from afnio_tellurio.errors import InvalidAPIKeyError, PermissionDeniedError, refused_key
 from afnio_tellurio.notices import warn_of_settings
 from afnio_tellurio.served import page_url
 from afnio_tellurio.settings.settings import Settings, read_settings
@@ -182,11 +183,11 @@ class TellurioClient:
         settings = self._connection.settings
         credential = auth.choose_credential(settings, api_key, relogin=relogin)
         if credential is None:
+            # The first sentence is that of `afnio.tellurio`, which programs may look for.
             raise ValueError(
-                f"API key is required for {'a new' if relogin else 'the first'} login "
-                f"to {self.url}; pass api_key, "
-                f"{'set TELLURIO_API_KEY, ' if settings.is_named else ''}"
-                f"or sign in with: {settings.sign_in_command}"
+                f"API key is required for {'re-login' if relogin else 'the first login'}. Pass "
+                f"api_key, {'set TELLURIO_API_KEY, ' if settings.is_named else ''}"
+                f"or sign in to {self.url} with: {settings.sign_in_command}"
             )
         # Through another connection: metrics on their way meanwhile use the old key, which may be
         # good.
@@ -194,6 +195,8 @@ class TellurioClient:
         try:
             probe.key.value = credential.key
             owner = operations.verify_api_key(probe)
+        except (InvalidAPIKeyError, PermissionDeniedError) as error:
+            raise refused_key(error, relogin=relogin, sign_in=probe.sign_in_advice) from None
         finally:
             probe.close()
         self._use_key(credential.key)

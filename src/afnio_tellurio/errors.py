@@ -4,9 +4,9 @@ TellurioError
 ├── RunFinishedError            also a RuntimeError
 ├── DatabaseError
 ├── CredentialsError
-├── DeliveryError
+├── DeliveryError               also a ValueError
 ├── BackendUnreachableError     also a ConnectionError and a ValueError
-├── InvalidResponseError
+├── InvalidResponseError        also a ValueError
 └── ApiError                    also an httpx.HTTPStatusError
     ├── BadRequestError         400, also a ValueError
     ├── InvalidAPIKeyError      401
@@ -58,8 +58,10 @@ class BackendUnreachableError(TellurioError, ConnectionError, ValueError):
     """
 
 
-class DeliveryError(TellurioError):
+class DeliveryError(TellurioError, ValueError):
     """Logged data could not be delivered within the timeout; it stays on the disk.
+
+    It is also a `ValueError` because `afnio.tellurio` raised that for a network error.
 
     Attributes:
         waiting: The number of metrics that wait to be delivered.
@@ -108,8 +110,10 @@ class DeliveryError(TellurioError):
         return _rebuild_delivery_error, self._arguments
 
 
-class InvalidResponseError(TellurioError):
+class InvalidResponseError(TellurioError, ValueError):
     """The backend's response is invalid: not JSON, or a field is missing or malformed.
+
+    It is also a `ValueError` because `afnio.tellurio` raised that for an answer that is not JSON.
 
     Attributes:
         operation: The API operation, for example `createRun`.
@@ -224,6 +228,24 @@ def api_error(
     if kind is InvalidAPIKeyError:
         error.args = (f"{error} ({sign_in})",)
     return error
+
+
+def refused_key(error: ApiError, *, relogin: bool, sign_in: str) -> InvalidAPIKeyError:
+    """Makes the exception of a login whose key the backend refuses, with 401 or 403.
+
+    The message starts with the words of `afnio.tellurio`, which programs may look for.
+
+    Args:
+        error: The error of the request.
+        relogin: Whether a new key was required.
+        sign_in: How to sign in.
+    """
+    refused = InvalidAPIKeyError(
+        error.response, operation=error.operation, identifiers=error.identifiers
+    )
+    login = "Re-login" if relogin else "Login"
+    refused.args = (f"{login} failed due to invalid API key. {refused} ({sign_in})",)
+    return refused
 
 
 def never_had_run(error: ApiError) -> bool:

@@ -210,10 +210,12 @@ def test_the_argument_wins_over_the_environment_and_that_over_the_keyring(
 
 def test_no_key_at_all_says_that_one_is_required(kept):
     client = te.TellurioClient("http://127.0.0.1:9")
-    with pytest.raises(ValueError, match="API key is required for the first login"):
+    with pytest.raises(
+        ValueError, match=r"^API key is required for the first login\. Pass api_key"
+    ):
         client.login()
     kept["Tellurio", "http://127.0.0.1:9"] = "stored"
-    with pytest.raises(ValueError, match="API key is required for a new login"):
+    with pytest.raises(ValueError, match=r"^API key is required for re-login\. Pass api_key"):
         client.login(relogin=True)
 
 

@@ -226,9 +226,9 @@ class Connection:
                 error.response,
                 operation=operation,
                 identifiers=identifiers,
-                sign_in=self._sign_in_advice(),
+                sign_in=self.sign_in_advice,
             ) from None
-        except BackendUnreachableError:
+        except (BackendUnreachableError, InvalidResponseError):
             raise
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise_foreign(error)
@@ -249,7 +249,9 @@ class Connection:
             )
         return response.parsed, httpx.Headers(response.headers)
 
-    def _sign_in_advice(self) -> str:
+    @property
+    def sign_in_advice(self) -> str:
+        """How to sign in to this backend."""
         # TELLURIO_API_KEY belongs to the backend that the settings name.
         variable = ", or set TELLURIO_API_KEY" if self.settings.is_named else ""
         return f"sign in with: {self.settings.sign_in_command}{variable}"
