@@ -1,6 +1,10 @@
 """The command, the way tests run it."""
 
+import contextlib
+import os
+import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 from faulty_proxy import FaultyProxy
@@ -23,6 +27,61 @@ def terminal():
     yield start
     for one in started:
         one.close()
+
+
+@pytest.fixture
+def no_connect_delay(monkeypatch):
+    """A backend that is away is tried again at once."""
+    monkeypatch.setattr("afnio_tellurio.api.connection.CONNECT_RETRY_DELAY", 0.0)
+
+
+@pytest.fixture
+def at_terminal(invoke, monkeypatch):
+    """Runs `afnio-tellurio` in this process, at a terminal that shows `shown`.
+
+    It is not for signals, nor for what opens the terminal of the process: see `terminal`.
+    """
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    def run(*arguments, columns=80, typed="", streams=("stdin", "stdout", "stderr"), **variables):
+        screen, side = pty.openpty()
+        fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        os.write(screen, typed.encode())
+        parts = []
+
+        def read():
+            # Linux reports an error when no process has the terminal open anymore.
+            with contextlib.suppress(OSError):
+                while part := os.read(screen, 65536):
+                    parts.append(part)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        with contextlib.ExitStack() as files, monkeypatch.context() as patch:
+            patch.setenv("TERM", "xterm")
+            for name in ("COLUMNS", "LINES", "NO_COLOR"):
+                patch.delenv(name, raising=False)
+            opened = {
+                name: files.enter_context(
+                    open(os.dup(side), "r" if name == "stdin" else "w", encoding="utf-8")
+                )
+                for name in streams
+            }
+            if "stdout" in opened:
+                # The size is that of the first stdout of the process.
+                patch.setattr(sys, "__stdout__", opened["stdout"])
+            os.close(side)
+            finished = invoke(*arguments, streams=opened, **variables)
+        reader.join()
+        os.close(screen)
+        return SimpleNamespace(
+            status=finished.returncode, out=finished.stdout, shown=b"".join(parts).decode()
+        )
+
+    return run
 
 
 @pytest.fixture
