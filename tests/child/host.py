@@ -10,10 +10,11 @@ import json
 import os
 import sys
 
+import exchanges
+
 import afnio_tellurio as te
 import afnio_tellurio.backend
 import afnio_tellurio.cli.commands
-import exchanges
 
 # They are imported when they are first used.
 te.init, te.TellurioClient, te.runs, te.DeliveryError  # noqa: B018
@@ -32,12 +33,10 @@ else:
 _request = json.loads(_line)
 os.environ.clear()
 os.environ.update(_request["environment"])
-exchanges._may_depart[:] = [
-    side for side in os.environ[exchanges.MAY_DEPART].split(",") if side
-]
+exchanges._may_depart[:] = [side for side in os.environ[exchanges.MAY_DEPART].split(",") if side]
 for _number, _path in enumerate((os.devnull, _request["out"], _request["err"])):
     _file = os.open(_path, os.O_RDWR)
     os.dup2(_file, _number)
     os.close(_file)
 sys.argv[:] = ["-c"]
-exec(compile(_request["program"], "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102
+exec(compile(_request["program"], "<string>", "exec"), {"__name__": "__main__"})
