@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import sys
 import threading
 from types import SimpleNamespace
@@ -84,10 +85,14 @@ def at_terminal(invoke, monkeypatch):
     return run
 
 
-@pytest.fixture
-def runs_of_examples(home):
-    """A database with everything that the examples name."""
-    with te.TellurioClient.local(home / "tellurio.db") as client:
+@pytest.fixture(scope="session")
+def _home_of_examples(tmp_path_factory):
+    home = tmp_path_factory.mktemp("examples") / "home"
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        te.TellurioClient.local(home / "tellurio.db") as client,
+    ):
+        patch.setenv("TELLURIO_HOME", str(home))
         for name in ("first", "second", "brave_pasta_123"):
             with te.init("acme", "Digits", name, "learning rate 0.1", client=client) as run:
                 for step in range(20):
@@ -96,6 +101,13 @@ def runs_of_examples(home):
                 run.log("odd", float("nan"))
                 if name == "second":
                     run.log("only/here", 3)
+    return home
+
+
+@pytest.fixture
+def runs_of_examples(_home_of_examples, home):
+    """A database with everything that the examples name."""
+    shutil.copytree(_home_of_examples, home)
 
 
 @pytest.fixture
