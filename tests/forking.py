@@ -43,6 +43,7 @@ class ForkingHost:
             err.touch()
             request = {
                 "program": textwrap.dedent(program),
+                "folder": os.getcwd(),
                 "environment": child_environment(*may_depart, **variables),
                 "out": str(out),
                 "err": str(err),

@@ -31,6 +31,7 @@ else:
     os._exit(0)
 
 _request = json.loads(_line)
+os.chdir(_request["folder"])
 os.environ.clear()
 os.environ.update(_request["environment"])
 exchanges._may_depart[:] = [side for side in os.environ[exchanges.MAY_DEPART].split(",") if side]
