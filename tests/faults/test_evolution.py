@@ -59,6 +59,7 @@ class ChangedAnswers(httpx.BaseTransport):
 @pytest.fixture
 def client(tmp_path, monkeypatch):
     monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", str(PATIENCE))
+    monkeypatch.setattr("afnio_tellurio.delivery.transfer.FIRST_RETRY_DELAY", 0.01)
     client = te.TellurioClient.local(tmp_path / "x.db")
     use_transport(client, ChangedAnswers(client._backend))
     yield client
