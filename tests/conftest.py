@@ -50,7 +50,7 @@ NEEDING = {
 collect_ignore = [path for path, tool in NEEDING.items() if find_spec(tool) is None]
 #: Tests that use one of these start processes or use sockets.
 LEAVING_THE_PROCESS = {
-    "browser", "faulty", "kernel", "run_forked", "start_python", "start_server", "start_serving", "served", "terminal"
+    "browser", "faulty", "kernel", "start_python", "start_server", "start_serving", "served", "terminal"
 }  # fmt: skip
 
 
