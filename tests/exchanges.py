@@ -155,11 +155,16 @@ def _note(found: Any) -> None:
 
 def _resolved(node: Any) -> Any:
     while isinstance(node, dict) and "$ref" in node:
-        target: Any = CONTRACT
-        for part in node["$ref"].removeprefix("#/").split("/"):
-            target = target[part]
-        node = target
+        node = _component(node["$ref"])
     return node
+
+
+@cache
+def _component(reference: str) -> Any:
+    target: Any = CONTRACT
+    for part in reference.removeprefix("#/").split("/"):
+        target = target[part]
+    return target
 
 
 def _validator(schema: Any) -> Any:
@@ -318,6 +323,8 @@ def _errors(what: str, validator: Any, document: Any) -> Iterator[str]:
 
 def _undeclared(what: str, schema: Any, document: Any) -> Iterator[str]:
     """Fields that the contract does not name: clients ignore them, but our backend sends none."""
+    if not isinstance(document, list | dict):
+        return
     schema = _resolved(schema)
     for choice in schema.get("anyOf", []):
         if isinstance(document, dict) and _resolved(choice).get("type") == "object":
