@@ -2,6 +2,7 @@
 
 import re
 import time
+import weakref
 
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from site_server import KEY
@@ -33,40 +34,97 @@ globalThis.fetch = async (url, ...others) => {
 ANSWERED = "(part) => asked.filter(({ url, isOver }) => isOver && url.includes(part))"
 
 
-class Opener:
-    """Opens pages of a server, signed in, and checks what they do."""
+#: Pages whose clock a test has moved: no other test can use them.
+_moved = weakref.WeakSet()
 
-    def __init__(self, browser, serving):
-        self._browser = browser
+
+class SharedPage:
+    """A page that one test after another uses: a new one takes four times as long to load."""
+
+    def __init__(self, browser):
+        self.browser = browser
+        self._page = None
+
+    def take(self):
+        """The page, with nothing that an earlier test has left."""
+        if self._page is None:
+            self._page = _new_page(self.browser.new_context())
+        return self._page
+
+    def put_back(self, url):
+        """Removes what a test leaves, and stops the page's scripts."""
+        page = self._page
+        page.unroute_all()
+        page.mouse.move(0, 0)
+        page.evaluate("localStorage.clear(), sessionStorage.clear()")
+        page.context.clear_cookies()
+        # A file of the same site, so that the browser keeps the process.
+        page.goto(f"{url}/assets/page.css")
+        if page in _moved:
+            self.close()
+
+    def close(self):
+        if self._page is not None:
+            self._page.context.close()
+            self._page = None
+
+
+def _new_page(context):
+    page = context.new_page()
+    page.set_default_timeout(1000 * PATIENCE)
+    page.add_init_script(RECORD_REQUESTS)
+    # Time passes as usual, and a test can also move it forward: see `eventually`.
+    page.clock.install()
+    return page
+
+
+class Opener:
+    """Opens pages of a server, signed in, and checks what they do.
+
+    A test has one page at a time, unless it opens one with options of its own.
+    """
+
+    def __init__(self, shared, serving):
+        self._shared = shared
         self._serving = serving
+        self._page = None
         self._contexts = []
         self._messages = []
         self._foreign_requests = []
+        self._listeners = {
+            "console": lambda message: self._messages.append(f"{message.type}: {message.text}"),
+            "pageerror": lambda error: self._messages.append(f"error: {error} {error.stack}"),
+            "dialog": self._dismiss,
+            "request": self._watch,
+        }
 
     def __call__(
         self, path="/", *, width=1280, height=900, scheme="light", signed_in=True, **options
     ):
-        context = self._browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme, **options
-        )
-        self._contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(1000 * PATIENCE)
-        page.add_init_script(RECORD_REQUESTS)
-        page.on("console", lambda message: self._messages.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: self._messages.append(f"error: {error} {error.stack}"))
-        page.on("dialog", self._dismiss)
-        page.on("request", self._watch)
+        if options:
+            context = self._shared.browser.new_context(**options)
+            self._contexts.append(context)
+            page = _new_page(context)
+            self._listen(page)
+        elif self._page is None:
+            page = self._page = self._shared.take()
+            self._listen(page)
+        else:
+            page = self._page
+        page.set_viewport_size({"width": width, "height": height})
+        page.emulate_media(color_scheme=scheme)
         if signed_in:
-            context.request.post(
+            page.context.request.post(
                 f"{self._serving.url}/session",
                 data=f'{{"api_key": "{KEY}"}}',
                 headers={"Content-Type": "application/json", "Origin": self._serving.url},
             )
-        # Time passes as usual, and a test can also move it forward: see `eventually`.
-        page.clock.install()
         page.goto(f"{self._serving.url}{path}")
         return page
+
+    def _listen(self, page):
+        for event, listener in self._listeners.items():
+            page.on(event, listener)
 
     def _dismiss(self, dialog):
         self._messages.append(f"dialog: {dialog.message}")
@@ -79,6 +137,10 @@ class Opener:
     def close(self):
         for context in self._contexts:
             context.close()
+        if self._page is not None:
+            for event, listener in self._listeners.items():
+                self._page.remove_listener(event, listener)
+            self._shared.put_back(self._serving.url)
         assert self._foreign_requests == []
         assert [line for line in self._messages if not EXPECTED.search(line)] == []
 
@@ -89,6 +151,7 @@ def let_time_pass(page, milliseconds):
     No request is in flight meanwhile: a request that seems slow makes the page poll less often.
     """
     page.wait_for_function("() => asked.every(({ isOver }) => isOver)")
+    _moved.add(page)
     page.clock.fast_forward(milliseconds)
 
 

@@ -1,6 +1,11 @@
 """The command, the way tests run it."""
 
+import contextlib
+import os
+import shutil
+import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 from faulty_proxy import FaultyProxy
@@ -26,9 +31,68 @@ def terminal():
 
 
 @pytest.fixture
-def runs_of_examples(home):
-    """A database with everything that the examples name."""
-    with te.TellurioClient.local(home / "tellurio.db") as client:
+def no_connect_delay(monkeypatch):
+    """A backend that is away is tried again at once."""
+    monkeypatch.setattr("afnio_tellurio.api.connection.CONNECT_RETRY_DELAY", 0.0)
+
+
+@pytest.fixture
+def at_terminal(invoke, monkeypatch):
+    """Runs `afnio-tellurio` in this process, at a terminal that shows `shown`.
+
+    It is not for signals, nor for what opens the terminal of the process: see `terminal`.
+    """
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    def run(*arguments, columns=80, typed="", streams=("stdin", "stdout", "stderr"), **variables):
+        screen, side = pty.openpty()
+        fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        os.write(screen, typed.encode())
+        parts = []
+
+        def read():
+            # Linux reports an error when no process has the terminal open anymore.
+            with contextlib.suppress(OSError):
+                while part := os.read(screen, 65536):
+                    parts.append(part)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        with contextlib.ExitStack() as files, monkeypatch.context() as patch:
+            patch.setenv("TERM", "xterm")
+            for name in ("COLUMNS", "LINES", "NO_COLOR"):
+                patch.delenv(name, raising=False)
+            opened = {
+                name: files.enter_context(
+                    open(os.dup(side), "r" if name == "stdin" else "w", encoding="utf-8")
+                )
+                for name in streams
+            }
+            if "stdout" in opened:
+                # The size is that of the first stdout of the process.
+                patch.setattr(sys, "__stdout__", opened["stdout"])
+            os.close(side)
+            finished = invoke(*arguments, streams=opened, **variables)
+        reader.join()
+        os.close(screen)
+        return SimpleNamespace(
+            status=finished.returncode, out=finished.stdout, shown=b"".join(parts).decode()
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def _home_of_examples(tmp_path_factory):
+    home = tmp_path_factory.mktemp("examples") / "home"
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        te.TellurioClient.local(home / "tellurio.db") as client,
+    ):
+        patch.setenv("TELLURIO_HOME", str(home))
         for name in ("first", "second", "brave_pasta_123"):
             with te.init("acme", "Digits", name, "learning rate 0.1", client=client) as run:
                 for step in range(20):
@@ -37,6 +101,13 @@ def runs_of_examples(home):
                 run.log("odd", float("nan"))
                 if name == "second":
                     run.log("only/here", 3)
+    return home
+
+
+@pytest.fixture
+def runs_of_examples(_home_of_examples, home):
+    """A database with everything that the examples name."""
+    shutil.copytree(_home_of_examples, home)
 
 
 @pytest.fixture

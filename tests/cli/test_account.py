@@ -3,18 +3,21 @@
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import httpx
 import pytest
 from children import GUARD, child_environment, complaints
+from leftovers import end_active_run
 from ports import port_to_reuse
 
 import afnio_tellurio as te
 from afnio_tellurio.api import credentials
+from afnio_tellurio.backend import BackendUser, open_backend
+from afnio_tellurio.backend.server import Server
 
 KEY = "good-key-with-enough-characters"
 KEYRING = """
@@ -51,7 +54,11 @@ def url(start_server, monkeypatch):
 def test_a_key_is_asked_for_unseen_and_kept_for_its_owner_alone(terminal, invoke, url):
     shown = terminal("login")
     shown.read_until("input is hidden")
-    shown.type(f"{KEY}\n")
+    shown.type(KEY)
+    # While it asks, no list of processes shows a key.
+    assert KEY.encode() not in Path(f"/proc/{shown.pid}/cmdline").read_bytes()
+    assert KEY.encode() not in Path(f"/proc/{shown.pid}/environ").read_bytes()
+    shown.type("\n")
     assert shown.end() == 0, shown.shown
     assert KEY not in shown.shown
     assert "as ada; key stored in the credentials file" in shown.shown
@@ -89,16 +96,6 @@ def test_giving_up_at_the_question_is_one_line(terminal, url, key):
     assert len(shown.shown.strip().splitlines()) <= 2
 
 
-def test_while_it_asks_no_list_of_processes_shows_a_key(terminal, url):
-    shown = terminal("login")
-    shown.read_until("input is hidden")
-    shown.type(KEY)
-    assert KEY.encode() not in Path(f"/proc/{shown.pid}/cmdline").read_bytes()
-    assert KEY.encode() not in Path(f"/proc/{shown.pid}/environ").read_bytes()
-    shown.type("\n")
-    assert shown.end() == 0
-
-
 def test_a_key_comes_from_standard_input(invoke, url):
     finished = invoke("login", "--api-key-stdin", stdin=f"  {KEY}\n")
     assert finished.returncode == 0, finished.stderr
@@ -126,9 +123,9 @@ def test_what_is_no_key_is_refused_and_not_repeated(invoke, url, text):
     assert credentials.read_key(url) is None
 
 
-def test_a_key_as_an_argument_is_taken_and_its_help_warns(command, url):
-    assert command("login", "--api-key", KEY).returncode == 0
-    assert "visible in `ps`" in re.sub(r"\s+", " ", command("login", "--help").stdout)
+def test_a_key_as_an_argument_is_taken_and_its_help_warns(invoke, url):
+    assert invoke("login", "--api-key", KEY).returncode == 0
+    assert "visible in `ps`" in re.sub(r"\s+", " ", invoke("login", "--help").stdout)
 
 
 def test_a_refused_key_of_the_environment_is_told_with_what_to_do(invoke, url):
@@ -161,7 +158,7 @@ def test_signing_out_removes_the_key_and_tells_what_remains(invoke, url):
 
 
 @pytest.fixture
-def recording(tmp_path):
+def recording(tmp_path, monkeypatch):
     """The variables that select a recording keyring, and the file that it records to."""
     (tmp_path / "recording_keyring.py").write_text(KEYRING)
     record = tmp_path / "keyring.json"
@@ -170,37 +167,46 @@ def recording(tmp_path):
         "PYTHON_KEYRING_BACKEND": "recording_keyring.Recording",
         "RECORDING_KEYRING": str(record),
     }
+    # In this process, keyring has chosen its backend already.
+    keyring = pytest.importorskip("keyring.core")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "recording_keyring", raising=False)
+    with monkeypatch.context() as patch:
+        patch.setenv("RECORDING_KEYRING", str(record))
+        patch.setenv("PYTHON_KEYRING_BACKEND", variables["PYTHON_KEYRING_BACKEND"])
+        monkeypatch.setattr(keyring, "_keyring_backend", None)
+        keyring.init_backend()
     return variables, record
 
 
-def test_the_keyring_is_used_where_there_is_one(command, url, recording):
+def test_the_keyring_is_used_where_there_is_one(command, invoke, url, recording):
     variables, record = recording
     finished = command("login", "--api-key-stdin", stdin=KEY, **variables)
     assert finished.returncode == 0, finished.stderr
     assert "key stored in the system keyring" in finished.stdout
     assert json.loads(record.read_text()) == {f"Tellurio {url}": KEY}
     assert credentials.read_key(url) is None
-    assert "keyring" in command("whoami", **variables).stdout
+    assert "keyring" in invoke("whoami", **variables).stdout
     assert (
         f"Removed the API key for {url} from the system keyring"
-        in command("logout", **variables).stdout
+        in invoke("logout", **variables).stdout
     )
     assert json.loads(record.read_text()) == {}
 
 
 @pytest.mark.parametrize("place", ["keyring", "credentials file"])
-def test_another_backend_is_given_no_key_of_this_one(command, url, start_server, recording, place):
-    variables = recording[0] if place == "keyring" else {}
-    signed_in = command("login", "--api-key-stdin", stdin=KEY, **variables)
+def test_another_backend_is_given_no_key_of_this_one(invoke, url, start_server, request, place):
+    variables = request.getfixturevalue("recording")[0] if place == "keyring" else {}
+    signed_in = invoke("login", "--api-key-stdin", stdin=KEY, **variables)
     assert place in signed_in.stdout
     # It would accept the same key.
     other = start_server(api_key=KEY)
-    finished = command("whoami", TELLURIO_BACKEND_HTTP_BASE_URL=other, **variables)
+    finished = invoke("whoami", TELLURIO_BACKEND_HTTP_BASE_URL=other, **variables)
     assert (finished.returncode, finished.stdout) == (1, "")
     assert f"Not signed in to {other}" in finished.stderr
-    signed_out = command("logout", TELLURIO_BACKEND_HTTP_BASE_URL=other, **variables)
+    signed_out = invoke("logout", TELLURIO_BACKEND_HTTP_BASE_URL=other, **variables)
     assert signed_out.stdout == f"No API key is stored for {other}\n"
-    assert command("whoami", **variables).returncode == 0
+    assert invoke("whoami", **variables).returncode == 0
 
 
 def test_where_no_keyring_can_be_chosen_that_is_no_failure(invoke, url):
@@ -215,13 +221,10 @@ def test_where_no_keyring_can_be_chosen_that_is_no_failure(invoke, url):
 # Containers: no home directory, no user name, no stdin
 
 
-@pytest.mark.parametrize("home", [None, "/nonexistent", "/proc"])
-def test_a_container_signs_in_with_the_environment(url, tmp_path, home):
+def test_a_container_signs_in_with_the_environment(url, tmp_path):
     environment = child_environment(TELLURIO_API_KEY=KEY, TELLURIO_HOME=str(tmp_path / "work"))
     for name in ("HOME", "USER", "LOGNAME", "XDG_CONFIG_HOME"):
         environment.pop(name, None)
-    if home:
-        environment["HOME"] = home
     finished = subprocess.run(
         f"{sys.executable} -m afnio_tellurio.cli whoami <&-",
         shell=True, env=environment, capture_output=True, text=True, timeout=GUARD, check=False,
@@ -230,8 +233,18 @@ def test_a_container_signs_in_with_the_environment(url, tmp_path, home):
     assert finished.stdout.startswith("ada\n")
 
 
-def test_where_nothing_can_be_written_the_login_holds_and_says_so(run_python, url, tmp_path):
-    finished = run_python(
+@pytest.mark.parametrize("home", [None, "/nonexistent", "/proc"])
+def test_a_home_that_is_none_is_not_needed_to_sign_in(invoke, url, monkeypatch, home):
+    for name in ("HOME", "USER", "LOGNAME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    variables = {"HOME": home} if home else {}
+    finished = invoke("whoami", TELLURIO_API_KEY=KEY, streams={"stdin": None}, **variables)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.startswith("ada\n")
+
+
+def test_where_nothing_can_be_written_the_login_holds_and_says_so(run_forked, url, tmp_path):
+    finished = run_forked(
         f"""
         import afnio_tellurio as te
         assert te.login({KEY!r})["username"] == "ada"
@@ -247,8 +260,8 @@ def test_where_nothing_can_be_written_the_login_holds_and_says_so(run_python, ur
     assert KEY not in finished.stderr
 
 
-def test_a_program_without_a_terminal_is_told_that_a_key_is_required(run_python, url):
-    finished = run_python("import afnio_tellurio as te; te.login()")
+def test_a_program_without_a_terminal_is_told_that_a_key_is_required(run_forked, url):
+    finished = run_forked("import afnio_tellurio as te; te.login()")
     assert finished.returncode == 1
     assert "ValueError: API key is required for the first login" in finished.stderr
 
@@ -257,28 +270,37 @@ def test_a_program_without_a_terminal_is_told_that_a_key_is_required(run_python,
 
 
 @pytest.fixture
-def revocable(start_python, tmp_path):
+def revocable(tmp_path):
     """Serves a backend at one port, with the given key."""
-    served = {"home": str(tmp_path / "served"), "port": str(port_to_reuse())}
+    port = port_to_reuse()
+    served = []
+
+    def stop():
+        while served:
+            server, backend, thread = served.pop()
+            server.stop()
+            thread.join()
+            server.close()
+            backend.close()
 
     def serve(key):
-        child = start_python(
-            "-m", "afnio_tellurio.cli", "serve", "--port", served["port"], "--api-key", key, "--namespace",
-            "acme", "--no-browser", TELLURIO_MODE="local", TELLURIO_HOME=served["home"],
-        )  # fmt: skip
-        line = child.stdout.readline()
-        assert line, child.stderr.read()
-        served["url"] = re.search(r"http://\S+", line)[0]
-        served["child"] = child
-        return served["url"]
+        stop()
+        backend = open_backend(
+            tmp_path / "served" / "tellurio.db",
+            user=BackendUser("ada", "ada@example.com"),
+            api_key=key,
+            namespaces=("acme",),
+            any_namespace=False,
+        )
+        server = Server(backend, "127.0.0.1", port)
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        served.append((server, backend, thread))
+        return server.url
 
-    def serve_with_another(key):
-        served["child"].send_signal(signal.SIGINT)
-        assert served["child"].wait(timeout=GUARD) == 0
-        return serve(key)
-
-    serve.with_another = serve_with_another
-    return serve
+    yield serve
+    end_active_run()
+    stop()
 
 
 def test_a_key_revoked_in_mid_run_loses_nothing_and_login_and_sync_deliver(
@@ -300,7 +322,7 @@ def test_a_key_revoked_in_mid_run_loses_nothing_and_login_and_sync_deliver(
         GO_ON=os.environ["TELLURIO_HOME"] + "-go",
     )  # fmt: skip
     assert child.stdout.readline() == "half\n"
-    revocable.with_another("second-key-of-the-backend")
+    revocable("second-key-of-the-backend")
     Path(os.environ["TELLURIO_HOME"] + "-go").touch()
     _out, err = child.communicate(timeout=GUARD)
     assert child.returncode == 0
@@ -333,7 +355,7 @@ def test_a_program_that_signs_in_again_goes_on_delivering(revocable, monkeypatch
     run = te.init("acme", "Digits", "test_run")
     run.log("loss", 0)
     run.flush()
-    revocable.with_another("second-key-of-the-backend")
+    revocable("second-key-of-the-backend")
     run.log("loss", 1)
     with pytest.raises(te.DeliveryError, match="401"):
         run.flush(GUARD)

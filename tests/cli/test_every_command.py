@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from children import GUARD
@@ -24,6 +25,8 @@ from commands import (
 RUN = "NAMESPACE/PROJECT/RUN"
 NAMING_A_RUN = [name for name in COMMANDS if takes(name, metavar=RUN)]
 PRINTING_JSON = [name for name in COMMANDS if takes(name, option="--json")]
+#: The examples of these run as a person enters them; the others only as a shell splits them.
+IN_A_SHELL = {"runs", "sync"}
 #: These print the same, in process and over HTTP.
 READING = ["projects", "runs", "show", "compare", "export"]
 DOCUMENT = (Path(__file__).parent.parent.parent / "docs" / "command-line.md").read_text("utf-8")
@@ -88,9 +91,8 @@ def target(name, start_server, sign_in):
 def test_the_examples_in_the_help_work(
     name, invoke, shell, reached, start_server, sign_in, monkeypatch, request
 ):
-    # In a shell only once: the output is the same in process and over HTTP.
     monkeypatch.setenv("TELLURIO_API_KEY", "the-key")
-    if "embedded" in request.node.callspec.id:
+    if name in IN_A_SHELL and "embedded" in request.node.callspec.id:
         run = shell
     else:
         run = lambda line: invoke(*shlex.split(line)[1:])  # noqa: E731
@@ -149,6 +151,7 @@ def test_where_tracking_is_disabled_no_run_is_made_up(name, invoke):
 
 
 @pytest.mark.parametrize("name", ASKING)
+@pytest.mark.usefixtures("no_connect_delay")
 def test_a_dead_server_is_one_line(name, invoke, runs_of_examples):
     url = "http://127.0.0.1:9"
     variables = {"TELLURIO_BACKEND_HTTP_BASE_URL": url, "TELLURIO_API_KEY": "the-key"}
@@ -184,39 +187,80 @@ def test_a_server_that_dies_between_two_answers_is_one_line(name, invoke, proxy)
     one_line(finished)
 
 
-@pytest.mark.parametrize("requests", [0, 1])
-@pytest.mark.parametrize("name", ASKING)
-def test_ctrl_c_is_one_line(name, requests, start_python, proxy):
+@pytest.fixture
+def hanging(proxy):
+    """Has a server accept some requests, and then hang: sets `arrived`, and waits for `done`."""
     arrived, done = threading.Event(), threading.Event()
 
-    def hang(_method, _path):
-        if sum(proxy.counts.values()) < requests:
-            return None
-        arrived.set()
-        done.wait(GUARD)
-        return "reset"
+    def after(requests, arriving=lambda: None):
+        def hang(_method, _path):
+            if sum(proxy.counts.values()) < requests:
+                return None
+            arrived.set()
+            arriving()
+            done.wait(GUARD)
+            return "reset"
 
-    proxy.fault = hang
-    child = start_python("-m", "afnio_tellurio.cli", *arguments_of(name, proxy.url))
-    while not arrived.wait(0.05) and child.poll() is None:
-        pass
-    if not arrived.is_set():
-        # It accepts one request only, and has received it.
-        assert (requests, child.returncode) == (1, 0)
-        return
+        proxy.fault = hang
+        return SimpleNamespace(url=proxy.url, arrived=arrived, done=done)
+
+    yield after
+    done.set()
+
+
+@pytest.mark.parametrize("requests", [0, 1])
+def test_ctrl_c_ends_the_process_with_one_line(requests, start_python, hanging):
+    server = hanging(requests)
+    child = start_python("-m", "afnio_tellurio.cli", *arguments_of("show", server.url))
+    while not server.arrived.wait(0.05):
+        assert child.poll() is None, child.stderr.read()
     child.send_signal(signal.SIGINT)
     _out, err = child.communicate(timeout=GUARD)
-    done.set()
     assert child.returncode == 1
     assert err.splitlines() == ["afnio-tellurio: interrupted"]
 
 
+@pytest.mark.parametrize("requests", [0, 1])
+@pytest.mark.parametrize("name", ASKING)
+def test_ctrl_c_is_one_line(name, requests, invoke, hanging):
+    main_thread = threading.main_thread().ident
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        server = hanging(requests, lambda: signal.pthread_kill(main_thread, signal.SIGINT))
+        finished = invoke(*arguments_of(name, server.url))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if not server.arrived.is_set():
+        # It accepts one request only, and has received it.
+        assert (requests, finished.returncode) == (1, 0)
+        return
+    assert finished.returncode == 1
+    assert finished.stderr.splitlines() == ["afnio-tellurio: interrupted"]
+
+
+@pytest.fixture
+def unread():
+    """The output of a command, through a pipe that nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w", encoding="utf-8") as out:
+        yield out
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in LASTING])
+def test_output_that_nobody_reads_is_no_message(name, invoke, embedded, target, unread):
+    finished = invoke(
+        *arguments_of(name, target), streams={"stdout": unread}, TELLURIO_API_KEY="the-key"
+    )
+    assert (finished.returncode, finished.stderr) == (1, "")
+
+
 @pytest.mark.parametrize(
-    ("name", "unbuffered"), [*((name, "") for name in COMMANDS), ("runs", "1")]
+    ("name", "unbuffered"), [*((name, "") for name in sorted(LASTING)), ("runs", ""), ("runs", "1")]
 )
-def test_output_that_nobody_reads_is_no_traceback(name, unbuffered, start_python, embedded, target):
+def test_output_that_nobody_reads_is_no_traceback(name, unbuffered, start_python, embedded):
     child = start_python(
-        "-m", "afnio_tellurio.cli", *arguments_of(name, target),
+        "-m", "afnio_tellurio.cli", *arguments_of(name),
         TELLURIO_API_KEY="the-key", PYTHONUNBUFFERED=unbuffered,
     )  # fmt: skip
     child.stdout.close()
@@ -237,21 +281,40 @@ def test_help_that_nobody_reads_is_no_traceback(unbuffered, start_python):
     assert child.wait(timeout=GUARD) == (0 if unbuffered else 1)
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
-@pytest.mark.parametrize(
-    ("name", "unbuffered"),
-    [*((name, "") for name in COMMANDS if name not in LASTING), ("runs", "1")],
+needs_dev_full = pytest.mark.skipif(
+    not os.path.exists("/dev/full"), reason="the system has no /dev/full"
 )
-def test_output_to_a_full_disk_is_one_line(name, unbuffered, shell, embedded, target):
-    line = shlex.join(["afnio-tellurio", *arguments_of(name, target)])
-    finished = shell(f"{line} > /dev/full", TELLURIO_API_KEY="the-key", PYTHONUNBUFFERED=unbuffered)
+
+
+@needs_dev_full
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in LASTING])
+def test_output_to_a_full_disk_is_one_line(name, invoke, embedded, target):
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        finished = invoke(
+            *arguments_of(name, target), streams={"stdout": full}, TELLURIO_API_KEY="the-key"
+        )
+    assert "No space left on device: 'stdout'" in one_line(finished)
+
+
+@needs_dev_full
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_process_says_once_that_its_disk_is_full(unbuffered, shell, embedded):
+    line = shlex.join(["afnio-tellurio", *arguments_of("runs")])
+    finished = shell(f"{line} > /dev/full", PYTHONUNBUFFERED=unbuffered)
     assert "No space left on device: 'stdout'" in one_line(finished)
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in LASTING])
-def test_a_closed_output_is_no_failure(name, shell, embedded, target):
-    line = shlex.join(["afnio-tellurio", *arguments_of(name, target)])
-    finished = shell(f"{line} >&-", TELLURIO_API_KEY="the-key")
+def test_a_closed_output_is_no_failure(name, invoke, embedded, target):
+    finished = invoke(
+        *arguments_of(name, target), streams={"stdout": None}, TELLURIO_API_KEY="the-key"
+    )
+    assert (finished.returncode, finished.stderr) == (0, "")
+
+
+def test_a_closed_output_is_no_failure_of_the_process(shell, embedded):
+    line = shlex.join(["afnio-tellurio", *arguments_of("runs")])
+    finished = shell(f"{line} >&-")
     assert (finished.returncode, finished.stderr) == (0, "")
 
 

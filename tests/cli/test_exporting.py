@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
+import threading
 import time
 from importlib.util import find_spec
 
@@ -32,12 +34,14 @@ sys.exit(main(sys.argv[1:]))
 """
 #: The kernel reports the peak memory of the process, in KiB.
 MEASURED = """
-import re, sys
+import os, re, sys
 from pathlib import Path
+import afnio_tellurio.api.operations as operations
 from afnio_tellurio.cli import main
-status = main(sys.argv[1:])
-print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1], file=sys.stderr)
-sys.exit(status)
+operations.METRICS_PAGE = int(os.environ.get("PAGE", operations.METRICS_PAGE))
+for arguments in (sys.argv[1:6], sys.argv[6:]):
+    assert main(["export", *arguments]) == 0
+    print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1], file=sys.stderr)
 """
 #: The formats that can be written here.
 KINDS = ["csv", "jsonl", *(["parquet"] if find_spec("pyarrow") else [])]
@@ -60,36 +64,54 @@ def until(what):
         time.sleep(0.01)
 
 
+@pytest.fixture(scope="session")
+def _home_of_long_run(tmp_path_factory):
+    home = tmp_path_factory.mktemp("long run") / "home"
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        te.TellurioClient.local(home / "tellurio.db") as client,
+    ):
+        patch.setenv("TELLURIO_HOME", str(home))
+        with te.init("acme", "Digits", "long", client=client) as run:
+            for step in range(3000):
+                run.log("m", step, step=step)
+    return home
+
+
 @pytest.fixture
-def long_run(monkeypatch):
+def long_run(_home_of_long_run, home, monkeypatch):
     monkeypatch.setenv("TELLURIO_MODE", "local")
-    with te.init("acme", "Digits", "long") as run:
-        for step in range(3000):
-            run.log("m", step, step=step)
+    shutil.copytree(_home_of_long_run, home)
     return "acme/digits/long"
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads Linux's peak memory")
-def test_memory_does_not_grow_with_the_run(start_python, monkeypatch, tmp_path):
-    few, many = 5_000, 65_000
+def test_memory_does_not_grow_with_the_run(start_python, monkeypatch, tmp_path, pytestconfig):
+    # A smaller page takes as little memory after fewer values.
+    is_long = pytestconfig.getoption("--long")
+    few, many, page = (5_000, 65_000, {}) if is_long else (3_000, 30_000, {"PAGE": "1000"})
     monkeypatch.setenv("TELLURIO_MODE", "local")
-    peaks = {}
     for count in (few, many):
         with te.init("acme", "Digits", f"run {count}") as run:
             for start in range(0, count, 1000):
                 run.log_metrics({f"m{number}": start for number in range(1000)}, step=start)
-        for kind in KINDS:
-            path = tmp_path / f"{count}.{kind}"
-            place = f"acme/digits/run {count}"
-            child = start_python("-c", MEASURED, "export", place, "--output", str(path))
-            out, err = child.communicate(timeout=GUARD)
-            assert (child.returncode, out) == (0, f"{path}: {count} values of run {count}\n"), err
-            peaks[kind, count] = int(err) / 1024
     for kind in KINDS:
-        # The 60,000 additional values would take 30 MiB if they were held at once. How much
+        # The peak of the process after the short run, and then after the long one too.
+        exports = [
+            (f"acme/digits/run {count}", "--output", str(tmp_path / f"{count}.{kind}"), "--format", kind)
+            for count in (few, many)
+        ]  # fmt: skip
+        child = start_python("-c", MEASURED, *exports[0], *exports[1], **page)
+        out, err = child.communicate(timeout=GUARD)
+        assert child.returncode == 0, err
+        assert out == "".join(
+            f"{tmp_path}/{count}.{kind}: {count} values of run {count}\n" for count in (few, many)
+        )
+        small, large = (int(line) / 1024 for line in err.splitlines())
+        # The additional values would take 0.25 MiB per thousand if they were held at once. How much
         # it is in all depends on what is installed, and the check of the exchanges is among it.
-        assert peaks[kind, many] - peaks[kind, few] < 15, peaks
+        assert large - small < (many - few) / 5000, (kind, small, large)
 
 
 def test_an_export_that_is_killed_leaves_the_file_and_the_next_one_clears_up(
@@ -129,26 +151,26 @@ def test_two_exports_to_one_file_do_not_disturb_each_other(
     assert not parts(tmp_path)
 
 
-def test_progress_is_shown_on_a_terminal_and_cleared(long_run, terminal, tmp_path):
+def test_progress_is_shown_on_a_terminal_and_cleared(long_run, at_terminal, monkeypatch, tmp_path):
     path = tmp_path / "long.csv"
-    shown = terminal(
-        "-c", IN_PAGES, "export", long_run, "--output", str(path), executable=sys.executable
-    )
-    assert shown.end() == 0
+    monkeypatch.setattr("afnio_tellurio.api.operations.METRICS_PAGE", 100)
+    monkeypatch.setattr("afnio_tellurio.cli.exporting._PAGE", 100)
+    shown = at_terminal("export", long_run, "--output", str(path))
+    assert shown.status == 0
     assert "\r\x1b[Klong: 100 of 3,000 values\r\x1b[Klong: 200 of 3,000 values" in shown.shown
     assert shown.shown.endswith(f"\r\x1b[K{path}: 3000 values of long\r\n")
 
 
-def test_quiet_shows_no_progress(long_run, terminal, tmp_path):
+def test_quiet_shows_no_progress(long_run, at_terminal, tmp_path):
     path = tmp_path / "long.csv"
-    shown = terminal("export", long_run, "--output", str(path), TELLURIO_QUIET="1")
-    assert shown.end() == 0
+    shown = at_terminal("export", long_run, "--output", str(path), TELLURIO_QUIET="1")
+    assert shown.status == 0
     assert shown.shown == f"{path}: 3000 values of long\r\n"
 
 
-def test_values_printed_in_a_terminal_are_not_mixed_with_progress(long_run, terminal):
-    shown = terminal("export", long_run)
-    assert shown.end() == 0
+def test_values_printed_in_a_terminal_are_not_mixed_with_progress(long_run, at_terminal):
+    shown = at_terminal("export", long_run)
+    assert shown.status == 0
     assert "of 3,000" not in shown.shown
     assert shown.shown.startswith("name,step,value,timestamp\r\nm,0,0,")
 
@@ -177,8 +199,9 @@ def test_a_server_that_fails_in_the_middle_leaves_the_file_as_it_was(
 ):
     from faulty_proxy import FaultyProxy
 
+    monkeypatch.setattr("afnio_tellurio.api.operations.METRICS_PAGE", 1000)
     with te.init("acme", "Digits", "long") as run:
-        for step in range(15):
+        for step in range(2):
             run.log_metrics({f"m{number}": 1 for number in range(1000)}, step=step)
     path = tmp_path / "long.csv"
     path.write_text("before")
@@ -210,10 +233,12 @@ def test_a_full_disk_is_one_line_that_names_the_file(kind, long_run, invoke, tmp
     )
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_disk_that_fills_up_leaves_the_file_as_it_was(kind, long_run, start_python, tmp_path):
-    path = tmp_path / f"long.{kind}"
-    path.write_text("before")
+def test_a_disk_that_fills_up_leaves_the_file_as_it_was(long_run, start_python, tmp_path):
+    # While it is open here too, the child has no file of the database to create.
+    te.get_run("acme", "Digits", "long")
+    paths = [tmp_path / f"long.{kind}" for kind in KINDS]
+    for path in paths:
+        path.write_text("before")
     program = """
 import resource, signal, sys
 from afnio_tellurio.cli import main
@@ -221,14 +246,16 @@ from afnio_tellurio.cli import main
 sys.dont_write_bytecode = True
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))
-sys.exit(main(sys.argv[1:]))
+run, *paths = sys.argv[1:]
+assert [main(["export", run, "--output", path]) for path in paths] == [1] * len(paths)
 """
-    child = start_python("-c", program, "export", long_run, "--output", str(path))
+    child = start_python("-c", program, long_run, *map(str, paths))
     out, err = child.communicate(timeout=GUARD)
-    assert (child.returncode, out) == (1, "")
-    (line,) = err.splitlines()
-    assert line == f"afnio-tellurio export: [Errno 27] File too large: '{path}'"
-    assert path.read_text() == "before"
+    assert (child.returncode, out) == (0, ""), err
+    assert err.splitlines() == [
+        f"afnio-tellurio export: [Errno 27] File too large: '{path}'" for path in paths
+    ]
+    assert {path.read_text() for path in paths} == {"before"}
     assert not parts(tmp_path)
 
 
@@ -249,10 +276,15 @@ def test_what_was_there_is_replaced_and_a_link_is_followed(long_run, invoke, tmp
     assert len(target.read_text().splitlines()) == 3001
 
 
-def test_a_pipe_is_written_to(long_run, invoke, start_python, tmp_path):
+def test_a_pipe_is_written_to(long_run, invoke, tmp_path):
     fifo = tmp_path / "pipe.jsonl"
     os.mkfifo(fifo)
-    child = start_python("-m", "afnio_tellurio.cli", "export", long_run, "--output", str(fifo))
+    statuses = []
+    writing = threading.Thread(
+        target=lambda: statuses.append(invoke("export", long_run, "--output", str(fifo)).returncode)
+    )
+    writing.start()
     with fifo.open() as file:
         assert [json.loads(line)["step"] for line in file] == list(range(3000))
-    assert child.wait(timeout=GUARD) == 0
+    writing.join()
+    assert statuses == [0]

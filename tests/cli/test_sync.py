@@ -1,13 +1,10 @@
 """The command that delivers pending data and uploads local runs."""
 
 import math
-import os
 import re
-import subprocess
 import sys
 
 import pytest
-from children import GUARD, child_environment
 
 import afnio_tellurio as te
 from afnio_tellurio.cli import main
@@ -135,25 +132,15 @@ def test_a_backend_that_refuses_is_a_problem_of_each_run(recorded, start_server,
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX terminal")
-def test_progress_is_shown_on_a_terminal(recorded, local, server):
-    import pty
-
-    controlling, terminal = pty.openpty()
-    child = subprocess.Popen(
-        [sys.executable, "-m", "afnio_tellurio.cli", "sync", "acme/digits/second", "--to", server],
-        env=child_environment(), stdout=subprocess.PIPE, stderr=terminal,
-    )  # fmt: skip
-    os.close(terminal)
-    out, _ = child.communicate(timeout=GUARD)
-    shown = os.read(controlling, 10_000).decode()
-    os.close(controlling)
-    assert out == b"second: 2500 values uploaded\n"
-    assert "\r\x1b[Ksecond [############                  ] 1000/2500 values" in shown
-    assert shown.endswith("\r\x1b[K")
+def test_progress_is_shown_on_a_terminal(recorded, server, at_terminal):
+    synced = at_terminal("sync", "acme/digits/second", "--to", server, streams=("stderr",))
+    assert synced.out == "second: 2500 values uploaded\n"
+    assert "\r\x1b[Ksecond [############                  ] 1000/2500 values" in synced.shown
+    assert synced.shown.endswith("\r\x1b[K")
 
 
-def test_what_dead_processes_left_is_delivered(server, run_python, capsys):
-    finished = run_python(
+def test_what_dead_processes_left_is_delivered(server, run_forked, capsys):
+    finished = run_forked(
         """
         import os
         import afnio_tellurio as te
@@ -193,8 +180,8 @@ def test_a_url_that_is_none_and_a_run_that_is_none_are_said(local, capsys):
     assert "has no run named 'none'" in capsys.readouterr().err
 
 
-def test_serving_delivers_what_dead_processes_left(run_python, start_python, sign_in):
-    finished = run_python(
+def test_serving_delivers_what_dead_processes_left(run_forked, start_python, sign_in):
+    finished = run_forked(
         """
         import os
         import afnio_tellurio as te

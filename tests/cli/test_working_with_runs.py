@@ -4,14 +4,13 @@ import csv
 import json
 import math
 import os
-import pty
 import signal
 import stat
-import sys
+import threading
 import time
 
 import pytest
-from children import GUARD, child_environment
+from children import GUARD
 
 import afnio_tellurio as te
 
@@ -66,20 +65,17 @@ def test_columns_show_the_last_values_of_metrics(invoke, runs):
     assert [run["metrics"] for run in shown] == [{}, {"loss": 1.0}, {"loss": 3.0}]
 
 
-@pytest.mark.parametrize(
-    ("since", "until", "count"),
-    [
+def test_dates_are_taken_as_people_write_them(invoke, runs):
+    for since, until, count in (
         ("yesterday", "today", 3),
         ("2 weeks ago", "1 hour ago", 0),
         ("3 Nov 2020", None, 3),
         (None, "3 Nov 2020 10:00", 0),
         ("2020-11-03T10:00:00+05:30", None, 3),
         ("Jan 1 2199", None, 0),
-    ],
-)
-def test_dates_are_taken_as_people_write_them(invoke, runs, since, until, count):
-    given = [*(("--since", since) if since else ()), *(("--until", until) if until else ())]
-    assert len(first_column(invoke("runs", "acme/digits", *given))) == count
+    ):
+        given = [*(("--since", since) if since else ()), *(("--until", until) if until else ())]
+        assert len(first_column(invoke("runs", "acme/digits", *given))) == count, given
 
 
 def test_a_day_is_meant_whole(monkeypatch):
@@ -230,10 +226,10 @@ def test_a_device_is_written_to_and_not_replaced(invoke, runs):
     assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
 
 
-def test_a_run_is_renamed(command, runs):
-    finished = command("rename", "acme/digits/a", "best")
+def test_a_run_is_renamed(invoke, runs):
+    finished = invoke("rename", "acme/digits/a", "best")
     assert (finished.returncode, finished.stdout) == (0, "Renamed a to best\n")
-    assert command("rename", "acme/digits/b", "best").stdout == "Renamed b to best_1\n"
+    assert invoke("rename", "acme/digits/b", "best").stdout == "Renamed b to best_1\n"
     assert {run.name for run in te.runs("acme", "digits")} == {"best", "best_1", "c"}
 
 
@@ -248,28 +244,22 @@ def test_deleting_takes_a_yes(invoke, runs):
     assert invoke("delete", "acme/digits/a", "--yes").returncode == 1
 
 
-@pytest.mark.parametrize(
-    ("answer", "status", "left"), [("y\n", 0, 2), ("\n", 1, 3), ("no\n", 1, 3)]
-)
-def test_a_terminal_is_asked_before_deleting(runs, answer, status, left):
-    import subprocess
+def test_a_terminal_is_asked_before_deleting(at_terminal, runs):
+    for answer, status, left in (("\n", 1, 3), ("no\n", 1, 3), ("y\n", 0, 2)):
+        asked = at_terminal("delete", "acme/digits/a", typed=answer, streams=("stdin", "stderr"))
+        assert "Delete a (COMPLETED, 11 values)? [y/N] " in asked.shown
+        assert (asked.status, asked.out) == (status, "" if status else "Deleted a\n")
+        assert len(list(te.runs("acme", "digits"))) == left
 
-    main, other = pty.openpty()
-    child = subprocess.Popen(
-        [sys.executable, "-m", "afnio_tellurio.cli", "delete", "acme/digits/a"],
-        env=child_environment(),
-        stdin=other,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    os.write(main, answer.encode())
-    _out, err = child.communicate(timeout=GUARD)
-    os.close(main)
-    os.close(other)
-    assert "Delete a (COMPLETED, 11 values)? [y/N] " in err
-    assert child.returncode == status
-    assert len(list(te.runs("acme", "digits"))) == left
+
+def test_a_process_at_a_terminal_deletes_after_a_yes(monkeypatch, terminal):
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+    te.init("acme", "Digits", "a").finish()
+    shown = terminal("delete", "acme/digits/a")
+    shown.read_until("Delete a (COMPLETED, 0 values)? [y/N] ")
+    shown.type("y\n")
+    assert shown.end() == 0
+    assert list(te.runs("acme", "digits")) == []
 
 
 def test_hostile_names_cannot_steer_the_terminal(invoke, backend):
@@ -340,6 +330,7 @@ def test_what_cannot_be_done_is_a_clear_line_and_an_exit_status(invoke, argument
         ("delete", "acme/p/a", "--yes"),
     ],
 )
+@pytest.mark.usefixtures("no_connect_delay")
 def test_a_dead_server_is_one_line(invoke, arguments):
     finished = invoke(*arguments, TELLURIO_BACKEND_HTTP_BASE_URL="http://127.0.0.1:9")
     assert finished.returncode == 1
@@ -347,13 +338,29 @@ def test_a_dead_server_is_one_line(invoke, arguments):
     assert "http://127.0.0.1:9 cannot be reached" in line
 
 
-def test_an_export_that_nobody_reads_to_its_end_is_no_traceback(backend, start_python):
-    with te.init("acme", "Digits", "long") as run:
-        for step in range(20_000):
-            run.log("m", step)
+def test_an_export_that_nobody_reads_to_its_end_is_no_traceback(monkeypatch, start_python):
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+    log_more_than_a_pipe_holds()
     child = start_python("-m", "afnio_tellurio.cli", "export", "acme/digits/long")
     assert child.stdout.readline() == "name,step,value,timestamp\n"
     child.stdout.close()
     child.stdout = None
     assert child.wait(timeout=GUARD) == 1
     assert child.stderr.read() == ""
+
+
+def test_an_export_of_a_server_that_nobody_reads_is_no_message(server, invoke):
+    log_more_than_a_pipe_holds()
+    reader, writer = os.pipe()
+    read = threading.Thread(target=lambda: (os.read(reader, 10), os.close(reader)))
+    read.start()
+    with open(writer, "w", encoding="utf-8") as out:
+        finished = invoke("export", "acme/digits/long", streams={"stdout": out})
+    read.join()
+    assert (finished.returncode, finished.stderr) == (1, "")
+
+
+def log_more_than_a_pipe_holds():
+    with te.init("acme", "Digits", "long") as run:
+        for step in range(0, 5000, 1000):
+            run.log_metrics({f"m{number}": number for number in range(1000)}, step=step)

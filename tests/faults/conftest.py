@@ -54,7 +54,8 @@ class FaultyBackend:
 def faulty(monkeypatch):
     """A faulty backend, named by the environment."""
     backend = FaultyBackend()
-    thread = threading.Thread(target=backend.server.serve_forever, daemon=True)
+    # It looks this often, in seconds, whether it is to stop.
+    thread = threading.Thread(target=backend.server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", backend.url)
     monkeypatch.setenv("TELLURIO_API_KEY", "the-key")

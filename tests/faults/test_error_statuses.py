@@ -178,6 +178,7 @@ def test_a_broken_connection_is_a_backend_that_cannot_be_reached(faulty, answer)
 
 
 def test_a_dead_backend_is_a_connection_error_that_says_what_to_do(monkeypatch):
+    monkeypatch.setattr("afnio_tellurio.api.connection.CONNECT_RETRY_DELAY", 0.0)
     monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", f"http://127.0.0.1:{port_to_reuse()}")
     with pytest.raises(
         ConnectionError, match="check the network and TELLURIO_BACKEND_HTTP_BASE_URL"

@@ -114,14 +114,14 @@ def test_a_certificate_file_that_is_none_is_named(secure, tmp_path, monkeypatch,
         te.TellurioClient()
 
 
-def test_a_whole_run_goes_through_the_proxy(secure, authority, proxy, run_python):
-    finished = run_python(PROGRAM, SSL_CERT_FILE=authority[1], HTTPS_PROXY=proxy.url)
+def test_a_whole_run_goes_through_the_proxy(secure, authority, proxy, run_forked):
+    finished = run_forked(PROGRAM, SSL_CERT_FILE=authority[1], HTTPS_PROXY=proxy.url)
     assert (finished.returncode, finished.stdout) == (0, "2000\n"), finished.stderr
     assert set(proxy.asked) == {("CONNECT", secure.removeprefix("https://"))}
 
 
-def test_a_host_that_needs_no_proxy_is_reached_without(secure, authority, proxy, run_python):
-    finished = run_python(
+def test_a_host_that_needs_no_proxy_is_reached_without(secure, authority, proxy, run_forked):
+    finished = run_forked(
         PROGRAM, SSL_CERT_FILE=authority[1], HTTPS_PROXY=proxy.url, NO_PROXY="localhost"
     )
     assert (finished.returncode, finished.stdout) == (0, "2000\n"), finished.stderr
@@ -137,8 +137,8 @@ def test_a_proxy_that_is_away_is_a_backend_that_cannot_be_reached(secure, monkey
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY"])
-def test_a_key_in_the_clear_stays_on_this_machine(server, proxy, run_python, variable):
-    finished = run_python(PROGRAM, **{variable: proxy.url})
+def test_a_key_in_the_clear_stays_on_this_machine(server, proxy, run_forked, variable):
+    finished = run_forked(PROGRAM, **{variable: proxy.url})
     assert (finished.returncode, finished.stdout) == (0, "2000\n"), finished.stderr
     assert proxy.asked == []
 

@@ -6,7 +6,7 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
-from browser_pages import PATIENCE, Opener
+from browser_pages import PATIENCE, Opener, SharedPage
 from playwright.sync_api import expect, sync_playwright
 from site_server import Serving
 
@@ -26,19 +26,21 @@ def _chromium():
         # Chromium's sandbox does not work as root, as in containers.
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        shared = SharedPage(browser)
         loop = asyncio.get_running_loop()
         asyncio._set_running_loop(None)
-        yield browser, loop
+        yield shared, loop
         asyncio._set_running_loop(loop)
+        shared.close()
         browser.close()
 
 
 @pytest.fixture
 def browser(_chromium):
     # Playwright leaves its event loop running, but the tests of other folders start their own.
-    browser, loop = _chromium
+    shared, loop = _chromium
     asyncio._set_running_loop(loop)
-    yield browser
+    yield shared
     asyncio._set_running_loop(None)
 
 

@@ -63,10 +63,15 @@ ENDINGS = {
 }  # fmt: skip
 
 
+#: These also in a process that no other one has forked.
+STARTED_ALONE = {"a normal end", "an unhandled exception", "sys.exit(3)", "SIGTERM"}
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_a_run_left_open_gets_the_status_that_the_end_deserves(ending, run_python):
+def test_a_run_left_open_gets_the_status_that_the_end_deserves(ending, run_python, run_forked):
     end, exit_status, status = ENDINGS[ending]
-    finished = run_python(f"{START}\n{end}\n")
+    run = run_python if ending in STARTED_ALONE else run_forked
+    finished = run(f"{START}\n{end}\n")
     assert finished.returncode == exit_status, finished.stderr
     assert recorded() == status
 
@@ -123,8 +128,8 @@ def _environment():
     return child_environment()
 
 
-def test_a_second_init_in_one_process_leaves_failed_and_completed(run_python):
-    finished = run_python(f"{START}\nte.init('acme', 'Digits', 'second')\n")
+def test_a_second_init_in_one_process_leaves_failed_and_completed(run_forked):
+    finished = run_forked(f"{START}\nte.init('acme', 'Digits', 'second')\n")
     assert finished.returncode == 0, finished.stderr
     statuses = {run.name: run.status for run in te.runs("acme", "Digits")}
     assert statuses == {"test_run": "FAILED", "second": "COMPLETED"}
@@ -139,8 +144,10 @@ def test_ctrl_c_in_a_running_program_ends_the_run_as_crashed(start_python):
     assert recorded() == "CRASHED"
 
 
-def test_sigterm_in_the_midst_of_logging_ends_the_run_and_keeps_every_metric(start_python):
-    for attempt in range(5):
+def test_sigterm_in_the_midst_of_logging_ends_the_run_and_keeps_every_metric(
+    start_python, pytestconfig
+):
+    for attempt in range(5 if pytestconfig.getoption("--long") else 2):
         child = start_python(
             "-c",
             "import afnio_tellurio as te\n"
@@ -160,8 +167,8 @@ def test_sigterm_in_the_midst_of_logging_ends_the_run_and_keeps_every_metric(sta
         assert run.metrics("count").values[: last + 1] == list(range(last + 1))
 
 
-def test_a_signal_handler_of_the_applications_own_is_called_and_decides(run_python):
-    finished = run_python(
+def test_a_signal_handler_of_the_applications_own_is_called_and_decides(run_forked):
+    finished = run_forked(
         "import signal, sys\n"
         "def stop(number, frame):\n"
         "    print('stopping', flush=True)\n"
@@ -176,8 +183,8 @@ def test_a_signal_handler_of_the_applications_own_is_called_and_decides(run_pyth
     assert recorded() == "CRASHED"
 
 
-def test_a_handler_that_lets_the_program_go_on_to_its_end_leaves_it_completed(run_python):
-    finished = run_python(
+def test_a_handler_that_lets_the_program_go_on_to_its_end_leaves_it_completed(run_forked):
+    finished = run_forked(
         "import signal\n"
         "signal.signal(signal.SIGTERM, lambda *_: None)\n"
         f"{START}\nos.kill(os.getpid(), signal.SIGTERM)\n"
@@ -186,8 +193,8 @@ def test_a_handler_that_lets_the_program_go_on_to_its_end_leaves_it_completed(ru
     assert recorded() == "COMPLETED"
 
 
-def test_an_ignored_signal_stays_ignored(run_python):
-    finished = run_python(
+def test_an_ignored_signal_stays_ignored(run_forked):
+    finished = run_forked(
         "import signal\n"
         "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
         f"{START}\nos.kill(os.getpid(), signal.SIGHUP)\n"
@@ -196,8 +203,8 @@ def test_an_ignored_signal_stays_ignored(run_python):
     assert recorded() == "COMPLETED"
 
 
-def test_handlers_and_exit_functions_are_put_back_when_the_run_ends(run_python):
-    finished = run_python(
+def test_handlers_and_exit_functions_are_put_back_when_the_run_ends(run_forked):
+    finished = run_forked(
         "import builtins, signal, sys\n"
         "before = (sys.exit, builtins.exit, signal.getsignal(signal.SIGTERM))\n"
         f"{START}\n"
@@ -208,8 +215,8 @@ def test_handlers_and_exit_functions_are_put_back_when_the_run_ends(run_python):
     assert finished.returncode == 0, finished.stderr
 
 
-def test_a_run_started_in_another_thread_is_guarded_too(run_python):
-    finished = run_python(
+def test_a_run_started_in_another_thread_is_guarded_too(run_forked):
+    finished = run_forked(
         "import threading, sys\n"
         "import afnio_tellurio as te\n"
         "def work():\n"
@@ -223,8 +230,8 @@ def test_a_run_started_in_another_thread_is_guarded_too(run_python):
     assert recorded() == "CRASHED"
 
 
-def test_a_forked_childs_exit_does_not_end_its_parents_run(run_python):
-    finished = run_python(
+def test_a_forked_childs_exit_does_not_end_its_parents_run(run_forked):
+    finished = run_forked(
         f"{START}\n"
         "child = os.fork()\n"
         "if child == 0:\n"
@@ -236,9 +243,9 @@ def test_a_forked_childs_exit_does_not_end_its_parents_run(run_python):
     assert recorded() == "COMPLETED"
 
 
-def test_an_end_that_cannot_be_recorded_is_said_once_and_hurts_nobody(run_python, start_server):
+def test_an_end_that_cannot_be_recorded_is_said_once_and_hurts_nobody(run_forked, start_server):
     url = start_server(api_key="k")
-    finished = run_python(
+    finished = run_forked(
         f"{START}\n"
         "from afnio_tellurio.default_client import default_client\n"
         "default_client().close()\n"
@@ -253,11 +260,11 @@ def test_an_end_that_cannot_be_recorded_is_said_once_and_hurts_nobody(run_python
     assert "Traceback" not in finished.stderr.split("ZeroDivisionError")[1]
 
 
-def test_sys_exit_status_reaches_the_shell_as_without_us(run_python):
+def test_sys_exit_status_reaches_the_shell_as_without_us(run_forked):
     for word in ("None", "0", "7", "-1", "'text'", "256 + 9"):
         program = f"import sys\nsys.exit({word})\n"
-        plain = run_python(program)
-        tracked = run_python(START + program)
+        plain = run_forked(program)
+        tracked = run_forked(START + program)
         assert tracked.returncode == plain.returncode, word
 
 
@@ -300,8 +307,8 @@ def interrupted(opcode):
 
 
 @pytest.mark.parametrize("is_signalled", [False, True])
-def test_a_signal_acts_whatever_interrupted_the_guard_before(run_python, is_signalled):
-    finished = run_python(
+def test_a_signal_acts_whatever_interrupted_the_guard_before(run_forked, is_signalled):
+    finished = run_forked(
         f"""
         is_signalled = {is_signalled}
         {textwrap.indent(INTERRUPT, 8 * " ").strip()}
@@ -323,8 +330,8 @@ def test_a_signal_acts_whatever_interrupted_the_guard_before(run_python, is_sign
     assert recorded() == "COMPLETED"
 
 
-def test_a_signal_ends_the_process_after_an_interruption_of_the_guard(run_python):
-    finished = run_python(
+def test_a_signal_ends_the_process_after_an_interruption_of_the_guard(run_forked):
+    finished = run_forked(
         f"""
         is_signalled = False
         {textwrap.indent(INTERRUPT, 8 * " ").strip()}
@@ -340,8 +347,8 @@ def test_a_signal_ends_the_process_after_an_interruption_of_the_guard(run_python
     assert recorded() == "CRASHED"
 
 
-def test_a_signal_inside_the_guard_waits_for_the_end_of_it(run_python):
-    finished = run_python(
+def test_a_signal_inside_the_guard_waits_for_the_end_of_it(run_forked):
+    finished = run_forked(
         """
         import os, signal
         import afnio_tellurio as te
@@ -363,8 +370,8 @@ def test_a_signal_inside_the_guard_waits_for_the_end_of_it(run_python):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
-def test_a_child_forked_while_the_parent_is_guarded_can_be_ended(run_python):
-    finished = run_python(
+def test_a_child_forked_while_the_parent_is_guarded_can_be_ended(run_forked):
+    finished = run_forked(
         """
         import os, signal, threading
         import afnio_tellurio as te

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from children import GUARD, child_environment
 
+import afnio_tellurio as te
 from afnio_tellurio.notices import duration
 
 ONE_RUN = """
@@ -42,8 +43,8 @@ def test_a_run_of_this_machine_tells_where_to_look_when_it_starts_and_ends(run_p
     ]
 
 
-def test_a_run_of_a_backend_tells_its_web_address(run_python, server):
-    finished = run_python(ONE_RUN.replace("test_run", "Test run"))
+def test_a_run_of_a_backend_tells_its_web_address(run_forked, server):
+    finished = run_forked(ONE_RUN.replace("test_run", "Test run"))
     address = f"{server}/acme/projects/digits/runs/test-run/"
     assert lines(finished) == [
         f"Started run Test run in acme/digits. View: {address}",
@@ -61,8 +62,8 @@ def test_a_run_of_a_backend_tells_its_web_address(run_python, server):
         ("os.kill(os.getpid(), signal.SIGTERM)", "CRASHED"),
     ],
 )
-def test_every_end_has_its_line(run_python, ending, status):
-    finished = run_python(
+def test_every_end_has_its_line(run_forked, ending, status):
+    finished = run_forked(
         f"""
         import os, signal
         import afnio_tellurio as te
@@ -80,8 +81,8 @@ def test_every_end_has_its_line(run_python, ending, status):
     ]
 
 
-def test_a_run_that_another_supersedes_says_so_once(run_python):
-    finished = run_python(
+def test_a_run_that_another_supersedes_says_so_once(run_forked):
+    finished = run_forked(
         """
         import afnio_tellurio as te
         te.init("acme", "Digits", "first")
@@ -98,46 +99,40 @@ def test_a_run_that_another_supersedes_says_so_once(run_python):
     ]
 
 
-def test_a_process_that_only_attaches_says_nothing(run_python):
-    finished = run_python(
-        """
-        import subprocess, sys
-        import afnio_tellurio as te
-        run = te.init("acme", "Digits", "test_run")
-        program = f"import afnio_tellurio as te; te.attach('acme', 'digits', '{run.uuid}').log('loss', 1)"
-        child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-        assert (child.returncode, child.stdout, child.stderr) == (0, "", ""), child
-        """,
-        TELLURIO_MODE="local",
+def test_a_process_that_only_attaches_says_nothing(run_forked, monkeypatch):
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+    run = te.init("acme", "Digits", "test_run")
+    finished = run_forked(
+        f"import afnio_tellurio as te; te.attach('acme', 'digits', '{run.uuid}').log('loss', 1)"
     )
-    assert finished.returncode == 0, finished.stderr
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("name", ['a run\'s "name" $(echo) `x`', "ünïcode 数", "-dash", "a b"])
-def test_the_command_that_a_line_names_shows_the_run(run_python, name):
+def test_the_command_that_a_line_names_shows_the_run(run_forked, invoke, name):
     program = f"""
         import afnio_tellurio as te
         with te.init("acme", "Digits", {name!r}) as run:
             run.log("loss", 1)
     """
-    finished = run_python(program, TELLURIO_MODE="local")
+    finished = run_forked(program, TELLURIO_MODE="local")
     command = lines(finished)[0].partition("View: ")[2]
-    command = command.replace("afnio-tellurio", f"{sys.executable} -m afnio_tellurio.cli")
-    shown = subprocess.run(
-        ["bash", "-c", command],
-        env=child_environment(TELLURIO_MODE="local"),
+    # The shell passes the arguments to a function in the place of the command.
+    read = subprocess.run(
+        ["bash", "-c", f"afnio-tellurio() {{ printf '%s\\0' \"$@\"; }}; {command}"],
         capture_output=True,
         text=True,
         timeout=GUARD,
-        check=False,
+        check=True,
     )
+    shown = invoke(*read.stdout.split("\0")[:-1], TELLURIO_MODE="local")
     assert shown.returncode == 0, (command, shown.stderr)
     assert shown.stdout.splitlines()[0].split(None, 1)[1] == name
 
 
-def test_a_name_cannot_steer_the_terminal(run_python):
+def test_a_name_cannot_steer_the_terminal(run_forked):
     name = "x\x1b[2J\nafnio-tellurio: run y \u202e"
-    finished = run_python(
+    finished = run_forked(
         f"import afnio_tellurio as te; te.init('acme', 'Digits', {name!r}).finish()",
         TELLURIO_MODE="local",
     )
@@ -146,13 +141,13 @@ def test_a_name_cannot_steer_the_terminal(run_python):
 
 
 @pytest.mark.parametrize("word", ["1", "true", "YES"])
-def test_quiet_says_nothing(run_python, word):
-    finished = run_python(ONE_RUN, TELLURIO_MODE="local", TELLURIO_QUIET=word)
+def test_quiet_says_nothing(run_forked, word):
+    finished = run_forked(ONE_RUN, TELLURIO_MODE="local", TELLURIO_QUIET=word)
     assert (finished.stdout, finished.stderr) == ("", "")
 
 
-def test_logging_that_is_set_up_takes_the_lines(run_python):
-    finished = run_python(
+def test_logging_that_is_set_up_takes_the_lines(run_forked):
+    finished = run_forked(
         "import logging, sys\n"
         "logging.basicConfig(level=logging.INFO, stream=sys.stdout, format='%(levelname)s %(message)s')\n"
         "import afnio_tellurio as te\n"
@@ -165,24 +160,22 @@ def test_logging_that_is_set_up_takes_the_lines(run_python):
     assert ended.startswith("INFO Run test_run completed in ")
 
 
-def test_logging_can_silence_them(run_python):
+def test_logging_can_silence_them(run_forked):
     program = "import logging\nlogging.getLogger('afnio_tellurio').setLevel('WARNING')\n"
-    finished = run_python(
+    finished = run_forked(
         f"{program}import afnio_tellurio as te\nte.init('acme', 'Digits').finish()",
         TELLURIO_MODE="local",
     )
     assert (finished.stdout, finished.stderr) == ("", "")
 
 
-def _in_terminal(**variables):
-    """The terminal output of one run that crashes."""
-    main, side = pty.openpty()
-    program = (
-        "import afnio_tellurio as te; te.init('acme', 'Digits').finish(status=te.RunStatus.CRASHED)"
-    )
-    environment = child_environment(TELLURIO_MODE="local", **{"TERM": "xterm", **variables})
-    child = subprocess.Popen([sys.executable, "-c", program], env=environment, stderr=side)
-    os.close(side)
+CRASHING = (
+    "import afnio_tellurio as te; te.init('acme', 'Digits').finish(status=te.RunStatus.CRASHED)"
+)
+
+
+def _shown_at(main):
+    """What a terminal shows, until no process has it open."""
     shown = b""
     while True:
         try:
@@ -194,17 +187,27 @@ def _in_terminal(**variables):
             break
         shown += data
     os.close(main)
-    assert child.wait(timeout=GUARD) == 0
     return shown.decode()
 
 
 def test_the_status_is_colored_at_a_terminal():
-    assert "\x1b[31mcrashed\x1b[0m" in _in_terminal()
+    main, side = pty.openpty()
+    environment = child_environment(TELLURIO_MODE="local", TERM="xterm")
+    child = subprocess.Popen([sys.executable, "-c", CRASHING], env=environment, stderr=side)
+    os.close(side)
+    assert "\x1b[31mcrashed\x1b[0m" in _shown_at(main)
+    assert child.wait(timeout=GUARD) == 0
 
 
 @pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_who_wants_no_color_gets_none(variables):
-    shown = _in_terminal(**variables)
+def test_who_wants_no_color_gets_none(run_forked, variables):
+    main, side = pty.openpty()
+    program = f"import sys; sys.stderr = open({os.ttyname(side)!r}, 'w'); {CRASHING}"
+    assert (
+        run_forked(program, TELLURIO_MODE="local", **{"TERM": "xterm", **variables}).returncode == 0
+    )
+    os.close(side)
+    shown = _shown_at(main)
     assert " crashed in" in shown
     assert "\x1b" not in shown
 
@@ -256,8 +259,8 @@ def test_a_standard_error_that_takes_nothing_does_not_hurt(closing):
         "sys.stderr = type('Broken', (), {'__getattr__': lambda self, name: {}[name]})()",
     ],
 )
-def test_whatever_a_program_puts_in_the_place_of_standard_error_does_not_hurt(run_python, program):
-    finished = run_python(
+def test_whatever_a_program_puts_in_the_place_of_standard_error_does_not_hurt(run_forked, program):
+    finished = run_forked(
         f"""
         import sys
         import afnio_tellurio as te

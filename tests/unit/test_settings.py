@@ -234,9 +234,9 @@ def test_a_key_in_the_file_is_refused_and_not_repeated(file, place, name):
     assert "very-secret" not in str(caught.value)
 
 
-def test_what_is_no_setting_is_pointed_out_once_with_what_may_be_meant(run_python, file):
+def test_what_is_no_setting_is_pointed_out_once_with_what_may_be_meant(run_forked, file):
     path = file('mod = "local"\n[backends."https://a.example"]\nmode = "local"\n')
-    finished = run_python(
+    finished = run_forked(
         """
         import afnio_tellurio as te
         te.init("acme", "Digits").finish()
@@ -289,8 +289,8 @@ def test_a_variable_of_another_program_is_not(monkeypatch, variable):
     assert read_settings().problems == ()
 
 
-def test_a_setting_that_becomes_invalid_later_does_not_hurt(run_python):
-    finished = run_python(
+def test_a_setting_that_becomes_invalid_later_does_not_hurt(run_forked):
+    finished = run_forked(
         """
         import os
         import afnio_tellurio as te
@@ -350,15 +350,19 @@ needs_another_user = pytest.mark.skipif(
 
 @needs_another_user
 @pytest.mark.parametrize("user", ["65534", "54321"])
-@pytest.mark.parametrize("home", [None, "", "/nonexistent", "/proc"])
-def test_without_a_home_and_a_name_the_settings_are_read(tmp_path, home, user):
+def test_without_a_home_and_a_name_the_settings_are_read(tmp_path, user):
     environment = child_environment(TELLURIO_MODE="local", BECOMING=user)
     for name in ("HOME", "USER", "LOGNAME", "XDG_CONFIG_HOME", "TELLURIO_HOME"):
         environment.pop(name, None)
-    if home is not None:
-        environment["HOME"] = home
+    read = """
+te.settings.settings.read_settings()
+for home in ("", "/nonexistent", "/proc"):
+    os.environ["HOME"] = home
+    te.settings.settings.read_settings()
+print("read")
+"""
     finished = subprocess.run(
-        [sys.executable, "-c", f"{_AS_NOBODY}\nte.settings.settings.read_settings()"],
+        [sys.executable, "-c", f"{_AS_NOBODY}{read}"],
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -367,7 +371,7 @@ def test_without_a_home_and_a_name_the_settings_are_read(tmp_path, home, user):
         check=False,
         cwd=tmp_path,
     )
-    assert (finished.returncode, finished.stderr) == (0, "")
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, "read\n", "")
 
 
 @needs_another_user
@@ -404,14 +408,14 @@ def test_in_the_home_of_another_user_who_shares_nothing_a_run_is_tracked(file, s
 
 
 @needs_another_user
-def test_a_file_that_cannot_be_read_is_named(run_python):
+def test_a_file_that_cannot_be_read_is_named(run_forked):
     # Only the user of a test can access its folders.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "tellurio", "config.toml")
         path.parent.mkdir()
         path.touch(mode=0o600)
         Path(folder).chmod(0o755)
-        finished = run_python(f"{_AS_NOBODY}\nte.init('acme', 'Digits')", XDG_CONFIG_HOME=folder)
+        finished = run_forked(f"{_AS_NOBODY}\nte.init('acme', 'Digits')", XDG_CONFIG_HOME=folder)
     assert finished.returncode == 1
     assert f"the settings file {path} cannot be read: Permission denied" in finished.stderr
 
@@ -425,12 +429,12 @@ def test_the_documentation_names_exactly_the_variables_there_are():
 
 @pytest.mark.parametrize("source", ["the environment", "the file"])
 def test_a_relative_home_is_that_of_the_directory_in_which_it_was_first_read(
-    source, run_python, tmp_path
+    source, run_forked, tmp_path
 ):
     if source == "the file":
         (tmp_path / "configuration" / "tellurio").mkdir(parents=True)
         (tmp_path / "configuration" / "tellurio" / "config.toml").write_text("home = 'runs'\n")
-    finished = run_python(
+    finished = run_forked(
         f"""
         import os
         os.chdir({str(tmp_path)!r})
@@ -451,8 +455,8 @@ def test_a_relative_home_is_that_of_the_directory_in_which_it_was_first_read(
     assert finished.returncode == 0, finished.stderr
 
 
-def test_a_relative_home_in_a_directory_that_is_gone_is_an_error(run_python):
-    finished = run_python(
+def test_a_relative_home_in_a_directory_that_is_gone_is_an_error(run_forked):
+    finished = run_forked(
         """
         # From a directory that is gone, Python 3.13.0 cannot import it.
         import socket

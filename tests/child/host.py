@@ -1,0 +1,43 @@
+"""Forks a process for each program that it reads, after it has imported the SDK once.
+
+A line of stdin holds a program and its environment; a line of stdout returns its exit status. The
+forked process leaves the loop and runs the program at the top level, so the interpreter ends as
+it ends any program's.
+"""
+
+import gc
+import json
+import os
+import sys
+
+import exchanges
+
+import afnio_tellurio as te
+import afnio_tellurio.backend
+import afnio_tellurio.cli.commands
+
+# They are imported when they are first used.
+te.init, te.TellurioClient, te.runs, te.DeliveryError  # noqa: B018
+# Otherwise each process would copy all this memory when its interpreter ends.
+gc.collect()
+gc.freeze()
+
+for _line in sys.stdin:
+    _pid = os.fork()
+    if _pid == 0:
+        break
+    print(os.waitstatus_to_exitcode(os.waitpid(_pid, 0)[1]), flush=True)
+else:
+    os._exit(0)
+
+_request = json.loads(_line)
+os.chdir(_request["folder"])
+os.environ.clear()
+os.environ.update(_request["environment"])
+exchanges._may_depart[:] = [side for side in os.environ[exchanges.MAY_DEPART].split(",") if side]
+for _number, _path in enumerate((os.devnull, _request["out"], _request["err"])):
+    _file = os.open(_path, os.O_RDWR)
+    os.dup2(_file, _number)
+    os.close(_file)
+sys.argv[:] = ["-c"]
+exec(compile(_request["program"], "<string>", "exec"), {"__name__": "__main__"})
