@@ -52,6 +52,8 @@ collect_ignore = [path for path, tool in NEEDING.items() if find_spec(tool) is N
 LEAVING_THE_PROCESS = {
     "browser", "faulty", "kernel", "start_python", "start_server", "start_serving", "served", "terminal"
 }  # fmt: skip
+#: The folders of tests whose child processes are measured too.
+MEASURED_CHILDREN = {"delivery", "local", "safeguard", "serving", "unit"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -77,17 +79,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Groups tests that share a module's fixture on one worker."""
+    fixtures = item._fixtureinfo.name2fixturedefs.values()
+    if any(fixture.scope == "module" for each in fixtures for fixture in each):
+        item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    # pytest-xdist changes the IDs, which it cannot do in each version of pytest.
+    if getattr(session.config.option, "loadgroup", False):
+        grouped = [item for item in session.items if item.get_closest_marker("xdist_group")]
+        assert all("@" in item.nodeid for item in grouped), "these tests are not grouped"
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks quick tests, groups tests that share a fixture, and starts slow tests first."""
+    """Marks quick tests, and starts slow tests first."""
     for item in items:
-        scopes = {
-            definition.scope
-            for definitions in item._fixtureinfo.name2fixturedefs.values()
-            for definition in definitions
-        }
-        if "module" in scopes:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
         names = set(getattr(item, "fixturenames", ()))
         stays = not names & LEAVING_THE_PROCESS and "over HTTP" not in item.name
         repeats = takes_seconds(item) or hasattr(getattr(item, "function", None), "hypothesis")
@@ -101,6 +110,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def takes_seconds(item: pytest.Item) -> bool:
     return any(item.get_closest_marker(name) for name in ("slow", "tools"))
+
+
+@pytest.fixture(autouse=True)
+def only_some_children_are_measured(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Measures the coverage of child processes only where they show most: it takes time."""
+    if request.path.parent.name not in MEASURED_CHILDREN:
+        monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
 
 
 @pytest.fixture(autouse=True)

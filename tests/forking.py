@@ -21,6 +21,7 @@ class ForkingHost:
 
     def __init__(self) -> None:
         environment = child_environment()
+        environment.pop("COVERAGE_PROCESS_CONFIG", None)
         environment["PYTHONPATH"] += os.pathsep + str(ROOT / "tests")
         self._host = subprocess.Popen(
             [sys.executable, str(ROOT / "tests" / "child" / "host.py")],

@@ -40,4 +40,8 @@ for _number, _path in enumerate((os.devnull, _request["out"], _request["err"])):
     os.dup2(_file, _number)
     os.close(_file)
 sys.argv[:] = ["-c"]
+if "COVERAGE_PROCESS_CONFIG" in os.environ:
+    import coverage
+
+    coverage.process_startup()
 exec(compile(_request["program"], "<string>", "exec"), {"__name__": "__main__"})

@@ -1,5 +1,6 @@
 """Exceptions and calls between any two of the SDK's bytecodes: nothing is lost or doubled."""
 
+import gc
 import os
 from collections import Counter
 
@@ -26,6 +27,9 @@ ROOMS = ("tracking/run.py", "delivery/", "threads.py")
 def local(monkeypatch):
     monkeypatch.setenv("TELLURIO_MODE", "local")
     monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", "600")
+    yield
+    # Not in a later test, in which an unclosed file is an error.
+    gc.collect()
 
 
 @pytest.fixture

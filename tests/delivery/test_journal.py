@@ -302,3 +302,19 @@ def test_a_journal_whose_folder_was_removed_goes_on(folder):
 def test_lines_that_are_none_are_passed_over():
     for line in (b"", b"{}", b'["', b'["zzzzzzzz",1]', b'["00000000",1]', b"\xff" * 40):
         assert parsed_line(line) is None
+
+
+def test_a_journal_that_is_removed_as_soon_as_all_is_acknowledged_leaves_no_file(tmp_path):
+    class Closing(Journal):
+        """Another thread waits for the position, and removes the journal at once."""
+
+        def __setattr__(self, name, value):
+            super().__setattr__(name, value)
+            if name == "position" and value.number:
+                self.remove()
+
+    journal = Closing(tmp_path, header())
+    journal.append(0, "loss", 0.5)
+    batch = journal.next_batch()
+    journal.acknowledge(batch, 1)
+    assert not list(tmp_path.iterdir())

@@ -292,8 +292,7 @@ class JournalFile:
         self._store(position._replace(number=number, segment=segment))
 
     def _store(self, position: Position) -> None:
-        """Moves the position, and writes it to the `.ack` file."""
-        self.position = position
+        """Writes the position to the `.ack` file, and moves it."""
         try:
             if self._ack_file is None:
                 fd = os.open(self._ack_path, CREATE, 0o600)
@@ -303,7 +302,9 @@ class JournalFile:
             self._ack_file.write(record_line(*position)[:-1].ljust(_ACK_BYTES))
         except OSError:
             # The disk is full: a later process sends some metrics again; the backend skips them.
-            return
+            pass
+        # Last: a thread that waits for it may close and remove the journal at once.
+        self.position = position
 
     def may_be_expected(self, number: int) -> bool:  # noqa: ARG002
         """Whether a backend may expect this sequence number next, past the end of a batch.
