@@ -9,12 +9,17 @@ import gc
 import json
 import os
 import sys
+from contextlib import suppress
 
 import exchanges
 
 import afnio_tellurio as te
 import afnio_tellurio.backend
 import afnio_tellurio.cli.commands
+
+with suppress(ImportError):
+    # For the programs whose coverage is measured.
+    import coverage
 
 # They are imported when they are first used.
 te.init, te.TellurioClient, te.runs, te.DeliveryError  # noqa: B018
@@ -41,7 +46,5 @@ for _number, _path in enumerate((os.devnull, _request["out"], _request["err"])):
     os.close(_file)
 sys.argv[:] = ["-c"]
 if "COVERAGE_PROCESS_CONFIG" in os.environ:
-    import coverage
-
     coverage.process_startup()
 exec(compile(_request["program"], "<string>", "exec"), {"__name__": "__main__"})

@@ -28,7 +28,7 @@ KEY = {"Authorization": "Api-Key the-key"}
 UNKNOWN = "9b2f4f9e-3c0d-4b0a-8a53-5a3c8e0f7f21"
 SLUG = re.compile("[-a-zA-Z0-9_]+")
 UUID = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-EXAMPLES, SEED = 3, 1
+EXAMPLES, SEED = 14, 1
 LONG_EXAMPLES, LONG_SEED = 100, 2
 
 # Errors for requests that the schema allows: no schema can express these rules.
@@ -141,7 +141,7 @@ def beginning(_context, body):
     )
 
 
-def found(application, *, examples, seed, operation_id=None, hooks=None):
+def found(application, *, examples, seed, operation_id=None, hooks=None, phases=None):
     """The failures that schemathesis reports for an application, one line for each kind.
 
     Hooks transform the parameters of each path, and each body.
@@ -151,6 +151,7 @@ def found(application, *, examples, seed, operation_id=None, hooks=None):
             "seed": seed,
             "continue-on-failure": True,
             "headers": KEY,
+            "phases": phases or {},
             "generation": {"max-examples": examples, "deterministic": True, "database": "none"},
         }
     )
@@ -207,6 +208,8 @@ def test_the_backend_keeps_the_contract_whatever_is_sent(backend, api, pytestcon
         examples=LONG_EXAMPLES if is_long else EXAMPLES,
         seed=LONG_SEED if is_long else SEED,
         hooks={"map_path_parameters": putting_a_run_that_is_there(api), "map_body": beginning},
+        # Hundreds of cases at the bounds of each field.
+        phases={"coverage": {"enabled": is_long}},
     )
     assert not departures, "\n\n".join(departures)
     # The test is only useful if each operation both succeeded and was rejected.

@@ -11,6 +11,16 @@ from leftovers import close_default_clients, end_active_run
 
 
 @pytest.fixture
+def run_python(run_forked):
+    """Runs a program until it ends: the start of an interpreter is not what is tested here."""
+
+    def run(program, *, timeout=None, **keywords):
+        return run_forked(program, **keywords)
+
+    return run
+
+
+@pytest.fixture
 def proxy(server, monkeypatch):
     """A faulty proxy in front of a real server; the environment names the proxy."""
     proxy = FaultyProxy(server)
