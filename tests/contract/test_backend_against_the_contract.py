@@ -28,7 +28,7 @@ KEY = {"Authorization": "Api-Key the-key"}
 UNKNOWN = "9b2f4f9e-3c0d-4b0a-8a53-5a3c8e0f7f21"
 SLUG = re.compile("[-a-zA-Z0-9_]+")
 UUID = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-EXAMPLES, SEED = 14, 1
+EXAMPLES, SEED = 10, 1
 LONG_EXAMPLES, LONG_SEED = 100, 2
 
 # Errors for requests that the schema allows: no schema can express these rules.
@@ -219,7 +219,7 @@ def test_the_backend_keeps_the_contract_whatever_is_sent(backend, api, pytestcon
         assert 401 in statuses, operation["operationId"]
         if method in {"POST", "PATCH"}:
             assert 400 in statuses, operation["operationId"]
-    assert sum(statuses.total() for statuses in watched.statuses.values()) > 500
+    assert sum(statuses.total() for statuses in watched.statuses.values()) > 250
 
 
 def answering(status, body=b"{}", content_type="application/json", headers=()):
