@@ -201,7 +201,7 @@ class TellurioClient:
             probe.close()
         self._use_key(credential.key)
         if credential.source == "argument":
-            auth.store_key(settings, credential.key)
+            auth.store_key(settings, credential.key, owner["username"])
         return owner
 
     def _use_key(self, api_key: str) -> None:

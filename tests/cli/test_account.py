@@ -165,6 +165,7 @@ def recording(tmp_path, monkeypatch):
     variables = {
         "PYTHONPATH": f"{tmp_path}{os.pathsep}{child_environment()['PYTHONPATH']}",
         "PYTHON_KEYRING_BACKEND": "recording_keyring.Recording",
+        "HOME": str(tmp_path),
         "RECORDING_KEYRING": str(record),
     }
     # In this process, keyring has chosen its backend already.
@@ -184,7 +185,7 @@ def test_the_keyring_is_used_where_there_is_one(command, invoke, url, recording)
     finished = command("login", "--api-key-stdin", stdin=KEY, **variables)
     assert finished.returncode == 0, finished.stderr
     assert "key stored in the system keyring" in finished.stdout
-    assert json.loads(record.read_text()) == {f"Tellurio {url}": KEY}
+    assert json.loads(record.read_text()) == {"Tellurio ada": KEY}
     assert credentials.read_key(url) is None
     assert "keyring" in invoke("whoami", **variables).stdout
     assert (

@@ -1,5 +1,7 @@
 """Which backend a call goes to, and signing in."""
 
+import json
+
 import keyring
 import keyring.backend
 import pytest
@@ -24,6 +26,9 @@ class RecordingKeyring(keyring.backend.KeyringBackend):
     def set_password(self, service, username, password):
         self.kept[service, username] = password
 
+    def delete_password(self, service, username):
+        del self.kept[service, username]
+
 
 class LockedKeyring(keyring.backend.KeyringBackend):
     priority = 1
@@ -36,8 +41,9 @@ class LockedKeyring(keyring.backend.KeyringBackend):
 
 
 @pytest.fixture
-def kept():
+def kept(monkeypatch, tmp_path):
     """A keyring that records what is stored in it."""
+    monkeypatch.setenv("HOME", str(tmp_path))
     before = keyring.get_keyring()
     recording = RecordingKeyring()
     keyring.set_keyring(recording)
@@ -169,7 +175,7 @@ def test_login_with_a_good_key_tells_the_owner_and_keeps_the_key(start_server, m
     url = start_server(api_key="good")
     monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", url)
     assert te.login("good") == {"email": "ada@example.com", "username": "ada"}
-    assert kept == {("Tellurio", url): "good"}
+    assert kept == {("Tellurio", "ada"): "good"}
     with te.init("ada", "Digits") as run:
         run.log("loss", 1)
     client = te.TellurioClient()
@@ -206,6 +212,109 @@ def test_the_argument_wins_over_the_environment_and_that_over_the_keyring(
     assert kept == {("Tellurio", url): "stale"}
     with pytest.raises(te.InvalidAPIKeyError):
         te.TellurioClient(url).login("bad")
+
+
+def account(tmp_path):
+    return json.loads((tmp_path / ".tellurio_config.json").read_text())
+
+
+def store_as_afnio(tmp_path, kept, key, username="ada"):
+    """Does what `afnio login` does, after consent was given."""
+    content = {"username": username, "allow_api_key_sharing": True}
+    (tmp_path / ".tellurio_config.json").write_text(json.dumps(content))
+    kept["Tellurio", username] = key
+
+
+def test_the_default_backend_shares_its_key_with_afnio(start_server, monkeypatch, kept, tmp_path):
+    url = start_server(api_key="good")
+    monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", url)
+    store_as_afnio(tmp_path, kept, "good")
+    assert te.login()["username"] == "ada"
+    assert find_credential(read_settings()).source == "keyring"
+    kept["Tellurio", "ada"] = "an old one"
+    te.login("good", relogin=True)
+    assert kept == {("Tellurio", "ada"): "good"}
+    assert account(tmp_path)["username"] == "ada"
+    assert account(tmp_path)["allow_api_key_sharing"] is True
+    assert "good" not in (tmp_path / ".tellurio_config.json").read_text()
+
+
+def test_another_user_did_not_consent(start_server, monkeypatch, kept, tmp_path):
+    monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", start_server(api_key="good"))
+    store_as_afnio(tmp_path, kept, "theirs", username="bob")
+    te.login("good")
+    assert (kept["Tellurio", "bob"], kept["Tellurio", "ada"]) == ("theirs", "good")
+    assert account(tmp_path)["username"] == "ada"
+    assert "allow_api_key_sharing" not in account(tmp_path)
+
+
+def test_a_backend_that_is_not_the_default_has_an_entry_of_its_own(start_server, kept, tmp_path):
+    url = start_server(api_key="good")
+    store_as_afnio(tmp_path, kept, "good")
+    with pytest.raises(ValueError, match="API key is required"):
+        te.TellurioClient(url).login()
+    te.TellurioClient(url).login("good")
+    assert kept == {("Tellurio", "ada"): "good", ("Tellurio", url): "good"}
+    assert "afnio_tellurio" not in account(tmp_path)
+
+
+def test_the_key_of_one_default_backend_is_not_sent_to_the_next(
+    start_server, monkeypatch, kept, tmp_path
+):
+    first, second = start_server(api_key="one"), start_server(api_key="two")
+    monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", first)
+    te.login("one")
+    monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", second)
+    with pytest.raises(ValueError, match="API key is required"):
+        te.login()
+    te.login("two")
+    assert kept == {("Tellurio", "ada"): "one", ("Tellurio", second): "two"}
+    monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", first)
+    assert te.login()["username"] == "ada"
+    # afnio replaces it with one of its own.
+    kept["Tellurio", "ada"] = "two"
+    monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", second)
+    del kept["Tellurio", second]
+    assert te.login()["username"] == "ada"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"username": 7}', '{"username": ""}'])
+def test_an_account_file_that_says_nothing_is_no_error(
+    start_server, monkeypatch, kept, tmp_path, content
+):
+    monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", start_server(api_key="good"))
+    (tmp_path / ".tellurio_config.json").write_text(content)
+    with pytest.raises(ValueError, match="API key is required"):
+        te.login()
+    te.login("good")
+    assert kept == {("Tellurio", "ada"): "good"}
+
+
+def test_where_the_account_cannot_be_written_the_backend_has_its_own_entry(
+    start_server, monkeypatch, kept, tmp_path
+):
+    url = start_server(api_key="good")
+    monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", url)
+    monkeypatch.setenv("HOME", str(tmp_path / "missing"))
+    te.login("good")
+    assert kept == {("Tellurio", url): "good"}
+
+
+def test_a_refused_key_changes_nothing_that_is_stored(start_server, monkeypatch, kept, tmp_path):
+    monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", start_server(api_key="good"))
+    store_as_afnio(tmp_path, kept, "good")
+    before = (dict(kept), account(tmp_path))
+    client = te.TellurioClient()
+    with pytest.raises(
+        te.InvalidAPIKeyError, match=r"^Login failed due to invalid API key\. .*sign in with"
+    ):
+        client.login("bad")
+    with pytest.raises(
+        te.InvalidAPIKeyError, match=r"^Re-login failed due to invalid API key\. .*sign in with"
+    ):
+        te.login("bad", relogin=True)
+    assert (dict(kept), account(tmp_path)) == before
+    assert client.login()["username"] == "ada"
 
 
 def test_no_key_at_all_says_that_one_is_required(kept):

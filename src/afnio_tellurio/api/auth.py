@@ -9,7 +9,7 @@ import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from afnio_tellurio.api import credentials
+from afnio_tellurio.api import afnio_account, credentials
 from afnio_tellurio.errors import CredentialsError
 from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.logs import log
@@ -164,7 +164,9 @@ def read_stored(settings: Settings) -> Credential | None:
     url = settings.url
     try:
         keyring = _usable_keyring()
-        key = keyring and keyring.get_password(settings.keyring_service, url)
+        key = keyring and (
+            keyring.get_password(settings.keyring_service, url) or _read_shared(keyring, settings)
+        )
     except Exception as error:  # noqa: BLE001 - each keyring fails in its own way
         raise_foreign(error, by_type=False)
         _note_failing_keyring(error)
@@ -175,14 +177,32 @@ def read_stored(settings: Settings) -> Credential | None:
     return Credential(key, "credentials file") if key else None
 
 
-def store_key(settings: Settings, api_key: str) -> None:
+def _read_shared(keyring: ModuleType, settings: Settings) -> str | None:
+    """The key in the entry that `afnio login` uses, if it may be sent to this backend.
+
+    It is the entry of the default backend. The key in it may be of another one: the settings may
+    have changed since.
+    """
+    username = afnio_account.read_username() if settings.is_named else None
+    if username is None:
+        return None
+    key: str | None = keyring.get_password(settings.keyring_service, username)
+    return key if key and afnio_account.backend_of(key) in {None, settings.url} else None
+
+
+def store_key(settings: Settings, api_key: str, username: str) -> None:
     """Stores the key for the backend of the settings in the keyring, else in the credentials file.
 
     If neither works, one line says so: the key then serves this process only.
+
+    Args:
+        settings: The settings, which name the backend.
+        api_key: The key, which the backend has accepted.
+        username: The name of its owner.
     """
     url = settings.url
     try:
-        if not _store_in_keyring(settings, api_key):
+        if not _store_in_keyring(settings, api_key, username):
             credentials.write_key(url, api_key)
     except CredentialsError as error:
         warn(
@@ -191,18 +211,43 @@ def store_key(settings: Settings, api_key: str) -> None:
         )
 
 
-def _store_in_keyring(settings: Settings, api_key: str) -> bool:
+def _store_in_keyring(settings: Settings, api_key: str, username: str) -> bool:
+    service, url = settings.keyring_service, settings.url
     try:
         keyring = _usable_keyring()
         if keyring is None:
             return False
-        keyring.set_password(settings.keyring_service, settings.url, api_key)
+        if _takes_shared(keyring, settings) and _write_account(username, url, api_key):
+            keyring.set_password(service, username, api_key)
+            if keyring.get_password(service, url):
+                keyring.delete_password(service, url)
+        else:
+            keyring.set_password(service, url, api_key)
     except Exception as error:  # noqa: BLE001 - each keyring fails in its own way
         raise_foreign(error, by_type=False)
         _note_failing_keyring(error)
         return False
     # An earlier key, from before the keyring could be used.
     credentials.remove_key(settings.url)
+    return True
+
+
+def _takes_shared(keyring: ModuleType, settings: Settings) -> bool:
+    """Whether a key is stored where `afnio login` stores it: not in place of another backend's."""
+    if not settings.is_named:
+        return False
+    username = afnio_account.read_username()
+    key = username and keyring.get_password(settings.keyring_service, username)
+    return not key or afnio_account.backend_of(key) in {None, settings.url}
+
+
+def _write_account(username: str, url: str, api_key: str) -> bool:
+    try:
+        afnio_account.write_account(username, url, api_key)
+    except (OSError, RuntimeError) as error:
+        raise_foreign(error)
+        log(logging.INFO, f"{afnio_account.FILE} cannot be written ({error})")
+        return False
     return True
 
 
@@ -221,9 +266,14 @@ def remove_stored(settings: Settings) -> tuple[list[Source], str | None]:
     problem = None
     try:
         keyring = _usable_keyring()
-        if keyring is not None and keyring.get_password(settings.keyring_service, url):
-            keyring.delete_password(settings.keyring_service, url)
-            removed.append("keyring")
+        if keyring is not None:
+            names = [url]
+            if _read_shared(keyring, settings):
+                names.append(str(afnio_account.read_username()))
+            for name in names:
+                if keyring.get_password(settings.keyring_service, name):
+                    keyring.delete_password(settings.keyring_service, name)
+                    removed.append("keyring")
     except Exception as error:  # noqa: BLE001 - each keyring fails in its own way
         raise_foreign(error, by_type=False)
         problem = f"the system keyring cannot be used ({type(error).__name__})"
