@@ -12,7 +12,7 @@ import httpx
 from afnio_tellurio.api import auth, operations
 from afnio_tellurio.api.connection import Connection
 from afnio_tellurio.delivery.recovery import recover_local
-from afnio_tellurio.delivery.sender import sender, settle, wait_visibly
+from afnio_tellurio.delivery.sender import sender, settle_all, wait_visibly
 from afnio_tellurio.errors import InvalidAPIKeyError, PermissionDeniedError, refused_key
 from afnio_tellurio.notices import warn_of_settings
 from afnio_tellurio.served import page_url
@@ -221,7 +221,8 @@ class TellurioClient:
         Raises:
             ValueError: The endpoint does not start with a slash.
             BackendUnreachableError: The backend could not be reached.
-            DeliveryError: Metrics logged before could not be delivered, so they cannot be read.
+            DeliveryError: Metrics logged before to the run that the endpoint names could not be
+                delivered, so they cannot be read.
         """
         return self._send("GET", endpoint, json)
 
@@ -241,7 +242,7 @@ class TellurioClient:
         if not endpoint.startswith("/"):
             raise ValueError(f"endpoint is {endpoint!r}; pass a path that starts with a slash")
         self._connection.key.find()
-        settle(self._connection, f"{method} {endpoint}")
+        settle_all(self._connection, f"{method} {endpoint}")
         return self._connection.send(method, endpoint, json)
 
     def call(

@@ -262,6 +262,23 @@ def never_had_run(error: ApiError) -> bool:
     return isinstance(body, dict) and body.get("deleted") is False  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
 
 
+def is_gone(error: ApiError) -> bool:
+    """Whether the backend itself answered that a run or its project does not exist.
+
+    A 404 of a proxy, or of something else at the backend's address, is no word of the backend.
+
+    Args:
+        error: The error from a request for the run.
+    """
+    if not isinstance(error, NotFoundError):
+        return False
+    try:
+        body: Any = error.response.json()
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(body, dict) and "detail" in body
+
+
 def message_of(response: httpx.Response) -> str:
     """The message in an error response: its `detail`, its field errors, or its whole text."""
     try:

@@ -87,6 +87,96 @@ def test_a_run_that_was_deleted_is_not_created_again(run, proxy):
     assert list(te.runs("acme", "Digits")) == []
 
 
+@pytest.mark.parametrize("gone", ["run", "project"])
+def test_a_run_that_is_gone_troubles_no_other(run, proxy, journals, home, caplog, gone):
+    te.create_project("acme", "Other")
+    with te.TellurioClient() as client:
+        other = operations.create_run(
+            connection_of(client), "acme", "other", name="other", description=None,
+            status="RUNNING", idempotency_key="1",
+        )  # fmt: skip
+        other = te.get_run("acme", "other", str(other.uuid))
+        other.log("count", 1)
+        log(run, 1)
+        run.flush()
+        if gone == "run":
+            operations.delete_run(connection_of(client), RunPath("acme", "digits", run.uuid))
+        else:
+            te.delete_project("acme", "digits")
+        log(run, 2)
+        with pytest.raises(te.DeliveryError, match="1 metrics wait in .*undeliverable.*404"):
+            run.flush()
+        proxy.counts.clear()
+        log(run, 3)
+        other.log("count", 2)
+        assert client.get("/api/v0/acme/projects/other/runs/").status_code == 200
+        assert other.flush().waiting == 0
+        assert other.metrics("count").values == [1, 2]
+        assert [found.name for found in te.runs("acme", "other")] == ["other"]
+        with pytest.raises(te.DeliveryError, match="2 metrics wait in .*undeliverable"):
+            run.finish()
+    assert caplog.text.count("delivery has ended, because the run is gone") == 1
+    assert caplog.text.count("delivery has stopped") == 0
+    (aside,) = (home / "journals").glob("*.undeliverable")
+    assert aside.read_bytes().count(b'"count"') == 3
+    assert run.uuid not in {path.name.partition(".")[0] for path in journals()}
+    fresh = te.init("acme", "Digits", "fresh")
+    log(fresh, 1)
+    assert fresh.finish().accepted == 1
+    assert te.sync() == []
+
+
+def test_a_404_that_is_not_the_backends_word_sets_nothing_aside(run, proxy, journals):
+    proxy.fault = lambda method, _path: (404, b"<h1>Not Found</h1>") if method == "POST" else None
+    log(run, 1)
+    with pytest.raises(te.DeliveryError, match="404"):
+        run.flush()
+    assert len(journals()) == 1
+    work_again(proxy)
+    assert run.finish().accepted == 1
+
+
+def test_sync_sets_aside_what_a_dead_process_logged_to_a_run_that_is_gone(
+    proxy, run_python, journals, home
+):
+    run_python(
+        """
+        import os, afnio_tellurio as te
+        run = te.init("acme", "Digits", "r")
+        run.flush()
+        run.log("count", 1)
+        os.kill(os.getpid(), 9)
+        """
+    )
+    te.delete_project("acme", "digits")
+    (done,) = te.sync()
+    assert "404" in done.problem
+    assert done.path.endswith(".undeliverable")
+    assert not journals()
+    assert te.sync() == []
+    (aside,) = (home / "journals").glob("*.undeliverable")
+    assert str(aside) == done.path
+
+
+def test_a_read_of_another_run_does_not_wait_for_one_that_is_refused(run, proxy):
+    other = te.init("acme", "Other", "other")
+    other.log("count", 1)
+    other.flush()
+    with te.TellurioClient() as client:
+        proxy.fault = lambda method, path: (
+            (403, b'{"detail": "Not for you."}') if method == "POST" and "/other/" in path else None
+        )
+        other.log("count", 2)
+        with pytest.raises(te.DeliveryError, match="Not for you"):
+            other.flush()
+        assert client.get("/api/v0/acme/projects/digits/runs/").status_code == 200
+        with pytest.raises(te.DeliveryError, match="Not for you"):
+            client.get(f"/api/v0/acme/projects/other/runs/{other.uuid}/metrics/")
+        assert te.get_run("acme", "Digits", run.uuid).metrics() == {}
+        work_again(proxy)
+        assert client.get(f"/api/v0/acme/projects/other/runs/{other.uuid}/metrics/").json()[-1]
+
+
 def test_sync_creates_a_run_again_that_the_backend_lost(
     proxy, run_python, change_database, journals
 ):

@@ -84,10 +84,12 @@ def test_a_run_that_somebody_ended_meanwhile_keeps_its_status(died):
 
 def test_a_run_deleted_meanwhile_is_a_problem_that_keeps_the_journal(died, journals):
     died()
+    (journal,) = journals()
+    content = journal.read_bytes()
     te.delete_project("acme", "digits")
     (done,) = te.sync()
     assert "answered 404" in done.problem
-    assert len(journals()) == 1
+    assert journal.with_suffix(".undeliverable").read_bytes() == content
 
 
 def test_the_journal_of_a_living_process_is_left_to_it(proxy, start_python, journals):

@@ -240,5 +240,7 @@ def test_a_project_that_another_process_creates_in_between_is_used(faulty):
 
 def test_a_key_that_is_forbidden_to_sign_in_is_refused_like_an_unknown_one(faulty):
     faulty.answer("403 Forbidden", '{"detail": "Invalid API key."}')
-    with pytest.raises(te.InvalidAPIKeyError, match=r"^Login failed due to invalid API key\. .*403"):
+    with pytest.raises(
+        te.InvalidAPIKeyError, match=r"^Login failed due to invalid API key\. .*403"
+    ):
         te.TellurioClient().login("bad")

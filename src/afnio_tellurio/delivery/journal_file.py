@@ -36,6 +36,7 @@ from afnio_tellurio.delivery.records import (
     END,
     FORMAT,
     NUMBER,
+    UNDELIVERABLE_SUFFIX,
     Batch,
     Header,
     Metric,
@@ -328,6 +329,14 @@ class JournalFile:
             if file is not None:
                 file.close()
         self._file = self._ack_file = None
+
+    def set_aside(self) -> None:
+        """Renames the file, so that no later process tries to deliver it: the run is gone."""
+        aside = self.path.with_suffix(UNDELIVERABLE_SUFFIX)
+        # Windows renames no open file: the next process tries again.
+        with suppress(OSError):
+            self.path.rename(aside)
+            self.path = aside
 
     def remove(self) -> None:
         """Removes the journal and its `.ack` file; rejected metrics stay.

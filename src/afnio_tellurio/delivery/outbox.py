@@ -44,6 +44,7 @@ class Outbox:
         transfer: The delivery to the backend.
         wanted_status: The status to end the run with when everything is delivered, or None.
         is_released: Whether nothing can be logged to it anymore; it closes when all is delivered.
+        is_set_aside: Whether delivery has ended because the backend does not have the run anymore.
     """
 
     def __init__(self, connection: Connection, journal: Journal) -> None:
@@ -54,6 +55,7 @@ class Outbox:
         self.transfer = Transfer(connection, journal)
         self.wanted_status: str | None = None
         self.is_released = False
+        self.is_set_aside = False
         self._synchronized_at = 0.0
         self._synchronized_size = 0
         self._has_warned_of_stop = False
@@ -142,6 +144,9 @@ class Outbox:
             raise_foreign(error)
             warn_once(f"run {self.journal.header.run_name!r}: delivery failed: {error!r}")
             is_due = self.transfer.put_off(TellurioError(f"delivery failed: {error!r}"))
+        if self.transfer.is_gone and not self.is_set_aside:
+            self.is_set_aside = True
+            self.journal.set_aside()
         self.warn_of_stop()
         return is_due
 
@@ -170,6 +175,8 @@ class Outbox:
                 f"Sign in again with: {settings.sign_in_command}{variable}, "
                 "then deliver them with: afnio-tellurio sync"
             )
+        if self.is_set_aside:
+            return f"run {run!r}: delivery has ended, because the run is gone: {error}; {state}"
         return (
             f"run {run!r}: delivery has stopped: {error}; {state}; deliver them with: "
             "afnio-tellurio sync"

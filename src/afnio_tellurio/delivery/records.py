@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 SUFFIX = ".ndjson"
+#: Of a journal whose run is gone.
+UNDELIVERABLE_SUFFIX = ".undeliverable"
 #: The first field of the record of the run's end.
 END = "end"
 #: The first field of a record that holds the sequence number of the next metric.

@@ -180,6 +180,8 @@ def deliver(
     if transfer.has_restored:
         before = 0
     problem = transfer.stopped or transfer.last_error
+    if transfer.is_gone:
+        journal.set_aside()
     return SyncedJournal(
         path=str(journal.path),
         run_name=journal.header.run_name,

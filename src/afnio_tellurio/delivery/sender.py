@@ -55,9 +55,12 @@ class Sender:
 
     def close(self, outbox: Outbox) -> None:
         """Removes an outbox and closes it."""
+        self._forget(outbox)
+        outbox.close()
+
+    def _forget(self, outbox: Outbox) -> None:
         with suppress(ValueError):
             self._outboxes.remove(outbox)
-        outbox.close()
 
     def release(self, outbox: Outbox) -> None:
         """Closes an outbox as soon as all is delivered: nothing can be logged to it anymore."""
@@ -119,6 +122,8 @@ class Sender:
         deadline = None if timeout is None else time.monotonic() + timeout
         if outbox.is_done_until(size):
             return True
+        if outbox.is_set_aside:
+            return False
         outbox.transfer.hurry()
         progress: SimpleQueue[None] = SimpleQueue()
         self._waiters.append(weakref.ref(progress))
@@ -171,6 +176,8 @@ class Sender:
             self._notify()
             if outbox.is_over:
                 self.close(outbox)
+            elif outbox.is_set_aside:
+                self._forget(outbox)
 
     def _gather(self) -> None:
         """Waits while metrics gather, unless a caller waits: large requests are more efficient.
@@ -244,17 +251,46 @@ def require_delivery(outbox: Outbox, call: str, timeout: float | None) -> None:
         raise outbox.problem(call)
 
 
-def settle(connection: Connection, call: str, run_uuid: str | None = None) -> None:
-    """Waits until logged metrics can be read from a backend: those of one run, or all.
+def settle(connection: Connection, call: str, run_uuid: str) -> None:
+    """Waits until the logged metrics of a run can be read from a backend.
 
     Raises:
         DeliveryError: They cannot be delivered within `TELLURIO_EXIT_TIMEOUT`.
     """
-    for outbox in sender.outboxes():
-        other = outbox.transfer.connection
-        is_selected = run_uuid in {None, outbox.journal.header.run_uuid}
-        if is_selected and other.address == connection.address and not other.is_closed:
+    for outbox in _outboxes_to(connection):
+        if outbox.journal.header.run_uuid == run_uuid:
             require_delivery(outbox, call, connection.settings.exit_timeout)
+
+
+def settle_all(connection: Connection, call: str) -> None:
+    """Waits until logged metrics can be read from a backend.
+
+    Trouble with a run that the call does not name is not the call's.
+
+    Args:
+        connection: The backend.
+        call: The method and path of a request.
+
+    Raises:
+        DeliveryError: Those of a run that the path names cannot be delivered within
+            `TELLURIO_EXIT_TIMEOUT`.
+    """
+    timeout = connection.settings.exit_timeout
+    deadline = time.monotonic() + timeout
+    for outbox in _outboxes_to(connection):
+        if outbox.journal.header.run_uuid in call.lower():
+            require_delivery(outbox, call, timeout)
+        elif outbox.transfer.stopped is None:
+            sender.wait_for(outbox, max(0.0, deadline - time.monotonic()))
+
+
+def _outboxes_to(connection: Connection) -> list[Outbox]:
+    connections = [(outbox, outbox.transfer.connection) for outbox in sender.outboxes()]
+    return [
+        outbox
+        for outbox, other in connections
+        if other.address == connection.address and not other.is_closed
+    ]
 
 
 def wait_visibly(outbox: Outbox, deadline: float) -> bool:

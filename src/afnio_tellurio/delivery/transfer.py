@@ -22,6 +22,7 @@ from afnio_tellurio.errors import (
     PayloadTooLargeError,
     PermissionDeniedError,
     TellurioError,
+    is_gone,
     never_had_run,
 )
 from afnio_tellurio.notices import warn
@@ -63,6 +64,7 @@ class Transfer:
         self._singles_left = 0
         self._has_rewound = False
         self.has_restored = False
+        self.is_gone = False
         self._is_restored = False
         header = journal.header
         self._path = RunPath(header.namespace_slug, header.project_slug, header.run_uuid)
@@ -168,6 +170,7 @@ class Transfer:
             True if the run exists again; else the error is handled like any other.
         """
         if not never_had_run(error) or self._is_restored:
+            self.is_gone = is_gone(error)
             return self.put_off(error)
         try:
             restore_run(self.connection, self._path, name=self.journal.header.run_name)

@@ -82,6 +82,9 @@ def leave_end(
         recording.leave_end(status)
         run.status = status
     problem = f"run {run.name!r} could not be ended as {status}"
+    if undelivered.is_set_aside:
+        # Nothing will be delivered anymore.
+        recording.close()
     if undelivered.warn_of_stop():
         # The reason, the file and the remedy were reported then, perhaps hours ago.
         waiting = undelivered.receipt().waiting
