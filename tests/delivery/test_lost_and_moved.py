@@ -429,8 +429,8 @@ def test_an_exception_of_a_signal_handler_during_a_write_reaches_the_application
         signal.signal(signal.SIGALRM, handler)
         raised = logged = 0
         for turn in range(50):
-            signal.setitimer(signal.ITIMER_REAL, 0.002 + turn / 20000)
             try:
+                signal.setitimer(signal.ITIMER_REAL, 0.002 + turn / 20000)
                 while True:
                     run.log("count", logged)
                     logged += 1
