@@ -265,7 +265,7 @@ def never_had_run(error: ApiError) -> bool:
 def is_gone(error: ApiError) -> bool:
     """Whether the backend itself answered that a run or its project does not exist.
 
-    A 404 of a proxy, or of something else at the backend's address, is no word of the backend.
+    A proxy, or anything else at the backend's address, may answer 404 too.
 
     Args:
         error: The error from a request for the run.
