@@ -12,8 +12,8 @@ from children import GUARD
 from afnio_tellurio.backend.store import connections
 from afnio_tellurio.threads import other_threads_inside, stack_holds, wait_until_left
 
-#: Looks at a moving thread: a look that is not exact fails in about one of 5,000.
-LOOKS = 30_000
+#: Looks at a moving thread: a look that is not exact fails once in about 5,000.
+LOOKS = 15_000
 
 
 def rest(entered, leave):
