@@ -17,8 +17,9 @@ COLORED = """([name, share]) => {
     const plot = document.querySelector(`figure[data-metric="${name}"] .u-over`);
     const ratio = canvas.width / canvas.clientWidth;
     const x = Math.round((plot.offsetLeft + plot.clientWidth * share) * ratio);
-    const y = Math.round(plot.offsetTop * ratio) + 1;
-    const data = canvas.getContext("2d").getImageData(x, y, 3, Math.round(plot.clientHeight * ratio) - 2).data;
+    // With the edges: a line may run along the bottom.
+    const y = Math.round(plot.offsetTop * ratio) - 1;
+    const data = canvas.getContext("2d").getImageData(x, y, 3, Math.round(plot.clientHeight * ratio) + 2).data;
     let count = 0;
     for (let i = 0; i < data.length; i += 4) {
         const [r, g, b, a] = data.slice(i, i + 4);
