@@ -95,10 +95,9 @@ class DeliveryError(TellurioError, ValueError):
             )
         if lost:
             parts.append(f"{lost} are lost: the journal could not store them")
-        super().__init__(
-            f"{call}: run {run_name!r}: {', and '.join(parts)} ({reason}); "
-            "deliver with: afnio-tellurio sync"
-        )
+        # The run of a journal that was set aside is gone, and `sync` leaves it alone.
+        remedy = "" if path.endswith(".undeliverable") else "; deliver with: afnio-tellurio sync"
+        super().__init__(f"{call}: run {run_name!r}: {', and '.join(parts)} ({reason}){remedy}")
         self._arguments = (call, run_name, waiting, lost, path, reason, in_memory)
         self.waiting = waiting
         self.lost = lost

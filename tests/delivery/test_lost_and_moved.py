@@ -113,14 +113,16 @@ def test_a_run_that_is_gone_troubles_no_other(run, proxy, journals, home, caplog
         assert other.flush().waiting == 0
         assert other.metrics("count").values == [1, 2]
         assert [found.name for found in te.runs("acme", "other")] == ["other"]
-        with pytest.raises(te.DeliveryError, match="2 metrics wait in .*undeliverable"):
+        with pytest.raises(te.DeliveryError, match="2 metrics wait in .*undeliverable") as caught:
             run.finish()
+        assert "afnio-tellurio sync" not in str(caught.value), "it would leave the journal alone"
     assert caplog.text.count("delivery has ended, because the run is gone") == 1
     assert caplog.text.count("delivery has stopped") == 0
     (aside,) = (home / "journals").glob("*.undeliverable")
     assert aside.read_bytes().count(b'"count"') == 3
     assert run.uuid not in {path.name.partition(".")[0] for path in journals()}
     fresh = te.init("acme", "Digits", "fresh")
+    assert "could not be ended as FAILED: it waits with 2 metrics" in caplog.text
     log(fresh, 1)
     assert fresh.finish().accepted == 1
     assert te.sync() == []

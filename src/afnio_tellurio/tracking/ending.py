@@ -82,11 +82,13 @@ def leave_end(
         recording.leave_end(status)
         run.status = status
     problem = f"run {run.name!r} could not be ended as {status}"
-    if undelivered.is_set_aside:
-        # Nothing will be delivered anymore.
-        recording.close()
     if undelivered.warn_of_stop():
         # The reason, the file and the remedy were reported then, perhaps hours ago.
         waiting = undelivered.receipt().waiting
-        return f"{problem}: it waits with {waiting} metrics, as reported before"
-    return str(undelivered.problem(problem))
+        problem = f"{problem}: it waits with {waiting} metrics, as reported before"
+    else:
+        problem = str(undelivered.problem(problem))
+    if undelivered.is_set_aside:
+        # Nothing will be delivered anymore.
+        recording.close()
+    return problem

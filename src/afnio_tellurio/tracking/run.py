@@ -92,10 +92,9 @@ class Run(RunRecord):
         except KeyboardInterrupt:
             # Ctrl-C interrupts the waiting only; the program goes on.
             return
-        except Exception as interruption:
+        except Exception as interruption:  # reported: the block's own exception goes on
             if error is None:
                 raise
-            # The block's exception goes on.
             problem = f"the end of run {self.name!r} was interrupted: {interruption!r}"
         if problem and error is not None:
             error.add_note(f"afnio-tellurio: {problem}")
@@ -296,7 +295,7 @@ class Run(RunRecord):
                 raise_foreign(error)
             # No error of ours may take the place of the application's own exception.
             problem = f"run {self.name!r} could not be ended as {status}: {error}"
-        except BaseException:
+        except BaseException:  # raised again, once the end is left to a later moment
             self._leave_end(status)
             raise
         finally:
