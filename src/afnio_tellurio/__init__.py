@@ -37,6 +37,10 @@ if TYPE_CHECKING:
         RunFinishedError,
         TellurioError,
     )
+    from afnio_tellurio.integrations.afnio import (
+        configure_logging,
+        suppress_variable_notifications,
+    )
     from afnio_tellurio.notebook import show
     from afnio_tellurio.overviews import curves, list_metrics, summaries
     from afnio_tellurio.projects import (
@@ -99,6 +103,10 @@ _NAMES_OF = {
         "RateLimitError",
         "RunFinishedError",
         "TellurioError",
+    ),
+    "integrations.afnio": (
+        "configure_logging",
+        "suppress_variable_notifications",
     ),
     "notebook": ("show",),
     "overviews": (
@@ -163,6 +171,7 @@ __all__ = [
     "TellurioClient",
     "TellurioError",
     "attach",
+    "configure_logging",
     "create_project",
     "curves",
     "delete_project",
@@ -182,6 +191,7 @@ __all__ = [
     "runs",
     "show",
     "summaries",
+    "suppress_variable_notifications",
     "sync",
 ]
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from afnio_tellurio.api import auth
 from afnio_tellurio.client import TellurioClient, connection_of, use_key_of
 from afnio_tellurio.forks import ForkStep, at_fork
+from afnio_tellurio.frameworks import share_key
 from afnio_tellurio.notices import tell, warn_of_settings
 from afnio_tellurio.settings.settings import Mode, Settings, read_settings
 
@@ -92,7 +93,8 @@ def login(api_key: str | None = None, relogin: bool = False) -> dict[str, str]:
         relogin: Whether to ignore a stored key.
 
     Returns:
-        `{"email": ..., "username": ...}` of the key's owner.
+        `{"email": ..., "username": ...}` of the key's owner, and the `"session_id"` of afnio if the
+        program has imported afnio, which is signed in too.
 
     Raises:
         TypeError: The key is not a string.
@@ -121,4 +123,5 @@ def login(api_key: str | None = None, relogin: bool = False) -> dict[str, str]:
     for other in others:
         # They were made with other settings, and open runs still go through them.
         use_key_of(other, client)
-    return owner
+    session_id = share_key(connection_of(client))
+    return owner if session_id is None else {**owner, "session_id": session_id}

@@ -11,6 +11,7 @@ from afnio_tellurio.client import TellurioClient, connection_of
 from afnio_tellurio.default_client import client_or_default
 from afnio_tellurio.delivery.recovery import warn_of_orphans
 from afnio_tellurio.errors import BadRequestError, ConflictError, RunFinishedError
+from afnio_tellurio.frameworks import share_run
 from afnio_tellurio.tracking.announcements import tell_started
 from afnio_tellurio.tracking.disabled import DisabledRun
 from afnio_tellurio.tracking.finding import get_run
@@ -68,6 +69,7 @@ def init(
     status = RunStatus.RUNNING if status is None else status
     check_status("init", status)
     client = client_or_default(client)
+    connection: Connection | None = None
     if client is None:
         run: Run = DisabledRun(str(uuid.UUID(int=0)), name or "disabled", description, status)
     else:
@@ -90,6 +92,7 @@ def init(
     superseded = activate(run)
     if superseded is not None:
         end(superseded, RunStatus.FAILED)
+    share_run(run, connection)
     return run
 
 
@@ -147,6 +150,8 @@ def attach(
             return active
         end(active, RunStatus.FAILED)
     activate(attached)
+    client = client_or_default(client)
+    share_run(attached, None if client is None else connection_of(client))
     return attached
 
 

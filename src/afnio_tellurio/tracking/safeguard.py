@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from afnio_tellurio.api.entities import RunStatus
 from afnio_tellurio.delivery.sender import sender, wait_for_all
 from afnio_tellurio.forks import ForkStep, at_fork
+from afnio_tellurio.frameworks import release_run
 from afnio_tellurio.notices import warn
 
 if TYPE_CHECKING:
@@ -58,9 +59,11 @@ def deactivate(run: Endable) -> None:
     """Deactivates a run and disarms the safeguard, if the run is the active one."""
     global _active  # noqa: PLW0603
     with _lock:
-        if _active is run:
-            _active = None
-            safeguard.disarm()
+        if _active is not run:
+            return
+        _active = None
+        safeguard.disarm()
+    release_run(run)
 
 
 def end(run: Endable, status: RunStatus) -> str | None:

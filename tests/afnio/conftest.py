@@ -1,0 +1,75 @@
+"""afnio, from PyPI and in an environment of its own, with a stand-in for its platform."""
+
+import json
+import subprocess
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from children import GUARD, ROOT
+
+PYTHON = ROOT / ".cache" / "afnio" / "bin" / "python"
+
+
+@pytest.fixture(scope="session")
+def afnio_python():
+    assert PYTHON.exists(), f"{PYTHON} does not exist; make it with scripts/test.sh"
+    return str(PYTHON)
+
+
+@dataclass
+class Platform:
+    """The stand-in for afnio's WebSocket, and our backend, which `serve` serves."""
+
+    url: str
+    variables: dict[str, str]
+    calls_file: Path
+
+    @property
+    def calls(self):
+        """The calls that it received on its WebSocket."""
+        if not self.calls_file.exists():
+            return []
+        return [json.loads(line) for line in self.calls_file.read_text().splitlines()]
+
+
+@pytest.fixture
+def platform(start_server, start_python, afnio_python, tmp_path):
+    url = start_server(api_key="the-key", namespaces=("acme", "your-username"))
+    calls = tmp_path / "calls.ndjson"
+    stand_in = start_python(
+        str(Path(__file__).parent / "stand_in.py"),
+        str(calls),
+        executable=afnio_python,
+        STAND_IN_KEY="the-key",
+    )
+    started = json.loads(stand_in.stdout.readline())
+    base, _, port = url.rpartition(":")
+    variables = {
+        "TELLURIO_BACKEND_HTTP_BASE_URL": base,
+        "TELLURIO_BACKEND_HTTP_PORT": port,
+        "TELLURIO_BACKEND_WS_BASE_URL": "ws://127.0.0.1",
+        "TELLURIO_BACKEND_WS_PORT": str(started["websocket"]),
+        "TELLURIO_API_KEY": "the-key",
+        "OPENAI_API_KEY": "model-key",
+        "ALLOW_API_KEY_SHARING": "true",
+    }
+    return Platform(url, variables, calls)
+
+
+@pytest.fixture
+def run_afnio(start_python, afnio_python, tmp_path, monkeypatch):
+    """Runs a program that uses afnio until it ends."""
+    # Its home has afnio's own file; and programs of afnio write checkpoints to where they run.
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    def run(program, **variables):
+        child = start_python(
+            "-c", textwrap.dedent(program), executable=afnio_python, **variables
+        )
+        out, err = child.communicate(timeout=GUARD)
+        return subprocess.CompletedProcess(child.args, child.returncode, out, err)
+
+    return run
