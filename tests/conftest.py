@@ -301,11 +301,14 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., str]]:
     started: list[tuple[Any, Any, threading.Thread]] = []
 
     def start(
-        api_key: str | None = None, user: str = "ada", namespaces: tuple[str, ...] = ("acme",)
+        api_key: str | None = None,
+        user: str = "ada",
+        namespaces: tuple[str, ...] = ("acme",),
+        email: str | None = None,
     ) -> str:
         backend = open_backend(
             tmp_path / "server" / "tellurio.db",
-            user=BackendUser(user, f"{user}@example.com"),
+            user=BackendUser(user, email or f"{user}@example.com"),
             api_key=api_key,
             namespaces=namespaces,
             any_namespace=False,

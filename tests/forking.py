@@ -17,14 +17,19 @@ from children import GUARD, ROOT, child_environment
 
 
 class ForkingHost:
-    """A process that has imported the SDK, and runs each program in a fork of itself."""
+    """A process that has imported the SDK, and runs each program in a fork of itself.
 
-    def __init__(self) -> None:
+    Args:
+        executable: The interpreter.
+        modules: What it imports too.
+    """
+
+    def __init__(self, executable: str = sys.executable, modules: tuple[str, ...] = ()) -> None:
         environment = child_environment()
         environment.pop("COVERAGE_PROCESS_CONFIG", None)
         environment["PYTHONPATH"] += os.pathsep + str(ROOT / "tests")
         self._host = subprocess.Popen(
-            [sys.executable, str(ROOT / "tests" / "child" / "host.py")],
+            [executable, str(ROOT / "tests" / "child" / "host.py"), *modules],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         PayloadTooLargeError,
         PermissionDeniedError,
         RateLimitError,
+        RefusedDeliveryError,
         RunFinishedError,
         TellurioError,
     )
@@ -101,6 +102,7 @@ _NAMES_OF = {
         "PayloadTooLargeError",
         "PermissionDeniedError",
         "RateLimitError",
+        "RefusedDeliveryError",
         "RunFinishedError",
         "TellurioError",
     ),
@@ -161,6 +163,7 @@ __all__ = [
     "PermissionDeniedError",
     "Project",
     "RateLimitError",
+    "RefusedDeliveryError",
     "Run",
     "RunFinishedError",
     "RunOrg",

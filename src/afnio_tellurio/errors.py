@@ -61,7 +61,8 @@ class BackendUnreachableError(TellurioError, ConnectionError, ValueError):
 class DeliveryError(TellurioError, ValueError):
     """Logged data could not be delivered within the timeout; it stays on the disk.
 
-    It is also a `ValueError` because `afnio.tellurio` raised that for a network error.
+    It is also a `ValueError` because `afnio.tellurio` raised that for a network error. If the
+    backend answered with an error status, it is a `RefusedDeliveryError`.
 
     Attributes:
         waiting: The number of metrics that wait to be delivered.
@@ -106,7 +107,23 @@ class DeliveryError(TellurioError, ValueError):
         self.in_memory = in_memory
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild_delivery_error, self._arguments
+        return _rebuild_delivery_error, (self._arguments, None)
+
+
+class RefusedDeliveryError(DeliveryError, httpx.HTTPStatusError):
+    """Logged data was not delivered: the backend answered with an error status.
+
+    It is also an `httpx.HTTPStatusError`, as in `afnio.tellurio`.
+
+    Attributes:
+        request: The last request, an `httpx.Request`, without the API key.
+        response: The response, an `httpx.Response`, without the API key.
+    """
+
+    response: httpx.Response
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_delivery_error, (self._arguments, self.response)
 
 
 class InvalidResponseError(TellurioError, ValueError):
@@ -226,6 +243,21 @@ def api_error(
     error = kind(response, operation=operation, identifiers=identifiers)
     if kind is InvalidAPIKeyError:
         error.args = (f"{error} ({sign_in})",)
+    return error
+
+
+def delivery_error(response: httpx.Response | None, call: str, **state: Any) -> DeliveryError:
+    """Makes the exception for data that was not delivered.
+
+    Args:
+        response: The last response with an error status, or `None`.
+        call: The call that needs the data delivered.
+        state: The keyword arguments of `DeliveryError`.
+    """
+    if response is None:
+        return DeliveryError(call, **state)
+    error = RefusedDeliveryError(call, **state)
+    error.request, error.response = response.request, response
     return error
 
 
@@ -360,9 +392,12 @@ def _rebuild_api_error(
     return kind(response, operation=operation, identifiers=identifiers)
 
 
-def _rebuild_delivery_error(*arguments: Any) -> DeliveryError:
+def _rebuild_delivery_error(
+    arguments: tuple[Any, ...], response: httpx.Response | None
+) -> DeliveryError:
     names = ("run_name", "waiting", "lost", "path", "reason", "in_memory")
-    return DeliveryError(arguments[0], **dict(zip(names, arguments[1:], strict=True)))
+    call, state = arguments[0], dict(zip(names, arguments[1:], strict=True))
+    return delivery_error(response, call, **state)
 
 
 def _rebuild_invalid_response(message: str, operation: str) -> InvalidResponseError:

@@ -68,7 +68,7 @@ class Session:
         answer = {"jsonrpc": "2.0", "id": call["id"]}
         try:
             answer["result"] = getattr(self, call["method"])(call["params"])
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the program raises it
             traceback.print_exc()
             answer["error"] = {"data": {"exception": repr(error)}}
         notices, self.notices = self.notices, []
@@ -146,10 +146,14 @@ class Session:
         return {"message": "Optimizer step executed successfully.", "state": []}
 
     def run_function(self, params):
-        function = getattr(self, f"run_{params['function_name']}")
+        functions = {
+            "ChatCompletion": self.run_chat_completion,
+            "ExactMatchEvaluator": self.run_exact_match_evaluator,
+        }
+        function = functions[params["function_name"]]
         return {"data": function(*params["args"], **params["kwargs"])}
 
-    def run_ChatCompletion(self, client, messages, inputs=None, /, **completion_args):
+    def run_chat_completion(self, client, messages, inputs=None, /, **completion_args):
         inputs = {name: self.data_of(value) for name, value in (inputs or {}).items()}
         batches = [value for value in inputs.values() if isinstance(value, list)]
         size = len(batches[0]) if batches else 1
@@ -169,7 +173,7 @@ class Session:
             replies.append(self.ask(client["model_id"], filled, completion_args))
         return self.output("response", replies if batches else replies[0])
 
-    def run_ExactMatchEvaluator(self, prediction, target, *_reduction):
+    def run_exact_match_evaluator(self, prediction, target, *_reduction):
         predicted, expected = self.data_of(prediction), self.data_of(target)
         score = sum(map(str.__eq__, predicted, expected))
         return [self.output("score", score), self.output("explanation", f"{score} match")]

@@ -1,11 +1,14 @@
 """Forks a process for each program that it reads, after it has imported the SDK once.
 
+Its arguments are further modules to import.
+
 A line of stdin holds a program and its environment; a line of stdout returns its exit status. The
 forked process leaves the loop and runs the program at the top level, so the interpreter ends as
 it ends any program's.
 """
 
 import gc
+import importlib
 import json
 import os
 import sys
@@ -21,6 +24,8 @@ with suppress(ImportError):
     # For the programs whose coverage is measured.
     import coverage
 
+for _module in sys.argv[1:]:
+    importlib.import_module(_module)
 # They are imported when they are first used.
 te.init, te.TellurioClient, te.runs, te.DeliveryError  # noqa: B018
 # Otherwise each process would copy all this memory when its interpreter ends.

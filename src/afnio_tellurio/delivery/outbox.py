@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 import attrs
 
 from afnio_tellurio.delivery.transfer import Transfer
-from afnio_tellurio.errors import DeliveryError, InvalidAPIKeyError, TellurioError
+from afnio_tellurio.errors import (
+    ApiError,
+    DeliveryError,
+    InvalidAPIKeyError,
+    TellurioError,
+    delivery_error,
+)
 from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.notices import warn, warn_once
 from afnio_tellurio.settings.limits import SYNCHRONIZE_INTERVAL
@@ -72,16 +78,17 @@ class Outbox:
 
     def problem(self, call: str) -> DeliveryError:
         """The error that explains why the rest is not delivered."""
-        reason = self.transfer.stopped or self.transfer.last_error or "not enough time"
+        cause = self.transfer.stopped or self.transfer.last_error
         self.journal.stay_at_path()
-        return DeliveryError(
+        return delivery_error(
+            cause.response if isinstance(cause, ApiError) else None,
             call,
             run_name=self.journal.header.run_name,
             waiting=self.journal.waiting_count(),
             in_memory=self.journal.in_memory_count(),
             lost=self.journal.lost,
             path=str(self.journal.path),
-            reason=str(reason),
+            reason=str(cause or "not enough time"),
         )
 
     def receipt(self) -> DeliveryReceipt:

@@ -105,8 +105,8 @@ class Tracker:
         missing = [name for name in hooks if not callable(getattr(trainer, name, None))]
         if missing:
             raise TypeError(
-                f"Tracker: {type(trainer).__name__} has no {' and no '.join(missing)}; pass a "
-                "Trainer of afnio 0.3"
+                f"Tracker: {type(trainer).__name__} is not a Trainer of afnio 0.3: it has no "
+                f"{', '.join(missing)}"
             )
         if any(name in vars(trainer) for name in hooks):
             raise ValueError("Tracker: this trainer has a tracker already")
@@ -155,7 +155,12 @@ class Tracker:
         config, self._config = self._config, {}
         config["agent"] = type(agent).__name__
         config["optimizer"] = {"name": type(optimizer).__name__, **_plain(optimizer.defaults)}
-        config["models"] = {name: _plain(model) for name, model in agent.named_completion_configs()}
+        # Not `named_completion_configs`, which hashes dicts in afnio 0.3.7.
+        config["models"] = {
+            name: _plain(module.__dict__["_completion_configs"])
+            for name, module in agent.named_modules()
+            if module.__dict__.get("_completion_configs")
+        }
         config["parameters"] = {
             name: {"role": parameter.role, "requires_grad": parameter.requires_grad}
             for name, parameter in agent.named_parameters()
@@ -240,13 +245,16 @@ def _plain(value: Any, depth: int = 0) -> Any:
     value = getattr(value, "data", value)
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if depth == _MAX_DEPTH:
-        return type(value).__name__
-    if isinstance(value, dict):
-        return {
-            str(name): "***" if _SECRET.search(str(name)) else _plain(entry, depth + 1)
-            for name, entry in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [_plain(entry, depth + 1) for entry in cast("list[Any]", value)]
+    if depth < _MAX_DEPTH:
+        if isinstance(value, dict):
+            return _plain_entries(value, depth)  # pyright: ignore[reportUnknownArgumentType]
+        if isinstance(value, list | tuple):
+            return [_plain(entry, depth + 1) for entry in cast("list[Any]", value)]
     return type(value).__name__
+
+
+def _plain_entries(settings: dict[Any, Any], depth: int) -> dict[str, Any]:
+    return {
+        str(name): "***" if _SECRET.search(str(name)) else _plain(value, depth + 1)
+        for name, value in settings.items()
+    }
