@@ -3,13 +3,10 @@
 # Installs what it needs into .cache/test, the environment of scripts/test.sh. Arguments go to Sphinx.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-. scripts/find_python.sh
 
 environment=.cache/test
-[ -x "$environment/bin/python" ] || "$PYTHON" -m venv "$environment"
 if ! "$environment/bin/python" -c 'import afnio_tellurio, furo, myst_parser' 2>/dev/null; then
-  "$environment/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-  "$environment/bin/python" -m pip install --quiet --disable-pip-version-check --group docs --editable .
+  scripts/make_environment.sh "$environment" pyproject.toml --editable '.[keyring]' --group dev
 fi
 # From scratch: Sphinx does not notice every change of a docstring.
 "$environment/bin/python" -m sphinx --quiet --fail-on-warning --keep-going --fresh-env --write-all \

@@ -5,7 +5,7 @@
                                      CHANGELOG.md does not mention a change since the last release
     scripts/public_api.py --release  also saves the listing as that of the last release
 
-The rule is `__all__` of the package, and in its classes the underscore.
+The rule is `__all__` of the package and of its integrations, and in its classes the underscore.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import inspect
 import re
 import shutil
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ LISTING = ROOT / "docs" / "public-api.txt"
 RELEASED = ROOT / "docs" / "public-api.released.txt"
 CHANGELOG = ROOT / "CHANGELOG.md"
 PACKAGE = "afnio_tellurio"
+INTEGRATIONS = ("integrations.afnio",)
 
 #: Methods that Python calls, and applications rely on without naming them.
 DUNDERS = {"__aenter__", "__aexit__", "__enter__", "__exit__", "__len__"}
@@ -44,12 +46,19 @@ def lines() -> list[str]:
     )
     listing: list[str] = []
     for name in sorted(package.exports):
-        item = package[name].final_target
-        if item.is_class:
-            listing += class_lines(name, item, set(package.exports))
-        else:
-            listing += function_lines(name, item)
+        listing += item_lines(name, package[name].final_target, set(package.exports))
+    for module in INTEGRATIONS:
+        for name in sorted(set(package[module].exports) - set(package.exports)):
+            item = package[module][name]
+            listing += item_lines(f"{module}.{name}", item, set(package.exports))
     return listing
+
+
+def item_lines(name: str, item: Any, exports: set[str]) -> Iterator[str]:
+    if item.is_class:
+        yield from class_lines(name, item, exports)
+    else:
+        yield from function_lines(name, item)
 
 
 def class_lines(name: str, item: Any, exports: set[str]) -> Iterator[str]:
@@ -101,7 +110,8 @@ def is_attrs(name: str) -> bool:
 
 
 def runtime(name: str) -> Any:
-    return getattr(__import__(PACKAGE), name)
+    module, _, attribute = f"{PACKAGE}.{name}".rpartition(".")
+    return getattr(import_module(module), attribute)
 
 
 def attrs_constructor(name: str, members: dict[str, Any]) -> str:

@@ -11,11 +11,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 environment=.cache/regen
 pins=openapi/requirements.txt
-if ! cmp -s "$pins" "$environment/requirements.txt"; then
-  rm -rf "$environment"
-  "${PYTHON:-python3}" -m venv "$environment"
-  "$environment/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$pins"
-  cp "$pins" "$environment/requirements.txt"
-fi
+scripts/make_environment.sh "$environment" "$pins" --requirement "$pins"
 PATH=$PWD/$environment/bin:$PATH scripts/install_node_tools.sh
 exec "$environment/bin/python" scripts/regenerate.py "$@"

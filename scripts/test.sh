@@ -13,22 +13,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/find_python.sh
 step() { printf '\n== %s\n' "$*"; }
 
-# Makes an environment in a folder: install FOLDER PYTHON REQUIREMENTS...; nothing where pyproject.toml is as it was.
-install() {
-  cmp -s pyproject.toml "$1/pyproject.toml" && return
-  [ -x "$1/bin/python" ] || "$2" -m venv "$1"
-  "$1/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-  "$1/bin/python" -m pip install --quiet --disable-pip-version-check --editable "${@:3}"
-  cp pyproject.toml "$1/"
-}
-
 # Tests under another interpreter: test_under PYTHON TESTS...
 test_under() {
   local version environment
   version=$("$1" -c 'import sys; print(".".join(map(str, sys.version_info[:2])))')
   environment=.cache/test-$version
   step "pytest under Python $version"
-  install "$environment" "$1" '.[keyring]' --group test
+  PYTHON=$1 scripts/make_environment.sh "$environment" pyproject.toml --editable '.[keyring]' --group test
   "$environment/bin/python" -m pytest --numprocesses 3 --dist loadgroup -m 'not tools' "${@:2}"
 }
 
@@ -60,7 +51,7 @@ fi
 
 step "install"
 bin=$PWD/.cache/test/bin
-install .cache/test "$PYTHON" '.[keyring]' --group dev
+scripts/make_environment.sh .cache/test pyproject.toml --editable '.[keyring]' --group dev
 export PATH=$bin:$PATH
 
 step "ruff"
@@ -71,6 +62,9 @@ if [ -n "$fast" ]; then
   step "pytest"
   exec python -m pytest --numprocesses 2 -m quick --ignore tests/page --durations 5 "$@"
 fi
+
+# What runs with afnio; its programs run in its environment.
+scripts/make_environment.sh .cache/afnio pyproject.toml --editable . --group afnio
 
 if ! command -v chromium chromium-browser >/dev/null && command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
   apt-get update -qq

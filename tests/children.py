@@ -12,6 +12,8 @@ ROOT = Path(__file__).parent.parent
 RUN_LINE = re.compile(
     r"afnio-tellurio: (Started run \S+|Run \S+ (\x1b\[\d+m)?[a-z]+(\x1b\[0m)?) in .* View: "
 )
+#: Python with afnio, in an environment of its own.
+AFNIO_PYTHON = ROOT / ".cache" / "afnio" / "bin" / "python"
 SOURCES = [ROOT / "src", ROOT / "generated"]
 #: Seconds after which waiting for another process or thread fails: no machine is that busy.
 GUARD = 600

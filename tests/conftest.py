@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import exchanges
 import pytest
-from children import GUARD, child_environment
+from children import AFNIO_PYTHON, GUARD, child_environment
 from forking import ForkingHost
 from hypothesis import HealthCheck, settings
 from leftovers import (
@@ -48,9 +48,13 @@ NEEDING = {
     "unit/test_reading.py": "pandas",
 }
 collect_ignore = [path for path, tool in NEEDING.items() if find_spec(tool) is None]
+if not AFNIO_PYTHON.exists():
+    NEEDING["afnio"] = f"afnio in {AFNIO_PYTHON.parent.parent}"
+    collect_ignore.append("afnio")
 #: Tests that use one of these start processes or use sockets.
 LEAVING_THE_PROCESS = {
-    "browser", "faulty", "kernel", "start_python", "start_server", "start_serving", "served", "terminal"
+    "afnio_python", "browser", "faulty", "kernel", "start_python", "start_server", "start_serving",
+    "served", "terminal",
 }  # fmt: skip
 #: The folders of tests whose child processes are measured too.
 MEASURED_CHILDREN = {"delivery", "safeguard", "serving"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from children import GUARD, ROOT
+from children import AFNIO_PYTHON, GUARD
 from forking import ForkingHost
 
 import afnio_tellurio as te
@@ -21,13 +21,11 @@ REQUIREMENTS = (
     "rich.progress",
     "websockets.client",
 )
-PYTHON = ROOT / ".cache" / "afnio" / "bin" / "python"
 
 
 @pytest.fixture(scope="session")
 def afnio_python():
-    assert PYTHON.exists(), f"{PYTHON} does not exist; make it with scripts/test.sh"
-    return str(PYTHON)
+    return str(AFNIO_PYTHON)
 
 
 @dataclass
