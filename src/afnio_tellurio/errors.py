@@ -87,11 +87,12 @@ class DeliveryError(TellurioError, ValueError):
     ) -> None:
         parts: list[str] = []
         if waiting > in_memory or not waiting:
-            subject = f"{waiting - in_memory} metrics wait" if waiting else "its end waits"
-            parts.append(f"{subject} in {path}")
+            subject = counted_metrics(waiting - in_memory) if waiting else "its end"
+            parts.append(f"{subject} {'wait' if waiting - in_memory > 1 else 'waits'} in {path}")
         if in_memory:
+            are_lost = "waits in memory and is" if in_memory == 1 else "wait in memory and are"
             parts.append(
-                f"{in_memory} metrics wait in memory and are lost when this process ends, because "
+                f"{counted_metrics(in_memory)} {are_lost} lost when this process ends, because "
                 f"{path} cannot be written"
             )
         if lost:
@@ -308,6 +309,11 @@ def is_gone(error: ApiError) -> bool:
     except (ValueError, RecursionError):
         return False
     return isinstance(body, dict) and "detail" in body
+
+
+def counted_metrics(count: int) -> str:
+    """A number of metrics, for a message."""
+    return f"{count} metric{'' if count == 1 else 's'}"
 
 
 def message_of(response: httpx.Response) -> str:

@@ -104,7 +104,7 @@ def test_a_run_that_is_gone_troubles_no_other(run, proxy, journals, home, caplog
         else:
             te.delete_project("acme", "digits")
         log(run, 2)
-        with pytest.raises(te.DeliveryError, match="1 metrics wait in .*undeliverable.*404"):
+        with pytest.raises(te.DeliveryError, match="1 metric waits in .*undeliverable.*404"):
             run.flush()
         proxy.counts.clear()
         log(run, 3)

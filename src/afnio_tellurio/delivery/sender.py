@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from afnio_tellurio.delivery.journal import Journal
 from afnio_tellurio.delivery.outbox import Outbox
 from afnio_tellurio.delivery.records import Header
+from afnio_tellurio.errors import counted_metrics
 from afnio_tellurio.forks import ForkStep, at_fork
 from afnio_tellurio.notices import show_progress, warn_once
 from afnio_tellurio.settings.limits import (
@@ -300,9 +301,9 @@ def wait_visibly(outbox: Outbox, deadline: float) -> bool:
         while not sender.wait_for(outbox, min(1.0, max(0.0, deadline - time.monotonic()))):
             if outbox.transfer.stopped is not None or time.monotonic() >= deadline:
                 return False
+            left = counted_metrics(outbox.journal.waiting_count())
             is_shown = show_progress(
-                f"{outbox.journal.waiting_count()} metrics left to deliver; Ctrl-C leaves them for "
-                "afnio-tellurio sync"
+                f"{left} left to deliver; Ctrl-C leaves them for afnio-tellurio sync"
             )
     finally:
         if is_shown:

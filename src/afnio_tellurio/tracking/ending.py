@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from afnio_tellurio.client import connection_of
+from afnio_tellurio.errors import counted_metrics
 from afnio_tellurio.tracking.announcements import tell_ended
 from afnio_tellurio.tracking.statuses import ENDED
 
@@ -84,8 +85,8 @@ def leave_end(
     problem = f"run {run.name!r} could not be ended as {status}"
     if undelivered.warn_of_stop():
         # The reason, the file and the remedy were reported then, perhaps hours ago.
-        waiting = undelivered.receipt().waiting
-        problem = f"{problem}: it waits with {waiting} metrics, as reported before"
+        waiting = counted_metrics(undelivered.receipt().waiting)
+        problem = f"{problem}: it waits with {waiting}, as reported before"
     else:
         problem = str(undelivered.problem(problem))
     if undelivered.is_set_aside:
