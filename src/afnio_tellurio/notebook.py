@@ -45,8 +45,7 @@ def show(run: Run | Iterable[Run], *names: str) -> None:
         BackendUnreachableError: The backend could not be reached.
         InvalidResponseError: The backend's response is invalid.
     """
-    for name in names:
-        checked_name("show", "metric name", name)
+    names = tuple(checked_name("show", "metric name", name) for name in names)
     display = _find_display()
     runs = _runs_of(run)
     drawing = draw_curves(runs, names)

@@ -40,7 +40,7 @@ def list_metrics(
         NotFoundError: The project does not exist.
         TellurioError: The request failed.
     """
-    checked_slug("list_metrics", "namespace slug", namespace_slug)
+    namespace_slug = checked_slug("list_metrics", "namespace slug", namespace_slug)
     slug = project_slug("list_metrics", project)
     client = client_or_default(client)
     if client is None:
@@ -71,8 +71,7 @@ def summaries(
         ValueError: A name is empty or too long.
         TellurioError: A request failed.
     """
-    for name in names:
-        checked_name("summaries", "metric name", name)
+    names = tuple(checked_name("summaries", "metric name", name) for name in names)
     every_run = list(runs)
     result: dict[str, dict[str, MetricSummary]] = {run.uuid: {} for run in every_run}
     groups = _group_by_project("summarizeProjectMetrics", every_run, client)
@@ -115,8 +114,7 @@ def curves(
         ValueError: A name is empty or too long, or `buckets` is not a number from 1 to 10,000.
         TellurioError: A request failed.
     """
-    for name in names:
-        checked_name("curves", "metric name", name)
+    names = tuple(checked_name("curves", "metric name", name) for name in names)
     checked_buckets("curves", buckets)
     every_run = list(runs)
     result: dict[tuple[str, str], MetricCurve] = {}

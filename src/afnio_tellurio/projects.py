@@ -9,8 +9,7 @@ from afnio_tellurio.api import operations
 from afnio_tellurio.api.entities import Project, RunOrg, read_namespace, read_project
 from afnio_tellurio.client import TellurioClient, connection_of
 from afnio_tellurio.default_client import client_or_default
-from afnio_tellurio.validation import checked_slug, checked_text
-from afnio_tellurio.validation import project_slug as slug_of
+from afnio_tellurio.validation import checked_display_name, checked_slug, checked_text
 
 
 def list_namespaces(client: TellurioClient | None = None) -> list[RunOrg]:
@@ -43,7 +42,7 @@ def list_projects(namespace_slug: str, client: TellurioClient | None = None) -> 
         NotFoundError: The namespace does not exist, or the backend cannot list projects.
         TellurioError: The request failed.
     """
-    checked_slug("list_projects", "namespace slug", namespace_slug)
+    namespace_slug = checked_slug("list_projects", "namespace slug", namespace_slug)
     client = client_or_default(client)
     if client is None:
         return []
@@ -70,8 +69,8 @@ def get_project(
         ValueError: A slug is empty or contains an invalid character.
         TellurioError: The request failed.
     """
-    checked_slug("get_project", "namespace slug", namespace_slug)
-    checked_slug("get_project", "project slug", project_slug)
+    namespace_slug = checked_slug("get_project", "namespace slug", namespace_slug)
+    project_slug = checked_slug("get_project", "project slug", project_slug)
     client = client_or_default(client)
     if client is None:
         return None
@@ -102,9 +101,9 @@ def create_project(
         NotFoundError: The namespace does not exist.
         TellurioError: The request failed.
     """
-    checked_slug("create_project", "namespace slug", namespace_slug)
-    slug = slug_of("create_project", display_name)
-    checked_text("create_project", "visibility", visibility)
+    namespace_slug = checked_slug("create_project", "namespace slug", namespace_slug)
+    display_name, slug = checked_display_name("create_project", display_name)
+    visibility = checked_text("create_project", "visibility", visibility)
     client = client_or_default(client)
     if client is None:
         now = dt.datetime.now(dt.UTC)
@@ -132,8 +131,8 @@ def delete_project(
         NotFoundError: The project does not exist.
         TellurioError: The request failed.
     """
-    checked_slug("delete_project", "namespace slug", namespace_slug)
-    checked_slug("delete_project", "project slug", project_slug)
+    namespace_slug = checked_slug("delete_project", "namespace slug", namespace_slug)
+    project_slug = checked_slug("delete_project", "project slug", project_slug)
     client = client_or_default(client)
     if client is not None:
         operations.delete_project(connection_of(client), namespace_slug, project_slug)

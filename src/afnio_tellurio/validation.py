@@ -36,7 +36,8 @@ def checked_text(call: str, what: str, text: Any) -> str:
             f"{call}: {what} contains {text[error.start]!r} at {error.start}, half of a surrogate "
             "pair, which UTF-8 cannot encode; replace it"
         ) from None
-    return text
+    # msgspec encodes no subclass of str, such as NumPy's.
+    return str.__str__(text)
 
 
 def checked_name(call: str, what: str, name: Any) -> str:
@@ -80,13 +81,24 @@ def project_slug(call: str, display_name: Any) -> str:
         TypeError: The name is not a string.
         ValueError: It is blank, too long, or without a slug.
     """
-    slug = slugify(checked_name(call, "project display name", display_name))
+    return checked_display_name(call, display_name)[1]
+
+
+def checked_display_name(call: str, display_name: Any) -> tuple[str, str]:
+    """The display name of a project, and its slug.
+
+    Raises:
+        TypeError: The name is not a string.
+        ValueError: It is blank, too long, or without a slug.
+    """
+    name = checked_name(call, "project display name", display_name)
+    slug = slugify(name)
     if not slug:
         raise ValueError(
-            f"{call}: project display name {display_name!r} has no slug; "
+            f"{call}: project display name {name!r} has no slug; "
             "it must have at least one letter or digit"
         )
-    return slug
+    return name, slug
 
 
 def checked_step(step: Any) -> int | None:

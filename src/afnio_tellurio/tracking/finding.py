@@ -56,7 +56,7 @@ def runs(
         NotFoundError: The project does not exist.
         TellurioError: The request failed.
     """
-    checked_slug("runs", "namespace slug", namespace_slug)
+    namespace_slug = checked_slug("runs", "namespace slug", namespace_slug)
     slug = project_slug("runs", project)
     if status is not None:
         check_status("runs", status)
@@ -110,9 +110,9 @@ def get_run(
         LookupError: The project has no such run; a `NotFoundError` if the backend answered so.
         TellurioError: The request failed.
     """
-    checked_slug("get_run", "namespace slug", namespace_slug)
+    namespace_slug = checked_slug("get_run", "namespace slug", namespace_slug)
     slug = project_slug("get_run", project)
-    checked_name("get_run", "run", run)
+    run = checked_name("get_run", "run", run)
     client = client_or_default(client)
     if client is None:
         return DisabledRun(str(uuid.UUID(int=0)), run, None, RunStatus.RUNNING)
@@ -144,9 +144,9 @@ def delete_run(
         DeliveryError: Metrics that were logged to the run could not be delivered.
         TellurioError: The request failed.
     """
-    checked_slug("delete_run", "namespace slug", namespace_slug)
+    namespace_slug = checked_slug("delete_run", "namespace slug", namespace_slug)
     slug = project_slug("delete_run", project)
-    checked_name("delete_run", "run", run)
+    run = checked_name("delete_run", "run", run)
     client = client_or_default(client)
     if client is None:
         return

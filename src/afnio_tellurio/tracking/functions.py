@@ -18,7 +18,12 @@ from afnio_tellurio.tracking.finding import get_run
 from afnio_tellurio.tracking.run import Run, bind_run
 from afnio_tellurio.tracking.safeguard import activate, active_run, end, safeguard
 from afnio_tellurio.tracking.statuses import ENDED, check_status
-from afnio_tellurio.validation import checked_name, checked_slug, checked_text, project_slug
+from afnio_tellurio.validation import (
+    checked_display_name,
+    checked_name,
+    checked_slug,
+    checked_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,12 +65,12 @@ def init(
         DatabaseError: The embedded backend cannot use its database.
         TellurioError: The request failed.
     """
-    checked_slug("init", "namespace slug", namespace_slug)
-    slug = project_slug("init", project_display_name)
+    namespace_slug = checked_slug("init", "namespace slug", namespace_slug)
+    project_display_name, slug = checked_display_name("init", project_display_name)
     if name is not None:
-        checked_name("init", "run name", name)
+        name = checked_name("init", "run name", name)
     if description is not None:
-        checked_text("init", "description", description)
+        description = checked_text("init", "description", description)
     status = RunStatus.RUNNING if status is None else status
     check_status("init", status)
     client = client_or_default(client)

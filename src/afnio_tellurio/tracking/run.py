@@ -132,7 +132,7 @@ class Run(RunRecord):
         """
         # The common case first, and without a call: this runs in the innermost loop of users.
         if name.__class__ is not str or name not in _checked_names:
-            _check_metric_name("log", name)
+            name = _checked_metric_name("log", name)
         if step is not None and not (step.__class__ is int and 0 <= step <= MAX_STEP):
             step = checked_step(step)
         kind = value.__class__
@@ -175,8 +175,7 @@ class Run(RunRecord):
         step = checked_step(step)
         pairs: list[tuple[str, Any]] = []
         for name, value in metrics.items():
-            _check_metric_name("log_metrics", name)
-            pairs.append((name, encoded_value(value)))
+            pairs.append((_checked_metric_name("log_metrics", name), encoded_value(value)))
         if self.status in ENDED:
             raise self._finished_error("log_metrics")
         recording = self._recording
@@ -335,7 +334,7 @@ class Run(RunRecord):
             TellurioError: The request failed.
         """
         if name is not None:
-            checked_name("metrics", "metric name", name)
+            name = checked_name("metrics", "metric name", name)
         connection = self._settled("listMetrics", client)
         pages = operations.list_metrics(connection, self._path(), name=name)
         metrics = chain.from_iterable(pages)
@@ -361,7 +360,7 @@ class Run(RunRecord):
             TellurioError: The request failed; the iterator raises it for further pages.
         """
         if name is not None:
-            checked_name("iter_metrics", "metric name", name)
+            name = checked_name("iter_metrics", "metric name", name)
         connection = self._settled("listMetrics", client)
         pages = operations.list_metrics(connection, self._path(), name=name)
         # Here, so that the call itself raises.
@@ -437,9 +436,9 @@ class Run(RunRecord):
         if name is None and description is None:
             raise ValueError("update: nothing to change; pass name or description")
         if name is not None:
-            checked_name("update", "run name", name)
+            name = checked_name("update", "run name", name)
         if description is not None:
-            checked_text("update", "description", description)
+            description = checked_text("update", "description", description)
         self._change(name, description, client)
 
     def _change(
@@ -504,10 +503,11 @@ Run.__module__ = "afnio_tellurio"
 _checked_names: set[str] = set()
 
 
-def _check_metric_name(call: str, name: Any) -> None:
+def _checked_metric_name(call: str, name: Any) -> str:
     checked = checked_name(call, "metric name", name)
     if len(_checked_names) < MAX_REMEMBERED_NAMES:
-        _checked_names.add(str(checked))
+        _checked_names.add(checked)
+    return checked
 
 
 def bind_run(run: Run, client: TellurioClient, project_slug: str, *, owned: bool = False) -> None:

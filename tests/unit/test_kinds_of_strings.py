@@ -1,0 +1,104 @@
+"""Every string that a public function takes may be of a subclass of str, such as NumPy's."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+import afnio_tellurio as te
+
+
+class Tag(str):
+    """A string of a subclass, as labels and enums of frameworks are."""
+
+    __slots__ = ()
+
+
+KINDS = [Tag, np.str_]
+#: What each call passes as strings; the test of the listing finds the ones that are missing.
+CALLS = {
+    "init": ["namespace_slug", "project_display_name", "name", "description"],
+    "attach": ["namespace_slug", "project", "run"],
+    "get_run": ["namespace_slug", "project", "run"],
+    "delete_run": ["namespace_slug", "project", "run"],
+    "runs": ["namespace_slug", "project"],
+    "list_metrics": ["namespace_slug", "project"],
+    "create_project": ["namespace_slug", "display_name", "visibility"],
+    "get_project": ["namespace_slug", "project_slug"],
+    "delete_project": ["namespace_slug", "project_slug"],
+    "list_projects": ["namespace_slug"],
+    "log": ["name"],
+    "log_metrics": ["metrics"],
+    "curves": ["names"],
+    "summaries": ["names"],
+    "Run.log": ["name"],
+    "Run.log_metrics": ["metrics"],
+    "Run.metrics": ["name"],
+    "Run.iter_metrics": ["name"],
+    "Run.curve": ["name"],
+    "Run.update": ["name", "description"],
+}
+#: Functions that need a notebook, a terminal or another backend, or make no request.
+ELSEWHERE = {"show", "login", "configure_logging"}
+
+
+def public_functions():
+    for name in te.__all__:
+        value = getattr(te, name)
+        if inspect.isfunction(value):
+            yield name, value
+    for name, value in vars(te.Run).items():
+        if inspect.isfunction(value) and not name.startswith("_"):
+            yield f"Run.{name}", value
+
+
+def takes_strings(annotation):
+    return "str" in str(annotation).replace("Mapping[str", "str").split("[")[0]
+
+
+def test_every_string_of_the_public_functions_is_tried():
+    taken = {}
+    for name, function in public_functions():
+        strings = [
+            parameter.name
+            for parameter in inspect.signature(function).parameters.values()
+            if takes_strings(parameter.annotation)
+        ]
+        if strings and name not in ELSEWHERE:
+            taken[name] = strings
+    assert taken == CALLS
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_string_of_a_subclass_is_the_string_that_it_is(kind, backend):
+    text = kind
+    te.create_project(text("acme"), text("Digits"), text("TEAM"))
+    assert te.get_project(text("acme"), text("digits")).visibility == "TEAM"
+    assert [project.slug for project in te.list_projects(text("acme"))] == ["digits"]
+    run = te.init(text("acme"), text("Other"), text("first"), text("described"))
+    te.log(text("a"), text("value"))
+    te.log_metrics({text("b"): [text("in a list")]})
+    run.log(text("c"), {text("key"): text("value")})
+    run.log_metrics({text("d"): 1.0})
+    assert te.attach(text("acme"), text("Other"), text("first")) is run
+    run.finish()
+    run.update(text("second"), text("described again"))
+    run = te.get_run(text("acme"), text("other"), text("second"))
+    assert run.description == "described again"
+    assert [each.name for each in te.runs(text("acme"), text("other"))] == ["second"]
+    assert te.list_metrics(text("acme"), text("other")) == ["a", "b", "c", "d"]
+    assert run.metrics(text("a")).values == ["value"]
+    assert run.metrics(text("b")).values == [["in a list"]]
+    assert run.metrics(text("c")).values == [{"key": "value"}]
+    assert [point.value for point in run.iter_metrics(text("d"))] == [1.0]
+    assert run.summary()["d"].count == 1
+    assert run.curve(text("d")) == ([0], [1.0])
+    assert te.summaries([run], text("d"))[run.uuid]["d"].count == 1
+    assert [curve.name for curve in te.curves([run], text("d"))] == ["d"]
+    te.delete_run(text("acme"), text("other"), text("second"))
+    te.delete_project(text("acme"), text("other"))
+
+
+def test_a_request_that_cannot_be_encoded_is_not_the_backend_s_fault():
+    with te.TellurioClient.local() as client, pytest.raises(TypeError):
+        client.post("/api/v0/acme/projects/", {"display_name": object()})
