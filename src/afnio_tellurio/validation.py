@@ -17,6 +17,9 @@ _MAX_INTEGER_BITS = 14_000
 _SLUG = re.compile(r"[-a-zA-Z0-9_]+")
 #: NaN and the infinities as strings: JSON has no numbers for them.
 SPECIAL_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_FLOAT_BYTES = 8
+#: The kinds of dtype of NumPy's times and differences of times.
+_TIME_KINDS = ("M", "m")
 _SPELLINGS = {number: spelling for spelling, number in SPECIAL_NUMBERS.items()}
 
 
@@ -183,15 +186,36 @@ def _encoded(value: Any, levels: int) -> Any:
 
 
 def _array_scalar(value: Any) -> bool | float | str:
-    """Converts a NumPy scalar, or a 0-d tensor of PyTorch or JAX, to a Python value."""
-    if getattr(value, "shape", None) == () and callable(getattr(value, "item", None)):
-        item = value.item()
+    """Converts a NumPy scalar, or a 0-d tensor of another library, to a Python value."""
+    kind = type(value).__name__
+    if getattr(getattr(value, "dtype", None), "kind", "") in _TIME_KINDS:
+        # Its item is a bare integer for some units.
+        raise _UnfitError(TypeError, f"is a {kind}, which JSON does not have; log str(value)")
+    if _has_no_dimensions(value):
+        item = value
+        for method in ("numpy", "item"):  # TensorFlow's have only `numpy`
+            if callable(getattr(item, method, None)):
+                item = getattr(item, method)()
         if isinstance(item, bool | int | float | str):
             return item
+        if hasattr(item, "__float__"):
+            number = float(item)
+            is_wide = getattr(getattr(item, "dtype", None), "itemsize", 0) > _FLOAT_BYTES
+            if is_wide and number != item and not math.isnan(number):
+                raise _UnfitError(
+                    ValueError, f"is {item}, which has more digits than a float; log float(value)"
+                )
+            return number
     hint = "; convert it to a list" if hasattr(value, "__iter__") else ""
     if hasattr(value, "tolist"):
         hint = "; use its .tolist()"
-    raise _UnfitError(TypeError, f"is a {type(value).__name__}, which cannot be logged{hint}")
+    raise _UnfitError(TypeError, f"is a {kind}, which cannot be logged{hint}")
+
+
+def _has_no_dimensions(value: Any) -> bool:
+    """Whether it is a scalar of an array library: its shape is empty, a tuple or a list."""
+    shape = getattr(value, "shape", None)
+    return shape is not None and hasattr(shape, "__len__") and len(shape) == 0
 
 
 def _encoded_float(value: float) -> float | str:

@@ -2,6 +2,7 @@
 
 import enum
 import math
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -25,6 +26,41 @@ def test_any_json_value_is_kept_as_it_is(value):
     encoded = encoded_value(value)
     assert encoded == value
     assert type(encoded) is type(value)
+
+
+class EagerTensor:
+    """A scalar as TensorFlow makes it."""
+
+    shape = ()
+
+    def numpy(self):
+        return np.float32(1.5)
+
+
+class PaddleTensor:
+    """A scalar as Paddle makes it."""
+
+    shape: ClassVar[list] = []
+
+    def item(self):
+        return 1.5
+
+
+class FloatOnly:
+    shape = ()
+
+    def __float__(self):
+        return 1.5
+
+
+#: Their items are integers or dates, depending on the unit.
+TIMES = [
+    np.timedelta64(5, "s"),
+    np.timedelta64(5, "ns"),
+    np.datetime64("2026-01-01", "D"),
+    np.datetime64("2026-01-01", "ns"),
+    np.array(np.timedelta64(5, "ns")),
+]
 
 
 @pytest.mark.parametrize(
@@ -51,6 +87,11 @@ def test_nan_and_the_infinities_travel_as_strings(value, encoded):
         (np.uint8(200), 200),
         (np.bool_(True), True),  # noqa: FBT003
         (np.array(2.5), 2.5),
+        (np.longdouble(2.5), 2.5),
+        (np.str_("text"), "text"),
+        (EagerTensor(), 1.5),
+        (PaddleTensor(), 1.5),
+        (FloatOnly(), 1.5),
         ([np.int32(1), {"x": np.float32(0.5)}], [1, {"x": 0.5}]),
     ],
 )
@@ -86,6 +127,10 @@ CIRCULAR.append(CIRCULAR)
         (object(), TypeError, "value is a object, which cannot be logged"),
         (b"bytes", TypeError, "value is a bytes"),
         (1j, TypeError, "value is a complex"),
+        (np.array([1]), TypeError, r"value is a ndarray, .* use its \.tolist\(\)"),
+        *((time, TypeError, f"is a {type(time).__name__}, .* log str") for time in TIMES),
+        (np.longdouble(1) / 3, ValueError, r"more digits than a float; log float\(value\)"),
+        (np.complex128(1j), TypeError, "value is a complex128"),
         (np.array([1, 2]), TypeError, r"value is a ndarray, .* use its \.tolist\(\)"),
         ([1, {"a": {2}}], TypeError, r"value\[1\]\['a'\] is a set"),
         ({"a": {3: 1}}, TypeError, r"value\['a'\]\[3\] is under a key of type int"),
