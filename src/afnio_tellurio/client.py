@@ -134,6 +134,15 @@ class TellurioClient:
         """The generated client of this backend, for an operation of `tellurio_api.api`."""
         return self._connection.api
 
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
+        return self
+
+    def __getstate__(self) -> Any:
+        raise TypeError(f"{self!r} cannot be pickled; make one in the other process")
+
     def __enter__(self) -> Self:
         return self
 

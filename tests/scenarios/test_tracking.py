@@ -273,6 +273,45 @@ def test_a_run_is_found_by_its_uuid_or_its_name():
     assert run.metrics("loss").values == [1]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "2245023265ae4cf87d02c8b6ba991139",
+        "1b8a8275-4a80-4cfa-8038-8fd2dc04e447",
+        "urn:uuid:1b8a8275-4a80-4cfa-8038-8fd2dc04e447",
+        "{1b8a8275-4a80-4cfa-8038-8fd2dc04e447}",
+    ],
+)
+def test_a_run_whose_name_looks_like_a_uuid_is_found_by_its_name(name):
+    run = te.init("acme", "Digits", name)
+    assert te.get_run("acme", "Digits", name).uuid == run.uuid
+    assert te.attach("acme", "Digits", name) is run
+
+
+@needs_extension
+def test_a_run_whose_name_looks_like_a_uuid_is_deleted_by_its_name():
+    name = "2245023265ae4cf87d02c8b6ba991139"
+    run = te.init("acme", "Digits", name)
+    with pytest.raises(ValueError, match="is active in this process"):
+        te.delete_run("acme", "Digits", name)
+    run.finish()
+    te.delete_run("acme", "Digits", name)
+    assert list(te.runs("acme", "Digits")) == []
+
+
+def test_projects_that_become_one_by_their_slug_are_reported(capsys, caplog):
+    for name in ("C++", "C#", "c", "C ++", "C_#"):
+        te.init("acme", name)
+    assert te.get_project("acme", "c").display_name == "C++"
+    shown = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [line for line in shown if "same slug" in line] == [
+        "projects 'C#' and 'C++' have the same slug acme/c, so they are one project",
+        "projects 'c' and 'C++' have the same slug acme/c, so they are one project",
+        "projects 'C ++' and 'C++' have the same slug acme/c, so they are one project",
+        "projects 'C_#' and 'C++' have the same slug acme/c, so they are one project",
+    ]
+
+
 def test_what_does_not_exist_is_a_lookup_error_that_names_it():
     with pytest.raises(LookupError, match="get_run: acme/digits has no run named 'none'"):
         te.init("acme", "Digits")

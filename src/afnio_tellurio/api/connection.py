@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl
 import sys
 import time
 import weakref
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from urllib.request import proxy_bypass
 
 import httpx
 import msgspec
@@ -96,15 +98,7 @@ class Connection:
 
     def _open_pool(self) -> None:
         try:
-            self._http = _HttpClient(
-                base_url=self.url,
-                timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
-                transport=self._transport,
-                mounts=_bypass_proxies(self.url),
-                # The key is added to each request, and kept where no repr shows it.
-                auth=self.key,
-                event_hooks={"response": [_raise_error_status]},
-            )
+            self._http = self._make_pool()
         except (httpx.InvalidURL, ValueError) as error:
             raise_foreign(error)
             # Without the message of httpx, which may quote a part of a password.
@@ -120,6 +114,40 @@ class Connection:
                 f"certificates: {error.strerror or error}; use a file in PEM format"
             ) from error
         self.api = tellurio_api.Client(base_url=self.url).set_httpx_client(self._http)
+
+    def _make_pool(self) -> _HttpClient:
+        url = httpx.URL(self.url)
+        # A proxy could read the API key in plain HTTP to this machine.
+        uses_proxies = url.scheme != "http" or not is_this_machine(url.host)
+        try:
+            return self._make_client(uses_proxies=uses_proxies)
+        except ImportError:
+            # httpx prepares each proxy of the environment, also if it will not be used.
+            if not proxy_bypass(url.host):
+                raise ValueError(
+                    f"{' or '.join(_proxy_variables())} is a SOCKS proxy; support it with: "
+                    "pip install 'httpx[socks]'"
+                ) from None
+            return self._make_client(uses_proxies=False)
+
+    def _make_client(self, *, uses_proxies: bool) -> _HttpClient:
+        verify: bool | ssl.SSLContext = True
+        if not uses_proxies:
+            # Those of the environment, too. Plain HTTP needs none, and reading them takes 40 ms.
+            is_plain = self.url.startswith("http:")
+            verify = (
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if is_plain else httpx.create_ssl_context()
+            )
+        return _HttpClient(
+            base_url=self.url,
+            timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
+            transport=self._transport,
+            trust_env=uses_proxies,
+            verify=verify,
+            # The key is added to each request, and kept where no repr shows it.
+            auth=self.key,
+            event_hooks={"response": [_raise_error_status]},
+        )
 
     def leave_inherited_pool(self) -> None:
         """In a forked child: opens connections of its own; the parent goes on with the old ones."""
@@ -414,12 +442,6 @@ def _require_encryption(settings: Settings) -> None:
         f"{source} is {settings.url!r}, and plain HTTP would send the API key unencrypted to "
         "another machine; use https, or set TELLURIO_ALLOW_PLAIN_HTTP=1"
     )
-
-
-def _bypass_proxies(url: str) -> dict[str, httpx.BaseTransport | None]:
-    """Bypasses proxies for plain HTTP to localhost: a proxy could read the API key."""
-    parts = httpx.URL(url)
-    return {url: None} if parts.scheme == "http" and is_this_machine(parts.host) else {}
 
 
 def _proxy_variables() -> list[str]:

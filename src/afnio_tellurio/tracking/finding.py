@@ -13,6 +13,7 @@ from afnio_tellurio.api.operations import RunPath
 from afnio_tellurio.client import TellurioClient, connection_of
 from afnio_tellurio.default_client import client_or_default
 from afnio_tellurio.delivery.sender import settle
+from afnio_tellurio.errors import NotFoundError
 from afnio_tellurio.tracking.disabled import DisabledRun
 from afnio_tellurio.tracking.run import Run, bind_run
 from afnio_tellurio.tracking.safeguard import active_run
@@ -119,7 +120,15 @@ def get_run(
     run_uuid = _as_uuid(run)
     if run_uuid is None:
         return _find_by_name("get_run", client, namespace_slug, slug, run)
-    model = operations.get_run(connection_of(client), RunPath(namespace_slug, slug, run_uuid))
+    try:
+        path = RunPath(namespace_slug, slug, run_uuid)
+        model = operations.get_run(connection_of(client), path)
+    except LookupError:
+        # A name may look like a UUID. If it is not one, the answer is about the UUID.
+        named = _runs_named(client, namespace_slug, slug, run)
+        if not named:
+            raise
+        return named[0]
     (found,) = _read_runs(client, namespace_slug, slug, [model], "getRun")
     return found
 
@@ -153,13 +162,25 @@ def delete_run(
     run_uuid = _as_uuid(run)
     if run_uuid is None:
         run_uuid = _find_by_name("delete_run", client, namespace_slug, slug, run).uuid
+    try:
+        _delete(client, RunPath(namespace_slug, slug, run_uuid))
+    except NotFoundError:
+        named = _runs_named(client, namespace_slug, slug, run)
+        if not named:
+            raise
+        _delete(client, RunPath(namespace_slug, slug, named[0].uuid))
+
+
+def _delete(client: TellurioClient, path: RunPath) -> None:
     active: Run | None = active_run()
-    if active is not None and active.uuid == run_uuid:
-        raise ValueError(f"delete_run: run {run!r} is active in this process; finish it first")
+    if active is not None and active.uuid == path.run_uuid:
+        raise ValueError(
+            f"delete_run: run {active.name!r} is active in this process; finish it first"
+        )
     connection = connection_of(client)
     # Metrics on their way would find the run gone, and would be reported.
-    settle(connection, "deleteRun", run_uuid)
-    operations.delete_run(connection, RunPath(namespace_slug, slug, run_uuid))
+    settle(connection, "deleteRun", path.run_uuid)
+    operations.delete_run(connection, path)
 
 
 def _as_uuid(run: str) -> str | None:
@@ -172,12 +193,17 @@ def _as_uuid(run: str) -> str | None:
 def _find_by_name(
     call: str, client: TellurioClient, namespace_slug: str, slug: str, name: str
 ) -> Run:
+    named = _runs_named(client, namespace_slug, slug, name)
+    if not named:
+        raise LookupError(f"{call}: {namespace_slug}/{slug} has no run named {name!r}")
+    return named[0]
+
+
+def _runs_named(client: TellurioClient, namespace_slug: str, slug: str, name: str) -> list[Run]:
+    """The runs with this name, newest first."""
     pages = operations.list_runs(connection_of(client), namespace_slug, slug, name=name)
     models = list(chain.from_iterable(pages))
-    matches = _newest_first(_read_runs(client, namespace_slug, slug, models))
-    if not matches:
-        raise LookupError(f"{call}: {namespace_slug}/{slug} has no run named {name!r}")
-    return matches[0]
+    return _newest_first(_read_runs(client, namespace_slug, slug, models))
 
 
 def _read_runs(

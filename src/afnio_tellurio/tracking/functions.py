@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from afnio_tellurio.default_client import client_or_default
 from afnio_tellurio.delivery.recovery import warn_of_orphans
 from afnio_tellurio.errors import BadRequestError, ConflictError, RunFinishedError
 from afnio_tellurio.frameworks import share_run
+from afnio_tellurio.notices import warn_once
 from afnio_tellurio.tracking.announcements import tell_started
 from afnio_tellurio.tracking.disabled import DisabledRun
 from afnio_tellurio.tracking.finding import get_run
@@ -118,7 +120,18 @@ def _ensure_project(
             project = operations.get_project(connection, namespace_slug, slug)
             if project is None:
                 raise
-    return read_project(project, operation).slug
+    found = read_project(project, operation)
+    if _letters(found.display_name) not in {_letters(display_name), _letters(slug)}:
+        warn_once(
+            f"projects {display_name!r} and {found.display_name!r} have the same slug "
+            f"{namespace_slug}/{found.slug}, so they are one project"
+        )
+    return found.slug
+
+
+def _letters(name: str) -> str:
+    """A name without what people vary in it: case, spaces, hyphens and underscores."""
+    return re.sub(r"[\s_-]+", " ", name).strip().casefold()
 
 
 def attach(

@@ -35,7 +35,7 @@ from afnio_tellurio.notices import warn
 from afnio_tellurio.settings.limits import BATCH_METRICS, MAX_REMEMBERED_NAMES, MAX_STEP
 from afnio_tellurio.tracking.awaiting import run_in_thread
 from afnio_tellurio.tracking.ending import end_run, finish_run, leave_end
-from afnio_tellurio.tracking.safeguard import deactivate, is_success, safeguard
+from afnio_tellurio.tracking.safeguard import deactivate, safeguard, status_after
 from afnio_tellurio.tracking.statuses import ENDED, check_status
 from afnio_tellurio.validation import (
     checked_buckets,
@@ -77,6 +77,22 @@ class Run(RunRecord):
     _project_slug: str | None = attrs.field(init=False, repr=False, default=None)
     _recording: Recording | None = attrs.field(init=False, repr=False, default=None)
 
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
+        # A trainer that is copied logs to the same run.
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._client is None:
+            return vars(self)
+        path = self._path()
+        raise TypeError(
+            f"run {self.name!r} cannot be pickled; in the other process, use "
+            f"te.attach({path.namespace_slug!r}, {path.project_slug!r}, {self.name!r})"
+        )
+
     def __enter__(self) -> Self:
         return self
 
@@ -86,9 +102,8 @@ class Run(RunRecord):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        normal = error is None or (isinstance(error, SystemExit) and is_success(error.code))
         try:
-            problem = self._end(RunStatus.COMPLETED if normal else RunStatus.CRASHED)
+            problem = self._end(status_after(error))
         except KeyboardInterrupt:
             # Ctrl-C interrupts the waiting only; the program goes on.
             return

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from afnio_tellurio.api.entities import RunStatus
@@ -119,7 +120,7 @@ class _Safeguard:
     def disarm(self) -> None:
         """Stops watching for the end of the process."""
         for module, name, original, ours in self._exit_functions:
-            if getattr(module, name, None) is ours:
+            if vars(module).get(name) is ours:
                 setattr(module, name, original)
         self._exit_functions.clear()
         self._main_frame = None
@@ -132,12 +133,20 @@ class _Safeguard:
     # Ending by return, exception or sys.exit
 
     def _watch_exit_functions(self) -> None:
-        for module, name in ((sys, "exit"), (builtins, "exit"), (builtins, "quit")):
+        for module, name in ((builtins, "exit"), (builtins, "quit")):
             original = getattr(module, name, None)
             if original is not None:
-                ours = self._recording_status(original)
-                self._exit_functions.append((module, name, original, ours))
-                setattr(module, name, ours)
+                self._replace(module, name, original, self._recording_status(original))
+        original = sys.exit
+        ours = self._recording_status(original)
+        for module in list(sys.modules.values()):
+            # Also where a module has done `from sys import exit`.
+            if isinstance(module, ModuleType) and vars(module).get("exit") is original:
+                self._replace(module, "exit", original, ours)
+
+    def _replace(self, module: ModuleType, name: str, original: Any, ours: Any) -> None:
+        self._exit_functions.append((module, name, original, ours))
+        setattr(module, name, ours)
 
     def _recording_status(self, original: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
         def exit(status: Any = None, /) -> NoReturn:  # noqa: A001
@@ -151,9 +160,7 @@ class _Safeguard:
 
     def _end_at_worker_exit(self) -> None:
         # It runs while the exception that ended the worker's function is being handled.
-        error = sys.exc_info()[1]
-        is_normal = error is None or (isinstance(error, SystemExit) and is_success(error.code))
-        self._end_all(RunStatus.COMPLETED if is_normal else RunStatus.CRASHED)
+        self._end_all(status_after(sys.exc_info()[1]))
 
     def _end_all(self, status: RunStatus) -> None:
         started_at = time.monotonic()
@@ -173,7 +180,7 @@ class _Safeguard:
             return RunStatus.COMPLETED
         if self._signalled or getattr(sys, "last_value", None) is not None:
             return RunStatus.CRASHED
-        return RunStatus.COMPLETED if is_success(self._exit_status) else RunStatus.CRASHED
+        return RunStatus.COMPLETED if _is_success(self._exit_status) else RunStatus.CRASHED
 
     # Ending by a signal
 
@@ -184,8 +191,10 @@ class _Safeguard:
             previous = signal.getsignal(number)
             # None: a handler that was not installed from Python cannot be called from Python.
             if previous not in (self._on_signal, signal.SIG_IGN, None):
-                self._previous_handlers[number] = previous
-                signal.signal(number, self._on_signal)
+                # A sub-interpreter cannot set a handler; its process has those of the main one.
+                with suppress(ValueError):
+                    signal.signal(number, self._on_signal)
+                    self._previous_handlers[number] = previous
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._is_guarded(frame):
@@ -235,7 +244,23 @@ class _Safeguard:
                 self._on_signal(number, frame)
 
 
-def is_success(exit_status: Any) -> bool:
+def status_after(error: BaseException | None) -> RunStatus:
+    """The status of a run that is left by this exception, or normally."""
+    if error is None or isinstance(error, GeneratorExit):
+        # Closing a generator is how its consumer stops early.
+        return RunStatus.COMPLETED
+    if isinstance(error, SystemExit):
+        return RunStatus.COMPLETED if _is_success(error.code) else RunStatus.CRASHED
+    module = type(error).__module__.partition(".")[0]
+    if module == "click" and getattr(error, "exit_code", None) == 0:
+        # Commands of click and typer end so.
+        return RunStatus.COMPLETED
+    if module == "optuna" and type(error).__name__ == "TrialPruned":
+        return RunStatus.COMPLETED
+    return RunStatus.CRASHED
+
+
+def _is_success(exit_status: Any) -> bool:
     """Whether `sys.exit(exit_status)` ends a process normally."""
     return exit_status is None or (isinstance(exit_status, int) and exit_status == 0)
 
