@@ -53,7 +53,7 @@ LEAVING_THE_PROCESS = {
     "browser", "faulty", "kernel", "start_python", "start_server", "start_serving", "served", "terminal"
 }  # fmt: skip
 #: The folders of tests whose child processes are measured too.
-MEASURED_CHILDREN = {"delivery", "safeguard", "serving"}
+MEASURED_CHILDREN = {"cli", "delivery", "notebook", "safeguard", "serving"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
