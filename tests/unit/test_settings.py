@@ -491,3 +491,9 @@ def test_a_relative_home_in_a_directory_that_is_gone_is_an_error(run_forked):
         "ValueError: TELLURIO_HOME is 'runs', and the working directory no longer exists; use an "
         "absolute path"
     ) in finished.stderr
+
+
+def test_a_home_of_an_unknown_user_is_an_error(monkeypatch):
+    monkeypatch.setenv("TELLURIO_HOME", "~no-such-user/runs")
+    with pytest.raises(ValueError, match="TELLURIO_HOME is '~no-such-user/runs', and ~ cannot be"):
+        read_settings()
