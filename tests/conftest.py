@@ -56,8 +56,10 @@ LEAVING_THE_PROCESS = {
     "afnio_python", "browser", "faulty", "kernel", "start_python", "start_server", "start_serving",
     "served", "terminal",
 }  # fmt: skip
-#: The folders of tests whose child processes are measured too.
-MEASURED_CHILDREN = {"delivery", "safeguard", "serving"}
+#: The folders and modules of tests whose child processes are measured too.
+MEASURED_CHILDREN = {
+    "delivery", "notebook", "safeguard", "serving", "test_account", "test_in_a_terminal", "test_lines"
+}  # fmt: skip
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -121,7 +123,7 @@ def only_some_children_are_measured(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Measures the coverage of child processes only where they show most: it takes time."""
-    if request.path.parent.name not in MEASURED_CHILDREN:
+    if not MEASURED_CHILDREN & {request.path.parent.name, request.path.stem}:
         monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
 
 

@@ -15,6 +15,7 @@ import sys
 from contextlib import suppress
 
 import exchanges
+import measuring
 
 import afnio_tellurio as te
 import afnio_tellurio.backend
@@ -22,7 +23,7 @@ import afnio_tellurio.cli.commands
 
 with suppress(ImportError):
     # For the programs whose coverage is measured.
-    import coverage
+    import coverage  # noqa: F401
 
 for _module in sys.argv[1:]:
     importlib.import_module(_module)
@@ -51,5 +52,5 @@ for _number, _path in enumerate((os.devnull, _request["out"], _request["err"])):
     os.close(_file)
 sys.argv[:] = ["-c"]
 if "COVERAGE_PROCESS_CONFIG" in os.environ:
-    coverage.process_startup()
+    measuring.start()
 exec(compile(_request["program"], "<string>", "exec"), {"__name__": "__main__"})

@@ -1,10 +1,13 @@
 """Runs first in every child process of a test, and checks its HTTP exchanges too.
 
 httpx is patched only when the program imports it: whether the program imports it is itself under
-test. Every child pays for the imports here, so there is only sys.
+test. Every child pays for the imports here, so there are only os and sys.
 """
 
+import os
 import sys
+
+_TESTS = __file__.rpartition("child")[0]
 
 
 class _CheckExchanges:
@@ -35,7 +38,7 @@ def _checked(spec):
         finally:
             if not is_imported:
                 del sys.modules["click"]
-        sys.path.append(__file__.rpartition("child")[0])
+        sys.path.append(_TESTS)
         import exchanges
 
         exchanges.install()
@@ -45,3 +48,9 @@ def _checked(spec):
 
 
 sys.meta_path.insert(0, _CheckExchanges())
+if "COVERAGE_PROCESS_CONFIG" in os.environ:
+    sys.path.append(_TESTS)
+    import measuring
+
+    sys.path.remove(_TESTS)
+    measuring.start()

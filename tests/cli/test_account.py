@@ -1,5 +1,6 @@
 """Signing in and out, through the real command."""
 
+import io
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -143,6 +145,100 @@ def test_without_a_terminal_it_says_how_to_give_the_key(invoke, url):
     assert "--api-key-stdin" in finished.stderr
 
 
+def test_a_closed_standard_input_has_no_key(invoke, url):
+    finished = invoke("login", "--api-key-stdin", streams={"stdin": None})
+    assert finished.returncode == 2
+    assert "--api-key-stdin: standard input is closed" in finished.stderr
+    finished = invoke("login", streams={"stdin": None})
+    assert finished.returncode == 2
+    assert "Can't prompt for the API key without a terminal" in finished.stderr
+
+
+def test_a_key_is_not_typed_where_it_would_be_seen(at_terminal, url):
+    finished = at_terminal("login", "--api-key-stdin", typed=f"{KEY}\n")
+    assert finished.status == 2
+    assert "--api-key-stdin reads a pipe or a file" in finished.shown
+    assert credentials.read_key(url) is None
+
+
+def test_standard_input_that_is_not_text_is_refused_and_not_repeated(invoke, url):
+    stdin = io.TextIOWrapper(io.BytesIO(b"secret\xff"), encoding="utf-8")
+    finished = invoke("login", "--api-key-stdin", streams={"stdin": stdin})
+    assert (finished.returncode, finished.stdout) == (1, "")
+    assert finished.stderr == "afnio-tellurio login: Standard input isn't valid text\n"
+
+
+def test_a_key_that_could_not_be_kept_is_a_failure(invoke, url):
+    finished = invoke("login", "--api-key", KEY, XDG_CONFIG_HOME="/proc/nothing")
+    assert (finished.returncode, finished.stdout) == (1, "")
+    assert f"the API key for {url} was accepted but could not be saved" in finished.stderr
+
+
+def test_a_key_of_the_environment_that_hides_the_new_one_is_pointed_out(invoke, url):
+    finished = invoke("login", "--api-key", KEY, TELLURIO_API_KEY="another-key")
+    assert finished.returncode == 0
+    assert finished.stderr == (
+        "afnio-tellurio login: TELLURIO_API_KEY is set to a different key, which takes precedence; "
+        "unset it\n"
+    )
+    assert credentials.read_key(url) == KEY
+
+
+def test_a_stored_key_that_is_refused_is_told_with_what_to_do(invoke, terminal, url):
+    credentials.write_key(url, "revoked-key")
+    rejection = f"afnio-tellurio login: {url} rejected the key in the credentials file: "
+    finished = invoke("login")
+    assert finished.returncode == 1
+    assert finished.stderr.startswith(rejection)
+    assert finished.stderr.endswith("; pass a new key with --api-key-stdin\n")
+    shown = terminal("login")
+    shown.read_until("input is hidden")
+    assert rejection.removesuffix(" ") in re.sub(r"\s+", " ", shown.shown)
+    shown.type(f"{KEY}\n")
+    assert shown.end() == 0
+    assert credentials.read_key(url) == KEY
+
+
+@pytest.fixture
+def notebook(monkeypatch):
+    """Makes this process a notebook, and its question raise an error."""
+
+    def ask(error):
+        shell = SimpleNamespace(kernel=True)
+        module = SimpleNamespace(get_ipython=lambda: shell)
+        monkeypatch.setitem(sys.modules, "IPython", module)
+
+        def getpass(_prompt):
+            raise error
+
+        monkeypatch.setattr("getpass.getpass", getpass)
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (NotImplementedError(), 2, "Can't prompt for the API key"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, ""), 1, "the input contains a space"),
+        (EOFError(), 1, "No API key was entered"),
+    ],
+)
+def test_a_notebook_that_cannot_be_asked_is_told_what_to_do(
+    invoke, url, notebook, error, status, words
+):
+    notebook(error)
+    finished = invoke("login")
+    assert finished.returncode == status
+    assert words in finished.stderr
+
+
+@pytest.mark.parametrize("key", [3, b"bytes"])
+def test_a_key_that_is_not_text_is_an_error(url, key):
+    with pytest.raises(TypeError, match=f"api_key is of type {type(key).__name__}; pass a string"):
+        te.login(key)
+
+
 def test_signing_out_removes_the_key_and_tells_what_remains(invoke, url):
     invoke("login", "--api-key-stdin", stdin=KEY)
     finished = invoke("logout", TELLURIO_API_KEY="another")
@@ -195,6 +291,36 @@ def test_the_keyring_is_used_where_there_is_one(command, invoke, url, recording)
     assert json.loads(record.read_text()) == {}
 
 
+def test_a_keyring_that_fails_is_named_and_the_file_takes_its_place(invoke, url, recording):
+    variables, record = recording
+    record.write_text("damaged")
+    finished = invoke("login", "--api-key-stdin", stdin=KEY, **variables)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert "key stored in the credentials file" in finished.stdout
+    finished = invoke("logout", **variables)
+    assert finished.returncode == 1
+    assert f"Removed the API key for {url} from the credentials file" in finished.stdout
+    assert finished.stderr == (
+        "afnio-tellurio logout: the system keyring cannot be used (JSONDecodeError); it may still "
+        "contain a key\n"
+    )
+
+
+def test_a_new_key_replaces_one_that_an_earlier_version_stored(invoke, url, recording):
+    variables, record = recording
+    record.write_text(json.dumps({f"Tellurio {url}": "old-key"}))
+    finished = invoke("login", "--api-key-stdin", stdin=KEY, **variables)
+    assert finished.returncode == 0, finished.stderr
+    assert json.loads(record.read_text()) == {"Tellurio ada": KEY}
+
+
+def test_without_the_keyring_library_the_file_is_used(invoke, url, monkeypatch):
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    finished = invoke("login", "--api-key-stdin", stdin=KEY)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert credentials.read_key(url) == KEY
+
+
 @pytest.mark.parametrize("place", ["keyring", "credentials file"])
 def test_another_backend_is_given_no_key_of_this_one(invoke, url, start_server, request, place):
     variables = request.getfixturevalue("recording")[0] if place == "keyring" else {}
@@ -210,7 +336,9 @@ def test_another_backend_is_given_no_key_of_this_one(invoke, url, start_server, 
     assert invoke("whoami", **variables).returncode == 0
 
 
-def test_where_no_keyring_can_be_chosen_that_is_no_failure(invoke, url):
+def test_where_no_keyring_can_be_chosen_that_is_no_failure(invoke, url, monkeypatch):
+    # In this process, keyring has chosen its backend already.
+    monkeypatch.setattr(pytest.importorskip("keyring.core"), "_keyring_backend", None)
     variables = {"PYTHON_KEYRING_BACKEND": "no.such.keyring"}
     signed_in = invoke("login", "--api-key-stdin", stdin=KEY, **variables)
     assert (signed_in.returncode, signed_in.stderr) == (0, "")

@@ -288,3 +288,19 @@ def test_a_pipe_is_written_to(long_run, invoke, tmp_path):
         assert [json.loads(line)["step"] for line in file] == list(range(3000))
     writing.join()
     assert statuses == [0]
+
+
+def test_a_closed_stdout_gets_nothing_and_is_no_failure(long_run, invoke):
+    finished = invoke("export", long_run, streams={"stdout": None})
+    assert (finished.returncode, finished.stderr) == (0, "")
+
+
+def test_without_its_library_parquet_is_an_error_that_names_it(
+    long_run, invoke, monkeypatch, tmp_path
+):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    path = tmp_path / "long.parquet"
+    finished = invoke("export", long_run, "--output", str(path))
+    assert (finished.returncode, finished.stdout) == (1, "")
+    assert "Parquet requires pyarrow, which can't be imported" in finished.stderr
+    assert not path.exists()

@@ -142,6 +142,9 @@ def test_runs_are_compared_side_by_side(invoke, runs):
     )
     assert (one["name"], one["metrics"]["loss"]["minimum"], two["status"]) == ("a", 3.0, "CRASHED")
     assert list(one["metrics"]) == ["loss"]
+    unknown = invoke("compare", "acme/digits/a", "acme/digits/b", "--metrics", "los")
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert unknown.stderr == "afnio-tellurio compare: None of the runs has the metric 'los'\n"
 
 
 def test_a_run_is_exported_as_csv_and_as_json_lines(invoke, runs, tmp_path):

@@ -1,7 +1,9 @@
 """What one process logs reaches the backend exactly once, whatever happens on the way."""
 
+import errno
 import json
 import logging
+import sys
 import threading
 import time
 
@@ -420,3 +422,90 @@ def test_the_journal_is_brought_to_the_disk_within_a_second(run, monkeypatch):
 def test_the_logger_is_told_nothing_when_all_is_well(caplog):
     caplog.set_level(logging.DEBUG, "afnio_tellurio")
     assert caplog.records == []
+
+
+def test_a_system_that_starts_no_more_threads_delivers_in_the_callers(server, monkeypatch):
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as limit:
+        limit.setattr(threading.Thread, "start", refuse)
+        run = te.init("acme", "Digits", "test_run")
+        for number in range(3):
+            run.log("loss", number)
+        assert run.flush() == te.DeliveryReceipt(accepted=3, waiting=0, rejected=0)
+    assert run.metrics("loss").values == [0, 1, 2]
+
+
+def test_a_failure_of_the_sender_itself_is_said_and_does_not_end_delivery(run, monkeypatch, caplog):
+    run.flush()
+    monkeypatch.setattr("afnio_tellurio.delivery.sender.FIRST_RETRY_DELAY", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(run._recording.outbox), "synchronize", lambda _outbox: 1 / 0)
+        run.log("loss", 1)
+        wait_until(lambda: "delivery failed: ZeroDivisionError" in caplog.text)
+    assert run.flush().accepted == 1
+
+
+def test_a_backend_that_expects_a_strange_number_next_is_not_believed(proxy, run):
+    proxy.fault = lambda _method, path: (
+        (200, b'{"accepted": 1, "next_sequence_number": 17}') if path.endswith("/batch/") else None
+    )
+    run.log("loss", 1)
+    wait_until(lambda: run._recording.outbox.transfer.last_error)
+    with pytest.raises(te.DeliveryError, match="had 1 metrics from number 0 on.* expects 17 next"):
+        run.flush(timeout=0)
+    proxy.fault = lambda *_: None
+    assert run.flush().accepted == 1
+
+
+@pytest.mark.parametrize("body", [b"<h1>Conflict</h1>", b"[]", b'{"next_sequence_number": "1"}'])
+def test_a_conflict_that_names_no_number_is_tried_again(proxy, run, body):
+    for number in range(3):
+        run.log("loss", number)
+    run.flush()
+    proxy.fault = lambda _method, path: (409, body) if path.endswith("/batch/") else None
+    run.log("loss", 3)
+    wait_until(lambda: proxy.counts[(409, body)] > 1)
+    proxy.fault = lambda *_: None
+    assert run.flush().accepted == 4
+    assert run.metrics("loss").values == [0, 1, 2, 3]
+
+
+def test_a_rejected_metric_that_cannot_be_set_aside_is_kept(proxy, run, journals):
+    words = b'{"metrics": ["[0].name: The backend does not like this name."]}'
+    (journal,) = journals()
+    rejected = journal.with_suffix(".rejected")
+    rejected.mkdir()
+    proxy.fault = lambda _method, path: (400, words) if path.endswith("/batch/") else None
+    run.log("loss", 1)
+    wait_until(lambda: run._recording.outbox.transfer.last_error)
+    with pytest.raises(te.DeliveryError, match="a rejected metric cannot be written: .*directory"):
+        run.flush(timeout=0)
+    rejected.rmdir()
+    proxy.fault = lambda *_: None
+    assert run.flush() == te.DeliveryReceipt(accepted=1, waiting=0, rejected=0)
+
+
+def test_a_disk_that_does_not_synchronize_is_said_once_and_delivery_goes_on(
+    run, monkeypatch, caplog
+):
+    def fail(_fd):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(journal_module.os, "fsync", fail)
+    run.log("loss", 1)
+    wait_until(lambda: "cannot be synchronized to the disk: [Errno 5]" in caplog.text)
+    assert run.finish().accepted == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no open file")
+def test_a_journal_that_cannot_be_removed_is_said_and_the_run_is_finished(run, journals, caplog):
+    run.log("loss", 1)
+    run.flush()
+    (path,) = journals()
+    path.unlink()
+    path.mkdir()
+    assert run.finish().accepted == 1
+    assert f"the journal {path} was delivered but cannot be removed: [Errno" in caplog.text
+    assert te.get_run("acme", "Digits", run.uuid).status is te.RunStatus.COMPLETED

@@ -1,13 +1,17 @@
 """The journal's file: its content, the effects of damage, its permissions."""
 
+import contextlib
+import errno
 import os
 import shutil
 import stat
 import sys
+import threading
 import uuid
 
 import msgspec
 import pytest
+from children import GUARD
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opcodes import at_each_opcode
@@ -17,6 +21,7 @@ from afnio_tellurio.delivery import journal_file
 from afnio_tellurio.delivery.journal import Journal, JournalSealedError
 from afnio_tellurio.delivery.journal_file import JournalFile
 from afnio_tellurio.delivery.records import Header, parsed_line, record_line
+from afnio_tellurio.locking import try_lock
 
 
 def header():
@@ -318,3 +323,299 @@ def test_a_journal_that_is_removed_as_soon_as_all_is_acknowledged_leaves_no_file
     batch = journal.next_batch()
     journal.acknowledge(batch, 1)
     assert not list(tmp_path.iterdir())
+
+
+# A disk without room: here, no file may become larger
+
+needs_file_size_limit = pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows has no file size limit"
+)
+
+
+@contextlib.contextmanager
+def no_file_larger_than(size):
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def values_of(journal):
+    return [value for _name, value, _step in contents(journal).values()]
+
+
+@needs_file_size_limit
+@pytest.mark.parametrize("room", [0, 10, 120])
+@pytest.mark.parametrize("is_one_call", [False, True])
+def test_what_does_not_fit_on_the_disk_is_held_and_written_later(folder, room, is_one_call):
+    journal = Journal(folder, header())
+    with no_file_larger_than(journal.size + room):
+        if is_one_call:
+            journal.append_all(0, [("loss", number) for number in range(4)])
+            journal.append_all(0, [("loss", 4)])
+        else:
+            for number in range(5):
+                journal.append(0, "loss", number)
+        assert (journal.count, journal.waiting_count()) == (5, 5)
+        fitting = 5 - journal.in_memory_count()
+        assert fitting == (0 if room < 120 else 2)
+        journal.write_held()
+        assert journal.in_memory_count() == 5 - fitting
+        assert journal.path.read_bytes().endswith(b"\n"), "nothing of the line that does not fit"
+        assert journal.held.take_trouble().errno in {errno.EFBIG, errno.ENOSPC}
+    journal.write_held()
+    assert journal.in_memory_count() == 0
+    journal.append(0, "loss", 5)
+    journal.close()
+    found, _ = reopened(journal.path)
+    assert [value for _name, value, _step in found.values()] == [0, 1, 2, 3, 4, 5]
+
+
+@needs_file_size_limit
+def test_a_journal_that_the_disk_does_not_take_leaves_no_file_and_is_written_later(folder):
+    with no_file_larger_than(10):
+        journal = Journal(folder, header())
+        journal.append(0, "loss", 0)
+        journal.write_held()
+        assert list(folder.iterdir()) == []
+    journal.synchronize()
+    assert journal.in_memory_count() == 1
+    journal.write_held()
+    assert journal.in_memory_count() == 0
+    journal.close()
+    found, _ = reopened(journal.path)
+    assert found == {0: ("loss", 0, 0)}
+
+
+@needs_file_size_limit
+def test_the_end_of_a_run_that_does_not_fit_on_the_disk_is_written_later(folder):
+    journal = Journal(folder, header())
+    size = journal.size
+    with no_file_larger_than(size + 5):
+        journal.end("COMPLETED")
+        assert (journal.size, journal.end_status()) == (size, None)
+    journal.write_held()
+    assert journal.end_status() == "COMPLETED"
+    journal.close()
+
+
+@needs_file_size_limit
+def test_a_copy_that_does_not_fit_on_the_disk_is_made_later(folder):
+    journal = Journal(folder, header())
+    journal.append(0, "loss", 0)
+    journal.path.unlink()
+    with no_file_larger_than(10):
+        journal.stay_at_path()
+        assert list(folder.iterdir()) == []
+        assert journal.in_memory_count() == 1
+    journal.stay_at_path()
+    assert journal.in_memory_count() == 0
+    journal.append(0, "loss", 1)
+    journal.close()
+    found, _ = reopened(journal.path)
+    assert found == {0: ("loss", 0, 0), 1: ("loss", 1, 0)}
+
+
+@pytest.fixture
+def holding(folder, monkeypatch):
+    """A journal with four lines in memory, as after a full disk."""
+    journal = Journal(folder, header())
+    with monkeypatch.context() as disk:
+        disk.setattr(journal, "_write", lambda _data: 0)
+        journal.append_all(0, [("loss", number) for number in range(4)])
+    yield journal
+    journal.close()
+
+
+def test_a_file_knows_which_numbers_were_delivered_from_memory(holding):
+    holding.acknowledge(holding.next_batch(), 2)
+    holding.write_held()
+    assert [metric.number for metric in holding.next_batch().metrics] == [2, 3]
+    holding.close()
+    found, _ = reopened(holding.path)
+    assert found == {2: ("loss", 2, 0), 3: ("loss", 3, 0)}
+
+
+def test_a_backend_that_lost_what_was_delivered_from_memory_gets_the_rest(holding):
+    holding.acknowledge(holding.next_batch(), 2)
+    holding.write_held()
+    holding.rewind_to_start()
+    batch = holding.next_batch()
+    assert [metric.number for metric in batch.metrics] == [2, 3]
+    assert (batch.segment, holding.lost) == (2, 2)
+
+
+def test_a_refused_metric_that_is_in_memory_only_is_set_aside(holding):
+    holding.reject(holding.next_batch(), "no")
+    assert b'"no"' in holding.path.with_suffix(".rejected").read_bytes()
+    batch = holding.next_batch()
+    assert (batch.segment, [metric.value for metric in batch.metrics]) == (1, [1, 2, 3])
+    holding.write_held()
+    assert values_of(holding) == [1, 2, 3]
+
+
+def test_what_is_in_memory_when_an_end_fails_is_written_like_any_other(holding):
+    holding.seal()
+    with pytest.raises(JournalSealedError):
+        holding.append(0, "loss", 4)
+    holding.unseal()
+    holding.append(0, "loss", 4)
+    assert holding.in_memory_count() == 5
+    holding.write_held()
+    assert values_of(holding) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("is_one_call", [False, True])
+def test_what_is_logged_while_the_last_held_line_is_written_goes_to_the_file(
+    holding, monkeypatch, is_one_call
+):
+    monkeypatch.setattr(journal_module, "_SWITCH_TIMEOUT", GUARD)
+    write, sleeps = holding._write, threading.Event()
+    sleep = journal_module.time.sleep
+    monkeypatch.setattr(journal_module.time, "sleep", lambda time: (sleeps.set(), sleep(time)))
+    threads = []
+
+    def log():
+        if is_one_call:
+            holding.append_all(0, [("loss", 5)])
+        else:
+            holding.append(0, "loss", 5)
+
+    def write_while_another_thread_logs(data):
+        if not threads:
+            # This one is held, and written last.
+            holding.append(0, "loss", 4)
+            threads.append(threading.Thread(target=log))
+        elif not sleeps.is_set():
+            threads[0].start()
+            assert sleeps.wait(GUARD)
+        return write(data)
+
+    monkeypatch.setattr(holding, "_write", write_while_another_thread_logs)
+    holding.write_held()
+    threads[0].join()
+    assert holding.in_memory_count() == 0
+    assert values_of(holding) == [0, 1, 2, 3, 4, 5]
+
+
+def test_held_lines_are_not_written_twice_by_two_threads(holding):
+    before = holding.size
+    with holding.held.reserved():
+        holding.write_held()
+        assert holding.size == before
+        assert holding.in_memory_count() == 4
+
+
+def test_a_copy_waits_for_another_process_to_release_its_file(folder, monkeypatch):
+    journal = Journal(folder, header())
+    journal.append(0, "loss", 0)
+    journal.path.unlink()
+    other = os.open(journal.path.with_suffix(".new"), os.O_CREAT | os.O_WRONLY)
+    assert try_lock(other)
+    closed = []
+
+    def sleep(_seconds):
+        if not closed:
+            closed.append(os.close(other))
+
+    monkeypatch.setattr(journal_module.time, "sleep", sleep)
+    journal.stay_at_path()
+    assert closed
+    assert journal.in_memory_count() == 0
+    assert values_of(journal) == [0]
+    journal.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows moves no open file")
+def test_a_journal_whose_place_cannot_be_looked_at_is_taken_to_be_there(folder, tmp_path):
+    journal = Journal(folder, header())
+    journal.append(0, "loss", 0)
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(folder)
+    assert journal.in_memory_count() == 0
+    assert journal.waiting_count() == 1
+    journal.close()
+
+
+def test_a_disk_that_does_not_synchronize_is_an_error_unless_the_journal_is_closed(
+    folder, monkeypatch
+):
+    journal = Journal(folder, header())
+
+    def fail(_fd):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(journal_module.os, "fsync", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        journal.synchronize()
+    assert journal.end("FAILED") is None, "the status is in the file"
+    assert journal.end_status() == "FAILED"
+    journal.close()
+    journal.synchronize()
+
+
+def test_what_is_logged_while_another_thread_closes_the_journal_is_refused(folder):
+    class Closing(Journal):
+        """Another thread closes it between the look at its state and the write."""
+
+        @property
+        def _is_direct(self):
+            is_direct = vars(self).get("is_direct", False)
+            if is_direct and self.closes_next:
+                self.closes_next = False
+                self.close()
+            return is_direct
+
+        @_is_direct.setter
+        def _is_direct(self, is_direct):
+            vars(self)["is_direct"] = is_direct
+
+        closes_next = False
+
+    for append in (Journal.append, lambda journal, *one: journal.append_all(one[0], [one[1:]])):
+        journal = Closing(folder, header())
+        journal.append(0, "loss", 0)
+        journal.closes_next = True
+        with pytest.raises(JournalSealedError):
+            append(journal, 0, "loss", 1)
+        found, _ = reopened(journal.path)
+        assert found == {0: ("loss", 0, 0)}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no open file")
+def test_a_journal_that_cannot_be_removed_is_an_error_unless_another_thread_did(folder):
+    journal = Journal(folder, header())
+    journal.path.unlink()
+    journal.path.mkdir()
+    with pytest.raises(OSError):
+        journal.remove()
+    journal.path.rmdir()
+    journal.remove()
+    assert list(folder.iterdir()) == []
+
+
+def test_a_line_of_an_earlier_version_with_several_metrics_is_read(folder):
+    journal, _, _ = written(folder, [(0, [("first", 0)])])
+    with journal.path.open("ab") as file:
+        file.write(record_line(1, 7, 1763892930123456, "loss", 0.5, "note", "a", "count", 3))
+    opened = JournalFile.open(journal.path)
+    batch = opened.batch()
+    assert [(metric.number, metric.name, metric.step) for metric in batch.metrics] == [
+        (0, "first", 0), (1, "loss", 7), (2, "note", 7), (3, "count", 7)
+    ]  # fmt: skip
+    opened.acknowledge(batch, 2)
+    opened.close()
+    again = JournalFile.open(journal.path)
+    assert [metric.name for metric in again.batch().metrics] == ["note", "count"]
+    again.close()
+
+
+def test_a_line_whose_checksum_fits_and_that_is_not_json_is_passed_over():
+    from zlib import crc32
+
+    body = b"7,not json]"
+    assert parsed_line(b'["%08x",%b' % (crc32(body), body)) is None

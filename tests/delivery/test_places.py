@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import tempfile
+import uuid
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ import pytest
 import afnio_tellurio as te
 from afnio_tellurio.cli import main
 from afnio_tellurio.delivery.journal import JournalFile
-from afnio_tellurio.delivery.records import record_line
+from afnio_tellurio.delivery.journal_file import write_journal
+from afnio_tellurio.delivery.records import Header, record_line
+from afnio_tellurio.delivery.recovery import deliver_journals, list_orphans
 
 KILLED = """
 import os
@@ -164,3 +167,61 @@ def test_what_sync_cannot_open_is_said(killed, run_python, unreadable):
         "Nothing to sync.\norphans []\n",
     ), finished.stderr
     assert finished.stderr.startswith(f"{named}: cannot be opened: Permission denied; ")
+
+
+@pytest.mark.parametrize("kind", ["link to itself", "not a journal"])
+def test_what_cannot_be_delivered_is_a_problem_of_its_own(home, caplog, kind):
+    run = te.init("acme", "Digits", "r")
+    path = home / "journals" / f"{run.uuid}.other.ndjson"
+    if kind == "not a journal":
+        path.write_text("my notes\n")
+        words = f"the header of the journal {path} is damaged"
+    else:
+        path.symlink_to(path)
+        words = "cannot be opened: Too many levels of symbolic links; run afnio-tellurio sync as"
+    run.log("loss", 1)
+    assert run.finish().accepted == 1
+    assert f"the journal {path} could not be delivered: " in caplog.text
+    assert words in caplog.text
+    caplog.clear()
+    te.TellurioClient.local().close()
+    assert f"the journal {path} could not be delivered: " in caplog.text
+    (done,) = te.sync()
+    assert done.path == str(path)
+    assert words in done.problem
+    orphans = [path] if kind == "not a journal" else []
+    assert list(list_orphans(home / "journals")) == orphans
+
+
+def test_a_folder_of_journals_that_cannot_be_read_is_a_problem(home, caplog):
+    home.mkdir()
+    folder = home / "journals"
+    folder.symlink_to(folder)
+    (done,) = te.sync()
+    assert (done.path, done.run_name) == (str(folder), None)
+    assert done.problem.startswith("cannot be opened: Too many levels of symbolic links; ")
+    with te.init("acme", "Digits", "r") as run:
+        run.log("loss", 1)
+    assert f"{folder}" in caplog.text
+    assert "buffering in memory until it can" in caplog.text
+    assert te.get_run("acme", "Digits", "r").metrics("loss").values == [1]
+
+
+def test_a_journal_that_another_process_has_just_delivered_is_no_problem(home):
+    missing = home / "journals" / "delivered.ndjson"
+    assert list(deliver_journals([missing], lambda _journal: None)) == []
+
+
+def test_the_end_of_a_run_that_was_deleted_is_not_sent(home):
+    run = te.init("acme", "Digits", "r")
+    run.finish()
+    header = Header(
+        backend="tellurio.db", is_local=True, namespace_slug="acme", project_slug="digits",
+        run_uuid=run.uuid, run_name="r", writer=str(uuid.uuid4()), owns_run=True,
+    )  # fmt: skip
+    te.delete_run("acme", "Digits", "r")
+    path = write_journal(home / "journals", header, [], "COMPLETED")
+    (done,) = te.sync()
+    assert (done.delivered, done.status, done.problem) == (0, None, None)
+    assert not path.exists()
+    assert te.sync() == []

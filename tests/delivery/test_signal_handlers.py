@@ -168,3 +168,47 @@ def test_a_failure_of_ours_is_still_said_as_ever(backend, monkeypatch):
         patch.setattr(tellurio_api.models.Run, "from_dict", lambda _document: int("x"))
         with pytest.raises(te.InvalidResponseError, match="is invalid"):
             te.get_run("acme", "digits", run.uuid)
+
+
+def test_out_of_the_end_of_a_run_which_stays_open(alarm, backend, monkeypatch):
+    run = te.init("acme", "Digits", "test_run")
+    with monkeypatch.context() as patch:
+        patch.setattr("afnio_tellurio.delivery.recording.deliver_orphans_of_run", ring)
+        with reaches_us(alarm):
+            run.finish()
+    run.log("loss", 1)
+    assert run.finish() == te.DeliveryReceipt(accepted=1, waiting=0, rejected=0)
+
+
+def test_out_of_the_end_of_a_block(alarm, backend, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("afnio_tellurio.delivery.recording.deliver_orphans_of_run", ring)
+        with reaches_us(alarm), te.init("acme", "Digits", "test_run") as run:
+            run.log("loss", 1)
+    run.flush()
+    found = te.get_run("acme", "digits", run.uuid)
+    assert (found.status, found.metrics("loss").values) == (te.RunStatus.COMPLETED, [1])
+
+
+def test_the_exception_of_a_block_is_not_replaced_at_its_end(alarm, backend, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("afnio_tellurio.delivery.recording.deliver_orphans_of_run", ring)
+        with pytest.raises(ZeroDivisionError) as caught, te.init("acme", "Digits") as run:
+            1 / 0  # noqa: B018
+    run.flush()
+    (note,) = caught.value.__notes__
+    assert note == f"afnio-tellurio: the end of run {run.name!r} was interrupted: {alarm!r}"
+    assert te.get_run("acme", "digits", run.uuid).status is te.RunStatus.CRASHED
+
+
+def test_ctrl_c_at_the_end_of_a_block_ends_the_wait_only(backend, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "afnio_tellurio.delivery.recording.deliver_orphans_of_run",
+            lambda *_arguments: signal.raise_signal(signal.SIGINT),
+        )
+        with te.init("acme", "Digits", "test_run") as run:
+            run.log("loss", 1)
+    run.flush()
+    found = te.get_run("acme", "digits", run.uuid)
+    assert (found.status, found.metrics("loss").values) == (te.RunStatus.COMPLETED, [1])

@@ -313,3 +313,30 @@ def test_every_thread_gets_a_connection_and_all_are_closed(database):
             open_files.add(os.readlink(f"/proc/self/fd/{number}"))
     assert open_files
     assert str(database) not in open_files
+
+
+def test_a_bug_of_the_backend_is_a_failed_request_only(client, monkeypatch, caplog):
+    def fail(*_arguments):
+        raise ZeroDivisionError("a bug")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("afnio_tellurio.backend.application._body", fail)
+        with pytest.raises(te.ApiError, match="The backend failed; see its log") as caught:
+            te.list_projects("acme", client)
+    assert caught.value.status_code == 503
+    assert "the embedded backend failed" in caplog.text
+    assert te.list_projects("acme", client) == []
+
+
+def test_a_namespace_without_a_slug_is_refused(database):
+    with pytest.raises(ValueError, match="namespace 'two words' isn't a valid slug"):
+        open_backend(database, namespaces=("acme", "two words"))
+    assert not database.exists()
+
+
+def test_a_user_without_a_name_is_called_local(monkeypatch):
+    def fail():
+        raise KeyError("getpwuid(): uid not found: 54321")
+
+    monkeypatch.setattr("getpass.getuser", fail)
+    assert BackendUser.of_this_machine() == BackendUser("local", "local@localhost")

@@ -1,6 +1,8 @@
 """The files of a database in use: the kernel's locks on them, and what happens to them meanwhile."""
 
 import asyncio
+import contextlib
+import errno
 import inspect
 import json
 import os
@@ -17,7 +19,7 @@ from children import GUARD
 
 import afnio_tellurio as te
 from afnio_tellurio.backend import BackendUser, open_backend
-from afnio_tellurio.backend.store import connections
+from afnio_tellurio.backend.store import connections, database_files
 from afnio_tellurio.backend.store import database as database_module
 from afnio_tellurio.backend.store.database import Database
 from afnio_tellurio.client import connection_of, open_database
@@ -479,3 +481,150 @@ def test_a_relative_path_is_that_of_the_time_of_the_call(tmp_path, monkeypatch):
         te.init("acme", "Digits", client=client).finish()
         assert not list((tmp_path / "elsewhere").iterdir())
         assert connection_of(client).address == str(tmp_path / "relative.db")
+
+
+# What fails in other ways
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: path.mkdir(), "it isn't a regular file"),
+        (lambda path: path.symlink_to(path), "Too many levels of symbolic links"),
+    ],
+)
+def test_what_cannot_be_a_database_is_named(database, make, words):
+    make(database)
+    with pytest.raises(te.DatabaseError, match=f"{database} cannot be opened: {words}"):
+        Database(database)
+
+
+def test_a_relative_path_in_a_directory_that_is_gone_is_an_error(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(te.DatabaseError, match="the working directory no longer exists"):
+        Database(Path("x.db"))
+
+
+def test_a_log_that_cannot_be_moved_away_is_named(api, database, monkeypatch):
+    remove(database, [""])
+
+    def fail(_path, _to):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(database_files.os, "rename", fail)
+        answer = api.http.get("/api/v0/acme/projects/")
+        assert answer.status_code == 503
+        assert f"{database}-wal cannot be opened: Read-only file system" in answer.json()["detail"]
+    assert api.create_project("Second") == 201
+    assert_sound(database, "Second")
+
+
+def test_an_empty_log_without_its_database_is_removed(database, tmp_path):
+    Path(f"{database}-wal").touch()
+    api = Api(database)
+    assert api.create_project("First") == 201
+    assert not list(tmp_path.glob("backend.db.*"))
+    api.http.close()
+    api.backend.close()
+    assert_sound(database, "First")
+
+
+def test_an_index_without_its_log_is_removed(database):
+    Database(database).close()
+    Path(f"{database}-shm").write_bytes(b"of an earlier log")
+    api = Api(database)
+    assert api.create_project("First") == 201
+    api.http.close()
+    api.backend.close()
+    assert_sound(database, "First")
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_file_that_is_replaced_while_it_is_opened_is_opened_again(
+    database, tmp_path, monkeypatch, times
+):
+    """An overlay file system does so once."""
+    Database(database).close()
+    prepare, replaced = database_module._prepare, []
+
+    def prepare_and_replace(connection, path):
+        prepare(connection, path)
+        if len(replaced) < times:
+            replaced.append(shutil.copy(database, tmp_path / "copy"))
+            os.replace(tmp_path / "copy", database)
+
+    monkeypatch.setattr(database_module, "_prepare", prepare_and_replace)
+    if times == 1:
+        opened = Database(database)
+        with opened.reading() as connection:
+            assert connection.execute("SELECT count(*) FROM runs").fetchone() == (0,)
+        opened.close()
+    else:
+        with pytest.raises(te.DatabaseError, match="was replaced while it was opened"):
+            Database(database)
+
+
+def test_a_file_system_without_shared_memory_gets_a_rollback_journal(database, monkeypatch, caplog):
+    execute = connections.Connection.execute
+
+    def refuse(connection, statement, *arguments):
+        # As SQLite answers there.
+        statement = statement.replace("journal_mode=WAL", "journal_mode=DELETE")
+        return execute(connection, statement, *arguments)
+
+    monkeypatch.setattr(connections.Connection, "execute", refuse)
+    api = Api(database)
+    assert api.create_project("First") == 201
+    assert not Path(f"{database}-wal").exists()
+    assert "SQLite's write-ahead log does not work here; using a rollback journal" in caplog.text
+    api.http.close()
+    api.backend.close()
+
+
+def test_a_system_whose_mounts_are_unknown_is_no_network(database, monkeypatch):
+    def fail(*_arguments, **_keywords):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(database_files, "open", fail, raising=False)
+    Database(database).close()
+    assert database.exists()
+
+
+def test_a_file_that_cannot_be_written_is_named(database, monkeypatch):
+    Database(database).close()
+    # Root may write everything.
+    monkeypatch.setattr(database_files.os, "access", lambda *_, **__: False)
+    monkeypatch.setattr(database_files.os, "supports_effective_ids", set())
+    with pytest.raises(te.DatabaseError, match=f"{database} cannot be opened: Permission denied"):
+        Database(database)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("kind", ["reading", "writing"])
+def test_a_fork_within_a_transaction_leaves_it_to_the_parent(database, kind):
+    opened = Database(database)
+    reading, writing = os.pipe()
+    child = None
+    with contextlib.suppress(sqlite3.Error), getattr(opened, kind)() as connection:
+        if kind == "writing":
+            connection.execute("INSERT INTO namespaces VALUES (1, 'u', 's', 'd')")
+        child = os.fork()
+    if child == 0:
+        try:
+            with contextlib.suppress(te.DatabaseError, sqlite3.Error), opened.reading():
+                os.write(writing, b"the child has opened it too")
+            os.write(writing, b"the child is done")
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as file:
+        assert file.read() == "the child is done"
+    os.waitpid(child, 0)
+    with opened.reading() as connection:
+        count = connection.execute("SELECT count(*) FROM namespaces").fetchone()
+        assert count == (1 if kind == "writing" else 0,)
+    opened.close()

@@ -84,6 +84,15 @@ def test_a_run_created_twice_with_one_key_is_one_run(api):
     assert len(api.get(RUNS).json()) == 2
 
 
+@pytest.mark.parametrize("key", ["", "x" * 256])
+def test_a_key_of_a_bad_length_is_refused(api, key):
+    with departing("request"):
+        answer = api.post(RUNS, json={}, headers={"Idempotency-Key": key})
+    assert answer.status_code == 400
+    assert answer.json() == {"Idempotency-Key": ["Must have 1 to 255 characters."]}
+    assert api.get(RUNS).json() == []
+
+
 def test_one_key_in_two_projects_makes_two_runs(api):
     api.post(PROJECTS, json={"display_name": "Other"})
     key = {"Idempotency-Key": "k"}

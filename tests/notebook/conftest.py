@@ -12,7 +12,8 @@ def running_kernel():
     manager, client = start_new_kernel(kernel_name="python3", env=child_environment())
     yield client
     client.stop_channels()
-    manager.shutdown_kernel(now=True)
+    # Not at once: a kernel that is killed shows no coverage.
+    manager.shutdown_kernel()
 
 
 @pytest.fixture

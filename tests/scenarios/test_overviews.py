@@ -88,3 +88,24 @@ def test_disabled_tracking_reads_nothing(monkeypatch):
     assert te.list_namespaces() == te.list_metrics("acme", "Digits") == []
     assert te.summaries([run]) == {run.uuid: {}}
     assert te.curves([run], "loss") == []
+
+
+def test_disabled_tracking_finds_and_changes_nothing(monkeypatch):
+    monkeypatch.setenv("TELLURIO_MODE", "disabled")
+    assert te.list_projects("acme") == []
+    assert te.get_project("acme", "digits") is None
+    project = te.create_project("acme", "Digits!", visibility="TEAM")
+    assert (project.slug, project.display_name, project.visibility) == ("digits", "Digits!", "TEAM")
+    assert te.get_project("acme", "digits") is None
+    te.delete_project("acme", "digits")
+    assert list(te.runs("acme", "digits")) == []
+    run = te.init("acme", "Digits", "test_run")
+    run.log_metrics({"loss": 1})
+    run.update(name="renamed")
+    assert (run.name, run.description) == ("renamed", None)
+    assert run.metrics() == run.summary() == {}
+    assert list(run.iter_metrics()) == run.metrics("loss").values == []
+    assert run.curve("loss") == ([], [])
+    assert run.finish(status=te.RunStatus.FAILED).accepted == 0
+    assert run.finish().accepted == 0
+    assert run.status is te.RunStatus.FAILED

@@ -110,7 +110,18 @@ def test_logging_to_a_finished_run_is_refused_and_records_nothing():
         run.log("loss", 1)
     with pytest.raises(te.RunFinishedError):
         te.get_run("acme", "Digits", run.uuid).log("loss", 1)
+    for finished in (run, te.get_run("acme", "Digits", run.uuid)):
+        with pytest.raises(te.RunFinishedError, match="log_metrics: run 'test_run' is finished"):
+            finished.log_metrics({"loss": 1})
     assert run.metrics() == {}
+
+
+def test_several_metrics_are_logged_to_a_run_that_was_found():
+    te.init("acme", "Digits", "test_run")
+    found = te.get_run("acme", "Digits", "test_run")
+    found.log_metrics({"loss": 0.5, "note": "a word"}, step=3)
+    assert found.flush().accepted == 2
+    assert (found.metrics("loss").values, found.metrics("note").steps) == ([0.5], [3])
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,59 @@ def test_a_key_can_come_from_standard_input_where_no_list_of_processes_shows_it(
         child.stdout.close()
 
 
+def test_a_key_that_is_given_twice_is_refused(invoke):
+    finished = invoke("serve", "--api-key", "first", "--api-key-stdin", stdin="second\n")
+    assert finished.returncode == 2
+    assert "Pass --api-key or --api-key-stdin, not both" in finished.stderr
+
+
+@pytest.mark.parametrize("port", [[], ["--port", "0"]])
+def test_an_address_of_another_machine_is_an_error(invoke, port):
+    finished = invoke("serve", "--host", "192.0.2.1", "--api-key", "the-key", *port)
+    assert (finished.returncode, finished.stdout) == (1, "")
+    assert "afnio-tellurio serve: cannot listen on 192.0.2.1 port" in finished.stderr
+
+
+@pytest.fixture
+def serve_here(invoke, monkeypatch):
+    """Runs the command in this process, which ends as soon as it serves."""
+
+    def run(*arguments, **variables):
+        monkeypatch.setattr("afnio_tellurio.backend.server.Server.run", lambda _server: None)
+        return invoke("serve", *arguments, **variables)
+
+    return run
+
+
+def test_the_next_ports_are_tried_until_the_last_one(serve_here, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as first:
+        taken = first.getsockname()[1]
+        monkeypatch.setattr(serving, "SERVE_PORT", taken)
+        monkeypatch.setattr(serving, "_PORT_ATTEMPTS", 1)
+        finished = serve_here()
+    assert finished.returncode == 1
+    assert f"cannot listen on 127.0.0.1 port {taken}: Address already in use" in finished.stderr
+    monkeypatch.setattr(serving, "_PORT_ATTEMPTS", 20)
+    with socket.create_server(("127.0.0.1", taken)):
+        finished = serve_here()
+    assert finished.returncode == 0, finished.stderr
+    port = int(re.search(r"at http://127\.0\.0\.1:(\d+) ", finished.stdout)[1])
+    assert taken < port < taken + 20
+
+
+@pytest.mark.parametrize(
+    ("connection", "host"), [("10.0.0.1 5000 10.0.0.2 22", "10.0.0.2"), ("10.0.0.1", "HOST")]
+)
+def test_over_ssh_it_prints_how_to_forward_the_port(serve_here, monkeypatch, connection, host):
+    monkeypatch.setattr("getpass.getuser", lambda: "ada")
+    finished = serve_here("--port", "0", SSH_CONNECTION=connection)
+    assert finished.returncode == 0, finished.stderr
+    port = re.search(r"at http://127\.0\.0\.1:(\d+) ", finished.stdout)[1]
+    assert finished.stdout.splitlines()[-1] == (
+        f"From your own machine: ssh -L {port}:127.0.0.1:{port} ada@{host}"
+    )
+
+
 @pytest.mark.parametrize("key", ["", "two words", "ümlaut"])
 def test_a_key_that_no_header_carries_is_refused(invoke, key):
     finished = invoke("serve", "--port", "0", "--api-key", key)
@@ -170,6 +223,14 @@ def opened(monkeypatch, tmp_path):
             return started
 
     return open_page
+
+
+def test_a_system_whose_browser_is_unknown_opens_none(opened, monkeypatch):
+    def find():
+        raise webbrowser.Error("could not locate runnable browser")
+
+    monkeypatch.setattr(webbrowser, "get", find)
+    assert opened(DISPLAY=":0") == []
 
 
 def test_a_browser_is_started_where_there_is_one(opened, tmp_path):

@@ -2,14 +2,18 @@
 
 import json
 import os
+import socket
 import stat
+import sys
 import tempfile
 import threading
 
+import platformdirs
 import pytest
 
 import afnio_tellurio as te
 from afnio_tellurio.api import credentials
+from afnio_tellurio.locking import try_lock
 
 URL = "https://one.example"
 OTHER = "https://two.example"
@@ -152,3 +156,84 @@ def test_a_link_in_its_place_is_not_followed_when_it_is_written(path, tmp_path):
     credentials.write_key(URL, "first")
     assert target.read_text() == "{}"
     assert credentials.read_key(URL) == "first"
+
+
+def _make_pipe(path):
+    os.mkfifo(path, 0o600)
+
+
+def _make_socket(path):
+    with socket.socket(socket.AF_UNIX) as listener:
+        # Its path may be longer than the address of a socket can be.
+        before = os.getcwd()
+        os.chdir(path.parent)
+        try:
+            listener.bind(path.name)
+        finally:
+            os.chdir(before)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with a name")
+@pytest.mark.parametrize("make", [os.mkdir, _make_pipe, _make_socket])
+def test_one_that_is_not_a_file_is_refused(path, make):
+    path.parent.mkdir(parents=True)
+    make(path)
+    for act in (lambda: credentials.read_key(URL), lambda: credentials.write_key(URL, "x")):
+        with pytest.raises(te.CredentialsError, match=f"{path} is not a regular file; remove it"):
+            act()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on open files")
+def test_one_that_cannot_be_opened_is_an_error_with_the_reason(path):
+    import resource
+
+    credentials.write_key(URL, "very-secret")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(te.CredentialsError) as caught:
+            credentials.read_key(URL)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert str(caught.value) == f"the credentials file {path} cannot be read: Too many open files"
+
+
+def test_one_in_a_place_that_cannot_be_looked_into_has_no_keys(path):
+    path.parent.parent.mkdir(parents=True)
+    path.parent.symlink_to(path.parent)
+    assert credentials.read_key(URL) is None
+
+
+def test_without_a_directory_there_is_no_key_and_none_is_stored(monkeypatch):
+    def find(*_arguments, **_keywords):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(platformdirs, "user_config_dir", find)
+    assert credentials.read_key(URL) is None
+    with pytest.raises(
+        te.CredentialsError, match="no directory for the credentials file: set HOME"
+    ):
+        credentials.write_key(URL, "first")
+
+
+def test_one_that_cannot_be_locked_is_an_error_and_stays_as_it_is(path):
+    credentials.write_key(URL, "first")
+    lock = path.with_suffix(".lock")
+    lock.unlink()
+    lock.mkdir()
+    for act in (lambda: credentials.write_key(URL, "second"), lambda: credentials.remove_key(URL)):
+        with pytest.raises(te.CredentialsError, match=f"{path} cannot be written: Is a directory"):
+            act()
+    assert credentials.read_key(URL) == "first"
+
+
+def test_one_that_another_process_writes_without_end_is_not_waited_for(path, monkeypatch):
+    monkeypatch.setattr(credentials, "_LOCK_TIMEOUT", 0.0)
+    credentials.write_key(URL, "first")
+    other = os.open(path.with_suffix(".lock"), os.O_RDWR)
+    assert try_lock(other)
+    with pytest.raises(te.CredentialsError, match="another process is writing to it"):
+        credentials.write_key(URL, "second")
+    os.close(other)
+    credentials.write_key(URL, "second")
+    assert credentials.read_key(URL) == "second"

@@ -118,3 +118,9 @@ def test_a_date_that_is_none_is_a_clear_error_and_no_silent_string():
 
 def te_project(model):
     return read_project(model, "getProject")
+
+
+def test_an_error_about_an_answer_reaches_another_process_whole():
+    error = te.InvalidResponseError("getRun: the answer is invalid", operation="getRun")
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy), copy.operation) == (type(error), str(error), "getRun")

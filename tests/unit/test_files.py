@@ -1,11 +1,12 @@
 """Folders that only their owner can read."""
 
+import errno
 import os
 import stat
 
 import pytest
 
-from afnio_tellurio.files import make_private_directory
+from afnio_tellurio.files import make_private_directory, replace_whole
 
 needs_modes = pytest.mark.skipif(os.name == "nt", reason="Windows has no permission bits")
 
@@ -66,3 +67,16 @@ def test_everything_of_a_run_is_its_owners_alone(run_python, tmp_path):
     lines = finished.stdout.splitlines()
     assert any(line.endswith(".ndjson") for line in lines)
     assert [line for line in lines if not line.startswith("0o0 ")] == []
+
+
+def test_a_file_that_cannot_be_written_whole_stays_as_it_was(tmp_path, monkeypatch):
+    def fail(_fd):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "file"
+    path.write_bytes(b"before")
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"), replace_whole(path) as file:
+        file.write(b"after")
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,6 +1,7 @@
 """The printed lines of a run: one when it starts, and one when it ends."""
 
 import json
+import logging
 import os
 import pty
 import re
@@ -9,12 +10,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from children import GUARD, child_environment
 
 import afnio_tellurio as te
-from afnio_tellurio.notices import duration
+from afnio_tellurio.notices import duration, tell
 
 ONE_RUN = """
     import afnio_tellurio as te
@@ -296,3 +298,28 @@ def test_a_signal_in_the_middle_of_a_line_does_not_hurt(start_python):
 )
 def test_a_duration_is_written_as_people_read_it(seconds, text):
     assert duration(seconds) == text
+
+
+def fail():
+    raise RuntimeError("the kernel is going away")
+
+
+@pytest.mark.parametrize("get_ipython", [lambda: None, fail], ids=["no kernel", "going away"])
+def test_a_line_that_no_notebook_displays_is_printed(monkeypatch, capsys, get_ipython):
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=get_ipython))
+    # pytest's handlers would take it.
+    monkeypatch.setattr(logging.getLogger("afnio_tellurio"), "propagate", False)
+    tell("Run r ", status="completed", rest=". View: ", where="https://one.example/r")
+    assert capsys.readouterr().err == (
+        "afnio-tellurio: Run r completed. View: https://one.example/r\n"
+    )
+
+
+@pytest.mark.parametrize(("quiet", "written"), [("", 1), ("1", 0)])
+def test_a_setting_that_is_invalid_silences_nothing(monkeypatch, capsys, quiet, written):
+    monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", "soon")
+    monkeypatch.setattr(logging.getLogger("afnio_tellurio"), "propagate", False)
+    if quiet:
+        monkeypatch.setenv("TELLURIO_QUIET", quiet)
+    tell("Started run r")
+    assert capsys.readouterr().err.count("afnio-tellurio: Started run r") == written

@@ -219,6 +219,23 @@ def test_a_file_that_makes_no_sense_is_refused_by_name(file, monkeypatch, text, 
         te.init("acme", "Digits")
 
 
+def test_a_folder_in_the_place_of_the_file_is_refused_by_name(file):
+    path = file("")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(
+        ValueError, match=f"the settings file {path} cannot be read: Is a directory"
+    ):
+        read_settings()
+
+
+def test_a_file_in_a_place_that_cannot_be_looked_into_is_as_if_missing(file):
+    path = file("mode = 'disabled'")
+    path.unlink()
+    path.symlink_to(path)
+    assert read_settings().mode is Mode.AUTO
+
+
 def test_a_file_that_is_not_text_is_refused_by_name(file):
     file("").write_bytes(b"mode = '\xff'")
     with pytest.raises(ValueError, match=r"config.toml is not valid TOML: 'utf-8' codec"):
@@ -474,3 +491,9 @@ def test_a_relative_home_in_a_directory_that_is_gone_is_an_error(run_forked):
         "ValueError: TELLURIO_HOME is 'runs', and the working directory no longer exists; use an "
         "absolute path"
     ) in finished.stderr
+
+
+def test_a_home_of_an_unknown_user_is_an_error(monkeypatch):
+    monkeypatch.setenv("TELLURIO_HOME", "~no-such-user/runs")
+    with pytest.raises(ValueError, match="TELLURIO_HOME is '~no-such-user/runs', and ~ cannot be"):
+        read_settings()

@@ -115,9 +115,11 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
         raise CredentialsError(
             f"the credentials file {path} cannot be read: {error.strerror}"
         ) from None
-    with os.fdopen(fd, "rb") as file:
+    try:
         _refuse_unsafe(path, os.fstat(fd))
-        text = file.read(_MAX_BYTES)
+        text = os.read(fd, _MAX_BYTES)
+    finally:
+        os.close(fd)
     entries = _parse(text)
     if entries is None:
         # Not chained to the parser's exception, which contains the file's text with its keys.

@@ -67,6 +67,7 @@ class Server:
                 cleanup_interval=_IDLE_SECONDS // 2,
             )
         except (OSError, ValueError) as error:
+            wasyncore.close_all(self._sockets, ignore_all=True)
             reason = getattr(error, "strerror", None) or str(error)
             raise OSError(
                 f"cannot listen on {host} port {port}: {reason}; "

@@ -100,8 +100,6 @@ def _is_file(stream: IO[Any] | None) -> bool:
 
 
 def _pages(run: te.Run, names: list[str] | None) -> Iterator[Page]:
-    if run.organization is None:
-        raise LookupError(f"run {run.name!r} has no values to export: TELLURIO_MODE is disabled")
     for name in [None] if names is None else names:
         metrics = run.iter_metrics(name)
         while page := list(islice(metrics, _PAGE)):

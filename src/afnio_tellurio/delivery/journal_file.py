@@ -338,15 +338,6 @@ class JournalFile:
             self.path.rename(aside)
             self.path = aside
 
-    def remove(self) -> None:
-        """Removes the journal and its `.ack` file; rejected metrics stay.
-
-        Raises:
-            OSError: It cannot be removed.
-        """
-        self.close()
-        remove_journal(self.path)
-
 
 def remove_journal(path: Path) -> None:
     """Removes a journal and its `.ack` file; rejected metrics stay.
@@ -418,7 +409,7 @@ if hasattr(os, "pread"):
                 raise
             return b""
 
-else:
+else:  # pragma: no cover - Windows
     _reading = threading.Lock()
 
     def _read_at(file: FileIO, offset: int, length: int) -> bytes:
