@@ -114,24 +114,101 @@ def test_a_stored_key_signs_afnio_in_too(platform, run_afnio, sign_in):
     assert complaints(done.stderr) == ""
 
 
-@pytest.mark.parametrize(
-    "websocket",
-    [
-        # afnio's default, which is not the backend that the settings name.
+#: How the key could reach another host, or be read on the way, and what is said instead.
+WITHHELD = {
+    "another backend": (
         {"TELLURIO_BACKEND_WS_BASE_URL": "wss://platform.tellurio.ai"},
-        # Others can read it on the way; nothing listens at this address.
+        "its WebSocket leads to wss://platform.tellurio.ai; set TELLURIO_BACKEND_WS_BASE_URL",
+    ),
+    "plain text to another machine": (
         {"TELLURIO_BACKEND_WS_BASE_URL": "ws://192.0.2.1"},
-    ],
-    ids=["another backend", "plain text to another machine"],
-)
-def test_the_key_goes_to_no_other_place(platform, run_afnio, websocket):
+        "ws://192.0.2.1 is not encrypted; use wss://",
+    ),
+    **{
+        f"plain text through {name}": (
+            {name: "http://127.0.0.1:1"},
+            "a proxy could read it; set NO_PROXY=127.0.0.1",
+        )
+        for name in ("HTTP_PROXY", "https_proxy", "ALL_PROXY")
+    },
+}
+
+
+@pytest.mark.parametrize("case", WITHHELD)
+def test_the_key_goes_to_no_other_place(platform, run_afnio, case):
+    variables, reason = WITHHELD[case]
     done = run_afnio(
         IMPORTS + f"te.init('acme', 'Bridge').log('loss', 1); assert not ({CONNECTED})",
-        **{**platform.variables, **websocket},
+        **{**platform.variables, **variables},
     )
     assert done.returncode == 0, done.stderr
-    # It was not tried: a failure is reported.
-    assert complaints(done.stderr) == ""
+    assert complaints(done.stderr) == (
+        f"WARNING  : afnio does not get the key of {platform.url}: {reason}. It signs in by itself, "
+        "with the key that it finds, when it first needs the platform\n"
+    )
+
+
+def test_no_proxy_lets_the_key_go_to_this_machine(platform, run_afnio):
+    done = run_afnio(
+        IMPORTS + f"te.init('acme', 'Bridge'); assert {CONNECTED}",
+        **platform.variables,
+        HTTP_PROXY="http://127.0.0.1:1",
+        NO_PROXY="127.0.0.1",
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_key_of_another_client_does_not_go_to_the_websocket_of_the_settings(
+    platform, run_afnio
+):
+    _, _, port = platform.url.rpartition(":")
+    done = run_afnio(
+        IMPORTS
+        + f"""
+with te.TellurioClient("http://localhost", {port}) as other:
+    other.login("the-key")
+    te.init("acme", "Bridge", client=other).finish()
+assert not ({CONNECTED})
+assert get_default_clients(login=False)[0].api_key is None
+""",
+        **platform.variables,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "afnio does not get the key of http://localhost" in done.stderr
+
+
+def test_no_log_line_has_the_key(platform, run_afnio):
+    done = run_afnio(
+        "import logging\n"
+        + IMPORTS
+        + """
+logging.getLogger().setLevel(logging.DEBUG)
+te.init("acme", "Bridge").finish()
+logging.getLogger("websockets.client").debug("is shown")
+""",
+        **platform.variables,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "is shown" in done.stderr
+    assert "the-key" not in done.stderr
+
+
+def test_a_connection_that_was_closed_is_opened_again(platform, run_afnio):
+    done = run_afnio(
+        IMPORTS
+        + f"""
+from afnio.tellurio._eventloop import run_in_background_loop
+te.init("acme", "Bridge")
+websocket = get_default_clients(login=False)[1]
+closed = websocket.connection
+run_in_background_loop(closed.close())
+te.init("acme", "Bridge")
+assert {CONNECTED} and websocket.connection is not closed
+assert afnio.Variable("text").variable_id == "variable-1"
+""",
+        **platform.variables,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_backend_without_a_websocket_is_reported_once(platform, run_afnio):
@@ -152,25 +229,35 @@ run.finish()
     (line,) = complaints(done.stderr).splitlines()
     assert line == (
         f"WARNING  : afnio is not connected to {platform.url}, so its models and backward passes "
-        "do not work; runs are tracked. The reason: Failed to connect to WebSocket after multiple "
-        "attempts."
+        "do not work; runs are tracked. The reason: server rejected WebSocket connection: HTTP 404"
     )
     run, _ = te.runs("acme", "Bridge", platform.client())
     assert run.metrics("val_accuracy").values == [0.5]
 
 
-def test_a_websocket_that_does_not_answer_holds_nothing_up(platform, run_afnio, silent_port):
+def test_a_websocket_that_does_not_answer_holds_up_one_run_only(platform, run_afnio, silent_port):
     done = run_afnio(
         IMPORTS
         + """
 from afnio_tellurio.integrations import afnio_bridge
 afnio_bridge._CONNECT_TIMEOUT = 0.1
-te.init("acme", "Bridge").finish()
+websocket = get_default_clients(login=False)[1]
+connect, calls = websocket.connect, []
+def counted(*args, **kwargs):
+    calls.append(kwargs)
+    return connect(*args, **kwargs)
+websocket.connect = counted
+for _ in range(3):
+    te.init("acme", "Bridge").finish()
+assert len(calls) == 1
+te.login("the-key")  # asks for another try
+assert len(calls) == 2
+assert websocket.connection is None and websocket.listener_task is None
 """,
         **{**platform.variables, "TELLURIO_BACKEND_WS_PORT": str(silent_port)},
     )
     assert done.returncode == 0, done.stderr
-    assert "The reason: TimeoutError" in done.stderr
+    assert done.stderr.count("The reason: TimeoutError") == 1
 
 
 def test_local_mode_says_what_works(run_afnio, home):
@@ -260,9 +347,9 @@ def test_a_tracker_needs_a_trainer_and_only_one(run_afnio):
 from afnio.trainer import Trainer
 from afnio_tellurio.integrations.afnio import Tracker
 
-for trainer in (object(), trained := Trainer(), trained):
+for trainer, clients in (object(), None), (trained := Trainer(), [1]), (trained, {}), (trained, {}):
     try:
-        Tracker(trainer)
+        Tracker(trainer, clients)
     except (TypeError, ValueError) as error:
         print(f"{type(error).__name__}: {error}")
 """)
@@ -271,8 +358,74 @@ for trainer in (object(), trained := Trainer(), trained):
             "TypeError: Tracker: object is not a Trainer of afnio 0.3: it has no fit, validate, "
             "test, _run_training_step_with_retries, _run_fn_with_retries, _save_checkpoint"
         ),
+        "TypeError: Tracker: clients is a list; pass a dict of names and clients",
         "ValueError: Tracker: this trainer has a tracker already",
     ]
+
+
+MANUAL_FIT = """
+from afnio_tellurio.integrations.afnio import Tracker
+
+class Optimizer:
+    defaults = {
+        "momentum": 3, "api_key": "SECRET", "tokens": ["SECRET"], "max_completion_tokens": 9,
+        "extra": [["Authorization", "Bearer SECRET"], {"cookie": {"a": "SECRET"}}],
+        "base": "https://user:SECRET@host/v1?api_key=SECRET&kind=a",
+    }
+
+class Manual(Agent):
+    def __init__(self, optimizers):
+        super().__init__()
+        self.automatic_optimization = False
+        self.chosen = optimizers
+        with te.suppress_variable_notifications():
+            self.prompt = cog.Parameter("first", role="a prompt")
+    def configure_optimizers(self):
+        return self.chosen
+    def training_step(self, batch, batch_idx):
+        with te.suppress_variable_notifications():
+            self.prompt.data = f"{self.prompt.data}+"
+        return self.validation_step(batch, batch_idx)
+"""
+
+
+def test_a_tracker_counts_from_the_start_of_each_run(run_afnio):
+    done = run_afnio(
+        IMPORTS
+        + LOCAL_VALIDATION
+        + MANUAL_FIT
+        + """
+trainer = Trainer(max_epochs=1, enable_progress_bar=False, enable_checkpointing=False)
+Tracker(trainer)
+for name, optimizers in ("none", None), ("several", [Optimizer(), Optimizer()]):
+    agent = Manual(optimizers)
+    with te.init("acme", "Bridge", name=name):
+        trainer.fit(agent, batches)
+        trainer.fit(agent, batches)
+""",
+        TELLURIO_MODE="local",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "not tracked in full" not in done.stderr
+    with te.TellurioClient.local() as client:
+        for name in ("none", "several"):
+            run = te.get_run("acme", "bridge", name, client)
+            texts = run.metrics("parameters/prompt")
+            assert list(texts.steps) == [0, 1, 2, 3, 4]
+            assert texts.values == ["first", "first+", "first++", "first+++", "first++++"]
+            first, second = run.metrics("config").values
+            assert first == second
+            assert first["max_epochs"] == 1
+        assert first["optimizer"][0] == {
+            "name": "Optimizer",
+            "momentum": 3,
+            "max_completion_tokens": 9,
+            "api_key": "***",
+            "tokens": "***",
+            "extra": [["Authorization", "***"], {"cookie": "***"}],
+            "base": "https://***@host/v1?***&kind=a",
+        }
+        assert "SECRET" not in str(run.metrics())
 
 
 def test_a_tracker_never_disturbs_the_trainer(run_afnio):

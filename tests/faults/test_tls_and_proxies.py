@@ -4,6 +4,7 @@ import select
 import socket
 import socketserver
 import ssl
+import sys
 import threading
 import traceback
 
@@ -141,6 +142,42 @@ def test_a_key_in_the_clear_stays_on_this_machine(server, proxy, run_forked, var
     finished = run_forked(PROGRAM, **{variable: proxy.url})
     assert (finished.returncode, finished.stdout) == (0, "2000\n"), finished.stderr
     assert proxy.asked == []
+
+
+@pytest.fixture(
+    params=["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"]
+)
+def socks(request, monkeypatch):
+    """A SOCKS proxy in a variable, without the package that it needs."""
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    monkeypatch.setenv(request.param, "socks5://127.0.0.1:9")
+    return request.param
+
+
+def test_a_socks_proxy_does_no_harm_to_a_backend_on_this_machine(socks, server):
+    with te.init("acme", "Digits") as run:
+        run.log("loss", 1)
+    assert run.summary()["loss"].count == 1
+
+
+def test_a_socks_proxy_does_no_harm_to_the_embedded_backend(socks, monkeypatch):
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+    te.init("acme", "Digits").finish()
+
+
+def test_a_socks_proxy_does_no_harm_to_a_host_that_needs_none(
+    socks, secure, authority, monkeypatch
+):
+    monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
+    monkeypatch.setenv("SSL_CERT_FILE", authority[1])
+    te.init("acme", "Digits").finish()
+
+
+def test_a_socks_proxy_that_is_needed_names_what_is_missing(socks):
+    with pytest.raises(
+        ValueError, match=f"^{socks} is a SOCKS proxy; support it with: pip install"
+    ):
+        te.TellurioClient("https://backend.example")
 
 
 @pytest.mark.parametrize("url", ["ftp://u:hush@proxy.example", "http://u:hush#1@proxy.example"])

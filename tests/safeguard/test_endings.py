@@ -12,8 +12,20 @@ from children import GUARD
 
 import afnio_tellurio as te
 
+#: Exceptions of click (typer.Exit is click's) and optuna, which are not installed here.
+EXITS = """
+class Exit(RuntimeError):
+    __module__ = "click.exceptions"
+    def __init__(self, code):
+        self.exit_code = code
+
+class TrialPruned(Exception):
+    __module__ = "optuna.exceptions"
+"""
 START = """
-import os, signal, sys, time
+import os, signal, sys, time, types
+sys.modules["leaving"] = leaving = types.ModuleType("leaving")
+leaving.exit = sys.exit  # as `from sys import exit` does
 import afnio_tellurio as te
 run = te.init("acme", "Digits", "test_run")
 run.log("loss", 0.5)
@@ -42,6 +54,8 @@ ENDINGS = {
     "sys.exit with a message": ("sys.exit('no data')", 1, "CRASHED"),
     "the builtin exit(0)": ("exit(0)", 0, "COMPLETED"),
     "the builtin quit(2)": ("quit(2)", 2, "CRASHED"),
+    "exit(0) imported from sys": ("leaving.exit(0)", 0, "COMPLETED"),
+    "exit(4) imported from sys": ("leaving.exit(4)", 4, "CRASHED"),
     "SystemExit raised by hand": ("raise SystemExit(3)", 3, "CRASHED"),
     "KeyboardInterrupt": ("raise KeyboardInterrupt", -signal.SIGINT, "CRASHED"),
     "an exception deep in a call": ("def f(): return f() if 0 else 1 / 0\nf()", 1, "CRASHED"),
@@ -59,6 +73,12 @@ ENDINGS = {
     "SIGKILL, of which its journal tells": ("os.kill(os.getpid(), 9)", -9, "CRASHED"),
     "SIGTERM": ("os.kill(os.getpid(), signal.SIGTERM)\nwhile True: pass", -signal.SIGTERM, "CRASHED"),
     "SIGHUP": ("os.kill(os.getpid(), signal.SIGHUP)\nwhile True: pass", -signal.SIGHUP, "CRASHED"),
+    "a with block in a generator that is closed": (
+        "def steps():\n with run:\n  yield 1\n  yield 2\nfor step in steps(): break\n1 / 0", 1, "COMPLETED"
+    ),
+    "a with block left by typer.Exit(0)": (f"{EXITS}\nwith run: raise Exit(0)", 1, "COMPLETED"),
+    "a with block left by typer.Exit(1)": (f"{EXITS}\nwith run: raise Exit(1)", 1, "CRASHED"),
+    "a with block left by a pruned trial": (f"{EXITS}\nwith run: raise TrialPruned", 1, "COMPLETED"),
     "an explicit finish": ("run.finish()\n1 / 0", 1, "COMPLETED"),
 }  # fmt: skip
 
@@ -74,6 +94,38 @@ def test_a_run_left_open_gets_the_status_that_the_end_deserves(ending, run_pytho
     finished = run(f"{START}\n{end}\n")
     assert finished.returncode == exit_status, finished.stderr
     assert recorded() == status
+
+
+def test_an_exit_that_the_program_imported_from_sys_is_understood(run_python):
+    program = START.replace("import os", "from sys import exit\nimport os", 1)
+    finished = run_python(f"{program}\nexit(0)")
+    assert (finished.returncode, recorded()) == (0, "COMPLETED"), finished.stderr
+
+
+def test_a_sub_interpreter_tracks_runs_without_handlers_of_signals(run_python, tmp_path):
+    said = tmp_path / "said"
+    program = f"""
+import os, textwrap
+try:
+    import _xxsubinterpreters as interpreters
+except ImportError:
+    import _interpreters as interpreters
+code = '''
+try:
+    import afnio_tellurio as te
+    with te.init("acme", "Digits", "test_run") as run:
+        run.log("loss", 0.5)
+    said = "ok"
+except BaseException as error:
+    said = repr(error)
+open({str(said)!r}, "w").write(said)
+'''
+interpreters.run_string(interpreters.create(), code)
+os._exit(0)
+"""
+    finished = run_python(program)
+    assert said.read_text() == "ok", finished.stderr
+    assert recorded() == "COMPLETED"
 
 
 def test_the_same_on_the_newest_python_there_is(start_python, tmp_path):

@@ -299,7 +299,7 @@ def test_a_run_whose_name_looks_like_a_uuid_is_found_by_its_name(name):
     assert te.attach("acme", "Digits", name) is run
 
 
-@needs_extension
+@pytest.mark.needs_extension
 def test_a_run_whose_name_looks_like_a_uuid_is_deleted_by_its_name():
     name = "2245023265ae4cf87d02c8b6ba991139"
     run = te.init("acme", "Digits", name)
@@ -310,7 +310,8 @@ def test_a_run_whose_name_looks_like_a_uuid_is_deleted_by_its_name():
     assert list(te.runs("acme", "Digits")) == []
 
 
-def test_projects_that_become_one_by_their_slug_are_reported(capsys, caplog):
+def test_projects_that_become_one_by_their_slug_are_reported(monkeypatch, caplog):
+    monkeypatch.setattr("afnio_tellurio.notices._shown", set())
     for name in ("C++", "C#", "c", "C ++", "C_#"):
         te.init("acme", name)
     assert te.get_project("acme", "c").display_name == "C++"

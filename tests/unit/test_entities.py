@@ -1,5 +1,6 @@
 """Statuses and entities."""
 
+import copy
 import datetime as dt
 import json
 import pickle
@@ -46,6 +47,29 @@ def test_a_newer_backends_status_is_a_status_unlike_all_known():
 
 def test_a_known_status_survives_pickling_as_itself():
     assert pickle.loads(pickle.dumps(te.RunStatus.FAILED)) is te.RunStatus.FAILED
+
+
+def test_a_copied_run_or_client_is_the_same_and_pickling_names_the_way():
+    with te.TellurioClient.local() as client:
+        run = te.init("acme", "Digits", "test_run", client=client)
+        trainer = {"run": run, "client": client}
+        assert copy.copy(run) is run
+        assert copy.copy(client) is client
+        assert copy.deepcopy(trainer) == trainer
+        with pytest.raises(TypeError, match=r"use te.attach\('acme', 'digits', 'test_run'\)"):
+            pickle.dumps(trainer)
+        with pytest.raises(TypeError, match="make one in the other process"):
+            pickle.dumps(client)
+        run.finish()
+
+
+def test_a_disabled_run_and_one_without_a_client_can_be_pickled(monkeypatch):
+    monkeypatch.setenv("TELLURIO_MODE", "disabled")
+    run = te.init("acme", "Digits", "test_run")
+    assert pickle.loads(pickle.dumps(run)).name == "test_run"
+    run.finish()
+    plain = te.Run("9b2f", "test_run", None, te.RunStatus.RUNNING)
+    assert pickle.loads(pickle.dumps(plain)).uuid == "9b2f"
 
 
 def test_reprs_name_what_a_person_needs():

@@ -99,6 +99,11 @@ class Connection:
     def _open_pool(self) -> None:
         try:
             self._http = self._make_pool()
+        except ImportError:
+            raise ValueError(
+                f"{' or '.join(_proxy_variables())} is a SOCKS proxy; support it with: "
+                "pip install 'httpx[socks]'"
+            ) from None
         except (httpx.InvalidURL, ValueError) as error:
             raise_foreign(error)
             # Without the message of httpx, which may quote a part of a password.
@@ -124,10 +129,7 @@ class Connection:
         except ImportError:
             # httpx prepares each proxy of the environment, also if it will not be used.
             if not proxy_bypass(url.host):
-                raise ValueError(
-                    f"{' or '.join(_proxy_variables())} is a SOCKS proxy; support it with: "
-                    "pip install 'httpx[socks]'"
-                ) from None
+                raise
             return self._make_client(uses_proxies=False)
 
     def _make_client(self, *, uses_proxies: bool) -> _HttpClient:

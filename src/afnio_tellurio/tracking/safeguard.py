@@ -120,7 +120,7 @@ class _Safeguard:
     def disarm(self) -> None:
         """Stops watching for the end of the process."""
         for module, name, original, ours in self._exit_functions:
-            if vars(module).get(name) is ours:
+            if module.__dict__.get(name) is ours:
                 setattr(module, name, original)
         self._exit_functions.clear()
         self._main_frame = None
@@ -139,9 +139,10 @@ class _Safeguard:
                 self._replace(module, name, original, self._recording_status(original))
         original = sys.exit
         ours = self._recording_status(original)
-        for module in list(sys.modules.values()):
+        modules: list[Any] = list(sys.modules.values())
+        for module in modules:
             # Also where a module has done `from sys import exit`.
-            if isinstance(module, ModuleType) and vars(module).get("exit") is original:
+            if isinstance(module, ModuleType) and module.__dict__.get("exit") is original:
                 self._replace(module, "exit", original, ours)
 
     def _replace(self, module: ModuleType, name: str, original: Any, ours: Any) -> None:
