@@ -58,7 +58,8 @@ LEAVING_THE_PROCESS = {
 }  # fmt: skip
 #: The folders and modules of tests whose child processes are measured too.
 MEASURED_CHILDREN = {
-    "delivery", "notebook", "safeguard", "serving", "test_account", "test_in_a_terminal", "test_lines"
+    "delivery", "notebook", "safeguard", "serving", "test_account", "test_bridge",
+    "test_in_a_terminal", "test_lines", "test_programs",
 }  # fmt: skip
 
 

@@ -79,6 +79,12 @@ def logging(run: te.Run, client: te.TellurioClient, anything: Any) -> None:
     assert_type(receipt.rejected, int)
 
 
+def with_afnio() -> None:
+    te.configure_logging("warning")
+    with te.suppress_variable_notifications():
+        pass
+
+
 def reading(run: te.Run) -> None:
     assert_type(run.metrics(), dict[str, te.MetricHistory])
     for point in run.iter_metrics("loss"):
@@ -162,6 +168,8 @@ def failures() -> None:
         print(connection_error)
     except te.InvalidResponseError as error:
         assert_type(error.operation, str)
+    except te.RefusedDeliveryError as error:
+        assert_type(error.response.status_code, int)
     except te.DeliveryError as error:
         assert_type(error.waiting, int)
         assert_type(error.lost, int)
