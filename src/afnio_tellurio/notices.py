@@ -170,6 +170,8 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 def duration(seconds: float) -> str:
     """A time for people: `3.2 s`, `5 min 7 s`, `2 h 5 min`, `1 d 2 h`."""
+    # A clock that was set back makes no negative time.
+    seconds = max(seconds, 0.0)
     if round(seconds, 1) < _MINUTE:
         return f"{seconds:.1f} s"
     whole = round(seconds)

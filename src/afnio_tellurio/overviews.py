@@ -102,7 +102,7 @@ def curves(
 
     Args:
         runs: The runs.
-        names: The metrics.
+        names: The metrics; default all metrics with numbers, sorted by name.
         buckets: The maximum number of points of each line, 1 to 10,000.
         client: The client to use; default the one that each run was found with.
 
@@ -117,6 +117,9 @@ def curves(
     names = tuple(checked_name("curves", "metric name", name) for name in names)
     checked_buckets("curves", buckets)
     every_run = list(runs)
+    if not names:
+        metrics = summaries(every_run, client=client).values()
+        names = tuple(sorted({name for summary in metrics for name in summary}))
     result: dict[tuple[str, str], MetricCurve] = {}
     groups = _group_by_project("sampleProjectMetrics", every_run, client)
     for (connection, namespace_slug, slug), group in groups:

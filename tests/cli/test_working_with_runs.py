@@ -144,7 +144,62 @@ def test_runs_are_compared_side_by_side(invoke, runs):
     assert list(one["metrics"]) == ["loss"]
     unknown = invoke("compare", "acme/digits/a", "acme/digits/b", "--metrics", "los")
     assert (unknown.returncode, unknown.stdout) == (1, "")
-    assert unknown.stderr == "afnio-tellurio compare: None of the runs has the metric 'los'\n"
+    assert unknown.stderr == (
+        "afnio-tellurio compare: None of the runs has the metric 'los'; did you mean 'loss'?\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("export", "acme/digits/a", "--metrics", "lost"), "Run 'a' has no metric 'lost'"),
+        (("export", "acme/digits/a", "--metrics", "loss,lost"), "Run 'a' has no metric 'lost'"),
+        (("show", "acme/digits/a", "--metrics", "lost"), "Run 'a' has no metric 'lost'"),
+        (("runs", "acme/digits", "--metrics", "lost"), "None of the runs has the metric 'lost'"),
+        (("runs", "acme/digits", "--sort", "lost"), "None of the runs has the metric 'lost'"),
+        (
+            ("compare", "acme/digits/a", "acme/digits/b", "--metrics", "lost"),
+            "None of the runs has the metric 'lost'",
+        ),
+    ],
+)
+def test_a_misspelled_metric_is_an_error_that_names_the_right_one(invoke, runs, arguments, words):
+    finished = invoke(*arguments)
+    assert (finished.returncode, finished.stdout) == (1, "")
+    expected = f"afnio-tellurio {arguments[0]}: {words}; did you mean 'loss'?\n"
+    assert finished.stderr == expected
+
+
+def test_a_metric_of_other_runs_than_those_listed_is_no_error(invoke, runs):
+    with te.init("acme", "Digits", "d") as run:
+        run.log("special", 1)
+    finished = invoke("runs", "acme/digits", "--metrics", "special", "--status", "crashed")
+    assert (finished.returncode, finished.stderr) == (0, "")
+
+
+def test_show_draws_the_chosen_metrics_and_else_a_bounded_number(invoke, backend):
+    with te.init("acme", "Digits", "wide") as run:
+        for step in range(3):
+            run.log_metrics({f"layer{number:02}": step for number in range(25)}, step)
+    finished = invoke("show", "acme/digits/wide")
+    assert finished.stdout.rstrip().endswith("5 more charts; choose some with --metrics A,B")
+    titles = [line.split()[0] for line in finished.stdout.splitlines() if "layer" in line]
+    assert len(titles) == 25 + 20
+    chosen = invoke("show", "acme/digits/wide", "--metrics", "layer24,layer03")
+    titles = [line.split()[0] for line in chosen.stdout.splitlines() if "layer" in line]
+    assert titles == ["layer24", "layer03", "layer24", "layer03"]
+    facts = json.loads(invoke("show", "acme/digits/wide", "--metrics", "layer03", "--json").stdout)
+    assert list(facts["metrics"]) == ["layer03"]
+
+
+@pytest.mark.parametrize("name", ["é" * 127, "x" * 245, "x" * 251 + ".csv", "x" * 240])
+def test_an_export_may_have_the_longest_name_that_the_file_system_takes(
+    invoke, runs, tmp_path, name
+):
+    finished = invoke("export", "acme/digits/a", "--output", str(tmp_path / name))
+    assert finished.returncode == 0, finished.stderr
+    assert (tmp_path / name).read_text().startswith("name,step,")
+    assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
 
 
 def test_a_run_is_exported_as_csv_and_as_json_lines(invoke, runs, tmp_path):

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import inspect
+import io
 import json
 import os
 import shutil
@@ -584,6 +585,29 @@ def test_a_file_system_without_shared_memory_gets_a_rollback_journal(database, m
     assert "SQLite's write-ahead log does not work here; using a rollback journal" in caplog.text
     api.http.close()
     api.backend.close()
+
+
+@pytest.mark.parametrize(
+    ("file_system", "is_local"),
+    [(name, True) for name in ("ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "fuseblk")]
+    + [
+        (name, False)
+        for name in (
+            "nfs4", "lustre", "ceph", "beegfs", "wekafs", "pvfs2", "9p", "virtiofs", "fuse.glusterfs",
+            "fuse.juicefs", "fuse.blobfuse2", "a-future-one",
+        )
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("folder", ["/mnt/team", r"/mnt/team\040share", r"/mnt/back\134slash"])
+def test_only_a_file_system_known_to_be_local_has_a_write_ahead_log(
+    monkeypatch, caplog, file_system, is_local, folder
+):
+    mounts = f"/dev/vda / ext4 rw 0 0\nserver:/x {folder} {file_system} rw 0 0\n"
+    monkeypatch.setattr(database_files, "open", lambda *_, **__: io.StringIO(mounts), raising=False)
+    path = folder.replace(r"\040", " ").replace(r"\134", "\\") + "/home/tellurio.db"
+    assert database_files.is_on_network(path) is not is_local
+    assert database_files.is_on_network("/home/tellurio.db") is False
+    assert (f"{path} is on {file_system}, where" in caplog.text) is not is_local
 
 
 def test_a_system_whose_mounts_are_unknown_is_no_network(database, monkeypatch):

@@ -47,6 +47,17 @@ def test_curves_of_several_runs_have_every_point_where_there_is_room(two_runs):
     assert second.minima == second.maxima == second.values
 
 
+def test_curves_without_names_are_those_of_all_metrics_with_numbers(two_runs):
+    with te.init("acme", "Digits", "more") as run:
+        run.log("accuracy", 0.5)
+        run.log("loss", 0.5)
+    curves = te.curves([two_runs[1], run])
+    assert [(curve.run_uuid, curve.name) for curve in curves] == [
+        (two_runs[1].uuid, "loss"), (run.uuid, "accuracy"), (run.uuid, "loss")
+    ]  # fmt: skip
+    assert te.curves([]) == []
+
+
 def test_curves_are_no_longer_than_was_asked(two_runs):
     (curve,) = te.curves(two_runs[:1], "loss", buckets=3)
     assert len(curve.steps) <= 3

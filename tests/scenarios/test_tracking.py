@@ -324,6 +324,26 @@ def test_projects_that_become_one_by_their_slug_are_reported(monkeypatch, caplog
     ]
 
 
+#: Berlin before 1893, and zones in which the first and the last time are not those of UTC.
+OLD_ZONE = dt.timezone(dt.timedelta(minutes=53, seconds=28))
+EAST, WEST = dt.timezone(dt.timedelta(hours=23)), dt.timezone(-dt.timedelta(hours=23))
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        (dt.datetime(1880, 1, 1, tzinfo=OLD_ZONE), dt.datetime(9999, 1, 1, tzinfo=OLD_ZONE)),
+        (dt.datetime.min.replace(tzinfo=EAST), dt.datetime.max.replace(tzinfo=WEST)),
+    ],
+)
+def test_runs_are_filtered_by_times_of_any_zone(first, last):
+    te.init("acme", "Digits", "now")
+    found = te.runs("acme", "Digits", created_after=first, created_before=last)
+    assert [run.name for run in found] == ["now"]
+    assert list(te.runs("acme", "Digits", created_before=first)) == []
+    assert list(te.runs("acme", "Digits", created_after=last)) == []
+
+
 def test_what_does_not_exist_is_a_lookup_error_that_names_it():
     with pytest.raises(LookupError, match="get_run: acme/digits has no run named 'none'"):
         te.init("acme", "Digits")

@@ -300,6 +300,11 @@ def test_a_duration_is_written_as_people_read_it(seconds, text):
     assert duration(seconds) == text
 
 
+@pytest.mark.parametrize("seconds", [-0.01, -3600.0, -1e9])
+def test_a_clock_that_was_set_back_makes_no_negative_duration(seconds):
+    assert duration(seconds) == "0.0 s"
+
+
 def fail():
     raise RuntimeError("the kernel is going away")
 

@@ -1,6 +1,7 @@
 """Which backend a call goes to, and signing in."""
 
 import json
+import os
 
 import keyring
 import keyring.backend
@@ -369,3 +370,12 @@ def test_environment_files_are_not_read(run_python, tmp_path, monkeypatch):
     (tmp_path / ".env").write_text("TELLURIO_MODE=disabled\n")
     finished = run_python("import afnio_tellurio as te; print(te.init('acme', 'Digits').uuid)")
     assert not finished.stdout.startswith("00000000")
+
+
+def test_a_user_whose_name_is_not_utf_8_tracks_runs(monkeypatch):
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, os.fsdecode(b"ren\xe9"))
+    with te.init("acme", "Digits") as run:
+        run.log("loss", 1)
+    assert run.user.username == "ren?"

@@ -237,8 +237,8 @@ def list_runs(
             "client": connection.api,
             "name": UNSET if name is None else name,
             "status": UNSET if status is None else models.RunStatus(status),
-            "created_after": created_after or UNSET,
-            "created_before": created_before or UNSET,
+            "created_after": UNSET if created_after is None else _in_utc(created_after),
+            "created_before": UNSET if created_before is None else _in_utc(created_before),
             "limit": min(limit or RUNS_PAGE, RUNS_PAGE),
             "cursor": cursor or UNSET,
         }
@@ -502,3 +502,13 @@ def sample_project_metrics(
         buckets=buckets,
     )
     return None if samples is None else samples.series
+
+
+def _in_utc(time: dt.datetime) -> dt.datetime:
+    """A time in UTC: RFC 3339 has no seconds in an offset, and old zones have."""
+    try:
+        return time.astimezone(dt.UTC)
+    except OverflowError:
+        # Within a day of the first or the last time there is.
+        limits = dt.datetime.min, dt.datetime.max  # noqa: DTZ901
+        return min(limits, key=lambda limit: abs(limit.year - time.year)).replace(tzinfo=dt.UTC)

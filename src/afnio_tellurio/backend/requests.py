@@ -55,6 +55,8 @@ class BackendUser:
         except (OSError, KeyError, ImportError):
             # In a container, the user may have a number but no name.
             username = "local"
+        # The environment may hold bytes that are not UTF-8.
+        username = username.encode("utf-8", "replace").decode()
         return cls(username, f"{username}@localhost")
 
     @property

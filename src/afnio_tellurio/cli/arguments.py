@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import shutil
 import textwrap
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Sequence
 
 Commands: TypeAlias = "argparse._SubParsersAction[CommandParser]"  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
@@ -55,6 +56,15 @@ def metric_names(text: str) -> list[str]:
     if not all(names):
         raise argparse.ArgumentTypeError(f"{text!r} contains an empty name; use A,B")
     return list(dict.fromkeys(names))
+
+
+def require_metrics(names: Sequence[str], logged: Collection[str], problem: str) -> None:
+    """Raises a `LookupError` for a name that was not logged, such as a misspelled one."""
+    missing = [name for name in names if name not in logged]
+    if missing:
+        similar = difflib.get_close_matches(missing[0], logged, 1)
+        hint = f"; did you mean {similar[0]!r}?" if similar else ""
+        raise LookupError(f"{problem} {missing[0]!r}{hint}")
 
 
 def positive_integer(text: str) -> int:

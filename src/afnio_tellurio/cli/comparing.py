@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import afnio_tellurio as te
-from afnio_tellurio.cli.arguments import Commands, metric_names, path_type
+from afnio_tellurio.cli.arguments import Commands, metric_names, path_type, require_metrics
 from afnio_tellurio.cli.printing import (
     MAX_CHART_WIDTH,
     Line,
@@ -74,9 +74,7 @@ def _compare(options: argparse.Namespace) -> int:
 def _selected_names(summaries: Summaries, selected: list[str] | None) -> list[str]:
     logged = sorted({name for metrics in summaries for name in metrics})
     names = logged if selected is None else selected
-    missing = [name for name in names if name not in logged]
-    if missing:
-        raise LookupError(f"None of the runs has the metric {missing[0]!r}")
+    require_metrics(names, logged, "None of the runs has the metric")
     return names
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import secrets
@@ -16,7 +17,13 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import afnio_tellurio as te
-from afnio_tellurio.cli.arguments import Commands, metric_names, path_type, with_file_names
+from afnio_tellurio.cli.arguments import (
+    Commands,
+    metric_names,
+    path_type,
+    require_metrics,
+    with_file_names,
+)
 from afnio_tellurio.cli.printing import value_count
 from afnio_tellurio.locking import try_lock
 from afnio_tellurio.notices import printable, show_progress
@@ -31,6 +38,8 @@ if TYPE_CHECKING:
 
 #: Values that are written at a time.
 _PAGE = 1000
+#: File systems hold names of up to 255 bytes, and a temporary file has 15 more than its prefix.
+_MAX_PREFIX_BYTES = 240
 _COLUMNS = ("name", "step", "value", "timestamp")
 _FORMAT_OF_SUFFIX = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 _SPECIAL_NUMBERS = {"NaN", "Infinity", "-Infinity"}
@@ -77,6 +86,8 @@ def _export(options: argparse.Namespace) -> int:
     if file_format == "parquet":
         _import_pyarrow("pyarrow")
     run = te.get_run(*options.run)
+    if options.metrics is not None:
+        require_metrics(options.metrics, run.summary(), f"Run {run.name!r} has no metric")
     pages = _pages(run, options.metrics)
     if output is not None or _is_file(sys.stdout):
         pages = _with_progress(run, pages, options.metrics)
@@ -132,7 +143,7 @@ def _open_atomically(path: Path) -> Generator[IO[bytes]]:
             yield file
         return
     _remove_abandoned_parts(path)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    part = path.with_name(f".{_part_prefix(path)}.{secrets.token_hex(4)}.part")
     try:
         with _named_errors(path), part.open("xb") as file:
             # If the file system has no locks, abandoned files are never removed.
@@ -149,13 +160,21 @@ def _open_atomically(path: Path) -> Generator[IO[bytes]]:
 
 def _remove_abandoned_parts(path: Path) -> None:
     """Removes the temporary files of killed exports to this file: the ones without a lock."""
-    for part in path.parent.glob(f".{escape(path.name)}.*.part"):
+    for part in path.parent.glob(f".{escape(_part_prefix(path))}.*.part"):
         # Another export may have just created an empty one and be about to lock it.
         with suppress(OSError):
             with part.open("rb+") as file:
                 is_abandoned = part.stat().st_size > 0 and try_lock(file.fileno())
             if is_abandoned:
                 part.unlink()
+
+
+def _part_prefix(path: Path) -> str:
+    """The beginning of the name of a temporary file: the file's, if the rest fits behind it."""
+    name = path.name
+    if len(os.fsencode(name)) <= _MAX_PREFIX_BYTES:
+        return name
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
 
 
 @contextmanager

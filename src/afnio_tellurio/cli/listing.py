@@ -7,7 +7,13 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import afnio_tellurio as te
-from afnio_tellurio.cli.arguments import Commands, metric_names, path_type, positive_integer
+from afnio_tellurio.cli.arguments import (
+    Commands,
+    metric_names,
+    path_type,
+    positive_integer,
+    require_metrics,
+)
 from afnio_tellurio.cli.dates import date_from, date_until
 from afnio_tellurio.cli.printing import (
     format_date,
@@ -122,6 +128,12 @@ def _runs(options: argparse.Namespace) -> int:
     names: list[str] = options.metrics
     needed_names = [*names, *({options.sort} - {None, *names})]
     summaries = _load_summaries(runs, needed_names) if needed_names else {}
+    if runs and needed_names:
+        logged = {name for metrics in summaries.values() for name in metrics}
+        missing = set(needed_names) - logged
+        # Only for a misspelled name, the names of the project are read.
+        logged |= set(te.list_metrics(*options.project)) if missing else set()
+        require_metrics(needed_names, logged, "None of the runs has the metric")
     if options.sort:
         runs = _sort(runs, summaries, options.sort, is_reverse=options.reverse)
     elif options.reverse:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import afnio_tellurio as te
-from afnio_tellurio.cli.arguments import Commands, path_type
+from afnio_tellurio.cli.arguments import Commands, metric_names, path_type, require_metrics
 from afnio_tellurio.cli.printing import (
     MAX_CHART_WIDTH,
     chart,
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     import argparse
 
 
+#: Each chart is a request, and fills a part of the terminal.
+_MAX_CHARTS = 20
+
+
 def add_commands(commands: Commands) -> None:
     """Adds `show`."""
     show = commands.add_parser(
@@ -31,6 +35,9 @@ def add_commands(commands: Commands) -> None:
         epilog="example: afnio-tellurio show acme/digits/brave_pasta_123",
     )
     show.add_argument("run", metavar="NAMESPACE/PROJECT/RUN", type=path_type(3))
+    show.add_argument(
+        "--metrics", metavar="A,B", type=metric_names, help="only these metrics, with their charts"
+    )
     show.add_argument("--json", action="store_true", help="print JSON")
     show.set_defaults(command=_show)
 
@@ -38,6 +45,9 @@ def add_commands(commands: Commands) -> None:
 def _show(options: argparse.Namespace) -> int:
     run = te.get_run(*options.run)
     summary = run.summary()
+    if options.metrics is not None:
+        require_metrics(options.metrics, summary, f"Run {run.name!r} has no metric")
+        summary = {name: summary[name] for name in options.metrics}
     if options.json:
         metrics = {name: metric_facts(metric) for name, metric in summary.items()}
         print(json.dumps({**run_facts(run), "metrics": metrics}, indent=2))
@@ -64,9 +74,13 @@ def _show(options: argparse.Namespace) -> int:
     ]
     print()
     print(table(["METRIC", "COUNT", "LAST", "MINIMUM", "MAXIMUM"], rows))
-    for name, metric in summary.items():
-        if metric.minimum is not None:
-            drawing = chart(name, *run.curve(name, MAX_CHART_WIDTH * 2))
-            if drawing:
-                print(f"\n{drawing}")
+    with_numbers = [name for name, metric in summary.items() if metric.minimum is not None]
+    drawn = with_numbers if options.metrics is not None else with_numbers[:_MAX_CHARTS]
+    for name in drawn:
+        drawing = chart(name, *run.curve(name, MAX_CHART_WIDTH * 2))
+        if drawing:
+            print(f"\n{drawing}")
+    left = len(with_numbers) - len(drawn)
+    if left:
+        print(f"\n{left} more charts; choose some with --metrics A,B")
     return 0

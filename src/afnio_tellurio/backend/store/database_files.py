@@ -6,6 +6,7 @@ import datetime as dt
 import errno
 import logging
 import os
+import re
 import stat
 import sys
 import threading
@@ -26,19 +27,14 @@ if TYPE_CHECKING:
 LOG = "-wal"
 LOG_INDEX = "-shm"
 JOURNAL = "-journal"
-#: Here, several machines may share a file, but they can't share WAL's memory-mapped index.
-_NETWORK_FILE_SYSTEMS = {
-    "nfs",
-    "nfs4",
-    "lustre",
-    "cifs",
-    "smb3",
-    "smbfs",
-    "9p",
-    "fuse.sshfs",
-    "afs",
-    "gpfs",
-}
+#: File systems of one machine, whose processes can share the memory-mapped index of the write-ahead
+#: log. On any other, several machines may share a file, but not that index.
+_LOCAL_FILE_SYSTEMS = {
+    "apfs", "aufs", "bcachefs", "btrfs", "ecryptfs", "exfat", "ext2", "ext3", "ext4", "f2fs",
+    "fuse.bindfs", "fuse.encfs", "fuse.fuse-overlayfs", "fuse.gocryptfs", "fuseblk", "hfs",
+    "hfsplus", "jfs", "msdos", "nilfs2", "ntfs", "ntfs3", "overlay", "ramfs", "reiserfs", "rootfs",
+    "tmpfs", "ubifs", "udf", "ufs", "vfat", "xfs", "zfs",
+}  # fmt: skip
 
 _creation = threading.RLock()
 
@@ -170,15 +166,22 @@ def is_on_network(path: str) -> bool:
         return False
     mount_points = [
         (len(folder), file_system)
-        for _device, folder, file_system, *_rest in entries
+        for folder, file_system in ((_unescape(entry[1]), entry[2]) for entry in entries)
         if os.path.commonpath([path, os.path.realpath(folder)]) == os.path.realpath(folder)
     ]
-    file_system = max(mount_points, default=(0, ""))[1]
-    if file_system in _NETWORK_FILE_SYSTEMS:
+    if not mount_points:
+        return False
+    file_system = max(mount_points)[1]
+    if file_system not in _LOCAL_FILE_SYSTEMS:
         log(
             logging.WARNING,
-            f"{path} is on {file_system}, where SQLite's write-ahead log does not work; using a "
+            f"{path} is on {file_system}, where SQLite's write-ahead log may not work; using a "
             "rollback journal",
         )
         return True
     return False
+
+
+def _unescape(folder: str) -> str:
+    """A folder without the kernel's escapes: it writes a space in octal digits."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), folder)
