@@ -12,6 +12,7 @@ import exchanges
 import httpx
 import numpy as np
 import pytest
+import trio
 
 import afnio_tellurio as te
 
@@ -153,6 +154,55 @@ def test_leaving_the_block_by_a_normal_exit_is_no_crash():
     with pytest.raises(SystemExit), te.init("acme", "Digits") as run:
         raise SystemExit(0)
     assert run.status is te.RunStatus.COMPLETED
+
+
+def test_async_with_ends_a_run_under_trio_too():
+    async def program():
+        async with te.init("acme", "Digits") as run:
+            run.log("loss", 1)
+            assert (await run.aflush()).accepted == 1
+        return run
+
+    async def failing_program(seen):
+        async with te.init("acme", "Digits") as run:
+            seen.append(run)
+            raise KeyError("of the program")
+
+    async def cancelled_program(seen):
+        with trio.CancelScope() as scope:
+            async with te.init("acme", "Digits") as run:
+                seen.append(run)
+                scope.cancel()
+                raise KeyError("of the program")
+
+    assert trio.run(program).status is te.RunStatus.COMPLETED
+    for failing in (failing_program, cancelled_program):
+        seen = []
+        with pytest.raises(KeyError, match="of the program"):
+            trio.run(failing, seen)
+        assert seen[0].status is te.RunStatus.CRASHED
+
+
+def test_a_coroutine_that_is_collected_without_its_loop_ends_its_run():
+    async def steps():
+        async with te.init("acme", "Digits") as run:
+            yield run
+
+    async def first_step():
+        generator = steps()
+        generators.append(generator)
+        return await anext(generator)
+
+    generators = []
+    run = asyncio.new_event_loop()
+    try:
+        started = run.run_until_complete(first_step())
+    finally:
+        run.close()
+    closing = generators.pop().aclose()
+    with pytest.raises(StopIteration):
+        closing.send(None)
+    assert started.status is te.RunStatus.COMPLETED
 
 
 def test_async_with_ends_a_run_too():

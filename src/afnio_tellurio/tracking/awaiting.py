@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import asyncio
@@ -14,13 +15,23 @@ T = TypeVar("T")
 
 
 async def run_in_thread(work: Callable[[], T]) -> T:
-    """Runs blocking work beside the event loop.
+    """Runs blocking work beside the event loop of asyncio or trio.
 
-    Not in the loop's own pool: at exit the interpreter waits for its threads without limit.
+    Not in asyncio's own pool: at exit the interpreter waits for its threads without limit.
     """
+    trio = _trio_in_use()
+    if trio is not None:
+        # A scope that is cancelled would raise at each await, before the work has begun.
+        with trio.CancelScope(shield=True):
+            result: T = await trio.to_thread.run_sync(work)
+        return result
     import asyncio  # already imported by a program with an event loop; 30 ms for others
 
-    loop = asyncio.get_running_loop()
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        # A coroutine that is collected when its loop is gone still ends its blocks.
+        return work()
     done: asyncio.Future[T] = loop.create_future()
 
     def settle(result: T | None, error: BaseException | None) -> None:
@@ -43,3 +54,14 @@ async def run_in_thread(work: Callable[[], T]) -> T:
 
     threading.Thread(target=run, name="tellurio-await", daemon=True).start()
     return await done
+
+
+def _trio_in_use() -> Any:
+    """The module trio if its loop runs this code, else None."""
+    trio: Any = sys.modules.get("trio")
+    if trio is not None:
+        try:
+            trio.lowlevel.current_task()
+        except RuntimeError:
+            return None
+    return trio
