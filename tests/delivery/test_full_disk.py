@@ -86,6 +86,7 @@ def test_a_program_that_logs_without_a_pause_gets_back_to_the_file(run_python, m
         f"""{START}
 from afnio_tellurio.delivery import held, sender
 held.WRITE_RETRY_DELAY = sender.BURST_DELAY = 0.05
+sys.setswitchinterval(0.0002)  # else the loop below logs 200,000 metrics before it is interrupted
 fill()
 for number in range(100, 200):
     run.log("count", number)

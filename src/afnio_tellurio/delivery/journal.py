@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _LOCK_RETRY_DELAY = 0.001
 #: Seconds that `log` waits, at most, while the last held lines are written.
 _SWITCH_TIMEOUT = 0.1
+#: As many lines are written in that time on a slow machine too.
+_SWITCH_LINES = 2000
 
 
 class JournalSealedError(Exception):
@@ -227,6 +230,10 @@ class Journal(JournalFile):
             self._write_whole(record_line(NUMBER, self.position.number))
             self.held.is_number_due = False
         self._move_held()
+        before = sys.maxsize
+        while _SWITCH_LINES < len(self.held) < before:
+            before = len(self.held)
+            self._move_held()
         # If other threads log without a pause, there would always be held lines.
         self._is_switching = True
         self._move_held()
