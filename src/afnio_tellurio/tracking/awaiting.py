@@ -21,7 +21,7 @@ async def run_in_thread(work: Callable[[], T]) -> T:
     """
     trio = _trio_in_use()
     if trio is not None:
-        # A scope that is cancelled would raise at each await, before the work has begun.
+        # A canceled scope would raise at each await, before the work has begun.
         with trio.CancelScope(shield=True):
             result: T = await trio.to_thread.run_sync(work)
         return result
