@@ -115,11 +115,40 @@ def _checking(handle: Any) -> Any:
         if "request" not in _may_depart:
             _note(_request_departures(request, operation))
         response = handle(self, request)
-        response.read()
-        _check_answer(request, response, operation)
+        # Read by the client, not here: how it reads is a part of what is tested.
+        response.stream = _checked_stream(request, response, operation)
         return response
 
     return handle_request
+
+
+def _checked_stream(request: httpx.Request, response: httpx.Response, operation: Any) -> Any:
+    """The body of a response that is checked as soon as the client has read it."""
+    import httpx
+
+    stream: Any = response.stream
+
+    class CheckedStream(httpx.SyncByteStream):
+        is_read = False
+
+        def __iter__(self) -> Iterator[bytes]:
+            parts = []
+            for part in stream:
+                parts.append(part)
+                yield part
+            self.is_read = True
+            if "answer" not in _may_depart:
+                whole = httpx.Response(
+                    response.status_code, headers=response.headers, content=b"".join(parts)
+                )
+                _check_answer(request, whole, operation)
+
+        def close(self) -> None:
+            stream.close()
+            if not self.is_read and "answer" not in _may_depart:
+                _note([f"{request.method} {request.url.path}: the answer was not read"])
+
+    return CheckedStream()
 
 
 def _check_exchange(request: httpx.Request, response: httpx.Response) -> None:

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 #: Characters quoted from an error answer, which may be a proxy's whole page.
 _QUOTED_CHARACTERS = 500
+#: Bytes of an HTML page in which the text is searched.
+_SEARCHED_BYTES = 20_000
+#: Also those that are not closed: without that, the search takes the square of the page's length.
+_TAGS = re.compile(r"(?si)<(style|script)\b.*?(?:</\1\s*>|\Z)|<[^>]*(?:>|\Z)")
 
 
 class TellurioError(Exception):
@@ -326,11 +330,21 @@ def message_of(response: httpx.Response) -> str:
         parts = [_field_message(str(name), errors) for name, errors in body.items()]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
         text = "; ".join(parts)
     else:
-        text = re.sub(r"(?s)<(style|script).*?</\1>|<[^>]*>", " ", response.text)
+        text = _TAGS.sub(" ", _text_of(response))
     text = " ".join(text.split())
     if len(text) > _QUOTED_CHARACTERS:
         text = f"{text[:_QUOTED_CHARACTERS]}..."
     return text or "(empty)"
+
+
+def _text_of(response: httpx.Response) -> str:
+    """The beginning of a response's text."""
+    content = response.content[:_SEARCHED_BYTES]
+    try:
+        return content.decode(response.charset_encoding or "utf-8", "replace")
+    except (LookupError, ValueError):
+        # Python has codecs that are not for text, and those that reject what they cannot decode.
+        return content.decode("utf-8", "replace")
 
 
 def _without_key(response: httpx.Response) -> httpx.Response:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import ssl
-import sys
 import time
 import weakref
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from urllib.request import proxy_bypass
 
 import httpx
-import msgspec
 import tellurio_api
 
 from afnio_tellurio.api import auth
+from afnio_tellurio.api.http_client import RAW, ErrorStatusError, HttpClient
+from afnio_tellurio.deadlines import has_passed, seconds_left
 from afnio_tellurio.errors import (
     BackendUnreachableError,
     InvalidResponseError,
@@ -29,7 +28,6 @@ from afnio_tellurio.settings.limits import (
     CONNECT_ATTEMPTS,
     CONNECT_RETRY_DELAY,
     CONNECT_TIMEOUT,
-    PAGE_HEADER,
     READ_TIMEOUT,
 )
 from afnio_tellurio.settings.urls import is_this_machine
@@ -37,7 +35,6 @@ from afnio_tellurio.settings.urls import is_this_machine
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
     from pathlib import Path
-    from types import FrameType
 
     from tellurio_api.types import Response
 
@@ -48,10 +45,6 @@ A = TypeVar("A")
 
 #: The URL of the embedded backend in an error message; its name is never looked up.
 _LOCAL_URL = "http://embedded"
-_encode = msgspec.json.Encoder().encode
-#: Marks a request whose answer the program wants unchanged.
-_RAW = {"raw": True}
-_FIRST_REDIRECT_STATUS = 300
 _PROXY_VARIABLES = {"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"}
 
 
@@ -120,7 +113,7 @@ class Connection:
             ) from error
         self.api = tellurio_api.Client(base_url=self.url).set_httpx_client(self._http)
 
-    def _make_pool(self) -> _HttpClient:
+    def _make_pool(self) -> HttpClient:
         url = httpx.URL(self.url)
         # A proxy could read the API key in plain HTTP to this machine.
         uses_proxies = url.scheme != "http" or not is_this_machine(url.host)
@@ -132,7 +125,7 @@ class Connection:
                 raise
             return self._make_client(uses_proxies=False)
 
-    def _make_client(self, *, uses_proxies: bool) -> _HttpClient:
+    def _make_client(self, *, uses_proxies: bool) -> HttpClient:
         verify: bool | ssl.SSLContext = True
         if not uses_proxies:
             # Those of the environment, too. Plain HTTP needs none, and reading them takes 40 ms.
@@ -140,7 +133,7 @@ class Connection:
             verify = (
                 ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if is_plain else httpx.create_ssl_context()
             )
-        return _HttpClient(
+        return HttpClient(
             base_url=self.url,
             timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
             transport=self._transport,
@@ -148,7 +141,6 @@ class Connection:
             verify=verify,
             # The key is added to each request, and kept where no repr shows it.
             auth=self.key,
-            event_hooks={"response": [_raise_error_status]},
         )
 
     def leave_inherited_pool(self) -> None:
@@ -201,7 +193,7 @@ class Connection:
         self.key.find()
         return self._reach(
             f"{method} {endpoint}",
-            lambda: self._http.request(method, endpoint, json=json, extensions=_RAW),
+            lambda: self._http.request(method, endpoint, json=json, extensions=RAW),
         )
 
     def call(
@@ -251,7 +243,7 @@ class Connection:
         self.key.find()
         try:
             response = self._reach(operation, request)
-        except _ErrorStatusError as error:
+        except ErrorStatusError as error:
             raise api_error(
                 error.response,
                 operation=operation,
@@ -289,6 +281,10 @@ class Connection:
     def _reach(self, call: str, request: Callable[[], A]) -> A:
         if self.is_closed:
             raise TellurioError(f"{call}: the client of {self.url} is closed; create a new one")
+        if has_passed():
+            raise BackendUnreachableError(
+                f"{call}: not enough time to reach the backend at {self.url}"
+            )
         for attempt in range(CONNECT_ATTEMPTS):
             try:
                 return request()
@@ -303,7 +299,7 @@ class Connection:
                 forget_key(error)
                 # Refused at once: nothing was sent, and the backend may be starting.
                 if isinstance(error, httpx.ConnectError) and attempt + 1 < CONNECT_ATTEMPTS:
-                    time.sleep(CONNECT_RETRY_DELAY * 2**attempt)
+                    time.sleep(seconds_left(CONNECT_RETRY_DELAY * 2**attempt))
                     continue
                 raise BackendUnreachableError(
                     f"{call}: the backend at {self.url} cannot be reached: {_reason(error)}"
@@ -347,82 +343,6 @@ class ApiKey(httpx.Auth):
         if self.value:
             request.headers["Authorization"] = f"Api-Key {self.value}"
         yield request
-
-
-class _LogFilter(logging.Filter):
-    """Drops the log lines of httpx and httpcore about requests of the SDK.
-
-    A handler that logs to a run would turn the line of each delivery into a metric to deliver.
-    """
-
-    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002
-        # By the stack: a signal handler that raises could leave a mark behind.
-        frame: FrameType | None = sys._getframe()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        while frame is not None:
-            if isinstance(frame.f_locals.get("self"), _HttpClient):
-                return False
-            frame = frame.f_back
-        return True
-
-
-_log_filter = _LogFilter()
-#: A filter applies to the very logger that it is added to.
-_LOGGERS = (
-    "httpx",
-    "httpcore.connection",
-    "httpcore.http11",
-    "httpcore.http2",
-    "httpcore.proxy",
-    "httpcore.socks",
-)
-
-
-class _HttpClient(httpx.Client):
-    """Encodes the bodies of the generated client with msgspec, and logs nothing.
-
-    The standard library takes ten times as long, while the application waits for the interpreter.
-    """
-
-    def __init__(self, **options: Any) -> None:
-        for name in _LOGGERS:
-            logging.getLogger(name).addFilter(_log_filter)
-        super().__init__(**options)
-        self.serves_page = False
-
-    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
-        response = super().send(request, **options)
-        self.serves_page = PAGE_HEADER in response.headers
-        return response
-
-    def build_request(
-        self, method: str, url: httpx.URL | str, *, json: Any = None, **others: Any
-    ) -> httpx.Request:
-        # A program's own body may contain values that JSON does not have, which msgspec accepts.
-        if json is not None and others.get("extensions") != _RAW:
-            others["content"], json = _encode(json), None
-            others["headers"] = {
-                **(others.get("headers") or {}),
-                "Content-Type": "application/json",
-            }
-        return super().build_request(method, url, json=json, **others)
-
-
-class _ErrorStatusError(Exception):
-    def __init__(self, response: httpx.Response) -> None:
-        super().__init__(response.status_code)
-        self.response = response
-
-
-def _raise_error_status(response: httpx.Response) -> None:
-    """Raises for an error status before the generated code parses the answer.
-
-    That code fails at an HTML page with a declared status, and at a status unknown to Python.
-    """
-    if response.status_code >= _FIRST_REDIRECT_STATUS and not response.request.extensions.get(
-        "raw"
-    ):
-        response.read()
-        raise _ErrorStatusError(response)
 
 
 def operation_id(operation: Callable[..., Any]) -> str:

@@ -4,6 +4,12 @@
 CONNECT_TIMEOUT = 5.0
 #: Seconds between two bytes of an answer, or of a request being sent.
 READ_TIMEOUT = 30.0
+#: Seconds for a whole request, and the bytes that a slow network transmits in one more.
+REQUEST_TIMEOUT = 60.0
+SLOWEST_RATE = 50_000
+#: Bytes of an answer, decoded; of one with an error status only the beginning is read.
+ANSWER_BYTES = 64 * 2**20
+ERROR_BYTES = 2**18
 #: Attempts to connect. Only connecting is repeated: a request that was sent may have been carried
 #: out.
 CONNECT_ATTEMPTS = 3

@@ -38,6 +38,7 @@ from afnio_tellurio.backend.store.database_files import (
     set_aside,
     size_of,
 )
+from afnio_tellurio.deadlines import seconds_left
 from afnio_tellurio.errors import DatabaseError
 from afnio_tellurio.logs import log
 
@@ -352,7 +353,7 @@ class Database:
 
 def _retry_while_busy(action: Callable[[], T]) -> T:
     """Repeats an action that needs a database lock until the lock is free."""
-    give_up_at = time.monotonic() + BUSY_TIMEOUT
+    give_up_at = time.monotonic() + seconds_left(BUSY_TIMEOUT)
     while True:
         try:
             return action()
@@ -364,7 +365,7 @@ def _retry_while_busy(action: Callable[[], T]) -> T:
 
 
 def _commit(connection: Connection) -> None:
-    give_up_at = time.monotonic() + BUSY_TIMEOUT
+    give_up_at = time.monotonic() + seconds_left(BUSY_TIMEOUT)
     while True:
         try:
             connection.execute("COMMIT")

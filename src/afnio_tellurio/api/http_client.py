@@ -1,0 +1,309 @@
+"""The HTTP client of one connection: no answer is too large, takes forever, or reaches a log."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import httpcore
+import httpx
+import msgspec
+
+from afnio_tellurio.deadlines import seconds_left
+from afnio_tellurio.interruptions import raise_foreign
+from afnio_tellurio.settings.limits import (
+    ANSWER_BYTES,
+    ERROR_BYTES,
+    PAGE_HEADER,
+    REQUEST_TIMEOUT,
+    SLOWEST_RATE,
+)
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterable
+    from types import FrameType
+
+_encode = msgspec.json.Encoder().encode
+#: Marks a request whose answer the program wants unchanged.
+RAW = {"raw": True}
+_FIRST_REDIRECT_STATUS = 300
+_CHUNK_BYTES = 2**16
+#: Of zlib: finds out by itself whether data is in the format of gzip or of zlib.
+_ANY_FORMAT = zlib.MAX_WBITS | 32
+
+
+class HttpClient(httpx.Client):
+    """Encodes the bodies of the generated client with msgspec, bounds answers, and logs nothing.
+
+    The standard library takes ten times as long to encode, while the application waits for the
+    interpreter.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(_log_filter)
+        super().__init__(**options)
+        # Not brotli or zstd: only zlib can stop before a small answer becomes a huge one.
+        self.headers["Accept-Encoding"] = "gzip, deflate"
+        self.serves_page = False
+
+    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        """Sends a request and reads the whole answer; see `httpx.Client.send`.
+
+        Raises:
+            ErrorStatusError: The answer has an error status, and the program does not want it raw.
+        """
+        _clock.start()
+        options["stream"] = True
+        response = super().send(request, **options)
+        # A transport that does not reach a network may return a whole answer.
+        if not response.is_stream_consumed:
+            try:
+                response = _read(response)
+            finally:
+                response.close()
+        self.serves_page = PAGE_HEADER in response.headers
+        if _is_error(response) and not request.extensions.get("raw"):
+            # Before the generated code parses it, which fails at an HTML page with a declared
+            # status, and at a status unknown to Python.
+            raise ErrorStatusError(response)
+        return response
+
+    def build_request(
+        self, method: str, url: httpx.URL | str, *, json: Any = None, **others: Any
+    ) -> httpx.Request:
+        """Encodes the body; see `httpx.Client.build_request`."""
+        # A program's own body may contain values that JSON does not have, which msgspec accepts.
+        if json is not None and others.get("extensions") != RAW:
+            others["content"], json = _encode(json), None
+            others["headers"] = {
+                **(others.get("headers") or {}),
+                "Content-Type": "application/json",
+            }
+        return super().build_request(method, url, json=json, **others)
+
+    def _init_transport(self, *args: Any, **options: Any) -> httpx.BaseTransport:
+        return _with_clock(super()._init_transport(*args, **options))
+
+    def _init_proxy_transport(self, *args: Any, **options: Any) -> httpx.BaseTransport:
+        return _with_clock(super()._init_proxy_transport(*args, **options))
+
+
+class ErrorStatusError(Exception):
+    """An answer with an error status."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        super().__init__(response.status_code)
+        self.response = response
+
+
+# The size of an answer
+
+
+def _is_error(response: httpx.Response) -> bool:
+    return response.status_code >= _FIRST_REDIRECT_STATUS
+
+
+def _read(response: httpx.Response) -> httpx.Response:
+    """Reads an answer up to the limit; returns it with its decoded content.
+
+    Raises:
+        DecodingError: A successful answer is too large, or its encoding is invalid.
+    """
+    try:
+        content = _read_content(response)
+    except zlib.error as error:
+        raise httpx.DecodingError(str(error), request=response.request) from error
+    headers = [
+        (name, value)
+        for name, value in response.headers.raw
+        if name.lower() not in {b"content-encoding", b"content-length", b"transfer-encoding"}
+    ]
+    whole = httpx.Response(
+        response.status_code,
+        headers=headers,
+        content=content,
+        request=response.request,
+        extensions={
+            name: response.extensions[name]
+            for name in ("http_version", "reason_phrase")
+            if name in response.extensions
+        },
+    )
+    response.close()
+    whole.elapsed = response.elapsed
+    return whole
+
+
+def _read_content(response: httpx.Response) -> bytes:
+    is_error = _is_error(response)
+    limit = ERROR_BYTES if is_error else ANSWER_BYTES
+    content = bytearray()
+    for part in _decoded(response, limit + 1):
+        content += part
+        if len(content) > limit:
+            if is_error:
+                break
+            raise httpx.DecodingError(
+                f"it has more than {ANSWER_BYTES // 2**20} MiB", request=response.request
+            )
+    return bytes(content[:limit])
+
+
+def _decoded(response: httpx.Response, limit: int) -> Iterable[bytes]:
+    """The parts of the decoded content, none of which is longer than the limit."""
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    parts = response.iter_raw(_CHUNK_BYTES)
+    if encoding in {"", "identity"}:
+        return parts
+    if encoding in {"gzip", "x-gzip", "deflate"}:
+        decoder = zlib.decompressobj(_ANY_FORMAT)
+        return (decoder.decompress(part, limit) for part in parts)
+    raise httpx.DecodingError(
+        f"it has the content encoding {encoding[:50]!r}, which was not asked for",
+        request=response.request,
+    )
+
+
+# The time of a request
+
+
+class _Clock(threading.local):
+    """When the request of this thread must be over."""
+
+    deadline: float = 0.0
+
+    def start(self) -> None:
+        self.deadline = time.monotonic() + REQUEST_TIMEOUT
+
+    def count(self, size: int) -> None:
+        """Allows the time that a slow network needs for bytes that have been transmitted."""
+        self.deadline += size / SLOWEST_RATE
+
+    def limit(self, timeout: float | None) -> float:
+        """The seconds that a step of the request may take; 0 if none are left."""
+        left = seconds_left(self.deadline - time.monotonic())
+        return max(0.0, left if timeout is None else min(timeout, left))
+
+
+_clock = _Clock()
+_OUT_OF_TIME = "the answer is not complete in time"
+
+
+def _with_clock(transport: httpx.BaseTransport) -> httpx.BaseTransport:
+    """Makes the connections of a transport of httpx obey the clock.
+
+    httpx limits the time between two bytes only, and offers no way to pass a network.
+    """
+    pool: Any = getattr(transport, "_pool", None)
+    if isinstance(pool, httpcore.ConnectionPool):
+        pool._network_backend = _Network(pool._network_backend)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    return transport
+
+
+class _Network(httpcore.NetworkBackend):
+    """Opens connections that obey the clock."""
+
+    def __init__(self, network: httpcore.NetworkBackend) -> None:
+        self._network = network
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> _Stream:
+        left = _clock.limit(timeout)
+        if not left:
+            raise httpcore.ConnectTimeout(_OUT_OF_TIME)
+        return _Stream(self._network.connect_tcp(host, port, left, local_address, socket_options))
+
+
+class _Stream(httpcore.NetworkStream):
+    """A connection that obeys the clock, and lets exceptions of signal handlers pass.
+
+    httpcore ignores an `OSError` while it sends a body, also one that a handler raised.
+    """
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        left = _clock.limit(timeout)
+        if not left:
+            raise httpcore.ReadTimeout(_OUT_OF_TIME)
+        try:
+            data = self._stream.read(max_bytes, left)
+        except Exception as error:  # raised again: the application's exception, or httpcore's
+            raise_foreign(error)
+            raise
+        _clock.count(len(data))
+        return data
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        for start in range(0, len(buffer), _CHUNK_BYTES):
+            part = buffer[start : start + _CHUNK_BYTES]
+            left = _clock.limit(timeout)
+            if not left:
+                raise httpcore.WriteTimeout(_OUT_OF_TIME)
+            try:
+                self._stream.write(part, left)
+            except Exception as error:  # raised again: the application's exception, or httpcore's
+                raise_foreign(error)
+                raise
+            _clock.count(len(part))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> _Stream:
+        left = _clock.limit(timeout)
+        if not left:
+            raise httpcore.ConnectTimeout(_OUT_OF_TIME)
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+# The logs of httpx
+
+
+class _LogFilter(logging.Filter):
+    """Drops the log lines of httpx and httpcore about requests of the SDK.
+
+    A handler that logs to a run would turn the line of each delivery into a metric to deliver.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002
+        # By the stack: a signal handler that raises could leave a mark behind.
+        frame: FrameType | None = sys._getframe()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        while frame is not None:
+            if isinstance(frame.f_locals.get("self"), HttpClient):
+                return False
+            frame = frame.f_back
+        return True
+
+
+_log_filter = _LogFilter()
+#: A filter applies to the very logger that it is added to.
+_LOGGERS = (
+    "httpx",
+    "httpcore.connection",
+    "httpcore.http11",
+    "httpcore.http2",
+    "httpcore.proxy",
+    "httpcore.socks",
+)
