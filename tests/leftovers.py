@@ -44,28 +44,31 @@ def end_active_run() -> None:
 
 def drop_outboxes() -> None:
     """Drops pending data, whose backend no longer exists, so that no later test sees a retry."""
-    module = sys.modules.get("afnio_tellurio.delivery.sender")
+    module = sys.modules.get("afnio_tellurio.delivery.senders")
     if module is None:
         return
-    sender = module.sender
-    outboxes = sender.outboxes()
-    sender._outboxes.clear()
+    outboxes = module.outboxes()
+    workers = [*module.senders.values(), module.synchronizer]
+    module.senders.clear()
+    for sender in workers[:-1]:
+        sender._outboxes.clear()
     # A journal that is closed in the middle of a step would leave a file open. And coverage is not
     # measured in a thread that a test without it has started.
-    _end_thread(sender)
+    for worker in workers:
+        _end_thread(worker)
     for outbox in outboxes:
         outbox.close()
 
 
-def _end_thread(sender: Any) -> None:
+def _end_thread(worker: Any) -> None:
     hook = threading.excepthook
     threading.excepthook = lambda _arguments: None
-    sender._turn = sys.exit
+    worker._turn = sys.exit
     try:
         for thread in threading.enumerate():
-            if thread.name == "tellurio-sender":
-                sender._bell.put(None)
+            if getattr(thread, "_target", None) == worker._run:
+                worker._bell.put(None)
                 thread.join()
     finally:
         threading.excepthook = hook
-        del sender._turn
+        del worker._turn

@@ -12,7 +12,7 @@ import httpx
 from afnio_tellurio.api import auth, operations
 from afnio_tellurio.api.connection import Connection
 from afnio_tellurio.delivery.recovery import recover_local
-from afnio_tellurio.delivery.sender import sender, settle_all, wait_visibly
+from afnio_tellurio.delivery.senders import outboxes, resume, settle_all, wait_visibly
 from afnio_tellurio.errors import InvalidAPIKeyError, PermissionDeniedError, refused_key
 from afnio_tellurio.notices import warn_of_settings
 from afnio_tellurio.served import page_url
@@ -162,7 +162,7 @@ class TellurioClient:
         `afnio-tellurio sync`.
         """
         deadline = time.monotonic() + self._connection.settings.exit_timeout
-        for outbox in sender.outboxes(self._connection):
+        for outbox in outboxes(self._connection):
             wait_visibly(outbox, deadline)
         self._connection.close()
         if self._backend is not None:
@@ -216,7 +216,7 @@ class TellurioClient:
     def _use_key(self, api_key: str) -> None:
         """Switches to this key and retries what the old one could not deliver."""
         self._connection.key.value = api_key
-        sender.resume(self._connection)
+        resume(self._connection)
 
     # Requests that the SDK does not wrap
 

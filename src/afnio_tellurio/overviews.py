@@ -11,7 +11,7 @@ from afnio_tellurio.api.answers import AnswerFields
 from afnio_tellurio.api.metrics import MetricCurve, MetricSummary, read_curve, read_summaries
 from afnio_tellurio.client import TellurioClient, connection_of
 from afnio_tellurio.default_client import client_or_default
-from afnio_tellurio.delivery.sender import settle
+from afnio_tellurio.delivery.senders import settle
 from afnio_tellurio.settings.limits import MAX_SAMPLED
 from afnio_tellurio.tracking import finding
 from afnio_tellurio.tracking.disabled import DisabledRun

@@ -25,7 +25,7 @@ from afnio_tellurio.delivery.recovery import (
     locked,
     unreadable,
 )
-from afnio_tellurio.delivery.sender import settle
+from afnio_tellurio.delivery.senders import settle
 from afnio_tellurio.errors import BackendUnreachableError, DatabaseError, TellurioError
 from afnio_tellurio.files import make_private_directory, replace_whole
 from afnio_tellurio.interruptions import raise_foreign

@@ -17,8 +17,8 @@ import afnio_tellurio as te
 from afnio_tellurio.api import operations
 from afnio_tellurio.default_client import default_client
 from afnio_tellurio.delivery import journal as journal_module
+from afnio_tellurio.delivery import senders
 from afnio_tellurio.delivery import transfer as transfer_module
-from afnio_tellurio.delivery.sender import sender
 
 
 def batches(proxy):
@@ -288,6 +288,7 @@ def test_what_the_end_of_a_block_left_is_delivered_when_the_backend_is_back(
 
 def is_asleep(run):
     """Whether the sender sleeps until it is woken, without a timeout."""
+    sender = run._recording.outbox.waker
     return sender.is_idle and sender._bell.empty() and run._recording.outbox.due() is None
 
 
@@ -305,7 +306,7 @@ def test_a_run_that_is_ended_at_any_moment_is_not_closed_before_its_end_is_deliv
 
     with monkeypatch.context() as patch:
         # Without the sender, which would deliver it.
-        patch.setattr(sender, "_outboxes", [])
+        patch.setattr(outbox.waker, "_outboxes", [])
         patch.setattr(outbox_class, "is_delivered_until", end_meanwhile)
         assert not outbox.is_over
         outbox.wanted_status = None
@@ -407,7 +408,8 @@ def test_the_sender_sleeps_when_there_is_nothing_to_do(run):
     run.flush()
     # First, the file is synced once more.
     wait_until(lambda: is_asleep(run))
-    wait_until(lambda: sender._pause() is None)
+    wait_until(lambda: run._recording.outbox.waker._pause() is None)
+    wait_until(lambda: senders.synchronizer.is_idle and senders.synchronizer._pause() is None)
 
 
 def test_the_journal_is_brought_to_the_disk_within_a_second(run, monkeypatch):
@@ -415,7 +417,7 @@ def test_the_journal_is_brought_to_the_disk_within_a_second(run, monkeypatch):
     real = journal_module.os.fsync
     monkeypatch.setattr(journal_module.os, "fsync", lambda fd: (synchronized.append(fd), real(fd)))
     run.log("loss", 1)
-    assert run._recording.outbox.due() <= time.monotonic() + 1
+    assert run._recording.outbox.disk_due() <= time.monotonic() + 1
     wait_until(lambda: synchronized)
 
 
@@ -439,9 +441,9 @@ def test_a_system_that_starts_no_more_threads_delivers_in_the_callers(server, mo
 
 def test_a_failure_of_the_sender_itself_is_said_and_does_not_end_delivery(run, monkeypatch, caplog):
     run.flush()
-    monkeypatch.setattr("afnio_tellurio.delivery.sender.FIRST_RETRY_DELAY", 0.0)
+    monkeypatch.setattr("afnio_tellurio.delivery.worker.FIRST_RETRY_DELAY", 0.0)
     with monkeypatch.context() as patch:
-        patch.setattr(type(run._recording.outbox), "synchronize", lambda _outbox: 1 / 0)
+        patch.setattr(type(run._recording.outbox), "due", lambda _outbox: 1 / 0)
         run.log("loss", 1)
         wait_until(lambda: "delivery failed: ZeroDivisionError" in caplog.text)
     assert run.flush().accepted == 1

@@ -9,7 +9,7 @@ from awaiting_events import wait_until
 from opcodes import at_each_opcode, raise_interrupted
 
 import afnio_tellurio as te
-from afnio_tellurio.delivery.sender import sender
+from afnio_tellurio.delivery.senders import close_outbox
 
 # Code that is interrupted while it opens a file leaves the file to the garbage collector.
 pytestmark = [
@@ -152,13 +152,15 @@ def test_flush_can_be_interrupted_anywhere(run, is_raised):
         run.flush()
 
     interrupt = raise_interrupted if is_raised else log_too
-    turns = at_each_opcode(flush, interrupt, rooms=("delivery/sender.py",))
+    turns = at_each_opcode(
+        flush, interrupt, rooms=("delivery/sender.py", "delivery/senders.py", "delivery/worker.py")
+    )
     assert sum(1 for _ in turns) > 50
     run.finish()
     logged.check(recorded(run))
     inner.check(recorded(run, "inner"))
     # The sender may be about to tell the last one; it never tells one that was interrupted.
-    wait_until(lambda: not sender._waiting())
+    wait_until(lambda: not run._recording.outbox.waker._waiting())
 
 
 @pytest.mark.parametrize("is_raised", [True, False])
@@ -166,7 +168,7 @@ def test_delivery_in_the_callers_thread_can_be_interrupted(run, is_raised, pytes
     """At the exit of the process, when threads can no longer be started, `flush` itself delivers."""
     logged, inner = Log(), Log()
     outbox = run._recording.outbox
-    sender._outboxes.remove(outbox)
+    outbox.waker._outboxes.remove(outbox)
 
     def log_too(turn):
         run.log("inner", turn)
@@ -187,7 +189,7 @@ def test_delivery_in_the_callers_thread_can_be_interrupted(run, is_raised, pytes
             outbox.transfer.hurry()
             outbox.step()
     assert turns > 20
-    sender.add(outbox)
+    outbox.waker.add(outbox)
     run.finish()
     logged.check(recorded(run))
     inner.check(recorded(run, "inner"))
@@ -211,9 +213,9 @@ def test_what_is_logged_while_an_attached_run_is_closed_stays_or_is_refused():
 
     attach(0)
     turns = at_each_opcode(
-        lambda turn: sender.close(attached[turn]._recording.outbox),
+        lambda turn: close_outbox(attached[turn]._recording.outbox),
         log_too,
-        rooms=("delivery/outbox.py", "delivery/sender.py"),
+        rooms=("delivery/outbox.py", "delivery/sender.py", "delivery/senders.py"),
     )
     for turn, _raised in turns:
         attach(turn + 1)

@@ -15,7 +15,6 @@ from afnio_tellurio.api import operations
 from afnio_tellurio.api.operations import RunPath
 from afnio_tellurio.client import connection_of
 from afnio_tellurio.default_client import default_client
-from afnio_tellurio.delivery.sender import sender
 
 #: A backend that lost a run or was restored still responds as the contract says.
 DATABASE = "server/tellurio.db"
@@ -336,6 +335,7 @@ def test_a_sender_that_died_is_started_again(run):
         raise SystemExit
 
     run.flush()
+    sender = run._recording.outbox.waker
     turn, sender._turn = sender._turn, die
     try:
         sender.wake()

@@ -13,7 +13,7 @@ import pytest
 
 import afnio_tellurio as te
 from afnio_tellurio import errors
-from afnio_tellurio.api import http_client
+from afnio_tellurio.api import http_client, network
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 #: How an answer begins, and what follows without an end, a piece at a time.
@@ -49,7 +49,7 @@ def trickle(listener, first, piece):
 
 @pytest.mark.parametrize("answer", ENDLESS)
 def test_an_answer_without_an_end_is_given_up(answer, monkeypatch):
-    monkeypatch.setattr(http_client, "REQUEST_TIMEOUT", 0.2)
+    monkeypatch.setattr(network, "REQUEST_TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as listener, exchanges.departing("answer"):
         client = te.TellurioClient(f"http://127.0.0.1:{listener.getsockname()[1]}")
         with ThreadPoolExecutor() as pool:
@@ -61,8 +61,8 @@ def test_an_answer_without_an_end_is_given_up(answer, monkeypatch):
 
 
 def test_a_request_that_is_never_read_is_given_up(monkeypatch):
-    monkeypatch.setattr(http_client, "REQUEST_TIMEOUT", 0.2)
-    monkeypatch.setattr(http_client, "SLOWEST_RATE", 2**40)
+    monkeypatch.setattr(network, "REQUEST_TIMEOUT", 0.2)
+    monkeypatch.setattr(network, "SLOWEST_RATE", 2**40)
     address = ("127.0.0.1", 0)
     with socket.create_server(address) as listener, exchanges.departing("request"):
         client = te.TellurioClient(f"http://127.0.0.1:{listener.getsockname()[1]}")

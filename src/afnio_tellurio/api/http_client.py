@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import logging
 import sys
-import threading
-import time
 import zlib
 from typing import TYPE_CHECKING, Any
 
-import httpcore
 import httpx
 import msgspec
 
-from afnio_tellurio.deadlines import seconds_left
-from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.settings.limits import (
     ANSWER_BYTES,
     ERROR_BYTES,
     PAGE_HEADER,
-    REQUEST_TIMEOUT,
-    SLOWEST_RATE,
 )
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Iterable
     from types import FrameType
+
+    from afnio_tellurio.api.network import Clock
 
 _encode = msgspec.json.Encoder().encode
 #: Marks a request whose answer the program wants unchanged.
@@ -47,6 +41,7 @@ class HttpClient(httpx.Client):
     def __init__(self, **options: Any) -> None:
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(_log_filter)
+        self._clock: Clock | None = None
         super().__init__(**options)
         # Not brotli or zstd: only zlib can stop before a small answer becomes a huge one.
         self.headers["Accept-Encoding"] = "gzip, deflate"
@@ -58,7 +53,8 @@ class HttpClient(httpx.Client):
         Raises:
             ErrorStatusError: The answer has an error status, and the program does not want it raw.
         """
-        _clock.start()
+        if self._clock is not None:
+            self._clock.start()
         options["stream"] = True
         response = super().send(request, **options)
         # A transport that does not reach a network may return a whole answer.
@@ -88,10 +84,22 @@ class HttpClient(httpx.Client):
         return super().build_request(method, url, json=json, **others)
 
     def _init_transport(self, *args: Any, **options: Any) -> httpx.BaseTransport:
-        return _with_clock(super()._init_transport(*args, **options))
+        transport = super()._init_transport(*args, **options)
+        # The embedded backend needs no network, and importing it takes time.
+        if isinstance(transport, httpx.HTTPTransport):
+            self._obey_clock(transport)
+        return transport
 
     def _init_proxy_transport(self, *args: Any, **options: Any) -> httpx.BaseTransport:
-        return _with_clock(super()._init_proxy_transport(*args, **options))
+        transport = super()._init_proxy_transport(*args, **options)
+        self._obey_clock(transport)
+        return transport
+
+    def _obey_clock(self, transport: httpx.BaseTransport) -> None:
+        from afnio_tellurio.api.network import clock, obey_clock
+
+        obey_clock(transport)
+        self._clock = clock
 
 
 class ErrorStatusError(Exception):
@@ -168,114 +176,6 @@ def _decoded(response: httpx.Response, limit: int) -> Iterable[bytes]:
         f"it has the content encoding {encoding[:50]!r}, which was not asked for",
         request=response.request,
     )
-
-
-# The time of a request
-
-
-class _Clock(threading.local):
-    """When the request of this thread must be over."""
-
-    deadline: float = 0.0
-
-    def start(self) -> None:
-        self.deadline = time.monotonic() + REQUEST_TIMEOUT
-
-    def count(self, size: int) -> None:
-        """Allows the time that a slow network needs for bytes that have been transmitted."""
-        self.deadline += size / SLOWEST_RATE
-
-    def limit(self, timeout: float | None) -> float:
-        """The seconds that a step of the request may take; 0 if none are left."""
-        left = seconds_left(self.deadline - time.monotonic())
-        return max(0.0, left if timeout is None else min(timeout, left))
-
-
-_clock = _Clock()
-_OUT_OF_TIME = "the answer is not complete in time"
-
-
-def _with_clock(transport: httpx.BaseTransport) -> httpx.BaseTransport:
-    """Makes the connections of a transport of httpx obey the clock.
-
-    httpx limits the time between two bytes only, and offers no way to pass a network.
-    """
-    pool: Any = getattr(transport, "_pool", None)
-    if isinstance(pool, httpcore.ConnectionPool):
-        pool._network_backend = _Network(pool._network_backend)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-    return transport
-
-
-class _Network(httpcore.NetworkBackend):
-    """Opens connections that obey the clock."""
-
-    def __init__(self, network: httpcore.NetworkBackend) -> None:
-        self._network = network
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> _Stream:
-        left = _clock.limit(timeout)
-        if not left:
-            raise httpcore.ConnectTimeout(_OUT_OF_TIME)
-        return _Stream(self._network.connect_tcp(host, port, left, local_address, socket_options))
-
-
-class _Stream(httpcore.NetworkStream):
-    """A connection that obeys the clock, and lets exceptions of signal handlers pass.
-
-    httpcore ignores an `OSError` while it sends a body, also one that a handler raised.
-    """
-
-    def __init__(self, stream: httpcore.NetworkStream) -> None:
-        self._stream = stream
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        left = _clock.limit(timeout)
-        if not left:
-            raise httpcore.ReadTimeout(_OUT_OF_TIME)
-        try:
-            data = self._stream.read(max_bytes, left)
-        except Exception as error:  # raised again: the application's exception, or httpcore's
-            raise_foreign(error)
-            raise
-        _clock.count(len(data))
-        return data
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        for start in range(0, len(buffer), _CHUNK_BYTES):
-            part = buffer[start : start + _CHUNK_BYTES]
-            left = _clock.limit(timeout)
-            if not left:
-                raise httpcore.WriteTimeout(_OUT_OF_TIME)
-            try:
-                self._stream.write(part, left)
-            except Exception as error:  # raised again: the application's exception, or httpcore's
-                raise_foreign(error)
-                raise
-            _clock.count(len(part))
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,
-    ) -> _Stream:
-        left = _clock.limit(timeout)
-        if not left:
-            raise httpcore.ConnectTimeout(_OUT_OF_TIME)
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left))
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
 
 
 # The logs of httpx

@@ -112,9 +112,11 @@ class HeldLines:
     # Delivering them from memory
 
     def batch(self, position: Position) -> Batch | None:
-        """The next lines to send, if the file has nothing to send after this position."""
-        with self.reserved() as is_reserved:
-            lines = self._first(BATCH_METRICS) if is_reserved else []
+        """The next lines to send, if the file has nothing to send after this position.
+
+        They must be `reserved`.
+        """
+        lines = self._first(BATCH_METRICS)
         if not lines:
             return None
         number, offset = position.number, position.offset

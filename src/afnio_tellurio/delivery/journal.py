@@ -60,6 +60,8 @@ class Journal(JournalFile):
         # Whether lines go to the file again as soon as the last held one is written.
         self._is_switching = False
         self._end_line: bytes | None = None
+        # Files that were removed, moved or replaced.
+        self._replaced: list[FileIO] = []
         # The size of the file when nothing to send was found in it.
         self._searched_size = 0
         try:
@@ -285,11 +287,20 @@ class Journal(JournalFile):
 
     def next_batch(self) -> Batch | None:
         """The next metrics to send: first from the file, then from memory."""
+        if not self.held:
+            return self._next_in_file()
+        # Else another thread could write the held lines to the file between the two looks.
+        with self.held.reserved() as is_reserved:
+            batch = self._next_in_file()
+            if batch is None and is_reserved:
+                batch = self.held.batch(self.position)
+        return batch
+
+    def _next_in_file(self) -> Batch | None:
         size = self.size
         batch = self.batch()
         if batch is None:
             self._searched_size = size
-            batch = self.held.batch(self.position) if self.held else None
         return batch
 
     def acknowledge(self, batch: Batch, following: int) -> None:
@@ -357,13 +368,14 @@ class Journal(JournalFile):
 
     def _copy_to_path(self) -> None:
         writer = _write_copy(self.path, self._read)
-        former = (self._writer, self._file, self._ack_file)
+        former = self._writer
+        # Another thread may be using these.
+        self._replaced += [file for file in (self._file, self._ack_file) if file is not None]
         self._use(writer)
         self._ack_file = None
-        self._store(self.position)
-        for file in former:
-            if file is not None:
-                file.close()
+        self._write_position(self.position)
+        if former is not None:
+            former.close()
 
     def synchronize(self) -> None:
         """Calls fsync on the file.
@@ -435,8 +447,9 @@ class Journal(JournalFile):
         self._is_direct = False
         self._is_closed = True
         super().close()
-        if self._writer is not None:
-            self._writer.close()
+        for file in (self._writer, *self._replaced):
+            if file is not None:
+                file.close()
 
 
 #: The functions in which a thread may be about to write to the file of a journal.

@@ -294,6 +294,11 @@ class JournalFile:
 
     def _store(self, position: Position) -> None:
         """Writes the position to the `.ack` file, and moves it."""
+        self._write_position(position)
+        # Last: a thread that waits for it may close and remove the journal at once.
+        self.position = position
+
+    def _write_position(self, position: Position) -> None:
         try:
             if self._ack_file is None:
                 fd = os.open(self._ack_path, CREATE, 0o600)
@@ -304,8 +309,6 @@ class JournalFile:
         except OSError:
             # The disk is full: a later process sends some metrics again; the backend skips them.
             pass
-        # Last: a thread that waits for it may close and remove the journal at once.
-        self.position = position
 
     def may_be_expected(self, number: int) -> bool:  # noqa: ARG002
         """Whether a backend may expect this sequence number next, past the end of a batch.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
@@ -40,6 +40,15 @@ class DeliveryReceipt:
     rejected: int
 
 
+class Waker(Protocol):
+    """Wakes the thread that delivers an outbox."""
+
+    is_idle: bool
+
+    def wake(self) -> None:
+        """Wakes it."""
+
+
 class Outbox:
     """The metrics of this process for one run, on their way to the backend. Threads may share it.
 
@@ -48,14 +57,17 @@ class Outbox:
         append: Records one metric.
         append_all: Records several metrics of one call.
         transfer: The delivery to the backend.
+        waker: Wakes the thread that delivers it, which is set when it is added to a sender.
         wanted_status: The status to end the run with when everything is delivered, or None.
         is_released: Whether nothing can be logged to it anymore; it closes when all is delivered.
         is_set_aside: Whether delivery has ended because the backend does not have the run anymore.
     """
 
+    waker: Waker
+
     def __init__(self, connection: Connection, journal: Journal) -> None:
         self.journal = journal
-        # The caller then wakes an idle sender; waking it here would cost a function call.
+        # The caller then wakes an idle thread; waking it here would cost a function call.
         self.append = journal.append
         self.append_all = journal.append_all
         self.transfer = Transfer(connection, journal)
@@ -130,9 +142,13 @@ class Outbox:
         """When the next step is due, on the monotonic clock; None if nothing is due."""
         if self.is_over:
             return 0.0
+        if self.is_done or self.transfer.stopped is not None:
+            return None
+        return self.transfer.not_before
+
+    def disk_due(self) -> float | None:
+        """When `keep_on_disk` is due, on the monotonic clock; None if nothing is due."""
         times: list[float] = []
-        if not self.is_done and self.transfer.stopped is None:
-            times.append(self.transfer.not_before)
         if self.journal.size != self._synchronized_size:
             times.append(self._synchronized_at + SYNCHRONIZE_INTERVAL)
         write_held_at = self.journal.held.due()
@@ -140,10 +156,14 @@ class Outbox:
             times.append(write_held_at)
         return min(times, default=None)
 
+    def keep_on_disk(self) -> None:
+        """Brings what was logged to the disk, if that is due."""
+        self._synchronize()
+        self._write_held()
+
     def step(self) -> bool:
         """Does the next step; returns True if another one is due at once."""
         try:
-            self._write_held()
             if self.transfer.stopped is not None or time.monotonic() < self.transfer.not_before:
                 return False
             is_due = self._send_next()
@@ -197,7 +217,7 @@ class Outbox:
             self.transfer.end(self.wanted_status)
         return False
 
-    def synchronize(self) -> None:
+    def _synchronize(self) -> None:
         """Calls fsync on the journal, at most once in `SYNCHRONIZE_INTERVAL`."""
         now, size = time.monotonic(), self.journal.size
         if size == self._synchronized_size or now - self._synchronized_at < SYNCHRONIZE_INTERVAL:

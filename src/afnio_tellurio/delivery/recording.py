@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 from afnio_tellurio.delivery.outbox import DeliveryReceipt, Outbox
 from afnio_tellurio.delivery.recovery import deliver_orphans_of_run
-from afnio_tellurio.delivery.sender import open_outbox, require_delivery, sender, wait_visibly
+from afnio_tellurio.delivery.senders import (
+    close_outbox,
+    open_outbox,
+    release_outbox,
+    require_delivery,
+    wait_visibly,
+)
 from afnio_tellurio.forks import ForkStep, at_fork
 
 if TYPE_CHECKING:
@@ -47,6 +53,9 @@ class Recording:
         self.run_name = run_name
         self.owns_run = owns_run
         self.lock = threading.RLock()
+        # Apart from `lock`, which is held for long: `log` must not wait for a backend.
+        self._opening = threading.RLock()
+        self._is_ending = False
         self.outbox: Outbox | None = None
         self.ended: dt.datetime | None = None
         self._outboxes: dict[int, Outbox] = {}
@@ -56,10 +65,9 @@ class Recording:
     def open_outbox(self, connection: Connection | None = None) -> Outbox:
         """The outbox of a connection, by default the run's own; opens it if necessary."""
         connection = connection or self.connection
-        # Not under the lock, which `finish` holds while it waits: `log` must not wait for delivery.
         outbox = self._outboxes.get(id(connection))
         if outbox is None:
-            with self.lock:
+            with self._opening:
                 outbox = self._outboxes.get(id(connection)) or self._open_outbox(connection)
         if connection is self.connection:
             self.outbox = outbox
@@ -75,8 +83,10 @@ class Recording:
         # A signal handler that logs may have been here meanwhile.
         outbox = self._outboxes.setdefault(id(connection), outbox)
         if not self.owns_run:
-            weakref.finalize(self, sender.release, outbox).atexit = False
+            weakref.finalize(self, release_outbox, outbox).atexit = False
         _recordings.add(self)
+        if self._is_ending:
+            outbox.journal.seal()
         return outbox
 
     def require(self, call: str, deadline: float | None) -> None:
@@ -107,6 +117,7 @@ class Recording:
         """
         last = self.open_outbox(connection)
         # Metrics logged from now on are refused: delivery must come to an end.
+        self._is_ending = True
         for outbox in list(self._outboxes.values()):
             outbox.journal.seal()
         for outbox in list(self._outboxes.values()):
@@ -129,6 +140,7 @@ class Recording:
         last.wanted_status = None
         if last.transfer.ended is not None:
             return False
+        self._is_ending = False
         for outbox in list(self._outboxes.values()):
             outbox.journal.unseal()
         return True
@@ -142,11 +154,13 @@ class Recording:
     def close(self) -> None:
         """Closes every outbox."""
         for outbox in list(self._outboxes.values()):
-            sender.close(outbox)
+            close_outbox(outbox)
 
     def leave_to_parent(self) -> None:
         """In a forked child: logs through new journals, to a run that the parent ends."""
         self.lock = threading.RLock()
+        self._opening = threading.RLock()
+        self._is_ending = False
         self._outboxes = {}
         self.outbox = None
         self.owns_run = False

@@ -43,6 +43,8 @@ APPEND_TIMEOUT = 5.0
 WRITE_RETRY_DELAY = 1.0
 #: Seconds after which the journal is synchronized to the disk (fsync).
 SYNCHRONIZE_INTERVAL = 1.0
+#: Seconds after which a thread without work ends.
+LINGER_TIME = 10.0
 #: Seconds that the sender lets metrics gather before it sends them.
 GATHER_DELAY = 0.02
 #: While this many metrics arrive within that time, the sender waits on, up to `BURST_DELAY` s.

@@ -12,7 +12,7 @@ from afnio_tellurio.api.entities import RunStatus, read_run
 from afnio_tellurio.api.operations import RunPath
 from afnio_tellurio.client import TellurioClient, connection_of
 from afnio_tellurio.default_client import client_or_default
-from afnio_tellurio.delivery.sender import settle
+from afnio_tellurio.delivery.senders import settle
 from afnio_tellurio.errors import NotFoundError
 from afnio_tellurio.tracking.disabled import DisabledRun
 from afnio_tellurio.tracking.run import Run, bind_run

@@ -28,7 +28,7 @@ from afnio_tellurio.default_client import default_client
 from afnio_tellurio.delivery.journal import JournalSealedError
 from afnio_tellurio.delivery.outbox import DeliveryReceipt
 from afnio_tellurio.delivery.recording import Recording
-from afnio_tellurio.delivery.sender import sender, settle
+from afnio_tellurio.delivery.senders import settle
 from afnio_tellurio.errors import RunFinishedError
 from afnio_tellurio.interruptions import foreign_cause, raise_foreign
 from afnio_tellurio.notices import warn
@@ -166,8 +166,8 @@ class Run(RunRecord):
             outbox.append(step, name, value)
         except JournalSealedError:
             raise self._finished_error("log") from None
-        if sender.is_idle:
-            sender.wake()
+        if outbox.waker.is_idle:
+            outbox.waker.wake()
 
     def log_metrics(
         self,
@@ -202,8 +202,8 @@ class Run(RunRecord):
                 outbox.append_all(step, pairs[start : start + BATCH_METRICS])
         except JournalSealedError:
             raise self._finished_error("log_metrics") from None
-        if sender.is_idle:
-            sender.wake()
+        if outbox.waker.is_idle:
+            outbox.waker.wake()
 
     def _outbox_for(self, client: TellurioClient | None) -> Outbox:
         safeguard.watch_exit()

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from afnio_tellurio.api.entities import RunStatus
-from afnio_tellurio.delivery.sender import sender, wait_for_all
+from afnio_tellurio.delivery.senders import outboxes, wait_for_all
 from afnio_tellurio.forks import ForkStep, at_fork
 from afnio_tellurio.frameworks import release_run
 from afnio_tellurio.notices import warn
@@ -170,7 +170,7 @@ class _Safeguard:
                 end(_active, status)
             undelivered = wait_for_all(started_at + _exit_timeout())
         except KeyboardInterrupt:
-            undelivered = sender.outboxes()
+            undelivered = outboxes()
         for outbox in undelivered:
             if outbox.wanted_status is None:
                 # Not reported yet.
@@ -288,7 +288,7 @@ safeguard = _Safeguard()
 
 def _exit_timeout() -> float:
     """The longest exit timeout among the backends with open outboxes."""
-    timeouts = [box.transfer.connection.settings.exit_timeout for box in sender.outboxes()]
+    timeouts = [box.transfer.connection.settings.exit_timeout for box in outboxes()]
     return max(timeouts, default=0.0)
 
 

@@ -1,0 +1,126 @@
+"""The network below httpx: no request takes forever, and no signal handler's exception is lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpcore
+
+from afnio_tellurio.deadlines import seconds_left
+from afnio_tellurio.interruptions import raise_foreign
+from afnio_tellurio.settings.limits import REQUEST_TIMEOUT, SLOWEST_RATE
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterable
+
+    import httpx
+
+_CHUNK_BYTES = 2**16
+_OUT_OF_TIME = "the answer is not complete in time"
+
+
+class Clock(threading.local):
+    """When the request of this thread must be over."""
+
+    deadline: float = 0.0
+
+    def start(self) -> None:
+        """Starts a request."""
+        self.deadline = time.monotonic() + REQUEST_TIMEOUT
+
+    def count(self, size: int) -> None:
+        """Allows the time that a slow network needs for bytes that have been transmitted."""
+        self.deadline += size / SLOWEST_RATE
+
+    def limit(self, timeout: float | None) -> float:
+        """The seconds that a step of the request may take; 0 if none are left."""
+        left = seconds_left(self.deadline - time.monotonic())
+        return max(0.0, left if timeout is None else min(timeout, left))
+
+
+clock = Clock()
+
+
+class _Network(httpcore.NetworkBackend):
+    """Opens connections that obey the clock."""
+
+    def __init__(self, network: httpcore.NetworkBackend) -> None:
+        self._network = network
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> _Stream:
+        left = clock.limit(timeout)
+        if not left:
+            raise httpcore.ConnectTimeout(_OUT_OF_TIME)
+        return _Stream(self._network.connect_tcp(host, port, left, local_address, socket_options))
+
+
+class _Stream(httpcore.NetworkStream):
+    """A connection that obeys the clock, and lets exceptions of signal handlers pass.
+
+    httpcore ignores an `OSError` while it sends a body, also one that a handler raised.
+    """
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        left = clock.limit(timeout)
+        if not left:
+            raise httpcore.ReadTimeout(_OUT_OF_TIME)
+        try:
+            data = self._stream.read(max_bytes, left)
+        except Exception as error:  # raised again: the application's exception, or httpcore's
+            raise_foreign(error)
+            raise
+        clock.count(len(data))
+        return data
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        for start in range(0, len(buffer), _CHUNK_BYTES):
+            part = buffer[start : start + _CHUNK_BYTES]
+            left = clock.limit(timeout)
+            if not left:
+                raise httpcore.WriteTimeout(_OUT_OF_TIME)
+            try:
+                self._stream.write(part, left)
+            except Exception as error:  # raised again: the application's exception, or httpcore's
+                raise_foreign(error)
+                raise
+            clock.count(len(part))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> _Stream:
+        left = clock.limit(timeout)
+        if not left:
+            raise httpcore.ConnectTimeout(_OUT_OF_TIME)
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+def obey_clock(transport: httpx.BaseTransport) -> None:
+    """Makes the connections of a transport of httpx obey the clock.
+
+    httpx limits the time between two bytes only, and offers no way to pass a network.
+    """
+    pool: Any = getattr(transport, "_pool", None)
+    if isinstance(pool, httpcore.ConnectionPool):
+        pool._network_backend = _Network(pool._network_backend)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
