@@ -67,8 +67,10 @@ def _end_thread(worker: Any) -> None:
     try:
         for thread in threading.enumerate():
             if getattr(thread, "_target", None) == worker._run:
-                worker._bell.put(None)
-                thread.join()
+                while thread.is_alive():
+                    # Again: a turn that is in progress may have heard it.
+                    worker._bell.put(None)
+                    thread.join(0.01)
     finally:
         threading.excepthook = hook
         del worker._turn

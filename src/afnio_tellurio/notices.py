@@ -125,8 +125,9 @@ def _print(text: str) -> None:
         return
     try:
         if _is_writable(sys.stderr):
-            # Without `flush=True`: a replaced stderr may lack `flush`.
-            print(f"afnio-tellurio: {text}", file=sys.stderr)  # noqa: T201
+            # Not `print`, which writes the end of the line apart: another thread may write between.
+            sys.stderr.write(f"afnio-tellurio: {text}\n")
+            # Later: a replaced stderr may lack `flush`.
             sys.stderr.flush()
     except Exception as error:  # noqa: BLE001
         # stderr is closed, a signal came in the middle of another line, or a program replaced it:

@@ -23,7 +23,7 @@ from afnio_tellurio.errors import (
     forget_key,
 )
 from afnio_tellurio.forks import ForkStep, at_fork
-from afnio_tellurio.interruptions import raise_foreign
+from afnio_tellurio.interruptions import foreign_cause, raise_foreign
 from afnio_tellurio.settings.limits import (
     CONNECT_ATTEMPTS,
     CONNECT_RETRY_DELAY,
@@ -67,6 +67,7 @@ class Connection:
         *,
         database: Path | None = None,
         transport: httpx.BaseTransport | None = None,
+        key: ApiKey | None = None,
     ) -> None:
         """Opens the pool.
 
@@ -74,6 +75,7 @@ class Connection:
             settings: The settings; they name the backend, if `database` is `None`.
             database: The file of the embedded backend.
             transport: The way to the backend; default the network.
+            key: The API key; default the one that the settings name.
 
         Raises:
             ValueError: A proxy or a certificate in the environment cannot be used, or the settings
@@ -84,8 +86,11 @@ class Connection:
         self.settings = settings
         self.database = database
         self.url = settings.url if database is None else _LOCAL_URL
-        self.key = ApiKey(settings, is_needed=database is None)
+        self.key = key or ApiKey(settings, is_needed=database is None)
         self._transport = transport
+        self._for_delivery: Connection | None = None
+        # Earlier pools that other threads may be using.
+        self._abandoned: list[HttpClient] = []
         self._open_pool()
         _connections.add(self)
 
@@ -155,6 +160,25 @@ class Connection:
     def close(self) -> None:
         """Closes the pool."""
         self._http.close()
+        for client in self._abandoned:
+            client.abandon()
+        if self._for_delivery is not None:
+            self._for_delivery.close()
+
+    @property
+    def for_delivery(self) -> Connection:
+        """A connection to the same backend for a thread that delivers.
+
+        It has a pool of its own: an exception that a signal handler raises during a call of the
+        application may leave a lock of the pool locked.
+        """
+        if self.is_local:
+            return self
+        if self._for_delivery is None:
+            self._for_delivery = Connection(self.settings, transport=self._transport, key=self.key)
+            if self.is_closed:
+                self._for_delivery.close()
+        return self._for_delivery
 
     @property
     def is_closed(self) -> bool:
@@ -287,7 +311,7 @@ class Connection:
             )
         for attempt in range(CONNECT_ATTEMPTS):
             try:
-                return request()
+                return self._request(request)
             except httpx.DecodingError as error:
                 raise_foreign(error)
                 forget_key(error)
@@ -305,6 +329,21 @@ class Connection:
                     f"{call}: the backend at {self.url} cannot be reached: {_reason(error)}"
                 ) from error
         raise AssertionError("the last attempt returns or raises")
+
+    def _request(self, request: Callable[[], A]) -> A:
+        try:
+            return request()
+        except BaseException as error:
+            is_ours = isinstance(error, Exception) and foreign_cause(error) is None
+            if not is_ours and not self.is_local and not self.is_closed:
+                self._replace_pool()
+            raise
+
+    def _replace_pool(self) -> None:
+        """Opens a new pool: an exception may have left a lock of the old one locked for good."""
+        self._abandoned.append(self._http)
+        self._open_pool()
+        self._abandoned = [client for client in self._abandoned if not client.abandon()]
 
 
 _connections: weakref.WeakSet[Connection] = weakref.WeakSet()

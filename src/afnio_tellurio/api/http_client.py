@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import FrameType
 
-    from afnio_tellurio.api.network import Clock
+    from afnio_tellurio.api.network import Clock, Network
 
 _encode = msgspec.json.Encoder().encode
 #: Marks a request whose answer the program wants unchanged.
@@ -42,6 +43,9 @@ class HttpClient(httpx.Client):
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(_log_filter)
         self._clock: Clock | None = None
+        self._networks: list[Network] = []
+        # The threads that send a request.
+        self._users: dict[int, None] = {}
         super().__init__(**options)
         # Not brotli or zstd: only zlib can stop before a small answer becomes a huge one.
         self.headers["Accept-Encoding"] = "gzip, deflate"
@@ -55,20 +59,29 @@ class HttpClient(httpx.Client):
         """
         if self._clock is not None:
             self._clock.start()
-        options["stream"] = True
-        response = super().send(request, **options)
-        # A transport that does not reach a network may return a whole answer.
-        if not response.is_stream_consumed:
-            try:
-                response = _read(response)
-            finally:
-                response.close()
+        user = threading.get_ident()
+        self._users[user] = None
+        try:
+            response = self._send_and_read(request, options)
+        finally:
+            self._users.pop(user, None)
         self.serves_page = PAGE_HEADER in response.headers
         if _is_error(response) and not request.extensions.get("raw"):
             # Before the generated code parses it, which fails at an HTML page with a declared
             # status, and at a status unknown to Python.
             raise ErrorStatusError(response)
         return response
+
+    def _send_and_read(self, request: httpx.Request, options: dict[str, Any]) -> httpx.Response:
+        options["stream"] = True
+        response = super().send(request, **options)
+        if response.is_stream_consumed:
+            # A transport that does not reach a network may return a whole answer.
+            return response
+        try:
+            return _read(response)
+        finally:
+            response.close()
 
     def build_request(
         self, method: str, url: httpx.URL | str, *, json: Any = None, **others: Any
@@ -98,8 +111,21 @@ class HttpClient(httpx.Client):
     def _obey_clock(self, transport: httpx.BaseTransport) -> None:
         from afnio_tellurio.api.network import clock, obey_clock
 
-        obey_clock(transport)
-        self._clock = clock
+        network = obey_clock(transport)
+        if network is not None:
+            self._clock = clock
+            self._networks.append(network)
+
+    def abandon(self) -> bool:
+        """Closes the connections, unless another thread is using them; returns whether it did.
+
+        Unlike `close`, it needs no lock: a signal handler that raised may have left one locked.
+        """
+        if set(self._users) - {threading.get_ident()}:
+            return False
+        for network in self._networks:
+            network.close()
+        return True
 
 
 class ErrorStatusError(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import httpcore
@@ -44,11 +45,22 @@ class Clock(threading.local):
 clock = Clock()
 
 
-class _Network(httpcore.NetworkBackend):
+class Network(httpcore.NetworkBackend):
     """Opens connections that obey the clock."""
 
     def __init__(self, network: httpcore.NetworkBackend) -> None:
         self._network = network
+        self._streams: weakref.WeakSet[_Stream] = weakref.WeakSet()
+
+    def add(self, stream: _Stream) -> _Stream:
+        """Remembers a connection, to close it."""
+        self._streams.add(stream)
+        return stream
+
+    def close(self) -> None:
+        """Closes every connection, without the locks of the pool."""
+        for stream in list(self._streams):
+            stream.close()
 
     def connect_tcp(
         self,
@@ -58,10 +70,12 @@ class _Network(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> _Stream:
+        """Opens a connection; see `httpcore.NetworkBackend`."""
         left = clock.limit(timeout)
         if not left:
             raise httpcore.ConnectTimeout(_OUT_OF_TIME)
-        return _Stream(self._network.connect_tcp(host, port, left, local_address, socket_options))
+        stream = self._network.connect_tcp(host, port, left, local_address, socket_options)
+        return self.add(_Stream(stream, self))
 
 
 class _Stream(httpcore.NetworkStream):
@@ -70,8 +84,9 @@ class _Stream(httpcore.NetworkStream):
     httpcore ignores an `OSError` while it sends a body, also one that a handler raised.
     """
 
-    def __init__(self, stream: httpcore.NetworkStream) -> None:
+    def __init__(self, stream: httpcore.NetworkStream, network: Network) -> None:
         self._stream = stream
+        self._network = network
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         left = clock.limit(timeout)
@@ -110,17 +125,21 @@ class _Stream(httpcore.NetworkStream):
         left = clock.limit(timeout)
         if not left:
             raise httpcore.ConnectTimeout(_OUT_OF_TIME)
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left))
+        stream = self._stream.start_tls(ssl_context, server_hostname, left)
+        return self._network.add(_Stream(stream, self._network))
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
 
 
-def obey_clock(transport: httpx.BaseTransport) -> None:
-    """Makes the connections of a transport of httpx obey the clock.
+def obey_clock(transport: httpx.BaseTransport) -> Network | None:
+    """Makes the connections of a transport of httpx obey the clock; returns their network.
 
     httpx limits the time between two bytes only, and offers no way to pass a network.
     """
     pool: Any = getattr(transport, "_pool", None)
-    if isinstance(pool, httpcore.ConnectionPool):
-        pool._network_backend = _Network(pool._network_backend)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    if not isinstance(pool, httpcore.ConnectionPool):
+        return None
+    network = Network(pool._network_backend)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    pool._network_backend = network  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    return network

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import time
 import weakref
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from afnio_tellurio.deadlines import within
 from afnio_tellurio.delivery.outbox import DeliveryReceipt, Outbox
 from afnio_tellurio.delivery.recovery import deliver_orphans_of_run
 from afnio_tellurio.delivery.senders import (
@@ -20,6 +22,7 @@ from afnio_tellurio.forks import ForkStep, at_fork
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Generator
 
     from afnio_tellurio.api.connection import Connection
     from afnio_tellurio.api.operations import RunPath
@@ -29,7 +32,6 @@ class Recording:
     """The outboxes of one run in this process: one for each connection that it is logged through.
 
     Attributes:
-        lock: Held while the run ends.
         outbox: The outbox of the run's own connection, or None before the first metric.
         owns_run: Whether the run ends with this process: not if it was found or attached to.
         ended: When the backend recorded the end of the run, or None.
@@ -52,8 +54,8 @@ class Recording:
         self.path = path
         self.run_name = run_name
         self.owns_run = owns_run
-        self.lock = threading.RLock()
-        # Apart from `lock`, which is held for long: `log` must not wait for a backend.
+        self._ending = threading.RLock()
+        # Apart from `_ending`, which is held for long: `log` must not wait for a backend.
         self._opening = threading.RLock()
         self._is_ending = False
         self.outbox: Outbox | None = None
@@ -89,6 +91,20 @@ class Recording:
             outbox.journal.seal()
         return outbox
 
+    @contextmanager
+    def held_for_end(self, deadline: float) -> Generator[None]:
+        """Keeps other threads from ending the run at the same time.
+
+        Raises:
+            DeliveryError: Another thread is still ending it at the deadline.
+        """
+        if not self._ending.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise self.open_outbox().problem("finish")
+        try:
+            yield
+        finally:
+            self._ending.release()
+
     def require(self, call: str, deadline: float | None) -> None:
         """Waits until the backend has everything that this process logged to the run.
 
@@ -123,7 +139,9 @@ class Recording:
         for outbox in list(self._outboxes.values()):
             if outbox is not last and not wait_visibly(outbox, deadline):
                 return outbox
-        deliver_orphans_of_run(connection, self.path.run_uuid)
+        # Up to half of the time: the end must be possible without them.
+        with within((time.monotonic() + deadline) / 2):
+            deliver_orphans_of_run(connection, self.path.run_uuid)
         last.wanted_status = status
         if not wait_visibly(last, deadline):
             return last
@@ -158,7 +176,7 @@ class Recording:
 
     def leave_to_parent(self) -> None:
         """In a forked child: logs through new journals, to a run that the parent ends."""
-        self.lock = threading.RLock()
+        self._ending = threading.RLock()
         self._opening = threading.RLock()
         self._is_ending = False
         self._outboxes = {}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import attrs
@@ -12,13 +14,22 @@ import msgspec
 
 from afnio_tellurio.api import operations
 from afnio_tellurio.api.operations import RunPath
+from afnio_tellurio.deadlines import has_passed, seconds_left
 from afnio_tellurio.delivery.journal_file import JournalFile, remove_journal
 from afnio_tellurio.delivery.records import SUFFIX
 from afnio_tellurio.delivery.transfer import Transfer
-from afnio_tellurio.errors import NotFoundError, TellurioError, never_had_run
+from afnio_tellurio.errors import (
+    BackendFailureError,
+    BackendUnreachableError,
+    NotFoundError,
+    RateLimitError,
+    TellurioError,
+    never_had_run,
+)
 from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.locking import try_lock
 from afnio_tellurio.notices import warn, warn_once
+from afnio_tellurio.settings.limits import RECOVERY_SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -26,8 +37,14 @@ if TYPE_CHECKING:
 
     from afnio_tellurio.api.connection import Connection
 
-#: Attempts of a request before a journal is left for the next recovery.
+#: Attempts of a request, and the seconds since the last success, before a journal is left for the
+#: next recovery.
 _ATTEMPTS = 4
+_PATIENCE = 30.0
+#: Errors that concern the whole backend, not one journal.
+_ABSENT = (BackendUnreachableError, BackendFailureError, RateLimitError)
+#: Journals of dead processes that are counted for a warning.
+_COUNTED_ORPHANS = 1000
 
 
 @attrs.frozen
@@ -54,6 +71,9 @@ class SyncedJournal:
     problem: str | None = None
 
 
+_folders_looked_at: set[Path] = set()
+
+
 def list_orphans(folder: Path) -> Iterator[Path]:
     """The journals of dead processes that this user can open."""
     return filter(_is_orphan, _list_readable_journals(folder))
@@ -70,18 +90,42 @@ def _is_orphan(path: Path) -> bool:
 
 def warn_of_orphans(folder: Path) -> None:
     """Warns once if journals of dead processes wait."""
-    count = sum(1 for _ in list_orphans(folder))
+    if folder in _folders_looked_at:
+        return
+    _folders_looked_at.add(folder)
+    count = sum(1 for _ in islice(list_orphans(folder), _COUNTED_ORPHANS))
     if count:
+        number = f"{count} or more" if count == _COUNTED_ORPHANS else str(count)
         warn_once(
-            f"{count} journal{'s' if count > 1 else ''} of processes that ended before delivery "
+            f"{number} journal{'s' if count > 1 else ''} of processes that ended before delivery "
             f"wait in {folder}; deliver them with: afnio-tellurio sync"
         )
 
 
 def recover_local(connection: Connection) -> None:
-    """Delivers the journals of dead processes to the embedded backend that was just opened."""
+    """Delivers the journals of dead processes to the embedded backend that was just opened.
+
+    It waits for that a fifteenth of `TELLURIO_EXIT_TIMEOUT`; a thread does the rest.
+    """
     paths = _list_readable_journals(connection.settings.journals)
+    if not paths:
+        return
+    thread = threading.Thread(
+        target=_recover, args=(connection, paths), name="tellurio-recovery", daemon=True
+    )
+    try:
+        thread.start()
+    except RuntimeError:
+        # The interpreter is shutting down and starts no threads; the next process delivers them.
+        return
+    thread.join(connection.settings.exit_timeout * RECOVERY_SHARE)
+
+
+def _recover(connection: Connection, paths: list[Path]) -> None:
     for result in deliver_journals(paths, lambda journal: _if_addressed(connection, journal)):
+        if connection.is_closed:
+            # The next process continues.
+            return
         if result.problem:
             warn(f"the journal {result.path} could not be delivered: {result.problem}")
 
@@ -122,14 +166,19 @@ def deliver_journals(
 ) -> Iterator[SyncedJournal]:
     """Delivers journals of dead processes, and removes those that are delivered completely.
 
+    If a backend cannot be reached, it is not asked again for each of its journals.
+
     Args:
         paths: The journals.
         connection_of: Returns the connection for a journal, or None to leave the journal alone.
     """
+    absent: dict[str, str] = {}
     for path in paths:
+        if has_passed():
+            return
         try:
             with locked(path) as is_orphan:
-                result = _open_and_deliver(path, connection_of) if is_orphan else None
+                result = _open_and_deliver(path, connection_of, absent) if is_orphan else None
         except OSError as error:
             raise_foreign(error)
             result = SyncedJournal(path=str(path), problem=unreadable(error))
@@ -142,7 +191,9 @@ def deliver_journals(
 
 
 def _open_and_deliver(
-    path: Path, connection_of: Callable[[JournalFile], Connection | None]
+    path: Path,
+    connection_of: Callable[[JournalFile], Connection | None],
+    absent: dict[str, str],
 ) -> SyncedJournal | None:
     try:
         journal = JournalFile.open(path)
@@ -154,12 +205,28 @@ def _open_and_deliver(
         return SyncedJournal(path=str(path), problem=str(error))
     try:
         connection = connection_of(journal)
-        return None if connection is None else deliver(connection, journal)
+        if connection is None:
+            return None
+        return _deliver_unless_absent(connection, journal, absent)
     except (OSError, ValueError, TellurioError) as error:
         raise_foreign(error)
         return SyncedJournal(path=str(path), run_name=journal.header.run_name, problem=str(error))
     finally:
         journal.close()
+
+
+def _deliver_unless_absent(
+    connection: Connection, journal: JournalFile, absent: dict[str, str]
+) -> SyncedJournal:
+    """Delivers a journal, unless its backend is among the absent ones; adds it to them if it is."""
+    problem = absent.get(connection.address)
+    if problem is not None:
+        name = journal.header.run_name
+        return SyncedJournal(path=str(journal.path), run_name=name, problem=problem)
+    result, is_absent = _deliver(connection, journal, None)
+    if is_absent and result.problem is not None:
+        absent[connection.address] = result.problem
+    return result
 
 
 def deliver(
@@ -172,6 +239,13 @@ def deliver(
         journal: The journal; its lock must be held.
         progress: Called after each request with the number of metrics that the backend has.
     """
+    return _deliver(connection, journal, progress)[0]
+
+
+def _deliver(
+    connection: Connection, journal: JournalFile, progress: Callable[[int], None] | None
+) -> tuple[SyncedJournal, bool]:
+    """Does what `deliver` does; also returns whether the backend could not be reached."""
     transfer = Transfer(connection, journal)
     before = journal.position.number
     status = None
@@ -182,7 +256,7 @@ def deliver(
     problem = transfer.stopped or transfer.last_error
     if transfer.is_gone:
         journal.set_aside()
-    return SyncedJournal(
+    result = SyncedJournal(
         path=str(journal.path),
         run_name=journal.header.run_name,
         delivered=journal.position.number - before - transfer.rejected - journal.lost,
@@ -191,22 +265,26 @@ def deliver(
         status=status,
         problem=None if problem is None else str(problem),
     )
+    return result, isinstance(problem, _ABSENT)
 
 
 def _send_waiting(transfer: Transfer, progress: Callable[[int], None] | None) -> bool:
     """Sends the undelivered part of a journal; returns True if the backend has all of it."""
     journal = transfer.journal
-    attempts = _ATTEMPTS
-    while transfer.stopped is None and attempts:
+    attempts, give_up_at = _ATTEMPTS, time.monotonic() + _PATIENCE
+    while transfer.stopped is None and not has_passed():
         batch = journal.batch()
         if batch is None:
             break
-        if not transfer.send(batch):
-            attempts -= 1
-            if attempts:
-                time.sleep(max(0.0, transfer.not_before - time.monotonic()))
-        elif progress is not None:
-            progress(journal.position.number)
+        if transfer.send(batch):
+            attempts, give_up_at = _ATTEMPTS, time.monotonic() + _PATIENCE
+            if progress is not None:
+                progress(journal.position.number)
+            continue
+        attempts -= 1
+        if not attempts or time.monotonic() >= give_up_at:
+            break
+        time.sleep(seconds_left(max(0.0, transfer.not_before - time.monotonic())))
     return transfer.stopped is None and transfer.last_error is None
 
 

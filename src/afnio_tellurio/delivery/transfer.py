@@ -98,7 +98,9 @@ class Transfer:
     def end(self, status: str) -> bool:
         """Sends the final status of the run; returns True if the backend has recorded it."""
         try:
-            ended = operations.update_run(self.connection, self._path, status=status).date_updated
+            ended = operations.update_run(
+                self.connection.for_delivery, self._path, status=status
+            ).date_updated
         except NotFoundError as error:
             self.restore(error)
             return False
@@ -135,7 +137,7 @@ class Transfer:
     def _send_all(self, batch: Batch) -> int:
         first = batch.metrics[0].number - batch.segment
         following = operations.log_metric_batch(
-            self.connection,
+            self.connection.for_delivery,
             self._path,
             writer=writer_of(self.journal.header.writer, batch.segment),
             first=first,
@@ -173,7 +175,7 @@ class Transfer:
             self.is_gone = is_gone(error)
             return self.put_off(error)
         try:
-            restore_run(self.connection, self._path, name=self.journal.header.run_name)
+            restore_run(self.connection.for_delivery, self._path, name=self.journal.header.run_name)
         except TellurioError as failure:
             return self.put_off(failure)
         self.has_restored = self._is_restored = True
@@ -183,7 +185,12 @@ class Transfer:
     def _send_single(self, metric: Metric) -> None:
         name, value, step, when = _fields(metric)
         operations.log_metric(
-            self.connection, self._path, name=name, value=value, step=step, timestamp=when
+            self.connection.for_delivery,
+            self._path,
+            name=name,
+            value=value,
+            step=step,
+            timestamp=when,
         )
 
     def _handle_rejection(self, batch: Batch, error: ApiError) -> bool:

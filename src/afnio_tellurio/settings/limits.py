@@ -57,6 +57,8 @@ MAX_RETRY_DELAY = 30.0
 WAITING_RETRY_INTERVAL = 1.0
 #: Seconds that `finish`, a read and the exit of the process wait for delivery.
 DEFAULT_EXIT_TIMEOUT = 30.0
+#: The share of it that opening the embedded backend waits for journals of dead processes.
+RECOVERY_SHARE = 1 / 15
 
 #: Where `afnio-tellurio serve` listens by default.
 SERVE_HOST = "127.0.0.1"

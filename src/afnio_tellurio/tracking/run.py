@@ -24,6 +24,7 @@ from afnio_tellurio.api.metrics import (
 )
 from afnio_tellurio.api.operations import RunPath
 from afnio_tellurio.client import TellurioClient, connection_of
+from afnio_tellurio.deadlines import within
 from afnio_tellurio.default_client import default_client
 from afnio_tellurio.delivery.journal import JournalSealedError
 from afnio_tellurio.delivery.outbox import DeliveryReceipt
@@ -265,13 +266,13 @@ class Run(RunRecord):
         check_status("finish", status)
         if status not in ENDED:
             raise ValueError(f"finish: status is {status}; it must be COMPLETED, CRASHED or FAILED")
-        recording = self._record()
-        with recording.lock:
+        recording, deadline = self._record(), self._deadline()
+        with recording.held_for_end(deadline), within(deadline):
             if self.status not in ENDED:
-                finish_run(self, recording, self._client_for(client), status, self._deadline())
+                finish_run(self, recording, self._client_for(client), status, deadline)
             else:
                 # The call that ended it may have been interrupted, or ran out of time.
-                undelivered = recording.find_undelivered(self._deadline())
+                undelivered = recording.find_undelivered(deadline)
                 if undelivered is not None:
                     raise undelivered.problem("finish")
                 recording.close()
@@ -300,9 +301,9 @@ class Run(RunRecord):
             deactivate(self)
             return None
         try:
-            problem = end_run(
-                self, self._record(), self._client_for(None), status, self._deadline()
-            )
+            deadline = self._deadline()
+            with within(deadline):
+                problem = end_run(self, self._record(), self._client_for(None), status, deadline)
         except Exception as error:  # noqa: BLE001
             if foreign_cause(error) is not None:
                 self._leave_end(status)

@@ -91,6 +91,8 @@ class _Safeguard:
         self._exit_functions: list[tuple[Any, str, Any, Any]] = []
         self._guarded: FrameType | None = None
         self._postponed: int | None = None
+        # Whether the process ends already, and waits for delivery.
+        self._is_ending = False
 
     def watch_exit(self) -> None:
         """Installs the exit hook that delivers logged metrics."""
@@ -151,7 +153,9 @@ class _Safeguard:
 
     def _recording_status(self, original: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
         def exit(status: Any = None, /) -> NoReturn:  # noqa: A001
-            self._exit_status = status
+            # In another thread it ends that thread only.
+            if _is_main_thread():
+                self._exit_status = status
             original(status)
 
         return exit
@@ -165,6 +169,7 @@ class _Safeguard:
 
     def _end_all(self, status: RunStatus) -> None:
         started_at = time.monotonic()
+        self._is_ending = True
         try:
             if _active is not None:
                 end(_active, status)
@@ -207,9 +212,14 @@ class _Safeguard:
             self._signalled = True
             previous(number, frame)
             return
-        if _active is not None and self._process == os.getpid():
-            with suppress(KeyboardInterrupt):
-                end(_active, RunStatus.CRASHED)
+        # Not while an end waits already: who sends a second signal does not want to wait.
+        if _active is not None and self._process == os.getpid() and not self._is_ending:
+            self._is_ending = True
+            try:
+                with suppress(KeyboardInterrupt):
+                    end(_active, RunStatus.CRASHED)
+            finally:
+                self._is_ending = False
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
 
