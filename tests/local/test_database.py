@@ -17,7 +17,8 @@ import afnio_tellurio as te
 from afnio_tellurio.backend import BackendUser, open_backend
 from afnio_tellurio.backend.store import database as database_module
 from afnio_tellurio.backend.store import database_files
-from afnio_tellurio.backend.store.database import FORMAT, Database
+from afnio_tellurio.backend.store.database import Database
+from afnio_tellurio.backend.store.schema import FORMAT
 
 WRITE = """
 import sys, threading

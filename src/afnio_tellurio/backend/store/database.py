@@ -1,4 +1,4 @@
-"""The database: its files, tables and transactions."""
+"""The database: its files, connections and transactions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
-from afnio_tellurio.backend.store import sampling
 from afnio_tellurio.backend.store.connections import (
     Connection,
     Pool,
@@ -38,6 +37,7 @@ from afnio_tellurio.backend.store.database_files import (
     set_aside,
     size_of,
 )
+from afnio_tellurio.backend.store.schema import prepare
 from afnio_tellurio.errors import DatabaseError
 from afnio_tellurio.logs import log
 
@@ -47,59 +47,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Identifies our databases, and the format of their tables.
-APPLICATION_ID = 0x54454C55
-FORMAT = 3
-#: A row of `deleted_runs` for runs that were deleted before their UUIDs were recorded.
-UNKNOWN_DELETED_RUNS = ""
 #: Seconds to wait for another writer, which usually holds the lock for milliseconds.
 BUSY_TIMEOUT = 30.0
 #: Seconds of one attempt inside SQLite, and between two attempts.
 _BUSY_SLICE = 0.05
 _BUSY_PAUSE = 0.005
-_TABLES = """
-CREATE TABLE namespaces (
-  id INTEGER PRIMARY KEY, uuid TEXT NOT NULL, slug TEXT NOT NULL UNIQUE, display_name TEXT NOT NULL
-) STRICT;
-CREATE TABLE users (
-  id INTEGER PRIMARY KEY, uuid TEXT NOT NULL, username TEXT NOT NULL UNIQUE, slug TEXT NOT NULL
-) STRICT;
-CREATE TABLE projects (
-  id INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE,
-  namespace INTEGER NOT NULL REFERENCES namespaces ON DELETE CASCADE,
-  slug TEXT NOT NULL, display_name TEXT NOT NULL, visibility TEXT NOT NULL, created INTEGER NOT
-  NULL, UNIQUE (namespace, slug)
-) STRICT;
-CREATE TABLE runs (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE,
-  project INTEGER NOT NULL REFERENCES projects ON DELETE CASCADE,
-  user INTEGER NOT NULL REFERENCES users,
-  name TEXT NOT NULL, description TEXT, status TEXT NOT NULL,
-  created INTEGER NOT NULL, updated INTEGER NOT NULL, idempotency_key TEXT,
-  UNIQUE (project, name), UNIQUE (project, idempotency_key)
-) STRICT;
-CREATE TABLE series (
-  id INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, name TEXT NOT
-  NULL, count INTEGER NOT NULL, first_step INTEGER NOT NULL, last_step INTEGER NOT NULL, last_value,
-  last_json TEXT, last_timestamp INTEGER NOT NULL, minimum, maximum, tile_width INTEGER,
-  UNIQUE (run, name)
-);
-CREATE TABLE points (
-  series INTEGER NOT NULL REFERENCES series ON DELETE CASCADE, step INTEGER NOT NULL, arrival
-  INTEGER NOT NULL, value, json TEXT, timestamp INTEGER NOT NULL, PRIMARY KEY (series, step,
-  arrival)
-) WITHOUT ROWID;
-CREATE TABLE tiles (
-  series INTEGER NOT NULL REFERENCES series ON DELETE CASCADE, tile INTEGER NOT NULL, count INTEGER
-  NOT NULL, step INTEGER NOT NULL, arrival INTEGER NOT NULL, value, json TEXT, timestamp INTEGER NOT
-  NULL, minimum, maximum, PRIMARY KEY (series, tile)
-) WITHOUT ROWID;
-CREATE TABLE writers (
-  run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, writer TEXT NOT NULL, next INTEGER NOT
-  NULL, PRIMARY KEY (run, writer)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE deleted_runs (uuid TEXT NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID;
-"""
+#: Bytes of the write-ahead log that stay on the disk; a long reader makes it larger for a while.
+_LOG_SIZE_LIMIT = 4 * 2**20
 
 
 class Database:
@@ -286,7 +240,7 @@ class Database:
         connection.pool, connection.real_path = pool, path
         connection.register()
         try:
-            _prepare(connection, self.path)
+            prepare(connection, self.path)
             self._configure(connection, pool)
             connection.files = Files.at(path)
         except BaseException:  # raised again: an interrupted call must not keep the connection
@@ -319,6 +273,7 @@ class Database:
                 f"{self.path}: SQLite's write-ahead log does not work here; using a rollback "
                 "journal",
             )
+        connection.execute(f"PRAGMA journal_size_limit={_LOG_SIZE_LIMIT}")
         # FULL: acknowledged data survives a power failure.
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
@@ -391,79 +346,6 @@ def _is_intact(connection: Connection) -> bool:
 def _is_busy(error: sqlite3.Error) -> bool:
     # The higher bits contain the extended error code.
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
-
-
-# The tables
-
-
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Creates the tables in an empty file or upgrades them; rejects files of other programs."""
-    # Checked before any write: the file of another program must not change.
-    if _format_of(connection, path) == FORMAT:
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    # Another process may have done it first.
-    file_format = _format_of(connection, path)
-    if file_format == 0:
-        for statement in _TABLES.split(";\n"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-    else:
-        for older_format in range(file_format, FORMAT):
-            _UPGRADES[older_format](connection)
-    connection.execute(f"PRAGMA user_version={FORMAT}")
-    connection.execute("COMMIT")
-
-
-def _add_tiles(connection: sqlite3.Connection) -> None:
-    """Adds tiles of long series for sampling."""
-    connection.execute("ALTER TABLE series ADD COLUMN tile_width INTEGER")
-    for statement in _TABLES.split(";\n"):
-        if "CREATE TABLE tiles" in statement:
-            connection.execute(statement)
-    long_series = connection.execute(
-        "SELECT id, first_step, last_step FROM series WHERE count > ?",
-        (sampling.MAX_UNTILED_POINTS,),
-    ).fetchall()
-    for series, *steps in long_series:
-        width = sampling.keep_tiles(connection, series, None, (steps[0], steps[1]), [])
-        connection.execute("UPDATE series SET tile_width = ? WHERE id = ?", (width, series))
-
-
-def _add_deleted_runs(connection: sqlite3.Connection) -> None:
-    """Adds the table for the UUIDs of deleted runs."""
-    for statement in _TABLES.split(";\n"):
-        if "CREATE TABLE deleted_runs" in statement:
-            connection.execute(statement)
-    connection.execute(
-        "INSERT INTO deleted_runs SELECT ? FROM sqlite_sequence "
-        "WHERE name = 'runs' AND seq > (SELECT count(*) FROM runs)",
-        (UNKNOWN_DELETED_RUNS,),
-    )
-
-
-#: Functions that upgrade each older format to the next.
-_UPGRADES = {1: _add_tiles, 2: _add_deleted_runs}
-
-
-def _format_of(connection: sqlite3.Connection, path: Path) -> int:
-    """Returns the format of our database; 0 for an empty file."""
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if application == APPLICATION_ID:
-        if version > FORMAT:
-            raise DatabaseError(
-                f"the database {path} has format {version}, but this afnio-tellurio supports "
-                f"formats up to {FORMAT}; upgrade afnio-tellurio or use another file"
-            )
-        return int(version)
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if application or tables:
-        raise DatabaseError(
-            f"the database {path} belongs to another program; use another file, "
-            "or another folder with TELLURIO_HOME"
-        )
-    return 0
 
 
 def _database_error(path: Path, error: sqlite3.Error) -> DatabaseError:
