@@ -122,7 +122,8 @@ def _select(
         for column, parameters in (("s.name", names), ("r.uuid", runs))
         if parameters
     ]
-    where = " AND ".join(["r.project = ?", *conditions])
+    # Without the plus, SQLite would search for a few runs among all runs of the project.
+    where = " AND ".join(["+r.project = ?" if runs else "r.project = ?", *conditions])
     return connection.execute(
         f"SELECT {columns} FROM runs r JOIN series s ON s.run = r.id "  # noqa: S608 - placeholders only
         f"WHERE {where} {order}",
