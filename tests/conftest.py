@@ -59,6 +59,7 @@ LEAVING_THE_PROCESS = {
 #: The folders and modules of tests whose child processes are measured too.
 MEASURED_CHILDREN = {
     "delivery", "notebook", "safeguard", "serving", "test_account", "test_bridge",
+    "test_read_only_homes",
     "test_in_a_terminal", "test_lines", "test_programs",
 }  # fmt: skip
 

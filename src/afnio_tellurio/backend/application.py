@@ -97,6 +97,11 @@ class Backend:
         """The database file."""
         return self._database.path
 
+    @property
+    def is_read_only(self) -> bool:
+        """Whether this user can only read the database."""
+        return self._database.is_read_only
+
     def close(self) -> None:
         """Closes the database."""
         self._database.close()

@@ -31,13 +31,15 @@ from afnio_tellurio.backend.store.database_files import (
     creation_lock,
     identity_of,
     is_on_network,
+    is_writable,
     open_error,
+    read_only_error,
     remove_index_without_log,
-    require_writable,
     set_aside,
+    size_and_time_of,
     size_of,
 )
-from afnio_tellurio.backend.store.schema import prepare
+from afnio_tellurio.backend.store.schema import prepare, require_current
 from afnio_tellurio.errors import DatabaseError
 from afnio_tellurio.logs import log
 
@@ -86,18 +88,28 @@ class Database:
         except sqlite3.Error as error:
             raise _database_error(self.path, error) from error
 
+    @property
+    def is_read_only(self) -> bool:
+        """Whether this user can only read the database."""
+        return self._pool is not None and self._pool.is_read_only
+
     @contextmanager
-    def reading(self) -> Generator[sqlite3.Connection, None, None]:
+    def reading(self) -> Generator[Connection, None, None]:
         """Opens a read transaction, which sees a single state of the database."""
         connection = _retry_while_busy(lambda: self._begin("BEGIN"))
         try:
             yield connection
+            if connection.immutable_since and not self._is_in_place(connection):
+                raise sqlite3.OperationalError(
+                    f"{self.path} was changed while it was read; try again"
+                )
         finally:
             give_back(connection)
 
     @contextmanager
     def writing(self) -> Generator[sqlite3.Connection, None, None]:
         """Opens a write transaction, which excludes other writers."""
+        self._require_writable()
         # IMMEDIATE: upgrading a read transaction may fail at once, regardless of the timeout.
         connection = _retry_while_busy(lambda: self._begin("BEGIN IMMEDIATE"))
         try:
@@ -108,6 +120,10 @@ class Database:
             self._require_in_place(connection)
         finally:
             give_back(connection)
+
+    def _require_writable(self) -> None:
+        if self._pool_of_file(create=True).is_read_only:
+            raise read_only_error(self.path, "cannot be changed")
 
     def _begin(self, statement: str) -> Connection:
         connection = self._acquire()
@@ -177,10 +193,11 @@ class Database:
         path = os.path.realpath(self.path)
         try:
             with creation_lock():
-                self._make_ready(path, create=create)
+                can_write = self._make_ready(path, create=create)
         except OSError as error:
             raise open_error(self.path, error.strerror or str(error)) from error
-        pool = Pool(uses_log=not is_on_network(path))
+        uses_log = can_write and not is_on_network(path)
+        pool = Pool(uses_log=uses_log, is_read_only=not can_write)
         connection = self._connect(pool)
         assert connection.files.database is not None
         # Another thread may have created the pool first.
@@ -188,8 +205,12 @@ class Database:
         connection.pool.idle.append(connection)
         return connection.pool
 
-    def _make_ready(self, path: str, *, create: bool) -> None:
-        """Creates a missing file, and moves stale companions away."""
+    def _make_ready(self, path: str, *, create: bool) -> bool:
+        """Creates a missing file, and moves stale companions away.
+
+        Returns:
+            Whether this user can write the file.
+        """
         journal = identity_of(path + JOURNAL)
         files = Files.at(path)
         if files.database is None:
@@ -199,12 +220,14 @@ class Database:
                 )
             set_aside(path, {LOG: files.log, LOG_INDEX: files.log_index, JOURNAL: journal})
             create_private(path)
-            return
-        require_writable(path)
+            return True
+        if not is_writable(path):
+            return False
         for earlier in self._open_on_other_file(files):
             log = earlier.log if files.log == earlier.log else None
             log_index = earlier.log_index if files.log_index == earlier.log_index else None
             set_aside(path, {LOG: log, LOG_INDEX: log_index})
+        return True
 
     def _open_on_other_file(self, files: Files) -> list[Files]:
         """Returns the files that were at the path before and are still open in this process."""
@@ -227,10 +250,40 @@ class Database:
         opened = [(each, each.files) for each in open_connections()]
         before = Files.at(path)
         self._require_usable(before, opened)
-        remove_index_without_log(path)
-        # mode=rw: a file that SQLite creates would be readable by others.
+        if not pool.is_read_only:
+            remove_index_without_log(path)
+            # A file that SQLite creates would be readable by others.
+            connection = self._open_file(pool, path, "mode=rw")
+        else:
+            connection = self._open_to_read(pool, path)
+        if connection.files.database == before.database:
+            return connection
+        connection.discard()
+        return None
+
+    def _open_to_read(self, pool: Pool, path: str) -> Connection:
+        try:
+            return self._open_file(pool, path, "mode=ro")
+        except sqlite3.OperationalError as error:
+            # SQLite can't create the index of a write-ahead log in a folder that it can't write.
+            if error.sqlite_errorcode & 0xFF not in {
+                sqlite3.SQLITE_CANTOPEN,
+                sqlite3.SQLITE_READONLY,
+            }:
+                raise
+            problems = {
+                LOG: "has data in its write-ahead log that cannot be read",
+                JOURNAL: "has an unfinished transaction that cannot be rolled back",
+            }
+            for suffix, problem in problems.items():
+                if size_of(path + suffix):
+                    raise read_only_error(self.path, problem) from error
+        # Nobody has it open now. Whether it stays unchanged is checked with each transaction.
+        return self._open_file(pool, path, "immutable=1")
+
+    def _open_file(self, pool: Pool, path: str, mode: str) -> Connection:
         connection = sqlite3.connect(
-            f"file:{quote(os.fsencode('//' + _uri_path(path)))}?mode=rw",
+            f"file:{quote(os.fsencode('//' + _uri_path(path)))}?{mode}",
             uri=True,
             factory=Connection,
             timeout=_BUSY_SLICE,
@@ -240,16 +293,20 @@ class Database:
         connection.pool, connection.real_path = pool, path
         connection.register()
         try:
-            prepare(connection, self.path)
-            self._configure(connection, pool)
+            if mode == "immutable=1":
+                connection.immutable_since = size_and_time_of(path)
+            if pool.is_read_only:
+                require_current(connection, self.path)
+            else:
+                prepare(connection, self.path)
+                self._configure(connection, pool)
+            # Makes SQLite open the write-ahead log.
+            connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
             connection.files = Files.at(path)
         except BaseException:  # raised again: an interrupted call must not keep the connection
             connection.discard()
             raise
-        if connection.files.database == before.database:
-            return connection
-        connection.discard()
-        return None
+        return connection
 
     def _require_usable(self, current: Files, opened: Sequence[tuple[Connection, Files]]) -> None:
         if is_in_use_by_parent(current.database):
@@ -258,7 +315,9 @@ class Database:
                 "use it"
             )
         for connection, files in opened:
-            if connection.is_open and files.database == current.database and files != current:
+            if connection.immutable_since or not connection.is_open:
+                continue
+            if files.database == current.database and files != current:
                 raise sqlite3.OperationalError(
                     f"the write-ahead log of {self.path} was removed while it was in use"
                 )
@@ -277,13 +336,14 @@ class Database:
         # FULL: acknowledged data survives a power failure.
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
-        # Makes SQLite open the write-ahead log.
-        connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
 
     def _is_in_place(self, connection: Connection) -> bool:
         """Returns whether the file of a connection is still at the path."""
         files = Files.at(connection.real_path)
         if files != connection.files:
+            return False
+        unchanged = connection.immutable_since
+        if unchanged is not None and size_and_time_of(connection.real_path) != unchanged:
             return False
         return connection.real_path == str(self.path) or identity_of(self.path) == files.database
 

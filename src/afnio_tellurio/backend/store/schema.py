@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from afnio_tellurio.backend.store import sampling
+from afnio_tellurio.backend.store.database_files import read_only_error
 from afnio_tellurio.errors import DatabaseError
 
 if TYPE_CHECKING:
@@ -80,6 +81,14 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
             _UPGRADES[older_format](connection)
     connection.execute(f"PRAGMA user_version={FORMAT}")
     connection.execute("COMMIT")
+
+
+def require_current(connection: sqlite3.Connection, path: Path) -> None:
+    """Rejects a database that this version cannot read without writing to it."""
+    file_format = _format_of(connection, path)
+    if file_format != FORMAT:
+        problem = "is empty" if file_format == 0 else f"has the older format {file_format}"
+        raise read_only_error(path, f"{problem} and cannot be upgraded")
 
 
 def _create(connection: sqlite3.Connection, name: str) -> None:
