@@ -42,6 +42,7 @@ for number in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):
 
 #: Files that cannot be imported without a development tool.
 NEEDING = {
+    "contract/test_freezing.py": "PyInstaller",
     "contract/test_backend_against_the_contract.py": "schemathesis",
     "notebook": "jupyter_client",
     "page": "playwright",

@@ -150,10 +150,10 @@ class TellurioClient:
     def __exit__(self, *_exception: object) -> None:
         self.close()
 
-    def __del__(self) -> None:
+    def __del__(self, *, _is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         # Python warns of the open sockets of a forgotten client. While the interpreter ends, what
-        # closing needs may be gone already, and the system closes them.
-        if not sys.is_finalizing() and hasattr(self, "_connection"):
+        # closing needs may be gone already, `sys` too, and the system closes them.
+        if not _is_finalizing() and hasattr(self, "_connection"):
             self.close()
 
     def close(self) -> None:

@@ -311,6 +311,15 @@ def test_every_thread_gets_a_connection_and_all_are_closed(database):
     assert str(database) not in open_files
 
 
+def test_a_client_can_be_forgotten_when_the_names_of_its_module_are_gone(database, monkeypatch):
+    """As at the end of a program that was frozen with PyInstaller."""
+    forgotten = te.TellurioClient.local(database)
+    with monkeypatch.context() as patch:
+        patch.setattr("afnio_tellurio.client.sys", None)
+        forgotten.__del__()
+    assert forgotten.is_closed
+
+
 def test_a_bug_of_the_backend_is_a_failed_request_only(client, monkeypatch, caplog):
     def fail(*_arguments):
         raise ZeroDivisionError("a bug")

@@ -1,0 +1,8 @@
+"""What PyInstaller needs to freeze programs that use this package."""
+
+from pathlib import Path
+
+
+def hook_folders() -> list[str]:
+    """Returns the folder of the hook; the entry point `pyinstaller40` names this function."""
+    return [str(Path(__file__).parent)]
