@@ -1,13 +1,16 @@
 """Many runs and long series: what is read, written and kept, in counts and bytes."""
 
 import contextlib
+import itertools
 import re
 import sqlite3
 import tracemalloc
 import uuid
+from types import SimpleNamespace
 
 import httpx
 import pytest
+from children import GUARD
 from older_formats import make_older
 
 from afnio_tellurio.backend import BackendUser, open_backend
@@ -363,6 +366,24 @@ def test_polls_of_a_growing_series_stay_within_twice_the_ranges(api, database):
 # Deleting
 
 
+@pytest.fixture(autouse=True)
+def slices_end_after_their_rows(monkeypatch):
+    """However slow the machine is."""
+    monkeypatch.setattr(removal, "SLICE_TIME", GUARD)
+
+
+def test_a_slice_ends_in_time_if_the_disk_is_slow(api, database, long_run, monkeypatch):
+    monkeypatch.setattr("afnio_tellurio.backend.application.REMOVAL_TIME", 0)
+    monkeypatch.setattr(removal, "SLICE_TIME", -1)
+    api.delete(f"{RUNS}{long_run}/")
+    assert count(database, "points") == LONG
+    clock = itertools.count()
+    monkeypatch.setattr(removal, "SLICE_TIME", 3)
+    monkeypatch.setattr(removal, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    api.post(RUNS, json={})
+    assert count(database, "points") == LONG - removal._STATEMENT_ROWS
+
+
 @pytest.fixture
 def removed_rows(monkeypatch):
     """The number of rows that each transaction removed."""
@@ -418,7 +439,7 @@ import os, signal, sys
 import httpx
 from afnio_tellurio.backend import BackendUser, open_backend
 from afnio_tellurio.backend.store import removal
-removal.SLICE_ROWS = 1000
+removal.SLICE_ROWS, removal.SLICE_TIME = 1000, 600
 slices = []
 def pass_through(pause=0.0):
     slices.append(pause)
@@ -464,7 +485,7 @@ def test_a_write_succeeds_if_the_disk_refuses_to_remove_what_was_deleted(
         raise sqlite3.OperationalError("database or disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(removal, "_remove", fail)
+        patch.setattr(removal._Slice, "remove", fail)
         assert api.delete(f"{RUNS}{long_run}/").status_code == 204
         assert "could not be removed from the disk yet: database or disk is full" in caplog.text
         assert api.post(RUNS, json={}).status_code == 201

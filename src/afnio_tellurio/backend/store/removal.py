@@ -8,7 +8,7 @@ requests that write, also of other processes.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.backend.store.connections import gate
 
@@ -17,8 +17,14 @@ if TYPE_CHECKING:
 
     from afnio_tellurio.backend.store.database import Database
 
-#: Rows that one transaction removes, which takes some hundredths of a second.
+#: Rows that one transaction removes, and seconds after which it stops earlier: large values, or a
+#: slow disk.
 SLICE_ROWS = 5_000
+SLICE_TIME = 0.05
+#: Rows that one statement removes.
+_STATEMENT_ROWS = 250
+#: Removing a series or a run takes as long as removing this many rows of points.
+_ROWS_OF_ITEM = 25
 #: Seconds between two slices, in which other writers get their turn.
 _PAUSE = 0.01
 
@@ -46,11 +52,9 @@ def remove_slice(database: Database) -> bool:
         if not _is_marked(connection):
             return False
     with database.writing() as connection:
-        return _remove(connection, SLICE_ROWS) == 0
-
-
-# Each of the following functions gets the number of rows that it may remove, and returns how many
-# of them remain.
+        work = _Slice(connection)
+        work.remove()
+        return work.is_spent
 
 
 def _is_marked(connection: sqlite3.Connection) -> bool:
@@ -61,60 +65,65 @@ def _is_marked(connection: sqlite3.Connection) -> bool:
     return bool(is_marked)
 
 
-def _remove(connection: sqlite3.Connection, budget: int) -> int:
-    while budget > 0:
-        run = connection.execute(_DELETED_RUN).fetchone()
-        if run is None:
-            return _remove_projects(connection, budget)
-        budget = _remove_run(connection, run[0], budget)
-    return 0
+class _Slice:
+    """The work of one transaction."""
 
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._rows = SLICE_ROWS
+        self._ends_at = time.monotonic() + SLICE_TIME
 
-def _remove_run(connection: sqlite3.Connection, run: int, budget: int) -> int:
-    while budget > 0:
-        series = connection.execute("SELECT id FROM series WHERE run = ?", (run,)).fetchone()
-        if series is None:
-            break
-        budget = _remove_series(connection, series[0], budget)
-    if budget > 0:
-        budget -= _remove_rows(connection, "writers", "run", "writer", run, budget)
-    if budget > 0:
-        connection.execute(
+    @property
+    def is_spent(self) -> bool:
+        """Whether the next transaction must go on."""
+        return self._rows <= 0 or time.monotonic() >= self._ends_at
+
+    def remove(self) -> None:
+        while not self.is_spent:
+            run = self._connection.execute(_DELETED_RUN).fetchone()
+            if run is None:
+                self._remove_projects()
+                return
+            self._remove_run(run[0])
+
+    def _remove_run(self, run: int) -> None:
+        execute = self._connection.execute
+        while series := execute("SELECT id FROM series WHERE run = ?", (run,)).fetchone():
+            self._remove_rows("points", "series", "step, arrival", series[0])
+            self._remove_rows("tiles", "series", "width, tile", series[0])
+            if self.is_spent:
+                return
+            execute("DELETE FROM series WHERE id = ?", series)
+            self._rows -= _ROWS_OF_ITEM
+        self._remove_rows("writers", "run", "writer", run)
+        if self.is_spent:
+            return
+        execute(
             "INSERT INTO deleted_runs SELECT uuid FROM runs WHERE id = ? ON CONFLICT DO NOTHING",
             (run,),
         )
-        connection.execute("DELETE FROM runs WHERE id = ?", (run,))
-        budget -= 1
-    return budget
+        execute("DELETE FROM runs WHERE id = ?", (run,))
+        self._rows -= _ROWS_OF_ITEM
 
+    def _remove_rows(self, table: str, owner: str, key: str, identity: int) -> None:
+        """Removes the rows of a run or series, the first ones by primary key first."""
+        execute = self._connection.execute
+        last: tuple[Any, ...] | None = ()
+        while last is not None and not self.is_spent:
+            last = execute(
+                f"SELECT {key} FROM {table} WHERE {owner} = ? ORDER BY {key} LIMIT 1 OFFSET ?",  # noqa: S608 - constant names
+                (identity, min(self._rows, _STATEMENT_ROWS) - 1),
+            ).fetchone()
+            condition, bound = f"{owner} = ?", last or ()
+            if last is not None:
+                condition += f" AND ({key}) <= ({', '.join('?' * len(last))})"
+            removed = execute(f"DELETE FROM {table} WHERE {condition}", (identity, *bound))  # noqa: S608
+            self._rows -= removed.rowcount
 
-def _remove_series(connection: sqlite3.Connection, series: int, budget: int) -> int:
-    for table, key in (("points", "step, arrival"), ("tiles", "width, tile")):
-        budget -= _remove_rows(connection, table, "series", key, series, budget)
-        if budget <= 0:
-            return 0
-    connection.execute("DELETE FROM series WHERE id = ?", (series,))
-    return budget - 1
-
-
-def _remove_rows(
-    connection: sqlite3.Connection, table: str, owner: str, key: str, identity: int, limit: int
-) -> int:
-    """Removes the first rows of a run or series by primary key, and returns their number."""
-    last = connection.execute(
-        f"SELECT {key} FROM {table} WHERE {owner} = ? ORDER BY {key} LIMIT 1 OFFSET ?",  # noqa: S608 - constant names
-        (identity, limit - 1),
-    ).fetchone()
-    condition, bound = f"{owner} = ?", ()
-    if last is not None:
-        condition, bound = f"{condition} AND ({key}) <= ({', '.join('?' * len(last))})", last
-    return connection.execute(f"DELETE FROM {table} WHERE {condition}", (identity, *bound)).rowcount  # noqa: S608
-
-
-def _remove_projects(connection: sqlite3.Connection, budget: int) -> int:
-    removed = connection.execute(
-        "DELETE FROM projects WHERE id IN "
-        "(SELECT id FROM projects WHERE namespace IS NULL LIMIT ?)",
-        (budget,),
-    )
-    return budget - removed.rowcount
+    def _remove_projects(self) -> None:
+        removed = self._connection.execute(
+            "DELETE FROM projects WHERE id IN "
+            "(SELECT id FROM projects WHERE namespace IS NULL LIMIT ?)",
+            (self._rows,),
+        )
+        self._rows -= removed.rowcount
