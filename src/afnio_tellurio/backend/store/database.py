@@ -109,9 +109,8 @@ class Database:
     @contextmanager
     def writing(self) -> Generator[sqlite3.Connection, None, None]:
         """Opens a write transaction, which excludes other writers."""
-        self._require_writable()
         # IMMEDIATE: upgrading a read transaction may fail at once, regardless of the timeout.
-        connection = _retry_while_busy(lambda: self._begin("BEGIN IMMEDIATE"))
+        connection = _retry_while_busy(lambda: self._begin("BEGIN IMMEDIATE", to_write=True))
         try:
             yield connection
             self._require_in_place(connection)
@@ -121,13 +120,11 @@ class Database:
         finally:
             give_back(connection)
 
-    def _require_writable(self) -> None:
-        if self._pool_of_file(create=True).is_read_only:
-            raise read_only_error(self.path, "cannot be changed")
-
-    def _begin(self, statement: str) -> Connection:
+    def _begin(self, statement: str, *, to_write: bool = False) -> Connection:
         connection = self._acquire()
         try:
+            if to_write:
+                self._require_writable(connection)
             connection.execute(statement)
             # Takes the read lock now, so that no later statement finds the database locked.
             connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
@@ -135,6 +132,10 @@ class Database:
             give_back(connection)
             raise
         return connection
+
+    def _require_writable(self, connection: Connection) -> None:
+        if connection.pool.is_read_only:
+            raise read_only_error(self.path, "cannot be changed")
 
     def _acquire(self) -> Connection:
         if self._is_closed:
