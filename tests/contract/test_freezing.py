@@ -69,6 +69,7 @@ def test_the_hook_names_all_modules(hook, package):
         if path.suffix == ".py" and path.stem.isidentifier()
     }
     assert len(wanted) > 10
+    assert not [name for name in hook["hiddenimports"] if "hook" in name or "PyInstaller" in name]
     assert wanted - {f"{package}.cli.__main__"} <= set(hook["hiddenimports"])
 
 

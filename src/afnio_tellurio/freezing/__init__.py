@@ -5,4 +5,5 @@ from pathlib import Path
 
 def hook_folders() -> list[str]:
     """Returns the folder of the hook; the entry point `pyinstaller40` names this function."""
-    return [str(Path(__file__).parent)]
+    # Not a package: whatever imports all our modules must not import the hook.
+    return [str(Path(__file__).parent / "hooks")]
