@@ -94,6 +94,7 @@ OTHERS = {
     "fill": "charts:fill",
     "floor": "profiling:floor",
     "grow": "charts:grow",
+    "large": "large:large",
     "read": "workloads.with_afnio_tellurio:read",
     "record": "tabs:record",
     "requests": "batches:requests",

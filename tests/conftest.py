@@ -42,6 +42,7 @@ for number in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):
 
 #: Files that cannot be imported without a development tool.
 NEEDING = {
+    "contract/test_freezing.py": "PyInstaller",
     "contract/test_backend_against_the_contract.py": "schemathesis",
     "notebook": "jupyter_client",
     "page": "playwright",
@@ -59,6 +60,7 @@ LEAVING_THE_PROCESS = {
 #: The folders and modules of tests whose child processes are measured too.
 MEASURED_CHILDREN = {
     "delivery", "notebook", "safeguard", "serving", "test_account", "test_bridge",
+    "test_read_only_homes",
     "test_in_a_terminal", "test_lines", "test_programs",
 }  # fmt: skip
 

@@ -56,7 +56,8 @@ class TellurioClient:
     def local(cls, path: str | Path | None = None, *, recover: bool = True) -> Self:
         """Opens the embedded backend: SQLite, in this process, without account or network.
 
-        Metrics that dead processes logged to it are delivered first.
+        Metrics that dead processes logged to it are delivered first. A database that this user can
+        only read, such as an archived or another user's one, can be read.
 
         Args:
             path: The database file, created if it does not exist; default `tellurio.db` in
@@ -71,7 +72,7 @@ class TellurioClient:
         client._open(  # noqa: SLF001 - it is an instance of this class
             settings, path if path is not None else settings.database
         )
-        if recover:
+        if recover and client._backend is not None and not client._backend.is_read_only:  # noqa: SLF001
             recover_local(connection_of(client))
         return client
 
@@ -149,10 +150,10 @@ class TellurioClient:
     def __exit__(self, *_exception: object) -> None:
         self.close()
 
-    def __del__(self) -> None:
+    def __del__(self, *, _is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         # Python warns of the open sockets of a forgotten client. While the interpreter ends, what
-        # closing needs may be gone already, and the system closes them.
-        if not sys.is_finalizing() and hasattr(self, "_connection"):
+        # closing needs may be gone already, `sys` too, and the system closes them.
+        if not _is_finalizing() and hasattr(self, "_connection"):
             self.close()
 
     def close(self) -> None:

@@ -166,4 +166,4 @@ def test_a_database_from_before_the_change_is_brought_up_to_it(changed, tmp_path
     assert after.returncode == 0, after.stderr
     assert after.stdout == "[] [1] ['x']\n"
     refused = run(ROOT, sys.executable, "-c", record, **home)
-    assert "has format 4" in refused.stderr
+    assert "has format 5" in refused.stderr

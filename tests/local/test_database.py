@@ -17,7 +17,8 @@ import afnio_tellurio as te
 from afnio_tellurio.backend import BackendUser, open_backend
 from afnio_tellurio.backend.store import database as database_module
 from afnio_tellurio.backend.store import database_files
-from afnio_tellurio.backend.store.database import FORMAT, Database
+from afnio_tellurio.backend.store.database import Database
+from afnio_tellurio.backend.store.schema import FORMAT
 
 WRITE = """
 import sys, threading
@@ -308,6 +309,15 @@ def test_every_thread_gets_a_connection_and_all_are_closed(database):
             open_files.add(os.readlink(f"/proc/self/fd/{number}"))
     assert open_files
     assert str(database) not in open_files
+
+
+def test_a_client_can_be_forgotten_when_the_names_of_its_module_are_gone(database, monkeypatch):
+    """As at the end of a program that was frozen with PyInstaller."""
+    forgotten = te.TellurioClient.local(database)
+    with monkeypatch.context() as patch:
+        patch.setattr("afnio_tellurio.client.sys", None)
+        forgotten.__del__()
+    assert forgotten.is_closed
 
 
 def test_a_bug_of_the_backend_is_a_failed_request_only(client, monkeypatch, caplog):

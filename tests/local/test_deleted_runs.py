@@ -6,9 +6,10 @@ import uuid
 import exchanges
 import httpx
 import pytest
+from older_formats import make_older
 
 from afnio_tellurio.backend import BackendUser, open_backend
-from afnio_tellurio.backend.store.database import FORMAT
+from afnio_tellurio.backend.store.schema import FORMAT
 
 PROJECTS = "/api/v0/acme/projects/"
 RUNS = f"{PROJECTS}digits/runs/"
@@ -185,11 +186,7 @@ def older(path, *, deleting):
     else:
         other = f"{RUNS}{new_uuid()}/"
     backend.close()
-    connection = sqlite3.connect(path)
-    connection.execute("DROP TABLE deleted_runs")
-    connection.execute("PRAGMA user_version = 2")
-    connection.commit()
-    connection.close()
+    make_older(path, 2)
     return kept, other
 
 

@@ -551,7 +551,7 @@ def test_a_file_that_is_replaced_while_it_is_opened_is_opened_again(
 ):
     """An overlay file system does so once."""
     Database(database).close()
-    prepare, replaced = database_module._prepare, []
+    prepare, replaced = database_module.prepare, []
 
     def prepare_and_replace(connection, path):
         prepare(connection, path)
@@ -559,7 +559,7 @@ def test_a_file_that_is_replaced_while_it_is_opened_is_opened_again(
             replaced.append(shutil.copy(database, tmp_path / "copy"))
             os.replace(tmp_path / "copy", database)
 
-    monkeypatch.setattr(database_module, "_prepare", prepare_and_replace)
+    monkeypatch.setattr(database_module, "prepare", prepare_and_replace)
     if times == 1:
         opened = Database(database)
         with opened.reading() as connection:

@@ -8,9 +8,10 @@ import uuid
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from older_formats import make_older
 
 from afnio_tellurio.backend import BackendUser, open_backend
-from afnio_tellurio.backend.store import database, sampling
+from afnio_tellurio.backend.store import sampling, schema
 from afnio_tellurio.backend.store.database import Database
 
 PROJECT = "/api/v0/acme/projects/digits/"
@@ -249,8 +250,8 @@ BATCHES = st.lists(
 def test_tiles_say_what_the_points_say(tmp_path_factory, batches, buckets, start, length):
     import httpx
 
-    limits = sampling.MAX_UNTILED_POINTS, sampling.MAX_TILES
-    sampling.MAX_UNTILED_POINTS, sampling.MAX_TILES = 5, 16
+    limits = sampling.MAX_UNTILED_POINTS, sampling.FANOUT
+    sampling.MAX_UNTILED_POINTS, sampling.FANOUT = 5, 2
     path = tmp_path_factory.mktemp("tiles") / "x.db"
     backend = open_backend(path, user=BackendUser("ada", "ada@example.com"))
     try:
@@ -277,10 +278,9 @@ def test_tiles_say_what_the_points_say(tmp_path_factory, batches, buckets, start
             (tiled,) = connection.execute("SELECT count(*) FROM tiles").fetchone()
         connection.close()
         assert (tiled > 0) == (len(points) > 5)
-        assert tiled <= 16
     finally:
         backend.close()
-        sampling.MAX_UNTILED_POINTS, sampling.MAX_TILES = limits
+        sampling.MAX_UNTILED_POINTS, sampling.FANOUT = limits
 
 
 @settings(deadline=None)
@@ -334,11 +334,11 @@ def test_deleting_a_run_deletes_its_tiles(database, api, run):
     connection.close()
 
 
-# The format without tiles
+# Older formats
 
 
-def _older(path):
-    """A database of format 1, with a long series and a short one."""
+def _older(path, number=1):
+    """A database of an older format, with a long series and a short one."""
     backend = open_backend(path, user=BackendUser("ada", "ada@example.com"))
     import httpx
 
@@ -350,21 +350,16 @@ def _older(path):
     log_all(api, run, [(0, 1)], "short")
     wanted = samples(api, run, name=["loss", "short"])
     backend.close()
-    connection = sqlite3.connect(path)
-    connection.execute("DROP TABLE tiles")
-    connection.execute("DROP TABLE deleted_runs")
-    connection.execute("ALTER TABLE series DROP COLUMN tile_width")
-    connection.execute("PRAGMA user_version = 1")
-    connection.commit()
-    connection.close()
+    make_older(path, number)
     return run, wanted
 
 
-def test_a_database_of_the_first_format_is_upgraded_in_place(tmp_path):
+@pytest.mark.parametrize("number", range(1, schema.FORMAT))
+def test_a_long_series_of_an_older_format_gets_its_tiles(tmp_path, number):
     import httpx
 
     path = tmp_path / "old.db"
-    run, wanted = _older(path)
+    run, wanted = _older(path, number)
     backend = open_backend(path, user=BackendUser("ada", "ada@example.com"))
     api = httpx.Client(base_url="http://x", transport=httpx.WSGITransport(app=backend))
     assert samples(api, run, name=["loss", "short"])["series"] == wanted["series"]
@@ -379,7 +374,7 @@ def test_a_database_of_the_first_format_is_upgraded_in_place(tmp_path):
 
 
 def database_format():
-    return database.FORMAT
+    return schema.FORMAT
 
 
 def test_an_upgrade_that_fails_leaves_the_database_as_it_was(tmp_path, monkeypatch):
@@ -389,7 +384,7 @@ def test_an_upgrade_that_fails_leaves_the_database_as_it_was(tmp_path, monkeypat
     def fail(*arguments):
         raise RuntimeError("killed")
 
-    monkeypatch.setattr(sampling, "keep_tiles", fail)
+    monkeypatch.setattr(sampling, "build_tiles", fail)
     with pytest.raises(RuntimeError, match="killed"):
         Database(path)
     connection = sqlite3.connect(path)

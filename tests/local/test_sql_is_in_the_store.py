@@ -34,7 +34,16 @@ def test_no_module_above_the_store_contains_sql():
 
 
 def test_the_statements_in_the_store_are_recognized():
-    for name in ("database", "metrics", "projects", "runs", "sampling", "series"):
+    for name in (
+        "database",
+        "metrics",
+        "projects",
+        "removal",
+        "runs",
+        "sampling",
+        "schema",
+        "series",
+    ):
         assert sql_of((BACKEND / "store" / f"{name}.py").read_text("utf-8")), name
 
 

@@ -303,10 +303,11 @@ def last_of_ranges(history: MetricHistory, buckets: int) -> list[tuple[int, Any]
     """The last value in each of up to `buckets` ranges of steps, as `sampleMetric` returns them."""
     if not history.steps:
         return []
-    first, last = history.steps[0], history.steps[-1]
     width = 1
-    while last // width - first // width >= buckets:
+    ranges = set(history.steps)
+    while len(ranges) > buckets:
         width *= 2
+        ranges = {index // 2 for index in ranges}
     points = zip(history.steps, history.values, strict=True)
     return list({step // width: (step, value) for step, value in points}.values())
 

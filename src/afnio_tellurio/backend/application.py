@@ -16,6 +16,7 @@ from afnio_tellurio.backend import auth, charts, metrics, projects, runs, struct
 from afnio_tellurio.backend.pace import Pace
 from afnio_tellurio.backend.requests import Answer, BackendUser, Call, Refusal, path_of, query_of
 from afnio_tellurio.backend.store import projects as stored_projects
+from afnio_tellurio.backend.store import removal
 from afnio_tellurio.backend.store.connections import works_in_sqlite
 from afnio_tellurio.backend.store.database import Database
 from afnio_tellurio.backend.structs import SLUG_PATTERN, UUID_PATTERN
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 #: A batch of 1,000 metrics is about 100 kB; this leaves room for large JSON values.
 MAX_BODY_BYTES = 8 * 2**20
+
+#: Seconds that a request that deletes spends on removing, well below the clients' timeouts.
+REMOVAL_TIME = 10.0
 
 _METHODS = ("get", "post", "patch", "delete")
 
@@ -93,6 +97,11 @@ class Backend:
         """The database file."""
         return self._database.path
 
+    @property
+    def is_read_only(self) -> bool:
+        """Whether this user can only read the database."""
+        return self._database.is_read_only
+
     def close(self) -> None:
         """Closes the database."""
         self._database.close()
@@ -128,7 +137,7 @@ class Backend:
     def _operate(self, environ: WSGIEnvironment) -> Answer:
         self._authenticate(environ)
         operate, path = self._route(environ)
-        return operate(
+        answer = operate(
             Call(
                 database=self._database,
                 pace=self._pace,
@@ -140,6 +149,18 @@ class Backend:
                 body=_body(environ),
             )
         )
+        if environ["REQUEST_METHOD"] != "GET":
+            self._remove_deleted(REMOVAL_TIME if environ["REQUEST_METHOD"] == "DELETE" else 0.0)
+        return answer
+
+    def _remove_deleted(self, seconds: float) -> None:
+        try:
+            removal.remove_deleted(self._database, seconds=seconds)
+        except (sqlite3.Error, DatabaseError) as error:
+            # The request itself succeeded, and a later one removes the rest.
+            log(
+                logging.WARNING, f"what was deleted could not be removed from the disk yet: {error}"
+            )
 
     def _authenticate(self, environ: WSGIEnvironment) -> None:
         if self._authorization is None:

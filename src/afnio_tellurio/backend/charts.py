@@ -39,13 +39,12 @@ def sample_metric(call: Call) -> Answer:
     buckets = _buckets(call)
     bounds = _step_bounds(call)
     with call.database.reading() as connection:
-        row = stored_series.find_series(connection, run_of(connection, call), name)
-        if row is None:
+        extent = stored_series.find_series(connection, run_of(connection, call), name)
+        if extent is None:
             return Answer(200, b"[]")
-        series, first, last, tile_width = row
-        steps = _limit(bounds, first, last)
-        width = sampling.width_of(*steps, buckets)
-        ranges = sampling.ranges_of(connection, series, tile_width, steps, width)
+        steps = _limit(bounds, extent)
+        width = sampling.width_for(connection, extent, steps, buckets)
+        ranges = sampling.ranges_of(connection, extent, steps, width)
     response = [
         structs.MetricBucket(
             max(index * width, steps[0]),
@@ -99,8 +98,8 @@ class _Resolution(NamedTuple):
     first: int | None
     last: int | None
 
-    def steps_of(self, series: stored_series.SeriesRow) -> tuple[int, int]:
-        return _limit((self.first, self.last), series.first, series.last)
+    def steps_of(self, extent: sampling.Extent) -> tuple[int, int]:
+        return _limit((self.first, self.last), extent)
 
 
 class _CursorEntry(NamedTuple):
@@ -109,6 +108,7 @@ class _CursorEntry(NamedTuple):
     points: int
     last: int
     width: int
+    ranges: int = 0
 
 
 def sample_project_metrics(call: Call) -> Answer:
@@ -138,17 +138,18 @@ def _samples(
     changes: list[structs.SampledSeries] = []
     new_cursor: dict[str, _CursorEntry] = {}
     for series in rows:
-        before = cursor.get(str(series.id))
+        identity = str(series.extent.series)
+        before = cursor.get(identity)
         if before is not None and before.points == series.points:
-            new_cursor[str(series.id)] = before
+            new_cursor[identity] = before
             continue
-        steps = resolution.steps_of(series)
-        start, width = _changed_from(connection, series, before, steps, resolution.buckets)
-        ranges = sampling.ranges_of(
-            connection, series.id, series.tile_width, (max(start, steps[0]), steps[1]), width
+        sample = _appended(connection, series, before, resolution) or _whole(
+            connection, series, resolution
         )
-        new_cursor[str(series.id)] = _CursorEntry(series.points, series.last, width)
-        changes.append(_as_columns(series, ranges, width, start))
+        new_cursor[identity] = _CursorEntry(
+            series.points, series.extent.last, sample.width, sample.total
+        )
+        changes.append(_as_columns(series, sample))
     return _samples_answer(new_cursor, changes)
 
 
@@ -158,31 +159,50 @@ def _samples_answer(
     return Answer(200, structs.encode(structs.MetricSamples(encode_cursor(cursor), series)))
 
 
-def _changed_from(
+class _Sample(NamedTuple):
+    """Ranges of a series, the step from which they replace earlier ones, and the new total."""
+
+    width: int
+    start: int
+    ranges: list[sampling.Range]
+    total: int
+
+
+def _appended(
     connection: sqlite3.Connection,
     series: stored_series.SeriesRow,
     before: _CursorEntry | None,
-    steps: tuple[int, int],
-    buckets: int,
-) -> tuple[int, int]:
-    """Returns the step from which the series is sent again, and the width of its ranges."""
-    first, last = steps
-    if before is None or last // before.width - first // before.width >= 2 * buckets:
-        return 0, sampling.width_of(first, last, buckets)
-    grown = series.points - before.points
-    if 0 < grown <= _MAX_NEW_POINTS:
-        after_last = stored_series.count_points_after(connection, series.id, before.last)
-        if after_last == grown:
-            return before.last // before.width * before.width, before.width
-    # Some new points have earlier steps.
-    return 0, sampling.width_of(first, last, buckets)
+    resolution: _Resolution,
+) -> _Sample | None:
+    """Returns the last ranges if few points were appended, and None if the whole is to be sent."""
+    if before is None or not 0 < series.points - before.points <= _MAX_NEW_POINTS:
+        return None
+    after_last = stored_series.count_points_after(connection, series.extent.series, before.last)
+    if after_last != series.points - before.points:
+        # Some new points have earlier steps.
+        return None
+    first, last = resolution.steps_of(series.extent)
+    start = before.last // before.width * before.width
+    ranges = sampling.ranges_of(connection, series.extent, (max(start, first), last), before.width)
+    replaced = 1 if first <= before.last <= last else len(ranges)
+    total = before.ranges - replaced + len(ranges)
+    if total >= 2 * resolution.buckets:
+        return None
+    return _Sample(before.width, start, ranges, total)
 
 
-def _as_columns(
-    series: stored_series.SeriesRow, ranges: Iterable[sampling.Range], width: int, start: int
-) -> structs.SampledSeries:
-    columns = structs.SampledSeries(series.run, series.name, width, start, *_lists(6))
-    for _index, count, step, _arrival, number, text, timestamp, low, high in ranges:
+def _whole(
+    connection: sqlite3.Connection, series: stored_series.SeriesRow, resolution: _Resolution
+) -> _Sample:
+    steps = resolution.steps_of(series.extent)
+    width = sampling.width_for(connection, series.extent, steps, resolution.buckets)
+    ranges = sampling.ranges_of(connection, series.extent, steps, width)
+    return _Sample(width, 0, ranges, len(ranges))
+
+
+def _as_columns(series: stored_series.SeriesRow, sample: _Sample) -> structs.SampledSeries:
+    columns = structs.SampledSeries(series.run, series.name, sample.width, sample.start, *_lists(6))
+    for _index, count, step, _arrival, number, text, timestamp, low, high in sample.ranges:
         columns.step.append(step)
         columns.timestamp.append(timestamp / 1_000_000)
         columns.minimum.append(_encodable(low))
@@ -237,9 +257,9 @@ def _step_bounds(call: Call) -> tuple[int | None, int | None]:
     )
 
 
-def _limit(bounds: Sequence[int | None], first: int, last: int) -> tuple[int, int]:
+def _limit(bounds: Sequence[int | None], extent: sampling.Extent) -> tuple[int, int]:
     start, end = bounds
-    return first if start is None else start, last if end is None else end
+    return extent.first if start is None else start, extent.last if end is None else end
 
 
 def _lists(count: int) -> list[list[Any]]:

@@ -79,7 +79,7 @@ def list_runs(call: Call) -> Answer:
         created_from=time_of(call, "created_after"),
         updated_from=time_of(call, "updated_after"),
         created_before=time_of(call, "created_before"),
-        before_id=cursor_of(call, int),
+        older_than=cursor_of(call, tuple[int, int]),
     )
     with call.database.reading() as connection:
         rows = stored_runs.list_runs(
@@ -90,7 +90,7 @@ def list_runs(call: Call) -> Answer:
         )
     # One extra row was read; it shows whether there is a next page.
     page = rows if limit is None else rows[:limit]
-    headers = [next_cursor(page[-1].id)] if len(rows) > len(page) else []
+    headers = [next_cursor((page[-1].created, page[-1].id))] if len(rows) > len(page) else []
     return Answer(200, structs.encode([_run_answer(row) for row in page]), headers)
 
 

@@ -73,6 +73,7 @@ class Worker:
         """Waits until a turn is due; returns False if there is no work."""
         pause = self._pause()
         if pause == 0:
+            self.is_idle = False
             return True
         self.is_idle = True
         # Once more: the application wakes an idle thread only.

@@ -28,6 +28,8 @@ class Connection(sqlite3.Connection):
         real_path: The path without symbolic links; SQLite keeps its companion files next to it.
         files: The files that it has open.
         pool: The pool that it returns to after use.
+        immutable_since: Size and time of the file if SQLite takes it for unchangeable, without
+            locks; else None.
         user: The call of `_work` that uses it.
         is_inherited: Whether it was open when this process was forked; then only the parent may use
             or close it.
@@ -36,6 +38,7 @@ class Connection(sqlite3.Connection):
     real_path: str
     pool: Pool
     files: Files = Files()
+    immutable_since: tuple[int, int] | None = None
     user: FrameType | None = None
     is_inherited: bool = False
 
@@ -63,13 +66,15 @@ class Pool:
         databases: The `Database` objects that use the file; closing the last one closes the idle
             connections.
         uses_log: Whether SQLite's write-ahead log works here.
+        is_read_only: Whether this user can only read the file.
         size: The size of the file in bytes when it was last checked.
     """
 
-    def __init__(self, *, uses_log: bool) -> None:
+    def __init__(self, *, uses_log: bool, is_read_only: bool) -> None:
         self.idle: list[Connection] = []
         self.databases: weakref.WeakSet[object] = weakref.WeakSet()
         self.uses_log = uses_log
+        self.is_read_only = is_read_only
         self.size = 0
 
     def leave(self, database: object) -> None:

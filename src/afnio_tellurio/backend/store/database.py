@@ -1,4 +1,4 @@
-"""The database: its files, tables and transactions."""
+"""The database: its files, connections and transactions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
-from afnio_tellurio.backend.store import sampling
 from afnio_tellurio.backend.store.connections import (
     Connection,
     Pool,
@@ -32,12 +31,15 @@ from afnio_tellurio.backend.store.database_files import (
     creation_lock,
     identity_of,
     is_on_network,
+    is_writable,
     open_error,
+    read_only_error,
     remove_index_without_log,
-    require_writable,
     set_aside,
+    size_and_time_of,
     size_of,
 )
+from afnio_tellurio.backend.store.schema import prepare, require_current
 from afnio_tellurio.deadlines import seconds_left
 from afnio_tellurio.errors import DatabaseError
 from afnio_tellurio.logs import log
@@ -48,59 +50,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Identifies our databases, and the format of their tables.
-APPLICATION_ID = 0x54454C55
-FORMAT = 3
-#: A row of `deleted_runs` for runs that were deleted before their UUIDs were recorded.
-UNKNOWN_DELETED_RUNS = ""
 #: Seconds to wait for another writer, which usually holds the lock for milliseconds.
 BUSY_TIMEOUT = 30.0
 #: Seconds of one attempt inside SQLite, and between two attempts.
 _BUSY_SLICE = 0.05
 _BUSY_PAUSE = 0.005
-_TABLES = """
-CREATE TABLE namespaces (
-  id INTEGER PRIMARY KEY, uuid TEXT NOT NULL, slug TEXT NOT NULL UNIQUE, display_name TEXT NOT NULL
-) STRICT;
-CREATE TABLE users (
-  id INTEGER PRIMARY KEY, uuid TEXT NOT NULL, username TEXT NOT NULL UNIQUE, slug TEXT NOT NULL
-) STRICT;
-CREATE TABLE projects (
-  id INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE,
-  namespace INTEGER NOT NULL REFERENCES namespaces ON DELETE CASCADE,
-  slug TEXT NOT NULL, display_name TEXT NOT NULL, visibility TEXT NOT NULL, created INTEGER NOT
-  NULL, UNIQUE (namespace, slug)
-) STRICT;
-CREATE TABLE runs (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE,
-  project INTEGER NOT NULL REFERENCES projects ON DELETE CASCADE,
-  user INTEGER NOT NULL REFERENCES users,
-  name TEXT NOT NULL, description TEXT, status TEXT NOT NULL,
-  created INTEGER NOT NULL, updated INTEGER NOT NULL, idempotency_key TEXT,
-  UNIQUE (project, name), UNIQUE (project, idempotency_key)
-) STRICT;
-CREATE TABLE series (
-  id INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, name TEXT NOT
-  NULL, count INTEGER NOT NULL, first_step INTEGER NOT NULL, last_step INTEGER NOT NULL, last_value,
-  last_json TEXT, last_timestamp INTEGER NOT NULL, minimum, maximum, tile_width INTEGER,
-  UNIQUE (run, name)
-);
-CREATE TABLE points (
-  series INTEGER NOT NULL REFERENCES series ON DELETE CASCADE, step INTEGER NOT NULL, arrival
-  INTEGER NOT NULL, value, json TEXT, timestamp INTEGER NOT NULL, PRIMARY KEY (series, step,
-  arrival)
-) WITHOUT ROWID;
-CREATE TABLE tiles (
-  series INTEGER NOT NULL REFERENCES series ON DELETE CASCADE, tile INTEGER NOT NULL, count INTEGER
-  NOT NULL, step INTEGER NOT NULL, arrival INTEGER NOT NULL, value, json TEXT, timestamp INTEGER NOT
-  NULL, minimum, maximum, PRIMARY KEY (series, tile)
-) WITHOUT ROWID;
-CREATE TABLE writers (
-  run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, writer TEXT NOT NULL, next INTEGER NOT
-  NULL, PRIMARY KEY (run, writer)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE deleted_runs (uuid TEXT NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID;
-"""
+#: Bytes of the write-ahead log that stay on the disk; a long reader makes it larger for a while.
+_LOG_SIZE_LIMIT = 4 * 2**20
 
 
 class Database:
@@ -133,12 +89,21 @@ class Database:
         except sqlite3.Error as error:
             raise _database_error(self.path, error) from error
 
+    @property
+    def is_read_only(self) -> bool:
+        """Whether this user can only read the database."""
+        return self._pool is not None and self._pool.is_read_only
+
     @contextmanager
-    def reading(self) -> Generator[sqlite3.Connection, None, None]:
+    def reading(self) -> Generator[Connection, None, None]:
         """Opens a read transaction, which sees a single state of the database."""
         connection = _retry_while_busy(lambda: self._begin("BEGIN"))
         try:
             yield connection
+            if connection.immutable_since and not self._is_in_place(connection):
+                raise sqlite3.OperationalError(
+                    f"{self.path} was changed while it was read; try again"
+                )
         finally:
             give_back(connection)
 
@@ -146,7 +111,7 @@ class Database:
     def writing(self) -> Generator[sqlite3.Connection, None, None]:
         """Opens a write transaction, which excludes other writers."""
         # IMMEDIATE: upgrading a read transaction may fail at once, regardless of the timeout.
-        connection = _retry_while_busy(lambda: self._begin("BEGIN IMMEDIATE"))
+        connection = _retry_while_busy(lambda: self._begin("BEGIN IMMEDIATE", to_write=True))
         try:
             yield connection
             self._require_in_place(connection)
@@ -156,9 +121,11 @@ class Database:
         finally:
             give_back(connection)
 
-    def _begin(self, statement: str) -> Connection:
+    def _begin(self, statement: str, *, to_write: bool = False) -> Connection:
         connection = self._acquire()
         try:
+            if to_write:
+                self._require_writable(connection)
             connection.execute(statement)
             # Takes the read lock now, so that no later statement finds the database locked.
             connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
@@ -166,6 +133,10 @@ class Database:
             give_back(connection)
             raise
         return connection
+
+    def _require_writable(self, connection: Connection) -> None:
+        if connection.pool.is_read_only:
+            raise read_only_error(self.path, "cannot be changed")
 
     def _acquire(self) -> Connection:
         if self._is_closed:
@@ -224,10 +195,11 @@ class Database:
         path = os.path.realpath(self.path)
         try:
             with creation_lock():
-                self._make_ready(path, create=create)
+                can_write = self._make_ready(path, create=create)
         except OSError as error:
             raise open_error(self.path, error.strerror or str(error)) from error
-        pool = Pool(uses_log=not is_on_network(path))
+        uses_log = can_write and not is_on_network(path)
+        pool = Pool(uses_log=uses_log, is_read_only=not can_write)
         connection = self._connect(pool)
         assert connection.files.database is not None
         # Another thread may have created the pool first.
@@ -235,8 +207,12 @@ class Database:
         connection.pool.idle.append(connection)
         return connection.pool
 
-    def _make_ready(self, path: str, *, create: bool) -> None:
-        """Creates a missing file, and moves stale companions away."""
+    def _make_ready(self, path: str, *, create: bool) -> bool:
+        """Creates a missing file, and moves stale companions away.
+
+        Returns:
+            Whether this user can write the file.
+        """
         journal = identity_of(path + JOURNAL)
         files = Files.at(path)
         if files.database is None:
@@ -246,12 +222,14 @@ class Database:
                 )
             set_aside(path, {LOG: files.log, LOG_INDEX: files.log_index, JOURNAL: journal})
             create_private(path)
-            return
-        require_writable(path)
+            return True
+        if not is_writable(path):
+            return False
         for earlier in self._open_on_other_file(files):
             log = earlier.log if files.log == earlier.log else None
             log_index = earlier.log_index if files.log_index == earlier.log_index else None
             set_aside(path, {LOG: log, LOG_INDEX: log_index})
+        return True
 
     def _open_on_other_file(self, files: Files) -> list[Files]:
         """Returns the files that were at the path before and are still open in this process."""
@@ -274,10 +252,40 @@ class Database:
         opened = [(each, each.files) for each in open_connections()]
         before = Files.at(path)
         self._require_usable(before, opened)
-        remove_index_without_log(path)
-        # mode=rw: a file that SQLite creates would be readable by others.
+        if not pool.is_read_only:
+            remove_index_without_log(path)
+            # A file that SQLite creates would be readable by others.
+            connection = self._open_file(pool, path, "mode=rw")
+        else:
+            connection = self._open_to_read(pool, path)
+        if connection.files.database == before.database:
+            return connection
+        connection.discard()
+        return None
+
+    def _open_to_read(self, pool: Pool, path: str) -> Connection:
+        try:
+            return self._open_file(pool, path, "mode=ro")
+        except sqlite3.OperationalError as error:
+            # SQLite can't create the index of a write-ahead log in a folder that it can't write.
+            if error.sqlite_errorcode & 0xFF not in {
+                sqlite3.SQLITE_CANTOPEN,
+                sqlite3.SQLITE_READONLY,
+            }:
+                raise
+            problems = {
+                LOG: "has data in its write-ahead log that cannot be read",
+                JOURNAL: "has an unfinished transaction that cannot be rolled back",
+            }
+            for suffix, problem in problems.items():
+                if size_of(path + suffix):
+                    raise read_only_error(self.path, problem) from error
+        # Nobody has it open now. Whether it stays unchanged is checked with each transaction.
+        return self._open_file(pool, path, "immutable=1")
+
+    def _open_file(self, pool: Pool, path: str, mode: str) -> Connection:
         connection = sqlite3.connect(
-            f"file:{quote(os.fsencode('//' + _uri_path(path)))}?mode=rw",
+            f"file:{quote(os.fsencode('//' + _uri_path(path)))}?{mode}",
             uri=True,
             factory=Connection,
             timeout=_BUSY_SLICE,
@@ -287,16 +295,20 @@ class Database:
         connection.pool, connection.real_path = pool, path
         connection.register()
         try:
-            _prepare(connection, self.path)
-            self._configure(connection, pool)
+            if mode == "immutable=1":
+                connection.immutable_since = size_and_time_of(path)
+            if pool.is_read_only:
+                require_current(connection, self.path)
+            else:
+                prepare(connection, self.path)
+                self._configure(connection, pool)
+            # Makes SQLite open the write-ahead log.
+            connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
             connection.files = Files.at(path)
         except BaseException:  # raised again: an interrupted call must not keep the connection
             connection.discard()
             raise
-        if connection.files.database == before.database:
-            return connection
-        connection.discard()
-        return None
+        return connection
 
     def _require_usable(self, current: Files, opened: Sequence[tuple[Connection, Files]]) -> None:
         if is_in_use_by_parent(current.database):
@@ -305,7 +317,9 @@ class Database:
                 "use it"
             )
         for connection, files in opened:
-            if connection.is_open and files.database == current.database and files != current:
+            if connection.immutable_since or not connection.is_open:
+                continue
+            if files.database == current.database and files != current:
                 raise sqlite3.OperationalError(
                     f"the write-ahead log of {self.path} was removed while it was in use"
                 )
@@ -320,16 +334,20 @@ class Database:
                 f"{self.path}: SQLite's write-ahead log does not work here; using a rollback "
                 "journal",
             )
+        connection.execute(f"PRAGMA journal_size_limit={_LOG_SIZE_LIMIT}")
         # FULL: acknowledged data survives a power failure.
         connection.execute("PRAGMA synchronous=FULL")
+        # On macOS, fsync alone leaves the data in the cache of the disk.
+        connection.execute("PRAGMA fullfsync=ON")
         connection.execute("PRAGMA foreign_keys=ON")
-        # Makes SQLite open the write-ahead log.
-        connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
 
     def _is_in_place(self, connection: Connection) -> bool:
         """Returns whether the file of a connection is still at the path."""
         files = Files.at(connection.real_path)
         if files != connection.files:
+            return False
+        unchanged = connection.immutable_since
+        if unchanged is not None and size_and_time_of(connection.real_path) != unchanged:
             return False
         return connection.real_path == str(self.path) or identity_of(self.path) == files.database
 
@@ -392,79 +410,6 @@ def _is_intact(connection: Connection) -> bool:
 def _is_busy(error: sqlite3.Error) -> bool:
     # The higher bits contain the extended error code.
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
-
-
-# The tables
-
-
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Creates the tables in an empty file or upgrades them; rejects files of other programs."""
-    # Checked before any write: the file of another program must not change.
-    if _format_of(connection, path) == FORMAT:
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    # Another process may have done it first.
-    file_format = _format_of(connection, path)
-    if file_format == 0:
-        for statement in _TABLES.split(";\n"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-    else:
-        for older_format in range(file_format, FORMAT):
-            _UPGRADES[older_format](connection)
-    connection.execute(f"PRAGMA user_version={FORMAT}")
-    connection.execute("COMMIT")
-
-
-def _add_tiles(connection: sqlite3.Connection) -> None:
-    """Adds tiles of long series for sampling."""
-    connection.execute("ALTER TABLE series ADD COLUMN tile_width INTEGER")
-    for statement in _TABLES.split(";\n"):
-        if "CREATE TABLE tiles" in statement:
-            connection.execute(statement)
-    long_series = connection.execute(
-        "SELECT id, first_step, last_step FROM series WHERE count > ?",
-        (sampling.MAX_UNTILED_POINTS,),
-    ).fetchall()
-    for series, *steps in long_series:
-        width = sampling.keep_tiles(connection, series, None, (steps[0], steps[1]), [])
-        connection.execute("UPDATE series SET tile_width = ? WHERE id = ?", (width, series))
-
-
-def _add_deleted_runs(connection: sqlite3.Connection) -> None:
-    """Adds the table for the UUIDs of deleted runs."""
-    for statement in _TABLES.split(";\n"):
-        if "CREATE TABLE deleted_runs" in statement:
-            connection.execute(statement)
-    connection.execute(
-        "INSERT INTO deleted_runs SELECT ? FROM sqlite_sequence "
-        "WHERE name = 'runs' AND seq > (SELECT count(*) FROM runs)",
-        (UNKNOWN_DELETED_RUNS,),
-    )
-
-
-#: Functions that upgrade each older format to the next.
-_UPGRADES = {1: _add_tiles, 2: _add_deleted_runs}
-
-
-def _format_of(connection: sqlite3.Connection, path: Path) -> int:
-    """Returns the format of our database; 0 for an empty file."""
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if application == APPLICATION_ID:
-        if version > FORMAT:
-            raise DatabaseError(
-                f"the database {path} has format {version}, but this afnio-tellurio supports "
-                f"formats up to {FORMAT}; upgrade afnio-tellurio or use another file"
-            )
-        return int(version)
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if application or tables:
-        raise DatabaseError(
-            f"the database {path} belongs to another program; use another file, "
-            "or another folder with TELLURIO_HOME"
-        )
-    return 0
 
 
 def _database_error(path: Path, error: sqlite3.Error) -> DatabaseError:

@@ -89,6 +89,12 @@ def size_of(path: str | Path) -> int:
         return 0
 
 
+def size_and_time_of(path: str) -> tuple[int, int]:
+    """Returns the size of a file in bytes, and when it was last changed, in nanoseconds."""
+    status = os.stat(path)  # noqa: PTH116
+    return status.st_size, status.st_mtime_ns
+
+
 def set_aside(path: str, stale: Mapping[str, tuple[int, int] | None]) -> None:
     """Moves away companions of an earlier database, which SQLite would apply to the current one.
 
@@ -138,13 +144,22 @@ def create_private(path: str) -> None:
         deque(map(os.close, map(os.open, (path,), (flags,), (0o600,))), maxlen=0)
 
 
-def require_writable(path: str) -> None:
-    """Raises an `OSError` unless the path is a regular file that this user can write."""
+def is_writable(path: str) -> bool:
+    """Returns whether this user can write an existing database and its companions.
+
+    Raises:
+        OSError: It is not a regular file, or this user cannot read it.
+    """
     # Without opening the file: closing it would drop the locks of this process on it.
     if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
         raise OSError(errno.EISDIR, "it isn't a regular file")
-    if not os.access(path, os.R_OK | os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+    if not _is_allowed(path, os.R_OK):
         raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+    return _is_allowed(path, os.W_OK) and _is_allowed(os.path.dirname(path), os.W_OK)  # noqa: PTH120
+
+
+def _is_allowed(path: str, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
 def open_error(path: str | Path, reason: str) -> DatabaseError:
@@ -152,6 +167,14 @@ def open_error(path: str | Path, reason: str) -> DatabaseError:
     return DatabaseError(
         f"the database {path} cannot be opened: {reason}; "
         "use a writable file, or another folder with TELLURIO_HOME"
+    )
+
+
+def read_only_error(path: str | Path, problem: str) -> DatabaseError:
+    """Returns the error for a database that this user can only read."""
+    return DatabaseError(
+        f"the database {path} {problem}, because this user can only read it; copy its folder to "
+        "a writable place, or use another folder with TELLURIO_HOME"
     )
 
 

@@ -33,7 +33,8 @@ class SeriesWriter:
         self._last_point: tuple[Any, ...] = row[4:7]
         self._low: float | None = row[7]
         self._high: float | None = row[8]
-        self._tile_width: int | None = row[9]
+        self._before = sampling.Extent(row[0], row[9], row[2], row[3])
+        self._tile_width = self._before.tile_width
 
     def add(self, wanted_step: int | None, value: Stored, timestamp: int) -> int:
         """Adds one point and returns its step.
@@ -71,7 +72,7 @@ class SeriesWriter:
         """Adds the points, which are already inserted, to the tiles of a long series."""
         if self._count > sampling.MAX_UNTILED_POINTS:
             self._tile_width = sampling.keep_tiles(
-                connection, self._id, self._tile_width, (self._first, self._last), self.points
+                connection, self._before, (self._first, self._last), self.points
             )
 
     def row(self) -> tuple[Any, ...]:

@@ -100,8 +100,5 @@ def insert_project(
 
 
 def delete_project(connection: sqlite3.Connection, project: int) -> None:
-    """Deletes a project, its runs and their metrics. The UUIDs of its runs stay recorded."""
-    connection.execute(
-        "INSERT INTO deleted_runs SELECT uuid FROM runs WHERE project = ?", (project,)
-    )
-    connection.execute("DELETE FROM projects WHERE id = ?", (project,))
+    """Marks a project and its runs as deleted; `removal` removes them."""
+    connection.execute("UPDATE projects SET namespace = NULL WHERE id = ?", (project,))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from afnio_tellurio.backend.store.database import UNKNOWN_DELETED_RUNS
+from afnio_tellurio.backend.store.schema import UNKNOWN_DELETED_RUNS
 
 if TYPE_CHECKING:
     import sqlite3
@@ -39,7 +39,7 @@ class RunFilters(NamedTuple):
         created_from: The earliest time of their creation.
         updated_from: The earliest time of their last update.
         created_before: The time before which they were created.
-        before_id: The id before which they were created.
+        older_than: The creation time and id of the run that they follow in the list.
     """
 
     status: str | None
@@ -47,7 +47,7 @@ class RunFilters(NamedTuple):
     created_from: int | None
     updated_from: int | None
     created_before: int | None
-    before_id: int | None
+    older_than: tuple[int, int] | None
 
 
 _RUN = """
@@ -62,7 +62,7 @@ _CONDITIONS = (
     "r.created >= ?",
     "r.updated >= ?",
     "r.created < ?",
-    "r.id < ?",
+    "(r.created, r.id) < (?, ?)",
 )
 
 
@@ -70,15 +70,15 @@ def list_runs(
     connection: sqlite3.Connection, project: int, filters: RunFilters, limit: int | None
 ) -> list[RunRow]:
     """Returns the runs of a project that match all filters, newest first, up to the limit."""
-    used_filters = [
-        (condition, value)
-        for condition, value in zip(_CONDITIONS, filters, strict=True)
-        if value is not None
-    ]
-    where = " AND ".join(["r.project = ?", *(condition for condition, _ in used_filters)])
+    conditions = ["r.project = ?"]
+    parameters: list[Any] = [project]
+    for condition, value in zip(_CONDITIONS, filters, strict=True):
+        if value is not None:
+            conditions.append(condition)
+            parameters += value if isinstance(value, tuple) else (value,)
     rows = connection.execute(
-        f"{_RUN} WHERE {where} ORDER BY r.id DESC LIMIT ?",
-        (project, *(value for _, value in used_filters), -1 if limit is None else limit),
+        f"{_RUN} WHERE {' AND '.join(conditions)} ORDER BY r.created DESC, r.id DESC LIMIT ?",
+        (*parameters, -1 if limit is None else limit),
     )
     return list(map(RunRow._make, rows))
 
@@ -99,7 +99,9 @@ def find_run(connection: sqlite3.Connection, project: int, run_uuid: str) -> int
 def find_in_any_project(connection: sqlite3.Connection, run_uuid: str) -> tuple[int, int] | None:
     """Returns the ids of the run with this UUID and of its project, or None if it is missing."""
     row: tuple[int, int] | None = connection.execute(
-        "SELECT id, project FROM runs WHERE uuid = ?", (run_uuid,)
+        "SELECT r.id, p.id FROM runs r JOIN projects p ON p.id = r.project "
+        "WHERE r.uuid = ? AND p.namespace IS NOT NULL",
+        (run_uuid,),
     ).fetchone()
     return row
 
@@ -153,14 +155,18 @@ def update_run(connection: sqlite3.Connection, run: int, changes: Mapping[str, A
 
 
 def delete_run(connection: sqlite3.Connection, run: int) -> None:
-    """Deletes a run and its metrics. Its UUID stays recorded."""
-    connection.execute("INSERT INTO deleted_runs SELECT uuid FROM runs WHERE id = ?", (run,))
-    connection.execute("DELETE FROM runs WHERE id = ?", (run,))
+    """Marks a run as deleted; `removal` removes it and its metrics."""
+    connection.execute("UPDATE runs SET project = NULL WHERE id = ?", (run,))
 
 
 def is_deleted(connection: sqlite3.Connection, run_uuid: str) -> bool:
     """Returns whether a run with this UUID was deleted."""
-    row = connection.execute("SELECT 1 FROM deleted_runs WHERE uuid = ?", (run_uuid,)).fetchone()
+    row = connection.execute(
+        "SELECT 1 FROM deleted_runs WHERE uuid = ? UNION ALL "
+        "SELECT 1 FROM runs r LEFT JOIN projects p ON p.id = r.project "
+        "WHERE r.uuid = ? AND p.namespace IS NULL",
+        (run_uuid, run_uuid),
+    ).fetchone()
     return row is not None
 
 

@@ -1,161 +1,149 @@
 """Samples series in ranges of steps, for charts, without reading every point.
 
-A long series is also stored as tiles: summaries of its points in ranges of steps. The width of
-the tiles is a power of two that doubles as the series grows, so that a series never has more than
-`MAX_TILES`. A chart is made of tiles, or of points where it needs finer ranges.
+A long series is also stored as tiles: summaries of its points in ranges of steps. Its finest tiles
+hold some `FANOUT` points each. Above them are tiles of `FANOUT` times the width, and so on, until
+few tiles cover the series. A range of a chart is made of the widest tiles that fit into it, and of
+finer tiles and points at its ends, so what is read depends on the number of ranges only.
 """
 
 from __future__ import annotations
 
+import itertools
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from afnio_tellurio.backend.store import values
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 #: A series with more points than this has tiles.
 MAX_UNTILED_POINTS = 2048
-#: If a series would have more tiles than this, they are merged in pairs.
-MAX_TILES = 2048
+#: Points in one of the finest tiles, and tiles in one of the next width.
+FANOUT = 16
+#: The number of bits of a step.
+_STEP_BITS = 63
 
 # A range: its index, count and greatest step; arrival, number, text and timestamp of the value at
 # that step; minimum and maximum.
 Range = list[Any]
-_INDEX = 0
+_STEP_AND_ARRIVAL = itemgetter(2, 3)
 
 
-def width_of(first: int, last: int, ranges: int) -> int:
-    """Returns the smallest power of two that splits the steps into up to `ranges` ranges."""
-    width = 1
-    while last // width - first // width >= ranges:
-        width *= 2
-    return width
+class Extent(NamedTuple):
+    """What is known of a series without reading its points or tiles.
+
+    Attributes:
+        series: Its id.
+        tile_width: The width of its finest tiles, or None if it has no tiles.
+        first: Its first step.
+        last: Its last step.
+    """
+
+    series: int
+    tile_width: int | None
+    first: int
+    last: int
+
+    def widths(self) -> list[int]:
+        """Returns the widths of its tiles, the finest first."""
+        if self.tile_width is None:
+            return []
+        return _widths(self.tile_width, self.first, self.last)
+
+
+def _widths(tile_width: int, first: int, last: int) -> list[int]:
+    widths = [tile_width]
+    while last // widths[-1] - first // widths[-1] >= FANOUT:
+        widths.append(widths[-1] * FANOUT)
+    return widths
+
+
+# Writing
 
 
 def keep_tiles(
     connection: sqlite3.Connection,
-    series: int,
-    tile_width: int | None,
+    before: Extent,
     steps: tuple[int, int],
     points: Sequence[tuple[Any, ...]],
-) -> int | None:
+) -> int:
     """Adds new points of a series, which are already inserted, to its tiles.
 
     Args:
         connection: A connection in a write transaction.
-        series: The id of the series.
-        tile_width: The width of its tiles, or None if it has no tiles yet.
+        before: The series without the new points.
         steps: Its first and last step, including the new points.
         points: The new points.
 
     Returns:
-        The new width of its tiles.
+        The width of its finest tiles.
     """
-    width = width_of(*steps, MAX_TILES)
+    series, tile_width = before.series, before.tile_width
     if tile_width is None:
-        rows = connection.execute(
-            "SELECT series, step, arrival, value, json, timestamp FROM points WHERE series = ? "
-            "ORDER BY step, arrival",
-            (series,),
-        )
-        _insert(connection, series, _gather(map(_range_of_point, rows), width))
-    elif width > tile_width:
-        tiles = _tiles(connection, series, 0, steps[1] // tile_width)
-        connection.execute("DELETE FROM tiles WHERE series = ?", (series,))
-        _insert(connection, series, _gather([*tiles, *map(_range_of_point, points)], width))
-    else:
-        width = tile_width
-        _merge(connection, series, _gather(map(_range_of_point, points), width))
-    return width
-
-
-def ranges_of(
-    connection: sqlite3.Connection,
-    series: int,
-    tile_width: int | None,
-    steps: tuple[int, int],
-    width: int,
-) -> list[Range]:
-    """Returns the ranges of `width` steps that contain a value, in order.
-
-    The first and the last range contain only values between the two steps.
-    """
-    first, last = steps
-    if tile_width is None or tile_width > width:
-        return _gather(_points(connection, series, first, last), width)
-    # Complete tiles, and the points before and after them.
-    start, end = -(-first // tile_width), (last + 1) // tile_width
-    if start >= end:
-        return _gather(_points(connection, series, first, last), width)
-    ranges: list[Range] = []
-    if first < start * tile_width:
-        ranges += _points(connection, series, first, start * tile_width - 1)
-    ranges += _tiles(connection, series, start, end - 1)
-    if last >= end * tile_width:
-        ranges += _points(connection, series, end * tile_width, last)
-    return _gather(ranges, width)
-
-
-def _points(connection: sqlite3.Connection, series: int, first: int, last: int) -> Iterable[Range]:
-    rows = connection.execute(
-        "SELECT series, step, arrival, value, json, timestamp FROM points "
-        "WHERE series = ? AND step BETWEEN ? AND ? ORDER BY step, arrival",
-        (series, first, last),
-    ).fetchall()
-    return map(_range_of_point, rows)
-
-
-def _tiles(connection: sqlite3.Connection, series: int, first: int, last: int) -> list[Range]:
-    rows = connection.execute(
-        "SELECT tile, count, step, arrival, value, json, timestamp, minimum, maximum FROM tiles "
-        "WHERE series = ? AND tile BETWEEN ? AND ? ORDER BY tile",
-        (series, first, last),
-    )
-    return list(map(list, rows))
-
-
-def _range_of_point(point: tuple[Any, ...]) -> Range:
-    _series, step, arrival, number, text, timestamp = point
-    low = values.Stored(number, text).comparable() if number is None else number
-    return [0, 1, step, arrival, number, text, timestamp, low, low]
-
-
-def _gather(entries: Iterable[Range], width: int) -> list[Range]:
-    """Merges points and smaller ranges, in any order, into ranges of `width` steps, in order."""
-    ranges: dict[int, Range] = {}
-    for entry in entries:
-        index = entry[2] // width
-        merged = ranges.get(index)
-        if merged is None:
-            entry[0] = index
-            ranges[index] = entry
+        return build_tiles(connection, series, steps)
+    stored_widths = before.widths()
+    changed = sorted(map(_range_of_point, points), key=_STEP_AND_ARRIVAL)
+    for width in _widths(tile_width, *steps):
+        if width not in stored_widths:
+            _build_level(connection, series, width)
             continue
-        merged[1] += entry[1]
-        if entry[2] > merged[2] or (entry[2] == merged[2] and entry[3] > merged[3]):
-            merged[2:7] = entry[2:7]
-        low, high = entry[7], entry[8]
-        if low is not None:
-            if merged[7] is None or low < merged[7]:
-                merged[7] = low
-            if merged[8] is None or high > merged[8]:
-                merged[8] = high
-    return sorted(ranges.values(), key=itemgetter(_INDEX))
+        changed = list(_gather(changed, width))
+        _merge(connection, series, width, changed)
+    return tile_width
 
 
-def _insert(connection: sqlite3.Connection, series: int, tiles: Iterable[Range]) -> None:
+def build_tiles(connection: sqlite3.Connection, series: int, steps: tuple[int, int]) -> int:
+    """Stores the tiles of a series that has none, and returns the width of the finest ones."""
+    tile_width = _finest_width(connection, series)
+    points = _points(connection, series, *steps)
+    _insert(connection, series, tile_width, _gather(points, tile_width))
+    for width in _widths(tile_width, *steps)[1:]:
+        _build_level(connection, series, width)
+    return tile_width
+
+
+def _finest_width(connection: sqlite3.Connection, series: int) -> int:
+    """Returns the smallest power of two for tiles that hold `FANOUT` points on average."""
+    (points,) = connection.execute(
+        "SELECT count(*) FROM points WHERE series = ?", (series,)
+    ).fetchone()
+    low, high = 0, _STEP_BITS - 1
+    while low < high:
+        middle = (low + high) // 2
+        (tiles,) = connection.execute(
+            "SELECT count(DISTINCT step / ?) FROM points WHERE series = ?", (1 << middle, series)
+        ).fetchone()
+        if (tiles - 1) * FANOUT <= points:
+            high = middle
+        else:
+            low = middle + 1
+    return 1 << low
+
+
+def _build_level(connection: sqlite3.Connection, series: int, width: int) -> None:
+    """Stores the tiles of this width, made of those of the next smaller width."""
+    finer = connection.execute(
+        f"SELECT {_TILE} FROM tiles WHERE series = ? AND width = ? ORDER BY tile",  # noqa: S608
+        (series, width // FANOUT),
+    )
+    _insert(connection, series, width, _gather(map(list, finer), width))
+
+
+def _insert(
+    connection: sqlite3.Connection, series: int, width: int, tiles: Iterable[Range]
+) -> None:
     connection.executemany(
-        "INSERT INTO tiles VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [(series, *tile) for tile in tiles],
+        "INSERT INTO tiles VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        ((series, width, *tile) for tile in tiles),
     )
 
 
-def _merge(connection: sqlite3.Connection, series: int, tiles: Iterable[Range]) -> None:
+def _merge(connection: sqlite3.Connection, series: int, width: int, tiles: Iterable[Range]) -> None:
     """Merges ranges into the stored tiles; new points always have a greater arrival."""
     connection.executemany(
-        "INSERT INTO tiles VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+        "INSERT INTO tiles VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
         "count = count + excluded.count, "
         "arrival = iif(excluded.step >= step, excluded.arrival, arrival), "
         "value = iif(excluded.step >= step, excluded.value, value), "
@@ -164,5 +152,137 @@ def _merge(connection: sqlite3.Connection, series: int, tiles: Iterable[Range]) 
         "step = max(step, excluded.step), "
         "minimum = coalesce(min(minimum, excluded.minimum), minimum, excluded.minimum), "
         "maximum = coalesce(max(maximum, excluded.maximum), maximum, excluded.maximum)",
-        [(series, *tile) for tile in tiles],
+        [(series, width, *tile) for tile in tiles],
     )
+
+
+# Reading
+
+
+def width_for(
+    connection: sqlite3.Connection, extent: Extent, steps: tuple[int, int], ranges: int
+) -> int:
+    """Returns a power of two so that up to `ranges` ranges contain a value between the two steps.
+
+    It is the smallest one, so that a few outlying steps don't hide the others in a single range. A
+    series whose values came closer together after its first ones may get a greater one: finding
+    the smallest would take too long.
+    """
+    first, last = steps
+    most = max(ranges * FANOUT, MAX_UNTILED_POINTS)
+    unit = 1
+    indexes: list[int] | None = None
+    for width in reversed(extent.widths()):
+        indexes, unit = _occupied(connection, extent.series, width, steps, most), width
+        if len(indexes) > ranges:
+            break
+    else:
+        if unit > 1 or indexes is None:
+            occupied = _occupied_steps(connection, extent.series, first, last, most + 1)
+            if len(occupied) <= most:
+                indexes, unit = occupied, 1
+    assert indexes is not None
+    while len(indexes) > ranges:
+        unit *= 2
+        indexes = [index for index, _ in itertools.groupby(indexes, lambda index: index // 2)]
+    return unit
+
+
+def _occupied(
+    connection: sqlite3.Connection, series: int, width: int, steps: tuple[int, int], most: int
+) -> list[int]:
+    """Returns the indexes of the first tiles of this width that are between the steps."""
+    rows = connection.execute(
+        "SELECT tile FROM tiles WHERE series = ? AND width = ? AND tile BETWEEN ? AND ? "
+        "ORDER BY tile LIMIT ?",
+        (series, width, steps[0] // width, steps[1] // width, most),
+    )
+    return [tile for (tile,) in rows]
+
+
+def _occupied_steps(
+    connection: sqlite3.Connection, series: int, first: int, last: int, most: int
+) -> list[int]:
+    rows = connection.execute(
+        "SELECT DISTINCT step FROM points WHERE series = ? AND step BETWEEN ? AND ? "
+        "ORDER BY step LIMIT ?",
+        (series, first, last, most),
+    )
+    return [step for (step,) in rows]
+
+
+def ranges_of(
+    connection: sqlite3.Connection, extent: Extent, steps: tuple[int, int], width: int
+) -> list[Range]:
+    """Returns the ranges of `width` steps that contain a value, in order.
+
+    The first and the last range contain only values between the two steps.
+    """
+    widths = [tile_width for tile_width in extent.widths() if tile_width <= width]
+    return list(_gather(_entries(connection, extent.series, widths, *steps), width))
+
+
+def _entries(
+    connection: sqlite3.Connection, series: int, widths: Sequence[int], first: int, last: int
+) -> Iterator[Range]:
+    """Yields complete tiles of these widths, the widest possible, and points at both ends."""
+    if not widths:
+        yield from _points(connection, series, first, last)
+        return
+    *finer, width = widths
+    start, end = -(-first // width), (last + 1) // width
+    if start >= end:
+        yield from _entries(connection, series, finer, first, last)
+        return
+    if first < start * width:
+        yield from _entries(connection, series, finer, first, start * width - 1)
+    tiles = connection.execute(
+        f"SELECT {_TILE} FROM tiles WHERE series = ? AND width = ? AND tile BETWEEN ? AND ? "  # noqa: S608
+        "ORDER BY tile",
+        (series, width, start, end - 1),
+    )
+    yield from map(list, tiles)
+    if last >= end * width:
+        yield from _entries(connection, series, finer, end * width, last)
+
+
+#: The columns of a tile that make a range.
+_TILE = "tile, count, step, arrival, value, json, timestamp, minimum, maximum"
+
+
+def _points(connection: sqlite3.Connection, series: int, first: int, last: int) -> Iterator[Range]:
+    rows = connection.execute(
+        "SELECT series, step, arrival, value, json, timestamp FROM points "
+        "WHERE series = ? AND step BETWEEN ? AND ? ORDER BY step, arrival",
+        (series, first, last),
+    )
+    return map(_range_of_point, rows)
+
+
+def _range_of_point(point: tuple[Any, ...]) -> Range:
+    _series, step, arrival, number, text, timestamp = point
+    low = values.Stored(number, text).comparable() if number is None else number
+    return [0, 1, step, arrival, number, text, timestamp, low, low]
+
+
+def _gather(entries: Iterable[Range], width: int) -> Iterator[Range]:
+    """Merges points and smaller ranges, in order of their steps, into ranges of `width` steps."""
+    merged: Range | None = None
+    for entry in entries:
+        index = entry[2] // width
+        if merged is None or merged[0] != index:
+            if merged is not None:
+                yield merged
+            entry[0] = index
+            merged = entry
+            continue
+        merged[1] += entry[1]
+        merged[2:7] = entry[2:7]
+        low, high = entry[7], entry[8]
+        if low is not None:
+            if merged[7] is None or low < merged[7]:
+                merged[7] = low
+            if merged[8] is None or high > merged[8]:
+                merged[8] = high
+    if merged is not None:
+        yield merged

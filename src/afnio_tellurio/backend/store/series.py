@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from afnio_tellurio.backend.store.sampling import Extent
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
@@ -13,22 +15,16 @@ class SeriesRow(NamedTuple):
     """A series to sample.
 
     Attributes:
-        id: Its id.
         run: The UUID of its run.
         name: The name of its metric.
         points: The number of its points.
-        first: Its first step.
-        last: Its last step.
-        tile_width: The width of its tiles, or None if it has no tiles.
+        extent: Its id and its steps.
     """
 
-    id: int
     run: str
     name: str
     points: int
-    first: int
-    last: int
-    tile_width: int | None
+    extent: Extent
 
 
 class Selection(NamedTuple):
@@ -45,25 +41,22 @@ class Selection(NamedTuple):
     runs: Sequence[str]
 
 
-def find_series(
-    connection: sqlite3.Connection, run: int, name: str
-) -> tuple[int, int, int, int | None] | None:
-    """Returns the run's series of this metric, or None if it does not exist.
-
-    Returns:
-        Its id, first step, last step and tile width.
-    """
-    row: tuple[int, int, int, int | None] | None = connection.execute(
-        "SELECT id, first_step, last_step, tile_width FROM series WHERE run = ? AND name = ?",
+def find_series(connection: sqlite3.Connection, run: int, name: str) -> Extent | None:
+    """Returns the run's series of this metric, or None if it does not exist."""
+    row = connection.execute(
+        "SELECT id, tile_width, first_step, last_step FROM series WHERE run = ? AND name = ?",
         (run, name),
     ).fetchone()
-    return row
+    return None if row is None else Extent._make(row)
 
 
 def select_series(connection: sqlite3.Connection, selection: Selection) -> list[SeriesRow]:
     """Returns the selected series, sorted by name and by the age of their runs."""
-    columns = "s.id, r.uuid, s.name, s.count, s.first_step, s.last_step, s.tile_width"
-    return list(map(SeriesRow._make, _select(connection, selection, columns)))
+    columns = "r.uuid, s.name, s.count, s.id, s.tile_width, s.first_step, s.last_step"
+    return [
+        SeriesRow(run, name, points, Extent._make(extent))
+        for run, name, points, *extent in _select(connection, selection, columns)
+    ]
 
 
 def summarize_run(connection: sqlite3.Connection, run: int) -> list[tuple[Any, ...]]:
@@ -129,7 +122,8 @@ def _select(
         for column, parameters in (("s.name", names), ("r.uuid", runs))
         if parameters
     ]
-    where = " AND ".join(["r.project = ?", *conditions])
+    # Without the plus, SQLite would search for a few runs among all runs of the project.
+    where = " AND ".join(["+r.project = ?" if runs else "r.project = ?", *conditions])
     return connection.execute(
         f"SELECT {columns} FROM runs r JOIN series s ON s.run = r.id "  # noqa: S608 - placeholders only
         f"WHERE {where} {order}",

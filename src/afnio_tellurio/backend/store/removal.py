@@ -1,0 +1,129 @@
+"""Removes deleted runs and projects in slices, so that no other writer has to wait for long.
+
+Deleting only marks: a deleted project has no namespace, and a deleted run has no project. What is
+marked is invisible. It is removed by the request that deletes, and if that ends early, by later
+requests that write, also of other processes.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from afnio_tellurio.backend.store.connections import gate
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from afnio_tellurio.backend.store.database import Database
+
+#: Rows that one transaction removes, and seconds after which it stops earlier: large values, or a
+#: slow disk.
+SLICE_ROWS = 5_000
+SLICE_TIME = 0.05
+#: Rows that one statement removes.
+_STATEMENT_ROWS = 250
+#: Removing a series or a run takes as long as removing this many rows of points.
+_ROWS_OF_ITEM = 25
+#: Seconds between two slices, in which other writers get their turn.
+_PAUSE = 0.01
+
+_DELETED_RUN = """
+SELECT id FROM (SELECT id FROM runs WHERE project IS NULL LIMIT 1) UNION ALL
+SELECT r.id FROM projects p JOIN runs r ON r.project = p.id WHERE p.namespace IS NULL LIMIT 1
+"""
+
+
+def remove_deleted(database: Database, *, seconds: float = 0.0) -> None:
+    """Removes one slice of what was deleted, and more for up to this many seconds."""
+    give_up_at = time.monotonic() + seconds
+    while remove_slice(database) and time.monotonic() < give_up_at:
+        # A fork does not have to wait for this pause.
+        gate.pass_through(_PAUSE)
+
+
+def remove_slice(database: Database) -> bool:
+    """Removes up to `SLICE_ROWS` rows of deleted runs and projects.
+
+    Returns:
+        Whether there may be more to remove.
+    """
+    with database.reading() as connection:
+        if not _is_marked(connection):
+            return False
+    with database.writing() as connection:
+        work = _Slice(connection)
+        work.remove()
+        return work.is_spent
+
+
+def _is_marked(connection: sqlite3.Connection) -> bool:
+    (is_marked,) = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM runs WHERE project IS NULL) "
+        "OR EXISTS (SELECT 1 FROM projects WHERE namespace IS NULL)"
+    ).fetchone()
+    return bool(is_marked)
+
+
+class _Slice:
+    """The work of one transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._rows = SLICE_ROWS
+        self._ends_at = time.monotonic() + SLICE_TIME
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the next transaction must go on."""
+        return self._rows <= 0 or time.monotonic() >= self._ends_at
+
+    def remove(self) -> None:
+        while not self.is_spent:
+            run = self._connection.execute(_DELETED_RUN).fetchone()
+            if run is None:
+                self._remove_projects()
+                return
+            self._remove_run(run[0])
+
+    def _remove_run(self, run: int) -> None:
+        execute = self._connection.execute
+        while series := execute("SELECT id FROM series WHERE run = ?", (run,)).fetchone():
+            self._remove_rows("points", "series", "step, arrival", series[0])
+            self._remove_rows("tiles", "series", "width, tile", series[0])
+            if self.is_spent:
+                return
+            execute("DELETE FROM series WHERE id = ?", series)
+            self._rows -= _ROWS_OF_ITEM
+        self._remove_rows("writers", "run", "writer", run)
+        if self.is_spent:
+            return
+        execute(
+            "INSERT INTO deleted_runs SELECT uuid FROM runs WHERE id = ? ON CONFLICT DO NOTHING",
+            (run,),
+        )
+        execute("DELETE FROM runs WHERE id = ?", (run,))
+        self._rows -= _ROWS_OF_ITEM
+
+    def _remove_rows(self, table: str, owner: str, key: str, identity: int) -> None:
+        """Removes the rows of a run or series, the first ones by primary key first."""
+        execute = self._connection.execute
+        last: tuple[Any, ...] | None = ()
+        while last is not None and not self.is_spent:
+            last = execute(
+                f"SELECT {key} FROM {table} WHERE {owner} = ? ORDER BY {key} LIMIT 1 OFFSET ?",  # noqa: S608 - constant names
+                (identity, min(self._rows, _STATEMENT_ROWS) - 1),
+            ).fetchone()
+            condition, bound = f"{owner} = ?", last or ()
+            if last is not None:
+                condition += f" AND ({key}) <= ({', '.join('?' * len(last))})"
+            removed = execute(f"DELETE FROM {table} WHERE {condition}", (identity, *bound))  # noqa: S608
+            self._rows -= removed.rowcount
+
+    def _remove_projects(self) -> None:
+        removed = self._connection.execute(
+            "DELETE FROM projects WHERE id IN "
+            "(SELECT id FROM projects WHERE namespace IS NULL LIMIT ?)",
+            (self._rows,),
+        )
+        self._rows -= removed.rowcount

@@ -1,0 +1,171 @@
+"""The tables of a database, and upgrades of databases with older tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from afnio_tellurio.backend.store import sampling
+from afnio_tellurio.backend.store.database_files import read_only_error
+from afnio_tellurio.errors import DatabaseError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
+
+#: Identifies our databases, and the format of their tables.
+APPLICATION_ID = 0x54454C55
+FORMAT = 4
+#: A row of `deleted_runs` for runs that were deleted before their UUIDs were recorded.
+UNKNOWN_DELETED_RUNS = ""
+# A project without a namespace and a run without a project are deleted; `removal` removes them.
+_TABLES = """
+CREATE TABLE namespaces (
+  id INTEGER PRIMARY KEY, uuid TEXT NOT NULL, slug TEXT NOT NULL UNIQUE, display_name TEXT NOT NULL
+) STRICT;
+CREATE TABLE users (
+  id INTEGER PRIMARY KEY, uuid TEXT NOT NULL, username TEXT NOT NULL UNIQUE, slug TEXT NOT NULL
+) STRICT;
+CREATE TABLE projects (
+  id INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE,
+  namespace INTEGER REFERENCES namespaces ON DELETE CASCADE,
+  slug TEXT NOT NULL, display_name TEXT NOT NULL, visibility TEXT NOT NULL, created INTEGER NOT
+  NULL, UNIQUE (namespace, slug)
+) STRICT;
+CREATE TABLE runs (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE,
+  project INTEGER REFERENCES projects ON DELETE CASCADE,
+  user INTEGER NOT NULL REFERENCES users,
+  name TEXT NOT NULL, description TEXT, status TEXT NOT NULL,
+  created INTEGER NOT NULL, updated INTEGER NOT NULL, idempotency_key TEXT,
+  UNIQUE (project, name), UNIQUE (project, idempotency_key)
+) STRICT;
+CREATE INDEX runs_by_creation ON runs (project, created);
+CREATE TABLE series (
+  id INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, name TEXT NOT
+  NULL, count INTEGER NOT NULL, first_step INTEGER NOT NULL, last_step INTEGER NOT NULL, last_value,
+  last_json TEXT, last_timestamp INTEGER NOT NULL, minimum, maximum, tile_width INTEGER,
+  UNIQUE (run, name)
+);
+CREATE TABLE points (
+  series INTEGER NOT NULL REFERENCES series ON DELETE CASCADE, step INTEGER NOT NULL, arrival
+  INTEGER NOT NULL, value, json TEXT, timestamp INTEGER NOT NULL, PRIMARY KEY (series, step,
+  arrival)
+) WITHOUT ROWID;
+CREATE TABLE tiles (
+  series INTEGER NOT NULL REFERENCES series ON DELETE CASCADE, width INTEGER NOT NULL, tile INTEGER
+  NOT NULL, count INTEGER NOT NULL, step INTEGER NOT NULL, arrival INTEGER NOT NULL, value, json
+  TEXT, timestamp INTEGER NOT NULL, minimum, maximum, PRIMARY KEY (series, width, tile)
+) WITHOUT ROWID;
+CREATE TABLE writers (
+  run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, writer TEXT NOT NULL, next INTEGER NOT
+  NULL, PRIMARY KEY (run, writer)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE deleted_runs (uuid TEXT NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID;
+"""
+
+
+def prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """Creates the tables in an empty file or upgrades them; rejects files of other programs."""
+    # Checked before any write: the file of another program must not change.
+    if _format_of(connection, path) == FORMAT:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    # Another process may have done it first.
+    file_format = _format_of(connection, path)
+    if file_format == 0:
+        for statement in _TABLES.split(";\n"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    else:
+        for older_format in range(file_format, FORMAT):
+            _UPGRADES[older_format](connection)
+    connection.execute(f"PRAGMA user_version={FORMAT}")
+    connection.execute("COMMIT")
+
+
+def require_current(connection: sqlite3.Connection, path: Path) -> None:
+    """Rejects a database that this version cannot read without writing to it."""
+    file_format = _format_of(connection, path)
+    if file_format != FORMAT:
+        problem = "is empty" if file_format == 0 else f"has the older format {file_format}"
+        raise read_only_error(path, f"{problem} and cannot be upgraded")
+
+
+def _create(connection: sqlite3.Connection, name: str) -> None:
+    """Creates a table or an index as it is today."""
+    for statement in _TABLES.split(";\n"):
+        if f" {name} " in statement.partition("(")[0].partition(" ON ")[0] + " ":
+            connection.execute(statement)
+
+
+def _add_tiles(connection: sqlite3.Connection) -> None:
+    """Adds tiles of long series for sampling; a later upgrade fills them."""
+    connection.execute("ALTER TABLE series ADD COLUMN tile_width INTEGER")
+    _create(connection, "tiles")
+
+
+def _add_deleted_runs(connection: sqlite3.Connection) -> None:
+    """Adds the table for the UUIDs of deleted runs."""
+    _create(connection, "deleted_runs")
+    connection.execute(
+        "INSERT INTO deleted_runs SELECT ? FROM sqlite_sequence "
+        "WHERE name = 'runs' AND seq > (SELECT count(*) FROM runs)",
+        (UNKNOWN_DELETED_RUNS,),
+    )
+
+
+def _add_levels_and_removal(connection: sqlite3.Connection) -> None:
+    """Adds tiles of several widths, marks of deleted runs and projects, and the index of runs."""
+    last_ids = connection.execute("SELECT name, seq FROM sqlite_sequence").fetchall()
+    for table, column in (("projects", "namespace"), ("runs", "project")):
+        _drop_not_null(connection, table, column)
+    # IDs of deleted runs are not used again.
+    connection.execute("DELETE FROM sqlite_sequence")
+    connection.executemany("INSERT INTO sqlite_sequence VALUES (?, ?)", last_ids)
+    _create(connection, "runs_by_creation")
+    connection.execute("DROP TABLE tiles")
+    _create(connection, "tiles")
+    connection.execute("UPDATE series SET tile_width = NULL")
+    long_series = connection.execute(
+        "SELECT id, first_step, last_step FROM series WHERE count > ?",
+        (sampling.MAX_UNTILED_POINTS,),
+    ).fetchall()
+    for series, first, last in long_series:
+        width = sampling.build_tiles(connection, series, (first, last))
+        connection.execute("UPDATE series SET tile_width = ? WHERE id = ?", (width, series))
+
+
+def _drop_not_null(connection: sqlite3.Connection, table: str, column: str) -> None:
+    """Copies a table: SQLite cannot change a column. Foreign keys are not enforced here yet."""
+    (statement,) = connection.execute(
+        "SELECT sql FROM sqlite_schema WHERE name = ?", (table,)
+    ).fetchone()
+    columns = statement.partition("(")[2].replace(f"{column} INTEGER NOT NULL", f"{column} INTEGER")
+    connection.execute(f"CREATE TABLE new_table ({columns}")
+    connection.execute(f"INSERT INTO new_table SELECT * FROM {table}")  # noqa: S608 - a constant
+    connection.execute(f"DROP TABLE {table}")
+    connection.execute(f"ALTER TABLE new_table RENAME TO {table}")
+
+
+#: Functions that upgrade each older format to the next.
+_UPGRADES = {1: _add_tiles, 2: _add_deleted_runs, 3: _add_levels_and_removal}
+
+
+def _format_of(connection: sqlite3.Connection, path: Path) -> int:
+    """Returns the format of our database; 0 for an empty file."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application == APPLICATION_ID:
+        if version > FORMAT:
+            raise DatabaseError(
+                f"the database {path} has format {version}, but this afnio-tellurio supports "
+                f"formats up to {FORMAT}; upgrade afnio-tellurio or use another file"
+            )
+        return int(version)
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if application or tables:
+        raise DatabaseError(
+            f"the database {path} belongs to another program; use another file, "
+            "or another folder with TELLURIO_HOME"
+        )
+    return 0
