@@ -6,10 +6,13 @@ entry and the count. A stack cannot be wrong: a function that has been left is n
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from collections import deque
+from functools import partial
 from itertools import accumulate, chain, islice, repeat, takewhile
+from operator import call
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -107,15 +110,23 @@ def _stacks_of_other_threads() -> list[list[FrameType]]:
 
     No thread moves while they are read: the interpreter switches threads between bytecodes, and
     one call of C reads them all. A walk in Python would miss the callers of a generator that a
-    thread leaves meanwhile.
+    thread leaves meanwhile. The garbage collector, which that call could start, would run bytecode,
+    and the frames could be freed in the middle of the walk.
     """
     snapshot: Iterator[dict[int, FrameType]] = islice(iter(sys._current_frames, None), 1)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     newest = chain.from_iterable(map(dict[int, Any].values, snapshot))
     # For each frame: frame, getattr(frame, "f_back"), getattr(that, "f_back"), ... until None.
     walks = map(accumulate, map(chain, zip(newest), repeat(repeat("f_back"))), repeat(getattr))
-    stacks = list(map(list, map(takewhile, repeat(bool), walks)))
+    walk = partial(list[list[Any]], map(list, map(takewhile, repeat(bool), walks)))
+    if gc.isenabled():
+        # Also in one call: an interruption must not leave the garbage collector disabled.
+        calls: tuple[Any, ...] = (gc.disable, walk, gc.enable)
+        steps = map(call, calls)
+        _, stacks, _ = steps
+    else:
+        stacks = walk()
     (oldest,) = deque(frames_below(own_frame()), maxlen=1)
     others = [stack for stack in stacks if stack[-1] is not oldest]
     # This frame is in a stack that it refers to: the circle would keep what all threads hold.
-    del snapshot, newest, walks, stacks
+    del snapshot, newest, walks, walk, stacks
     return others

@@ -1,6 +1,7 @@
 """Detects from their stacks whether other threads are in a function."""
 
 import gc
+import inspect
 import sys
 import threading
 import weakref
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 from children import GUARD
 
+from afnio_tellurio import threads
 from afnio_tellurio.backend.store import connections
 from afnio_tellurio.threads import other_threads_inside, stack_holds, wait_until_left
 
@@ -162,3 +164,38 @@ def test_a_connection_in_use_by_a_moving_thread_is_not_discarded(tmp_path):
         for _ in range(LOOKS):
             connections.discard_abandoned()
     assert used
+
+
+def test_the_garbage_collector_runs_no_code_while_stacks_are_read():
+    """It would let other threads move, and free the frames that are read."""
+    walking, lines_of_collections = threads._stacks_of_other_threads.__code__, []
+
+    def note(phase, _details):
+        frame = sys._getframe(1)
+        if phase == "start" and frame.f_code is walking:
+            lines_of_collections.append(frame.f_lineno)
+
+    source, first = inspect.getsourcelines(walking)
+    reads = [number for number, line in enumerate(source, first) if "= steps" in line]
+    threshold = gc.get_threshold()
+    gc.callbacks.append(note)
+    gc.set_threshold(1)
+    try:
+        for _ in range(20):
+            threads._stacks_of_other_threads()
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(note)
+    assert gc.isenabled()
+    assert reads
+    assert lines_of_collections
+    assert not set(lines_of_collections) & set(reads)
+
+
+def test_a_program_that_disabled_the_garbage_collector_keeps_it_so():
+    gc.disable()
+    try:
+        threads._stacks_of_other_threads()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
