@@ -1,6 +1,7 @@
 """`afnio-tellurio serve`: where it listens, what it prints and opens."""
 
 import http.client
+import json
 import os
 import re
 import signal
@@ -12,7 +13,7 @@ import time
 import webbrowser
 from pathlib import Path
 from types import SimpleNamespace
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from children import GUARD, child_environment
@@ -54,7 +55,18 @@ def status_of(address):
     connection.request("GET", f"{parts.path}?{parts.query}")
     answer = connection.getresponse()
     connection.close()
-    return answer.status, answer.getheader("Set-Cookie")
+    return answer.status
+
+
+def redeemed(address):
+    """The status of a sign-in with the token of a link, as the page sends it."""
+    parts = urlsplit(address)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=GUARD)
+    body = json.dumps({"token": parse_qs(parts.query)["token"][0]})
+    connection.request("POST", "/session", body, {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    connection.close()
+    return answer.status
 
 
 def test_it_prints_an_address_that_opens_the_page_once(serve):
@@ -63,10 +75,9 @@ def test_it_prints_an_address_that_opens_the_page_once(serve):
         r"Serving .*tellurio\.db at http://127\.0\.0\.1:\d+ \(press Ctrl-C to stop\)", lines[0]
     )
     assert re.fullmatch(r"API key \(won't be shown again\): \S{43}", lines[1])
-    status, cookie = status_of(address_of(lines))
-    assert status == 303
-    assert cookie
-    assert status_of(address_of(lines)) == (303, None)
+    assert status_of(address_of(lines)) == 200
+    assert redeemed(address_of(lines)) == 200
+    assert redeemed(address_of(lines)) == 401
 
 
 def test_a_taken_port_moves_on_to_the_next(serve):
@@ -294,7 +305,7 @@ def test_the_lines_of_a_run_link_to_the_page_while_it_is_served(serve, run_pytho
     (run,) = te.runs("acme", "Digits", te.TellurioClient.local())
     place = f"{url}/acme/projects/digits/runs/{run.uuid}/"
     assert [line.partition("View: ")[2] for line in told] == [place, place]
-    assert status_of(place) == (200, None)
+    assert status_of(place) == 200
     child.send_signal(signal.SIGINT)
     child.wait(timeout=GUARD)
     told = run_python(ONE_RUN, TELLURIO_MODE="local").stderr.splitlines()
