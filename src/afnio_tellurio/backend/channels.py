@@ -111,8 +111,8 @@ class Request(HTTPRequestParser):
 
     def parse_header(self, header_plus: bytes) -> None:
         """Parses the head; decides whether to read the body."""
-        _check_framing(header_plus)
         super().parse_header(header_plus)
+        _check_framing(header_plus)
         self.is_authorized = self._authorizes(self._environ())
         limit = MAX_BODY_BYTES if self.is_authorized else MAX_KEYLESS_BODY_BYTES
         is_length_hidden = self.chunked and not self.is_authorized
@@ -145,7 +145,8 @@ class _ErrorTask(ErrorTask):
 
     @property
     def has_body(self) -> bool:
-        return getattr(self.request, "command", "") != "HEAD" and super().has_body
+        first_line: bytes = getattr(self.request, "first_line", b"")
+        return not first_line.startswith(b"HEAD ") and super().has_body
 
 
 class Channel(HTTPChannel):
