@@ -196,6 +196,8 @@ def let_time_pass(monkeypatch):
         time = staticmethod(lambda: start[1]() + passed[0])
 
     monkeypatch.setattr(channels, "time", Clock)
+    # It notes when something was last sent or received.
+    monkeypatch.setattr("waitress.channel.time", Clock)
 
     def move(seconds):
         passed[0] += seconds

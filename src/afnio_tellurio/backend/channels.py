@@ -30,6 +30,8 @@ MAX_KEYLESS_BODY_BYTES = 64 * 1024
 #: 8 MiB arrives in time at 0.3 Mbit/s.
 KEYLESS_SECONDS = 30
 KEYED_SECONDS = 240
+#: Seconds between two searches for slow connections.
+SEARCH_SECONDS = 1.0
 #: Seconds after which a connection is closed if nothing is sent or received.
 IDLE_SECONDS = 60
 #: Seconds that a client has to read the answer to a request whose body was not read.
@@ -51,17 +53,27 @@ class Connections:
         self._sockets = sockets
         self._limit = limit
         self._authorizes = authorizes
+        self._next_search = 0.0
+        self._closing: list[Channel] = []
 
     def open(self, server: Any, sock: Any, address: Any, adj: Any, **_map: Any) -> Channel:
         """Returns the channel of a new connection; closes an old one if there are too many."""
         self._make_room(address[0])
         return Channel(server, sock, address, adj, self._sockets, self._authorizes)
 
-    def close_overdue(self) -> None:
-        """Closes connections whose request or reader is too slow."""
-        for channel in self._channels():
-            if channel.is_overdue():
-                channel.close_soon()
+    def tidy(self) -> None:
+        """Closes connections that make room, and slow ones. Runs between rounds of the loop.
+
+        The loop itself would wait until their clients read, and a round that closes a file
+        descriptor must not use it again.
+        """
+        now = time.monotonic()
+        if now >= self._next_search:
+            self._next_search = now + SEARCH_SECONDS
+            self._closing += [channel for channel in self._channels() if channel.is_overdue()]
+        for channel in self._closing:
+            channel.handle_close()
+        self._closing.clear()
 
     def _make_room(self, host: str) -> None:
         channels = self._channels()
@@ -69,11 +81,15 @@ class Connections:
         keyless = [channel for channel in idle if not channel.is_authorized]
         of_host = [channel for channel in keyless if channel.addr[0] == host]
         if len(of_host) >= MAX_KEYLESS_CONNECTIONS:
-            min(of_host, key=lambda channel: channel.opened).close_soon()
+            self._close_oldest(of_host)
         elif len(channels) >= self._limit and idle:
             # A client opens an idle connection again when it needs one.
-            victims = keyless or idle
-            min(victims, key=lambda channel: channel.opened).close_soon()
+            self._close_oldest(keyless or idle)
+
+    def _close_oldest(self, channels: list[Channel]) -> None:
+        oldest = min(channels, key=lambda channel: channel.opened)
+        oldest.will_close = True
+        self._closing.append(oldest)
 
     def _channels(self) -> list[Channel]:
         return [
@@ -182,10 +198,6 @@ class Channel(HTTPChannel):
         self._has_unread_body = False
         super().__init__(server, sock, address, adj, map=sockets)
 
-    def close_soon(self) -> None:
-        """Closes the connection when the server's loop reaches it."""
-        self.will_close = True
-
     def is_overdue(self) -> bool:
         """Whether the client takes too long to send a request, or to read an answer."""
         now = time.monotonic()
@@ -229,4 +241,4 @@ class Channel(HTTPChannel):
         try:
             self.socket.shutdown(socket.SHUT_WR)
         except OSError:
-            self.close_soon()
+            self.will_close = True

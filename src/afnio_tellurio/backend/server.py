@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 from waitress import wasyncore
@@ -31,8 +30,6 @@ _OTHER_FILES = 100
 _MAX_HEADER_BYTES = 128 * 1024
 #: The maximum delay of `stop`, in seconds.
 _POLL_SECONDS = 0.1
-#: Seconds between two searches for connections that are too slow.
-_SEARCH_SECONDS = 1.0
 
 
 class Server:
@@ -102,13 +99,10 @@ class Server:
 
     def run(self) -> None:
         """Serves until it is interrupted or another thread calls `stop`."""
-        next_search = time.monotonic()
         # Not the server's own loop, which runs as long as any client is connected.
         while not self._stopping:
             wasyncore.loop(timeout=_POLL_SECONDS, map=self._sockets, use_poll=True, count=1)
-            if time.monotonic() >= next_search:
-                next_search = time.monotonic() + _SEARCH_SECONDS
-                self._connections.close_overdue()
+            self._connections.tidy()
 
     def stop(self) -> None:
         """Makes `run` return."""
