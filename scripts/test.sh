@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every check, on a clean checkout: installs what it needs into .cache/test and .cache/node. The page's tests need Chromium,
-# nginx and Caddy, which it installs as packages where it may (Debian, as root); elsewhere they are skipped unless there is one.
+# nginx and Caddy, which it installs as packages where it may (Debian, as root); elsewhere the tests of what is missing are skipped.
 #
 #   scripts/test.sh                 everything, and the delivery of metrics under each other Python on PATH
 #   scripts/test.sh --fast          style, and the tests that start no process: for every save
