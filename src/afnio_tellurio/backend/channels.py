@@ -1,7 +1,7 @@
 """The HTTP server's connections: what a request may send, how long it may take, and how many.
 
 A client without a key can only send small requests, and soon. If there are too many connections,
-the oldest one without a key is closed, so that clients that send nothing useful keep nobody out.
+the oldest one without a key is closed, so that they cannot keep others out.
 """
 
 from __future__ import annotations
