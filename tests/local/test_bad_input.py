@@ -75,6 +75,7 @@ def logged(api, run):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "path", "operation", "parameter"), OPERATIONS)
 def test_no_value_of_a_parameter_is_a_failure_of_the_backend(
     api, logged, method, path, operation, parameter

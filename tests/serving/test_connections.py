@@ -250,6 +250,7 @@ def threads_inside(function):
     )
 
 
+@pytest.mark.slow
 def test_a_client_that_does_not_read_is_closed_with_its_requests_pending(
     serving, connect, head, let_time_pass
 ):
@@ -289,6 +290,7 @@ def is_open(connection):
         connection.settimeout(GUARD)
 
 
+@pytest.mark.slow
 def test_a_thousand_clients_that_trickle_do_not_keep_a_person_out(serving, connect):
     person = connect(f"GET /assets/page.css HTTP/1.1\r\nHost: localhost\r\n{KEY}\r\n")
     assert person.recv(10) == b"HTTP/1.1 2"
