@@ -51,7 +51,7 @@ class Visitor:
 
     @contextmanager
     def tab(self, path: str) -> Generator[Page]:
-        """A page in a new context, empty except for the key's cookie."""
+        """A page in a new context, empty except for a session."""
         context: BrowserContext = self._chromium.new_context(
             viewport={"width": 1600, "height": 2400}
         )
@@ -62,6 +62,7 @@ class Visitor:
         )
         assert signed_in.ok, signed_in.status
         page = context.new_page()
+        page.add_init_script(f"localStorage.session = {json.dumps(signed_in.json()['session'])}")
         page.add_init_script(ARRIVAL)
         page.goto(f"{self.address}{path}", wait_until="commit")
         yield page

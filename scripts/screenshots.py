@@ -5,6 +5,7 @@ Run it in the environment of the tests: .cache/test/bin/python scripts/screensho
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import random
@@ -71,8 +72,10 @@ def take(browser: Browser, address: str, name: str, scheme: str, width: int, hei
         viewport={"width": width, "height": height}, color_scheme="dark" if scheme else "light"
     )
     url = address.partition("/ada/")[0]
-    context.request.post(f"{url}/session", data={"api_key": KEY}, headers={"Origin": url})
+    signed_in = context.request.post(f"{url}/session", data={"api_key": KEY})
+    session = json.dumps(signed_in.json()["session"])
     page = context.new_page()
+    page.add_init_script(f"localStorage.session = {session}")
     page.goto(address)
     page.locator("figure canvas").first.wait_for()
     page.wait_for_timeout(1500)

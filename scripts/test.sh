@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every check, on a clean checkout: installs what it needs into .cache/test and .cache/node. The page's tests need Chromium,
-# which it installs as a package where it may (Debian, as root); elsewhere they are skipped unless there is one.
+# nginx and Caddy, which it installs as packages where it may (Debian, as root); elsewhere the tests of what is missing are skipped.
 #
 #   scripts/test.sh                 everything, and the delivery of metrics under each other Python on PATH
 #   scripts/test.sh --fast          style, and the tests that start no process: for every save
@@ -69,6 +69,10 @@ scripts/make_environment.sh .cache/afnio pyproject.toml --editable . --group afn
 if ! command -v chromium chromium-browser >/dev/null && command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null
+fi
+if ! { command -v nginx && command -v caddy; } >/dev/null && command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends nginx-light caddy >/dev/null
 fi
 
 step "the generated client is what the contract makes"

@@ -5,7 +5,6 @@ import time
 import weakref
 
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
-from site_server import KEY
 
 #: Milliseconds until a poll is due: two seconds, or ten times the duration of the last one.
 POLL = 30_000
@@ -57,7 +56,6 @@ class SharedPage:
         page.unroute_all()
         page.mouse.move(0, 0)
         page.evaluate("localStorage.clear(), sessionStorage.clear()")
-        page.context.clear_cookies()
         # A file of the same site, so that the browser keeps the process.
         page.goto(f"{url}/assets/page.css")
         if page in _moved:
@@ -114,11 +112,10 @@ class Opener:
         page.set_viewport_size({"width": width, "height": height})
         page.emulate_media(color_scheme=scheme)
         if signed_in:
-            page.context.request.post(
-                f"{self._serving.url}/session",
-                data=f'{{"api_key": "{KEY}"}}',
-                headers={"Content-Type": "application/json", "Origin": self._serving.url},
-            )
+            # The storage of an origin can be set from any of its files.
+            page.goto(f"{self._serving.url}/assets/page.css")
+            session = self._serving.signed_in().removeprefix("Session ")
+            page.evaluate("session => { localStorage.session = session }", session)
         page.goto(f"{self._serving.url}{path}")
         return page
 

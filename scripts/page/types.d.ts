@@ -47,6 +47,12 @@ declare global {
 		cursor?: string;
 	}
 
+	/** The runs that match a regular expression, or what is wrong with it. */
+	interface Matches {
+		uuids: Set<string>;
+		problem: string | null;
+	}
+
 	// What is drawn.
 	/** A run in the charts; its slot decides the color and pattern of its line. */
 	type ShownRun = Run & {slot: number};

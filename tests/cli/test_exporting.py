@@ -1,5 +1,6 @@
 """Exports: memory, progress, and the files that they leave."""
 
+import csv
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import unicodedata
 from importlib.util import find_spec
 
 import pytest
@@ -220,6 +222,62 @@ def test_a_server_that_fails_in_the_middle_leaves_the_file_as_it_was(
     assert proxy.counts["cut"]
     assert path.read_text() == "before"
     assert not parts(tmp_path)
+
+
+HOSTILE = [
+    "\x1b]0;title\x07", "\x9b31m", "\x9d0;title\x9c", "\u202egpj.exe", "\u2066a\u2069", "\x08\x08", "\x7f", "\r\n\x00",
+]  # fmt: skip
+
+
+@pytest.fixture
+def local_client(home, monkeypatch):
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+    with te.TellurioClient.local(home / "tellurio.db") as client:
+        yield client
+
+
+@pytest.fixture
+def hostile_run(local_client):
+    with te.init("acme", "Digits", "hostile", client=local_client) as run:
+        for name in HOSTILE:
+            run.log(f"x{name}", 0.5)
+            run.log(f"y{name}", {f"k{name}": [name, {"deep": name}]})
+        run.log("Größe", 1)
+    return f"acme/digits/{run.uuid}"
+
+
+@pytest.mark.parametrize("file_format", ["csv", "jsonl"])
+def test_no_name_or_value_controls_the_terminal(hostile_run, at_terminal, file_format):
+    # The progress on stderr moves the cursor on purpose.
+    streams = ("stdin", "stdout")
+    shown = at_terminal("export", hostile_run, "--format", file_format, streams=streams).shown
+    assert "Größe" in shown
+    lines = shown.replace("\r\n", "\n")
+    controls = {mark for mark in lines if unicodedata.category(mark) in {"Cc", "Cf"}} - {"\n"}
+    assert controls == set()
+    assert len(lines.splitlines()) == 2 * len(HOSTILE) + 1 + (file_format == "csv")
+
+
+def test_a_file_keeps_every_name_as_it_is(hostile_run, invoke, tmp_path):
+    invoke("export", hostile_run, "--output", str(tmp_path / "run.jsonl"))
+    lines = [json.loads(line) for line in (tmp_path / "run.jsonl").read_bytes().split(b"\n")[:-1]]
+    assert {line["name"] for line in lines} >= {f"x{name}" for name in HOSTILE}
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", "\r="])
+def test_no_spreadsheet_runs_a_name_as_a_formula(local_client, invoke, tmp_path, start):
+    with te.init("acme", "Digits", "formulas", client=local_client) as run:
+        run.log(f"{start}HYPERLINK(1)", -0.5)
+        run.log("text", f"{start}HYPERLINK(1)")
+        run.log("lowest", float("-inf"))
+    file = tmp_path / "run.csv"
+    invoke("export", f"acme/digits/{run.uuid}", "--output", str(file))
+    with file.open(newline="", encoding="utf-8") as lines:
+        rows = {row["name"]: row["value"] for row in csv.DictReader(lines)}
+    assert rows[f"'{start}HYPERLINK(1)"] == "-0.5"
+    assert rows["lowest"] == "-Infinity"
+    assert rows["text"].startswith('"')
+    assert json.loads(rows["text"]) == f"{start}HYPERLINK(1)"
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -39,6 +39,8 @@ NO_SCHEMA_TELLS = {
     "isn't a valid cursor of these metrics.",
     # Slugs accept all Unicode letters; patterns have no portable class for them.
     "Must contain a letter or digit for the slug.",
+    # With its offset, a time may be before the year 1 or after 9999.
+    "is not in the years 1 to 9999 in UTC.",
     # It depends on what was logged before.
     "The last step is the maximum; pass a step.",
 }

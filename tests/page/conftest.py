@@ -25,6 +25,9 @@ def _chromium():
     with sync_playwright() as playwright:
         # Chromium's sandbox does not work as root, as in containers.
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        # Names of test_proxies.py.
+        names = "MAP runs.example.com 127.0.0.1, MAP gpu-box 127.0.0.1"
+        arguments.append(f"--host-resolver-rules={names}")
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         shared = SharedPage(browser)
         loop = asyncio.get_running_loop()

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import expect
@@ -96,11 +97,27 @@ def test_runs_are_filtered_by_text_regular_expression_and_status(open_digits):
     expect(page.locator(ROWS)).to_have_count(2)
     page.fill(FILTER, "(")
     expect(page.locator(".bar [role=alert]")).to_contain_text("Invalid regular expression")
+    page.fill(FILTER, "^(low|high)$")
+    expect(page.locator(ROWS)).to_have_count(2)
+    expect(page.locator(".bar [role=alert]")).to_have_text("")
     page.fill(FILTER, "")
     page.get_by_label("Status", exact=True).select_option("CRASHED")
     expect_names(page, "high")
     page.reload()
     expect_names(page, "high")
+
+
+@pytest.mark.parametrize("pattern", ["^(a+)+$", "(a|aa)+$", "(.*)*x$"])
+def test_a_regular_expression_that_takes_forever_does_not_hang_the_page(open_page, client, pattern):
+    te.init("acme", "Digits", "a" * 60 + "!", client=client).finish()
+    te.init("acme", "Digits", "other", client=client).finish()
+    # A link can carry it.
+    page = open_page(f"{PROJECT}?{urlencode({'regex': 1, 'q': pattern})}")
+    problem = page.locator(".bar [role=alert]")
+    expect(problem).to_have_text("This regular expression takes too long.")
+    page.fill(FILTER, "^o")
+    expect_names(page, "other")
+    expect(problem).to_have_text("")
 
 
 def test_columns_are_chosen_with_last_minimum_or_maximum(open_digits):
@@ -207,7 +224,7 @@ def test_fewer_than_two_runs_cannot_be_compared(open_digits, digits):
 # Signing in
 
 
-def test_without_a_cookie_the_page_asks_for_the_key(open_digits):
+def test_without_a_session_the_page_asks_for_the_key(open_digits):
     page = open_digits(PROJECT, signed_in=False)
     page.get_by_label("API key").fill("wrong")
     page.get_by_role("button", name="Sign in").click()
@@ -223,7 +240,30 @@ def test_the_printed_address_signs_in_and_is_gone_from_the_address_bar(
     page = open_page(f"{PROJECT}?token={serving.site.token}", signed_in=False)
     expect(page.locator(ROWS)).to_have_count(3)
     assert "token" not in page.url
-    assert page.evaluate("document.cookie") == ""
+    page.reload()
+    expect(page.locator(ROWS)).to_have_count(3)
+
+
+def test_a_browser_keeps_no_cookie_that_another_port_could_take(open_page, serving, logged_digits):
+    page = open_page(f"{PROJECT}?token={serving.site.token}", signed_in=False)
+    expect(page.locator(ROWS)).to_have_count(3)
+    assert page.context.cookies() == []
+
+
+def test_signing_out_ends_the_session_and_no_other(open_page, serving, logged_digits):
+    other = serving.signed_in()
+    page = open_page(PROJECT)
+    expect(page.locator(ROWS)).to_have_count(3)
+    session = page.evaluate("localStorage.session")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("API key")).to_be_visible()
+    assert page.evaluate("localStorage.session ?? null") is None
+    listed = "/api/v0/acme/projects/"
+    assert serving.ask("GET", listed, Authorization=f"Session {session}").status == 401
+    assert serving.ask("GET", listed, Authorization=other).status == 200
+    page.reload()
+    expect(page.get_by_label("API key")).to_be_visible()
+    expect(page.get_by_role("button", name="Sign out")).to_have_count(0)
 
 
 # Formats

@@ -20,11 +20,11 @@ def pattern_of(script, before):
     return re.compile(found.replace(r"\/", "/"))
 
 
-def shown_at(serving, cookie, link):
+def shown_at(serving, session, link):
     """The run that the page shows at an address, found as its scripts find it."""
     assert link.startswith(f"{serving.url}/")
     path = urlsplit(link).path
-    answer = serving.ask("GET", path, Cookie=cookie)
+    answer = serving.ask("GET", path, Authorization=session)
     assert answer.status == 200, answer.body
     assert b"/assets/page.js" in answer.body
     namespace, project, run = map(
@@ -33,7 +33,7 @@ def shown_at(serving, cookie, link):
     is_uuid = pattern_of("backend.js", "const isUuid = ")
     assert is_uuid.fullmatch(run), "the page asks for a run by its UUID, else by its very name"
     place = f"/api/v0/{namespace}/projects/{project}/runs/{run}/"
-    answer = serving.ask("GET", place, Cookie=cookie, Sec_Fetch_Site="same-origin")
+    answer = serving.ask("GET", place, Authorization=session, Sec_Fetch_Site="same-origin")
     assert answer.status == 200
     return json.loads(answer.body)
 
@@ -46,13 +46,13 @@ def test_the_pages_addresses_are_as_this_file_takes_them():
 @pytest.mark.parametrize("name", NAMES)
 def test_the_link_of_a_run_that_is_logged_over_http_leads_to_it(serving, sign_in, name):
     sign_in(serving.url, "the-key")
-    cookie = serving.signed_in()
+    session = serving.signed_in()
     with te.TellurioClient(serving.url) as client:
         run = te.init("acme", "Digits", name, client=client)
         link = client.web_address("acme", "digits", run.uuid, run.name)
         run.finish()
         assert link == client.web_address("acme", "digits", run.uuid, run.name)
-    found = shown_at(serving, cookie, link)
+    found = shown_at(serving, session, link)
     assert (found["uuid"], found["name"]) == (run.uuid, name)
 
 

@@ -1,10 +1,13 @@
 """`afnio-tellurio serve`: where it listens, what it prints and opens."""
 
+import contextlib
 import http.client
+import json
 import os
 import re
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -12,7 +15,7 @@ import time
 import webbrowser
 from pathlib import Path
 from types import SimpleNamespace
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from children import GUARD, child_environment
@@ -54,7 +57,18 @@ def status_of(address):
     connection.request("GET", f"{parts.path}?{parts.query}")
     answer = connection.getresponse()
     connection.close()
-    return answer.status, answer.getheader("Set-Cookie")
+    return answer.status
+
+
+def redeemed(address):
+    """The status of a sign-in with the token of a link, as the page sends it."""
+    parts = urlsplit(address)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=GUARD)
+    body = json.dumps({"token": parse_qs(parts.query)["token"][0]})
+    connection.request("POST", "/session", body, {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    connection.close()
+    return answer.status
 
 
 def test_it_prints_an_address_that_opens_the_page_once(serve):
@@ -63,10 +77,9 @@ def test_it_prints_an_address_that_opens_the_page_once(serve):
         r"Serving .*tellurio\.db at http://127\.0\.0\.1:\d+ \(press Ctrl-C to stop\)", lines[0]
     )
     assert re.fullmatch(r"API key \(won't be shown again\): \S{43}", lines[1])
-    status, cookie = status_of(address_of(lines))
-    assert status == 303
-    assert cookie
-    assert status_of(address_of(lines)) == (303, None)
+    assert status_of(address_of(lines)) == 200
+    assert redeemed(address_of(lines)) == 200
+    assert redeemed(address_of(lines)) == 401
 
 
 def test_a_taken_port_moves_on_to_the_next(serve):
@@ -175,6 +188,67 @@ def test_a_key_that_no_header_carries_is_refused(invoke, key):
     finished = invoke("serve", "--port", "0", "--api-key", key)
     assert finished.returncode == 2
     assert "The API key is empty or contains invalid characters" in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [("runs.example.com", "must be a scheme and a host"), ("ftp://runs.example.com", "must be a scheme"),
+     ("https://example.com/runs/", "remove the rest of the URL"), ("https://ada:pw@example.com", "remove the rest"),
+     ("https://exa mple.com", "must be a scheme and a host"), ("https://example.com:99999", "Port out of range"),
+     ("https://münchen.example", "xn--"), ("", "must be a scheme and a host")],
+)  # fmt: skip
+def test_a_public_url_that_no_browser_can_open_is_refused(invoke, url, reason):
+    finished = invoke("serve", "--port", "0", "--public-url", url)
+    assert finished.returncode == 2
+    assert "--public-url" in finished.stderr
+    assert reason in finished.stderr
+
+
+def test_the_public_url_is_printed_and_linked_to(serve, home):
+    _child, lines = serve("--port", "0", "--public-url", "https://Runs.Example.com:443/",
+                          SSH_CONNECTION="192.0.2.9 50000 192.0.2.1 22")  # fmt: skip
+    assert address_of(lines).startswith("https://runs.example.com/?token=")
+    assert page_url(home / "tellurio.db") == "https://runs.example.com"
+
+
+FAILING = """
+import sys
+from afnio_tellurio.backend import projects
+from afnio_tellurio.cli import main
+def list_namespaces(call):
+    raise RuntimeError("a bug of the backend")
+projects.list_namespaces = list_namespaces
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_what_fails_inside_is_printed_with_its_traceback_and_without_the_key(start_python):
+    child = start_python("-c", FAILING, "serve", "--port", "0", "--api-key", "the-secret-key")
+    port = re.search(r":(\d+) ", child.stdout.readline())[1]
+    connection = http.client.HTTPConnection(f"127.0.0.1:{port}", timeout=GUARD)
+    headers = {"Authorization": "Api-Key the-secret-key"}
+    connection.request("GET", "/api/v0/namespaces/", headers=headers)
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (503, b'{"detail":"The backend failed; see its log."}')
+    connection.close()
+    child.send_signal(signal.SIGINT)
+    _out, printed = child.communicate(timeout=GUARD)
+    assert "ERROR the embedded backend failed\nTraceback (most recent call last):\n" in printed
+    assert printed.rstrip().endswith("RuntimeError: a bug of the backend")
+    assert "the-secret-key" not in printed
+
+
+def test_a_database_that_cannot_be_used_is_reported_in_the_log(serve, home):
+    child, lines = serve("--port", "0", "--api-key", "the-key")
+    with contextlib.closing(sqlite3.connect(home / "tellurio.db")) as database:
+        database.execute("ALTER TABLE namespaces RENAME TO gone")
+    connection = http.client.HTTPConnection(urlsplit(address_of(lines)).netloc, timeout=GUARD)
+    connection.request("GET", "/api/v0/namespaces/", headers={"Authorization": "Api-Key the-key"})
+    assert connection.getresponse().status == 503
+    connection.close()
+    child.send_signal(signal.SIGINT)
+    _out, printed = child.communicate(timeout=GUARD)
+    assert "WARNING the embedded backend could not use its database: no such table" in printed
 
 
 def _recording_browser(tmp_path):
@@ -294,7 +368,7 @@ def test_the_lines_of_a_run_link_to_the_page_while_it_is_served(serve, run_pytho
     (run,) = te.runs("acme", "Digits", te.TellurioClient.local())
     place = f"{url}/acme/projects/digits/runs/{run.uuid}/"
     assert [line.partition("View: ")[2] for line in told] == [place, place]
-    assert status_of(place) == (200, None)
+    assert status_of(place) == 200
     child.send_signal(signal.SIGINT)
     child.wait(timeout=GUARD)
     told = run_python(ONE_RUN, TELLURIO_MODE="local").stderr.splitlines()

@@ -2,11 +2,13 @@
 
 import json
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from children import GUARD
 
 import afnio_tellurio as te
+from afnio_tellurio.backend import sessions
 
 PROJECTS = "/api/v0/acme/projects/"
 KEY = {"Authorization": "Api-Key the-key"}
@@ -45,39 +47,35 @@ def test_the_names_and_addresses_of_this_machine_are_taken_at_any_port(serving, 
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_another_site_cannot_read_or_write(serving, origin, method):
-    cookie = serving.signed_in()
+    session = serving.signed_in()
     body = b'{"display_name": "Digits"}' if method == "POST" else None
     answer = serving.ask(
-        method, PROJECTS, body, Origin=origin, Cookie=cookie, Content_Type="application/json"
+        method,
+        PROJECTS,
+        body,
+        Origin=origin,
+        Authorization=session,
+        Content_Type="application/json",
     )
     assert answer.status == 403
-    listed = serving.ask("GET", PROJECTS, Cookie=cookie)
+    listed = serving.ask("GET", PROJECTS, Authorization=session)
     assert json.loads(listed.body) == []
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "nonsense"])
 def test_what_a_browser_says_comes_from_another_site_is_refused(serving, site):
-    cookie = serving.signed_in()
+    session = serving.signed_in()
     for path in ("/assets/page.js", PROJECTS):
-        answer = serving.ask("GET", path, Cookie=cookie, Sec_Fetch_Site=site)
+        answer = serving.ask("GET", path, Authorization=session, Sec_Fetch_Site=site)
         assert answer.status == 403, path
 
 
 def test_a_link_on_another_site_leads_to_the_page_but_not_to_the_backend(serving):
     visit = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate"}
     assert serving.ask("GET", "/acme/projects/digits/", **visit).status == 200
-    cookie = serving.signed_in()
-    assert serving.ask("GET", PROJECTS, Cookie=cookie, **visit).status == 403
+    session = serving.signed_in()
+    assert serving.ask("GET", PROJECTS, Authorization=session, **visit).status == 403
     assert serving.ask("POST", "/session", b"{}", **visit).status == 403
-
-
-def test_a_write_with_the_cookie_alone_is_refused(serving):
-    cookie = serving.signed_in()
-    body = b'{"display_name": "Digits"}'
-    plain = {"Cookie": cookie, "Content_Type": "application/json"}
-    assert serving.ask("POST", PROJECTS, body, **plain).status == 401
-    own = serving.ask("POST", PROJECTS, body, Origin=serving.url, **plain)
-    assert own.status == 201
 
 
 @pytest.mark.parametrize("method", ["GET", "OPTIONS", "POST"])
@@ -88,7 +86,11 @@ def test_no_other_origin_is_ever_allowed(serving, method):
             assert not [name for name, _ in answer.getheaders() if "access-control" in name.lower()]
 
 
-# The key and the cookie
+# The key, the token, and sessions
+
+
+def session_of(answer):
+    return f"Session {json.loads(answer.body)['session']}"
 
 
 def test_the_page_needs_no_key_and_the_backend_does(serving):
@@ -98,61 +100,92 @@ def test_the_page_needs_no_key_and_the_backend_does(serving):
     assert serving.ask("GET", PROJECTS, **KEY).status == 200
 
 
-def test_the_token_gives_a_cookie_once(serving):
-    path = f"/acme/projects/digits/?x=step&token={serving.site.token}&q=a%26b"
-    first = serving.ask("GET", path)
-    assert (first.status, first.getheader("Location")) == (
-        303,
-        "/acme/projects/digits/?x=step&q=a%26b",
-    )
-    again = serving.ask("GET", path)
-    assert (again.status, again.getheader("Set-Cookie")) == (303, None)
-    cookie = first.getheader("Set-Cookie").partition(";")[0]
-    assert serving.ask("GET", PROJECTS, Cookie=cookie).status == 200
+def test_the_token_opens_one_session(serving):
+    assert serving.ask("GET", f"/?token={serving.site.token}").status == 200
+    session = session_of(serving.sign_in(token=serving.site.token))
+    assert serving.ask("GET", PROJECTS, Authorization=session).status == 200
+    assert serving.sign_in(token=serving.site.token).status == 401
 
 
-def test_a_wrong_token_gives_nothing_and_uses_nothing_up(serving):
-    assert serving.ask("GET", "/?token=wrong").getheader("Set-Cookie") is None
-    assert serving.ask("GET", "/?token=%ff").getheader("Set-Cookie") is None
-    serving.signed_in()
+def test_the_token_opens_one_session_for_many_browsers_at_once(serving):
+    with ThreadPoolExecutor(20) as browsers:
+        answers = list(
+            browsers.map(lambda _: serving.sign_in(token=serving.site.token).status, range(20))
+        )
+    assert sorted(answers) == [200] + [401] * 19
 
 
-def test_scripts_and_other_sites_do_not_get_the_cookie(serving):
-    answer = serving.ask("GET", f"/?token={serving.site.token}")
-    parts = answer.getheader("Set-Cookie").split("; ")
-    assert parts[1:] == ["Path=/", "HttpOnly", "SameSite=Strict"]
-    assert serving.site.token not in answer.getheader("Set-Cookie")
+def test_a_wrong_token_opens_nothing_and_uses_nothing_up(serving):
+    for token in ("wrong", "", "\ud83c", f"{serving.site.token}x"):
+        assert serving.sign_in(token=token).status in {400, 401}
+    assert serving.sign_in(token=serving.site.token).status == 200
+
+
+def test_no_answer_sets_a_cookie(serving):
+    answers = [
+        serving.sign_in(api_key="the-key"),
+        serving.sign_in(token=serving.site.token),
+        serving.ask("GET", f"/?token={serving.site.token}"),
+        serving.ask("GET", PROJECTS, **KEY),
+        serving.ask("DELETE", "/session"),
+    ]
+    # A browser would send it to every port of this machine.
+    assert [answer.getheader("Set-Cookie") for answer in answers] == [None] * 5
+
+
+def test_a_session_is_not_cached_and_not_the_token(serving):
+    answer = serving.sign_in(token=serving.site.token)
     assert answer.getheader("Cache-Control") == "no-store"
+    assert serving.site.token not in answer.body.decode()
+    assert "the-key" not in answer.body.decode()
 
 
-def test_the_cookie_of_one_server_says_nothing_to_another(serving, start_serving):
+def test_the_session_of_one_server_opens_no_other(serving, start_serving):
     other = start_serving("other")
-    cookies = f"{serving.signed_in()}; {other.signed_in()}"
-    assert serving.ask("GET", PROJECTS, Cookie=cookies).status == 200
-    assert serving.ask("GET", PROJECTS, Cookie=cookies.split("; ")[1]).status == 401
+    assert serving.ask("GET", PROJECTS, Authorization=other.signed_in()).status == 401
 
 
-@pytest.mark.parametrize("cookie", ["", "a=b", "tellurio-00000000=x", ";;;", "=\x01", "ü=é"])
-def test_a_cookie_that_is_none_is_no_key(serving, cookie):
-    answer = serving.ask("GET", PROJECTS, Cookie=cookie.encode("utf-8"))
-    assert answer.status in {400, 401}
+@pytest.mark.parametrize(
+    "header", ["", "Session", "Session ", "Session x", "session {}", "Session {}x", "Session  {}",
+               "Api-Key {}", "Bearer {}", "Session {}, Session {}", "{}"],
+)  # fmt: skip
+def test_what_is_not_a_session_opens_nothing(serving, header):
+    secret = serving.signed_in().removeprefix("Session ")
+    answer = serving.ask("GET", PROJECTS, Authorization=header.replace("{}", secret))
+    assert answer.status == 401
 
 
-def test_a_wrong_key_is_refused_with_a_good_cookie_too(serving):
-    cookie = serving.signed_in()
-    assert serving.ask("GET", PROJECTS, Cookie=cookie, Authorization="Api-Key x").status == 401
+def test_a_session_in_a_cookie_or_a_query_opens_nothing(serving):
+    secret = serving.signed_in().removeprefix("Session ")
+    assert serving.ask("GET", PROJECTS, Cookie=f"session={secret}").status == 401
+    assert serving.ask("GET", f"{PROJECTS}?session={secret}").status == 401
 
 
-def test_the_key_gives_a_cookie(serving):
-    sent = {"Origin": serving.url, "Content_Type": "application/json"}
-    wrong = serving.ask("POST", "/session", b'{"api_key": "wrong"}', **sent)
-    assert (wrong.status, wrong.getheader("Set-Cookie")) == (401, None)
-    good = serving.ask("POST", "/session", b'{"api_key": "the-key"}', **sent)
-    assert good.status == 204
-    cookie = good.getheader("Set-Cookie").partition(";")[0]
-    assert serving.ask("GET", PROJECTS, Cookie=cookie).status == 200
-    gone = serving.ask("DELETE", "/session", Origin=serving.url)
-    assert "Max-Age=0" in gone.getheader("Set-Cookie")
+def test_the_key_opens_a_session(serving):
+    assert serving.sign_in(api_key="wrong").status == 401
+    session = session_of(serving.sign_in(api_key="the-key"))
+    body = b'{"display_name": "Digits"}'
+    created = serving.ask(
+        "POST", PROJECTS, body, Authorization=session, Content_Type="application/json"
+    )
+    assert created.status == 201
+
+
+def test_a_session_can_be_ended_and_the_others_stay(serving):
+    first, second = serving.signed_in(), serving.signed_in()
+    assert serving.ask("DELETE", "/session", Authorization="Session x").status == 204
+    assert serving.ask("DELETE", "/session").status == 204
+    assert serving.ask("DELETE", "/session", Authorization=first).status == 204
+    assert serving.ask("GET", PROJECTS, Authorization=first).status == 401
+    assert serving.ask("GET", PROJECTS, Authorization=second).status == 200
+    assert serving.ask("GET", PROJECTS, **KEY).status == 200
+
+
+def test_the_oldest_session_ends_when_there_are_too_many(serving, monkeypatch):
+    monkeypatch.setattr(sessions, "MAX_SESSIONS", 3)
+    opened = [serving.signed_in() for _ in range(4)]
+    statuses = [serving.ask("GET", PROJECTS, Authorization=session).status for session in opened]
+    assert statuses == [401, 200, 200, 200]
 
 
 @pytest.mark.parametrize(
@@ -165,12 +198,14 @@ def test_the_key_gives_a_cookie(serving):
         (b"[" * 4000, "application/json", 400),
         (b"\xff", "application/json", 400),
         (b'{"api_key": null}', "application/json", 401),
+        (b'{"api_key": 3}', "application/json", 400),
+        (b'{"api_key": "\\ud800"}', "application/json", 400),
         (b'{"api_key": "' + b"x" * 5000 + b'"}', "application/json", 413),
     ],
 )
 def test_a_key_that_is_none_is_refused(serving, body, content_type, status):
     answer = serving.ask("POST", "/session", body, Content_Type=content_type)
-    assert (answer.status, answer.getheader("Set-Cookie")) == (status, None)
+    assert answer.status == status
 
 
 # The headers of every response, and what is served
@@ -231,25 +266,6 @@ def test_an_address_without_its_last_slash_leads_to_the_one_with_it(serving, pat
     answer = serving.ask("GET", path)
     assert (answer.status, answer.getheader("Location")) == (303, place)
     assert answer.getheader("Cache-Control") == "no-store"
-
-
-def test_the_token_leads_to_a_run_whose_name_has_a_slash(serving):
-    answer = serving.ask("GET", f"/acme/projects/digits/runs/a%2Fb/?token={serving.site.token}")
-    assert answer.getheader("Location") == "/acme/projects/digits/runs/a%2Fb/"
-
-
-def test_a_look_at_the_headers_uses_no_token_up(serving):
-    assert serving.ask("HEAD", f"/?token={serving.site.token}").status == 200
-    serving.signed_in()
-
-
-@pytest.mark.parametrize(
-    "other", ['foo={"a":1}', "a[b]=1", "n=a b", "ü=1", "expires=x", "", "a;b", '"', "=x"]
-)
-def test_the_cookies_of_other_programs_do_not_keep_a_person_out(serving, other):
-    cookie = serving.signed_in()
-    for both in (f"{other}; {cookie}", f"{cookie}; {other}"):
-        assert serving.ask("GET", PROJECTS, Cookie=both.encode("utf-8")).status == 200
 
 
 @pytest.mark.parametrize(

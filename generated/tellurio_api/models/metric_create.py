@@ -27,7 +27,8 @@ class MetricCreate:
     step: int | Unset = UNSET
     """ The step; when not given, the greatest step of that metric plus one, or 0 for the first. """
     timestamp: datetime.datetime | Unset = UNSET
-    """ When the value was measured; the time of receipt when not given. """
+    """ When the value was measured; the time of receipt when not given. In UTC, it must be in the years 1 to 9999.
+     """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -116,7 +116,7 @@ class Backend:
         if answer.status == HTTPStatus.NO_CONTENT:
             headers = list(answer.headers)
         start_response(f"{answer.status} {phrase}", headers)
-        return [answer.body]
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer.body]
 
     def _answer(self, environ: WSGIEnvironment) -> Answer:
         try:

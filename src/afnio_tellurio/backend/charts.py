@@ -14,6 +14,7 @@ from afnio_tellurio.backend.requests import (
     encode_cursor,
     integer_of,
     project_of,
+    quoted,
     required_parameter,
     rfc3339,
     run_of,
@@ -105,8 +106,8 @@ class _Resolution(NamedTuple):
 class _CursorEntry(NamedTuple):
     """State of a series in the client's cursor."""
 
-    points: int
-    last: int
+    points: structs.Step
+    last: structs.Step
     width: int
     ranges: int = 0
 
@@ -217,7 +218,7 @@ def _selection(connection: sqlite3.Connection, call: Call) -> stored_series.Sele
     runs = [run.lower() for run in call.parameters("run")]
     for run in runs:
         if not _UUID.fullmatch(run):
-            raise Refusal(400, {"run": [f'"{run}" is not a UUID.']})
+            raise Refusal(400, {"run": [f"{quoted(run)} is not a UUID."]})
     return stored_series.Selection(project_of(connection, call), call.parameters("name"), runs)
 
 
@@ -236,13 +237,14 @@ def _cursor(call: Call) -> dict[str, _CursorEntry] | None:
     except ValueError:
         cursor = None
     if cursor is None or not all(_is_power_of_two(entry.width) for entry in cursor.values()):
-        message = f'"{text[:100]}" isn\'t a valid cursor of these metrics.'
+        message = f"{quoted(text)} isn't a valid cursor of these metrics."
         raise Refusal(400, {"cursor": [message]})
     return cursor
 
 
 def _is_power_of_two(width: int) -> bool:
-    return width > 0 and width & (width - 1) == 0
+    # One range may hold all steps.
+    return 0 < width <= structs.MAX_STEP + 1 and width & (width - 1) == 0
 
 
 def _buckets(call: Call) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET
@@ -15,11 +15,11 @@ from afnio_tellurio.backend.requests import (
     current_time,
     cursor_of,
     integer_of,
-    microseconds_of,
     next_cursor,
     rfc3339,
     run_of,
     second_of,
+    storable_microseconds_of,
 )
 from afnio_tellurio.backend.store import metrics as stored_metrics
 from afnio_tellurio.backend.store import series as stored_series
@@ -30,8 +30,18 @@ if TYPE_CHECKING:
 
 _MAX_METRICS = 10_000
 
+_Position = Annotated[int, msgspec.Meta(ge=-1, le=structs.MAX_STEP)]
+
 _metric_create = msgspec.json.Decoder(structs.MetricCreate)
 _metric_batch = msgspec.json.Decoder(structs.MetricBatch)
+
+
+class _Cursor(NamedTuple):
+    """The last metric of a page; -1 if the next page starts with this name."""
+
+    name: str
+    step: _Position
+    arrival: _Position
 
 
 def _stored(raw: msgspec.Raw, field_name: str, index: int | None = None) -> values.Stored:
@@ -39,6 +49,18 @@ def _stored(raw: msgspec.Raw, field_name: str, index: int | None = None) -> valu
         return values.stored(raw)
     except (ValueError, RecursionError) as error:
         location = "" if index is None else f"[{index}].value: "
+        raise Refusal(400, {field_name: [f"{location}{error}."]}) from None
+
+
+def _timestamp(
+    metric: structs.MetricCreate, now: int, field_name: str, index: int | None = None
+) -> int:
+    if metric.timestamp is UNSET:
+        return now
+    try:
+        return storable_microseconds_of(metric.timestamp)
+    except ValueError as error:
+        location = "" if index is None else f"[{index}].timestamp: "
         raise Refusal(400, {field_name: [f"{location}{error}."]}) from None
 
 
@@ -54,7 +76,7 @@ def log_metric(call: Call) -> Answer:
     """Records one metric."""
     metric = call.decode_body(_metric_create)
     value = _stored(metric.value, "value")
-    timestamp = current_time() if metric.timestamp is UNSET else microseconds_of(metric.timestamp)
+    timestamp = _timestamp(metric, current_time(), "timestamp")
     with call.database.writing() as connection:
         run = run_of(connection, call)
         series = stored_metrics.open_series(connection, run, {metric.name})[metric.name]
@@ -78,9 +100,11 @@ def log_metric_batch(call: Call) -> Answer:
             metric.name,
             None if metric.step is UNSET else metric.step,
             value,
-            now if metric.timestamp is UNSET else microseconds_of(metric.timestamp),
+            _timestamp(metric, now, "metrics", index),
         )
-        for metric, value in zip(batch.metrics, _stored_all(batch.metrics), strict=True)
+        for index, (metric, value) in enumerate(
+            zip(batch.metrics, _stored_all(batch.metrics), strict=True)
+        )
     ]
     writer, first = str(batch.writer), batch.first_sequence_number
     with call.database.writing() as connection:
@@ -111,7 +135,7 @@ def list_metrics(call: Call) -> Answer:
     limit = integer_of(call, "limit", 1, _MAX_METRICS)
     after_step = integer_of(call, "after_step", 0, structs.MAX_STEP)
     name = call.parameter("name")
-    cursor = cursor_of(call, tuple[str, int, int])
+    cursor = cursor_of(call, _Cursor)
     with call.database.reading() as connection:
         run = run_of(connection, call)
         series = stored_metrics.list_series(connection, run, cursor[0] if cursor else "")

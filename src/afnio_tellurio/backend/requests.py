@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
+#: Characters of a parameter in an error message.
+_MAX_QUOTED = 100
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,10 @@ def _field_refusal(message: str) -> Refusal:
 # Time: microseconds in the database, RFC 3339 in JSON
 
 
+_FIRST_TIME = (dt.datetime.min.replace(tzinfo=dt.UTC) - _EPOCH) // _MICROSECOND
+_LAST_TIME = (dt.datetime.max.replace(tzinfo=dt.UTC) - _EPOCH) // _MICROSECOND
+
+
 def current_time() -> int:
     """Returns the current time in microseconds since 1970."""
     return time.time_ns() // 1000
@@ -192,6 +198,18 @@ def current_time() -> int:
 def microseconds_of(date: dt.datetime) -> int:
     """Returns a time in microseconds since 1970."""
     return (date - _EPOCH) // _MICROSECOND
+
+
+def storable_microseconds_of(date: dt.datetime) -> int:
+    """Returns a time in microseconds since 1970.
+
+    Raises:
+        ValueError: In UTC, it is not in the years 1 to 9999.
+    """
+    microseconds = microseconds_of(date)
+    if not _FIRST_TIME <= microseconds <= _LAST_TIME:
+        raise ValueError("is not in the years 1 to 9999 in UTC")
+    return microseconds
 
 
 def rfc3339(microseconds: int) -> str:
@@ -214,9 +232,17 @@ def integer_of(call: Call, name: str, low: int, high: int) -> int | None:
     text = call.parameter(name)
     if text is None:
         return None
-    if not (text.isascii() and text.isdecimal() and low <= int(text) <= high):
-        raise Refusal(400, {name: [f'"{text}" is not an integer from {low} to {high}.']})
-    return int(text)
+    # Python refuses to convert thousands of digits.
+    digits = text.lstrip("0") or text[-1:]
+    is_short = text.isascii() and text.isdecimal() and len(digits) <= len(str(high))
+    if not (is_short and low <= int(digits) <= high):
+        raise Refusal(400, {name: [f"{quoted(text)} is not an integer from {low} to {high}."]})
+    return int(digits)
+
+
+def quoted(text: str) -> str:
+    """Returns the beginning of a parameter for an error message."""
+    return f'"{text}"' if len(text) <= _MAX_QUOTED else f'"{text[:_MAX_QUOTED]}..."'
 
 
 def required_parameter(call: Call, name: str) -> str:
@@ -235,7 +261,8 @@ def time_of(call: Call, name: str) -> int | None:
     try:
         return microseconds_of(msgspec.convert(text, structs.Time))
     except msgspec.ValidationError:
-        raise Refusal(400, {name: [f'"{text}" is not an RFC 3339 time with a zone.']}) from None
+        message = f"{quoted(text)} is not an RFC 3339 time with a zone."
+        raise Refusal(400, {name: [message]}) from None
 
 
 def cursor_of(call: Call, kind: type[T]) -> T | None:
@@ -246,7 +273,8 @@ def cursor_of(call: Call, kind: type[T]) -> T | None:
     try:
         return decode_cursor(text, kind)
     except ValueError:
-        raise Refusal(400, {"cursor": [f'"{text}" isn\'t a valid cursor of this list.']}) from None
+        message = f"{quoted(text)} isn't a valid cursor of this list."
+        raise Refusal(400, {"cursor": [message]}) from None
 
 
 def next_cursor(position: Any) -> tuple[str, str]:
@@ -267,7 +295,7 @@ def decode_cursor(text: str, kind: type[T]) -> T:
     """
     try:
         return msgspec.json.decode(base64.urlsafe_b64decode(text), type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(str(error)) from error
 
 

@@ -6,7 +6,7 @@ Each takes a `Call` and returns an `Answer`, or raises a `Refusal`.
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -21,6 +21,7 @@ from afnio_tellurio.backend.requests import (
     integer_of,
     next_cursor,
     project_of,
+    quoted,
     rfc3339,
     run_of,
     time_of,
@@ -36,6 +37,13 @@ _MAX_RUNS = 1000
 
 _run_create = msgspec.json.Decoder(structs.RunCreate)
 _run_update = msgspec.json.Decoder(structs.RunUpdate)
+
+
+class _Cursor(NamedTuple):
+    """The last run of a page."""
+
+    created: structs.Step
+    id: structs.Step
 
 
 def _run_answer(row: stored_runs.RunRow) -> structs.Run:
@@ -72,14 +80,14 @@ def list_runs(call: Call) -> Answer:
     limit = integer_of(call, "limit", 1, _MAX_RUNS)
     status = call.parameter("status")
     if status is not None and status not in list(structs.RunStatus):
-        raise Refusal(400, {"status": [f'"{status}" is not a valid choice.']})
+        raise Refusal(400, {"status": [f"{quoted(status)} is not a valid choice."]})
     filters = stored_runs.RunFilters(
         status=status,
         name=call.parameter("name"),
         created_from=time_of(call, "created_after"),
         updated_from=time_of(call, "updated_after"),
         created_before=time_of(call, "created_before"),
-        older_than=cursor_of(call, tuple[int, int]),
+        older_than=cursor_of(call, _Cursor),
     )
     with call.database.reading() as connection:
         rows = stored_runs.list_runs(
@@ -90,7 +98,8 @@ def list_runs(call: Call) -> Answer:
         )
     # One extra row was read; it shows whether there is a next page.
     page = rows if limit is None else rows[:limit]
-    headers = [next_cursor((page[-1].created, page[-1].id))] if len(rows) > len(page) else []
+    following = _Cursor(page[-1].created, page[-1].id) if len(rows) > len(page) else None
+    headers = [] if following is None else [next_cursor(following)]
     return Answer(200, structs.encode([_run_answer(row) for row in page]), headers)
 
 

@@ -8,21 +8,24 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from waitress import wasyncore
-from waitress.server import create_server
+from waitress.server import BaseWSGIServer, create_server
 
 from afnio_tellurio.backend.application import MAX_BODY_BYTES
+from afnio_tellurio.backend.channels import IDLE_SECONDS, Connections
 
 if TYPE_CHECKING:
     from types import FrameType
     from wsgiref.types import WSGIApplication
 
+    from afnio_tellurio.backend.channels import Authorizes
+
 _THREADS = 8
 #: A browser opens up to six connections per tab.
 _CONNECTIONS = 1000
+#: Sockets of the server itself, and new connections while an old one closes.
+_OTHER_SOCKETS = 16
 #: Open files of the process besides its connections.
 _OTHER_FILES = 100
-#: A connection is closed after this many idle seconds.
-_IDLE_SECONDS = 60
 #: The page requests up to 100 runs and 100 metrics at once.
 _MAX_HEADER_BYTES = 128 * 1024
 #: The maximum delay of `stop`, in seconds.
@@ -39,16 +42,26 @@ class Server:
         application: The application that handles requests.
         host: The address to listen on.
         port: The port; 0 for any free port.
+        authorizes: Returns True if the head of a request has a valid key. The body of another
+            request is not read if it is large. By default, every request may be large.
 
     Raises:
         OSError: It cannot listen on the address.
     """
 
-    def __init__(self, application: WSGIApplication, host: str, port: int) -> None:
+    def __init__(
+        self,
+        application: WSGIApplication,
+        host: str,
+        port: int,
+        *,
+        authorizes: Authorizes = lambda _environ: True,
+    ) -> None:
         # It warns whenever a request waits for another, which is normal.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         self._stopping = False
         self._sockets: dict[int, Any] = {}
+        limit = _connection_limit()
         try:
             server: Any = create_server(
                 application,
@@ -62,9 +75,8 @@ class Server:
                 max_request_body_size=4 * MAX_BODY_BYTES,
                 clear_untrusted_proxy_headers=True,
                 max_request_header_size=_MAX_HEADER_BYTES,
-                connection_limit=_connection_limit(),
-                channel_timeout=_IDLE_SECONDS,
-                cleanup_interval=_IDLE_SECONDS // 2,
+                connection_limit=limit + _OTHER_SOCKETS,
+                channel_timeout=IDLE_SECONDS,
             )
         except (OSError, ValueError) as error:
             wasyncore.close_all(self._sockets, ignore_all=True)
@@ -74,6 +86,11 @@ class Server:
                 "choose another with --port (0 for any free port) or --host"
             ) from error
         self._server = server
+        self._connections = Connections(self._sockets, limit, authorizes)
+        for entry in self._sockets.values():
+            if isinstance(entry, BaseWSGIServer):
+                listener: Any = entry
+                listener.channel_class = self._connections.open
         self.url = _url(server)
         self._handlers: dict[int, Any] = {}
         if threading.current_thread() is threading.main_thread():
@@ -85,6 +102,7 @@ class Server:
         # Not the server's own loop, which runs as long as any client is connected.
         while not self._stopping:
             wasyncore.loop(timeout=_POLL_SECONDS, map=self._sockets, use_poll=True, count=1)
+            self._connections.tidy()
 
     def stop(self) -> None:
         """Makes `run` return."""

@@ -1,26 +1,26 @@
 """The application that `serve` runs: the web page and the backend behind one access check.
 
 Any website that a person visits can send requests to a server on the person's own machine. So
-every request passes `_rejection` first, and a request without the API key needs a cookie. Only the
-link printed by `serve`, or the API key, sets the cookie.
+every request passes `_rejection` first, and a request without the API key needs a session. Only the
+link printed by `serve`, or the API key, opens one.
 """
 
 from __future__ import annotations
 
 import hashlib
-import hmac
 import ipaddress
 import json
 import re
-import secrets
 import socket
-import threading
 from http import HTTPStatus
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
+import msgspec
+
 from afnio_tellurio.backend.requests import path_of, query_of
+from afnio_tellurio.backend.sessions import Sessions, is_same
 from afnio_tellurio.backend.structs import SLUG_PATTERN
 from afnio_tellurio.settings.limits import PAGE_HEADER
 
@@ -37,8 +37,8 @@ _VIEW = re.compile(
     rf"/(?:{SLUG_PATTERN}/(?:projects/{SLUG_PATTERN}/(?:compare/|runs/.+/)?)?)?", re.DOTALL
 )
 _CONTENT_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
-#: The comments of the page's scripts, most of them types: they stay in the files.
-_COMMENTS = re.compile(rb"[ \t]*/\*\*.*?\*/ ?|^\t*//[^\n]*", re.DOTALL | re.MULTILINE)
+#: What browsers do not need of the page's files: comments, most of them types, and indentation.
+_COMMENTS = re.compile(rb"[ \t]*/\*\*.*?\*/ ?|^\t*//[^\n]*|^\t+", re.DOTALL | re.MULTILINE)
 _SAFE_METHODS = {"GET", "HEAD"}
 #: The page loads nothing from other servers, and runs no scripts except its own files.
 _SECURITY_POLICY = (
@@ -67,29 +67,39 @@ class _Answer(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
 
+class _Credentials(msgspec.Struct):
+    """The body of a sign-in: either of them."""
+
+    api_key: str | None = None
+    token: str | None = None
+
+
 class Site:
     """The page and the backend as one WSGI application. Threads may share it.
 
     Attributes:
-        token: A one-time token; in the query of any page, it sets a browser's cookie.
+        token: A one-time token; in the query of any page, it signs a browser in.
 
     Args:
         backend: The backend.
         api_key: The API key of the backend.
         host: The name or address that it listens on, besides those of this machine.
+        public_url: Where browsers and programs reach it, if that is another name: scheme, host and
+            port.
     """
 
-    def __init__(self, backend: WSGIApplication, *, api_key: str, host: str) -> None:
+    def __init__(
+        self, backend: WSGIApplication, *, api_key: str, host: str, public_url: str | None = None
+    ) -> None:
         self._backend = backend
         self._authorization = f"Api-Key {api_key}"
         self._host_names = {"localhost", host.lower(), socket.gethostname().lower()}
+        self._public_origin = public_url and public_url.lower()
+        if public_url is not None:
+            self._host_names.add(urlsplit(public_url).hostname or "")
         self._files = _read_files()
-        self._lock = threading.Lock()
-        self._is_token_used = False
-        self.token = secrets.token_urlsafe(32)
-        # Browsers share cookies between the ports of a host, so between servers.
-        self._cookie_name = f"tellurio-{secrets.token_hex(4)}"
-        self._cookie = secrets.token_urlsafe(32)
+        self._sessions = Sessions(api_key)
+        self.token = self._sessions.token
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Handles one request as PEP 3333 specifies."""
@@ -106,14 +116,25 @@ class Site:
 
     # Access
 
+    def authorizes(self, environ: WSGIEnvironment) -> bool:
+        """Returns True if the head of a request is allowed and has the API key or a session."""
+        authorization = environ.get("HTTP_AUTHORIZATION", "")
+        return self._rejection(environ, path_of(environ)) is None and (
+            is_same(authorization, self._authorization) or self._sessions.allows(authorization)
+        )
+
     def _rejection(self, environ: WSGIEnvironment, path: str) -> _Answer | None:
         """Returns an error for a request that is not allowed, before anything else happens."""
         host = environ.get("HTTP_HOST", "")
         if not self._is_own_host(host):
             # DNS rebinding: an attacker's host name that resolves to this machine.
-            return _text(403, "Unknown host name; use the link that the server printed.")
+            message = (
+                "Unknown host name; use the link that the server printed, or start it with "
+                "--public-url and this name."
+            )
+            return _text(403, message)
         origin: str | None = environ.get("HTTP_ORIGIN")
-        if origin is not None and origin.partition("://")[2].lower() != host.lower():
+        if origin is not None and not self._is_own_origin(origin.lower(), host.lower()):
             return _text(403, "Cross-site requests are rejected.")
         site = environ.get("HTTP_SEC_FETCH_SITE", "none")
         if site in {"none", "same-origin"}:
@@ -136,22 +157,15 @@ class Site:
         # DNS can't change what an IP address refers to.
         return True
 
-    def _has_cookie(self, environ: WSGIEnvironment) -> bool:
-        # The standard library's parser fails on some cookies of other programs, which browsers send
-        # to every port of this machine.
-        cookies = [pair.strip() for pair in environ.get("HTTP_COOKIE", "").split(";")]
-        return any(_is_same(pair, f"{self._cookie_name}={self._cookie}") for pair in cookies)
+    def _is_own_origin(self, origin: str, host: str) -> bool:
+        # A proxy may replace the host by the name that it uses for this server.
+        return origin == self._public_origin or origin.partition("://")[2] == host
 
     # The backend
 
     def _forward(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if "HTTP_AUTHORIZATION" not in environ and self._has_cookie(environ):
-            # `_rejection` has compared the origin with the host.
-            is_same_origin = (
-                "HTTP_ORIGIN" in environ or environ.get("HTTP_SEC_FETCH_SITE") == "same-origin"
-            )
-            if is_same_origin or environ["REQUEST_METHOD"] in _SAFE_METHODS:
-                environ["HTTP_AUTHORIZATION"] = self._authorization
+        if self._sessions.allows(environ.get("HTTP_AUTHORIZATION", "")):
+            environ["HTTP_AUTHORIZATION"] = self._authorization
 
         def start(status: str, headers: list[tuple[str, str]], *others: Any) -> Any:
             extra = [*_HEADERS, ("Cache-Control", "no-store"), (PAGE_HEADER, "runs by UUID")]
@@ -168,7 +182,7 @@ class Site:
         if method not in _SAFE_METHODS:
             return _text(405, "Method not allowed; use GET or HEAD.", ("Allow", "GET, HEAD"))
         if _VIEW.fullmatch(path):
-            return self._view(environ, path)
+            return _file(environ, self._files["index.html"])
         asset = self._files.get(path.removeprefix(_ASSETS)) if path.startswith(_ASSETS) else None
         if asset is not None:
             return _file(environ, asset)
@@ -176,23 +190,12 @@ class Site:
             return _Answer(303, headers=_redirect(f"{path}/", query_of(environ)))
         return _text(404, "Page not found.")
 
-    def _view(self, environ: WSGIEnvironment, path: str) -> _Answer:
-        """Returns the page, or for a token, a redirect without it, which sets the cookie once."""
-        query = query_of(environ)
-        token = dict(query).get("token")
-        if token is None or environ["REQUEST_METHOD"] != "GET":
-            return _file(environ, self._files["index.html"])
-        with self._lock:
-            is_valid = not self._is_token_used and _is_same(token, self.token)
-            self._is_token_used |= is_valid
-        headers = _redirect(path, [(name, value) for name, value in query if name != "token"])
-        return _Answer(303, headers=(*headers, *([self._set_cookie(self._cookie)] * is_valid)))
-
     def _session(self, environ: WSGIEnvironment) -> _Answer:
-        """Sets the cookie for a valid API key, or deletes it."""
+        """Opens a session for a valid API key or token, or ends the session of the request."""
         method = environ["REQUEST_METHOD"]
         if method == "DELETE":
-            return _Answer(204, headers=(self._set_cookie("", "Max-Age=0"),))
+            self._sessions.close(environ.get("HTTP_AUTHORIZATION", ""))
+            return _Answer(204)
         if method != "POST":
             return _text(405, "Method not allowed; use POST or DELETE.", ("Allow", "POST, DELETE"))
         # A form on another site can't send this type.
@@ -205,17 +208,17 @@ class Site:
 
     def _sign_in(self, body: bytes) -> _Answer:
         try:
-            document: Any = json.loads(body)
-            key = document["api_key"]
-        except (ValueError, TypeError, KeyError, RecursionError):
-            return _text(400, 'Send {"api_key": "..."}.')
-        if not _is_same(f"Api-Key {key}", self._authorization):
-            return _text(401, "Invalid API key.")
-        return _Answer(204, headers=(self._set_cookie(self._cookie),))
-
-    def _set_cookie(self, value: str, *others: str) -> tuple[str, str]:
-        parts = [f"{self._cookie_name}={value}", "Path=/", "HttpOnly", "SameSite=Strict", *others]
-        return "Set-Cookie", "; ".join(parts)
+            credentials = msgspec.json.decode(body, type=_Credentials)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return _text(400, 'Send {"api_key": "..."} or {"token": "..."}.')
+        if credentials.api_key is not None:
+            session = self._sessions.open_with_key(credentials.api_key)
+        else:
+            session = self._sessions.open_with_token(credentials.token or "")
+        if session is None:
+            return _text(401, "The API key is wrong, or the link was used already.")
+        headers = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
+        return _Answer(200, json.dumps({"session": session}).encode(), headers)
 
 
 def _redirect(path: str, query: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
@@ -225,11 +228,6 @@ def _redirect(path: str, query: list[tuple[str, str]]) -> tuple[tuple[str, str],
     query_string = f"?{urlencode(query)}" if query else ""
     location = f"{quote(before)}{escaped_run}{query_string}"
     return ("Location", location), ("Cache-Control", "no-store")
-
-
-def _is_same(text: str, secret: str) -> bool:
-    """Compares in constant time."""
-    return hmac.compare_digest(text.encode("utf-8", "replace"), secret.encode("utf-8"))
 
 
 def _read_files() -> dict[str, _File]:

@@ -42,6 +42,8 @@ _PAGE = 1000
 _MAX_PREFIX_BYTES = 240
 _COLUMNS = ("name", "step", "value", "timestamp")
 _FORMAT_OF_SUFFIX = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+#: What a spreadsheet takes for the start of a formula.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _SPECIAL_NUMBERS = {"NaN", "Infinity", "-Infinity"}
 #: The largest integer up to which every integer is exactly a double.
 _MAX_EXACT_INTEGER = 2**53
@@ -53,7 +55,8 @@ def add_commands(commands: Commands) -> None:
         "export",
         help="export a run's values as CSV, JSON lines or Parquet",
         description="Writes each value with its metric, step and time. CSV stores values that "
-        "aren't numbers as JSON. Parquet stores them in a separate JSON column, along with "
+        "aren't numbers as JSON, and puts ' before names that a spreadsheet would run as "
+        "formulas. Parquet stores them in a separate JSON column, along with "
         "integers that a double can't represent exactly. FILE is written atomically and "
         "overwrites an existing file.",
         epilog="example: afnio-tellurio export acme/digits/first --output first.csv",
@@ -94,7 +97,7 @@ def _export(options: argparse.Namespace) -> int:
     try:
         if output is None:
             if sys.stdout:
-                write(pages, sys.stdout.buffer)
+                write(_shown(pages) if sys.stdout.isatty() else pages, sys.stdout.buffer)
             return 0
         with _open_atomically(output) as file:
             count = write(pages, file)
@@ -188,15 +191,40 @@ def _named_errors(path: Path) -> Generator[None]:
         raise
 
 
+def _shown(pages: Iterable[Page]) -> Iterator[Page]:
+    """Yields the pages with names and texts that cannot control a terminal."""
+    for page in pages:
+        yield [
+            (printable(name), step, _printable_value(value), timestamp)
+            for name, step, value, timestamp in page
+        ]
+
+
+def _printable_value(value: Any) -> Any:
+    if value.__class__ is str:
+        return printable(value)
+    if value.__class__ is list:
+        return [_printable_value(item) for item in value]
+    if value.__class__ is dict:
+        return {printable(name): _printable_value(item) for name, item in value.items()}
+    return value
+
+
+def _cell(name: str) -> str:
+    """A name that a spreadsheet does not run as a formula."""
+    return f"'{name}" if name.startswith(_FORMULA_STARTS) else name
+
+
 def _write_csv(pages: Iterable[Page], file: IO[bytes]) -> int:
     lines = _Utf8Lines(file)
-    writer = csv.writer(lines, lineterminator="\n")
+    # Python quotes only characters that are in the line terminator.
+    writer = csv.writer(lines, lineterminator=_Utf8Lines.TERMINATOR)
     writer.writerow(_COLUMNS)
     count = 0
     for page in pages:
         writer.writerows(
             (
-                name,
+                _cell(name),
                 step,
                 value
                 if value.__class__ is float or value.__class__ is int or _is_special(value)
@@ -211,12 +239,20 @@ def _write_csv(pages: Iterable[Page], file: IO[bytes]) -> int:
 
 
 class _Utf8Lines:
-    """The target of a `csv.writer`; unlike `io.TextIOWrapper`, it never closes the file."""
+    """The target of a `csv.writer`; unlike `io.TextIOWrapper`, it never closes the file.
+
+    Its lines end with a line feed only.
+    """
+
+    TERMINATOR = "\r\n"
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._lines: list[str] = []
-        self.write = self._lines.append
+
+    def write(self, line: str) -> None:
+        """Receives one line from the writer."""
+        self._lines.append(f"{line.removesuffix(self.TERMINATOR)}\n")
 
     def flush(self) -> None:
         self._file.write("".join(self._lines).encode("utf-8", "backslashreplace"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import getpass
+import logging
 import os
 import subprocess
 import sys
@@ -13,9 +14,10 @@ from html import escape
 from typing import TYPE_CHECKING
 
 import afnio_tellurio as te
+from afnio_tellurio.logs import logger
 from afnio_tellurio.settings.limits import SERVE_HOST, SERVE_PORT
 from afnio_tellurio.settings.settings import read_settings
-from afnio_tellurio.settings.urls import is_this_machine
+from afnio_tellurio.settings.urls import backend_url, is_this_machine
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -50,6 +52,13 @@ def add_commands(commands: Commands) -> None:
         type=_port,
         help=f"port to listen on; 0 for any free port (default: {SERVE_PORT} or the next free one)",
     )
+    serve.add_argument(
+        "--public-url",
+        metavar="URL",
+        type=_public_url,
+        help="where browsers and programs reach it under another name, such as that of a TLS "
+        "proxy: https://runs.example.com",
+    )
     serve.add_argument("--no-browser", action="store_true", help="don't open a browser")
     serve.add_argument(
         "--api-key",
@@ -78,6 +87,15 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _public_url(text: str) -> str:
+    if not text.isascii():
+        raise argparse.ArgumentTypeError(f"{text!r} isn't ASCII; write the host as xn--...")
+    try:
+        return backend_url("the public URL", text, None)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _serve(options: argparse.Namespace) -> int:
     import secrets
 
@@ -99,13 +117,13 @@ def _serve(options: argparse.Namespace) -> int:
         database, user=user, api_key=api_key, namespaces=options.namespace, any_namespace=False
     )
     try:
-        site = Site(backend, api_key=api_key, host=options.host)
+        site = Site(backend, api_key=api_key, host=options.host, public_url=options.public_url)
         server = _listen(site, options.host, options.port)
         try:
             print(f"Serving {database} at {server.url} (press Ctrl-C to stop)", flush=True)
             if chosen_key is None:
                 print(f"API key (won't be shown again): {api_key}", flush=True)
-            _serve_until_interrupted(server, site, database, opens_browser=not options.no_browser)
+            _serve_until_interrupted(server, site, database, options)
         except KeyboardInterrupt:
             return 0
         finally:
@@ -131,27 +149,48 @@ def _listen(site: Site, host: str, port: int | None) -> Server:
     from afnio_tellurio.backend.server import Server
 
     if port is not None:
-        return Server(site, host, port)
+        return Server(site, host, port, authorizes=site.authorizes)
     for candidate in range(SERVE_PORT, SERVE_PORT + _PORT_ATTEMPTS - 1):
         try:
-            return Server(site, host, candidate)
+            return Server(site, host, candidate, authorizes=site.authorizes)
         except OSError as error:
             if getattr(error.__cause__, "errno", None) != errno.EADDRINUSE:
                 raise
-    return Server(site, host, SERVE_PORT + _PORT_ATTEMPTS - 1)
+    return Server(site, host, SERVE_PORT + _PORT_ATTEMPTS - 1, authorizes=site.authorizes)
 
 
 def _serve_until_interrupted(
-    server: Server, site: Site, database: Path, *, opens_browser: bool
+    server: Server, site: Site, database: Path, options: argparse.Namespace
 ) -> None:
     from afnio_tellurio.served import served_at
 
-    url = _local_url(server.url)
+    url = options.public_url or _local_url(server.url)
     link = f"{url}/?token={site.token}"
-    with served_at(database, url), _browser(link, database, is_wanted=opens_browser):
+    with (
+        served_at(database, url),
+        _browser(link, database, is_wanted=not options.no_browser),
+        _log_on_stderr(),
+    ):
         print(f"Open in your browser (one-time link): {link}", flush=True)
-        _print_ssh_command(url)
+        if options.public_url is None:
+            _print_ssh_command(url)
         server.run()
+
+
+@contextmanager
+def _log_on_stderr() -> Generator[None, None, None]:
+    """Writes to stderr what fails inside the server, with tracebacks."""
+    # Without stderr, the handler would fail for each message.
+    handler = logging.StreamHandler(sys.stderr) if sys.stderr else logging.NullHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    names = (logger.name, "waitress")
+    for name in names:
+        logging.getLogger(name).addHandler(handler)
+    try:
+        yield
+    finally:
+        for name in names:
+            logging.getLogger(name).removeHandler(handler)
 
 
 def _print_ssh_command(url: str) -> None:

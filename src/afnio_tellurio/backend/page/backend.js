@@ -19,13 +19,39 @@ export const runPath = (route, run) => `${projectPath(route)}runs/${slug(run)}/`
 export const comparePath = (route, uuids) =>
 	`${projectPath(route)}compare/?${new URLSearchParams(uuids.map(uuid => ["run", uuid]))}`;
 
+// Not a cookie, which browsers send to every port of this host. Tabs share it.
+/** @returns {Record<string, string>} */
+const authorization = () => (localStorage.session ? {Authorization: `Session ${localStorage.session}`} : {});
+
+/** @param {{api_key: string} | {token: string}} credentials */
+async function openSession(credentials) {
+	const headers = {"Content-Type": "application/json"};
+	const response = await fetch("/session", {method: "POST", headers, body: JSON.stringify(credentials)});
+	if (response.ok) localStorage.session = (await response.json()).session;
+	return response.ok;
+}
+
+// The link that `serve` prints has a one-time token.
+async function redeemToken() {
+	const query = new URLSearchParams(location.search);
+	const token = query.get("token");
+	if (token === null) return;
+	query.delete("token");
+	history.replaceState(null, "", location.pathname + (query.size ? `?${query}` : ""));
+	// The next request reports a server that cannot be reached.
+	await openSession({token}).catch(() => 0);
+	dispatchEvent(new Event("popstate"));
+}
+const tokenRedeemed = redeemToken();
+
 /** @param {string} path @param {Query} query @param {AbortSignal} signal */
 async function request(path, query, signal) {
+	await tokenRedeemed;
 	const pairs = Object.entries(query).flatMap(([name, value]) => [value ?? []].flat().map(item => [name, `${item}`]));
 	const search = pairs.length ? `?${new URLSearchParams(pairs)}` : "";
 	let response;
 	try {
-		response = await fetch(`/api/v0${path}${search}`, {signal});
+		response = await fetch(`/api/v0${path}${search}`, {signal, headers: authorization()});
 	} catch (error) {
 		if (signal.aborted) throw error;
 		throw new Error("Can't reach the server. Is afnio-tellurio serve still running?");
@@ -55,10 +81,11 @@ async function getAll(path, query, signal) {
 }
 
 /** @param {string} key */
-export async function signIn(key) {
-	const body = JSON.stringify({api_key: key});
-	const headers = {"Content-Type": "application/json"};
-	return (await fetch("/session", {method: "POST", headers, body})).ok;
+export const signIn = key => openSession({api_key: key});
+
+export async function signOut() {
+	await fetch("/session", {method: "DELETE", headers: authorization()});
+	localStorage.removeItem("session");
 }
 
 /** @type {Load<Project[]>} */

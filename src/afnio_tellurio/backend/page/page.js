@@ -5,7 +5,7 @@ import * as backend from "./backend.js";
 import {AXES, ChartPart} from "./chart.js";
 import {capitalized, groupsOf, Head, isNumber, Mark, number, Scroll, slotOf, when} from "./format.js";
 import {html, render, useEffect, useLayoutEffect, useRef, useState} from "./preact.js";
-import {chosenColumns, FACTS, filtered, KINDS, RunFilter, RunLink, RunTable, Status} from "./runs.js";
+import {chosenColumns, FACTS, KINDS, RunFilter, RunLink, RunTable, Status, useFiltered} from "./runs.js";
 import {Value} from "./values.js";
 
 // Runs in the charts unless others are selected, and at most.
@@ -133,17 +133,20 @@ function useSummaries(route, names, uuids, live) {
 /** @param {Metric[]} metrics */
 const numericNames = metrics => metrics.filter(metric => metric.is_numeric).map(({name}) => name);
 
+/** @type {{runs: Run[], byId?: Map<string, Run>}} */
+const NO_RUNS = {runs: []};
+
 /** @type {Component} */
 function ProjectView({route, theme, onError}) {
 	const {list, metrics: listed} = useProject(route);
 	useView(route.project, onError, list, listed);
-	const {runs, byId} = list.value ?? {runs: []};
+	const {runs, byId} = list.value ?? NO_RUNS;
+	const {found, problem} = useFiltered(runs);
 	const metrics = listed.value ?? [];
 	const columns = chosenColumns(metrics);
 	const summaries = useSummaries(route, [...new Set(columns.map(({name}) => name))], null, running(runs));
 	if (!byId) return Loading();
 	if (!runs.length) return FirstRun();
-	const {found, problem} = filtered(runs);
 	const shownRuns = selection(found, byId);
 	const uuids = shownRuns.map(({uuid}) => uuid);
 	/** @type {Props["onSelect"]} */
@@ -282,8 +285,13 @@ function Page() {
 	const [error, setError] = useState(/** @type {Error | null | undefined} */ (null));
 	const View = VIEWS[route.view];
 	const isSignedOut = error instanceof backend.SignedOutError;
+	const onSignOut = async () => {
+		await backend.signOut();
+		setError(new backend.SignedOutError());
+	};
 	return html`<a class="skip" href="#main">Skip to content</a>
-		<header><${Trail} route=${route} />${themeButton}</header>
+		<header><${Trail} route=${route} />${themeButton}
+			${localStorage.session && html`<button onClick=${onSignOut}>Sign out</button>`}</header>
 		<main id="main"><p class="problem" role="alert">${error?.message}</p>
 			${isSignedOut ? html`<${SignIn} onDone=${() => setError(null)} />` : html`<${View} key=${location.pathname} route=${route} theme=${theme} onError=${setError} />`}</main>`;
 }

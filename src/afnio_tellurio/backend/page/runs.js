@@ -6,6 +6,8 @@ import {capitalized, counted, duration, isNumber, Mark, number, Scroll, secondsO
 import {html, useEffect, useMemo, useState} from "./preact.js";
 
 const PAGE = 50;
+// The time that a regular expression may take.
+const MATCH_MS = 2000;
 const NEWEST_FIRST = "-started";
 /** @type {Record<string, string>} */
 const SIGNS = {RUNNING: "●", COMPLETED: "✓", CRASHED: "✕", FAILED: "!"};
@@ -47,23 +49,48 @@ export function chosenColumns(metrics) {
 	return keys.map(key => ({key, kind: key.slice(0, key.indexOf(":")), name: key.slice(key.indexOf(":") + 1)}));
 }
 
+/** @param {Run} run */
+const textsOf = ({name, user, description}) => [name, user?.username ?? "", description ?? ""];
+
+// A regular expression can take forever, and a link can contain one. So it runs in a worker.
+/** @param {Run[]} runs @param {string} pattern */
+function useMatches(runs, pattern) {
+	const [matches, setMatches] = useState(/** @type {Matches} */ ({uuids: new Set(), problem: null}));
+	useEffect(() => {
+		if (!pattern) return;
+		const worker = new Worker("/assets/matching.js");
+		let timer = 0;
+		const end = () => {
+			clearTimeout(timer);
+			worker.terminate();
+		};
+		/** @param {Matches} result */
+		const finish = result => {
+			end();
+			setMatches(result);
+		};
+		worker.onmessage = ({data}) => {
+			if (data) return finish(data);
+			const problem = "This regular expression takes too long.";
+			timer = setTimeout(() => finish({uuids: new Set(), problem}), MATCH_MS);
+			worker.postMessage({pattern, texts: runs.map(run => [run.uuid, textsOf(run)])});
+		};
+		return end;
+	}, [runs, pattern]);
+	return matches;
+}
+
 /** @param {Run[]} runs */
-export function filtered(runs) {
-	const text = option("q").toLowerCase();
+export function useFiltered(runs) {
+	const text = option("q");
+	const part = text.toLowerCase();
+	const pattern = option("regex") && text;
 	const status = option("status");
-	let problem = null;
-	let matches = (/** @type {string} */ word) => word.toLowerCase().includes(text);
-	if (option("regex")) {
-		try {
-			const pattern = new RegExp(option("q"), "iu");
-			matches = word => pattern.test(word);
-		} catch (error) {
-			problem = /** @type {Error} */ (error).message;
-		}
-	}
-	const isMatch = (/** @type {Run} */ {name, user, description}) =>
-		[name, user?.username ?? "", description ?? ""].some(matches);
-	return {found: runs.filter(run => (!status || run.status === status) && isMatch(run)), problem};
+	const {uuids, problem} = useMatches(runs, pattern);
+	const isMatch = (/** @type {Run} */ run) =>
+		pattern ? uuids.has(run.uuid) : textsOf(run).some(word => word.toLowerCase().includes(part));
+	const found = runs.filter(run => (!status || run.status === status) && isMatch(run));
+	return {found, problem: pattern ? problem : null};
 }
 
 /** @param {Run[]} runs @param {string} order @param {Column[]} columns @param {Summaries | undefined} summaries */
