@@ -1,5 +1,6 @@
 """The next process delivers the pending data of a dead one: once, to the right place."""
 
+import itertools
 import json
 import signal
 import subprocess
@@ -10,6 +11,9 @@ import pytest
 from children import GUARD, child_environment
 
 import afnio_tellurio as te
+from afnio_tellurio.delivery import journal_file, records, recovery
+from afnio_tellurio.delivery.journal_file import JournalFile
+from afnio_tellurio.delivery.records import record_line
 
 DIES = """
 import os, sys
@@ -232,3 +236,144 @@ def test_recovery_that_is_killed_goes_on_where_it_was(died, start_python, proxy,
     assert done.delivered == 20_000 - acknowledged
     values = te.get_run("acme", "Digits", "died").metrics("count").values
     assert values == list(range(20_000))
+
+
+DELIVERED_AND_DIES = DIES.replace("os._exit(1)", "run.flush(); os._exit(1)")
+
+
+def zeroed(line):
+    return b"\0" * len(line)
+
+
+def flipped(line):
+    return line[:20] + bytes([line[20] ^ 4]) + line[21:]
+
+
+@pytest.mark.parametrize("damage", [flipped, zeroed])
+@pytest.mark.parametrize(
+    ("known", "damaged"),
+    [(40, range(40, 41)), (40, range(40, 60)), (0, range(1)), (0, range(30)), (None, range(5))],
+)
+def test_damage_at_an_old_position_doubles_nothing(
+    start_python, proxy, journals, known, damaged, damage
+):
+    """After a loss of power the position on the disk may be older than what the backend has."""
+    child = start_python("-c", DELIVERED_AND_DIES)
+    _out, err = child.communicate(timeout=GUARD)
+    assert child.returncode == 1, err
+    (path,) = journals()
+    lines = path.read_bytes().splitlines(keepends=True)
+    header, lines = lines[:2], lines[2:]
+    for number in damaged:
+        lines[number] = damage(lines[number])
+    path.write_bytes(b"".join([*header, *lines]))
+    position = path.with_suffix(".ack")
+    if known is None:
+        position.unlink()
+    else:
+        offset = sum(map(len, [*header, *lines[:known]]))
+        position.write_bytes(record_line(offset, known, 0))
+    (done,) = te.sync()
+    assert (done.problem, done.status, done.lost) == (None, "CRASHED", 0)
+    assert te.get_run("acme", "Digits", "died").metrics("count").values == list(range(100))
+
+
+def test_metrics_after_damage_that_the_backend_lacks_are_delivered_once(died, journals):
+    died()
+    (path,) = journals()
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[52:54] = map(flipped, lines[52:54])
+    path.write_bytes(b"".join(lines))
+    (done,) = te.sync()
+    assert (done.problem, done.status, done.lost) == (None, "CRASHED", 2)
+    values = te.get_run("acme", "Digits", "died").metrics("count").values
+    assert values == [*range(50), *range(52, 100)]
+
+
+def test_a_damaged_line_that_looks_like_many_records_is_checked_in_few_places(monkeypatch):
+    checked = []
+    monkeypatch.setattr(records, "crc32", lambda body: checked.append(len(body)) or 0)
+    assert records.find_record(b'["01234567",' * 10_000)[0] is None
+    assert len(checked) < 100
+
+
+def test_a_tail_of_zeros_is_read_once(died, journals, monkeypatch):
+    died()
+    (path,) = journals()
+    with path.open("r+b") as file:
+        # A file system may have reserved room for more, of which nothing was written.
+        file.truncate(path.stat().st_size + 200 * 2**20)
+    sizes, read = [], journal_file._read_at
+
+    def count(*arguments):
+        data = read(*arguments)
+        sizes.append(len(data))
+        return data
+
+    monkeypatch.setattr(journal_file, "_read_at", count)
+    journal = JournalFile.open(path)
+    batch = journal.batch()
+    assert sum(sizes) <= path.stat().st_size
+    journal.acknowledge(batch, 100)
+    assert journal.batch() is None
+    assert journal.count_metrics(0) == 100
+    journal.close()
+    path.with_suffix(".ack").unlink()
+    (done,) = te.sync()
+    assert (done.delivered, done.problem) == (100, None)
+
+
+def test_a_backend_that_is_away_is_asked_for_one_journal_only(died, proxy, journals):
+    for name in ("first", "second", "third"):
+        died(DIES, name)
+    proxy.fault = lambda *_: "html"
+    proxy.counts.clear()
+    results = te.sync()
+    assert [result.delivered for result in results] == [0, 0, 0]
+    assert all("502" in result.problem for result in results)
+    assert proxy.counts["html"] <= recovery._ATTEMPTS
+    assert len(journals()) == 3
+    proxy.fault = lambda *_: None
+    assert [result.delivered for result in te.sync()] == [100, 100, 100]
+
+
+def test_a_backend_that_fails_now_and_then_gets_everything(died, proxy, monkeypatch):
+    died()
+    monkeypatch.setattr(journal_file, "BATCH_METRICS", 10)
+    monkeypatch.setattr("afnio_tellurio.delivery.transfer.FIRST_RETRY_DELAY", 0.0)
+    requests = itertools.count()
+    proxy.fault = lambda *_: "html" if next(requests) % 3 == 1 else None
+    (done,) = te.sync()
+    assert (done.delivered, done.problem) == (100, None)
+
+
+def test_opening_goes_on_while_a_large_journal_is_delivered(start_python, monkeypatch):
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+    assert start_python("-c", DIES).wait(GUARD) == 1
+    go_on, real = threading.Event(), recovery._open_and_deliver
+
+    def deliver_later(*arguments):
+        assert go_on.wait(GUARD)
+        return real(*arguments)
+
+    monkeypatch.setattr(recovery, "_open_and_deliver", deliver_later)
+    monkeypatch.setattr(recovery, "RECOVERY_SHARE", 0.0)
+    client = te.TellurioClient.local()
+    died = te.get_run("acme", "Digits", "died", client=client)
+    assert died.status is te.RunStatus.RUNNING
+    go_on.set()
+    (thread,) = [each for each in threading.enumerate() if each.name == "tellurio-recovery"]
+    thread.join()
+    assert te.get_run("acme", "Digits", "died", client=client).status is te.RunStatus.CRASHED
+    client.close()
+
+
+def test_a_position_that_is_a_folder_is_reported(died, journals):
+    died()
+    (path,) = journals()
+    path.with_suffix(".ack").unlink(missing_ok=True)
+    path.with_suffix(".ack").mkdir()
+    (done,) = te.sync()
+    assert done.delivered == 100
+    assert "is delivered, but cannot be removed" in done.problem
+    assert te.get_run("acme", "Digits", "died").metrics("count").values == list(range(100))

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 
 _START = Position(0, 0, 0)
 _METRIC_LINE = re.compile(rb'^\["[0-9a-f]{8}",\d', re.MULTILINE)
+_PREFIX_BYTES = 64
 #: More than a checksum and five numbers ever need.
 _ACK_BYTES = 128
 
@@ -130,12 +131,15 @@ class JournalFile:
 
     def count_metrics(self, offset: int) -> int:
         """The number of metrics from an offset on, without reading them."""
-        count, torn = 0, b""
-        while data := self._read(offset + len(torn), BATCH_BYTES):
-            whole, newline, rest = (torn + data).rpartition(b"\n")
-            count += len(_METRIC_LINE.findall(whole))
-            offset += len(whole) + len(newline)
-            torn = rest
+        count, beginning = 0, b""
+        while data := self._read(offset, BATCH_BYTES):
+            offset += len(data)
+            whole, newline, rest = data.rpartition(b"\n")
+            if newline:
+                count += len(_METRIC_LINE.findall(beginning + whole))
+                beginning = b""
+            # Enough of an incomplete line to tell what it is.
+            beginning = (beginning + rest)[:_PREFIX_BYTES]
         return count
 
     @property
@@ -189,14 +193,20 @@ class JournalFile:
 
         The fields are None if no record of the line is readable.
         """
-        torn = b""
-        while data := self._read(offset + len(torn), BATCH_BYTES):
-            *lines, torn = (torn + data).split(b"\n")
+        # The parts of the last line so far: joined once, since damage may be as long as the file.
+        parts: list[bytes] = []
+        at = offset
+        while data := self._read(at, BATCH_BYTES):
+            at += len(data)
+            *lines, rest = data.split(b"\n")
             for line in lines:
-                end = offset + len(line) + 1
-                fields, start = find_record(line)
+                whole = b"".join((*parts, line))
+                parts.clear()
+                end = offset + len(whole) + 1
+                fields, start = find_record(whole)
                 yield fields, start == 0, offset, end
                 offset = end
+            parts.append(rest)
 
     def _read(self, offset: int, length: int) -> bytes:
         file = self._file

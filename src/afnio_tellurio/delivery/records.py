@@ -24,7 +24,8 @@ NUMBER = "number"
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
 _START = re.compile(rb'\["[0-9a-f]{8}",')
-_PREFIX = len(b'["00000000",')
+#: The places in a damaged line where a record may start that are checked.
+_MAX_STARTS = 32
 encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -144,7 +145,11 @@ def find_record(line: bytes) -> tuple[list[Any] | None, int]:
     The offset is not 0 if the line also contains the rest of the record before it: a write was cut
     short there, or the newline between them was damaged.
     """
-    for start in _START.finditer(line):
+    starts = list(_START.finditer(line))
+    if len(starts) > _MAX_STARTS:
+        # Values may look like the start of a record; to check each takes the square of the length.
+        starts = starts[: _MAX_STARTS // 2] + starts[-_MAX_STARTS // 2 :]
+    for start in starts:
         body = line[start.end() :]
         if crc32(body) == int(line[start.start() + 2 : start.end() - 2], 16):
             try:

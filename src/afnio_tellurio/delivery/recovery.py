@@ -186,7 +186,12 @@ def deliver_journals(
             continue
         if result.problem is None:
             # After the lock is released: Windows cannot remove an open file.
-            remove_journal(path)
+            try:
+                remove_journal(path)
+            except OSError as error:
+                raise_foreign(error)
+                problem = f"is delivered, but cannot be removed: {error.strerror or error}"
+                result = attrs.evolve(result, problem=problem)
         yield result
 
 
@@ -294,12 +299,27 @@ def _end(transfer: Transfer, progress: Callable[[int], None] | None) -> str | No
     Returns:
         The status that was set, or None.
     """
+    give_up_at = time.monotonic() + _PATIENCE
+    for _attempt in range(_ATTEMPTS):
+        try:
+            return _try_to_end(transfer, progress)
+        except _ABSENT as error:
+            transfer.put_off(error)
+            if has_passed() or time.monotonic() >= give_up_at:
+                break
+            time.sleep(seconds_left(max(0.0, transfer.not_before - time.monotonic())))
+    return None
+
+
+def _try_to_end(transfer: Transfer, progress: Callable[[int], None] | None) -> str | None:
     header = transfer.journal.header
     if not header.owns_run:
         return None
     path = RunPath(header.namespace_slug, header.project_slug, header.run_uuid)
     try:
-        if operations.get_run(transfer.connection, path).status != "RUNNING":
+        has_ended = operations.get_run(transfer.connection, path).status != "RUNNING"
+        transfer.last_error = None
+        if has_ended:
             return None
     except NotFoundError as error:
         # A run that a user deleted needs no status.
@@ -308,6 +328,7 @@ def _end(transfer: Transfer, progress: Callable[[int], None] | None) -> str | No
             return None
     status = transfer.journal.end_status() or "CRASHED"
     operations.update_run(transfer.connection, path, status=status)
+    transfer.last_error = None
     return status
 
 

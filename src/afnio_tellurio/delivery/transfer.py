@@ -62,6 +62,8 @@ class Transfer:
         # How many metrics to send one by one before the next batch: at first, and still.
         self._singles = 0
         self._singles_left = 0
+        # The start of a segment that the backend cannot have as a part of the one before.
+        self._confirmed_segment: int | None = None
         self._has_rewound = False
         self.has_restored = False
         self.is_gone = False
@@ -72,6 +74,11 @@ class Transfer:
     def send(self, batch: Batch) -> bool:
         """Sends a batch, or a part of it; returns True if the next one is due at once."""
         batch = batch._replace(metrics=batch.metrics[: self._limit])
+        is_question = batch.missing > 0 and batch.segment != self._confirmed_segment
+        if is_question:
+            # The position may be older than what the backend has. Then it has metrics after those
+            # that cannot be read, under the number that they have in the present segment.
+            batch = batch._replace(segment=self.journal.position.segment, missing=0)
         following: int | None = None
         try:
             if not self._singles_left:
@@ -81,6 +88,10 @@ class Transfer:
         except (BadRequestError, PayloadTooLargeError) as error:
             return self._handle_rejection(batch, error)
         except ConflictError as error:
+            if is_question:
+                # It has none of them: they start a segment of their own.
+                self._confirmed_segment = batch.metrics[0].number
+                return True
             return self._rewind(batch, error)
         except NotFoundError as error:
             return self.restore(error)
