@@ -284,6 +284,16 @@ def refused_key(error: ApiError, *, relogin: bool, sign_in: str) -> InvalidAPIKe
     return refused
 
 
+def may_have_arrived(error: BaseException) -> bool:
+    """Whether the backend may have carried out a request that failed with this error."""
+    if isinstance(error, ApiError):
+        return error.status_code >= _FIRST_SERVER_STATUS
+    if isinstance(error, BackendUnreachableError):
+        not_sent = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+        return error.__cause__ is not None and not isinstance(error.__cause__, not_sent)
+    return True
+
+
 def never_had_run(error: ApiError) -> bool:
     """Whether the backend answered that it never had the run; not every backend reports it.
 

@@ -26,6 +26,14 @@ def client(tmp_path):
     backend.close()
 
 
+def test_the_journal_has_the_uuid_that_the_backend_chose(client, home):
+    run = te.init("acme", "Digits", "test_run", client=client)
+    (path,) = (home / "journals").glob("*.ndjson")
+    assert path.name.startswith(run.uuid)
+    run.log("loss", 1)
+    assert run.finish().accepted == 1
+
+
 def test_everything_but_what_only_an_extension_can_tell_works(client):
     run = te.init("acme", "Digits", "first", client=client)
     for step, value in enumerate([0.5, 2.0, float("nan")]):

@@ -9,6 +9,7 @@ from children import GUARD
 from ports import port_to_reuse
 
 import afnio_tellurio as te
+from afnio_tellurio.settings.limits import CONNECT_ATTEMPTS
 
 ADVICE = " (sign in with: afnio-tellurio login, or set TELLURIO_API_KEY)"
 DETAIL = json.dumps({"detail": "The server's words."})
@@ -174,7 +175,11 @@ def test_a_broken_connection_is_a_backend_that_cannot_be_reached(faulty, answer)
         te.BackendUnreachableError, match="getProject: the backend at .* cannot be reached"
     ):
         te.get_project("acme", "digits")
-    assert len(faulty.requests) == 1
+    assert len(faulty.requests) == CONNECT_ATTEMPTS
+    faulty.requests.clear()
+    with pytest.raises(te.BackendUnreachableError, match="createProject"):
+        te.create_project("acme", "Digits")
+    assert len(faulty.requests) == 1, "it may have been carried out"
 
 
 def test_a_dead_backend_is_a_connection_error_that_says_what_to_do(monkeypatch):

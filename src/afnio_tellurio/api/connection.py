@@ -45,6 +45,10 @@ A = TypeVar("A")
 
 #: The URL of the embedded backend in an error message; its name is never looked up.
 _LOCAL_URL = "http://embedded"
+#: The beginnings of operations that a backend may carry out twice. (createRun has a key.)
+_REPEATABLE = ("get", "list", "summarize", "sample", "verify", "createRun")
+#: The errors of a connection that broke before the answer was complete.
+_BROKEN = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 _PROXY_VARIABLES = {"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"}
 
 
@@ -321,8 +325,12 @@ class Connection:
             except httpx.RequestError as error:
                 raise_foreign(error)
                 forget_key(error)
-                # Refused at once: nothing was sent, and the backend may be starting.
-                if isinstance(error, httpx.ConnectError) and attempt + 1 < CONNECT_ATTEMPTS:
+                # Refused at once: nothing was sent, and the backend may be starting. Or the answer
+                # was lost, and asking again does no harm.
+                is_repeatable = isinstance(error, httpx.ConnectError) or (
+                    call.startswith(_REPEATABLE) and isinstance(error, _BROKEN)
+                )
+                if is_repeatable and attempt + 1 < CONNECT_ATTEMPTS:
                     time.sleep(seconds_left(CONNECT_RETRY_DELAY * 2**attempt))
                     continue
                 raise BackendUnreachableError(

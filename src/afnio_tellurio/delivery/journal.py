@@ -10,6 +10,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
+import msgspec
+
 from afnio_tellurio.delivery.held import HeldLines
 from afnio_tellurio.delivery.journal_file import JournalFile, remove_journal
 from afnio_tellurio.delivery.records import END, NUMBER, Batch, Header, encode, record_line
@@ -391,6 +393,18 @@ class Journal(JournalFile):
             # If another thread has just closed it, there is nothing left to do.
             if not self._is_closed:
                 raise
+
+    def name_run(self, run_name: str) -> None:
+        """Records the name of the run, which the backend may have chosen."""
+        if run_name == self.header.run_name:
+            return
+        self.header = msgspec.structs.replace(self.header, run_name=run_name)
+        line = record_line(self.header)
+        self._head = line * 2
+        if self._writer is not None:
+            # It is for people only.
+            with suppress(OSError, ValueError):
+                self._writer.write(line)
 
     def seal(self) -> None:
         """Refuses metrics from now on: the run is being ended. Appends in progress are included."""

@@ -143,6 +143,13 @@ class JournalFile:
         return count
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nothing was logged to it."""
+        return all(
+            fields is not None and isinstance(fields[0], dict) for fields, *_ in self._records(0)
+        )
+
+    @property
     def lost(self) -> int:
         """The number of metrics that were logged and cannot be delivered."""
         return self.missing
@@ -394,8 +401,10 @@ def write_journal(
 
 
 def _read_header(path: Path, file: FileIO) -> Header:
-    # There are two header lines; a damaged byte may have split one of them.
-    for line in file.read(BATCH_BYTES).split(b"\n")[:3]:
+    # There are two or three header lines, the last with the name of the run; a damaged byte may
+    # have split one of them.
+    header: Header | None = None
+    for line in file.read(BATCH_BYTES).split(b"\n")[:4]:
         head: Any = (parsed_line(line) or [None])[0]
         version: Any = head.get("format") if hasattr(head, "get") else None
         if version is None:
@@ -405,8 +414,10 @@ def _read_header(path: Path, file: FileIO) -> Header:
                 f"the journal {path} has format {version}; this afnio-tellurio supports formats up "
                 f"to {FORMAT}; upgrade afnio-tellurio"
             )
-        return msgspec.convert(head, Header)
-    raise ValueError(f"the header of the journal {path} is damaged; its run is unknown")
+        header = msgspec.convert(head, Header)
+    if header is None:
+        raise ValueError(f"the header of the journal {path} is damaged; its run is unknown")
+    return header
 
 
 if hasattr(os, "pread"):

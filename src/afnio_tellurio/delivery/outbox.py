@@ -119,9 +119,15 @@ class Outbox:
         """Closes the journal, and removes it unless it has undelivered metrics."""
         # Before the check: else another thread could append to the file that is being removed.
         self.journal.seal()
+        if self.is_done and not self.journal.lost:
+            self.discard()
+        else:
+            self.journal.close()
+
+    def discard(self) -> None:
+        """Closes the journal and removes it."""
         try:
-            if self.is_done and not self.journal.lost:
-                self.journal.remove()
+            self.journal.remove()
         except OSError as error:
             warn_once(
                 f"the journal {self.journal.path} was delivered but cannot be removed: {error}"

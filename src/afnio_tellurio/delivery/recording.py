@@ -13,6 +13,7 @@ from afnio_tellurio.delivery.outbox import DeliveryReceipt, Outbox
 from afnio_tellurio.delivery.recovery import deliver_orphans_of_run
 from afnio_tellurio.delivery.senders import (
     close_outbox,
+    forget_outbox,
     open_outbox,
     release_outbox,
     require_delivery,
@@ -147,6 +148,27 @@ class Recording:
             return last
         self.ended = last.transfer.ended
         return None
+
+    def give_up(self, *, is_certain: bool) -> None:
+        """Closes the outboxes of a run that could not be started.
+
+        Args:
+            is_certain: Whether the backend has not created it. Else the journals stay: a later
+                process ends the run, if there is one.
+        """
+        for outbox in list(self._outboxes.values()):
+            forget_outbox(outbox)
+            outbox.journal.seal()
+            if is_certain:
+                outbox.discard()
+            else:
+                outbox.journal.close()
+
+    def name_run(self, run_name: str) -> None:
+        """Records the name of the run, which the backend may have chosen."""
+        self.run_name = run_name
+        for outbox in list(self._outboxes.values()):
+            outbox.journal.name_run(run_name)
 
     def reopen(self, connection: Connection) -> bool:
         """Accepts metrics again after `end` failed, unless the backend has recorded the end.

@@ -323,7 +323,8 @@ def _try_to_end(transfer: Transfer, progress: Callable[[int], None] | None) -> s
             return None
     except NotFoundError as error:
         # A run that a user deleted needs no status.
-        is_lost = never_had_run(error) and transfer.restore(error)
+        # Neither does one that a process died before it was created.
+        is_lost = not transfer.journal.is_empty and never_had_run(error) and transfer.restore(error)
         if not (is_lost and _send_waiting(transfer, progress)):
             return None
     status = transfer.journal.end_status() or "CRASHED"

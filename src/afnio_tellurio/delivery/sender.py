@@ -47,10 +47,11 @@ class Sender(Worker):
 
     def close(self, outbox: Outbox) -> None:
         """Removes an outbox and closes it."""
-        self._forget(outbox)
+        self.forget(outbox)
         outbox.close()
 
-    def _forget(self, outbox: Outbox) -> None:
+    def forget(self, outbox: Outbox) -> None:
+        """Removes an outbox."""
         with suppress(ValueError):
             self._outboxes.remove(outbox)
 
@@ -112,7 +113,7 @@ class Sender(Worker):
             if outbox.is_over:
                 self.close(outbox)
             elif outbox.is_set_aside:
-                self._forget(outbox)
+                self.forget(outbox)
 
     def _gather(self) -> None:
         """Waits while metrics gather, unless a caller waits: large requests are more efficient.

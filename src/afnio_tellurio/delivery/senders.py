@@ -77,6 +77,11 @@ def close_outbox(outbox: Outbox) -> None:
     _sender_of(outbox.transfer.connection).close(outbox)
 
 
+def forget_outbox(outbox: Outbox) -> None:
+    """Removes an outbox from its sender."""
+    _sender_of(outbox.transfer.connection).forget(outbox)
+
+
 def release_outbox(outbox: Outbox) -> None:
     """Closes an outbox as soon as all is delivered: nothing can be logged to it anymore."""
     outbox.is_released = True

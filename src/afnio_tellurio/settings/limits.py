@@ -10,8 +10,7 @@ SLOWEST_RATE = 50_000
 #: Bytes of an answer, decoded; of one with an error status only the beginning is read.
 ANSWER_BYTES = 64 * 2**20
 ERROR_BYTES = 2**18
-#: Attempts to connect. Only connecting is repeated: a request that was sent may have been carried
-#: out.
+#: Attempts to connect, and to send a request that may be carried out twice.
 CONNECT_ATTEMPTS = 3
 #: Seconds before the second attempt to connect; doubled for the next.
 CONNECT_RETRY_DELAY = 0.25

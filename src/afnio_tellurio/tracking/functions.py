@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.api import operations
 from afnio_tellurio.api.entities import RunStatus, read_project, read_run
+from afnio_tellurio.api.operations import RunPath
 from afnio_tellurio.client import TellurioClient, connection_of
 from afnio_tellurio.default_client import client_or_default
+from afnio_tellurio.delivery.recording import Recording
 from afnio_tellurio.delivery.recovery import warn_of_orphans
-from afnio_tellurio.errors import BadRequestError, ConflictError, RunFinishedError
+from afnio_tellurio.errors import (
+    BadRequestError,
+    ConflictError,
+    RunFinishedError,
+    may_have_arrived,
+)
 from afnio_tellurio.frameworks import share_run
 from afnio_tellurio.notices import warn_once
 from afnio_tellurio.tracking.announcements import tell_started
@@ -83,23 +90,54 @@ def init(
         connection = connection_of(client)
         with safeguard:
             slug = _ensure_project(connection, namespace_slug, slug, project_display_name)
-            created = operations.create_run(
-                connection,
-                namespace_slug,
-                slug,
-                name=name,
-                description=description,
-                status=status,
-                idempotency_key=str(uuid.uuid4()),
-            )
-        run = read_run(Run, created, "createRun", namespace_slug)
-        bind_run(run, client, slug, owned=True)
+            run = _create_run(client, namespace_slug, slug, name, description, status)
         warn_of_orphans(connection.settings.journals)
         tell_started(run, client, namespace_slug, slug)
     superseded = activate(run)
     if superseded is not None:
         end(superseded, RunStatus.FAILED)
     share_run(run, connection)
+    return run
+
+
+def _create_run(
+    client: TellurioClient,
+    namespace_slug: str,
+    project_slug: str,
+    name: str | None,
+    description: str | None,
+    status: RunStatus,
+) -> Run:
+    """Creates a run, whose journal is there first.
+
+    So a later process can end the run if this one dies before the answer, or the answer is lost.
+    """
+    connection, run_uuid = connection_of(client), str(uuid.uuid4())
+    path = RunPath(namespace_slug, project_slug, run_uuid)
+    recording = Recording(connection, path, run_name=name or "", owns_run=True)
+    try:
+        created = operations.create_run(
+            connection,
+            namespace_slug,
+            project_slug,
+            name=name,
+            description=description,
+            status=status,
+            idempotency_key=run_uuid,
+            run_uuid=run_uuid,
+        )
+        run = read_run(Run, created, "createRun", namespace_slug)
+    except BaseException as error:
+        recording.give_up(is_certain=not may_have_arrived(error))
+        raise
+    if run.uuid == run_uuid:
+        recording.name_run(run.name)
+    else:
+        # The backend chooses the UUIDs.
+        recording.give_up(is_certain=True)
+        path = path._replace(run_uuid=run.uuid)
+        recording = Recording(connection, path, run_name=run.name, owns_run=True)
+    bind_run(run, client, project_slug, recording)
     return run
 
 

@@ -469,15 +469,15 @@ class Run(RunRecord):
         self.description = changed.description
         self.date_updated = changed.date_updated
 
-    def _bind(self, client: TellurioClient, project_slug: str, *, owned: bool = False) -> None:
-        """Sets where the run came from, and whether it ends with this process."""
+    def _bind(
+        self, client: TellurioClient, project_slug: str, recording: Recording | None = None
+    ) -> None:
+        """Sets where the run came from, and the recording if it ends with this process."""
         self._client = client
         self._project_slug = project_slug
-        if owned:
+        if recording is not None:
             safeguard.watch_exit()
-            self._recording = Recording(
-                connection_of(client), self._path(), run_name=self.name, owns_run=True
-            )
+            self._recording = recording
 
     def _receipt(self) -> DeliveryReceipt:
         return DeliveryReceipt(0, 0, 0) if self._recording is None else self._recording.receipt()
@@ -526,9 +526,11 @@ def _checked_metric_name(call: str, name: Any) -> str:
     return checked
 
 
-def bind_run(run: Run, client: TellurioClient, project_slug: str, *, owned: bool = False) -> None:
-    """Binds a run to the client that it was found with, and to this process if that owns it."""
-    run._bind(client, project_slug, owned=owned)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+def bind_run(
+    run: Run, client: TellurioClient, project_slug: str, recording: Recording | None = None
+) -> None:
+    """Binds a run to the client that it was found with, and to its recording if it has one."""
+    run._bind(client, project_slug, recording)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
 def source_of(run: Run, client: TellurioClient | None) -> tuple[Connection, RunPath]:
