@@ -14,6 +14,7 @@ import msgspec
 
 from afnio_tellurio.api import operations
 from afnio_tellurio.api.operations import RunPath
+from afnio_tellurio.clock import monotonic
 from afnio_tellurio.deadlines import has_passed, seconds_left
 from afnio_tellurio.delivery.journal_file import JournalFile, remove_journal
 from afnio_tellurio.delivery.records import SUFFIX
@@ -271,20 +272,20 @@ def _deliver(
 def _send_waiting(transfer: Transfer, progress: Callable[[int], None] | None) -> bool:
     """Sends the undelivered part of a journal; returns True if the backend has all of it."""
     journal = transfer.journal
-    attempts, give_up_at = _ATTEMPTS, time.monotonic() + _PATIENCE
+    attempts, give_up_at = _ATTEMPTS, monotonic() + _PATIENCE
     while transfer.stopped is None and not has_passed():
         batch = journal.batch()
         if batch is None:
             break
         if transfer.send(batch):
-            attempts, give_up_at = _ATTEMPTS, time.monotonic() + _PATIENCE
+            attempts, give_up_at = _ATTEMPTS, monotonic() + _PATIENCE
             if progress is not None:
                 progress(journal.position.number)
             continue
         attempts -= 1
-        if not attempts or time.monotonic() >= give_up_at:
+        if not attempts or monotonic() >= give_up_at:
             break
-        time.sleep(seconds_left(max(0.0, transfer.not_before - time.monotonic())))
+        time.sleep(seconds_left(max(0.0, transfer.not_before - monotonic())))
     return transfer.stopped is None and transfer.last_error is None
 
 

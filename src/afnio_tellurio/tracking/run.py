@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Self, overload
 
@@ -24,6 +23,7 @@ from afnio_tellurio.api.metrics import (
 )
 from afnio_tellurio.api.operations import RunPath
 from afnio_tellurio.client import TellurioClient, connection_of
+from afnio_tellurio.clock import monotonic
 from afnio_tellurio.deadlines import within
 from afnio_tellurio.default_client import default_client
 from afnio_tellurio.delivery.journal import JournalSealedError
@@ -233,7 +233,7 @@ class Run(RunRecord):
         Raises:
             DeliveryError: The metrics were not delivered in that time, or delivery has stopped.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else monotonic() + timeout
         if self._recording is not None:
             self._recording.require("flush", deadline)
         return self._receipt()
@@ -500,7 +500,7 @@ class Run(RunRecord):
         return connection
 
     def _deadline(self) -> float:
-        return time.monotonic() + self._connection_for(None).settings.exit_timeout
+        return monotonic() + self._connection_for(None).settings.exit_timeout
 
     def _path(self) -> RunPath:
         project_slug = self._project_slug or (self.project.slug if self.project else None)

@@ -9,12 +9,12 @@ import os
 import signal
 import sys
 import threading
-import time
 from contextlib import suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from afnio_tellurio.api.entities import RunStatus
+from afnio_tellurio.clock import monotonic
 from afnio_tellurio.delivery.senders import outboxes, wait_for_all
 from afnio_tellurio.forks import ForkStep, at_fork
 from afnio_tellurio.frameworks import release_run
@@ -168,7 +168,7 @@ class _Safeguard:
         self._end_all(status_after(sys.exc_info()[1]))
 
     def _end_all(self, status: RunStatus) -> None:
-        started_at = time.monotonic()
+        started_at = monotonic()
         self._is_ending = True
         try:
             if _active is not None:
