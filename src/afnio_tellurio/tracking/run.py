@@ -39,6 +39,7 @@ from afnio_tellurio.tracking.ending import end_run, finish_run, leave_end
 from afnio_tellurio.tracking.safeguard import deactivate, safeguard, status_after
 from afnio_tellurio.tracking.statuses import ENDED, check_status
 from afnio_tellurio.validation import (
+    check_size,
     checked_buckets,
     checked_name,
     checked_step,
@@ -134,16 +135,16 @@ class Run(RunRecord):
         Args:
             name: The metric's name, 1 to 255 characters. The part before a `/` groups it with
                 others.
-            value: Any value of JSON, NaN or an infinity. A NumPy scalar, or a tensor without
-                dimensions, is converted to a Python number.
+            value: Any value of JSON of up to 8,000,000 bytes, NaN or an infinity. A NumPy scalar,
+                or a tensor without dimensions, is converted to a Python number.
             step: The step, 0 or more; default the greatest of this metric plus one. Steps may come
                 in any order, and equal ones are all kept.
             client: The client to use; default the one that the run was started with.
 
         Raises:
             TypeError: The name is not a string, the step not an integer, or the value not JSON.
-            ValueError: The name is empty or too long, the step out of range, or the value cannot be
-                stored unchanged.
+            ValueError: The name is empty or too long, the step out of range, or the value is too
+                large or cannot be stored unchanged.
             RunFinishedError: The run is finished.
         """
         # The common case first, and without a call: this runs in the innermost loop of users.
@@ -157,6 +158,7 @@ class Run(RunRecord):
                 value = encoded_value(value)
         elif not (kind is int and -MAX_STEP <= value <= MAX_STEP):
             value = encoded_value(value)
+            check_size("log", name, value)
         if self.status in ENDED:
             raise self._finished_error("log")
         recording = self._recording
@@ -192,6 +194,7 @@ class Run(RunRecord):
         pairs: list[tuple[str, Any]] = []
         for name, value in metrics.items():
             pairs.append((_checked_metric_name("log_metrics", name), encoded_value(value)))
+            check_size("log_metrics", *pairs[-1])
         if self.status in ENDED:
             raise self._finished_error("log_metrics")
         recording = self._recording
