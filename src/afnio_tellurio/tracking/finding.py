@@ -14,9 +14,9 @@ from afnio_tellurio.client import TellurioClient, connection_of
 from afnio_tellurio.default_client import client_or_default
 from afnio_tellurio.delivery.senders import settle
 from afnio_tellurio.errors import NotFoundError
+from afnio_tellurio.tracking.active import open_runs
 from afnio_tellurio.tracking.disabled import DisabledRun
 from afnio_tellurio.tracking.run import Run, bind_run
-from afnio_tellurio.tracking.safeguard import active_run
 from afnio_tellurio.tracking.statuses import check_status
 from afnio_tellurio.validation import checked_name, checked_slug, project_slug
 
@@ -172,11 +172,11 @@ def delete_run(
 
 
 def _delete(client: TellurioClient, path: RunPath) -> None:
-    active: Run | None = active_run()
-    if active is not None and active.uuid == path.run_uuid:
-        raise ValueError(
-            f"delete_run: run {active.name!r} is active in this process; finish it first"
-        )
+    for run in open_runs():
+        if run.uuid == path.run_uuid:
+            raise ValueError(
+                f"delete_run: run {run.name!r} is active in this process; finish it first"
+            )
     connection = connection_of(client)
     # Metrics on their way would find the run gone, and would be reported.
     settle(connection, "deleteRun", path.run_uuid)

@@ -14,11 +14,12 @@ from afnio_tellurio.delivery.recovery import warn_of_orphans
 from afnio_tellurio.errors import BadRequestError, ConflictError, RunFinishedError
 from afnio_tellurio.frameworks import share_run
 from afnio_tellurio.notices import warn_once
+from afnio_tellurio.tracking.active import active_run, join, open_runs
 from afnio_tellurio.tracking.announcements import tell_started
 from afnio_tellurio.tracking.disabled import DisabledRun
 from afnio_tellurio.tracking.finding import get_run
 from afnio_tellurio.tracking.run import Run, bind_run
-from afnio_tellurio.tracking.safeguard import activate, active_run, end, safeguard
+from afnio_tellurio.tracking.safeguard import activate, end, safeguard
 from afnio_tellurio.tracking.statuses import ENDED, check_status
 from afnio_tellurio.validation import (
     checked_display_name,
@@ -42,12 +43,12 @@ def init(
     status: RunStatus | None = RunStatus.RUNNING,
     client: TellurioClient | None = None,
 ) -> Run:
-    """Starts a run and makes it the active one.
+    """Starts a run and makes it the active one of this thread or task.
 
-    The project is created, with visibility `RESTRICTED`, if it does not exist. A run that is still
-    active in this process is ended as `FAILED` first. A run that is still open when the process
-    ends is ended then: as `COMPLETED` after a normal end, as `CRASHED` after an unhandled
-    exception, a `sys.exit` with a status other than zero, or SIGTERM.
+    The project is created, with visibility `RESTRICTED`, if it does not exist. A run that the same
+    thread or task started before, and that is still open, is ended as `FAILED`. A run that is still
+    open when the process ends is ended then: as `COMPLETED` after a normal end, as `CRASHED` after
+    an unhandled exception, a `sys.exit` with a status other than zero, or SIGTERM.
 
     Args:
         namespace_slug: The slug of the organization or user that owns the project.
@@ -137,7 +138,7 @@ def _letters(name: str) -> str:
 def attach(
     namespace_slug: str, project: str, run: str, client: TellurioClient | None = None
 ) -> Run:
-    """Makes a run of another process the active one of this process, to log to it.
+    """Makes a run of another process the active one of this thread or task, to log to it.
 
     The run does not end with this process: the process that started it finishes it. This is how
     the ranks of one job log to one run.
@@ -162,19 +163,24 @@ def attach(
             f"attach: run {attached.name!r} is finished ({attached.status}); "
             "start a new one with init"
         )
-    active: Run | None = active_run()
-    if active is not None:
-        if active.uuid == attached.uuid:
-            return active
-        end(active, RunStatus.FAILED)
-    activate(attached)
+    run_here: Run
+    for run_here in open_runs():
+        if run_here.uuid == attached.uuid:
+            join(run_here)
+            return run_here
+    superseded = activate(attached)
+    if superseded is not None:
+        end(superseded, RunStatus.FAILED)
     client = client_or_default(client)
     share_run(attached, None if client is None else connection_of(client))
     return attached
 
 
 def get_active_run() -> Run:
-    """The active run: the one of the last `init` in this process, in any thread.
+    """The active run: the one that this thread or task started last.
+
+    A task that has started none has the run of the task that created it. A thread that has started
+    none has the last run of the main thread, or else of any thread.
 
     Raises:
         ValueError: No run is active.

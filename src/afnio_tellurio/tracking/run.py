@@ -24,7 +24,7 @@ from afnio_tellurio.api.metrics import (
 from afnio_tellurio.api.operations import RunPath
 from afnio_tellurio.client import TellurioClient, connection_of
 from afnio_tellurio.clock import monotonic
-from afnio_tellurio.deadlines import within
+from afnio_tellurio.deadlines import seconds_left, within
 from afnio_tellurio.default_client import default_client
 from afnio_tellurio.delivery.journal import JournalSealedError
 from afnio_tellurio.delivery.outbox import DeliveryReceipt
@@ -486,9 +486,8 @@ class Run(RunRecord):
         return DeliveryReceipt(0, 0, 0) if self._recording is None else self._recording.receipt()
 
     def _finished_error(self, call: str) -> RunFinishedError:
-        return RunFinishedError(
-            f"{call}: run {self.name!r} is finished ({self.status}); start a new one with init"
-        )
+        state = f"is finished ({self.status})" if self.status in ENDED else "is being finished"
+        return RunFinishedError(f"{call}: run {self.name!r} {state}; start a new one with init")
 
     def _client_for(self, client: TellurioClient | None) -> TellurioClient:
         return client or self._client or default_client()
@@ -503,7 +502,9 @@ class Run(RunRecord):
         return connection
 
     def _deadline(self) -> float:
-        return monotonic() + self._connection_for(None).settings.exit_timeout
+        timeout = self._connection_for(None).settings.exit_timeout
+        # The end of the process has one deadline for all runs.
+        return monotonic() + seconds_left(timeout)
 
     def _path(self) -> RunPath:
         project_slug = self._project_slug or (self.project.slug if self.project else None)
