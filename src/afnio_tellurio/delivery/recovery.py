@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -142,6 +142,37 @@ def deliver_orphans_of_run(connection: Connection, run_uuid: str) -> None:
     for result in deliver_journals(paths, select):
         if result.problem:
             warn(f"the journal {result.path} could not be delivered: {result.problem}")
+
+
+def deliver_journals_of_run(connection: Connection, run_uuid: str) -> str | None:
+    """Delivers all that dead processes logged to a run, and ends it.
+
+    Returns:
+        Why the run may still be ended by a process on this machine, or None if it cannot be.
+    """
+    folder = connection.settings.journals
+    paths = _list_readable_journals(folder, f"{run_uuid}.")
+    for result in deliver_journals(paths, lambda journal: _if_addressed(connection, journal)):
+        if result.problem and result.run_name is not None:
+            return f"its journal {result.path} could not be delivered: {result.problem}"
+        if result.problem:
+            # It will never end the run.
+            warn(f"the journal {result.path} could not be delivered: {result.problem}")
+    for path in _list_readable_journals(folder, f"{run_uuid}."):
+        if _is_owned(connection, path):
+            return f"another process still logs to it, through {path}"
+    return None
+
+
+def _is_owned(connection: Connection, path: Path) -> bool:
+    try:
+        journal = JournalFile.open(path)
+    except (OSError, ValueError, msgspec.ValidationError) as error:
+        # It is delivered meanwhile, or damaged.
+        raise_foreign(error)
+        return False
+    with closing(journal):
+        return journal.header.owns_run and _if_addressed(connection, journal) is not None
 
 
 def _if_addressed(connection: Connection, journal: JournalFile) -> Connection | None:

@@ -125,7 +125,7 @@ def get_run(
         model = operations.get_run(connection_of(client), path)
     except LookupError:
         # A name may look like a UUID. If it is not one, the answer is about the UUID.
-        named = _runs_named(client, namespace_slug, slug, run)
+        named = runs_named(client, namespace_slug, slug, run)
         if not named:
             raise
         return named[0]
@@ -165,7 +165,7 @@ def delete_run(
     try:
         _delete(client, RunPath(namespace_slug, slug, run_uuid))
     except NotFoundError:
-        named = _runs_named(client, namespace_slug, slug, run)
+        named = runs_named(client, namespace_slug, slug, run)
         if not named:
             raise
         _delete(client, RunPath(namespace_slug, slug, named[0].uuid))
@@ -193,13 +193,13 @@ def _as_uuid(run: str) -> str | None:
 def _find_by_name(
     call: str, client: TellurioClient, namespace_slug: str, slug: str, name: str
 ) -> Run:
-    named = _runs_named(client, namespace_slug, slug, name)
+    named = runs_named(client, namespace_slug, slug, name)
     if not named:
         raise LookupError(f"{call}: {namespace_slug}/{slug} has no run named {name!r}")
     return named[0]
 
 
-def _runs_named(client: TellurioClient, namespace_slug: str, slug: str, name: str) -> list[Run]:
+def runs_named(client: TellurioClient, namespace_slug: str, slug: str, name: str) -> list[Run]:
     """The runs with this name, newest first."""
     pages = operations.list_runs(connection_of(client), namespace_slug, slug, name=name)
     models = list(chain.from_iterable(pages))
