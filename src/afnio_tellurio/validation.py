@@ -7,7 +7,6 @@ import operator
 import re
 from typing import Any
 
-import msgspec
 from slugify import slugify
 
 from afnio_tellurio.settings.limits import (
@@ -29,7 +28,6 @@ _FLOAT_BYTES = 8
 _TIME_KINDS = ("M", "m")
 #: The most that one character of a string takes as JSON.
 _CHARACTER_BYTES = len("\\u0000")
-_encode = msgspec.json.Encoder().encode
 _SPELLINGS = {number: spelling for spelling, number in SPECIAL_NUMBERS.items()}
 
 
@@ -180,8 +178,10 @@ def check_size(call: str, name: str, value: Any) -> None:
         return
     if isinstance(value, str) and len(value) <= MAX_VALUE_BYTES // _CHARACTER_BYTES - 1:
         return
-    # As it is encoded in the journal and in a request.
-    size = len(_encode(value))
+    import msgspec  # not for a command line that only reads its arguments
+
+    # As the journal and a request encode it.
+    size = len(msgspec.json.encode(value))
     if size > MAX_VALUE_BYTES:
         raise ValueError(
             f"{call}: the value of {name!r} has {size:,} bytes as JSON; it may have up to "
