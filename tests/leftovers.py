@@ -33,13 +33,12 @@ def own_default_clients() -> Iterator[None]:
 
 
 def end_active_run() -> None:
+    """Ends the open runs."""
     import afnio_tellurio as te
+    from afnio_tellurio.tracking.active import open_runs
 
-    try:
-        run = te.get_active_run()
-    except ValueError:
-        return
-    run._end(te.RunStatus.FAILED)
+    for run in open_runs():
+        run._end(te.RunStatus.FAILED)
 
 
 def drop_outboxes() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
@@ -11,6 +10,7 @@ import httpx
 
 from afnio_tellurio.api import auth, operations
 from afnio_tellurio.api.connection import Connection
+from afnio_tellurio.clock import monotonic
 from afnio_tellurio.delivery.recovery import recover_local
 from afnio_tellurio.delivery.senders import outboxes, resume, settle_all, wait_visibly
 from afnio_tellurio.errors import InvalidAPIKeyError, PermissionDeniedError, refused_key
@@ -162,7 +162,7 @@ class TellurioClient:
         Metrics that cannot be delivered within `TELLURIO_EXIT_TIMEOUT` stay on the disk for
         `afnio-tellurio sync`.
         """
-        deadline = time.monotonic() + self._connection.settings.exit_timeout
+        deadline = monotonic() + self._connection.settings.exit_timeout
         for outbox in outboxes(self._connection):
             wait_visibly(outbox, deadline)
         self._connection.close()

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from afnio_tellurio.clock import monotonic
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -41,9 +42,9 @@ def within(deadline: float) -> Generator[None]:
 
 def seconds_left(limit: float) -> float:
     """The seconds to wait: up to `limit`, and not past the deadline."""
-    return min(limit, max(0.0, _current.time - time.monotonic()))
+    return min(limit, max(0.0, _current.time - monotonic()))
 
 
 def has_passed() -> bool:
     """Whether the deadline has passed."""
-    return time.monotonic() >= _current.time
+    return monotonic() >= _current.time

@@ -18,7 +18,7 @@ class _Bridge(Protocol):
 
     def share_run(self, run: object, connection: Connection | None) -> None: ...
 
-    def release_run(self, run: object) -> None: ...
+    def release_run(self, run: object, successor: object | None) -> None: ...
 
     def share_key(self, connection: Connection) -> str | None: ...
 
@@ -35,11 +35,11 @@ def share_run(run: object, connection: Connection | None) -> None:
         bridge.share_run(run, connection)
 
 
-def release_run(run: object) -> None:
-    """Leaves afnio without an active run, if this run is its active one."""
+def release_run(run: object, successor: object | None) -> None:
+    """Makes another open run the active one of afnio, or none, if this run is its active one."""
     bridge = _bridge_to_afnio()
     if bridge is not None:
-        bridge.release_run(run)
+        bridge.release_run(run, successor)
 
 
 def share_key(connection: Connection) -> str | None:

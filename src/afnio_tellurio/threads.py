@@ -15,6 +15,8 @@ from itertools import accumulate, chain, islice, repeat, takewhile
 from operator import call
 from typing import TYPE_CHECKING, Any
 
+from afnio_tellurio.clock import monotonic
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
     from types import CodeType, FrameType
@@ -76,9 +78,9 @@ def wait_until_left(codes: Collection[CodeType], timeout: float) -> bool:
         True if all have returned in time.
     """
     inside = [frame for frame in _frames_of_other_threads() if frame.f_code in codes]
-    deadline = time.monotonic() + timeout
+    deadline = monotonic() + timeout
     while inside:
-        if time.monotonic() > deadline:
+        if monotonic() > deadline:
             return False
         time.sleep(_INTERVAL)
         # Our references keep the frames alive, so no new frame can have the id of one of them.

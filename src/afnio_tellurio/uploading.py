@@ -26,7 +26,12 @@ from afnio_tellurio.delivery.recovery import (
     unreadable,
 )
 from afnio_tellurio.delivery.senders import settle
-from afnio_tellurio.errors import BackendUnreachableError, DatabaseError, TellurioError
+from afnio_tellurio.errors import (
+    BackendUnreachableError,
+    DatabaseError,
+    TellurioError,
+    counted_metrics,
+)
 from afnio_tellurio.files import make_private_directory, replace_whole
 from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.settings.settings import read_settings
@@ -66,11 +71,13 @@ class _Upload(msgspec.Struct):
         run_uuid: The run at the target.
         name: Its name there.
         is_written: Whether its journal was written: once that is gone, all of it is delivered.
+        total: The number of metrics in that journal, or None in records of earlier versions.
     """
 
     run_uuid: str
     name: str
     is_written: bool = False
+    total: int | None = None
 
 
 def upload(
@@ -130,12 +137,18 @@ def _upload_run(
     header = _header(run, connection, upload)
     path = journals / header.file_name()
     if upload.is_written and not path.exists():
-        return UploadedRun(run.name, upload.name, total, is_new=False)
+        problem = None
+        if upload.total is not None and upload.total < total:
+            since = counted_metrics(total - upload.total)
+            problem = (
+                f"it was resumed after its upload; what it logged since ({since}) is only here"
+            )
+        return UploadedRun(run.name, upload.name, total, is_new=False, problem=problem)
     if dry_run:
         return UploadedRun(run.name, upload.name, total, is_new=True)
     if not upload.is_written:
         write_journal(journals, header, _metrics(run, connection_of(source)), run.status.value)
-        upload.is_written = True
+        upload.is_written, upload.total = True, total
         _write(record, upload)
 
     def show(count: int) -> None:

@@ -9,7 +9,13 @@ from typing import Any
 
 from slugify import slugify
 
-from afnio_tellurio.settings.limits import MAX_BUCKETS, MAX_NAME_LENGTH, MAX_STEP, MAX_VALUE_DEPTH
+from afnio_tellurio.settings.limits import (
+    MAX_BUCKETS,
+    MAX_NAME_LENGTH,
+    MAX_STEP,
+    MAX_VALUE_BYTES,
+    MAX_VALUE_DEPTH,
+)
 
 #: Python does not convert longer integers to or from text by default
 #: (`sys.set_int_max_str_digits`: 4,300 digits).
@@ -20,6 +26,8 @@ SPECIAL_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf
 _FLOAT_BYTES = 8
 #: The kinds of dtype of NumPy's times and differences of times.
 _TIME_KINDS = ("M", "m")
+#: The most that one character of a string takes as JSON.
+_CHARACTER_BYTES = len("\\u0000")
 _SPELLINGS = {number: spelling for spelling, number in SPECIAL_NUMBERS.items()}
 
 
@@ -153,6 +161,32 @@ def encoded_value(value: Any) -> Any:
     except _UnfitError as unfit:
         place = "".join(f"[{key!r}]" for key in reversed(unfit.path))
         raise unfit.kind(f"log: value{place} {unfit.reason}") from None
+
+
+def check_size(call: str, name: str, value: Any) -> None:
+    """Checks that a request can hold the value.
+
+    Args:
+        call: The function that is called.
+        name: The metric's name.
+        value: The value in its JSON form.
+
+    Raises:
+        ValueError: It is too large.
+    """
+    if not isinstance(value, str | list | dict):
+        return
+    if isinstance(value, str) and len(value) <= MAX_VALUE_BYTES // _CHARACTER_BYTES - 1:
+        return
+    import msgspec  # not for a command line that only reads its arguments
+
+    # As the journal and a request encode it.
+    size = len(msgspec.json.encode(value))
+    if size > MAX_VALUE_BYTES:
+        raise ValueError(
+            f"{call}: the value of {name!r} has {size:,} bytes as JSON; it may have up to "
+            f"{MAX_VALUE_BYTES:,}. Log a summary, or write it to a file and log the file's path"
+        )
 
 
 class _UnfitError(Exception):

@@ -55,6 +55,17 @@ with te.init("acme", "Bridge") as third:
     assert active() is third
 assert active() is None
 fourth = te.attach("acme", "bridge", te.init("acme", "Bridge").name)
+
+import threading
+
+def trial():
+    with te.init("acme", "Bridge") as run:
+        assert active() is run
+
+trials = threading.Thread(target=trial)
+trials.start()
+trials.join()
+assert active() is fourth
 assert active() is te.get_active_run()
 """,
         **platform.variables,

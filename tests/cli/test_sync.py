@@ -71,6 +71,23 @@ def test_finished_runs_are_uploaded_whole_and_a_second_call_does_nothing(
         assert len(list(te.runs("acme", "digits", target))) == 3
 
 
+def test_what_a_run_logged_after_its_upload_is_reported(local, server, capsys):
+    def log_once():
+        with te.init("acme", "Digits", "job", client=local, resume=True) as run:
+            run.log("loss", 1)
+
+    log_once()
+    for _ in range(2):
+        assert main(["sync", "acme/digits", "--to", server]) == 0
+    assert capsys.readouterr().out == "job: 1 value uploaded\njob: already uploaded\n"
+    log_once()
+    assert main(["sync", "acme/digits", "--to", server]) == 1
+    assert capsys.readouterr().err == (
+        "job: not uploaded: it was resumed after its upload; what it logged since (1 metric) is "
+        "only here\n"
+    )
+
+
 def test_a_name_that_is_taken_there_gets_a_number(recorded, server, capsys):
     with te.TellurioClient(server) as target:
         te.init("acme", "Digits!", "first", client=target).finish()

@@ -8,6 +8,7 @@ import stat
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -16,7 +17,7 @@ from children import GUARD
 import afnio_tellurio as te
 from afnio_tellurio.backend import BackendUser, open_backend
 from afnio_tellurio.backend.store import database as database_module
-from afnio_tellurio.backend.store import database_files
+from afnio_tellurio.backend.store import database_files, schema
 from afnio_tellurio.backend.store.database import Database
 from afnio_tellurio.backend.store.schema import FORMAT
 
@@ -69,6 +70,19 @@ def test_several_processes_may_make_the_database_at_once(database, start_python)
     with te.TellurioClient.local(database) as client:
         names = sorted(run.name for run in te.runs("acme", "Digits", client=client))
     assert names == ["same", *(f"same_{number}" for number in range(1, 6))]
+
+
+def test_another_process_may_make_the_database_between_two_statements(database):
+    class Interrupted:
+        """A connection in whose first statement another process makes the database."""
+
+        def execute(self, statement):
+            row = connection.execute(statement).fetchone()
+            te.TellurioClient.local(database).close()
+            return SimpleNamespace(fetchone=lambda: row)
+
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        assert schema._format_of(Interrupted(), database) == schema.FORMAT
 
 
 def test_what_was_acknowledged_survives_sigkill(database, start_python):

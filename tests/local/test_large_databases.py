@@ -6,7 +6,6 @@ import re
 import sqlite3
 import tracemalloc
 import uuid
-from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -379,7 +378,7 @@ def test_a_slice_ends_in_time_if_the_disk_is_slow(api, database, long_run, monke
     assert count(database, "points") == LONG
     clock = itertools.count()
     monkeypatch.setattr(removal, "SLICE_TIME", 3)
-    monkeypatch.setattr(removal, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(removal, "monotonic", lambda: next(clock))
     api.post(RUNS, json={})
     assert count(database, "points") == LONG - removal._STATEMENT_ROWS
 

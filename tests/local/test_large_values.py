@@ -1,61 +1,43 @@
-"""Checking a large value takes no loop in Python, during which other threads get little done."""
+"""The greatest value that `log` accepts is delivered; a larger one is refused at the call."""
 
-import json
-import sys
-
+import msgspec
 import pytest
-from msgspec import Raw
 
-from afnio_tellurio.backend.store import values
+import afnio_tellurio as te
+from afnio_tellurio.settings.limits import MAX_VALUE_BYTES
 
-LARGE = {
-    "strings": ['ab"c\\' * 10] * 2000,
-    "lists": [[]] * 50_000,
-    "objects": [{"a": 1, "b": [1]}] * 10_000,
-    "numbers": list(range(50_000)),
-    "fractions": [number / 7 for number in range(50_000)],
+#: Values of a number of bytes as JSON: quotes take two, a control character
+#: six, an "ö" two, and 1e22 four.
+KINDS = {
+    "letters": lambda size: "x" * (size - 2),
+    "quotes": lambda size: '"' * (size // 2 - 1),
+    "control characters": lambda size: "\x01" * (size // 6 - 1) + "x" * (size % 6 + 4),
+    "letters that are not ASCII": lambda size: "ö" * (size // 2 - 1),
+    "a list": lambda size: ["x" * (size - 4)],
+    "a list of numbers": lambda size: [1e22] * (size // 5 - 1) + [int("1" * (size % 5 + 3))],
+    "an object": lambda size: {"a": "x" * (size - 8)},
 }
 
 
-def lines_run(function, *arguments):
-    """The number of lines of the module that a call runs; the garbage collector may run others."""
-    count = 0
-    tracer = sys.gettrace()
-
-    def trace(frame, event, _argument):
-        nonlocal count
-        count += event == "line" and frame.f_code.co_filename == values.__file__
-        return trace
-
-    sys.settrace(trace)
-    try:
-        function(*arguments)
-    finally:
-        sys.settrace(tracer)
-    return count
+@pytest.fixture(autouse=True)
+def local(monkeypatch):
+    monkeypatch.setenv("TELLURIO_MODE", "local")
 
 
-@pytest.mark.parametrize("kind", [kind for kind in LARGE if kind != "fractions"])
-def test_a_large_value_is_checked_without_a_loop(kind):
-    text = json.dumps(LARGE[kind]).encode()
-    assert lines_run(values.stored, Raw(text)) < 200
-
-
-def test_each_fraction_costs_one_short_call():
-    text = json.dumps(LARGE["fractions"]).encode()
-    assert lines_run(values.stored, Raw(text)) < 200 + 4 * len(LARGE["fractions"])
-
-
-@pytest.mark.parametrize("inside", ['"[[[["', '"\\\\"', '"\\"[{"', '"]]"', "1", "{}", '{"[": "]"}'])
-@pytest.mark.parametrize("brackets", ["[]", "{}"])
-def test_depth_is_counted_outside_strings_only(inside, brackets):
-    def nested(levels):
-        start, end = ("[", "]") if brackets == "[]" else ('{"a":', "}")
-        many = f"[{','.join([inside] * 101)}]"
-        return Raw((start * levels + many + end * levels).encode())
-
-    # The list itself is a level, and what is inside may be one more.
-    deepest = values.MAX_DEPTH - 1 - inside.startswith("{")
-    assert values.stored(nested(deepest)).text is not None
-    with pytest.raises(ValueError, match="nested deeper than 100 levels"):
-        values.stored(nested(deepest + 1))
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_value_of_the_greatest_size_is_delivered_and_a_larger_one_refused(kind):
+    greatest, too_large = KINDS[kind](MAX_VALUE_BYTES), KINDS[kind](MAX_VALUE_BYTES + 2)
+    assert len(msgspec.json.encode(greatest)) == MAX_VALUE_BYTES
+    # Each of its characters but the last takes six bytes.
+    name = "\x01" * 254 + "x"
+    run = te.init("acme", "Digits")
+    with pytest.raises(ValueError, match=r"log: the value of 'a' has 8,000,002 bytes as JSON"):
+        run.log("a", too_large)
+    with pytest.raises(
+        ValueError, match=r"log_metrics: the value of 'a' has .* to 8,000,000\. Log"
+    ):
+        run.log_metrics({"b": 1, "a": too_large})
+    run.log(name, greatest)
+    run.log("b", 1)
+    assert run.flush() == te.DeliveryReceipt(accepted=2, waiting=0, rejected=0)
+    assert run.metrics(name).values == [greatest]

@@ -1,4 +1,4 @@
-"""In a notebook, the lines about a run link to it."""
+"""In a notebook, the lines about a run link to it, and a cell that is run again supersedes its run."""
 
 RUN = """
 import os
@@ -29,3 +29,11 @@ def test_the_lines_of_a_run_of_this_machine_are_plain(kernel):
         "afnio-tellurio: Started run <b>test</b> in acme/digits.",
         "afnio-tellurio: Run <b>test</b> completed",
     ]
+
+
+def test_a_cell_that_is_run_again_supersedes_its_run(kernel):
+    start = 'import afnio_tellurio as te; run = te.init("acme", "Digits", "again")'
+    kernel('import os; os.environ.update(TELLURIO_MODE="local", TELLURIO_QUIET="1")')
+    assert [kernel(start), kernel(start)] == [[], []]
+    (message,) = kernel('print(*(run.status for run in te.runs("acme", "Digits")))')
+    assert message[1]["text"] == "RUNNING FAILED\n"

@@ -282,6 +282,40 @@ def test_a_run_started_in_another_thread_is_guarded_too(run_forked):
     assert recorded() == "CRASHED"
 
 
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [
+        ("", "COMPLETED"),
+        ("1 / 0", "CRASHED"),
+        ("os.kill(os.getpid(), 15)\nwhile True: pass", "CRASHED"),
+    ],
+)
+def test_the_runs_of_all_threads_and_tasks_end_with_the_process(run_forked, ending, status):
+    run_forked(
+        f"""
+import asyncio, os, threading
+import afnio_tellurio as te
+
+def start(name):
+    te.init("acme", "Digits", name).log("loss", 1)
+
+async def main():
+    await asyncio.gather(*(asyncio.to_thread(start, f"task {{number}}") for number in range(2)))
+
+start("main")
+asyncio.run(main())
+thread = threading.Thread(target=start, args=["thread"])
+thread.start()
+thread.join()
+{ending}
+"""
+    )
+    found = {
+        run.name: (run.status, run.metrics("loss").values) for run in te.runs("acme", "Digits")
+    }
+    assert found == dict.fromkeys(["main", "task 0", "task 1", "thread"], (status, [1]))
+
+
 def test_a_forked_childs_exit_does_not_end_its_parents_run(run_forked):
     finished = run_forked(
         f"{START}\n"

@@ -600,22 +600,6 @@ def test_eight_threads_log_to_one_run_and_nothing_is_lost():
         assert metrics[f"own/{worker}"].values == list(range(25))
 
 
-def test_threads_that_start_runs_at_once_leave_one_active_and_the_others_failed():
-    started = []
-    threads = [
-        threading.Thread(target=lambda: started.append(te.init("acme", "Digits", "same")))
-        for _ in range(6)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(run.name for run in started) == ["same", *(f"same_{n}" for n in range(1, 6))]
-    statuses = [run.status for run in te.runs("acme", "Digits")]
-    assert sorted(statuses) == ["FAILED"] * 5 + ["RUNNING"]
-    assert te.get_active_run().status is te.RunStatus.RUNNING
-
-
 @pytest.mark.needs_extension
 def test_raw_requests_give_the_raw_answer():
     run = te.init("acme", "Digits", "test_run")

@@ -22,7 +22,8 @@ class MetricCreate:
     value: Any
     """ Any JSON value, nested up to 100 levels deep. NaN and the infinities are the strings `"NaN"`, `"Infinity"`
     and
-    `"-Infinity"`. A number must fit in a double, unless it is an integer.
+    `"-Infinity"`. A number must fit in a double, unless it is an integer. A backend accepts values of up to
+    8,000,000 bytes; it may answer 413 to a larger one.
      """
     step: int | Unset = UNSET
     """ The step; when not given, the greatest step of that metric plus one, or 0 for the first. """

@@ -14,6 +14,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from afnio_tellurio.clock import monotonic
 from afnio_tellurio.errors import CredentialsError
 from afnio_tellurio.files import make_private_directory, replace_whole
 from afnio_tellurio.locking import try_lock
@@ -180,9 +181,9 @@ def _locked(path: Path) -> Generator[None]:
     """Excludes other processes that write."""
     fd = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        deadline = time.monotonic() + _LOCK_TIMEOUT
+        deadline = monotonic() + _LOCK_TIMEOUT
         while not try_lock(fd):
-            if time.monotonic() > deadline:
+            if monotonic() > deadline:
                 raise TimeoutError("another process is writing to it")
             time.sleep(_LOCK_RETRY_DELAY)
         yield

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
 import httpcore
 
+from afnio_tellurio.clock import monotonic
 from afnio_tellurio.deadlines import seconds_left
 from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.settings.limits import REQUEST_TIMEOUT, SLOWEST_RATE
@@ -30,7 +30,7 @@ class Clock(threading.local):
 
     def start(self) -> None:
         """Starts a request."""
-        self.deadline = time.monotonic() + REQUEST_TIMEOUT
+        self.deadline = monotonic() + REQUEST_TIMEOUT
 
     def count(self, size: int) -> None:
         """Allows the time that a slow network needs for bytes that have been transmitted."""
@@ -38,7 +38,7 @@ class Clock(threading.local):
 
     def limit(self, timeout: float | None) -> float:
         """The seconds that a step of the request may take; 0 if none are left."""
-        left = seconds_left(self.deadline - time.monotonic())
+        left = seconds_left(self.deadline - monotonic())
         return max(0.0, left if timeout is None else min(timeout, left))
 
 

@@ -16,6 +16,7 @@ from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.task import ErrorTask
 
 from afnio_tellurio.backend.application import MAX_BODY_BYTES
+from afnio_tellurio.clock import monotonic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +68,7 @@ class Connections:
         The loop itself would wait until their clients read, and a round that closes a file
         descriptor must not use it again.
         """
-        now = time.monotonic()
+        now = monotonic()
         if now >= self._next_search:
             self._next_search = now + SEARCH_SECONDS
             self._closing += [channel for channel in self._channels() if channel.is_overdue()]
@@ -115,7 +116,7 @@ class Request(HTTPRequestParser):
     def __init__(self, adj: Any, authorizes: Authorizes) -> None:
         super().__init__(adj)
         self._authorizes = authorizes
-        self.began = time.monotonic()
+        self.began = monotonic()
         self.is_authorized = False
         self.is_unread = False
 
@@ -192,7 +193,7 @@ class Channel(HTTPChannel):
         authorizes: Authorizes,
     ) -> None:
         self.parser_class = partial(Request, authorizes=authorizes)
-        self.opened = time.monotonic()
+        self.opened = monotonic()
         self.is_authorized = False
         self._lingers_until: float | None = None
         self._has_unread_body = False
@@ -200,7 +201,7 @@ class Channel(HTTPChannel):
 
     def is_overdue(self) -> bool:
         """Whether the client takes too long to send a request, or to read an answer."""
-        now = time.monotonic()
+        now = monotonic()
         if self._lingers_until is not None:
             return now > self._lingers_until
         request = self.request
@@ -237,7 +238,7 @@ class Channel(HTTPChannel):
         If the connection were closed at once, the client could lose the answer.
         """
         self.close_when_flushed = False
-        self._lingers_until = time.monotonic() + LINGER_SECONDS
+        self._lingers_until = monotonic() + LINGER_SECONDS
         try:
             self.socket.shutdown(socket.SHUT_WR)
         except OSError:

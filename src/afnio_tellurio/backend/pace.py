@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from afnio_tellurio.clock import monotonic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -23,7 +24,7 @@ class Pace:
         clock: Returns seconds.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._saved = _MAX_SAVED

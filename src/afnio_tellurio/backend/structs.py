@@ -6,13 +6,14 @@ the contract.
 
 from __future__ import annotations
 
-import datetime as dt
 from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID  # noqa: TC003 - msgspec reads the annotation
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from afnio_tellurio.clock import RealDatetime
 
 MAX_STEP = 2**63 - 1
 MAX_BATCH = 1000
@@ -25,7 +26,7 @@ _VISIBLE = r"[^\t-\r\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u20
 Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=_VISIBLE)]
 DisplayName = Annotated[str, Meta(min_length=1, max_length=255)]
 Step = Annotated[int, Meta(ge=0, le=MAX_STEP)]
-Time = Annotated[dt.datetime, Meta(tz=True)]
+Time = Annotated[RealDatetime, Meta(tz=True)]
 
 
 class Visibility(StrEnum):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from afnio_tellurio.clock import monotonic
 from afnio_tellurio.delivery.records import Batch, Position, metrics_of, parsed_line
 from afnio_tellurio.settings.limits import (
     BATCH_BYTES,
@@ -149,7 +149,7 @@ class HeldLines:
     def note_trouble(self, error: OSError) -> None:
         """Notes why the file cannot be written; the next attempt is due after a while."""
         self._trouble = error
-        self._retry_at = time.monotonic() + WRITE_RETRY_DELAY
+        self._retry_at = monotonic() + WRITE_RETRY_DELAY
 
     def take_trouble(self) -> OSError | None:
         """Why the file cannot be written; returned once, until `end_trouble`."""

@@ -10,8 +10,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-import msgspec
+from msgspec.structs import replace
 
+from afnio_tellurio.clock import monotonic
 from afnio_tellurio.delivery.held import HeldLines
 from afnio_tellurio.delivery.journal_file import JournalFile, remove_journal
 from afnio_tellurio.delivery.records import END, NUMBER, Batch, Header, encode, record_line
@@ -206,9 +207,9 @@ class Journal(JournalFile):
 
     def _wait_until_direct(self) -> bool:
         """Waits while the last held lines are written, for a moment; returns True if they are."""
-        give_up_at = time.monotonic() + _SWITCH_TIMEOUT
+        give_up_at = monotonic() + _SWITCH_TIMEOUT
         is_switching = self._is_switching
-        while self._is_switching and time.monotonic() < give_up_at:
+        while self._is_switching and monotonic() < give_up_at:
             time.sleep(_LOCK_RETRY_DELAY)
         return is_switching and self._is_direct
 
@@ -398,7 +399,7 @@ class Journal(JournalFile):
         """Records the name of the run, which the backend may have chosen."""
         if run_name == self.header.run_name:
             return
-        self.header = msgspec.structs.replace(self.header, run_name=run_name)
+        self.header = replace(self.header, run_name=run_name)
         line = record_line(self.header)
         self._head = line * 2
         if self._writer is not None:

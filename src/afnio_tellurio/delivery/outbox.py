@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
+from afnio_tellurio.clock import monotonic
 from afnio_tellurio.delivery.transfer import Transfer
 from afnio_tellurio.errors import (
     ApiError,
@@ -170,7 +170,7 @@ class Outbox:
     def step(self) -> bool:
         """Does the next step; returns True if another one is due at once."""
         try:
-            if self.transfer.stopped is not None or time.monotonic() < self.transfer.not_before:
+            if self.transfer.stopped is not None or monotonic() < self.transfer.not_before:
                 return False
             is_due = self._send_next()
         except Exception as error:  # noqa: BLE001 - delivery of this run and others continues
@@ -225,7 +225,7 @@ class Outbox:
 
     def _synchronize(self) -> None:
         """Calls fsync on the journal, at most once in `SYNCHRONIZE_INTERVAL`."""
-        now, size = time.monotonic(), self.journal.size
+        now, size = monotonic(), self.journal.size
         if size == self._synchronized_size or now - self._synchronized_at < SYNCHRONIZE_INTERVAL:
             return
         self._synchronized_at, self._synchronized_size = now, size
@@ -239,7 +239,7 @@ class Outbox:
     def _write_held(self) -> None:
         """Writes lines that a full disk left in memory, if due; warns once of the trouble."""
         write_held_at = self.journal.held.due()
-        if write_held_at is not None and time.monotonic() >= write_held_at:
+        if write_held_at is not None and monotonic() >= write_held_at:
             self.journal.write_held()
         trouble = self.journal.held.take_trouble()
         if trouble is not None:

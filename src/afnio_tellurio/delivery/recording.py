@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from afnio_tellurio.clock import monotonic
 from afnio_tellurio.deadlines import within
 from afnio_tellurio.delivery.outbox import DeliveryReceipt, Outbox
 from afnio_tellurio.delivery.recovery import deliver_orphans_of_run
@@ -99,7 +99,7 @@ class Recording:
         Raises:
             DeliveryError: Another thread is still ending it at the deadline.
         """
-        if not self._ending.acquire(timeout=max(0.0, deadline - time.monotonic())):
+        if not self._ending.acquire(timeout=max(0.0, deadline - monotonic())):
             raise self.open_outbox().problem("finish")
         try:
             yield
@@ -113,7 +113,7 @@ class Recording:
             DeliveryError: It does not have it at the deadline, or delivery has stopped.
         """
         for outbox in list(self._outboxes.values()):
-            require_delivery(outbox, call, deadline and deadline - time.monotonic())
+            require_delivery(outbox, call, deadline and deadline - monotonic())
 
     def find_undelivered(self, deadline: float) -> Outbox | None:
         """Waits for delivery; returns an outbox that is not delivered at the deadline."""
@@ -141,7 +141,7 @@ class Recording:
             if outbox is not last and not wait_visibly(outbox, deadline):
                 return outbox
         # Up to half of the time: the end must be possible without them.
-        with within((time.monotonic() + deadline) / 2):
+        with within((monotonic() + deadline) / 2):
             deliver_orphans_of_run(connection, self.path.run_uuid)
         last.wanted_status = status
         if not wait_visibly(last, deadline):

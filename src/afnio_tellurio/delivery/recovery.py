@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ import msgspec
 
 from afnio_tellurio.api import operations
 from afnio_tellurio.api.operations import RunPath
+from afnio_tellurio.clock import monotonic
 from afnio_tellurio.deadlines import has_passed, seconds_left
 from afnio_tellurio.delivery.journal_file import JournalFile, remove_journal
 from afnio_tellurio.delivery.records import SUFFIX
@@ -141,6 +142,37 @@ def deliver_orphans_of_run(connection: Connection, run_uuid: str) -> None:
     for result in deliver_journals(paths, select):
         if result.problem:
             warn(f"the journal {result.path} could not be delivered: {result.problem}")
+
+
+def deliver_journals_of_run(connection: Connection, run_uuid: str) -> str | None:
+    """Delivers all that dead processes logged to a run, and ends it.
+
+    Returns:
+        Why the run may still be ended by a process on this machine, or None if it cannot be.
+    """
+    folder = connection.settings.journals
+    paths = _list_readable_journals(folder, f"{run_uuid}.")
+    for result in deliver_journals(paths, lambda journal: _if_addressed(connection, journal)):
+        if result.problem and result.run_name is not None:
+            return f"its journal {result.path} could not be delivered: {result.problem}"
+        if result.problem:
+            # It will never end the run.
+            warn(f"the journal {result.path} could not be delivered: {result.problem}")
+    for path in _list_readable_journals(folder, f"{run_uuid}."):
+        if _is_owned(connection, path):
+            return f"another process still logs to it, through {path}"
+    return None
+
+
+def _is_owned(connection: Connection, path: Path) -> bool:
+    try:
+        journal = JournalFile.open(path)
+    except (OSError, ValueError, msgspec.ValidationError) as error:
+        # It is delivered meanwhile, or damaged.
+        raise_foreign(error)
+        return False
+    with closing(journal):
+        return journal.header.owns_run and _if_addressed(connection, journal) is not None
 
 
 def _if_addressed(connection: Connection, journal: JournalFile) -> Connection | None:
@@ -276,20 +308,20 @@ def _deliver(
 def _send_waiting(transfer: Transfer, progress: Callable[[int], None] | None) -> bool:
     """Sends the undelivered part of a journal; returns True if the backend has all of it."""
     journal = transfer.journal
-    attempts, give_up_at = _ATTEMPTS, time.monotonic() + _PATIENCE
+    attempts, give_up_at = _ATTEMPTS, monotonic() + _PATIENCE
     while transfer.stopped is None and not has_passed():
         batch = journal.batch()
         if batch is None:
             break
         if transfer.send(batch):
-            attempts, give_up_at = _ATTEMPTS, time.monotonic() + _PATIENCE
+            attempts, give_up_at = _ATTEMPTS, monotonic() + _PATIENCE
             if progress is not None:
                 progress(journal.position.number)
             continue
         attempts -= 1
-        if not attempts or time.monotonic() >= give_up_at:
+        if not attempts or monotonic() >= give_up_at:
             break
-        time.sleep(seconds_left(max(0.0, transfer.not_before - time.monotonic())))
+        time.sleep(seconds_left(max(0.0, transfer.not_before - monotonic())))
     return transfer.stopped is None and transfer.last_error is None
 
 
@@ -299,15 +331,15 @@ def _end(transfer: Transfer, progress: Callable[[int], None] | None) -> str | No
     Returns:
         The status that was set, or None.
     """
-    give_up_at = time.monotonic() + _PATIENCE
+    give_up_at = monotonic() + _PATIENCE
     for _attempt in range(_ATTEMPTS):
         try:
             return _try_to_end(transfer, progress)
         except _ABSENT as error:
             transfer.put_off(error)
-            if has_passed() or time.monotonic() >= give_up_at:
+            if has_passed() or monotonic() >= give_up_at:
                 break
-            time.sleep(seconds_left(max(0.0, transfer.not_before - time.monotonic())))
+            time.sleep(seconds_left(max(0.0, transfer.not_before - monotonic())))
     return None
 
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
+from afnio_tellurio.clock import monotonic
 from afnio_tellurio.deadlines import within
 from afnio_tellurio.delivery.outbox import Outbox
 from afnio_tellurio.delivery.worker import Worker
@@ -70,7 +71,7 @@ class Sender(Worker):
             True if all was delivered in time.
         """
         size = outbox.journal.size
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else monotonic() + timeout
         if outbox.is_done_until(size):
             return True
         if outbox.is_set_aside:
@@ -80,7 +81,7 @@ class Sender(Worker):
         self._waiters.append(weakref.ref(progress))
         self.wake()
         while not outbox.is_done_until(size):
-            left = None if deadline is None else deadline - time.monotonic()
+            left = None if deadline is None else deadline - monotonic()
             if outbox.transfer.stopped is not None or (left is not None and left <= 0):
                 return False
             if not self._start():
@@ -120,9 +121,9 @@ class Sender(Worker):
 
         If the application logs without a pause, it has the processor to itself for a while.
         """
-        until = time.monotonic() + BURST_DELAY
+        until = monotonic() + BURST_DELAY
         before = -BURST_METRICS
-        while not self._waiting() and time.monotonic() < until:
+        while not self._waiting() and monotonic() < until:
             count = sum(outbox.journal.count for outbox in self.outboxes())
             if count - before < BURST_METRICS:
                 return
@@ -148,7 +149,7 @@ class Sender(Worker):
         if self._is_draining:
             return 0.0
         times = [due for due in map(Outbox.due, self.outboxes()) if due is not None]
-        return max(0.0, min(times) - time.monotonic()) if times else None
+        return max(0.0, min(times) - monotonic()) if times else None
 
     def _has_work(self) -> bool:
         return bool(self._outboxes)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from typing import TYPE_CHECKING
 
+from afnio_tellurio.clock import monotonic
 from afnio_tellurio.delivery.journal import Journal
 from afnio_tellurio.delivery.outbox import Outbox
 from afnio_tellurio.delivery.records import Header
@@ -135,12 +135,12 @@ def settle_all(connection: Connection, call: str) -> None:
             `TELLURIO_EXIT_TIMEOUT`.
     """
     timeout = connection.settings.exit_timeout
-    deadline = time.monotonic() + timeout
+    deadline = monotonic() + timeout
     for outbox in _outboxes_to(connection):
         if outbox.journal.header.run_uuid in call.lower():
             require_delivery(outbox, call, timeout)
         elif outbox.transfer.stopped is None:
-            wait_for(outbox, max(0.0, deadline - time.monotonic()))
+            wait_for(outbox, max(0.0, deadline - monotonic()))
 
 
 def _outboxes_to(connection: Connection) -> list[Outbox]:
@@ -156,8 +156,8 @@ def wait_visibly(outbox: Outbox, deadline: float) -> bool:
     """Waits until an outbox is done, with progress on a terminal; returns False at the deadline."""
     is_shown = False
     try:
-        while not wait_for(outbox, min(1.0, max(0.0, deadline - time.monotonic()))):
-            if outbox.transfer.stopped is not None or time.monotonic() >= deadline:
+        while not wait_for(outbox, min(1.0, max(0.0, deadline - monotonic()))):
+            if outbox.transfer.stopped is not None or monotonic() >= deadline:
                 return False
             left = counted_metrics(outbox.journal.waiting_count())
             is_shown = show_progress(

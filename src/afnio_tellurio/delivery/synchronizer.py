@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
+from afnio_tellurio.clock import monotonic
 from afnio_tellurio.delivery.worker import Worker
 from afnio_tellurio.settings.limits import SYNCHRONIZE_INTERVAL
 
@@ -33,7 +33,7 @@ class Synchronizer(Worker):
     def _pause(self) -> float | None:
         times = [due for outbox in self._outboxes() if (due := outbox.disk_due()) is not None]
         if times:
-            return max(0.0, min(times) - time.monotonic())
+            return max(0.0, min(times) - monotonic())
         return None if self._is_resting() else SYNCHRONIZE_INTERVAL
 
     def _has_work(self) -> bool:

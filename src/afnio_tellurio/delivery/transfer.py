@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.api import operations
 from afnio_tellurio.api.operations import LACKING, RunPath
+from afnio_tellurio.clock import monotonic
 from afnio_tellurio.delivery.records import Batch, Metric, datetime_of, writer_of
 from afnio_tellurio.delivery.restoring import restore_run
 from afnio_tellurio.errors import (
@@ -233,7 +233,7 @@ class Transfer:
         self._failures += 1
         # Half of it is random: processes that lost a backend must not all return at once.
         delay *= random.uniform(0.5, 1)  # noqa: S311
-        now = time.monotonic()
+        now = monotonic()
         self._asked_until = now + _retry_after(error)
         self.not_before = max(now + delay, self._asked_until)
         return False

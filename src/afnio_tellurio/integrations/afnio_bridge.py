@@ -61,8 +61,8 @@ def share_run(run: object, connection: Connection | None) -> None:
         )
 
 
-def release_run(run: object) -> None:
-    """Leaves afnio without an active run, if this run is its active one."""
+def release_run(run: object, successor: object | None) -> None:
+    """Makes another open run the active one of afnio, or none, if this run is its active one."""
     try:
         run_context: Any = import_module("afnio.tellurio.run_context")
         try:
@@ -70,7 +70,7 @@ def release_run(run: object) -> None:
         except ValueError:  # it has no active run
             active = None
         if active is run:
-            run_context.set_active_run(None)
+            run_context.set_active_run(successor)
     except Exception as error:  # noqa: BLE001 - afnio may change
         raise_foreign(error, by_type=False)
         warn_once(f"this version of afnio goes on with a run that has ended: {error!r}")

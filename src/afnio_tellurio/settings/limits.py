@@ -24,6 +24,8 @@ MAX_BUCKETS = 10_000
 MAX_SAMPLED = 100
 #: Nesting levels in one value: more would exhaust the stack of common JSON parsers.
 MAX_VALUE_DEPTH = 100
+#: Bytes of one value as JSON; with its name and step, it fits in the 8 MiB of a request.
+MAX_VALUE_BYTES = 8_000_000
 
 #: Metrics or runs in one answer when reading back.
 METRICS_PAGE = 10_000

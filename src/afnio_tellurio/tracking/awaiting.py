@@ -56,6 +56,18 @@ async def run_in_thread(work: Callable[[], T]) -> T:
     return await done
 
 
+def current_task() -> Any:
+    """The task of asyncio or trio that runs this code, else None."""
+    trio = _trio_in_use()
+    if trio is not None:
+        return trio.lowlevel.current_task()
+    asyncio: Any = sys.modules.get("asyncio")
+    if asyncio is not None:
+        with suppress(RuntimeError):  # no loop runs in this thread
+            return asyncio.current_task()
+    return None
+
+
 def _trio_in_use() -> Any:
     """The module trio if its loop runs this code, else None."""
     trio: Any = sys.modules.get("trio")

@@ -48,6 +48,9 @@ class DisabledRun(Run):
             self.status = status
         deactivate(self)
 
+    def _leave_end(self, status: RunStatus) -> None:
+        self._end(status)
+
     def _change(
         self,
         name: str | None,

@@ -14,9 +14,9 @@ from afnio_tellurio.client import TellurioClient, connection_of
 from afnio_tellurio.default_client import client_or_default
 from afnio_tellurio.delivery.senders import settle
 from afnio_tellurio.errors import NotFoundError
+from afnio_tellurio.tracking.active import open_runs
 from afnio_tellurio.tracking.disabled import DisabledRun
 from afnio_tellurio.tracking.run import Run, bind_run
-from afnio_tellurio.tracking.safeguard import active_run
 from afnio_tellurio.tracking.statuses import check_status
 from afnio_tellurio.validation import checked_name, checked_slug, project_slug
 
@@ -125,7 +125,7 @@ def get_run(
         model = operations.get_run(connection_of(client), path)
     except LookupError:
         # A name may look like a UUID. If it is not one, the answer is about the UUID.
-        named = _runs_named(client, namespace_slug, slug, run)
+        named = runs_named(client, namespace_slug, slug, run)
         if not named:
             raise
         return named[0]
@@ -165,18 +165,18 @@ def delete_run(
     try:
         _delete(client, RunPath(namespace_slug, slug, run_uuid))
     except NotFoundError:
-        named = _runs_named(client, namespace_slug, slug, run)
+        named = runs_named(client, namespace_slug, slug, run)
         if not named:
             raise
         _delete(client, RunPath(namespace_slug, slug, named[0].uuid))
 
 
 def _delete(client: TellurioClient, path: RunPath) -> None:
-    active: Run | None = active_run()
-    if active is not None and active.uuid == path.run_uuid:
-        raise ValueError(
-            f"delete_run: run {active.name!r} is active in this process; finish it first"
-        )
+    for run in open_runs():
+        if run.uuid == path.run_uuid:
+            raise ValueError(
+                f"delete_run: run {run.name!r} is active in this process; finish it first"
+            )
     connection = connection_of(client)
     # Metrics on their way would find the run gone, and would be reported.
     settle(connection, "deleteRun", path.run_uuid)
@@ -193,13 +193,13 @@ def _as_uuid(run: str) -> str | None:
 def _find_by_name(
     call: str, client: TellurioClient, namespace_slug: str, slug: str, name: str
 ) -> Run:
-    named = _runs_named(client, namespace_slug, slug, name)
+    named = runs_named(client, namespace_slug, slug, name)
     if not named:
         raise LookupError(f"{call}: {namespace_slug}/{slug} has no run named {name!r}")
     return named[0]
 
 
-def _runs_named(client: TellurioClient, namespace_slug: str, slug: str, name: str) -> list[Run]:
+def runs_named(client: TellurioClient, namespace_slug: str, slug: str, name: str) -> list[Run]:
     """The runs with this name, newest first."""
     pages = operations.list_runs(connection_of(client), namespace_slug, slug, name=name)
     models = list(chain.from_iterable(pages))

@@ -21,11 +21,13 @@ from afnio_tellurio.errors import (
 )
 from afnio_tellurio.frameworks import share_run
 from afnio_tellurio.notices import warn_once
+from afnio_tellurio.tracking.active import active_run, join, open_runs
 from afnio_tellurio.tracking.announcements import tell_started
 from afnio_tellurio.tracking.disabled import DisabledRun
 from afnio_tellurio.tracking.finding import get_run
+from afnio_tellurio.tracking.resuming import resume_run
 from afnio_tellurio.tracking.run import Run, bind_run
-from afnio_tellurio.tracking.safeguard import activate, active_run, end, safeguard
+from afnio_tellurio.tracking.safeguard import activate, end, safeguard
 from afnio_tellurio.tracking.statuses import ENDED, check_status
 from afnio_tellurio.validation import (
     checked_display_name,
@@ -48,31 +50,37 @@ def init(
     description: str | None = None,
     status: RunStatus | None = RunStatus.RUNNING,
     client: TellurioClient | None = None,
+    *,
+    resume: bool = False,
 ) -> Run:
-    """Starts a run and makes it the active one.
+    """Starts a run and makes it the active one of this thread or task.
 
-    The project is created, with visibility `RESTRICTED`, if it does not exist. A run that is still
-    active in this process is ended as `FAILED` first. A run that is still open when the process
-    ends is ended then: as `COMPLETED` after a normal end, as `CRASHED` after an unhandled
-    exception, a `sys.exit` with a status other than zero, or SIGTERM.
+    The project is created, with visibility `RESTRICTED`, if it does not exist. A run that the same
+    thread or task started before, and that is still open, is ended as `FAILED`. A run that is still
+    open when the process ends is ended then: as `COMPLETED` after a normal end, as `CRASHED` after
+    an unhandled exception, a `sys.exit` with a status other than zero, or SIGTERM.
 
     Args:
         namespace_slug: The slug of the organization or user that owns the project.
         project_display_name: The project's name as people see it.
         name: The run's name; default a random one such as `brave_pasta_123`. A number is appended
-            if the project has a run of this name.
+            if the project has a run of this name, unless it is resumed.
         description: A description.
         status: The status to start with; `None` means `RUNNING`.
         client: The client to use; default the environment's.
+        resume: Whether to resume the newest run of this name, if there is one: it becomes `RUNNING`
+            again, and steps continue. This is how a job that was stopped and starts again goes on
+            with its run. The run must have ended, or its process must have died.
 
     Raises:
         TypeError: An argument has the wrong type.
-        ValueError: A name is empty or too long, the namespace is not a slug, or the project's name
-            has no slug.
+        ValueError: A name is empty or too long, the namespace is not a slug, the project's name has
+            no slug, or a run is to be resumed without a name.
         NotFoundError: The namespace does not exist.
         InvalidAPIKeyError: The API key is missing or refused.
         DatabaseError: The embedded backend cannot use its database.
-        TellurioError: The request failed.
+        TellurioError: The request failed, or another process on this machine still owns the run to
+            resume after `TELLURIO_EXIT_TIMEOUT` seconds.
     """
     namespace_slug = checked_slug("init", "namespace slug", namespace_slug)
     project_display_name, slug = checked_display_name("init", project_display_name)
@@ -82,15 +90,31 @@ def init(
         description = checked_text("init", "description", description)
     status = RunStatus.RUNNING if status is None else status
     check_status("init", status)
+    if resume and name is None:
+        raise ValueError("init: resume is True, but there is no name; pass the name of the run")
     client = client_or_default(client)
     connection: Connection | None = None
     if client is None:
         run: Run = DisabledRun(str(uuid.UUID(int=0)), name or "disabled", description, status)
     else:
         connection = connection_of(client)
-        with safeguard:
-            slug = _ensure_project(connection, namespace_slug, slug, project_display_name)
-            run = _create_run(client, namespace_slug, slug, name, description, status)
+        resumed = None
+        if resume and name is not None:
+            resumed = resume_run(
+                client, namespace_slug, slug, name=name, description=description, status=status
+            )
+        if resumed is not None:
+            open_here = _find_open(resumed.uuid)
+            if open_here is not None:
+                return open_here
+            run = resumed
+            path = RunPath(namespace_slug, slug, run.uuid)
+            recording = Recording(connection, path, run_name=run.name, owns_run=True)
+            bind_run(run, client, slug, recording)
+        else:
+            with safeguard:
+                slug = _ensure_project(connection, namespace_slug, slug, project_display_name)
+                run = _create_run(client, namespace_slug, slug, name, description, status)
         warn_of_orphans(connection.settings.journals)
         tell_started(run, client, namespace_slug, slug)
     superseded = activate(run)
@@ -172,10 +196,20 @@ def _letters(name: str) -> str:
     return re.sub(r"[\s_-]+", " ", name).strip().casefold()
 
 
+def _find_open(run_uuid: str) -> Run | None:
+    """The handle of a run that is open in this process; makes it the active one here."""
+    run: Run
+    for run in open_runs():
+        if run.uuid == run_uuid:
+            join(run)
+            return run
+    return None
+
+
 def attach(
     namespace_slug: str, project: str, run: str, client: TellurioClient | None = None
 ) -> Run:
-    """Makes a run of another process the active one of this process, to log to it.
+    """Makes a run of another process the active one of this thread or task, to log to it.
 
     The run does not end with this process: the process that started it finishes it. This is how
     the ranks of one job log to one run.
@@ -198,21 +232,24 @@ def attach(
     if attached.status in ENDED:
         raise RunFinishedError(
             f"attach: run {attached.name!r} is finished ({attached.status}); "
-            "start a new one with init"
+            "start a new one with init, or resume it with init(..., resume=True)"
         )
-    active: Run | None = active_run()
-    if active is not None:
-        if active.uuid == attached.uuid:
-            return active
-        end(active, RunStatus.FAILED)
-    activate(attached)
+    open_here = _find_open(attached.uuid)
+    if open_here is not None:
+        return open_here
+    superseded = activate(attached)
+    if superseded is not None:
+        end(superseded, RunStatus.FAILED)
     client = client_or_default(client)
     share_run(attached, None if client is None else connection_of(client))
     return attached
 
 
 def get_active_run() -> Run:
-    """The active run: the one of the last `init` in this process, in any thread.
+    """The active run: the one that this thread or task started last.
+
+    A task that has started none has the run of the task that created it. A thread that has started
+    none has the last run of the main thread, or else of any thread.
 
     Raises:
         ValueError: No run is active.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Self, overload
 
@@ -24,7 +23,8 @@ from afnio_tellurio.api.metrics import (
 )
 from afnio_tellurio.api.operations import RunPath
 from afnio_tellurio.client import TellurioClient, connection_of
-from afnio_tellurio.deadlines import within
+from afnio_tellurio.clock import monotonic
+from afnio_tellurio.deadlines import seconds_left, within
 from afnio_tellurio.default_client import default_client
 from afnio_tellurio.delivery.journal import JournalSealedError
 from afnio_tellurio.delivery.outbox import DeliveryReceipt
@@ -39,6 +39,7 @@ from afnio_tellurio.tracking.ending import end_run, finish_run, leave_end
 from afnio_tellurio.tracking.safeguard import deactivate, safeguard, status_after
 from afnio_tellurio.tracking.statuses import ENDED, check_status
 from afnio_tellurio.validation import (
+    check_size,
     checked_buckets,
     checked_name,
     checked_step,
@@ -134,16 +135,16 @@ class Run(RunRecord):
         Args:
             name: The metric's name, 1 to 255 characters. The part before a `/` groups it with
                 others.
-            value: Any value of JSON, NaN or an infinity. A NumPy scalar, or a tensor without
-                dimensions, is converted to a Python number.
+            value: Any value of JSON of up to 8,000,000 bytes, NaN or an infinity. A NumPy scalar,
+                or a tensor without dimensions, is converted to a Python number.
             step: The step, 0 or more; default the greatest of this metric plus one. Steps may come
                 in any order, and equal ones are all kept.
             client: The client to use; default the one that the run was started with.
 
         Raises:
             TypeError: The name is not a string, the step not an integer, or the value not JSON.
-            ValueError: The name is empty or too long, the step out of range, or the value cannot be
-                stored unchanged.
+            ValueError: The name is empty or too long, the step out of range, or the value is too
+                large or cannot be stored unchanged.
             RunFinishedError: The run is finished.
         """
         # The common case first, and without a call: this runs in the innermost loop of users.
@@ -157,6 +158,7 @@ class Run(RunRecord):
                 value = encoded_value(value)
         elif not (kind is int and -MAX_STEP <= value <= MAX_STEP):
             value = encoded_value(value)
+            check_size("log", name, value)
         if self.status in ENDED:
             raise self._finished_error("log")
         recording = self._recording
@@ -192,6 +194,7 @@ class Run(RunRecord):
         pairs: list[tuple[str, Any]] = []
         for name, value in metrics.items():
             pairs.append((_checked_metric_name("log_metrics", name), encoded_value(value)))
+            check_size("log_metrics", *pairs[-1])
         if self.status in ENDED:
             raise self._finished_error("log_metrics")
         recording = self._recording
@@ -233,7 +236,7 @@ class Run(RunRecord):
         Raises:
             DeliveryError: The metrics were not delivered in that time, or delivery has stopped.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else monotonic() + timeout
         if self._recording is not None:
             self._recording.require("flush", deadline)
         return self._receipt()
@@ -483,9 +486,8 @@ class Run(RunRecord):
         return DeliveryReceipt(0, 0, 0) if self._recording is None else self._recording.receipt()
 
     def _finished_error(self, call: str) -> RunFinishedError:
-        return RunFinishedError(
-            f"{call}: run {self.name!r} is finished ({self.status}); start a new one with init"
-        )
+        state = f"is finished ({self.status})" if self.status in ENDED else "is being finished"
+        return RunFinishedError(f"{call}: run {self.name!r} {state}; start a new one with init")
 
     def _client_for(self, client: TellurioClient | None) -> TellurioClient:
         return client or self._client or default_client()
@@ -500,7 +502,9 @@ class Run(RunRecord):
         return connection
 
     def _deadline(self) -> float:
-        return time.monotonic() + self._connection_for(None).settings.exit_timeout
+        timeout = self._connection_for(None).settings.exit_timeout
+        # The end of the process has one deadline for all runs.
+        return monotonic() + seconds_left(timeout)
 
     def _path(self) -> RunPath:
         project_slug = self._project_slug or (self.project.slug if self.project else None)

@@ -1,4 +1,4 @@
-"""The active run of this process, and the safeguard that ends it when the process ends."""
+"""The safeguard, which ends the open runs of this process when the process ends."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ import os
 import signal
 import sys
 import threading
-import time
 from contextlib import suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from afnio_tellurio.api.entities import RunStatus
+from afnio_tellurio.clock import monotonic
+from afnio_tellurio.deadlines import within
 from afnio_tellurio.delivery.senders import outboxes, wait_for_all
 from afnio_tellurio.forks import ForkStep, at_fork
 from afnio_tellurio.frameworks import release_run
 from afnio_tellurio.notices import warn
+from afnio_tellurio.tracking import active
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,34 +39,29 @@ class Endable(Protocol):
 
     def _end(self, status: RunStatus) -> str | None: ...
 
+    def _leave_end(self, status: RunStatus) -> None: ...
+
 
 _lock = threading.RLock()
-_active: Endable | None = None
-
-
-def active_run() -> Any:
-    """The active run, or `None`."""
-    return _active
 
 
 def activate(run: Endable) -> Endable | None:
-    """Makes a run the active one and arms the safeguard; returns the previously active run."""
-    global _active
+    """Makes a run the active one here and arms the safeguard; returns the run it supersedes."""
     with _lock:
-        before, _active = _active, run
+        superseded: Endable | None = active.add(run)
         safeguard.arm()
-    return before
+    return superseded
 
 
 def deactivate(run: Endable) -> None:
-    """Deactivates a run and disarms the safeguard, if the run is the active one."""
-    global _active  # noqa: PLW0603
+    """Deactivates a run, and disarms the safeguard if no other run is open."""
     with _lock:
-        if _active is not run:
+        if not active.remove(run):
             return
-        _active = None
-        safeguard.disarm()
-    release_run(run)
+        others = active.open_runs()
+        if not others:
+            safeguard.disarm()
+    release_run(run, others[0] if others else None)
 
 
 def end(run: Endable, status: RunStatus) -> str | None:
@@ -72,8 +69,13 @@ def end(run: Endable, status: RunStatus) -> str | None:
     return run._end(status)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
+def leave(run: Endable, status: RunStatus) -> None:
+    """Leaves the end of a run to the sender, or to a later process; see `Run._leave_end`."""
+    run._leave_end(status)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
 class _Safeguard:
-    """Ends the active run when the process ends, with a status that reflects how it ended.
+    """Ends the open runs when the process ends, with a status that reflects how it ended.
 
     Python does not pass the reason to exit hooks. The status is derived from three facts: whether
     the outermost frame of the main thread returned or an exception left it, whether Python has
@@ -110,7 +112,7 @@ class _Safeguard:
             Finalize(None, self._end_at_worker_exit, exitpriority=_BEFORE_OTHERS)
 
     def arm(self) -> None:
-        """Starts watching for the end of the process, to end the active run."""
+        """Starts watching for the end of the process, to end the open runs."""
         self.watch_exit()
         self._process = os.getpid()
         self._main_frame = _outermost_frame()
@@ -168,12 +170,11 @@ class _Safeguard:
         self._end_all(status_after(sys.exc_info()[1]))
 
     def _end_all(self, status: RunStatus) -> None:
-        started_at = time.monotonic()
+        deadline = monotonic() + _exit_timeout()
         self._is_ending = True
         try:
-            if _active is not None:
-                end(_active, status)
-            undelivered = wait_for_all(started_at + _exit_timeout())
+            _end_open_runs(status, deadline)
+            undelivered = wait_for_all(deadline)
         except KeyboardInterrupt:
             undelivered = outboxes()
         for outbox in undelivered:
@@ -213,11 +214,11 @@ class _Safeguard:
             previous(number, frame)
             return
         # Not while an end waits already: who sends a second signal does not want to wait.
-        if _active is not None and self._process == os.getpid() and not self._is_ending:
+        if self._process == os.getpid() and not self._is_ending:
             self._is_ending = True
             try:
                 with suppress(KeyboardInterrupt):
-                    end(_active, RunStatus.CRASHED)
+                    _end_open_runs(RunStatus.CRASHED, monotonic() + _exit_timeout())
             finally:
                 self._is_ending = False
         signal.signal(number, signal.SIG_DFL)
@@ -294,6 +295,19 @@ def _was_left_by_exception(frame: FrameType) -> bool:
 
 
 safeguard = _Safeguard()
+
+
+def _end_open_runs(status: RunStatus, deadline: float) -> None:
+    """Ends all open runs by the deadline, the last one first."""
+    runs: list[Endable] = active.open_runs()
+    with within(deadline):
+        try:
+            for run in runs:
+                end(run, status)
+        except BaseException:  # raised again, once no run waits for another
+            for run in runs:
+                leave(run, status)
+            raise
 
 
 def _exit_timeout() -> float:

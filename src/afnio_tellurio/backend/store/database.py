@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
@@ -40,6 +39,7 @@ from afnio_tellurio.backend.store.database_files import (
     size_of,
 )
 from afnio_tellurio.backend.store.schema import prepare, require_current
+from afnio_tellurio.clock import monotonic
 from afnio_tellurio.deadlines import seconds_left
 from afnio_tellurio.errors import DatabaseError
 from afnio_tellurio.logs import log
@@ -371,25 +371,25 @@ class Database:
 
 def _retry_while_busy(action: Callable[[], T]) -> T:
     """Repeats an action that needs a database lock until the lock is free."""
-    give_up_at = time.monotonic() + seconds_left(BUSY_TIMEOUT)
+    give_up_at = monotonic() + seconds_left(BUSY_TIMEOUT)
     while True:
         try:
             return action()
         except sqlite3.OperationalError as error:
-            if not _is_busy(error) or time.monotonic() >= give_up_at:
+            if not _is_busy(error) or monotonic() >= give_up_at:
                 raise
         # Waits outside SQLite, so that forks don't have to wait.
         gate.pass_through(_BUSY_PAUSE)
 
 
 def _commit(connection: Connection) -> None:
-    give_up_at = time.monotonic() + seconds_left(BUSY_TIMEOUT)
+    give_up_at = monotonic() + seconds_left(BUSY_TIMEOUT)
     while True:
         try:
             connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
             # Without a write-ahead log, a commit waits for readers.
-            if not _is_busy(error) or time.monotonic() >= give_up_at:
+            if not _is_busy(error) or monotonic() >= give_up_at:
                 raise
         else:
             return

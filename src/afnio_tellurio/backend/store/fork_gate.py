@@ -10,6 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from afnio_tellurio.clock import monotonic
 from afnio_tellurio.threads import other_threads_inside, own_frame, stack_holds
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class ForkGate:
 
     def shut(self) -> bool:
         """Shuts the gate before a fork; returns whether no thread is inside."""
-        deadline = time.monotonic() + TIMEOUT
+        deadline = monotonic() + TIMEOUT
         try:
             is_empty = self._wait_until_empty(deadline)
         except BaseException:  # raised again, after the wait has ended
@@ -83,6 +84,6 @@ class ForkGate:
             is_next = next(iter(list(self._forking)), own) == own
             if is_next and not other_threads_inside(self._guarded, self._resting):
                 return True
-            if time.monotonic() >= deadline:
+            if monotonic() >= deadline:
                 return False
             time.sleep(_POLL_INTERVAL)

@@ -7,10 +7,10 @@ requests that write, also of other processes.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.backend.store.connections import gate
+from afnio_tellurio.clock import monotonic
 
 if TYPE_CHECKING:
     import sqlite3
@@ -36,8 +36,8 @@ SELECT r.id FROM projects p JOIN runs r ON r.project = p.id WHERE p.namespace IS
 
 def remove_deleted(database: Database, *, seconds: float = 0.0) -> None:
     """Removes one slice of what was deleted, and more for up to this many seconds."""
-    give_up_at = time.monotonic() + seconds
-    while remove_slice(database) and time.monotonic() < give_up_at:
+    give_up_at = monotonic() + seconds
+    while remove_slice(database) and monotonic() < give_up_at:
         # A fork does not have to wait for this pause.
         gate.pass_through(_PAUSE)
 
@@ -71,12 +71,12 @@ class _Slice:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._rows = SLICE_ROWS
-        self._ends_at = time.monotonic() + SLICE_TIME
+        self._ends_at = monotonic() + SLICE_TIME
 
     @property
     def is_spent(self) -> bool:
         """Whether the next transaction must go on."""
-        return self._rows <= 0 or time.monotonic() >= self._ends_at
+        return self._rows <= 0 or monotonic() >= self._ends_at
 
     def remove(self) -> None:
         while not self.is_spent:

@@ -153,6 +153,8 @@ _UPGRADES = {1: _add_tiles, 2: _add_deleted_runs, 3: _add_levels_and_removal}
 
 def _format_of(connection: sqlite3.Connection, path: Path) -> int:
     """Returns the format of our database; 0 for an empty file."""
+    # First: another process may make the tables and the id meanwhile, in one transaction.
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application == APPLICATION_ID:
@@ -162,7 +164,6 @@ def _format_of(connection: sqlite3.Connection, path: Path) -> int:
                 f"formats up to {FORMAT}; upgrade afnio-tellurio or use another file"
             )
         return int(version)
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if application or tables:
         raise DatabaseError(
             f"the database {path} belongs to another program; use another file, "

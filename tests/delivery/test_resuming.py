@@ -1,0 +1,134 @@
+"""A job that is stopped and starts again goes on with its run."""
+
+import signal
+import threading
+
+import pytest
+from children import GUARD
+from leftovers import own_default_clients
+
+import afnio_tellurio as te
+
+JOB = """
+import os, signal, sys
+import afnio_tellurio as te
+run = te.init("acme", "Digits", "job", resume=True)
+for _ in range(3):
+    run.log("loss", os.getpid())
+"""
+
+
+@pytest.fixture(params=["in process", "over HTTP"], autouse=True)
+def backend(request, monkeypatch):
+    if request.param == "over HTTP":
+        request.getfixturevalue("server")
+    else:
+        monkeypatch.setenv("TELLURIO_MODE", "local")
+
+
+def start(**arguments):
+    return te.init("acme", "Digits", "job", resume=True, **arguments)
+
+
+def runs():
+    return [(run.name, run.status) for run in te.runs("acme", "Digits")]
+
+
+def test_the_first_start_creates_the_run_and_later_ones_resume_it():
+    first = start(description="first")
+    first.log("loss", 1)
+    first.finish(status=te.RunStatus.CRASHED)
+    second = start()
+    assert second is not first
+    assert (second.uuid, second.status, second.description) == (first.uuid, "RUNNING", "first")
+    assert runs() == [("job", "RUNNING")]
+    second.log("loss", 2)
+    second.finish()
+    third = start(description="third")
+    assert third.description == "third"
+    third.finish()
+    assert (third.metrics("loss").steps, third.metrics("loss").values) == ([0, 1], [1, 2])
+    assert runs() == [("job", "COMPLETED")]
+
+
+def test_a_run_that_is_open_in_this_process_is_returned_as_it_is():
+    run = start()
+    assert start(description="ignored") is run
+    assert run.description is None
+    assert runs() == [("job", "RUNNING")]
+
+
+def test_a_run_of_another_thread_becomes_active_here():
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
+    own = te.init("acme", "Digits", "own")
+    assert start() is te.get_active_run()
+    assert te.get_active_run().name == "job"
+    assert own.status == "RUNNING"
+
+
+def test_a_disabled_run_is_resumed_in_name_only(monkeypatch):
+    monkeypatch.setenv("TELLURIO_MODE", "disabled")
+    assert start().name == "job"
+
+
+def test_a_run_to_resume_needs_a_name():
+    with pytest.raises(ValueError, match="init: resume is True, but there is no name; pass"):
+        te.init("acme", "Digits", resume=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_job_that_was_stopped_goes_on_with_its_run(run_python, journals, number):
+    for _ in range(3):
+        run_python(JOB + f"os.kill(os.getpid(), {int(number)})")
+    run = start()
+    assert journals() == [run._recording.outbox.journal.path], "those of the jobs are delivered"
+    run.log("loss", 0)
+    assert te.sync() == []
+    assert runs() == [("job", "RUNNING")]
+    run.finish()
+    history = run.metrics("loss")
+    assert history.steps == list(range(10))
+    assert len(set(history.values)) == 4
+    assert runs() == [("job", "COMPLETED")]
+
+
+def test_a_run_of_a_live_process_is_not_resumed_before_its_end(start_python, monkeypatch):
+    job = start_python("-c", JOB + "print(flush=True)\nsys.stdin.read()", stdin=True)
+    job.stdout.readline()
+    monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", "0.05")
+    with (
+        own_default_clients(),
+        pytest.raises(te.TellurioError, match="init: run 'job' cannot be resumed: another process"),
+    ):
+        start()
+    assert runs() == [("job", "RUNNING")]
+    job.communicate()
+    assert job.returncode == 0
+    assert runs() == [("job", "COMPLETED")]
+    assert start().metrics("loss").values == [job.pid] * 3
+
+
+def test_a_run_whose_journal_cannot_be_delivered_is_not_resumed(run_python, proxy, monkeypatch):
+    monkeypatch.delenv("TELLURIO_MODE", raising=False)
+    proxy.fault = lambda _method, path: "drop" if path.endswith("/batch/") else None
+    run_python(JOB + "os.kill(os.getpid(), signal.SIGKILL)", may_depart=("answer",))
+    monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", "0.05")
+    with (
+        own_default_clients(),
+        pytest.raises(te.TellurioError, match="resumed: its journal .* could"),
+    ):
+        start()
+    assert runs() == [("job", "RUNNING")]
+    proxy.fault = lambda *_: None
+    monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", str(GUARD))
+    assert len(start().metrics("loss").values) == 3
+
+
+def test_a_damaged_journal_does_not_keep_a_run_from_being_resumed(run_python, journals, caplog):
+    run_python(JOB + "os.kill(os.getpid(), signal.SIGKILL)")
+    (path,) = journals()
+    path.write_bytes(b"x" * path.stat().st_size)
+    assert start().status == "RUNNING"
+    assert f"the header of the journal {path} is damaged" in caplog.text
