@@ -399,7 +399,7 @@ class Journal(JournalFile):
         """Records the name of the run, which the backend may have chosen."""
         if run_name == self.header.run_name:
             return
-        self.header = replace(self.header, run_name=run_name)
+        self.header: Header = replace(self.header, run_name=run_name)
         line = record_line(self.header)
         self._head = line * 2
         if self._writer is not None:

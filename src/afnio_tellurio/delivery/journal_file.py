@@ -75,6 +75,8 @@ class JournalFile:
             damaged.
     """
 
+    header: Header
+
     def __init__(self, path: Path, header: Header, file: FileIO | None) -> None:
         self.path = path
         self.header = header
