@@ -2,7 +2,7 @@
 
 There is one file for each run and process: `journals/<run uuid>.<writer uuid>.ndjson` in
 `TELLURIO_HOME`. Only its owner can read it, and its process locks it while it lives. The first two
-lines are the header; each other line is a record of a metric or of the run's end:
+or three lines are the header; each other line is a record of a metric or of the run's end:
 
     ["1c291ca3",7,null,1763892930123456,"train/loss",0.25]
     ["5d41402a","end","COMPLETED"]
