@@ -1,7 +1,9 @@
 """The status of a run when its process ends, each in a real process."""
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -480,3 +482,26 @@ def test_a_child_forked_while_the_parent_is_guarded_can_be_ended(run_forked):
         finished.stderr
     )
     assert recorded() == "COMPLETED"
+
+
+def test_a_second_sigterm_ends_an_init_whose_backend_hangs(start_python, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        child = start_python(
+            "-c",
+            "import sys, afnio_tellurio as te\n"
+            "te.init('acme', 'Digits', client=te.TellurioClient.local(sys.argv[1]))\n"
+            "te.init('acme', 'Digits')",
+            str(tmp_path / "other.db"),
+            TELLURIO_MODE="online",
+            TELLURIO_BACKEND_HTTP_BASE_URL=f"http://127.0.0.1:{listener.getsockname()[1]}",
+            TELLURIO_API_KEY="key",
+        )
+        connection, _ = listener.accept()
+        with connection:
+            # The request is there, so the child waits for the answer.
+            assert connection.recv(65536)
+            while child.poll() is None:
+                child.send_signal(signal.SIGTERM)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.wait(0.05)
+    assert child.returncode == -signal.SIGTERM

@@ -204,11 +204,13 @@ class _Safeguard:
                     self._previous_handlers[number] = previous
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._is_guarded(frame):
-            # The main thread is inside the SDK, maybe in a transaction or holding a lock.
-            self._postponed = number
-            return
         previous = self._previous_handlers.get(number, signal.SIG_DFL)
+        if self._is_guarded(frame):
+            is_second, self._postponed = self._postponed is not None, number
+            if callable(previous) or not is_second:
+                # The main thread is inside the SDK, maybe in a transaction or holding a lock.
+                return
+            self._is_ending = True
         if callable(previous):
             self._signalled = True
             previous(number, frame)
