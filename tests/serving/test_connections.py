@@ -196,6 +196,7 @@ def let_time_pass(monkeypatch):
         time = staticmethod(lambda: start[1]() + passed[0])
 
     monkeypatch.setattr(channels, "time", Clock)
+    monkeypatch.setattr(channels, "monotonic", Clock.monotonic)
     # It notes when something was last sent or received.
     monkeypatch.setattr("waitress.channel.time", Clock)
 
