@@ -26,6 +26,9 @@ if sys.platform == "win32":
             os.lseek(fd, position, os.SEEK_SET)
         return True
 
+    def unlock(fd: int) -> None:
+        """Releases the lock: Windows does so when the file is closed."""
+
 else:
     import fcntl
 
@@ -36,3 +39,7 @@ else:
         except BlockingIOError:
             return False
         return True
+
+    def unlock(fd: int) -> None:
+        """Releases the lock, which closing the file does later if another thread is using it."""
+        fcntl.flock(fd, fcntl.LOCK_UN)

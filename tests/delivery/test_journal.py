@@ -619,3 +619,15 @@ def test_a_line_whose_checksum_fits_and_that_is_not_json_is_passed_over():
 
     body = b"7,not json]"
     assert parsed_line(b'["%08x",%b' % (crc32(body), body)) is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows releases locks with the file")
+def test_a_closed_journal_is_unlocked_even_while_another_thread_uses_it(folder):
+    """The system keeps a file open until calls that use it, such as fsync, have returned."""
+    journal = Journal(folder, header())
+    journal.append(None, "loss", 1)
+    in_use = os.dup(journal._writer.fileno())
+    journal.close()
+    with journal.path.open("r+b") as file:
+        assert try_lock(file.fileno())
+    os.close(in_use)

@@ -17,7 +17,7 @@ from afnio_tellurio.delivery.held import HeldLines
 from afnio_tellurio.delivery.journal_file import JournalFile, remove_journal
 from afnio_tellurio.delivery.records import END, NUMBER, Batch, Header, encode, record_line
 from afnio_tellurio.files import CREATE, make_private_directory
-from afnio_tellurio.locking import try_lock
+from afnio_tellurio.locking import try_lock, unlock
 from afnio_tellurio.settings.limits import APPEND_TIMEOUT, BATCH_BYTES
 from afnio_tellurio.threads import wait_until_left
 
@@ -456,6 +456,10 @@ class Journal(JournalFile):
         self._is_closed = True
         wait_until_left(_APPENDING, APPEND_TIMEOUT)
         with self.held.reserved():
+            # Not where files are closed: a forked child must not release its parent's lock.
+            if self._writer is not None:
+                with suppress(OSError, ValueError):
+                    unlock(self._writer.fileno())
             self._close_files()
 
     def _close_files(self) -> None:
