@@ -341,7 +341,7 @@ class Connection:
     def _request(self, request: Callable[[], A]) -> A:
         try:
             return request()
-        except BaseException as error:
+        except BaseException as error:  # raised again, after the pool is replaced
             is_ours = isinstance(error, Exception) and foreign_cause(error) is None
             if not is_ours and not self.is_local and not self.is_closed:
                 self._replace_pool()

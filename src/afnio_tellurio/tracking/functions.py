@@ -151,7 +151,7 @@ def _create_run(
             run_uuid=run_uuid,
         )
         run = read_run(Run, created, "createRun", namespace_slug)
-    except BaseException as error:
+    except BaseException as error:  # raised again: the journal must not stay in use
         recording.give_up(is_certain=not may_have_arrived(error))
         raise
     if run.uuid == run_uuid:
