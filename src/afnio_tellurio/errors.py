@@ -29,10 +29,11 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 #: Characters quoted from an error answer, which may be a proxy's whole page.
 _QUOTED_CHARACTERS = 500
+_HEADERS_OF_ENCODING = {b"content-encoding", b"content-length", b"transfer-encoding"}
 #: Bytes of an HTML page in which the text is searched.
 _SEARCHED_BYTES = 20_000
 #: Also those that are not closed: without that, the search takes the square of the page's length.
@@ -364,17 +365,32 @@ def _without_key(response: httpx.Response) -> httpx.Response:
     for spelling in {key, json.dumps(key)[1:-1]} - {""}:
         # Some backends echo the request.
         content = content.replace(spelling.encode(), b"***")
-    # The content is decoded already, so its old encoding and length no longer apply.
     headers = [
         (name, value.replace(key.encode(), b"***") if key else value)
         for name, value in response.headers.raw
-        if name.lower() not in {b"content-encoding", b"content-length", b"transfer-encoding"}
     ]
+    return copy_response(response, content, headers, _request_without_key(response.request))
+
+
+def copy_response(
+    response: httpx.Response,
+    content: bytes,
+    headers: Iterable[tuple[bytes, bytes]],
+    request: httpx.Request,
+) -> httpx.Response:
+    """Copies a response.
+
+    Args:
+        response: The response.
+        content: The content of the copy, decoded: the old encoding and length no longer apply.
+        headers: The headers of the copy.
+        request: Its request.
+    """
     copy = httpx.Response(
         response.status_code,
-        headers=headers,
+        headers=[pair for pair in headers if pair[0].lower() not in _HEADERS_OF_ENCODING],
         content=content,
-        request=_request_without_key(response.request),
+        request=request,
         extensions={
             name: response.extensions[name]
             for name in ("http_version", "reason_phrase")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import msgspec
 
+from afnio_tellurio.errors import copy_response
 from afnio_tellurio.settings.limits import (
     ANSWER_BYTES,
     ERROR_BYTES,
@@ -153,25 +154,9 @@ def _read(response: httpx.Response) -> httpx.Response:
         content = _read_content(response)
     except zlib.error as error:
         raise httpx.DecodingError(str(error), request=response.request) from error
-    headers = [
-        (name, value)
-        for name, value in response.headers.raw
-        if name.lower() not in {b"content-encoding", b"content-length", b"transfer-encoding"}
-    ]
-    whole = httpx.Response(
-        response.status_code,
-        headers=headers,
-        content=content,
-        request=response.request,
-        extensions={
-            name: response.extensions[name]
-            for name in ("http_version", "reason_phrase")
-            if name in response.extensions
-        },
-    )
+    # It has taken as long as until now.
     response.close()
-    whole.elapsed = response.elapsed
-    return whole
+    return copy_response(response, content, response.headers.raw, response.request)
 
 
 def _read_content(response: httpx.Response) -> bytes:
