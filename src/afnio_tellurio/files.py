@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,25 @@ if TYPE_CHECKING:
 
 #: On Windows a file is otherwise not written byte by byte.
 CREATE = os.O_CREAT | os.O_WRONLY | getattr(os, "O_BINARY", 0)
+
+
+def synchronize(fd: int) -> None:
+    """Returns when the disk has the content of an open file.
+
+    Raises:
+        OSError: It fails.
+    """
+    if sys.platform == "darwin":
+        import fcntl
+
+        # There, fsync alone leaves the data in the cache of the disk.
+        try:
+            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+        except OSError:
+            # Some file systems do not support it.
+            os.fsync(fd)
+    else:
+        os.fsync(fd)
 
 
 def make_private_directory(path: Path) -> None:
@@ -40,7 +60,7 @@ def replace_whole(path: Path) -> Generator[IO[bytes], None, None]:
         with os.fdopen(fd, "wb") as file:
             yield file
             file.flush()
-            os.fsync(fd)
+            synchronize(fd)
         Path(name).replace(path)
     except BaseException:  # raised again: an interrupted call must leave no file behind
         with suppress(OSError):

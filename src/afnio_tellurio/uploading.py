@@ -23,6 +23,7 @@ from afnio_tellurio.delivery.recovery import (
     deliver_journals,
     list_journals,
     locked,
+    may_live_elsewhere,
     unreadable,
 )
 from afnio_tellurio.delivery.senders import settle
@@ -241,11 +242,16 @@ def _write(record: Path, upload: _Upload) -> None:
         file.write(msgspec.json.encode(upload))
 
 
-def sync() -> list[SyncedJournal]:
+def sync(*, other_hosts: bool = False) -> list[SyncedJournal]:
     """Delivers the metrics that dead processes logged, and ends their runs.
 
     A run that its process did not end is set to `CRASHED`. Journals of live processes are left to
     them. Repeating it is safe.
+
+    Args:
+        other_hosts: Whether to deliver the journals of other machines too, if the folder of the
+            journals is on a network file system. There a live process on another machine may look
+            dead; make sure that the runs' programs have ended.
 
     Returns:
         The result for each journal.
@@ -254,6 +260,11 @@ def sync() -> list[SyncedJournal]:
     clients: dict[tuple[str, bool], TellurioClient] = {}
 
     def connection_for(journal: JournalFile) -> Connection:
+        if not other_hosts and may_live_elsewhere(journal):
+            raise TellurioError(
+                f"its process on {journal.header.host} may still be running; when it has ended, "
+                "run afnio-tellurio sync on that machine, or with --other-hosts"
+            )
         key = address, is_local = address_of(journal), journal.header.is_local
         if key not in clients:
             if is_local and not Path(address).exists():

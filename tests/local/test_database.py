@@ -15,9 +15,10 @@ import pytest
 from children import GUARD
 
 import afnio_tellurio as te
+from afnio_tellurio import file_systems
 from afnio_tellurio.backend import BackendUser, open_backend
 from afnio_tellurio.backend.store import database as database_module
-from afnio_tellurio.backend.store import database_files, schema
+from afnio_tellurio.backend.store import schema
 from afnio_tellurio.backend.store.database import Database
 from afnio_tellurio.backend.store.schema import FORMAT
 
@@ -263,7 +264,7 @@ def test_a_database_locked_for_too_long_is_a_503_and_no_more(database, monkeypat
 def test_where_the_write_ahead_log_does_not_work_a_rollback_journal_does(
     database, monkeypatch, caplog
 ):
-    monkeypatch.setattr(database_files, "_LOCAL_FILE_SYSTEMS", set())
+    monkeypatch.setattr(file_systems, "_LOCAL_FILE_SYSTEMS", set())
     with te.TellurioClient.local(database) as client:
         with te.init("acme", "Digits", client=client) as run:
             run.log("loss", 1)

@@ -19,6 +19,7 @@ from awaiting_events import wait_until
 from children import GUARD
 
 import afnio_tellurio as te
+from afnio_tellurio import file_systems
 from afnio_tellurio.backend import BackendUser, open_backend
 from afnio_tellurio.backend.store import connections, database_files
 from afnio_tellurio.backend.store import database as database_module
@@ -603,7 +604,7 @@ def test_only_a_file_system_known_to_be_local_has_a_write_ahead_log(
     monkeypatch, caplog, file_system, is_local, folder
 ):
     mounts = f"/dev/vda / ext4 rw 0 0\nserver:/x {folder} {file_system} rw 0 0\n"
-    monkeypatch.setattr(database_files, "open", lambda *_, **__: io.StringIO(mounts), raising=False)
+    monkeypatch.setattr(file_systems, "open", lambda *_, **__: io.StringIO(mounts), raising=False)
     path = folder.replace(r"\040", " ").replace(r"\134", "\\") + "/home/tellurio.db"
     assert database_files.is_on_network(path) is not is_local
     assert database_files.is_on_network("/home/tellurio.db") is False
@@ -614,7 +615,7 @@ def test_a_system_whose_mounts_are_unknown_is_no_network(database, monkeypatch):
     def fail(*_arguments, **_keywords):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(database_files, "open", fail, raising=False)
+    monkeypatch.setattr(file_systems, "open", fail, raising=False)
     Database(database).close()
     assert database.exists()
 

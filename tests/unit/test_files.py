@@ -3,10 +3,11 @@
 import errno
 import os
 import stat
+import sys
 
 import pytest
 
-from afnio_tellurio.files import make_private_directory, replace_whole
+from afnio_tellurio.files import make_private_directory, replace_whole, synchronize
 
 needs_modes = pytest.mark.skipif(os.name == "nt", reason="Windows has no permission bits")
 
@@ -80,3 +81,23 @@ def test_a_file_that_cannot_be_written_whole_stays_as_it_was(tmp_path, monkeypat
         file.write(b"after")
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("is_supported", [True, False])
+def test_on_macos_a_file_really_reaches_the_disk(tmp_path, monkeypatch, is_supported):
+    fcntl = pytest.importorskip("fcntl")
+    calls = []
+
+    def flush(fd, command):
+        calls.append((command, fd))
+        if not is_supported:
+            raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", flush)
+    monkeypatch.setattr(os, "fsync", lambda fd: calls.append(("fsync", fd)))
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with (tmp_path / "file").open("wb") as file:
+        synchronize(file.fileno())
+        expected = [(51, file.fileno())] + [("fsync", file.fileno())] * (not is_supported)
+    assert calls == expected

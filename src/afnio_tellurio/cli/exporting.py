@@ -25,6 +25,7 @@ from afnio_tellurio.cli.arguments import (
     with_file_names,
 )
 from afnio_tellurio.cli.printing import value_count
+from afnio_tellurio.files import synchronize
 from afnio_tellurio.locking import try_lock
 from afnio_tellurio.notices import printable, show_progress
 from afnio_tellurio.validation import encoded_value
@@ -154,7 +155,7 @@ def _open_atomically(path: Path) -> Generator[IO[bytes]]:
                 try_lock(file.fileno())
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            synchronize(file.fileno())
         part.replace(path)
     finally:
         with suppress(FileNotFoundError):

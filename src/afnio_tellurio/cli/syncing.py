@@ -32,17 +32,24 @@ def add_commands(commands: Commands) -> None:
     sync.add_argument(
         "--dry-run", action="store_true", help="with --to: show what would be uploaded"
     )
+    sync.add_argument(
+        "--other-hosts",
+        action="store_true",
+        help="also upload journals of other machines, whose programs must have ended",
+    )
     sync.set_defaults(command=_sync, usage=sync)
 
 
 def _sync(options: argparse.Namespace) -> int:
     if bool(options.runs) != bool(options.to):
         options.usage.error("Uploading requires both NAMESPACE/PROJECT[/RUN] and --to URL")
+    if options.to and options.other_hosts:
+        options.usage.error("--other-hosts cannot be used with --to")
     if options.to:
         return _upload(options)
     if options.dry_run:
         options.usage.error("--dry-run requires NAMESPACE/PROJECT[/RUN] and --to URL")
-    journals = te.sync()
+    journals = te.sync(other_hosts=options.other_hosts)
     for journal in journals:
         if journal.problem is not None:
             complain(f"{printable(str(journal.path))}: {printable(journal.problem)}")

@@ -16,7 +16,7 @@ from afnio_tellurio.clock import monotonic
 from afnio_tellurio.delivery.held import HeldLines
 from afnio_tellurio.delivery.journal_file import JournalFile, remove_journal
 from afnio_tellurio.delivery.records import END, NUMBER, Batch, Header, encode, record_line
-from afnio_tellurio.files import CREATE, make_private_directory
+from afnio_tellurio.files import CREATE, make_private_directory, synchronize
 from afnio_tellurio.locking import try_lock, unlock
 from afnio_tellurio.settings.limits import APPEND_TIMEOUT, BATCH_BYTES
 from afnio_tellurio.threads import wait_until_left
@@ -389,7 +389,7 @@ class Journal(JournalFile):
         self.stay_at_path()
         try:
             if self._writer is not None:
-                os.fsync(self._writer.fileno())
+                synchronize(self._writer.fileno())
         except (OSError, ValueError):
             # If another thread has just closed it, there is nothing left to do.
             if not self._is_closed:

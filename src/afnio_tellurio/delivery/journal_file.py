@@ -345,6 +345,15 @@ class JournalFile:
                 status = fields[1]
         return status
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process ended the run, and logged nothing after that."""
+        has_ended = False
+        for fields, _is_intact, _start, _end in self._records(0):
+            if fields is not None:
+                has_ended = fields[0] == END
+        return has_ended
+
     def close(self) -> None:
         """Closes the files."""
         for file in (self._file, self._ack_file):

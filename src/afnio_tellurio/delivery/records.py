@@ -44,6 +44,9 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
         run_name: Its name, for people.
         writer: The UUID under which the metrics are numbered.
         owns_run: Whether the run ends with the process.
+        host: The name of the process's machine, for people.
+        machine: What identifies that machine, or None in journals of earlier versions.
+        boot: What identifies the time since that machine started, or None if it is unknown.
     """
 
     format: int = FORMAT
@@ -55,6 +58,9 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     run_name: str
     writer: str
     owns_run: bool
+    host: str | None = None
+    machine: str | None = None
+    boot: str | None = None
 
     def file_name(self) -> str:
         """The name of the journal's file."""

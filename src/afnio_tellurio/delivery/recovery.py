@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from contextlib import closing, contextmanager
-from itertools import islice
+from itertools import filterfalse, islice
 from typing import TYPE_CHECKING
 
 import attrs
@@ -16,6 +16,7 @@ from afnio_tellurio.api import operations
 from afnio_tellurio.api.operations import RunPath
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.deadlines import has_passed, seconds_left
+from afnio_tellurio.delivery.hosts import is_from_here, locks_reach_all
 from afnio_tellurio.delivery.journal_file import JournalFile, remove_journal
 from afnio_tellurio.delivery.records import SUFFIX
 from afnio_tellurio.delivery.transfer import Transfer
@@ -77,7 +78,8 @@ _folders_looked_at: set[Path] = set()
 
 def list_orphans(folder: Path) -> Iterator[Path]:
     """The journals of dead processes that this user can open."""
-    return filter(_is_orphan, _list_readable_journals(folder))
+    orphans = filter(_is_orphan, _list_readable_journals(folder))
+    return orphans if locks_reach_all(folder) else filterfalse(_may_live_elsewhere, orphans)
 
 
 def _is_orphan(path: Path) -> bool:
@@ -87,6 +89,22 @@ def _is_orphan(path: Path) -> bool:
     except OSError as error:
         raise_foreign(error)
         return False
+
+
+def _may_live_elsewhere(path: Path) -> bool:
+    try:
+        with closing(JournalFile.open(path)) as journal:
+            return may_live_elsewhere(journal)
+    except (OSError, ValueError, msgspec.ValidationError) as error:
+        # It is delivered meanwhile, or damaged.
+        raise_foreign(error)
+        return False
+
+
+def may_live_elsewhere(journal: JournalFile) -> bool:
+    """Whether a journal's process may be alive on another machine although its lock is free."""
+    is_reached = is_from_here(journal.header) or locks_reach_all(journal.path)
+    return not is_reached and not journal.has_ended
 
 
 def warn_of_orphans(folder: Path) -> None:
@@ -123,7 +141,7 @@ def recover_local(connection: Connection) -> None:
 
 
 def _recover(connection: Connection, paths: list[Path]) -> None:
-    for result in deliver_journals(paths, lambda journal: _if_addressed(connection, journal)):
+    for result in deliver_journals(paths, lambda journal: _if_dead(connection, journal)):
         if connection.is_closed:
             # The next process continues.
             return
@@ -136,7 +154,7 @@ def deliver_orphans_of_run(connection: Connection, run_uuid: str) -> None:
 
     def select(journal: JournalFile) -> Connection | None:
         is_selected = journal.header.run_uuid == run_uuid and not journal.header.owns_run
-        return _if_addressed(connection, journal) if is_selected else None
+        return _if_dead(connection, journal) if is_selected else None
 
     paths = _list_readable_journals(connection.settings.journals, f"{run_uuid}.")
     for result in deliver_journals(paths, select):
@@ -152,7 +170,7 @@ def deliver_journals_of_run(connection: Connection, run_uuid: str) -> str | None
     """
     folder = connection.settings.journals
     paths = _list_readable_journals(folder, f"{run_uuid}.")
-    for result in deliver_journals(paths, lambda journal: _if_addressed(connection, journal)):
+    for result in deliver_journals(paths, lambda journal: _if_dead(connection, journal)):
         if result.problem and result.run_name is not None:
             return f"its journal {result.path} could not be delivered: {result.problem}"
         if result.problem:
@@ -173,6 +191,10 @@ def _is_owned(connection: Connection, path: Path) -> bool:
         return False
     with closing(journal):
         return journal.header.owns_run and _if_addressed(connection, journal) is not None
+
+
+def _if_dead(connection: Connection, journal: JournalFile) -> Connection | None:
+    return None if may_live_elsewhere(journal) else _if_addressed(connection, journal)
 
 
 def _if_addressed(connection: Connection, journal: JournalFile) -> Connection | None:

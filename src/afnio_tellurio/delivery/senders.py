@@ -6,6 +6,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from afnio_tellurio.clock import monotonic
+from afnio_tellurio.delivery.hosts import this_host
 from afnio_tellurio.delivery.journal import Journal
 from afnio_tellurio.delivery.outbox import Outbox
 from afnio_tellurio.delivery.records import Header
@@ -57,6 +58,7 @@ def open_outbox(connection: Connection, path: RunPath, *, run_name: str, owns_ru
         run_name: Its name, for messages.
         owns_run: Whether the run ends with this process.
     """
+    host = this_host()
     header = Header(
         backend=connection.name_in_journals,
         is_local=connection.is_local,
@@ -66,6 +68,9 @@ def open_outbox(connection: Connection, path: RunPath, *, run_name: str, owns_ru
         run_name=run_name,
         writer=str(uuid.uuid4()),
         owns_run=owns_run,
+        host=host.name,
+        machine=host.machine,
+        boot=host.boot,
     )
     outbox = Outbox(connection, Journal(connection.settings.journals, header))
     _sender_of(connection).add(outbox)

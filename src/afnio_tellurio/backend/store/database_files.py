@@ -6,9 +6,7 @@ import datetime as dt
 import errno
 import logging
 import os
-import re
 import stat
-import sys
 import threading
 from collections import deque
 from contextlib import suppress
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from afnio_tellurio.errors import DatabaseError
+from afnio_tellurio.file_systems import find_file_system, is_local
 from afnio_tellurio.files import make_private_directory
 from afnio_tellurio.logs import log
 
@@ -27,14 +26,6 @@ if TYPE_CHECKING:
 LOG = "-wal"
 LOG_INDEX = "-shm"
 JOURNAL = "-journal"
-#: File systems of one machine, whose processes can share the memory-mapped index of the write-ahead
-#: log. On any other, several machines may share a file, but not that index.
-_LOCAL_FILE_SYSTEMS = {
-    "apfs", "aufs", "bcachefs", "btrfs", "ecryptfs", "exfat", "ext2", "ext3", "ext4", "f2fs",
-    "fuse.bindfs", "fuse.encfs", "fuse.fuse-overlayfs", "fuse.gocryptfs", "fuseblk", "hfs",
-    "hfsplus", "jfs", "msdos", "nilfs2", "ntfs", "ntfs3", "overlay", "ramfs", "reiserfs", "rootfs",
-    "tmpfs", "ubifs", "udf", "ufs", "vfat", "xfs", "zfs",
-}  # fmt: skip
 
 _creation = threading.RLock()
 
@@ -180,31 +171,12 @@ def read_only_error(path: str | Path, problem: str) -> DatabaseError:
 
 def is_on_network(path: str) -> bool:
     """Returns whether the file is on a network file system; detected on Linux only."""
-    if sys.platform != "linux":
+    file_system = find_file_system(path)
+    if file_system is None or is_local(file_system):
         return False
-    try:
-        with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as mounts:  # noqa: PTH123
-            entries = [line.split() for line in mounts]
-    except OSError:
-        return False
-    mount_points = [
-        (len(folder), file_system)
-        for folder, file_system in ((_unescape(entry[1]), entry[2]) for entry in entries)
-        if os.path.commonpath([path, os.path.realpath(folder)]) == os.path.realpath(folder)
-    ]
-    if not mount_points:
-        return False
-    file_system = max(mount_points)[1]
-    if file_system not in _LOCAL_FILE_SYSTEMS:
-        log(
-            logging.WARNING,
-            f"{path} is on {file_system}, where SQLite's write-ahead log may not work; using a "
-            "rollback journal",
-        )
-        return True
-    return False
-
-
-def _unescape(folder: str) -> str:
-    """A folder without the kernel's escapes: it writes a space in octal digits."""
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), folder)
+    log(
+        logging.WARNING,
+        f"{path} is on {file_system}, where SQLite's write-ahead log may not work; using a "
+        "rollback journal",
+    )
+    return True
