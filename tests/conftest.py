@@ -89,7 +89,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Groups tests that share a module's fixture on one worker."""
+    """Groups tests that share a module's fixture, or the browser, on one worker."""
+    if item.path.parent.name == "page":
+        item.add_marker(pytest.mark.xdist_group("page"))
+        return
     fixtures = item._fixtureinfo.name2fixturedefs.values()
     if any(fixture.scope == "module" for each in fixtures for fixture in each):
         item.add_marker(pytest.mark.xdist_group(item.path.stem))
@@ -114,7 +117,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         # Many repetitions of what other tests cover, and tracing doubles their time.
         if repeats:
             item.add_marker("no_cover")
-    items.sort(key=takes_seconds, reverse=True)
+    # The tests of the page run one after another: first.
+    items.sort(
+        key=lambda item: (item.path.parent.name == "page", takes_seconds(item)), reverse=True
+    )
 
 
 def takes_seconds(item: pytest.Item) -> bool:

@@ -257,6 +257,7 @@ def test_a_field_that_is_missing(client, run, operation):
 WRONG = [None, True, -1, 1.5, "", "word", [], [[]], {}, {"a": {}}, 2**70, "2026-11-23", "\x00"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", FIELDS)
 def test_a_field_that_holds_anything_else(client, run, operation):
     for (path, _required), wrong in itertools.product(FIELDS[operation], WRONG):

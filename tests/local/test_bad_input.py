@@ -191,6 +191,7 @@ def test_each_time_that_is_accepted_can_be_read_back(api, logged, in_batch):
      '"NaN"', '"Infinity"', '"-Infinity"', '"nan"', "null", "true", '""', "{}", "[]", '"\u2028"', '"\U0010ffff"',
      "1.7976931348623157e308", "123456789012345678901234567890.5", '"\\uD83D\\uDE00"'],
 )  # fmt: skip
+@pytest.mark.slow
 @pytest.mark.parametrize("in_batch", [False, True])
 def test_each_value_that_is_accepted_can_be_read_back(api, logged, value, in_batch):
     metric = f'{{"name": "odd", "value": {value}}}'

@@ -18,6 +18,7 @@ from afnio_tellurio.backend.store.connections import works_in_sqlite
 from afnio_tellurio.backend.store.database import Database
 from afnio_tellurio.backend.store.values import Stored
 
+pytestmark = pytest.mark.slow
 PROJECTS = "/api/v0/acme/projects/"
 PROJECT = f"{PROJECTS}digits/"
 RUNS = f"{PROJECT}runs/"

@@ -24,6 +24,7 @@ def local(monkeypatch):
     monkeypatch.setenv("TELLURIO_MODE", "local")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_value_of_the_greatest_size_is_delivered_and_a_larger_one_refused(kind):
     greatest, too_large = KINDS[kind](MAX_VALUE_BYTES), KINDS[kind](MAX_VALUE_BYTES + 2)

@@ -2,13 +2,10 @@
 
 import re
 
-import pytest
 from browser_pages import eventually
 from playwright.sync_api import expect
 
 import afnio_tellurio as te
-
-pytestmark = pytest.mark.xdist_group("page: curves")
 
 PROJECT = "/acme/projects/digits/"
 # The number of line pixels in a column of a chart, at a share of its width.

@@ -2,13 +2,10 @@
 
 import re
 
-import pytest
 from browser_pages import Requests, eventually, let_time_pass
 from playwright.sync_api import expect
 
 import afnio_tellurio as te
-
-pytestmark = pytest.mark.xdist_group("page: live")
 
 PROJECT = "/acme/projects/digits/"
 ROWS = "[aria-label=Runs] tbody tr"

@@ -10,8 +10,6 @@ from playwright.sync_api import expect
 import afnio_tellurio as te
 from afnio_tellurio.backend import site
 
-pytestmark = pytest.mark.xdist_group("page: looks")
-
 ROOT = Path(__file__).parent.parent.parent
 AXE = ROOT / ".cache" / "node" / "node_modules" / "axe-core" / "axe.min.js"
 PROJECT = "/acme/projects/digits/"

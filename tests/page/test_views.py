@@ -10,8 +10,6 @@ from playwright.sync_api import expect
 
 import afnio_tellurio as te
 
-pytestmark = pytest.mark.xdist_group("page: views")
-
 PROJECT = "/acme/projects/digits/"
 ROWS = "[aria-label=Runs] tbody tr"
 FILTER = "#filter"
