@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import uuid
 import zlib
+from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -19,7 +22,7 @@ from afnio_tellurio.settings.limits import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Generator, Iterable, Mapping
     from types import FrameType
 
     from afnio_tellurio.api.network import Clock, Network
@@ -40,13 +43,20 @@ class HttpClient(httpx.Client):
     interpreter.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, identified: bool, **options: Any) -> None:
+        """Makes a client.
+
+        Args:
+            identified: Whether each request has an ID.
+            options: Those of `httpx.Client`.
+        """
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(_log_filter)
         self._clock: Clock | None = None
         self._networks: list[Network] = []
         # The threads that send a request.
         self._users: dict[int, None] = {}
+        self._is_identified = identified
         super().__init__(**options)
         # Not brotli or zstd: only zlib can stop before a small answer becomes a huge one.
         self.headers["Accept-Encoding"] = "gzip, deflate"
@@ -58,6 +68,9 @@ class HttpClient(httpx.Client):
         Raises:
             ErrorStatusError: The answer has an error status, and the program does not want it raw.
         """
+        request.headers.update(_extra.headers)
+        if self._is_identified:
+            request.headers.setdefault("X-Request-ID", uuid.uuid4().hex)
         if self._clock is not None:
             self._clock.start()
         user = threading.get_ident()
@@ -67,11 +80,9 @@ class HttpClient(httpx.Client):
         finally:
             self._users.pop(user, None)
         self.serves_page = PAGE_HEADER in response.headers
-        if _is_error(response) and not request.extensions.get("raw"):
-            # Before the generated code parses it, which fails at an HTML page with a declared
-            # status, and at a status unknown to Python.
-            raise ErrorStatusError(response)
-        return response
+        # Before the generated code parses it, which fails at an HTML page with a declared status,
+        # and at a status unknown to Python.
+        return response if request.extensions.get("raw") else raise_if_error(response)
 
     def _send_and_read(self, request: httpx.Request, options: dict[str, Any]) -> httpx.Response:
         options["stream"] = True
@@ -135,6 +146,35 @@ class ErrorStatusError(Exception):
     def __init__(self, response: httpx.Response) -> None:
         super().__init__(response.status_code)
         self.response = response
+
+
+def raise_if_error(response: httpx.Response) -> httpx.Response:
+    """Returns a response.
+
+    Raises:
+        ErrorStatusError: It has an error status.
+    """
+    if _is_error(response):
+        raise ErrorStatusError(response)
+    return response
+
+
+class _Extra(threading.local):
+    headers: Mapping[str, str] = MappingProxyType({})
+
+
+_extra = _Extra()
+
+
+@contextmanager
+def extra_headers(headers: Mapping[str, str]) -> Generator[None]:
+    """Adds headers to the requests of this thread."""
+    before = _extra.headers
+    _extra.headers = headers
+    try:
+        yield
+    finally:
+        _extra.headers = before
 
 
 # The size of an answer

@@ -371,7 +371,7 @@ def _try_to_end(transfer: Transfer, progress: Callable[[int], None] | None) -> s
         return None
     path = RunPath(header.namespace_slug, header.project_slug, header.run_uuid)
     try:
-        has_ended = operations.get_run(transfer.connection, path).status != "RUNNING"
+        has_ended = operations.get_run(transfer.connection.for_delivery, path).status != "RUNNING"
         transfer.last_error = None
         if has_ended:
             return None
@@ -382,7 +382,7 @@ def _try_to_end(transfer: Transfer, progress: Callable[[int], None] | None) -> s
         if not (is_lost and _send_waiting(transfer, progress)):
             return None
     status = transfer.journal.end_status() or "CRASHED"
-    operations.update_run(transfer.connection, path, status=status)
+    operations.update_run(transfer.connection.for_delivery, path, status=status)
     transfer.last_error = None
     return status
 

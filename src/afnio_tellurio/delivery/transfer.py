@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.api import operations
 from afnio_tellurio.api.operations import LACKING, RunPath
+from afnio_tellurio.api.retries import retry_after
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.delivery.records import Batch, Metric, datetime_of, writer_of
 from afnio_tellurio.delivery.restoring import restore_run
@@ -234,7 +234,9 @@ class Transfer:
         # Half of it is random: processes that lost a backend must not all return at once.
         delay *= random.uniform(0.5, 1)  # noqa: S311
         now = monotonic()
-        self._asked_until = now + _retry_after(error)
+        self._asked_until = now + (
+            retry_after(error.response) if isinstance(error, ApiError) else 0.0
+        )
         self.not_before = max(now + delay, self._asked_until)
         return False
 
@@ -258,19 +260,3 @@ def _expected_number(error: ConflictError) -> int:
         return 0
     number: Any = body.get("next_sequence_number") if isinstance(body, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
     return number if isinstance(number, int) and number > 0 else 0
-
-
-def _retry_after(error: TellurioError) -> float:
-    """The seconds that the backend asks to wait, up to `MAX_RETRY_DELAY`."""
-    if not isinstance(error, ApiError):
-        return 0.0
-    value: str = error.response.headers.get("retry-after", "")
-    try:
-        seconds = float(value) if value.isdecimal() else _seconds_until(value)
-    except (ValueError, TypeError):
-        return 0.0
-    return max(0.0, min(seconds, MAX_RETRY_DELAY))
-
-
-def _seconds_until(date: str) -> float:
-    return (parsedate_to_datetime(date) - dt.datetime.now(dt.UTC)).total_seconds()

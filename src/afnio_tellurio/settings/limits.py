@@ -1,5 +1,8 @@
 """Every tunable and every bound of the contract, with its unit and its reason."""
 
+#: The version of the contract that this SDK was made for.
+CONTRACT_VERSION = "0"
+
 #: Seconds to open a connection; a reachable host answers within one.
 CONNECT_TIMEOUT = 5.0
 #: Seconds between two bytes of an answer, or of a request being sent.
@@ -10,9 +13,9 @@ SLOWEST_RATE = 50_000
 #: Bytes of an answer, decoded; of one with an error status only the beginning is read.
 ANSWER_BYTES = 64 * 2**20
 ERROR_BYTES = 2**18
-#: Attempts to connect, and to send a request that may be carried out twice.
-CONNECT_ATTEMPTS = 3
-#: Seconds before the second attempt to connect; doubled for the next.
+#: How often a request is sent again after a failure that passes.
+MAX_RETRIES = 2
+#: Seconds before the first retry; doubled for the next.
 CONNECT_RETRY_DELAY = 0.25
 
 #: The contract's bounds of a metric.
