@@ -50,8 +50,9 @@ class TellurioClient:
 
     Raises:
         TypeError: A header is not a string.
-        ValueError: The timeout or the number of retries is negative, a header is invalid, the URL or the port is invalid, the URL is plain HTTP to another machine and
-            `TELLURIO_ALLOW_PLAIN_HTTP` is not set, or another setting is invalid.
+        ValueError: The timeout or the number of retries is negative, a header, the URL or the port
+            is invalid, the URL is plain HTTP to another machine and `TELLURIO_ALLOW_PLAIN_HTTP` is
+            not set, or another setting is invalid.
     """
 
     def __init__(

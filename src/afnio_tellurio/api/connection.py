@@ -267,15 +267,15 @@ class Connection:
     def _reach(self, call: str, request: Callable[[], A]) -> A:
         if self.is_closed:
             raise TellurioError(f"{call}: the client of {self.url} is closed; create a new one")
-        if has_passed():
-            raise BackendUnreachableError(
-                f"{call}: not enough time to reach the backend at {self.url}"
-            )
         timeout = self.options.timeout
         with (
             within(math.inf if timeout is None else monotonic() + timeout),
             extra_headers(self.options.headers),
         ):
+            if has_passed():
+                raise BackendUnreachableError(
+                    f"{call}: not enough time to reach the backend at {self.url}"
+                )
             return self._retry(call, request)
 
     def _retry(self, call: str, request: Callable[[], A]) -> A:

@@ -119,7 +119,7 @@ class Pool:
         self.open()
 
     def replace(self) -> None:
-        """Opens new connections: an exception may have left a lock of the client locked for good."""
+        """Opens new connections: an exception may have left a lock locked for good."""
         self._abandoned.append(self.http)
         self.open()
         self._abandoned = [client for client in self._abandoned if not client.abandon()]

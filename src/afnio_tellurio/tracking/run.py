@@ -359,6 +359,20 @@ class Run(RunRecord):
         metrics = chain.from_iterable(pages)
         return read_histories(metrics) if name is None else read_history(name, metrics)
 
+    @overload
+    async def ametrics(self, name: str, client: TellurioClient | None = None) -> MetricHistory: ...
+
+    @overload
+    async def ametrics(
+        self, name: None = None, client: TellurioClient | None = None
+    ) -> dict[str, MetricHistory]: ...
+
+    async def ametrics(
+        self, name: str | None = None, client: TellurioClient | None = None
+    ) -> MetricHistory | dict[str, MetricHistory]:
+        """Does what `metrics` does, without blocking the event loop."""
+        return await run_in_thread(lambda: self.metrics(name, client))
+
     def iter_metrics(
         self, name: str | None = None, client: TellurioClient | None = None
     ) -> Iterator[MetricPoint]:
