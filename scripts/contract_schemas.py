@@ -1,0 +1,276 @@
+"""What a JSON schema accepts: its alternatives, and which of two schemas accepts more.
+
+References are followed, `allOf` is merged, and a union is written out, so that each alternative has
+one type. Whether one schema accepts all that another does is decided by jsonschema-rs.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jsonschema_rs
+from contract_documents import ContractError, Document, Node, as_node, as_schema, name_of_reference
+from contract_kinds import DOCUMENTATION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_UNION = ("anyOf", "oneOf")
+_MIN = {"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties", "maxContains"}
+_MAX = {"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties", "minContains"}
+_FORMATS = {"date-time": "datetime", "date": "date", "uuid": "UUID", "binary": "File"}
+_TYPES = {
+    "string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None",
+    "array": "list", "object": "a model", "any": "Any",
+}  # fmt: skip
+#: Keywords that only mean something together.
+_JOINED = {"if": ("if", "then", "else"), "contains": ("contains", "minContains", "maxContains")}
+
+
+class Alternative(NamedTuple):
+    """One way to be valid: its type, the name of its schema, and its keywords, merged.
+
+    Keywords that cannot be merged, such as a second pattern, are left in `allOf`.
+    """
+
+    type: str
+    name: str
+    schema: Node
+
+    @property
+    def values(self) -> list[Any] | None:
+        return values_of(self.schema)
+
+    @property
+    def has_class(self) -> bool:
+        """Whether the generated client has a class for it: an enum or a model."""
+        if self.type == "object":
+            return bool(self.name or "properties" in self.schema)
+        return "enum" in self.schema and self.type in {"string", "integer"}
+
+    @property
+    def python_type(self) -> str:
+        """The type in the generated client."""
+        if self.has_class:
+            kind = "model" if self.type == "object" else "enum"
+            return self.name or f"{kind} of its own"
+        if self.type == "string":
+            return _FORMATS.get(self.schema.get("format", ""), "str")
+        return _TYPES[self.type]
+
+    def is_free(self) -> bool:
+        """Whether it accepts every value of its type."""
+        return self.schema.keys() <= {"type", "default"}
+
+    def fields(self) -> Node:
+        """The schemas of its fields; those that are only required accept anything else may be."""
+        other = self.schema.get("additionalProperties", {})
+        required = dict.fromkeys(self.schema.get("required", []), as_node(other))
+        return {**required, **self.schema.get("properties", {})}
+
+
+def values_of(schema: Node) -> list[Any] | None:
+    values: list[Any] | None = [schema["const"]] if "const" in schema else schema.get("enum")
+    return values
+
+
+class Schemas:
+    """The schemas of a document."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self._canonical: dict[str, jsonschema_rs.CanonicalSchema] = {}
+
+    def canonical(self, schema: Node) -> jsonschema_rs.CanonicalSchema:
+        key = json.dumps(schema)
+        if key not in self._canonical:
+            root = {**self.document.content, **schema}
+            try:
+                self._canonical[key] = jsonschema_rs.canonicalize(
+                    root, draft=jsonschema_rs.Draft202012, offline=True
+                )
+            except ValueError as error:
+                raise ContractError(
+                    f"one of them is not valid OpenAPI ({error}); "
+                    "run scripts/lint_contract.sh to see where"
+                ) from error
+        return self._canonical[key]
+
+    def parts(self, schema: Any, trail: tuple[str, ...] = ()) -> Iterator[Node]:
+        """The schemas that a value must match all: references followed, `allOf` taken apart."""
+        node = as_schema(schema)
+        reference = node.get("$ref")
+        beside = {
+            key: value
+            for key, value in node.items()
+            if key not in DOCUMENTATION | {"$ref", "allOf", "deprecated"}
+            and not key.startswith("x-")
+        }
+        if beside and (self.document.has_siblings or not reference):
+            yield _with_null(beside)
+        if reference:
+            if reference in trail:
+                raise ContractError(f"the reference {reference} does not resolve in the document")
+            yield from self.parts(self.document.target(reference), (*trail, reference))
+        for part in node.get("allOf", []):
+            yield from self.parts(part, trail)
+
+    def alternatives(self, schema: Any, name: str = "") -> list[Alternative]:
+        parts: list[Node] = []
+        for part in self.parts(schema):
+            if part not in parts:
+                parts.append(part)
+        unions = [part[key] for part in parts for key in _UNION if key in part]
+        plain = [
+            {key: value for key, value in part.items() if key not in {*_UNION, "discriminator"}}
+            for part in parts
+        ]
+        name = self.class_name(schema) or name
+        if not unions:
+            return list(_split_types(name, _merged(plain)))
+        return [
+            alternative
+            for choices in product(*unions)
+            for alternative in self.alternatives(
+                {"allOf": [*plain, *choices]}, self.class_name(choices[-1])
+            )
+        ]
+
+    def class_name(self, schema: Any) -> str:
+        """The name that the generated client uses for a schema; empty for an inline one."""
+        node = as_schema(schema)
+        choices = [choice for key in ("allOf", *_UNION) for choice in node.get(key, [])]
+        if "$ref" not in node and len(choices) == 1:
+            return self.class_name(choices[0])
+        return name_of_reference(node)
+
+    def union_of(self, schema: Any) -> tuple[str, list[Any], Node]:
+        """The first union that a schema has: its keyword, choices and discriminator."""
+        for part in self.parts(schema):
+            for key in _UNION:
+                if key in part:
+                    return key, part[key], as_node(part.get("discriminator"))
+        return "", [], {}
+
+
+def covers(schemas: Schemas, schema: Node, others: Schemas, other: Node) -> bool:
+    """Whether every value that `other` accepts is accepted by `schema`, as far as can be proved."""
+    containment = schemas.canonical(schema).covers(others.canonical(other))
+    return containment == jsonschema_rs.canonical.Containment.YES
+
+
+def rejects(schemas: Schemas, schema: Node, others: Schemas, other: Node) -> bool:
+    """Whether a value that `other` accepts is proved not to be accepted by `schema`."""
+    containment = schemas.canonical(schema).covers(others.canonical(other))
+    return containment == jsonschema_rs.canonical.Containment.NO
+
+
+def _with_null(node: Node) -> Node:
+    """In OpenAPI 3.0, null is a keyword of its own, and so are exclusive bounds."""
+    node = dict(node)
+    if node.pop("nullable", False) and isinstance(node.get("type"), str):
+        node["type"] = [node["type"], "null"]
+    for bound in ("minimum", "maximum"):
+        exclusive = f"exclusive{bound.capitalize()}"
+        if isinstance(node.get(exclusive), bool) and node.pop(exclusive):
+            node[exclusive] = node.pop(bound)
+    return node
+
+
+def _merged(parts: list[Node]) -> Node:
+    """One schema that accepts what all of the parts accept."""
+    merged: Node = {}
+    rest: list[Node] = []
+    for part in parts:
+        for key, value in part.items():
+            if key in {"then", "else", "minContains", "maxContains"}:
+                continue
+            if key in _JOINED:
+                joined = {other: part[other] for other in _JOINED[key] if other in part}
+                if key not in merged:
+                    merged.update(joined)
+                elif any(merged.get(other) != joined.get(other) for other in _JOINED[key]):
+                    rest.append(joined)
+            elif key not in merged or (value := _both(key, merged[key], value)) is not None:
+                merged[key] = value
+            elif value != merged[key]:
+                rest.append({key: value})
+    if rest:
+        merged["allOf"] = rest
+    if merged.get("unevaluatedProperties") is not None:
+        merged.setdefault("additionalProperties", merged.pop("unevaluatedProperties"))
+    return merged
+
+
+def _both(key: str, one: Any, other: Any) -> Any:
+    """The value of a keyword that means the same as two values; None if there is no such value."""
+    if one == other:
+        return one
+    if key in _MIN:
+        return min(one, other)
+    if key in _MAX:
+        return max(one, other)
+    if key == "enum":
+        return [value for value in one if value in other]
+    if key == "required":
+        return list(dict.fromkeys([*one, *other]))
+    if key == "properties":
+        return {
+            name: {"allOf": [one[name], other[name]]}
+            if name in one and name in other
+            else {**one, **other}[name]
+            for name in {**one, **other}
+        }
+    if key == "type":
+        return _common_types(one, other)
+    if key in {"items", "additionalProperties", "unevaluatedProperties"}:
+        return False if False in (one, other) else {"allOf": [one, other]}
+    return one if key in {"readOnly", "writeOnly", "default"} else None
+
+
+def _common_types(one: Any, other: Any) -> list[str]:
+    listed = [types if isinstance(types, list) else [types] for types in (one, other)]
+    common = [kind for kind in listed[0] if kind in listed[1]]
+    for types, others in (listed, listed[::-1]):
+        if "integer" in types and "number" in others and "integer" not in common:
+            common.append("integer")
+    return common
+
+
+def _split_types(name: str, schema: Node) -> Iterator[Alternative]:
+    kinds: list[str] | str = schema.get("type", _types_of_values(schema))
+    values = values_of(schema)
+    for kind in [kinds] if isinstance(kinds, str) else kinds:
+        if kind == "null":
+            yield Alternative(kind, "", {"type": "null"})
+            continue
+        one = {key: value for key, value in schema.items() if key != "type"}
+        if kind != "any":
+            one["type"] = kind
+        if values and isinstance(kinds, list):
+            one["enum"] = [value for value in values if _type_of(value) in {kind, "any"}]
+            one.pop("const", None)
+            if not one["enum"]:
+                continue
+        yield Alternative(kind, name, one)
+
+
+def _types_of_values(schema: Node) -> str | list[str]:
+    """The type of a schema without `type`: that of its values, else any."""
+    kinds = sorted({_type_of(value) for value in values_of(schema) or []})
+    if kinds:
+        return kinds if len(kinds) > 1 else kinds[0]
+    return "object" if "properties" in schema else "any"
+
+
+def _type_of(value: Any) -> str:
+    names: dict[type, str] = {
+        str: "string",
+        bool: "boolean",
+        int: "integer",
+        float: "number",
+        type(None): "null",
+    }
+    return names.get(type(value), "any")
