@@ -60,7 +60,7 @@ def _is_wider(one: str, other: str) -> bool:
 
 def _similarity(one: Alternative, other: Alternative) -> int:
     """The number of fields and keywords that two alternatives share."""
-    fields = one.fields().keys() & other.fields().keys()
+    fields = one.schema.get("properties", {}).keys() & other.schema.get("properties", {}).keys()
     return 2 * len(fields) + sum(
         one.schema[key] == other.schema[key] for key in one.schema.keys() & other.schema.keys()
     )

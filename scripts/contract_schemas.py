@@ -15,18 +15,18 @@ from contract_documents import ContractError, Document, Node, as_node, as_schema
 from contract_kinds import DOCUMENTATION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _UNION = ("anyOf", "oneOf")
-_MIN = {"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties", "maxContains"}
-_MAX = {"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties", "minContains"}
+_UPPER_BOUNDS = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
+_LOWER_BOUNDS = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 _FORMATS = {"date-time": "datetime", "date": "date", "uuid": "UUID", "binary": "File"}
 _TYPES = {
     "string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None",
     "array": "list", "object": "a model", "any": "Any",
 }  # fmt: skip
 #: Keywords that only mean something together.
-_JOINED = {"if": ("if", "then", "else"), "contains": ("contains", "minContains", "maxContains")}
+_JOINED = (("if", "then", "else"), ("contains", "minContains", "maxContains"))
 
 
 class Alternative(NamedTuple):
@@ -63,12 +63,6 @@ class Alternative(NamedTuple):
     def is_free(self) -> bool:
         """Whether it accepts every value of its type."""
         return self.schema.keys() <= {"type", "default"}
-
-    def fields(self) -> Node:
-        """The schemas of its fields; those that are only required accept anything else may be."""
-        other = self.schema.get("additionalProperties", {})
-        required = dict.fromkeys(self.schema.get("required", []), as_node(other))
-        return {**required, **self.schema.get("properties", {})}
 
 
 def values_of(schema: Node) -> list[Any] | None:
@@ -184,59 +178,68 @@ def _merged(parts: list[Node]) -> Node:
     merged: Node = {}
     rest: list[Node] = []
     for part in parts:
-        for key, value in part.items():
-            if key in {"then", "else", "minContains", "maxContains"}:
-                continue
-            if key in _JOINED:
-                joined = {other: part[other] for other in _JOINED[key] if other in part}
-                if key not in merged:
-                    merged.update(joined)
-                elif any(merged.get(other) != joined.get(other) for other in _JOINED[key]):
-                    rest.append(joined)
-            elif key not in merged or (value := _both(key, merged[key], value)) is not None:
-                merged[key] = value
-            elif value != merged[key]:
-                rest.append({key: value})
+        for keys in _grouped(part):
+            group = {key: part[key] for key in keys}
+            if not merged.keys() & keys:
+                merged.update(group)
+            elif len(keys) == 1 and (both := _both(keys[0], merged.get(keys[0]), part[keys[0]])):
+                merged[keys[0]] = both[0]
+            elif any(merged.get(key) != value for key, value in group.items()):
+                rest.append(group)
     if rest:
         merged["allOf"] = rest
-    if merged.get("unevaluatedProperties") is not None:
+    if "unevaluatedProperties" in merged:
+        # All that would be evaluated elsewhere is merged here.
         merged.setdefault("additionalProperties", merged.pop("unevaluatedProperties"))
     return merged
 
 
-def _both(key: str, one: Any, other: Any) -> Any:
-    """The value of a keyword that means the same as two values; None if there is no such value."""
-    if one == other:
-        return one
-    if key in _MIN:
-        return min(one, other)
-    if key in _MAX:
-        return max(one, other)
-    if key == "enum":
-        return [value for value in one if value in other]
-    if key == "required":
-        return list(dict.fromkeys([*one, *other]))
-    if key == "properties":
-        return {
-            name: {"allOf": [one[name], other[name]]}
-            if name in one and name in other
-            else {**one, **other}[name]
-            for name in {**one, **other}
-        }
-    if key == "type":
-        return _common_types(one, other)
-    if key in {"items", "additionalProperties", "unevaluatedProperties"}:
-        return False if False in (one, other) else {"allOf": [one, other]}
-    return one if key in {"readOnly", "writeOnly", "default"} else None
+def _grouped(part: Node) -> Iterator[tuple[str, ...]]:
+    """The keywords of a schema; those that mean something together only, together."""
+    joined = {key for keys in _JOINED for key in keys}
+    for keys in _JOINED:
+        if keys[0] in part:
+            yield tuple(key for key in keys if key in part)
+    yield from ((key,) for key in part if key not in joined)
 
 
-def _common_types(one: Any, other: Any) -> list[str]:
-    listed = [types if isinstance(types, list) else [types] for types in (one, other)]
-    common = [kind for kind in listed[0] if kind in listed[1]]
-    for types, others in (listed, listed[::-1]):
+def _both(key: str, one: Any, other: Any) -> tuple[Any, ...]:
+    """The value of a keyword that means the same as two values; empty if there is no such value."""
+    if one == other or key in {"readOnly", "writeOnly", "default"}:
+        return (one,)
+    if False in (one, other) and key in {"items", *_FURTHER}:
+        return (False,)
+    merge = _MERGES.get(key)
+    return (merge(one, other),) if merge else ()
+
+
+def _both_fields(one: Node, other: Node) -> Node:
+    fields = {**one, **other}
+    for name in one.keys() & other.keys():
+        fields[name] = {"allOf": [one[name], other[name]]}
+    return fields
+
+
+def _common_types(one: str | list[str], other: str | list[str]) -> list[str]:
+    first, second = ([types] if isinstance(types, str) else types for types in (one, other))
+    common = [kind for kind in first if kind in second]
+    for types, others in ((first, second), (second, first)):
         if "integer" in types and "number" in others and "integer" not in common:
             common.append("integer")
     return common
+
+
+#: Keywords about the fields or items that other keywords leave.
+_FURTHER = ("additionalProperties", "unevaluatedProperties")
+_MERGES: dict[str, Callable[[Any, Any], Any]] = {
+    **dict.fromkeys(_UPPER_BOUNDS, min),
+    **dict.fromkeys(_LOWER_BOUNDS, max),
+    **dict.fromkeys(("items", *_FURTHER), lambda one, other: {"allOf": [one, other]}),
+    "enum": lambda one, other: [value for value in one if value in other],
+    "properties": _both_fields,
+    "required": lambda one, other: list(dict.fromkeys([*one, *other])),
+    "type": _common_types,
+}
 
 
 def _split_types(name: str, schema: Node) -> Iterator[Alternative]:
@@ -271,6 +274,5 @@ def _type_of(value: Any) -> str:
         bool: "boolean",
         int: "integer",
         float: "number",
-        type(None): "null",
     }
-    return names.get(type(value), "any")
+    return "null" if value is None else names.get(type(value), "any")

@@ -111,11 +111,10 @@ def _core(scheme: Node) -> Node:
 def _ways_in(document: Document, operation: Operation) -> list[Way]:
     """The alternatives of `security`; an operation without security has an empty one."""
     ways: list[Node] = operation.node.get("security", document.content.get("security", []))
+    listed: list[dict[str, list[str]]] = ways or [{}]
     return [
-        frozenset(
-            (scheme, scope) for scheme, scopes in way.items() for scope in ["", *(scopes or [])]
-        )
-        for way in ways or [{}]
+        frozenset((scheme, scope) for scheme, scopes in way.items() for scope in ["", *scopes])
+        for way in listed
     ]
 
 

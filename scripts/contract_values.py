@@ -52,6 +52,8 @@ class ValueComparison:
         self._changes = changes
         self._compared: set[tuple[str, str, Side, bool]] = set()
         self._active: set[str] = set()
+        #: The new name of each class of the generated client whose other name was reported.
+        self._renames: dict[str, str] = {}
         #: Whether a part of what is compared was passed over, because it was compared before.
         self._passed_over = False
 
@@ -90,6 +92,7 @@ class ValueComparison:
         if any(one.name == names[0] and one.has_class for one in old) and any(
             one.name == names[1] and one.has_class for one in new
         ):
+            self._renames[names[0]] = names[1]
             text = f"schema {names[0]} is now named {names[1]}"
             self._changes.add(Kind.BREAKS_CALLERS, place, text, advice.RENAMED)
 
@@ -135,18 +138,17 @@ class ValueComparison:
         is_covered = any(
             one.type == new.type and one is not new and one.is_free() for one in others
         )
-        if old.name and new.name and (old.has_class or new.has_class):
-            if old.name != new.name:
-                self._renamed(place.name, (old.name, new.name), [old], [new])
-            # Once is enough, and a schema that contains itself would never end.
+        where = place
+        if old.name and new.name and old.name != new.name:
+            self._renamed(place.name, (old.name, new.name), [old], [new])
+        elif old.name and old.name == new.name and self._is_known(old, new):
+            # The values of an enum belong to the schema of the enum, and once is enough.
+            where = _Place(new.name, side)
             key = (old.name, new.name, side, is_covered)
-            is_named = old.name != place.name and old.schema.keys() == new.schema.keys()
-            if key in self._compared and is_named and self._is_known(old, new):
+            if key in self._compared and place.name != new.name:
                 self._passed_over = True
                 return
             self._compared.add(key)
-        # The values of an enum belong to the schema of the enum.
-        where = _Place(new.name if new.name and new.name == old.name else place.name, side)
         if old.type != new.type:
             kind = side.more if _is_wider(new.type, old.type) else side.less
             text = f"can be {new.type} {side.text}, was {old.type}"
@@ -172,7 +174,7 @@ class ValueComparison:
                 continue
             kind = {} if new.type == "any" else {"type": new.type}
             before, after = {**before, **kind}, {**after, **kind}
-            kinds = []
+            kinds: list[Kind] = []
             if not covers(self.new, after, self.old, before):
                 kinds.append(place.side.less)
             if not covers(self.old, before, self.new, after):
@@ -232,27 +234,22 @@ class ValueComparison:
         before, after = self._fields(self.old, old, side), self._fields(self.new, new, side)
         required = [set(one.schema.get("required", [])) for one in (old, new)]
         renamed = renamed_keys(before, after)
-        for name in sorted(before.keys() | after.keys()):
-            field = f"{place.name}.{name}"
-            if name not in after:
-                text = f"removed {side.text}"
-                if name in new.fields():
-                    text += f", because it is {side.hiding_keyword} now"
+        for name in sorted(before.keys() | after.keys() | required[0] | required[1]):
+            field, is_required = f"{place.name}.{name}", [name in names for names in required]
+            if name in before and name not in after:
+                hint = ""
+                if name in new.schema.get("properties", {}):
+                    hint = f", because it is {side.hiding_keyword} now"
                 elif name in renamed:
-                    text += f", or renamed to {renamed[name]}"
-                kinds = [Kind.BREAKS_CALLERS]
-                if name in required[0] and side is Side.REQUEST:
-                    kinds.append(Kind.BREAKS_BACKENDS)
-                    text += "; existing backends require it"
-                self._changes.add_removal(
-                    kinds, field, text, self.old.document.resolve(as_schema(before[name]))
-                )
-            elif name not in before:
-                self._added_field(field, after[name], side, is_required=name in required[1])
+                    hint = f", or renamed to {renamed[name]}"
+                self._removed_field(field, before[name], side, hint, is_required=is_required[0])
+            elif name in after and name not in before:
+                self._added_field(field, after[name], side, is_required=is_required[1])
             else:
-                self._field(field, before[name], after[name], side)
+                if name in before:
+                    self._field(field, before[name], after[name], side)
                 self._changes.compare_required(
-                    field, side, before=name in required[0], after=name in required[1]
+                    field, side, before=is_required[0], after=is_required[1]
                 )
         self._other_fields(place, old, new)
 
@@ -260,7 +257,7 @@ class ValueComparison:
         """The fields that such values contain."""
         if one.type not in {"object", "any"}:
             return {}
-        fields = one.fields()
+        fields = one.schema.get("properties", {})
         hidden = {
             name
             for name, schema in fields.items()
@@ -276,6 +273,17 @@ class ValueComparison:
             self.new.document.resolve(as_schema(new)),
         )
         self.compare(place, old, new, side)
+
+    def _removed_field(
+        self, place: str, schema: Any, side: Side, hint: str, *, is_required: bool
+    ) -> None:
+        kinds = [Kind.BREAKS_CALLERS]
+        text = f"removed {side.text}{hint}"
+        if is_required and side is Side.REQUEST:
+            kinds.append(Kind.BREAKS_BACKENDS)
+            text += "; existing backends require it"
+        node = self.old.document.resolve(as_schema(schema))
+        self._changes.add_removal(kinds, place, text, node)
 
     def _added_field(self, place: str, schema: Any, side: Side, *, is_required: bool) -> None:
         node = self.new.document.resolve(as_schema(schema))
@@ -363,7 +371,8 @@ class ValueComparison:
         names = {place.name, *(one.name for one in new)}
         if any(change.kind is Kind.BREAKS_CALLERS and change.place in names for change in found):
             return
-        before, after = ({one.python_type for one in types} for types in (old, new))
+        after = {one.python_type for one in new}
+        before = {self._renames.get(one.python_type, one.python_type) for one in old}
         lost, gained = before - after, after - before
         if "float" in after or "Any" in after:
             lost -= {"int", *(before if "Any" in after else ())}
@@ -421,7 +430,7 @@ def _kinds_of_annotation(before: Any, after: Any, side: Side) -> list[Kind]:
 
 
 def _choices_by_kind(discriminator: Node, choices: list[Any]) -> dict[str, str]:
-    """The schema of each value of a discriminator; without a mapping, their names are the values."""
+    """The schema of each value of a discriminator; without a mapping, its name is the value."""
     if not discriminator:
         return {}
     mapping = as_node(discriminator.get("mapping"))
