@@ -153,11 +153,8 @@ class OperationComparison:
         if "content" in old and "content" in new:
             self._contents(place, old["content"], new["content"], Side.REQUEST)
         else:
-            schemas = [
-                node.get("schema") or next(iter(node.get("content", {}).values()), {}).get("schema")
-                for node in (old, new)
-            ]
-            self.values.compare(place, schemas[0] or {}, schemas[1] or {}, Side.REQUEST)
+            before, after = _schema_of(old), _schema_of(new)
+            self.values.compare(place, before, after, Side.REQUEST)
 
     def _flags(self, place: str, old: Node, new: Node) -> None:
         for key in ("allowReserved", "allowEmptyValue"):
@@ -324,6 +321,16 @@ class OperationComparison:
             self._changes.compare_rest(where, *nodes, {"content", "headers"})
             contents = [node.get("content", {}) for node in nodes]
             self._contents(where, contents[0], contents[1], Side.REQUEST)
+
+
+def _schema_of(parameter: Node) -> Node:
+    """The schema of a parameter, which may be that of its only content type."""
+    contents = as_node(parameter.get("content"))
+    return parameter.get("schema") or {
+        key: value
+        for content in contents.values()
+        for key, value in as_node(content).get("schema", {}).items()
+    }
 
 
 def _answer_to(answers: Node, status: str) -> Node | None:

@@ -60,10 +60,10 @@ def _is_wider(one: str, other: str) -> bool:
 
 def _similarity(one: Alternative, other: Alternative) -> int:
     """The number of fields and keywords that two alternatives share."""
-    fields = one.schema.get("properties", {}).keys() & other.schema.get("properties", {}).keys()
-    return 2 * len(fields) + sum(
-        one.schema[key] == other.schema[key] for key in one.schema.keys() & other.schema.keys()
-    )
+    fields = [each.schema.get("properties", {}).keys() for each in (one, other)]
+    shared = one.schema.keys() & other.schema.keys()
+    equal = [key for key in shared if one.schema[key] == other.schema[key]]
+    return 2 * len(fields[0] & fields[1]) + len(equal)
 
 
 def _meaning(value: Any) -> str:

@@ -269,10 +269,7 @@ def _types_of_values(schema: Node) -> str | list[str]:
 
 
 def _type_of(value: Any) -> str:
-    names: dict[type, str] = {
-        str: "string",
-        bool: "boolean",
-        int: "integer",
-        float: "number",
-    }
-    return "null" if value is None else names.get(type(value), "any")
+    if value is None:
+        return "null"
+    kinds: dict[type, str] = {str: "string", bool: "boolean", int: "integer", float: "number"}
+    return next((name for kind, name in kinds.items() if isinstance(value, kind)), "any")

@@ -110,11 +110,11 @@ def _core(scheme: Node) -> Node:
 
 def _ways_in(document: Document, operation: Operation) -> list[Way]:
     """The alternatives of `security`; an operation without security has an empty one."""
-    ways: list[Node] = operation.node.get("security", document.content.get("security", []))
-    listed: list[dict[str, list[str]]] = ways or [{}]
+    default: list[dict[str, list[str]]] = document.content.get("security", [])
+    ways: list[dict[str, list[str]]] = operation.node.get("security", default)
     return [
         frozenset((scheme, scope) for scheme, scopes in way.items() for scope in ["", *scopes])
-        for way in listed
+        for way in ways or [{}]
     ]
 
 

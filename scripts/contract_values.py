@@ -89,9 +89,10 @@ class ValueComparison:
     def _renamed(
         self, place: str, names: tuple[str, str], old: list[Alternative], new: list[Alternative]
     ) -> None:
-        if any(one.name == names[0] and one.has_class for one in old) and any(
+        has_class = any(one.name == names[0] and one.has_class for one in old) and any(
             one.name == names[1] and one.has_class for one in new
-        ):
+        )
+        if has_class and self._renames.get(names[0]) != names[1]:
             self._renames[names[0]] = names[1]
             text = f"schema {names[0]} is now named {names[1]}"
             self._changes.add(Kind.BREAKS_CALLERS, place, text, advice.RENAMED)
@@ -126,7 +127,11 @@ class ValueComparison:
         self._default(place, old, new)
         found = self._changes.all[start:]
         self._generated_type(place, before, after, found)
-        if not self._passed_over and all(change.kind is Kind.DOCUMENTATION for change in found):
+        if (
+            not self._passed_over
+            and self.new.document.has_siblings
+            and all(change.kind is Kind.DOCUMENTATION for change in found)
+        ):
             self._anything_else(place, old, new)
         self._passed_over |= passed_over
 
@@ -172,7 +177,7 @@ class ValueComparison:
             before, after = _kept(old, group), _kept(new, group)
             if before == after and "$ref" not in json.dumps(before):
                 continue
-            kind = {} if new.type == "any" else {"type": new.type}
+            kind: Node = {} if new.type == "any" else {"type": new.type}
             before, after = {**before, **kind}, {**after, **kind}
             kinds: list[Kind] = []
             if not covers(self.new, after, self.old, before):
@@ -372,7 +377,11 @@ class ValueComparison:
         if any(change.kind is Kind.BREAKS_CALLERS and change.place in names for change in found):
             return
         after = {one.python_type for one in new}
-        before = {self._renames.get(one.python_type, one.python_type) for one in old}
+        before = {one.python_type for one in old}
+        before = {
+            name if (new_name := self._renames.get(name)) not in after else new_name
+            for name in before
+        }
         lost, gained = before - after, after - before
         if "float" in after or "Any" in after:
             lost -= {"int", *(before if "Any" in after else ())}
