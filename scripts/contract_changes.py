@@ -1,15 +1,14 @@
 """What changed between two versions of the contract, and what each change breaks.
 
-Whom a change breaks is explained in contract_kinds. The exceptions from its rule are the document's
-own promises: unknown fields are ignored, open enums may grow, a backend may lack everything marked
-`x-tellurio-extension`, and what was deprecated may be removed after its `x-sunset`. The names and
-types of the generated client count as well. A keyword without a rule counts as breaking for both,
-so that no change goes unnoticed.
+What breaks callers and what breaks backends is explained in contract_kinds. The exceptions are the
+document's own promises: unknown fields are ignored, open enums may grow, a backend may lack
+everything marked `x-tellurio-extension`, and what was deprecated may be removed after its
+`x-sunset`. The names and types of the generated client count as well. A keyword without a rule
+counts as breaking for both, so that no change goes unnoticed.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from contract_documents import ContractError, Document, Node, urls_of
@@ -18,10 +17,9 @@ from contract_operations import OperationComparison
 from contract_pairing import renamed_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
     from datetime import date
 
-__all__ = ["Change", "ContractError", "Kind", "Side", "changes_between", "report"]
+__all__ = ["Change", "ContractError", "Kind", "Side", "changes_between"]
 
 
 def changes_between(old: Node, new: Node, today: date | None = None) -> list[Change]:
@@ -51,31 +49,6 @@ def changes_between(old: Node, new: Node, today: date | None = None) -> list[Cha
         dict.fromkeys(changes.all),
         key=lambda change: (order.index(change.kind), change.place, change.text),
     )
-
-
-def report(changes: Iterable[Change], title: str) -> str:
-    """The changes as text, by kind and with what to do; `title` names the two documents."""
-    changes = list(changes)
-    if not changes:
-        return f"{title}: no change"
-    counts = Counter(change.kind for change in changes)
-    lines = [f"{title}: " + ", ".join(f"{counts[kind]} {kind}" for kind in Kind if counts[kind])]
-    for kind in Kind:
-        if counts[kind]:
-            lines.append(f"  {kind}")
-            lines += lines_of(change for change in changes if change.kind is kind)
-    return "\n".join(lines)
-
-
-def lines_of(changes: Iterable[Change]) -> Iterator[str]:
-    """A line for each change; those that need the same next step stand above it together."""
-    groups: dict[str, list[Change]] = {}
-    for change in changes:
-        groups.setdefault(change.advice, []).append(change)
-    for next_step, group in groups.items():
-        for change in group:
-            yield f"    {change.place}: {change.text}"
-        yield f"      next: {next_step}"
 
 
 def _compare(old: Document, new: Document, changes: Changes) -> None:

@@ -110,13 +110,15 @@ class Changes:
 
     def add_removal(self, kinds: Iterable[Kind], place: str, text: str, node: Node) -> None:
         """A removal, which breaks nothing after the sunset of a thing that was deprecated."""
-        sunset = _sunset_of(place, node)
-        if sunset and node.get("deprecated") is True:
-            if sunset < self._today:
-                text = f"{text}; it was deprecated, and its sunset {sunset} has passed"
-                self.add(Kind.COMPATIBLE, place, text, advice.SUNSET_PASSED)
-                return
-            text = f"{text}, before its sunset {sunset}"
+        sunset, is_deprecated = _sunset_of(place, node), node.get("deprecated") is True
+        if sunset and is_deprecated and sunset < self._today:
+            text = f"{text}; it was deprecated, and its sunset {sunset} has passed"
+            self.add(Kind.COMPATIBLE, place, text, advice.SUNSET_PASSED)
+            return
+        if sunset:
+            text += f", before its sunset {sunset}" if is_deprecated else ", before its deprecation"
+        elif is_deprecated:
+            text += f", deprecated without a date in {SUNSET}"
         for kind in kinds:
             self.add(kind, place, text, advice.REMOVED)
 

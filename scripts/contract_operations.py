@@ -153,8 +153,7 @@ class OperationComparison:
         if "content" in old and "content" in new:
             self._contents(place, old["content"], new["content"], Side.REQUEST)
         else:
-            before, after = _schema_of(old), _schema_of(new)
-            self.values.compare(place, before, after, Side.REQUEST)
+            self.values.compare(place, _schema_of(old), _schema_of(new), Side.REQUEST)
 
     def _flags(self, place: str, old: Node, new: Node) -> None:
         for key in ("allowReserved", "allowEmptyValue"):

@@ -80,7 +80,8 @@ class Schemas:
     def canonical(self, schema: Node) -> jsonschema_rs.CanonicalSchema:
         key = json.dumps(schema)
         if key not in self._canonical:
-            root = {**self.document.content, **schema}
+            # A reference leads through the whole document.
+            root = {**self.document.content, **schema} if '"$ref"' in key else schema
             try:
                 self._canonical[key] = jsonschema_rs.canonicalize(
                     root, draft=jsonschema_rs.Draft202012, offline=True

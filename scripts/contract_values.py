@@ -186,11 +186,10 @@ class ValueComparison:
                 kinds.append(place.side.more)
             self._keyword_changes(place, kinds, group, old, new)
         for key in _ANNOTATIONS:
-            before, after = old.schema.get(key), new.schema.get(key)
-            if before != after:
-                self._keyword_changes(
-                    place, _kinds_of_annotation(before, after, place.side), (key,), old, new
-                )
+            was, now = old.schema.get(key), new.schema.get(key)
+            if was != now:
+                kinds = _kinds_of_annotation(was, now, place.side)
+                self._keyword_changes(place, kinds, (key,), old, new)
 
     def _keyword_changes(
         self,
