@@ -51,8 +51,8 @@ class Document:
             raise ContractError(f"the {name} document is not an OpenAPI document: it has no paths")
         # Dates become text, and keys such as 200 as well.
         self.content: Node = json.loads(json.dumps(content, default=str))
-        #: Since 3.1, the keywords beside a reference count.
-        self.has_siblings = not str(self.content.get("openapi", "3.1")).startswith("3.0")
+        if str(self.content.get("openapi")).startswith("3.0"):
+            self.content = _upgraded(self.content)
         #: The names of the schemas that were reached by a reference.
         self.reached: set[str] = set()
 
@@ -104,6 +104,28 @@ class Document:
             key = parameter["in"], name.lower() if parameter["in"] == "header" else name
             parameters[key] = parameter
         return parameters
+
+
+def _upgraded(value: Any) -> Any:
+    """A part of an OpenAPI 3.0 document, with the keywords of 3.1."""
+    if isinstance(value, list):
+        items: list[Any] = value
+        return [_upgraded(item) for item in items]
+    if not isinstance(value, dict):
+        return value
+    node = {key: _upgraded(item) for key, item in cast("Node", value).items()}
+    if isinstance(node.get("$ref"), str):
+        # What stands beside a reference does not count.
+        return {"$ref": node["$ref"]}
+    if node.get("nullable") is True and isinstance(node.get("type"), str):
+        node["type"] = [node["type"], "null"]
+    if isinstance(node.get("nullable"), bool):
+        del node["nullable"]
+    for bound in ("minimum", "maximum"):
+        exclusive = f"exclusive{bound.capitalize()}"
+        if isinstance(node.get(exclusive), bool) and node.pop(exclusive):
+            node[exclusive] = node.pop(bound)
+    return node
 
 
 def name_of_reference(schema: Node) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 import contract_advice as advice
@@ -13,6 +14,8 @@ from contract_security import SecurityComparison
 from contract_values import ValueComparison
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     #: The location and name of a parameter.
     ParameterKey = tuple[str, str]
 
@@ -194,11 +197,17 @@ class OperationComparison:
     def _contents(self, place: str, old: Node, new: Node, side: Side) -> None:
         before = {media_type(name): (name, node) for name, node in old.items()}
         after = {media_type(name): (name, node) for name, node in new.items()}
+        if side is Side.ANSWER and bool(before) != bool(after):
+            for kind in (side.less, side.more):
+                self._changes.add(kind, place, f"{'has' if after else 'no longer has'} a body")
+            return
         for media in sorted(before.keys() | after.keys()):
             if media not in after:
-                self._changes.add(side.less, place, f"content type {media} removed")
+                if not _accepts(after, media):
+                    self._changes.add(side.less, place, f"content type {media} removed")
             elif media not in before:
-                self._changes.add(side.more, place, f"content type {media} added")
+                if not _accepts(before, media):
+                    self._changes.add(side.more, place, f"content type {media} added")
             else:
                 (old_name, old_node), (new_name, new_node) = before[media], after[media]
                 if old_name != new_name:
@@ -320,6 +329,11 @@ class OperationComparison:
             self._changes.compare_rest(where, *nodes, {"content", "headers"})
             contents = [node.get("content", {}) for node in nodes]
             self._contents(where, contents[0], contents[1], Side.REQUEST)
+
+
+def _accepts(contents: Iterable[str], media: str) -> bool:
+    """Whether a range of content types, such as `text/*`, includes this one."""
+    return any(fnmatchcase(media, name) for name in contents)
 
 
 def _schema_of(parameter: Node) -> Node:

@@ -68,6 +68,11 @@ def _similarity(one: Alternative, other: Alternative) -> int:
 
 def _meaning(value: Any) -> str:
     """A node as text, without what only people read and without its own name."""
-    ignored = DOCUMENTATION | {"name"}
-    kept = {key: item for key, item in as_node(value).items() if key not in ignored}
+    node = as_node(value)
+    is_parameter = "schema" in node
+    kept = {
+        key: item
+        for key, item in node.items()
+        if key not in DOCUMENTATION and not (key == "name" and is_parameter)
+    }
     return json.dumps(kept, sort_keys=True)

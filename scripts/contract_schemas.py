@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import jsonschema_rs
 from contract_documents import ContractError, Document, Node, as_node, as_schema, name_of_reference
@@ -80,8 +80,10 @@ class Schemas:
     def canonical(self, schema: Node) -> jsonschema_rs.CanonicalSchema:
         key = json.dumps(schema)
         if key not in self._canonical:
-            # A reference leads through the whole document.
-            root = {**self.document.content, **schema} if '"$ref"' in key else schema
+            root = self._written_out(schema)
+            if '"$ref"' in json.dumps(root):
+                # It contains itself: the reference leads through the whole document.
+                root = {**self.document.content, **root}
             try:
                 self._canonical[key] = jsonschema_rs.canonicalize(
                     root, draft=jsonschema_rs.Draft202012, offline=True
@@ -93,6 +95,27 @@ class Schemas:
                 ) from error
         return self._canonical[key]
 
+    def _written_out(self, value: Any, trail: tuple[str, ...] = ()) -> Any:
+        """A schema with what its references lead to, as far as it does not contain itself."""
+        if isinstance(value, list):
+            items: list[Any] = value
+            return [self._written_out(item, trail) for item in items]
+        if not isinstance(value, dict):
+            return value
+        node = cast("Node", value)
+        reference = node.get("$ref")
+        kept = {
+            key: self._written_out(item, trail)
+            for key, item in node.items()
+            if key != "$ref" and (key not in DOCUMENTATION or isinstance(item, dict))
+        }
+        if not isinstance(reference, str):
+            return kept if reference is None else {**kept, "$ref": self._written_out(reference)}
+        if reference in trail:
+            return {**kept, "$ref": reference}
+        target = self._written_out(self.document.target(reference), (*trail, reference))
+        return {"allOf": [target, kept]} if kept else target
+
     def parts(self, schema: Any, trail: tuple[str, ...] = ()) -> Iterator[Node]:
         """The schemas that a value must match all: references followed, `allOf` taken apart."""
         node = as_schema(schema)
@@ -103,8 +126,8 @@ class Schemas:
             if key not in DOCUMENTATION | {"$ref", "allOf", "deprecated"}
             and not key.startswith("x-")
         }
-        if beside and (self.document.has_siblings or not reference):
-            yield _with_null(beside)
+        if beside:
+            yield beside
         if reference:
             if reference in trail:
                 raise ContractError(f"the reference {reference} does not resolve in the document")
@@ -160,18 +183,6 @@ def rejects(schemas: Schemas, schema: Node, others: Schemas, other: Node) -> boo
     """Whether a value that `other` accepts is proved not to be accepted by `schema`."""
     containment = schemas.canonical(schema).covers(others.canonical(other))
     return containment == jsonschema_rs.canonical.Containment.NO
-
-
-def _with_null(node: Node) -> Node:
-    """In OpenAPI 3.0, null is a keyword of its own, and so are exclusive bounds."""
-    node = dict(node)
-    if node.pop("nullable", False) and isinstance(node.get("type"), str):
-        node["type"] = [node["type"], "null"]
-    for bound in ("minimum", "maximum"):
-        exclusive = f"exclusive{bound.capitalize()}"
-        if isinstance(node.get(exclusive), bool) and node.pop(exclusive):
-            node[exclusive] = node.pop(bound)
-    return node
 
 
 def _merged(parts: list[Node]) -> Node:
@@ -246,6 +257,8 @@ _MERGES: dict[str, Callable[[Any, Any], Any]] = {
 def _split_types(name: str, schema: Node) -> Iterator[Alternative]:
     kinds: list[str] | str = schema.get("type", _types_of_values(schema))
     values = values_of(schema)
+    if schema.get("not") in ({}, True):
+        return
     for kind in [kinds] if isinstance(kinds, str) else kinds:
         if kind == "null":
             yield Alternative(kind, "", {"type": "null"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from contract_kinds import DOCUMENTATION, Changes, Kind
@@ -26,12 +25,12 @@ class SecurityComparison:
         self._new = new
         self._changes = changes
         self._schemes = [
-            {name: document.resolve(node) for name, node in nodes.items()}
+            {name: _core(document.resolve(node)) for name, node in nodes.items()}
             for document in (old, new)
             for nodes in [document.component("securitySchemes")]
         ]
         #: New names of schemes by their old names.
-        self._renamed = renamed_keys(*({k: _core(v) for k, v in s.items()} for s in self._schemes))
+        self._renamed = renamed_keys(*self._schemes)
 
     def schemes(self) -> None:
         before, after = self._schemes
@@ -46,12 +45,13 @@ class SecurityComparison:
                 self._scheme(f"security scheme {new_name}", before[name], after[new_name])
 
     def _scheme(self, place: str, old: Node, new: Node) -> None:
-        handled = {"flows", "scheme", *_ADDRESSES}
+        for key in ("type", "in", "name", "scheme"):
+            if old.get(key) != new.get(key):
+                text = f"{key} is {new.get(key)}, was {old.get(key)}"
+                for kind in (Kind.BREAKS_CALLERS, Kind.BREAKS_BACKENDS):
+                    self._changes.add(kind, place, text)
+        handled = {"flows", "type", "in", "name", "scheme", *_ADDRESSES}
         self._changes.compare_rest(place, old, new, handled)
-        if str(old.get("scheme")).lower() != str(new.get("scheme")).lower():
-            for kind in (Kind.BREAKS_CALLERS, Kind.BREAKS_BACKENDS):
-                text = f"scheme is {new.get('scheme')}, was {old.get('scheme')}"
-                self._changes.add(kind, place, text)
         self._addresses(place, old, new)
         before, after = old.get("flows", {}), new.get("flows", {})
         for flow in sorted(before.keys() | after.keys()):
@@ -83,11 +83,16 @@ class SecurityComparison:
                 self._changes.add(Kind.BREAKS_CALLERS, place, text)
 
     def operation(self, old: Operation, new: Operation) -> None:
-        before = [
-            frozenset((self._renamed.get(scheme, scheme), scope) for scheme, scope in way)
-            for way in _ways_in(self._old, old)
-        ]
-        after = _ways_in(self._new, new)
+        before, after = (
+            [
+                frozenset((self._name(scheme, own, other), scope) for scheme, scope in way)
+                for way in _ways_in(document, operation)
+            ]
+            for document, operation, own, other in (
+                (self._old, old, self._schemes[0], self._schemes[1]),
+                (self._new, new, self._schemes[1], self._schemes[0]),
+            )
+        )
         for way in before:
             # A backend that requires less accepts what it accepted before.
             if not any(other <= way for other in after):
@@ -98,14 +103,19 @@ class SecurityComparison:
                 text = f"security {_text(way)} is now enough"
                 self._changes.add(Kind.BREAKS_BACKENDS, old.name, text)
 
+    def _name(self, name: str, own: Node, other: Node) -> str:
+        """The name that both documents have for a scheme, as far as they have one."""
+        same = [each for each in sorted(own) if own[each] == own.get(name) and each in other]
+        return same[0] if same else self._renamed.get(name, name)
+
 
 def _core(scheme: Node) -> Node:
-    """What makes a scheme the same under another name."""
-    return {
-        key: value
-        for key, value in json.loads(json.dumps(scheme)).items()
-        if key not in DOCUMENTATION
-    }
+    """A scheme without what only people read, and without the case that does not matter."""
+    core = {key: value for key, value in scheme.items() if key not in DOCUMENTATION}
+    for key in ("scheme", *(("name",) if scheme.get("in") == "header" else ())):
+        if key in core:
+            core[key] = core[key].lower()
+    return core
 
 
 def _ways_in(document: Document, operation: Operation) -> list[Way]:

@@ -34,6 +34,8 @@ _WIDER_FORMATS = {
     ("int32", "int64"), ("float", "double"), ("email", "idn-email"), ("uri", "iri"),
     ("hostname", "idn-hostname"), ("uri", "uri-reference"),
 }  # fmt: skip
+#: Keywords that name something in the generated client.
+_NAMING = {"title": "the class", "x-enum-varnames": "the members of the enum"}
 
 
 class _Place(NamedTuple):
@@ -60,6 +62,8 @@ class ValueComparison:
     def compare(self, place: str, old: Any, new: Any, side: Side) -> None:
         """Compares the schemas of one place."""
         old, new = as_schema(old), as_schema(new)
+        if old == new and '"$ref"' not in json.dumps(old):
+            return
         self._documentation(place, old, new)
         names = name_of_reference(old), name_of_reference(new)
         if all(names) and not any(map(_has_siblings, (old, new))):
@@ -102,7 +106,10 @@ class ValueComparison:
         for key in sorted(old.keys() | new.keys()):
             if old.get(key) == new.get(key):
                 continue
-            if key in DOCUMENTATION or (key.startswith("x-") and key not in {EXTENSION, SUNSET}):
+            if key in _NAMING and {"enum", "properties"} & new.keys():
+                text = f"{key} changed, which names {_NAMING[key]} in the generated client"
+                self._changes.add(Kind.BREAKS_CALLERS, place, text, advice.GENERATED)
+            elif key in DOCUMENTATION or (key.startswith("x-") and key not in {EXTENSION, SUNSET}):
                 self._changes.add(Kind.DOCUMENTATION, place, f"{key} changed")
         for key in ("allOf", "anyOf", "oneOf"):
             for before, after in zip(old.get(key, []), new.get(key, []), strict=False):
@@ -127,11 +134,7 @@ class ValueComparison:
         self._default(place, old, new)
         found = self._changes.all[start:]
         self._generated_type(place, before, after, found)
-        if (
-            not self._passed_over
-            and self.new.document.has_siblings
-            and all(change.kind is Kind.DOCUMENTATION for change in found)
-        ):
+        if not self._passed_over and all(change.kind is Kind.DOCUMENTATION for change in found):
             self._anything_else(place, old, new)
         self._passed_over |= passed_over
 
@@ -236,7 +239,10 @@ class ValueComparison:
                 f"{place.name}[]", old.schema.get("items", {}), new.schema.get("items", {}), side
             )
         before, after = self._fields(self.old, old, side), self._fields(self.new, new, side)
-        required = [set(one.schema.get("required", [])) for one in (old, new)]
+        required = [
+            set(one.schema.get("required", [])) - (one.schema.get("properties", {}).keys() - fields)
+            for one, fields in ((old, before.keys()), (new, after.keys()))
+        ]
         renamed = renamed_keys(before, after)
         for name in sorted(before.keys() | after.keys() | required[0] | required[1]):
             field, is_required = f"{place.name}.{name}", [name in names for names in required]

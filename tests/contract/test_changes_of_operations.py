@@ -8,6 +8,7 @@ are callers too), B backends, - nothing; then what the reverse change breaks.
 import contract_changes as rules
 import pytest
 from small_document import (
+    ASK,
     BASE,
     GET,
     NOTHING,
@@ -23,6 +24,7 @@ from small_document import (
 
 THINGS = BASE["paths"]["/things/{slug}/"]
 OWNER = BASE["components"]["schemas"]["Owner"]
+KEY = BASE["components"]["securitySchemes"]["Key"]
 
 PAIRS = [
     ("request: content type renamed with a parameter", {}, {f"{POST}|requestBody|content": renamed_key("application/json", "application/json; charset=utf-8")}, "-", "-"),
@@ -100,6 +102,24 @@ PAIRS = [
     ("callback removed", {f"{POST}|callbacks": {"done": {"{$url}": {"post": {"responses": {"200": {"description": "x"}}}}}}}, {f"{POST}|callbacks": NOTHING}, "C", "-"),
     ("moved extension", {}, {"paths": renamed_key("/events/", "/history/")}, "C", "C"),
     ("method changed", {}, {f"{PATH}": lambda i: {("put" if k=="post" else k): v for k,v in i.items()}}, "CB", "CB"),
+    ("range of content types narrowed", {f"{POST}|requestBody|content": renamed_key("application/json", "*/*")}, {f"{POST}|requestBody|content": renamed_key("*/*", "application/json")}, "C", "B"),
+    ("answer loses its body", {}, {f"{OK}|content": NOTHING}, "CB", "CB"),
+    ("key header case", {"security": [{"Key": []}]}, {"components|securitySchemes|Key|name": "authorization"}, "-", "-"),
+    ("alias of a scheme used", {"security": [{"Key": []}]}, {"components|securitySchemes|Same": KEY, "security": [{"Same": []}]}, "-", "-"),
+    ("response header required", {}, {f"{OK}|headers|Next-Cursor|required": True}, "B", "C"),
+    ("openapi patch version", {}, {"openapi": "3.1.1"}, "-", "-"),
+    ("param by component ref", {"components|parameters": {"L": THINGS["get"]["parameters"][0]}}, {f"{GET}|parameters|0": {"$ref": "#/components/parameters/L"}}, "-", "-"),
+    ("response by component ref", {}, {"components|responses": {"N": {"description": "Not found."}}, f"{GET}|responses|404": {"$ref": "#/components/responses/N"}}, "-", "-"),
+    ("second tag", {}, {f"{GET}|tags": ["things", "more"]}, "-", "-"),
+    ("first tag", {}, {f"{GET}|tags": ["more", "things"]}, "C", "C"),
+    ("security [] vs [{}]", {"security": []}, {"security": [{}]}, "-", "-"),
+    ("operation links", {}, {f"{OK}|links": {"x": {"operationId": "getThing"}}}, "-", "-"),
+    ("enum removed used in param ref", {f"{GET}|parameters|2|schema": ref("Color")}, {f"{GET}|parameters|2|schema": {"type": "string"}, f"{ASK}|properties|color": NOTHING, f"{SCHEMAS}|Color": NOTHING}, "CB", "CB"),
+    ("header moved from inline to component", {}, {"components|headers": {"N": {"schema": {"type": "string"}}}, f"{OK}|headers|Next-Cursor": {"$ref": "#/components/headers/N"}}, "-", "-"),
+    ("multipart boundary encoding", {f"{POST}|requestBody|content": {"multipart/form-data": {"schema": {"type": "object"}}}}, {f"{POST}|requestBody|content|multipart/form-data|encoding": {"a": {"contentType": "x/y"}}}, "CB", "CB"),
+    ("path item ref: servers", {"components|pathItems": {"T": THINGS}, PATH: {"$ref": "#/components/pathItems/T"}}, {"components|pathItems|T|servers": [{"url": "https://two.example"}]}, "CB", "CB"),
+    ("webhook via path item ref removed", {"components|pathItems": {"W": {"post": {"responses": {"200": {"description": "x"}}}}}, "webhooks": {"made": {"$ref": "#/components/pathItems/W"}}}, {"components|pathItems|W|post": NOTHING}, "C", "-"),
+    ("callback answer required field", {f"{POST}|callbacks": {"d": {"{$url}": {"post": {"requestBody": {"content": {"application/json": {"schema": ref("Owner")}}}, "responses": {"200": {"description": "x"}}}}}}}, {f"{SCHEMAS}|Owner|required": ["id", "nick"]}, "CB", "CB"),
 ]  # fmt: skip
 
 
