@@ -5,12 +5,12 @@
 #   scripts/regen.sh --check   writes nothing; fails and names the files that are out of date
 #   scripts/regen.sh --report  only reports what changed; fails if that breaks callers or backends
 #
-# The tools have their own environment, with every version pinned: the output depends on them.
+# The tools have their own environment, with every version and hash pinned: what they write ships.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 environment=.cache/regen
 pins=openapi/requirements.txt
-scripts/make_environment.sh "$environment" "$pins" --requirement "$pins"
+scripts/make_environment.sh "$environment" "$pins" --require-hashes --requirement "$pins"
 PATH=$PWD/$environment/bin:$PATH scripts/install_node_tools.sh
 exec "$environment/bin/python" scripts/regenerate.py "$@"
