@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 ROOT = Path(__file__).resolve().parent.parent
-DIST = ROOT / "dist"
 UV = ROOT / ".cache" / "uv" / "bin" / "uv"
 GIT = shutil.which("git") or sys.exit("packages: git is not installed")
 TOOLS = Path(sys.executable).parent
@@ -48,11 +47,11 @@ def run(*command: str | Path, folder: Path = ROOT) -> None:
         sys.exit(f"packages: failed: {' '.join(map(str, command))}")
 
 
-def build() -> tuple[Path, Path]:
-    """Builds both packages into an empty dist/."""
-    shutil.rmtree(DIST, ignore_errors=True)
-    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", DIST)
-    (wheel,), (sdist,) = DIST.glob("*.whl"), DIST.glob("*.tar.gz")
+def build(folder: Path) -> tuple[Path, Path]:
+    """Builds both packages into a folder, which loses what is there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder)
+    (wheel,), (sdist,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
     return wheel, sdist
 
 
@@ -143,9 +142,12 @@ def main() -> None:
         action="store_true",
         help="also run tests against the wheel, under each Python and with the lowest dependencies",
     )
+    parser.add_argument(
+        "--outdir", type=Path, default=ROOT / "dist", help="where the packages go, instead of dist/"
+    )
     parser.add_argument("--tag", help="fail if the packages are not those of this tag")
     arguments = parser.parse_args()
-    wheel, sdist = build()
+    wheel, sdist = build(arguments.outdir.absolute())
     check(wheel, sdist, arguments.tag)
     if arguments.trials:
         copy_tests()
@@ -159,7 +161,7 @@ def main() -> None:
         lowest = ("--resolution", "lowest-direct", "--requirement", "pyproject.toml")
         try_wheel(wheel, "with the lowest version of each dependency", oldest, *lowest)
     for package in (wheel, sdist):
-        print(f"{hashlib.sha256(package.read_bytes()).hexdigest()}  {package.relative_to(ROOT)}")
+        print(f"{hashlib.sha256(package.read_bytes()).hexdigest()}  {package.name}")
 
 
 if __name__ == "__main__":
