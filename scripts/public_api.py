@@ -3,7 +3,7 @@
     scripts/public_api.py            writes it
     scripts/public_api.py --check    writes nothing; fails if the listing is out of date, or if
                                      CHANGELOG.md does not mention a change since the last release
-    scripts/public_api.py --release  checks that too, and saves the listing as that of the last release
+    scripts/public_api.py --release  checks the same, and saves the listing as the last release's
 
 The rule is `__all__` of the package and of its integrations, and in its classes the underscore.
 """

@@ -30,7 +30,7 @@ RELEASED = Path("openapi", "released")
 
 _VERSION_LINE = re.compile(r'^__version__ = "(.+)"$', re.MULTILINE)
 _CONTRACT_VERSION = re.compile(r"^  version: [\"']?([^\"'\s]+)", re.MULTILINE)
-_SECTION = re.compile(r"^## (\S+) \((.+)\)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+_SECTION = re.compile(r"^## (\S+) \(([^)\n]+)\)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 
 
 def refuse(reason: str) -> NoReturn:
@@ -48,11 +48,12 @@ def git(*arguments: str | Path, folder: Path = ROOT) -> str:
 
 def run(folder: Path, *command: str | Path) -> None:
     """Runs a script of the worktree, on the worktree's sources."""
-    print(f"\n== {' '.join(Path(part).name for part in command)}", flush=True)
+    script = " ".join(str(part) for part in command if part != sys.executable)
+    print(f"\n== {script}", flush=True)
     sources = os.pathsep.join([str(folder / "src"), str(folder / "generated")])
     environment = {**os.environ, "PYTHONPATH": sources}
     if subprocess.run(command, cwd=folder, env=environment, check=False).returncode:
-        refuse("this failed, and nothing has been changed; make it pass, commit, and try again")
+        refuse(f"{script} failed, and nothing has changed; mend that, commit, and try again")
 
 
 def numbers(version: str) -> tuple[int, ...]:
