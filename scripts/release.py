@@ -37,7 +37,7 @@ def refuse(reason: str) -> NoReturn:
     sys.exit(f"release: {reason}")
 
 
-def git(*arguments: str | Path, folder: Path = ROOT) -> str:
+def git(folder: Path, *arguments: str | Path) -> str:
     """What a git command prints."""
     command = [GIT, "-C", folder, *arguments]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -64,7 +64,7 @@ def check(version: str) -> None:
     """Refuses to release what is not ready."""
     if not re.fullmatch(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}", version):
         refuse(f"a version is three numbers, such as 1.2.3, and not {version!r}")
-    if changed := git("status", "--porcelain").rstrip():
+    if changed := git(ROOT, "status", "--porcelain").rstrip():
         refuse(f"the tree has changes; commit or remove them first:\n{changed}")
     sections = _SECTION.findall((ROOT / CHANGELOG).read_text("utf-8"))
     check_version(version, [name for name, date, _ in sections if date != "unreleased"])
@@ -78,7 +78,7 @@ def check_version(version: str, dated: list[str]) -> None:
         refuse(f'{VERSION.as_posix()} has no line such as __version__ = "1.2.3"')
     if numbers(version) < numbers(current[1]):
         refuse(f"{version} is less than the version in {VERSION.as_posix()}, which is {current[1]}")
-    tagged = [tag.removeprefix("v") for tag in git("tag", "--list", "v*").split()]
+    tagged = [tag.removeprefix("v") for tag in git(ROOT, "tag", "--list", "v*").split()]
     released = [name for name in (*dated, *tagged) if re.fullmatch(r"\d+\.\d+\.\d+", name)]
     newest = max(released, key=numbers, default=None)
     if newest is not None and numbers(version) <= numbers(newest):
@@ -122,12 +122,12 @@ def worktree() -> Iterator[Path]:
     """A second worktree of the current commit, with the installed tools."""
     with tempfile.TemporaryDirectory(prefix="release-") as scratch:
         folder = Path(scratch, "tree")
-        git("worktree", "add", "--quiet", "--detach", folder)
+        git(ROOT, "worktree", "add", "--quiet", "--detach", folder)
         try:
             (folder / ".cache").symlink_to(ROOT / ".cache")
             yield folder
         finally:
-            git("worktree", "remove", "--force", folder)
+            git(ROOT, "worktree", "remove", "--force", folder)
 
 
 def write(folder: Path, version: str) -> None:
@@ -160,15 +160,15 @@ def main() -> None:
         run(folder, "scripts/regen.sh", "--report")
         write(folder, version)
         run(folder, "scripts/packages.sh", "--trials", "--tag", f"v{version}")
-        git("add", "--all", folder=folder)
-        print(f"\n{git('diff', '--cached', '--stat', folder=folder).rstrip()}")
+        git(folder, "add", "--all")
+        print(f"\n{git(folder, 'diff', '--cached', '--stat').rstrip()}")
         if arguments.dry_run:
             print(f"release: {version} can be released; this was a dry run, and nothing changed")
             return
-        git("commit", "--quiet", "--message", f"Release {version}", folder=folder)
-        commit = git("rev-parse", "HEAD", folder=folder).strip()
-    git("merge", "--quiet", "--ff-only", commit)
-    git("tag", "--annotate", "--message", f"afnio-tellurio {version}", f"v{version}", commit)
+        git(folder, "commit", "--quiet", "--message", f"Release {version}")
+        commit = git(folder, "rev-parse", "HEAD").strip()
+    git(ROOT, "merge", "--quiet", "--ff-only", commit)
+    git(ROOT, "tag", "--annotate", "--message", f"afnio-tellurio {version}", f"v{version}", commit)
     print(f"release: v{version} is tagged; to publish it: git push --atomic origin HEAD v{version}")
 
 

@@ -8,14 +8,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import release as script
 
 pytestmark = pytest.mark.tools
 
 ROOT = Path(__file__).parent.parent.parent
 VERSION = "99.0.0"
-#: Instead of building and trying, which takes minutes: shows what it was called with, and where.
-PACKAGES = """#!/usr/bin/env bash
-echo "packages.sh $* with $(grep ^__version__ src/afnio_tellurio/__init__.py)"
+#: Stands for building and trying, which take minutes: shows what it was called with, and where.
+RECORDER = """#!/usr/bin/env bash
+echo "called with '$*', and $(grep ^__version__ src/afnio_tellurio/__init__.py)"
 """
 
 
@@ -48,15 +49,20 @@ def prepared(tmp_path_factory):
         if name and (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
-    (folder / "scripts" / "packages.sh").write_text(PACKAGES)
+    (folder / "scripts" / "packages.sh").write_text(RECORDER)
     # The last release promised what there is now, in a contract of another version.
     contract = folder / "openapi" / "tellurio.yaml"
     shutil.rmtree(folder / "openapi" / "released")
     (folder / "openapi" / "released").mkdir()
     shutil.copy(contract, folder / "openapi" / "released" / "0.yaml")
     change(contract, "^  version: .*", '  version: "99.0"')
-    shutil.copy(folder / "docs" / "public-api.txt", folder / "docs" / "public-api.released.txt")
-    change(folder / "CHANGELOG.md", "^## ", f"## {VERSION} (unreleased)\n\n- Everything.\n\n## ")
+    # Since then, `init` has changed.
+    listing = (folder / "docs" / "public-api.txt").read_text("utf-8")
+    assert "\ninit(" in listing
+    (folder / "docs" / "public-api.released.txt").write_text(
+        listing.replace("\ninit(", "\ninit(*, ")
+    )
+    change(folder / "CHANGELOG.md", "^## ", f"## {VERSION} (unreleased)\n\n- `init` is new.\n\n## ")
     git(folder, "init", "--quiet", "--initial-branch", "main")
     commit(folder)
     return folder
@@ -78,11 +84,20 @@ def repository(prepared, tmp_path):
 
 
 def release(folder, *arguments):
-    """Runs the script as scripts/release.sh does, without a look at its environment."""
+    environment = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull}
     return subprocess.run(
-        [sys.executable, folder / "scripts" / "release.py", *arguments],
-        env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull}, capture_output=True, text=True, check=False,
+        [folder / "scripts" / "release.sh", *arguments],
+        env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
+
+
+def refusal(folder, version, monkeypatch):
+    """What the script ends with; as a module, it starts sooner."""
+    monkeypatch.setattr(script, "ROOT", folder)
+    monkeypatch.setattr(sys, "argv", ["release.sh", version])
+    with pytest.raises(SystemExit) as stopped:
+        script.main()
+    return stopped.value.code
 
 
 def state(folder):
@@ -94,24 +109,37 @@ def state(folder):
     )
 
 
-def test_a_release_is_one_commit_and_its_tag_and_a_dry_run_is_neither(repository):
-    before = git(repository, "rev-parse", "HEAD")
-    unchanged = state(repository)
-    tried = subprocess.run(
-        [repository / "scripts" / "release.sh", VERSION, "--dry-run"],
-        env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert tried.returncode == 0, tried.stderr
-    assert state(repository) == unchanged
-    assert f'packages.sh --trials --tag v{VERSION} with __version__ = "{VERSION}"' in tried.stdout
-    assert " openapi/released/99.0.yaml " in tried.stdout
-    assert tried.stdout.endswith(
-        "99.0.0 can be released; this was a dry run, and nothing changed\n"
+def test_a_dry_run_changes_nothing(repository):
+    scripts = repository / "scripts"
+    shutil.copy(scripts / "packages.sh", scripts / "regen.sh")
+    for name in ("public_api.py", "sbom.py"):
+        (scripts / name).write_text("import sys; print(sys.argv[1:])")
+    commit(repository)
+    before = state(repository)
+    finished = release(repository, VERSION, "--dry-run")
+    assert finished.returncode == 0, finished.stderr
+    assert state(repository) == before
+    steps = finished.stdout.split("\n== ")[1:]
+    assert [step.splitlines()[0] for step in steps] == [
+        "scripts/regen.sh --report",
+        "scripts/public_api.py --release",
+        "scripts/sbom.py",
+        f"scripts/packages.sh --trials --tag v{VERSION}",
+    ]
+    called = f"called with '--trials --tag v{VERSION}', and __version__ = \"{VERSION}\"\n"
+    assert called in steps[-1]
+    assert re.search(r"^ openapi/released/99\.0\.yaml +\|", finished.stdout, re.MULTILINE)
+    assert finished.stdout.endswith(
+        "release: 99.0.0 can be released; this was a dry run, and nothing changed\n"
     )
 
-    released = release(repository, VERSION)
-    assert released.returncode == 0, released.stderr
-    assert released.stdout.endswith(f"git push --atomic origin HEAD v{VERSION}\n")
+
+def test_a_release_is_one_commit_and_its_tag(repository, monkeypatch):
+    before = git(repository, "rev-parse", "HEAD")
+    unchanged = state(repository)
+    finished = release(repository, VERSION)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.endswith(f"git push --atomic origin HEAD v{VERSION}\n")
     assert (
         git(repository, "show", "--no-patch", "--format=%s %P", "HEAD")
         == f"Release {VERSION} {before}"
@@ -122,22 +150,22 @@ def test_a_release_is_one_commit_and_its_tag_and_a_dry_run_is_neither(repository
     assert git(repository, "diff", "--name-only", "HEAD~1").split() == [
         "CHANGELOG.md",
         "afnio-tellurio.cdx.json",
+        "docs/public-api.released.txt",
         "openapi/released/99.0.yaml",
         "src/afnio_tellurio/__init__.py",
     ]
     dated = (repository / "CHANGELOG.md").read_text("utf-8")
-    assert re.search(
-        rf"^## {VERSION} \(\d{{4}}-\d\d-\d\d\)\n\n- Everything\.$", dated, re.MULTILINE
-    )
-    frozen = repository / "openapi" / "released" / "99.0.yaml"
-    assert frozen.read_bytes() == (repository / "openapi" / "tellurio.yaml").read_bytes()
+    assert re.search(rf"^## {VERSION} \(\d{{4}}-\d\d-\d\d\)\n\n- .*", dated, re.MULTILINE)
+    for written, source in (
+        ("docs/public-api.released.txt", "docs/public-api.txt"),
+        ("openapi/released/99.0.yaml", "openapi/tellurio.yaml"),
+    ):
+        assert (repository / written).read_bytes() == (repository / source).read_bytes()
     assert (
         f"pkg:pypi/afnio-tellurio@{VERSION}" in (repository / "afnio-tellurio.cdx.json").read_text()
     )
-    again = release(repository, VERSION)
-    assert (again.returncode, again.stderr) == (
-        1,
-        f"release: {VERSION} does not come after {VERSION}, which is released; choose a greater one\n",
+    assert refusal(repository, VERSION, monkeypatch) == (
+        f"release: {VERSION} does not come after {VERSION}, which is released; choose a greater one"
     )
 
 
@@ -150,7 +178,7 @@ def tag_a_greater_version(folder):
 
 
 def empty_the_changelog(folder):
-    change(folder / "CHANGELOG.md", r"^- Everything\.$", "")
+    change(folder / "CHANGELOG.md", "^- `init` is new.$", "")
     commit(folder)
 
 
@@ -169,11 +197,6 @@ def break_the_contract(folder):
     commit(folder)
 
 
-def change_the_public_api(folder):
-    change(folder / "docs" / "public-api.released.txt", r"^init\(", "begin(")
-    commit(folder)
-
-
 def do_nothing(_folder):
     pass
 
@@ -181,25 +204,22 @@ def do_nothing(_folder):
 @pytest.mark.parametrize(
     ("prepare", "version", "words"),
     [
-        (do_nothing, "99.0", "release: a version is three numbers, such as 1.2.3, and not '99.0'\n"),
-        (do_nothing, "v99.0.0", "release: a version is three numbers, such as 1.2.3, and not 'v99.0.0'\n"),
-        (do_nothing, "0.0.1", "release: 0.0.1 is less than the version in src/afnio_tellurio/__init__.py, which is "),
-        (do_nothing, "99.1.0", "release: CHANGELOG.md must begin with the section '## 99.1.0 (unreleased)'; its first section is '## 99.0.0 (unreleased)'\n"),
-        (leave, VERSION, "release: the tree has changes; commit or remove them first:\n?? notes.txt\n"),
-        (tag_a_greater_version, VERSION, "release: 99.0.0 does not come after 99.0.1, which is released; choose a greater one\n"),
-        (empty_the_changelog, VERSION, "release: the section '## 99.0.0 (unreleased)' of CHANGELOG.md is empty; add one line for each change that a user can notice\n"),
-        (date_the_changelog, VERSION, "release: 99.0.0 does not come after 99.0.0, which is released; choose a greater one\n"),
-        (freeze_another_contract, VERSION, "release: openapi/tellurio.yaml differs from openapi/released/99.0.yaml, which is released; "),
-        (break_the_contract, VERSION, "release: scripts/regen.sh --report failed, and nothing has changed; "),
-        (change_the_public_api, VERSION, "CHANGELOG.md: init has changed since the last release; mention `init`\n"),
+        (do_nothing, "99.0", "a version is three numbers, such as 1.2.3, and not '99.0'"),
+        (do_nothing, "v99.0.0", "a version is three numbers, such as 1.2.3, and not 'v99.0.0'"),
+        (do_nothing, "0.0.1", "0.0.1 is less than the version in src/afnio_tellurio/__init__.py, which is "),
+        (do_nothing, "99.1.0", "CHANGELOG.md must begin with the section '## 99.1.0 (unreleased)'; its first section is '## 99.0.0 (unreleased)'"),
+        (leave, VERSION, "the tree has changes; commit or remove them first:\n?? notes.txt"),
+        (tag_a_greater_version, VERSION, "99.0.0 does not come after 99.0.1, which is released; choose a greater one"),
+        (empty_the_changelog, VERSION, "the section '## 99.0.0 (unreleased)' of CHANGELOG.md is empty; add one line for each change that a user can notice"),
+        (date_the_changelog, VERSION, "99.0.0 does not come after 99.0.0, which is released; choose a greater one"),
+        (freeze_another_contract, VERSION, "openapi/tellurio.yaml differs from openapi/released/99.0.yaml, which is released; "),
+        (break_the_contract, VERSION, "scripts/regen.sh --report failed, and nothing has changed; "),
     ],
 )  # fmt: skip
-def test_what_is_not_ready_is_not_released(repository, prepare, version, words):
+def test_what_is_not_ready_is_not_released(repository, monkeypatch, prepare, version, words):
     prepare(repository)
     before = state(repository)
-    finished = release(repository, version)
-    assert finished.returncode == 1
-    assert words in finished.stderr
+    assert refusal(repository, version, monkeypatch).startswith(f"release: {words}")
     assert state(repository) == before
 
 
