@@ -56,9 +56,7 @@ def build(folder: Path) -> tuple[Path, Path]:
 
 
 def check(wheel: Path, sdist: Path, tag: str | None) -> None:
-    """Checks what PyPI would, what the wheel contains, and where its description leads."""
-    run(TOOLS / "twine", "check", "--strict", wheel, sdist)
-    run(TOOLS / "check-wheel-contents", wheel)
+    """Checks the version, the links of the description, what the wheel contains, and its metadata."""
     metadata = Parser().parsestr(read_metadata(wheel))
     if tag not in {None, f"v{metadata['Version']}"}:
         sys.exit(
@@ -70,6 +68,8 @@ def check(wheel: Path, sdist: Path, tag: str | None) -> None:
             f"packages: on PyPI these links of the README lead nowhere: {', '.join(relative)}; "
             "tool.hatch.metadata.hooks.fancy-pypi-readme in pyproject.toml completes links"
         )
+    run(TOOLS / "check-wheel-contents", wheel)
+    run(TOOLS / "twine", "check", "--strict", wheel, sdist)
 
 
 def read_metadata(wheel: Path) -> str:
