@@ -56,7 +56,7 @@ def build(folder: Path) -> tuple[Path, Path]:
 
 
 def check(wheel: Path, sdist: Path, tag: str | None) -> None:
-    """Checks the version, the links of the description, what the wheel contains, and its metadata."""
+    """Checks the version, the links of the README, what the wheel contains, and its metadata."""
     metadata = Parser().parsestr(read_metadata(wheel))
     if tag not in {None, f"v{metadata['Version']}"}:
         sys.exit(
