@@ -7,13 +7,13 @@
 #                              openapi/accepted-changes.txt accepts it
 #   scripts/regen.sh --against FILE   the same, against another document, such as an older release
 #
-# The tools have their own environment, with every version pinned: the output depends on them.
+# The tools have their own environment, with every version and hash pinned: what they write ships.
 set -euo pipefail
 export REGEN_CALLED_IN=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 environment=.cache/regen
 pins=openapi/requirements.txt
-scripts/make_environment.sh "$environment" "$pins" --requirement "$pins"
+scripts/make_environment.sh "$environment" "$pins" --require-hashes --requirement "$pins"
 PATH=$PWD/$environment/bin:$PATH scripts/install_node_tools.sh
 exec "$environment/bin/python" scripts/regenerate.py "$@"

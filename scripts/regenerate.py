@@ -77,6 +77,7 @@ def write_page(page: Path) -> None:
         "title": html.escape(contract["info"]["title"]),
         "style": re.sub(r"/\*# sourceMappingURL=.*?\*/", "", style),
         "script": (VIEWER / "swagger-ui-bundle.js").read_text("utf-8"),
+        "licenses": (VIEWER / "swagger-ui-bundle.js.LICENSE.txt").read_text("utf-8").strip(),
         # An end tag in a text of the contract would end the script.
         "contract": json.dumps(contract, ensure_ascii=False).replace("<", "\\u003c"),
     }

@@ -14,6 +14,7 @@ NOT_RUN = {
     "docs/changing-the-api.md": 17,
     "docs/quickstart.md": 2,
     "docs/reading.md": 1,
+    "docs/releasing.md": 2,
     "docs/settings.md": 1,
 }
 LANGUAGES = {"python", "text", "console", "sh", "toml", "diff", "nginx"}
