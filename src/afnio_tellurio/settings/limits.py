@@ -1,7 +1,7 @@
 """Every tunable and every bound of the contract, with its unit and its reason."""
 
 #: The version of the contract that this SDK was made for.
-CONTRACT_VERSION = "0"
+CONTRACT_VERSION = "0.1.0"
 
 #: Seconds to open a connection; a reachable host answers within one.
 CONNECT_TIMEOUT = 5.0
