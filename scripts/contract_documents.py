@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import re
 from itertools import product
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Node = dict[str, Any]
 
@@ -109,8 +112,7 @@ class Document:
 def _upgraded(value: Any) -> Any:
     """A part of an OpenAPI 3.0 document, with the keywords of 3.1."""
     if isinstance(value, list):
-        items: list[Any] = value
-        return [_upgraded(item) for item in items]
+        return [_upgraded(item) for item in cast("Sequence[Any]", value)]
     if not isinstance(value, dict):
         return value
     node = {key: _upgraded(item) for key, item in cast("Node", value).items()}

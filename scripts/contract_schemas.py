@@ -15,7 +15,7 @@ from contract_documents import ContractError, Document, Node, as_node, as_schema
 from contract_kinds import DOCUMENTATION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 _UNION = ("anyOf", "oneOf")
 _UPPER_BOUNDS = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
@@ -98,8 +98,7 @@ class Schemas:
     def _written_out(self, value: Any, trail: tuple[str, ...] = ()) -> Any:
         """A schema with what its references lead to, as far as it does not contain itself."""
         if isinstance(value, list):
-            items: list[Any] = value
-            return [self._written_out(item, trail) for item in items]
+            return [self._written_out(item, trail) for item in cast("Sequence[Any]", value)]
         if not isinstance(value, dict):
             return value
         node = cast("Node", value)

@@ -202,13 +202,15 @@ def main() -> None:
         action="store_true",
         help="report what changed since the last release; fail on a break that is not accepted",
     )
-    only.add_argument(
+    parser.add_argument(
         "--against",
         metavar="FILE",
         type=Path,
         help="report what changed against another document, such as an older release",
     )
     arguments = parser.parse_args()
+    if arguments.check and arguments.against:
+        parser.error("--against reports, and --check does not")
     if arguments.report or arguments.against:
         # regen.sh runs this in the project's root, and relative paths start where it was called.
         start = Path(os.environ.get("REGEN_CALLED_IN", "."))

@@ -6,6 +6,7 @@ Run by scripts/release.sh. All work is done in a second worktree, so that a fail
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import re
 import shutil
@@ -27,6 +28,8 @@ VERSION = Path("src", "afnio_tellurio", "__init__.py")
 CHANGELOG = Path("CHANGELOG.md")
 CONTRACT = Path("openapi", "tellurio.yaml")
 RELEASED = Path("openapi", "released")
+CONTRACT_CHANGELOG = Path("openapi", "CHANGELOG.md")
+ACCEPTED_CHANGES = Path("openapi", "accepted-changes.txt")
 
 _VERSION_LINE = re.compile(r'^__version__ = "(.+)"$', re.MULTILINE)
 _CONTRACT_VERSION = re.compile(r"^  version: [\"']?([^\"'\s]+)", re.MULTILINE)
@@ -136,10 +139,28 @@ def write(folder: Path, version: str) -> None:
     replace(folder / VERSION, _VERSION_LINE, f'__version__ = "{version}"')
     heading = re.compile(rf"^## {re.escape(version)} \(unreleased\)$", re.MULTILINE)
     replace(folder / CHANGELOG, heading, f"## {version} ({today})")
-    frozen = folder / RELEASED / f"{contract_version(folder)}.yaml"
-    shutil.copyfile(folder / CONTRACT, frozen)
+    freeze_contract(folder, str(today))
     run(folder, sys.executable, "scripts/public_api.py", "--release")
     run(folder, sys.executable, "scripts/sbom.py")
+
+
+def freeze_contract(folder: Path, today: str) -> None:
+    """Copies the contract to the released ones, which never change, unless it is there already."""
+    version = contract_version(folder)
+    frozen = folder / RELEASED / f"{version}.yaml"
+    if frozen.exists():
+        return
+    shutil.copyfile(folder / CONTRACT, frozen)
+    digest = hashlib.sha256(frozen.read_bytes()).hexdigest()
+    with (folder / RELEASED / "SHA256SUMS").open("a", encoding="utf-8", newline="\n") as sums:
+        sums.write(f"{digest}  {frozen.name}\n")
+    heading = re.compile(rf"^## {re.escape(version)} \(unreleased\)$", re.MULTILINE)
+    replace(folder / CONTRACT_CHANGELOG, heading, f"## {version} ({today})")
+    # What was accepted is released.
+    accepted = folder / ACCEPTED_CHANGES
+    lines = accepted.read_text("utf-8").splitlines(keepends=True)
+    comments = [line for line in lines if line.startswith("#")]
+    accepted.write_text("".join(comments), "utf-8", newline="\n")
 
 
 def replace(path: Path, pattern: re.Pattern[str], text: str) -> None:

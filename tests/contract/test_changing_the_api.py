@@ -56,6 +56,7 @@ def changed(tmp_path_factory):
     shutil.rmtree(folder / "openapi" / "released")
     (folder / "openapi" / "released").mkdir()
     shutil.copy(folder / "openapi" / "tellurio.yaml", folder / "openapi" / "released" / "0.yaml")
+    (folder / "openapi" / "accepted-changes.txt").write_text("")
     for patch in blocks("diff"):
         apply(patch, folder)
     regenerated = run(folder, folder / "scripts" / "regen.sh")

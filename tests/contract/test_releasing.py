@@ -1,5 +1,6 @@
 """scripts/release.sh on a copy of the repository; what builds the packages is in test_packaging.py."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -56,6 +57,9 @@ def prepared(tmp_path_factory):
     (folder / "openapi" / "released").mkdir()
     shutil.copy(contract, folder / "openapi" / "released" / "0.yaml")
     change(contract, "^  version: .*", '  version: "99.0"')
+    changelog = folder / "openapi" / "CHANGELOG.md"
+    change(changelog, "^## ", "## 99.0 (unreleased)\n\n- The version.\n\n## ")
+    (folder / "openapi" / "accepted-changes.txt").write_text("# A comment.\n")
     # Since then, `init` has changed.
     listing = (folder / "docs" / "public-api.txt").read_text("utf-8")
     assert "\ninit(" in listing
@@ -151,7 +155,9 @@ def test_a_release_is_one_commit_and_its_tag(repository, monkeypatch):
         "CHANGELOG.md",
         "afnio-tellurio.cdx.json",
         "docs/public-api.released.txt",
+        "openapi/CHANGELOG.md",
         "openapi/released/99.0.yaml",
+        "openapi/released/SHA256SUMS",
         "src/afnio_tellurio/__init__.py",
     ]
     dated = (repository / "CHANGELOG.md").read_text("utf-8")
@@ -161,6 +167,11 @@ def test_a_release_is_one_commit_and_its_tag(repository, monkeypatch):
         ("openapi/released/99.0.yaml", "openapi/tellurio.yaml"),
     ):
         assert (repository / written).read_bytes() == (repository / source).read_bytes()
+    changes = (repository / "openapi" / "CHANGELOG.md").read_text("utf-8")
+    assert re.search(r"^## 99\.0 \(\d{4}-\d\d-\d\d\)$", changes, re.MULTILINE)
+    (line,) = (repository / "openapi" / "released" / "SHA256SUMS").read_text().splitlines()
+    frozen = (repository / "openapi" / "released" / "99.0.yaml").read_bytes()
+    assert line == f"{hashlib.sha256(frozen).hexdigest()}  99.0.yaml"
     assert (
         f"pkg:pypi/afnio-tellurio@{VERSION}" in (repository / "afnio-tellurio.cdx.json").read_text()
     )
