@@ -1,6 +1,6 @@
 """Makes the golden homes: a database and a journal of each format, written by the code of its time.
 
-    tests/golden/make.py            makes all
+    python tests/golden/make.py            makes all
     tests/golden/make.py 2 3        makes those of these formats
 
 It needs the history of the repository. Each home is recorded by `record.py` in the code of the last
