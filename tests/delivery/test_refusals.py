@@ -5,6 +5,7 @@ import signal
 
 import pytest
 from awaiting_events import wait_until
+from children import GUARD
 
 import afnio_tellurio as te
 from afnio_tellurio.cli import main

@@ -47,10 +47,20 @@ class HttpClient(httpx.Client):
         self._networks: list[Network] = []
         # The threads that send a request.
         self._users: dict[int, None] = {}
+        self._thread = threading.local()
         super().__init__(**options)
         # Not brotli or zstd: only zlib can stop before a small answer becomes a huge one.
         self.headers["Accept-Encoding"] = "gzip, deflate"
         self.serves_page = False
+
+    @property
+    def has_sent(self) -> bool:
+        """Whether this thread has sent a request since it last set this to False."""
+        return getattr(self._thread, "has_sent", False)
+
+    @has_sent.setter
+    def has_sent(self, value: bool) -> None:
+        self._thread.has_sent = value
 
     def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
         """Sends a request and reads the whole answer; see `httpx.Client.send`.
@@ -58,6 +68,7 @@ class HttpClient(httpx.Client):
         Raises:
             ErrorStatusError: The answer has an error status, and the program does not want it raw.
         """
+        self.has_sent = True
         if self._clock is not None:
             self._clock.start()
         user = threading.get_ident()
