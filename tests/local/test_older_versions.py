@@ -105,7 +105,7 @@ def newer_version(monkeypatch):
     monkeypatch.setitem(
         UPGRADES,
         FORMAT,
-        lambda connection: connection.execute("ALTER TABLE runs ADD COLUMN tags TEXT"),
+        lambda connection: connection.execute("ALTER TABLE runs ADD COLUMN newer TEXT"),
     )
 
 
