@@ -134,9 +134,11 @@ def test_a_refused_metric_is_set_aside_and_the_others_go_on(proxy, run, journals
     assert run.metrics("good").values == [n for n in range(100) if n not in (40, 77)]
     (rejected,) = journals()[0].parent.glob("*.rejected")
     lines = [msgspec.json.decode(line) for line in rejected.read_bytes().splitlines()]
-    assert [line[4] for line in lines] == ["bad/one", "bad/one"]
-    assert [line[5] for line in lines] == [40, 77]
-    assert "The backend does not like this name." in lines[0][-1]
+    metrics, refusals = lines[2::2], lines[3::2]
+    assert [line[4] for line in metrics] == ["bad/one", "bad/one"]
+    assert [line[5] for line in metrics] == [40, 77]
+    assert [line[1:3] for line in refusals] == [["refused", 40], ["refused", 77]]
+    assert "The backend does not like this name." in refusals[0][-1]
     assert caplog.text.count("the backend rejected the metric 'bad/one'") == 1
     assert str(rejected) in caplog.text
     assert run.finish().rejected == 2

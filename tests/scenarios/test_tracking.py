@@ -474,6 +474,7 @@ def test_the_active_run_is_not_deleted():
     assert te.get_run("acme", "Digits", "test_run").uuid == run.uuid
 
 
+@pytest.mark.needs_extension
 def test_a_run_is_renamed_and_described_also_when_it_is_finished():
     te.init("acme", "Digits", "best").finish()
     run = te.init("acme", "Digits", "test_run", "first")

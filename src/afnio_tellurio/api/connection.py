@@ -201,6 +201,7 @@ class Connection:
             ApiError: The backend answered with an error status.
             BackendUnreachableError: The backend could not be reached.
             InvalidResponseError: The answer is invalid.
+            TellurioError: The request cannot be encoded.
         """
         parsed, _headers = self.exchange(
             answer, operation_id(operation), lambda: operation(*args, **kwargs), kwargs
@@ -227,6 +228,7 @@ class Connection:
         }
         # Before the request: a problem with the key is not the backend's answer.
         self.key.find()
+        self._pool.http.has_sent = False
         try:
             response = self._reach(operation, request)
         except ErrorStatusError as error:
@@ -240,6 +242,11 @@ class Connection:
             raise
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise_foreign(error)
+            if not self._pool.http.has_sent:
+                raise TellurioError(
+                    f"{operation}: the request to {self.url} cannot be encoded, and nothing was "
+                    f"sent: {error}"
+                ) from error
             # The generated parsers raise these for an answer that breaks the contract.
             problem = (
                 f"lacks the field {error}"

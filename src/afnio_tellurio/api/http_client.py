@@ -57,10 +57,20 @@ class HttpClient(httpx.Client):
         # The threads that send a request.
         self._users: dict[int, None] = {}
         self._is_identified = identified
+        self._thread = threading.local()
         super().__init__(**options)
         # Not brotli or zstd: only zlib can stop before a small answer becomes a huge one.
         self.headers["Accept-Encoding"] = "gzip, deflate"
         self.serves_page = False
+
+    @property
+    def has_sent(self) -> bool:
+        """Whether this thread has sent a request since it last set this to False."""
+        return getattr(self._thread, "has_sent", False)
+
+    @has_sent.setter
+    def has_sent(self, value: bool) -> None:
+        self._thread.has_sent = value
 
     def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
         """Sends a request and reads the whole answer; see `httpx.Client.send`.
@@ -71,6 +81,7 @@ class HttpClient(httpx.Client):
         request.headers.update(_extra.headers)
         if self._is_identified:
             request.headers.setdefault("X-Request-ID", uuid.uuid4().hex)
+        self.has_sent = True
         if self._clock is not None:
             self._clock.start()
         user = threading.get_ident()

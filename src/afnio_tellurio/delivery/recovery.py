@@ -13,6 +13,7 @@ import attrs
 import msgspec
 
 from afnio_tellurio.api import operations
+from afnio_tellurio.api.entities import RunStatus
 from afnio_tellurio.api.operations import RunPath
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.deadlines import has_passed, seconds_left
@@ -23,6 +24,7 @@ from afnio_tellurio.delivery.transfer import Transfer
 from afnio_tellurio.errors import (
     BackendFailureError,
     BackendUnreachableError,
+    BadRequestError,
     NotFoundError,
     RateLimitError,
     TellurioError,
@@ -305,6 +307,7 @@ def _deliver(
     connection: Connection, journal: JournalFile, progress: Callable[[int], None] | None
 ) -> tuple[SyncedJournal, bool]:
     """Does what `deliver` does; also returns whether the backend could not be reached."""
+    journal.retract_rejected()
     transfer = Transfer(connection, journal)
     before = journal.position.number
     status = None
@@ -312,7 +315,7 @@ def _deliver(
         status = _end(transfer, progress)
     if transfer.has_restored:
         before = 0
-    problem = transfer.stopped or transfer.last_error
+    error = transfer.stopped or transfer.last_error
     if transfer.is_gone:
         journal.set_aside()
     result = SyncedJournal(
@@ -322,16 +325,16 @@ def _deliver(
         rejected=transfer.rejected,
         lost=journal.lost,
         status=status,
-        problem=None if problem is None else str(problem),
+        problem=transfer.problem,
     )
-    return result, isinstance(problem, _ABSENT)
+    return result, isinstance(error, _ABSENT)
 
 
 def _send_waiting(transfer: Transfer, progress: Callable[[int], None] | None) -> bool:
     """Sends the undelivered part of a journal; returns True if the backend has all of it."""
     journal = transfer.journal
     attempts, give_up_at = _ATTEMPTS, monotonic() + _PATIENCE
-    while transfer.stopped is None and not has_passed():
+    while transfer.stopped is None and transfer.holding is None and not has_passed():
         batch = journal.batch()
         if batch is None:
             break
@@ -382,7 +385,17 @@ def _try_to_end(transfer: Transfer, progress: Callable[[int], None] | None) -> s
         if not (is_lost and _send_waiting(transfer, progress)):
             return None
     status = transfer.journal.end_status() or "CRASHED"
-    operations.update_run(transfer.connection.for_delivery, path, status=status)
+    if status not in RunStatus.__members__:
+        transfer.last_error = TellurioError(
+            f"its process ended run {header.run_name!r} as {status}, a status of a newer version; "
+            "upgrade afnio-tellurio"
+        )
+        return None
+    try:
+        operations.update_run(transfer.connection.for_delivery, path, status=status)
+    except BadRequestError as error:
+        transfer.hold_end(status, error)
+        return None
     transfer.last_error = None
     return status
 
@@ -393,12 +406,21 @@ def list_journals(folder: Path, prefix: str = "") -> list[Path]:
     Raises:
         OSError: The folder cannot be read.
     """
+    return list_files(folder, SUFFIX, prefix)
+
+
+def list_files(folder: Path, suffix: str, prefix: str = "") -> list[Path]:
+    """The files in a folder of journals, sorted by name.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
     try:
         # Not glob, which treats a folder that it cannot read as empty.
         paths = list(folder.iterdir())
     except FileNotFoundError:
         return []
-    return sorted(path for path in paths if path.name.startswith(prefix) and path.suffix == SUFFIX)
+    return sorted(path for path in paths if path.name.startswith(prefix) and path.suffix == suffix)
 
 
 def _list_readable_journals(folder: Path, prefix: str = "") -> list[Path]:

@@ -39,6 +39,8 @@ MAX_REMEMBERED_NAMES = 10_000
 #: Metrics in one batch, the contract's bound, and bytes of the journal in one batch.
 BATCH_METRICS = 1000
 BATCH_BYTES = 2**20
+#: Metrics that a backend refuses one after another before delivery holds: it may refuse all.
+REFUSALS_IN_A_ROW = 10
 #: Bytes of lines kept in memory while the disk is full; what exceeds them is lost.
 HELD_BYTES = 32 * 2**20
 #: Seconds that the sender waits for appends of other threads to end; each takes microseconds.

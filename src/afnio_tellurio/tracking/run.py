@@ -9,7 +9,7 @@ import attrs
 
 from afnio_tellurio.api import operations
 from afnio_tellurio.api.answers import is_finite_number
-from afnio_tellurio.api.entities import RunRecord, RunStatus, read_run
+from afnio_tellurio.api.entities import RunRecord, RunStatus
 from afnio_tellurio.api.metrics import (
     MetricHistory,
     MetricPoint,
@@ -35,6 +35,7 @@ from afnio_tellurio.interruptions import foreign_cause, raise_foreign
 from afnio_tellurio.notices import warn
 from afnio_tellurio.settings.limits import BATCH_METRICS, MAX_REMEMBERED_NAMES, MAX_STEP
 from afnio_tellurio.tracking.awaiting import run_in_thread
+from afnio_tellurio.tracking.changing import change_run
 from afnio_tellurio.tracking.ending import end_run, finish_run, leave_end
 from afnio_tellurio.tracking.safeguard import deactivate, safeguard, status_after
 from afnio_tellurio.tracking.statuses import ENDED, check_status
@@ -464,6 +465,7 @@ class Run(RunRecord):
             TypeError: The name or the description is not a string.
             ValueError: Neither is passed, or the name is empty or too long.
             NotFoundError: The run does not exist.
+            InvalidResponseError: The backend ignored a change: not every backend supports them.
             TellurioError: The request failed.
         """
         if name is None and description is None:
@@ -477,14 +479,9 @@ class Run(RunRecord):
     def _change(
         self, name: str | None, description: str | None, client: TellurioClient | None
     ) -> None:
-        path = self._path()
-        model = operations.update_run(
-            self._connection_for(client), path, name=name, description=description
+        change_run(
+            self, self._connection_for(client), self._path(), name=name, description=description
         )
-        changed = read_run(RunRecord, model, "updateRun", path.namespace_slug)
-        self.name = changed.name
-        self.description = changed.description
-        self.date_updated = changed.date_updated
 
     def _bind(
         self, client: TellurioClient, project_slug: str, recording: Recording | None = None
