@@ -42,7 +42,7 @@ CHANGES = [
     ("errors.py", "self.waiting = waiting", "self.undelivered = waiting", "-DeliveryError.waiting"),
     ("api/metrics.py", "values: list[Any] =", "values: list[float] =", "+MetricHistory.values: list[float]"),
     ("api/entities.py", 'CRASHED = "CRASHED"', 'CRASHED = "BROKEN"', "-RunStatus.CRASHED = 'CRASHED'"),
-    ("__init__.py", '    "sync",\n]', "]", "-sync(*, other_hosts: bool = False) -> list[SyncedJournal]"),
+    ("__init__.py", '    "sync",\n]', "]", "-sync(*, other_hosts: bool = False"),
 ]  # fmt: skip
 
 
