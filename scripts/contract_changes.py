@@ -57,6 +57,9 @@ def _compare(old: Document, new: Document, changes: Changes) -> None:
     changes.compare_rest("document", old.content, new.content, handled)
     if old.content.get("tags") != new.content.get("tags"):
         changes.add(Kind.DOCUMENTATION, "document", "tags changed")
+    for section in ("examples", "links"):
+        if old.component(section) != new.component(section):
+            changes.add(Kind.DOCUMENTATION, "document", f"{section} changed")
     _compare_servers(old, new, changes)
     operations = OperationComparison(old, new, changes)
     operations.compare_all()

@@ -41,8 +41,13 @@ class SecurityComparison:
         for name in before:
             new_name = self._renamed.get(name, name)
             if new_name in after:
-                # An added or removed one shows in the operations that use it.
                 self._scheme(f"security scheme {new_name}", before[name], after[new_name])
+
+        # What that breaks shows in the operations that use them.
+        for name in sorted(before.keys() - after.keys() - self._renamed.keys()):
+            self._changes.add(Kind.DOCUMENTATION, f"security scheme {name}", "removed")
+        for name in sorted(after.keys() - before.keys() - set(self._renamed.values())):
+            self._changes.add(Kind.DOCUMENTATION, f"security scheme {name}", "added")
 
     def _scheme(self, place: str, old: Node, new: Node) -> None:
         for key in ("type", "in", "name", "scheme"):

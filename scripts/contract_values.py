@@ -85,9 +85,13 @@ class ValueComparison:
             self._passed_over = True
             return
         self._compared.add(key)
-        self._documentation(
-            names[1], self.old.document.resolve(old), self.new.document.resolve(new)
+        # What stands beside a reference belongs to its place.
+        nodes = (
+            self.old.document.resolve({"$ref": old["$ref"]}),
+            self.new.document.resolve({"$ref": new["$ref"]}),
         )
+        self._documentation(names[1], *nodes)
+        self._changes.compare_marks(names[1], *nodes)
         self._values(_Place(names[1], side), old, new)
 
     def _renamed(
@@ -124,12 +128,13 @@ class ValueComparison:
             self._pair(place, one, other, after)
         side, name = place.side, place.name
         for one in gone:
-            if not covers(self.new, _any_of(after), self.old, one.schema):
-                text = f"can no longer be {one.name or one.type} {side.text}"
-                self._changes.add(side.less, name, text)
+            is_covered = covers(self.new, _any_of(after), self.old, one.schema)
+            text = f"can no longer be {one.name or one.type} {side.text}"
+            self._choice(name, text, side.less, is_covered=is_covered)
         for one in come:
-            if not covers(self.old, _any_of(before), self.new, one.schema):
-                self._changes.add(side.more, name, f"can now be {one.name or one.type} {side.text}")
+            is_covered = covers(self.old, _any_of(before), self.new, one.schema)
+            text = f"can now be {one.name or one.type} {side.text}"
+            self._choice(name, text, side.more, is_covered=is_covered)
         self._union(place, old, new)
         self._default(place, old, new)
         found = self._changes.all[start:]
@@ -137,6 +142,12 @@ class ValueComparison:
         if not self._passed_over and all(change.kind is Kind.DOCUMENTATION for change in found):
             self._anything_else(place, old, new)
         self._passed_over |= passed_over
+
+    def _choice(self, place: str, text: str, kind: Kind, *, is_covered: bool) -> None:
+        if is_covered:
+            kind = Kind.COMPATIBLE
+            text += "; another choice accepts the same values"
+        self._changes.add(kind, place, text)
 
     def _pair(
         self, place: _Place, old: Alternative, new: Alternative, others: list[Alternative]

@@ -346,3 +346,36 @@ def test_a_keyword_that_stands_beside_a_reference_is_reported_at_its_place():
     new = changed(DOCUMENT, {f"{ASK}.properties.color": color})
     places = {c.place for c in rules.changes_between(DOCUMENT, new) if c.kind.is_breaking}
     assert places == {"ThingCreate.color"}
+
+
+# `type` means nothing beside an enum. Beside properties, an object is meant without it.
+SILENT = {
+    "components.schemas.Color.type",
+    "components.schemas.Thing.type",
+    f"{SAY}.properties.shade.type",
+}
+
+
+def places(node, prefix=""):
+    for key in node if isinstance(node, dict) else range(len(node)):
+        place = f"{prefix}{key}"
+        yield place
+        if isinstance(node[key], dict | list):
+            yield from places(node[key], f"{place}.")
+
+
+@pytest.mark.parametrize(
+    "part", ["info", "servers", "security", "tags", "paths./things/{slug}/", "components"]
+)
+def test_whatever_is_taken_out_of_a_document_is_reported_forth_and_back(part):
+    number = 0
+    node = DOCUMENT["paths"]["/things/{slug}/"] if part.startswith("paths") else DOCUMENT[part]
+    for place in {f"{part}.{place}" for place in places(node)} - SILENT:
+        new = changed(DOCUMENT, {place: NOTHING})
+        try:
+            assert rules.changes_between(DOCUMENT, new), place
+            assert rules.changes_between(new, DOCUMENT), place
+        except rules.ContractError:
+            continue
+        number += 1
+    assert number
