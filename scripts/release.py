@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 ROOT = Path(__file__).resolve().parent.parent
 GIT = shutil.which("git") or sys.exit("release: git is not installed")
@@ -121,7 +121,7 @@ def check_contract() -> None:
 
 
 @contextmanager
-def worktree() -> Iterator[Path]:
+def worktree() -> Generator[Path]:
     """A second worktree of the current commit, with the installed tools."""
     with tempfile.TemporaryDirectory(prefix="release-") as scratch:
         folder = Path(scratch, "tree")

@@ -6,6 +6,10 @@
 The wheel carries it in its .dist-info/sboms (PEP 770). What the wheel requires is in its metadata.
 """
 
+# The decorators of the library hide the parameters of its classes.
+# pyright: reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import argparse
