@@ -8,6 +8,7 @@ import threading
 import uuid
 import zlib
 from contextlib import contextmanager
+from http.cookiejar import CookieJar
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from afnio_tellurio.settings.limits import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping
+    from collections.abc import Generator, Iterator, Mapping
     from types import FrameType
 
     from afnio_tellurio.api.network import Clock, Network
@@ -58,7 +59,7 @@ class HttpClient(httpx.Client):
         self._users: dict[int, None] = {}
         self._is_identified = identified
         self._thread = threading.local()
-        super().__init__(**options)
+        super().__init__(cookies=_NoCookies(), **options)
         # Not brotli or zstd: only zlib can stop before a small answer becomes a huge one.
         self.headers["Accept-Encoding"] = "gzip, deflate"
         self.serves_page = False
@@ -151,6 +152,19 @@ class HttpClient(httpx.Client):
         return True
 
 
+class _NoCookies(CookieJar):
+    """Keeps no cookies, which the API does not use, and takes no lock.
+
+    An exception of a signal handler could leave that lock locked, and delivery would wait forever.
+    """
+
+    def add_cookie_header(self, request: Any) -> None:
+        """Adds nothing."""
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Keeps nothing."""
+
+
 class ErrorStatusError(Exception):
     """An answer with an error status."""
 
@@ -225,19 +239,27 @@ def _read_content(response: httpx.Response) -> bytes:
     return bytes(content[:limit])
 
 
-def _decoded(response: httpx.Response, limit: int) -> Iterable[bytes]:
+def _decoded(response: httpx.Response, limit: int) -> Iterator[bytes]:
     """The parts of the decoded content, none of which is longer than the limit."""
     encoding = response.headers.get("content-encoding", "").strip().lower()
     parts = response.iter_raw(_CHUNK_BYTES)
     if encoding in {"", "identity"}:
         return parts
     if encoding in {"gzip", "x-gzip", "deflate"}:
-        decoder = zlib.decompressobj(_ANY_FORMAT)
-        return (decoder.decompress(part, limit) for part in parts)
+        return _decompressed(parts, limit)
     raise httpx.DecodingError(
         f"it has the content encoding {encoding[:50]!r}, which was not asked for",
         request=response.request,
     )
+
+
+def _decompressed(parts: Iterator[bytes], limit: int) -> Iterator[bytes]:
+    decoder = zlib.decompressobj(_ANY_FORMAT)
+    for part in parts:
+        yield decoder.decompress(part, limit)
+        if decoder.eof:
+            # What follows is no content.
+            return
 
 
 # The logs of httpx

@@ -58,6 +58,8 @@ if TYPE_CHECKING:
 
 _START = Position(0, 0, 0)
 _PREFIX_BYTES = 64
+#: More than the record of an end takes.
+_END_BYTES = 256
 #: The header, and a few records.
 _LINES_AT_START = 10
 #: More than a checksum and five numbers ever need.
@@ -378,11 +380,11 @@ class JournalFile:
     @property
     def has_ended(self) -> bool:
         """Whether the process ended the run, and logged nothing after that."""
-        has_ended = False
-        for fields, _is_intact, _start, _end in self._records(0):
-            if fields is not None:
-                has_ended = fields[0] == END
-        return has_ended
+        # The last line alone, however long the journal is; a damaged one ends nothing.
+        end = self.whole_size(self.size)
+        line = self._read(max(0, end - _END_BYTES), min(end, _END_BYTES)).splitlines()[-1:]
+        fields = find_record(line[0])[0] if line else None
+        return fields is not None and fields[0] == END
 
     def close(self) -> None:
         """Closes the files."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import Counter
 from contextlib import closing, contextmanager
 from itertools import filterfalse, islice
 from typing import TYPE_CHECKING
@@ -45,7 +46,9 @@ if TYPE_CHECKING:
 #: next recovery.
 _ATTEMPTS = 4
 _PATIENCE = 30.0
-#: Errors that concern the whole backend, not one journal.
+#: Runs in a row that a backend fails for, before it is taken for absent.
+_FAILED_RUNS = 3
+#: Errors that may concern the whole backend, not one journal.
 _ABSENT = (BackendUnreachableError, BackendFailureError, RateLimitError)
 #: Journals of dead processes that are counted for a warning.
 _COUNTED_ORPHANS = 1000
@@ -228,7 +231,7 @@ def deliver_journals(
         paths: The journals.
         connection_of: Returns the connection for a journal, or None to leave the journal alone.
     """
-    absent: dict[str, str] = {}
+    absent = _Absent()
     for path in paths:
         if has_passed():
             return
@@ -254,7 +257,7 @@ def deliver_journals(
 def _open_and_deliver(
     path: Path,
     connection_of: Callable[[JournalFile], Connection | None],
-    absent: dict[str, str],
+    absent: _Absent,
 ) -> SyncedJournal | None:
     try:
         journal = JournalFile.open(path)
@@ -276,17 +279,44 @@ def _open_and_deliver(
         journal.close()
 
 
+class _Absent:
+    """The backends that cannot be reached, or fail; one that fails for a single run is not one."""
+
+    def __init__(self) -> None:
+        self.problems: dict[str, str] = {}
+        self._failures: Counter[str] = Counter()
+
+    def note(self, connection: Connection, problem: str | None) -> None:
+        """Notes the result of delivering a journal: the problem with its backend, or None."""
+        address = connection.address
+        if problem is None:
+            del self._failures[address]
+            return
+        self._failures[address] += 1
+        if self._failures[address] == _FAILED_RUNS or not _answers(connection):
+            self.problems[address] = problem
+
+
+def _answers(connection: Connection) -> bool:
+    try:
+        operations.verify_api_key(connection.for_delivery)
+    except _ABSENT:
+        return False
+    except TellurioError as error:
+        raise_foreign(error)
+    return True
+
+
 def _deliver_unless_absent(
-    connection: Connection, journal: JournalFile, absent: dict[str, str]
+    connection: Connection, journal: JournalFile, absent: _Absent
 ) -> SyncedJournal:
     """Delivers a journal, unless its backend is among the absent ones; adds it to them if it is."""
-    problem = absent.get(connection.address)
+    problem = absent.problems.get(connection.address)
     if problem is not None:
         name = journal.header.run_name
         return SyncedJournal(path=str(journal.path), run_name=name, problem=problem)
     result, is_absent = _deliver(connection, journal, None)
-    if is_absent and result.problem is not None:
-        absent[connection.address] = result.problem
+    absent.note(connection, result.problem if is_absent else None)
     return result
 
 

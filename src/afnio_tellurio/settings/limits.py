@@ -13,6 +13,8 @@ SLOWEST_RATE = 50_000
 #: Bytes of an answer, decoded; of one with an error status only the beginning is read.
 ANSWER_BYTES = 64 * 2**20
 ERROR_BYTES = 2**18
+#: Transmitted bytes of a request and its answer that extend its time; endless ones must not.
+COUNTED_BYTES = 2 * ANSWER_BYTES
 #: How often a request is sent again after a failure that passes.
 MAX_RETRIES = 2
 #: Seconds before the first retry; doubled for the next.

@@ -116,21 +116,19 @@ def open_run(
         nobody = str(uuid.UUID(int=0))
         return DisabledRun(nobody, name or "disabled", description, status), None
     connection = connection_of(client)
-    run: Run | None = None
+    resumed = None
     if resume and name is not None:
-        run = resume_run(
+        resumed = resume_run(
             client, namespace_slug, slug, name=name, description=description, status=status
         )
-    if run is None:
+    if resumed is None:
         with safeguard:
             slug = _ensure_project(connection, namespace_slug, slug, project_display_name)
             run = _create_run(client, namespace_slug, slug, name, description, status)
     else:
-        handle = _find_open(run.uuid)
-        if handle is not None:
-            return handle, connection
-        path = RunPath(namespace_slug, slug, run.uuid)
-        recording = Recording(connection, path, run_name=run.name, owns_run=True)
+        run, recording = resumed
+        if recording is None:
+            return _find_open(run.uuid) or run, connection
         bind_run(run, client, slug, recording)
     warn_of_orphans(connection.settings.journals)
     tell_started(run, client, namespace_slug, slug)

@@ -305,9 +305,12 @@ class Run(RunRecord):
             deactivate(self)
             return None
         try:
-            deadline = self._deadline()
-            with within(deadline):
-                problem = end_run(self, self._record(), self._client_for(None), status, deadline)
+            deadline, recording = self._deadline(), self._record()
+            # Another thread may be ending it, with another status: the first one counts.
+            with within(deadline), recording.held_for_end(deadline):
+                if self._has_ended():
+                    return None
+                problem = end_run(self, recording, self._client_for(None), status, deadline)
         except Exception as error:  # noqa: BLE001
             if foreign_cause(error) is not None:
                 self._leave_end(status)
@@ -322,6 +325,9 @@ class Run(RunRecord):
         if problem is not None:
             warn(problem)
         return problem
+
+    def _has_ended(self) -> bool:
+        return self.status in ENDED
 
     def _leave_end(self, status: RunStatus) -> None:
         if self.status not in ENDED:
