@@ -579,6 +579,15 @@ def test_the_backend_decides_which_visibilities_it_accepts():
         te.create_project("acme", "Digits", 1)
 
 
+@pytest.mark.parametrize("timeout", [float("nan"), -1, -0.5])
+def test_a_timeout_that_is_no_time_is_refused(timeout):
+    with (
+        te.init("acme", "Digits") as run,
+        pytest.raises(ValueError, match="flush: timeout is .*; it must be 0 or more"),
+    ):
+        run.flush(timeout)
+
+
 @pytest.mark.slow
 def test_eight_threads_log_to_one_run_and_nothing_is_lost():
     run = te.init("acme", "Digits")

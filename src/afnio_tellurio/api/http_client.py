@@ -258,7 +258,7 @@ def _decompressed(parts: Iterator[bytes], limit: int) -> Iterator[bytes]:
     for part in parts:
         yield decoder.decompress(part, limit)
         if decoder.eof:
-            # What follows is no content.
+            # What follows is not content.
             return
 
 

@@ -17,7 +17,7 @@ from afnio_tellurio.api import operations
 from afnio_tellurio.api.entities import RunStatus
 from afnio_tellurio.api.operations import RunPath
 from afnio_tellurio.clock import monotonic
-from afnio_tellurio.deadlines import has_passed, seconds_left
+from afnio_tellurio.deadlines import has_passed, run_until_deadline, seconds_left
 from afnio_tellurio.delivery.hosts import is_from_here, locks_reach_all
 from afnio_tellurio.delivery.journal_file import JournalFile, remove_journal
 from afnio_tellurio.delivery.records import SUFFIX
@@ -161,10 +161,15 @@ def deliver_orphans_of_run(connection: Connection, run_uuid: str) -> None:
         is_selected = journal.header.run_uuid == run_uuid and not journal.header.owns_run
         return _if_dead(connection, journal) if is_selected else None
 
+    def deliver() -> None:
+        for result in deliver_journals(orphans, select):
+            if result.problem:
+                warn(f"the journal {result.path} could not be delivered: {result.problem}")
+
     paths = _list_readable_journals(connection.settings.journals, f"{run_uuid}.")
-    for result in deliver_journals(paths, select):
-        if result.problem:
-            warn(f"the journal {result.path} could not be delivered: {result.problem}")
+    orphans = list(filter(_is_orphan, paths))
+    if orphans:
+        run_until_deadline(deliver)
 
 
 def deliver_journals_of_run(connection: Connection, run_uuid: str) -> str | None:

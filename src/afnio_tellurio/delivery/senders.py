@@ -148,7 +148,7 @@ def settle_all(connection: Connection, call: str) -> None:
     for outbox in _outboxes_to(connection):
         if outbox.journal.header.run_uuid in call.lower():
             require_delivery(outbox, call, timeout)
-        elif not outbox.is_stuck:
+        elif not outbox.is_stuck and outbox.transfer.last_error is None:
             wait_for(outbox, max(0.0, deadline - monotonic()))
 
 

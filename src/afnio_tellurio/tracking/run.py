@@ -235,8 +235,11 @@ class Run(RunRecord):
             The number of accepted and rejected metrics.
 
         Raises:
+            ValueError: The timeout is negative or NaN.
             DeliveryError: The metrics were not delivered in that time, or delivery has stopped.
         """
+        if timeout is not None and not timeout >= 0:
+            raise ValueError(f"flush: timeout is {timeout!r}; it must be 0 or more")
         deadline = None if timeout is None else monotonic() + timeout
         if self._recording is not None:
             self._recording.require("flush", deadline)
