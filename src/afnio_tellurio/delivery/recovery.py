@@ -112,6 +112,16 @@ def may_live_elsewhere(journal: JournalFile) -> bool:
     return not is_reached and not journal.has_ended
 
 
+def _may_be_orphan(path: Path) -> bool:
+    try:
+        with locked(path) as is_orphan:
+            return is_orphan
+    except OSError as error:
+        raise_foreign(error)
+        # Delivering it reports the error.
+        return True
+
+
 def warn_of_orphans(folder: Path) -> None:
     """Warns once if journals of dead processes wait."""
     if folder in _folders_looked_at:
@@ -167,7 +177,7 @@ def deliver_orphans_of_run(connection: Connection, run_uuid: str) -> None:
                 warn(f"the journal {result.path} could not be delivered: {result.problem}")
 
     paths = _list_readable_journals(connection.settings.journals, f"{run_uuid}.")
-    orphans = list(filter(_is_orphan, paths))
+    orphans = list(filter(_may_be_orphan, paths))
     if orphans:
         run_until_deadline(deliver)
 
