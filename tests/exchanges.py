@@ -133,9 +133,14 @@ def _checked_stream(request: httpx.Request, response: httpx.Response, operation:
 
         def __iter__(self) -> Iterator[bytes]:
             parts = []
-            for part in stream:
-                parts.append(part)
-                yield part
+            try:
+                for part in stream:
+                    parts.append(part)
+                    yield part
+            except httpx.TransportError:
+                # The backend was killed while it answered: nobody can read the rest.
+                self.is_read = True
+                raise
             self.is_read = True
             if "answer" not in _may_depart:
                 whole = httpx.Response(
