@@ -5,6 +5,7 @@ A place is a path of keys, joined by `|`.
 
 import copy
 
+import contract_changes as rules
 import yaml
 
 BASE = yaml.safe_load("""
@@ -135,3 +136,10 @@ def renamed_key(old, new):
 
 def ref(name):
     return {"$ref": f"#/components/schemas/{name}"}
+
+
+def broken(old, new):
+    """What a change breaks: C for callers, B for backends, or a hyphen for neither."""
+    kinds = {change.kind for change in rules.changes_between(old, new)}
+    letters = {rules.Kind.BREAKS_CALLERS: "C", rules.Kind.BREAKS_BACKENDS: "B"}
+    return "".join(letter for kind, letter in letters.items() if kind in kinds) or "-"

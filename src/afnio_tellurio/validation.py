@@ -224,7 +224,7 @@ def _array_scalar(value: Any) -> bool | float | str:
     kind = type(value).__name__
     if getattr(getattr(value, "dtype", None), "kind", "") in _TIME_KINDS:
         # Its item is a bare integer for some units.
-        raise _UnfitError(TypeError, f"is a {kind}, which JSON does not have; log str(value)")
+        raise _UnfitError(TypeError, f"is of type {kind}, which JSON does not have; log str(value)")
     if _has_no_dimensions(value):
         item = value
         for method in ("numpy", "item"):  # TensorFlow's have only `numpy`
@@ -243,7 +243,7 @@ def _array_scalar(value: Any) -> bool | float | str:
     hint = "; convert it to a list" if hasattr(value, "__iter__") else ""
     if hasattr(value, "tolist"):
         hint = "; use its .tolist()"
-    raise _UnfitError(TypeError, f"is a {kind}, which cannot be logged{hint}")
+    raise _UnfitError(TypeError, f"is of type {kind}, which cannot be logged{hint}")
 
 
 def _has_no_dimensions(value: Any) -> bool:

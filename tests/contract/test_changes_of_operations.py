@@ -5,7 +5,6 @@ make the new one of the old one, and what that breaks: C callers (importers of t
 are callers too), B backends, - nothing; then what the reverse change breaks.
 """
 
-import contract_changes as rules
 import pytest
 from small_document import (
     ASK,
@@ -17,6 +16,7 @@ from small_document import (
     POST,
     SAY,
     SCHEMAS,
+    broken,
     edited,
     ref,
     renamed_key,
@@ -121,12 +121,6 @@ PAIRS = [
     ("webhook via path item ref removed", {"components|pathItems": {"W": {"post": {"responses": {"200": {"description": "x"}}}}}, "webhooks": {"made": {"$ref": "#/components/pathItems/W"}}}, {"components|pathItems|W|post": NOTHING}, "C", "-"),
     ("callback answer required field", {f"{POST}|callbacks": {"d": {"{$url}": {"post": {"requestBody": {"content": {"application/json": {"schema": ref("Owner")}}}, "responses": {"200": {"description": "x"}}}}}}}, {f"{SCHEMAS}|Owner|required": ["id", "nick"]}, "CB", "CB"),
 ]  # fmt: skip
-
-
-def broken(old, new):
-    kinds = {change.kind for change in rules.changes_between(old, new)}
-    letters = {rules.Kind.BREAKS_CALLERS: "C", rules.Kind.BREAKS_BACKENDS: "B"}
-    return "".join(letter for kind, letter in letters.items() if kind in kinds) or "-"
 
 
 @pytest.mark.parametrize(

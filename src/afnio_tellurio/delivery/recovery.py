@@ -87,13 +87,14 @@ def list_orphans(folder: Path) -> Iterator[Path]:
     return orphans if locks_reach_all(folder) else filterfalse(_may_live_elsewhere, orphans)
 
 
-def _is_orphan(path: Path) -> bool:
+def _is_orphan(path: Path, *, is_unreadable_one: bool = False) -> bool:
+    """Whether a journal's process has released its lock; one that cannot be opened may be one."""
     try:
         with locked(path) as is_orphan:
             return is_orphan
     except OSError as error:
         raise_foreign(error)
-        return False
+        return is_unreadable_one
 
 
 def _may_live_elsewhere(path: Path) -> bool:
@@ -110,16 +111,6 @@ def may_live_elsewhere(journal: JournalFile) -> bool:
     """Whether a journal's process may be alive on another machine although its lock is free."""
     is_reached = is_from_here(journal.header) or locks_reach_all(journal.path)
     return not is_reached and not journal.has_ended
-
-
-def _may_be_orphan(path: Path) -> bool:
-    try:
-        with locked(path) as is_orphan:
-            return is_orphan
-    except OSError as error:
-        raise_foreign(error)
-        # Delivering it reports the error.
-        return True
 
 
 def warn_of_orphans(folder: Path) -> None:
@@ -177,7 +168,8 @@ def deliver_orphans_of_run(connection: Connection, run_uuid: str) -> None:
                 warn(f"the journal {result.path} could not be delivered: {result.problem}")
 
     paths = _list_readable_journals(connection.settings.journals, f"{run_uuid}.")
-    orphans = list(filter(_may_be_orphan, paths))
+    # Delivering one that cannot be opened reports why.
+    orphans = [path for path in paths if _is_orphan(path, is_unreadable_one=True)]
     if orphans:
         run_until_deadline(deliver)
 
