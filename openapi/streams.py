@@ -26,7 +26,7 @@ class ServerSentEvent(Generic[D]):
         data: The data, parsed if the contract describes it as an object.
         event: The type of the event; "message" unless the server sends another.
         id: The last id that the server sent; empty if it sent none.
-        retry: Milliseconds to wait before a new request after the stream broke, if the server sent them.
+        retry: Milliseconds to wait before a new request after the stream broke, if sent.
     """
 
     data: D

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from contract_documents import METHODS, ContractError, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 #: Content types whose every line is a JSON document.
 _LINES = {
@@ -73,17 +73,16 @@ def prepare(contract: dict[str, Any]) -> Preparation:
     """
     document = copy.deepcopy(contract)
     operations: dict[str, Any] = {}
-    kinds: dict[str, str] = {}
-    content_types: dict[str, str] = {}
+    bodies = _Bodies(document)
     for path, item in document.get("paths", {}).items():
         for method in METHODS:
             if method in item:
-                where = f"{method} {path}"
                 name = item[method].get("operationId", "")
                 operations[name] = _describe(document, item, item[method])
-                _prepare_bodies(document, item[method], kinds, content_types, where)
+                bodies.prepare(item[method], f"{method} {path}")
     _open_unions(document)
-    return Preparation(document, content_types, {"facts_by_id": operations, "kinds": kinds})
+    facts = {"facts_by_id": operations, "kinds": bodies.kinds}
+    return Preparation(document, bodies.content_types, facts)
 
 
 def _describe(
@@ -124,47 +123,52 @@ def kind_of(content_type: str, media: dict[str, Any]) -> str:
     return "binary"
 
 
-def _prepare_bodies(
-    document: dict[str, Any],
-    operation: dict[str, Any],
-    kinds: dict[str, str],
-    content_types: dict[str, str],
-    where: str,
-) -> None:
-    def prepare_content(content: dict[str, Any], known_text: dict[str, str]) -> None:
+class _Bodies:
+    """Prepares the bodies of operations, and collects their content types."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self._document = document
+        self.kinds: dict[str, str] = {}
+        self.content_types: dict[str, str] = {}
+
+    def prepare(self, operation: dict[str, Any], where: str) -> None:
+        """Prepares the request body and the responses of an operation."""
+        if "requestBody" in operation:
+            body = copy.deepcopy(resolve(self._document, operation["requestBody"]))
+            self._prepare_content(body.get("content", {}), in_request=True)
+            operation["requestBody"] = body
+        responses: dict[str, Any] = {}
+        for status, reference in operation.get("responses", {}).items():
+            response = copy.deepcopy(resolve(self._document, reference))
+            headers = response.get("headers", {})
+            response["headers"] = {name: resolve(self._document, headers[name]) for name in headers}
+            content = response.get("content", {})
+            self._prepare_content(content, in_request=False)
+            if len(content) > 1 and not (status.isdecimal() and len(status) == _STATUS_DIGITS):
+                raise ContractError(
+                    f"{where}: the response {status} has several content types; only a response "
+                    "with a single status can have them"
+                )
+            responses[status] = response
+            for number, content_type in enumerate(content):
+                responses[f"{number or ''}{status}"] = {
+                    **response,
+                    "content": {content_type: content[content_type]},
+                }
+        operation["responses"] = responses
+
+    def _prepare_content(self, content: dict[str, Any], *, in_request: bool) -> None:
         for content_type, media in content.items():
-            kind = kinds[content_type] = kind_of(content_type, media)
-            known = {**_KNOWN_TYPES, **known_text}.get(kind)
-            if known is not None:
-                content_types[content_type] = known
+            kind = self.kinds[content_type] = kind_of(content_type, media)
+            if kind in _KNOWN_TYPES:
+                self.content_types[content_type] = _KNOWN_TYPES[kind]
+            elif kind == "text" and in_request:
+                self.content_types[content_type] = _KNOWN_TYPES["binary"]
             if kind == "binary":
                 media["schema"] = dict(_BINARY)
             elif kind in {"lines", "events"}:
                 items = media.pop("itemSchema", media.get("schema", {}))
                 media["schema"] = {"type": "array", "items": items}
-
-    if "requestBody" in operation:
-        body = copy.deepcopy(resolve(document, operation["requestBody"]))
-        prepare_content(body.get("content", {}), {"text": "application/octet-stream"})
-        operation["requestBody"] = body
-    responses: dict[str, Any] = {}
-    for status, reference in operation.get("responses", {}).items():
-        response = copy.deepcopy(resolve(document, reference))
-        headers = response.get("headers", {})
-        response["headers"] = {name: resolve(document, headers[name]) for name in headers}
-        content = response.get("content", {})
-        prepare_content(content, {})
-        if len(content) > 1 and not (status.isdecimal() and len(status) == _STATUS_DIGITS):
-            raise ContractError(
-                f"{where}: the response {status} has several content types; only a response with a "
-                "single status can have them"
-            )
-        for number, content_type in enumerate(content):
-            one = {**response, "content": {content_type: content[content_type]}}
-            responses[f"{number or ''}{status}"] = one
-        if not content:
-            responses[status] = response
-    operation["responses"] = responses
 
 
 # Unions
@@ -179,8 +183,7 @@ def _open_unions(document: dict[str, Any]) -> None:
         names = [
             choice["$ref"].removeprefix(_SCHEMAS)
             for choice in choices
-            if choice.get("$ref", "").startswith(_SCHEMAS)
-            and _is_object(resolve(document, choice))
+            if choice.get("$ref", "").startswith(_SCHEMAS) and _is_object(resolve(document, choice))
         ]
         if len(names) > 1:
             is_used = True
@@ -194,12 +197,13 @@ def _open_unions(document: dict[str, Any]) -> None:
 
 def _unions(node: Any) -> Iterator[dict[str, Any]]:
     if isinstance(node, dict):
-        if isinstance(node.get("oneOf", node.get("anyOf")), list):
-            yield node
-        for child in node.values():
+        fields = cast("dict[str, Any]", node)
+        if isinstance(fields.get("oneOf", fields.get("anyOf")), list):
+            yield fields
+        for child in fields.values():
             yield from _unions(child)
     elif isinstance(node, list):
-        for child in node:
+        for child in cast("Sequence[Any]", node):
             yield from _unions(child)
 
 

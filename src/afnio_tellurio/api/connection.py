@@ -11,11 +11,14 @@ from urllib.request import proxy_bypass
 
 import httpx
 import tellurio_api
+from tellurio_api.errors import InvalidResponse
 
 from afnio_tellurio.api import auth
+from afnio_tellurio.api.api_client import ApiClient, ReportedStream, operation_of
 from afnio_tellurio.api.http_client import RAW, ErrorStatusError, HttpClient
 from afnio_tellurio.deadlines import has_passed, seconds_left
 from afnio_tellurio.errors import (
+    ApiError,
     BackendUnreachableError,
     InvalidResponseError,
     TellurioError,
@@ -93,6 +96,7 @@ class Connection:
         self.key = key or ApiKey(settings, is_needed=database is None)
         self._transport = transport
         self._for_delivery: Connection | None = None
+        self._public_api: ApiClient | None = None
         # Earlier pools that other threads may be using.
         self._abandoned: list[HttpClient] = []
         self._open_pool()
@@ -216,6 +220,46 @@ class Connection:
             return self.address
         return self.database.resolve().relative_to(home).as_posix()
 
+    @property
+    def public_api(self) -> ApiClient:
+        """The generated client for programs: its errors are those of the SDK."""
+        if self._public_api is None:
+            self._public_api = ApiClient(
+                base_url=self.url,
+                timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
+                connection=self,
+            )
+        return self._public_api
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of each request, without the key."""
+        return dict(self._http.headers)
+
+    def forward(self, request: httpx.Request, *, stream: bool) -> httpx.Response:
+        """Sends a request of the generated client.
+
+        Args:
+            request: The request, without the key.
+            stream: Whether the caller reads the answer itself.
+
+        Raises:
+            ApiError: The backend answered with an error status.
+            BackendUnreachableError: The backend could not be reached.
+            InvalidResponseError: The answer is too large, or its encoding is invalid.
+        """
+        operation = operation_of(request)
+        self.key.find()
+        try:
+            response = self._reach(operation, lambda: self._http.send(request, stream=stream))
+        except ErrorStatusError as error:
+            raise self._api_error(error, operation, request.extensions.get("path", {})) from None
+        if not response.is_stream_consumed:
+            response.stream = ReportedStream(
+                response.stream, lambda error: self._unreachable(operation, error)
+            )
+        return response
+
     def send(self, method: str, endpoint: str, json: Any) -> httpx.Response:
         """Sends a request and returns the answer unchanged, also with an error status."""
         self.key.find()
@@ -264,33 +308,18 @@ class Connection:
             request: Sends the request and parses the answer.
             parameters: The request's parameters, for the error message.
         """
-        identifiers = {
-            key: str(value) for key, value in parameters.items() if key.endswith(("_slug", "_uuid"))
-        }
         # Before the request: a problem with the key is not the backend's answer.
         self.key.find()
         try:
             response = self._reach(operation, request)
         except ErrorStatusError as error:
-            raise api_error(
-                error.response,
-                operation=operation,
-                identifiers=identifiers,
-                sign_in=self.sign_in_advice,
-            ) from None
-        except (BackendUnreachableError, InvalidResponseError):
+            raise self._api_error(error, operation, parameters) from None
+        except TellurioError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise_foreign(error)
             # The generated parsers raise these for an answer that breaks the contract.
-            problem = (
-                f"lacks the field {error}"
-                if isinstance(error, KeyError)
-                else f"is invalid: {error}"
-            )
-            raise InvalidResponseError(
-                f"{operation}: the answer of {self.url} {problem}", operation=operation
-            ) from error
+            raise self.invalid_response(operation, error) from error
         if not isinstance(response.parsed, answer):
             raise InvalidResponseError(
                 f"{operation}: unexpected response from {self.url}: status "
@@ -298,6 +327,32 @@ class Connection:
                 operation=operation,
             )
         return response.parsed, httpx.Headers(response.headers)
+
+    def invalid_response(self, operation: str, error: Exception) -> InvalidResponseError:
+        """Makes the exception for an answer that the generated client could not parse."""
+        if isinstance(error, InvalidResponse) and error.__cause__ is not None:
+            reason: BaseException = error.__cause__
+        else:
+            reason = error
+        problem = (
+            f"lacks the field {reason}" if isinstance(reason, KeyError) else f"is invalid: {reason}"
+        )
+        return InvalidResponseError(
+            f"{operation}: the answer of {self.url} {problem}", operation=operation
+        )
+
+    def _api_error(
+        self, error: ErrorStatusError, operation: str, parameters: Mapping[str, Any]
+    ) -> ApiError:
+        identifiers = {
+            key: str(value) for key, value in parameters.items() if key.endswith(("_slug", "_uuid"))
+        }
+        return api_error(
+            error.response,
+            operation=operation,
+            identifiers=identifiers,
+            sign_in=self.sign_in_advice,
+        )
 
     @property
     def sign_in_advice(self) -> str:
@@ -333,10 +388,14 @@ class Connection:
                 if is_repeatable and attempt + 1 < CONNECT_ATTEMPTS:
                     time.sleep(seconds_left(CONNECT_RETRY_DELAY * 2**attempt))
                     continue
-                raise BackendUnreachableError(
-                    f"{call}: the backend at {self.url} cannot be reached: {_reason(error)}"
-                ) from error
+                raise self._unreachable(call, error) from error
         raise AssertionError("the last attempt returns or raises")
+
+    def _unreachable(self, call: str, error: httpx.RequestError) -> BackendUnreachableError:
+        """Makes the exception for an error of the network."""
+        return BackendUnreachableError(
+            f"{call}: the backend at {self.url} cannot be reached: {_reason(error)}"
+        )
 
     def _request(self, request: Callable[[], A]) -> A:
         try:

@@ -16,7 +16,10 @@ def _get_kwargs() -> dict[str, Any]:
     _kwargs: dict[str, Any] = {
         "method": "get",
         "url": "/api/v0/verify-api-key/",
-        "extensions": {"operation": "verifyApiKey"},
+        "extensions": {
+            "operation": "verifyApiKey",
+            "path": {},
+        },
     }
 
     return _kwargs

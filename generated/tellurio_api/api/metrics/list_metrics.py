@@ -45,7 +45,14 @@ def _get_kwargs(
             run_uuid=quote(str(run_uuid), safe=""),
         ),
         "params": params,
-        "extensions": {"operation": "listMetrics"},
+        "extensions": {
+            "operation": "listMetrics",
+            "path": {
+                "namespace_slug": str(namespace_slug),
+                "project_slug": str(project_slug),
+                "run_uuid": str(run_uuid),
+            },
+        },
     }
 
     return _kwargs

@@ -31,7 +31,14 @@ def _get_kwargs(
             project_slug=quote(str(project_slug), safe=""),
             run_uuid=quote(str(run_uuid), safe=""),
         ),
-        "extensions": {"operation": "logMetric"},
+        "extensions": {
+            "operation": "logMetric",
+            "path": {
+                "namespace_slug": str(namespace_slug),
+                "project_slug": str(project_slug),
+                "run_uuid": str(run_uuid),
+            },
+        },
     }
 
     _kwargs["json"] = body.to_dict()

@@ -55,7 +55,13 @@ def _get_kwargs(
             project_slug=quote(str(project_slug), safe=""),
         ),
         "params": params,
-        "extensions": {"operation": "sampleProjectMetrics"},
+        "extensions": {
+            "operation": "sampleProjectMetrics",
+            "path": {
+                "namespace_slug": str(namespace_slug),
+                "project_slug": str(project_slug),
+            },
+        },
     }
 
     return _kwargs

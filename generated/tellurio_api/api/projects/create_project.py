@@ -25,7 +25,12 @@ def _get_kwargs(
         "url": "/api/v0/{namespace_slug}/projects/".format(
             namespace_slug=quote(str(namespace_slug), safe=""),
         ),
-        "extensions": {"operation": "createProject"},
+        "extensions": {
+            "operation": "createProject",
+            "path": {
+                "namespace_slug": str(namespace_slug),
+            },
+        },
     }
 
     _kwargs["json"] = body.to_dict()

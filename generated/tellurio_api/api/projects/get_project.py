@@ -23,7 +23,13 @@ def _get_kwargs(
             namespace_slug=quote(str(namespace_slug), safe=""),
             project_slug=quote(str(project_slug), safe=""),
         ),
-        "extensions": {"operation": "getProject"},
+        "extensions": {
+            "operation": "getProject",
+            "path": {
+                "namespace_slug": str(namespace_slug),
+                "project_slug": str(project_slug),
+            },
+        },
     }
 
     return _kwargs

@@ -16,7 +16,10 @@ def _get_kwargs() -> dict[str, Any]:
     _kwargs: dict[str, Any] = {
         "method": "get",
         "url": "/api/v0/namespaces/",
-        "extensions": {"operation": "listNamespaces"},
+        "extensions": {
+            "operation": "listNamespaces",
+            "path": {},
+        },
     }
 
     return _kwargs

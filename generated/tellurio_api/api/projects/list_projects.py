@@ -21,7 +21,12 @@ def _get_kwargs(
         "url": "/api/v0/{namespace_slug}/projects/".format(
             namespace_slug=quote(str(namespace_slug), safe=""),
         ),
-        "extensions": {"operation": "listProjects"},
+        "extensions": {
+            "operation": "listProjects",
+            "path": {
+                "namespace_slug": str(namespace_slug),
+            },
+        },
     }
 
     return _kwargs

@@ -30,7 +30,13 @@ def _get_kwargs(
             namespace_slug=quote(str(namespace_slug), safe=""),
             project_slug=quote(str(project_slug), safe=""),
         ),
-        "extensions": {"operation": "createRun"},
+        "extensions": {
+            "operation": "createRun",
+            "path": {
+                "namespace_slug": str(namespace_slug),
+                "project_slug": str(project_slug),
+            },
+        },
     }
 
     _kwargs["json"] = body.to_dict()

@@ -26,7 +26,14 @@ def _get_kwargs(
             project_slug=quote(str(project_slug), safe=""),
             run_uuid=quote(str(run_uuid), safe=""),
         ),
-        "extensions": {"operation": "deleteRun"},
+        "extensions": {
+            "operation": "deleteRun",
+            "path": {
+                "namespace_slug": str(namespace_slug),
+                "project_slug": str(project_slug),
+                "run_uuid": str(run_uuid),
+            },
+        },
     }
 
     return _kwargs

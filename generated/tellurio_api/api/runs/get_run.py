@@ -27,7 +27,14 @@ def _get_kwargs(
             project_slug=quote(str(project_slug), safe=""),
             run_uuid=quote(str(run_uuid), safe=""),
         ),
-        "extensions": {"operation": "getRun"},
+        "extensions": {
+            "operation": "getRun",
+            "path": {
+                "namespace_slug": str(namespace_slug),
+                "project_slug": str(project_slug),
+                "run_uuid": str(run_uuid),
+            },
+        },
     }
 
     return _kwargs

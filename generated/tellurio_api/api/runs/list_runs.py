@@ -65,7 +65,13 @@ def _get_kwargs(
             project_slug=quote(str(project_slug), safe=""),
         ),
         "params": params,
-        "extensions": {"operation": "listRuns"},
+        "extensions": {
+            "operation": "listRuns",
+            "path": {
+                "namespace_slug": str(namespace_slug),
+                "project_slug": str(project_slug),
+            },
+        },
     }
 
     return _kwargs
