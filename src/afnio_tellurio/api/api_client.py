@@ -138,11 +138,18 @@ class ReportedStream(httpx.SyncByteStream):
     """An answer that is received in parts, whose errors are those of the SDK.
 
     Args:
-        stream: The answer of httpx.
+        request: The request.
+        stream: The body of the answer.
         report: Makes the SDK's exception for one of the network.
     """
 
-    def __init__(self, stream: Any, report: Callable[[httpx.RequestError], Exception]) -> None:
+    def __init__(
+        self,
+        request: httpx.Request,
+        stream: Any,
+        report: Callable[[httpx.RequestError], Exception],
+    ) -> None:
+        self._request = request
         self._stream = stream
         self._report = report
 
@@ -151,6 +158,7 @@ class ReportedStream(httpx.SyncByteStream):
             yield from self._stream
         except httpx.RequestError as error:
             raise_foreign(error)
+            error.request = self._request
             forget_key(error)
             raise self._report(error) from error
 

@@ -256,7 +256,7 @@ class Connection:
             raise self._api_error(error, operation, request.extensions.get("path", {})) from None
         if not response.is_stream_consumed:
             response.stream = ReportedStream(
-                response.stream, lambda error: self._unreachable(operation, error)
+                request, response.stream, lambda error: self._unreachable(operation, error)
             )
         return response
 
