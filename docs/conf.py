@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +14,11 @@ ROOT = Path(__file__).resolve().parent.parent
 # The sources beside this file, whatever is installed.
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "generated")]
 
+from afnio_tellurio import __version__ as release  # noqa: E402
+
 project = "afnio-tellurio"
 author = "The afnio-tellurio developers"
 project_copyright = author
-release = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 source_suffix = {".md": "markdown"}

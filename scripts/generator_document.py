@@ -16,7 +16,7 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from contract_documents import METHODS, ContractError, resolve
+from contract_documents import METHODS, ContractError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -85,15 +85,31 @@ def prepare(contract: dict[str, Any]) -> Preparation:
     return Preparation(document, bodies.content_types, facts)
 
 
+def _resolve(document: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    """Returns the node that a reference leads to, or the node itself."""
+    seen: set[str] = set()
+    while "$ref" in node:
+        reference: str = node["$ref"]
+        target: Any = document
+        for part in reference.removeprefix("#/").split("/"):
+            key = part.replace("~1", "/").replace("~0", "~")
+            target = cast("dict[str, Any]", target).get(key) if isinstance(target, dict) else None
+        if not isinstance(target, dict) or reference in seen:
+            raise ContractError(f"the reference {reference} does not resolve in the document")
+        seen.add(reference)
+        node = cast("dict[str, Any]", target)
+    return node
+
+
 def _describe(
     document: dict[str, Any], item: dict[str, Any], operation: dict[str, Any]
 ) -> dict[str, Any]:
     """Returns the descriptions that stand beside schemas, where the generator does not look."""
     parameters = [*item.get("parameters", []), *operation.get("parameters", [])]
     descriptions = {}
-    for parameter in (resolve(document, parameter) for parameter in parameters):
+    for parameter in (_resolve(document, parameter) for parameter in parameters):
         descriptions[f"{parameter['in']} {parameter['name']}"] = parameter.get("description", "")
-    body = resolve(document, operation.get("requestBody", {}))
+    body = _resolve(document, operation.get("requestBody", {}))
     return {
         "id": operation.get("operationId", ""),
         "body": body.get("description", ""),
@@ -134,14 +150,16 @@ class _Bodies:
     def prepare(self, operation: dict[str, Any], where: str) -> None:
         """Prepares the request body and the responses of an operation."""
         if "requestBody" in operation:
-            body = copy.deepcopy(resolve(self._document, operation["requestBody"]))
+            body = copy.deepcopy(_resolve(self._document, operation["requestBody"]))
             self._prepare_content(body.get("content", {}), in_request=True)
             operation["requestBody"] = body
         responses: dict[str, Any] = {}
         for status, reference in operation.get("responses", {}).items():
-            response = copy.deepcopy(resolve(self._document, reference))
+            response = copy.deepcopy(_resolve(self._document, reference))
             headers = response.get("headers", {})
-            response["headers"] = {name: resolve(self._document, headers[name]) for name in headers}
+            response["headers"] = {
+                name: _resolve(self._document, headers[name]) for name in headers
+            }
             content = response.get("content", {})
             self._prepare_content(content, in_request=False)
             if len(content) > 1 and not (status.isdecimal() and len(status) == _STATUS_DIGITS):
@@ -183,7 +201,8 @@ def _open_unions(document: dict[str, Any]) -> None:
         names = [
             choice["$ref"].removeprefix(_SCHEMAS)
             for choice in choices
-            if choice.get("$ref", "").startswith(_SCHEMAS) and _is_object(resolve(document, choice))
+            if choice.get("$ref", "").startswith(_SCHEMAS)
+            and _is_object(_resolve(document, choice))
         ]
         if len(names) > 1:
             is_used = True

@@ -3,7 +3,7 @@
     scripts/public_api.py            writes it
     scripts/public_api.py --check    writes nothing; fails if the listing is out of date, or if
                                      CHANGELOG.md does not mention a change since the last release
-    scripts/public_api.py --release  also saves the listing as that of the last release
+    scripts/public_api.py --release  checks the same, and saves the listing as the last release's
 
 The rule is `__all__` of the package and of its integrations, and in its classes the underscore.
 """
@@ -172,13 +172,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--check", action="store_true", help="write nothing; fail on a difference")
-    action.add_argument("--release", action="store_true", help="also save it as the last release's")
+    action.add_argument(
+        "--release", action="store_true", help="check, and save the listing as the last release's"
+    )
     chosen = parser.parse_args()
-    if chosen.check:
-        problems = check()
-        sys.exit("\n".join(problems) if problems else 0)
-    LISTING.write_text("\n".join([*lines(), ""]), "utf-8", newline="\n")
-    if chosen.release:
+    if not chosen.check and not chosen.release:
+        LISTING.write_text("\n".join([*lines(), ""]), "utf-8", newline="\n")
+    elif problems := check():
+        sys.exit("\n".join(problems))
+    elif chosen.release:
         shutil.copyfile(LISTING, RELEASED)
 
 

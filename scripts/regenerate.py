@@ -17,16 +17,18 @@ import sys
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from contract_changes import changes_between, report
+from contract_changes import changes_between
 from contract_documents import METHODS, ContractError
+from contract_gate import Gate, read_accepted
 from generator_document import prepare
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 ROOT = Path(__file__).resolve().parent.parent
 CONTRACT = ROOT / "openapi" / "tellurio.yaml"
+ACCEPTED = ROOT / "openapi" / "accepted-changes.txt"
 README = ROOT / "openapi" / "client-readme.md"
 PAGE_TEMPLATE = ROOT / "openapi" / "api-page.html"
 RELEASED = ROOT / "openapi" / "released"
@@ -95,6 +97,7 @@ def write_page(page: Path) -> None:
         "title": html.escape(contract["info"]["title"]),
         "style": re.sub(r"/\*# sourceMappingURL=.*?\*/", "", style),
         "script": (VIEWER / "swagger-ui-bundle.js").read_text("utf-8"),
+        "licenses": (VIEWER / "swagger-ui-bundle.js.LICENSE.txt").read_text("utf-8").strip(),
         # An end tag in a text of the contract would end the script.
         "contract": json.dumps(contract, ensure_ascii=False).replace("<", "\\u003c"),
     }
@@ -122,10 +125,12 @@ def load(path: Path) -> dict[str, Any]:
     try:
         document = parser.load(path)
     except (OSError, YAMLError) as error:
-        sys.exit(f"regen: {path.relative_to(ROOT)} cannot be read: {error}")
+        sys.exit(f"regen: {name_of(path)} cannot be read: {error}")
     if not isinstance(document, dict):
-        sys.exit(f"regen: {path.relative_to(ROOT)} is not an OpenAPI document")
-    return cast("dict[str, Any]", document)
+        sys.exit(f"regen: {name_of(path)} is not an OpenAPI document")
+    # Plain data: a date without quotes becomes text, and so does a status.
+    plain: dict[str, Any] = json.loads(json.dumps(document, default=str))
+    return plain
 
 
 def check_types(package: Path) -> None:
@@ -155,16 +160,34 @@ def last_released() -> Path:
     return documents[max(documents)]
 
 
-def print_changes() -> bool:
-    """Prints what changed since the last release; returns whether anything breaks."""
+def print_changes(against: Path | None = None) -> list[str]:
+    """Prints what changed since the last release, or against another document.
+
+    Returns:
+        Why the contract may not be committed like that; a line for each reason.
+    """
     released = last_released()
-    title = f"{CONTRACT.relative_to(ROOT)} against {released.relative_to(ROOT)}"
+    other = against or released
+    title = f"{name_of(CONTRACT)} against {name_of(other)}"
+    old, new = load(other), load(CONTRACT)
     try:
-        changes = changes_between(load(released), load(CONTRACT))
+        accepted = read_accepted(ACCEPTED.read_text("utf-8")) if ACCEPTED.exists() else []
+        gate = Gate(changes_between(old, new), accepted)
+        problems = gate.problems()
+        if other == released:
+            problems += gate.stale_lines()
+            problems += gate.version_problems(
+                *(str(each["info"]["version"]) for each in (old, new))
+            )
     except ContractError as error:
         sys.exit(f"regen: {title} cannot be compared: {error}")
-    print(report(changes, title))
-    return any(change.kind.is_breaking for change in changes)
+    print(gate.report(title))
+    return problems
+
+
+def name_of(path: Path) -> Path:
+    """A path as messages show it: from the project's root, if it is there."""
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
 
 
 def written_files(root: Path) -> set[Path]:
@@ -197,11 +220,22 @@ def main() -> None:
     only.add_argument(
         "--report",
         action="store_true",
-        help="report what changed since the last release; fail if that breaks callers or backends",
+        help="report what changed since the last release; fail on a break that is not accepted",
+    )
+    parser.add_argument(
+        "--against",
+        metavar="FILE",
+        type=Path,
+        help="report what changed against another document, such as an older release",
     )
     arguments = parser.parse_args()
-    if arguments.report:
-        sys.exit(int(print_changes()))
+    if arguments.check and arguments.against:
+        parser.error("--against reports, and --check does not")
+    if arguments.report or arguments.against:
+        # regen.sh runs this in the project's root, and relative paths start where it was called.
+        start = Path(os.environ.get("REGEN_CALLED_IN", "."))
+        path = arguments.against and (start / arguments.against).resolve()
+        sys.exit("\n".join(f"regen: {problem}" for problem in print_changes(path)) or 0)
     with tempfile.TemporaryDirectory(prefix="regen-") as scratch:
         fresh = Path(scratch)
         package = fresh / GENERATED / PACKAGE

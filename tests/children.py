@@ -37,6 +37,8 @@ def child_environment(*may_depart: str, **variables: str) -> dict[str, str]:
         **inherited,
         "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONPYCACHEPREFIX": str(BYTECODE),
+        # From Python 3.12 on, which warns of each fork of a process with threads.
+        "PYTHONWARNINGS": "ignore:This process (pid=:DeprecationWarning",
         exchanges.MAY_DEPART: ",".join(may_depart),
         **variables,
     }

@@ -44,6 +44,8 @@ for number in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):
 NEEDING = {
     "contract/test_freezing.py": "PyInstaller",
     "contract/test_backend_against_the_contract.py": "schemathesis",
+    "contract/test_packaging.py": "cyclonedx",
+    "docs/test_github.py": "check_jsonschema",
     "notebook": "jupyter_client",
     "page": "playwright",
     "unit/test_reading.py": "pandas",

@@ -169,37 +169,57 @@ def _check_response(request: httpx.Request, response: httpx.Response, operation:
         response.stream = _checked(response.stream, check, finish)
 
 
+class _End:
+    """Checks a body once, at its end."""
+
+    def __init__(self, finish: Any) -> None:
+        self._finish = finish
+        self._is_reached = False
+
+    def reach(self, *, is_whole: bool) -> None:
+        if not self._is_reached:
+            self._is_reached = True
+            self._finish(is_whole=is_whole)
+
+    @contextmanager
+    def after(self) -> Iterator[None]:
+        import httpx
+
+        try:
+            yield
+        except httpx.TransportError:
+            # The backend was killed while it answered: nobody can read the rest.
+            self._is_reached = True
+            raise
+        self.reach(is_whole=True)
+
+
 def _checked(stream: Any, check: Any, finish: Any) -> Any:
     """The same stream, whose parts are checked while they pass."""
     import httpx
 
+    end = _End(finish)
+
     class CheckedStream(httpx.SyncByteStream, httpx.AsyncByteStream):
-        is_finished = False
-
-        def end(self, *, is_whole: bool) -> None:
-            if not self.is_finished:
-                self.is_finished = True
-                finish(is_whole=is_whole)
-
         def __iter__(self) -> Iterator[bytes]:
-            for part in stream:
-                check.feed(part)
-                yield part
-            self.end(is_whole=True)
+            with end.after():
+                for part in stream:
+                    check.feed(part)
+                    yield part
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
-            async for part in stream:
-                check.feed(part)
-                yield part
-            self.end(is_whole=True)
+            with end.after():
+                async for part in stream:
+                    check.feed(part)
+                    yield part
 
         def close(self) -> None:
             stream.close()
-            self.end(is_whole=False)
+            end.reach(is_whole=False)
 
         async def aclose(self) -> None:
             await stream.aclose()
-            self.end(is_whole=False)
+            end.reach(is_whole=False)
 
     return CheckedStream()
 

@@ -55,6 +55,8 @@ def at_each_opcode(
 
         raised: BaseException | None = None
         before = sys.gettrace()
+        # Python 3.12 traces opcodes only if a frame asked for it before.
+        sys._getframe().f_trace_opcodes = True
         sys.settrace(trace)
         try:
             call(turn)

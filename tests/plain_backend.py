@@ -22,6 +22,12 @@ def _extensions():
 
 
 EXTENSIONS = list(_extensions())
+#: The schemas of requests with fields that the platform is not known to have, and ignores.
+REQUESTS = {
+    r"^POST .*/runs/$": "RunCreate",
+    r"^PATCH .*/runs/[^/]+/$": "RunUpdate",
+    r"^POST .*/metrics/$": "MetricCreate",
+}
 
 
 class PlainBackend(httpx.BaseTransport):
@@ -37,14 +43,16 @@ class PlainBackend(httpx.BaseTransport):
             status = 405 if re.search(r"/runs/[^/]+/$|/projects/$", path) else 404
             return httpx.Response(status, json={"detail": "Not found."}, request=request)
         content = request.read()
-        if request.method == "POST" and path.endswith("/runs/"):
-            fields = json.loads(content)
-            fields.pop("uuid", None)
-            content = json.dumps(fields).encode()
-        if request.method == "POST" and path.endswith("/metrics/"):
-            fields = json.loads(content)
-            fields.pop("timestamp", None)
-            content = json.dumps(fields).encode()
+        for pattern, schema in REQUESTS.items():
+            if content and re.search(pattern, f"{request.method} {path}"):
+                fields = json.loads(content)
+                properties = exchanges.CONTRACT["components"]["schemas"][schema]["properties"]
+                plain_fields = {
+                    name: value
+                    for name, value in fields.items()
+                    if not properties.get(name, {}).get("x-tellurio-extension")
+                }
+                content = json.dumps(plain_fields).encode()
         headers = {
             name: word
             for name, word in request.headers.items()

@@ -15,5 +15,5 @@ if TYPE_CHECKING:
 def use_transport(client: te.TellurioClient, transport: httpx.BaseTransport) -> None:
     connection = connection_of(client)
     connection.close()
-    connection._transport = transport
-    connection._open_pool()
+    connection._pool.transport = transport
+    connection._pool.open()

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         list_namespaces,
         list_projects,
     )
+    from afnio_tellurio.tracking.awaitable import afinish, aget_run, ainit, aruns
     from afnio_tellurio.tracking.finding import delete_run, get_run, runs
     from afnio_tellurio.tracking.functions import (
         attach,
@@ -123,6 +124,12 @@ _NAMES_OF = {
         "list_namespaces",
         "list_projects",
     ),
+    "tracking.awaitable": (
+        "afinish",
+        "aget_run",
+        "ainit",
+        "aruns",
+    ),
     "tracking.finding": (
         "delete_run",
         "get_run",
@@ -173,6 +180,10 @@ __all__ = [
     "SyncedJournal",
     "TellurioClient",
     "TellurioError",
+    "afinish",
+    "aget_run",
+    "ainit",
+    "aruns",
     "attach",
     "configure_logging",
     "create_project",

@@ -10,6 +10,7 @@ import httpx
 
 from afnio_tellurio.api import auth, operations
 from afnio_tellurio.api.connection import Connection
+from afnio_tellurio.api.retries import RequestOptions, make_options
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.delivery.recovery import recover_local
 from afnio_tellurio.delivery.senders import outboxes, resume, settle_all, wait_visibly
@@ -19,7 +20,7 @@ from afnio_tellurio.served import page_url
 from afnio_tellurio.settings.settings import Settings, read_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import tellurio_api
     from tellurio_api.types import Response
@@ -33,24 +34,42 @@ A = TypeVar("A")
 class TellurioClient:
     """A client of one backend, with a pool of connections to it.
 
-    Threads may share it. Requests have timeouts: 5 s to connect, 30 s between two bytes.
+    Threads may share it. Requests have timeouts: 5 s to connect, 30 s between two bytes, 60 s in
+    all. One that a backend may carry out twice is sent again after a failure that passes: a broken
+    connection, a timeout, or a status 429, 502, 503, or 504. Logged metrics are delivered in the
+    background with retries of their own, whatever is passed here.
 
     Args:
         base_url: Scheme and host of the backend; default `TELLURIO_BACKEND_HTTP_BASE_URL`, else
             `https://platform.tellurio.ai`.
         port: The port; default `TELLURIO_BACKEND_HTTP_PORT` if `base_url` is not passed, else the
             one in the URL, else the scheme's own.
+        timeout: Seconds for one call with its retries; default the limits of each request.
+        max_retries: How often a request is sent again; 0 for never.
+        headers: Headers for each request.
 
     Raises:
-        ValueError: The URL or the port is invalid, the URL is plain HTTP to another machine and
-            `TELLURIO_ALLOW_PLAIN_HTTP` is not set, or another setting is invalid.
+        TypeError: A header is not a string.
+        ValueError: The timeout or the number of retries is negative, a header, the URL or the port
+            is invalid, the URL is plain HTTP to another machine and `TELLURIO_ALLOW_PLAIN_HTTP` is
+            not set, or another setting is invalid.
     """
 
-    def __init__(self, base_url: str | None = None, port: int | str | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str | None = None,
+        port: int | str | None = None,
+        *,
+        timeout: float | None = None,
+        max_retries: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        options = make_options(RequestOptions(), timeout, max_retries, headers)
         settings = read_settings(base_url, port)
         warn_of_settings(settings)
         self._backend: Backend | None = None
-        self._connection = Connection(settings)
+        self._origin: TellurioClient | None = None
+        self._connection = Connection(settings, options=options)
 
     @classmethod
     def local(cls, path: str | Path | None = None, *, recover: bool = True) -> Self:
@@ -79,6 +98,7 @@ class TellurioClient:
     def _open(self, settings: Settings, path: str | Path, *, create: bool = True) -> None:
         from afnio_tellurio.backend import open_backend
 
+        self._origin = None
         self._backend = open_backend(Path(path), create=create)
         self._connection = Connection(
             settings,
@@ -140,6 +160,37 @@ class TellurioClient:
         """
         return self._connection.public_api
 
+    def with_options(
+        self,
+        *,
+        timeout: float | None = None,
+        max_retries: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> TellurioClient:
+        """Returns a client that shares the connections and the key, and sends requests otherwise.
+
+        For one call: `te.get_run("acme", "digits", "r", client.with_options(timeout=5))`. It is
+        closed together with this client.
+
+        Args:
+            timeout: Seconds for one call with its retries; default that of this client.
+            max_retries: How often a request is sent again; default that of this client.
+            headers: Headers for each request, beside those of this client.
+
+        Raises:
+            TypeError: A header is not a string.
+            ValueError: The timeout or the number of retries is negative, or a header is invalid.
+        """
+        options = make_options(self._connection.options, timeout, max_retries, headers)
+        other = TellurioClient.__new__(TellurioClient)
+        other._share(self, options)  # noqa: SLF001 - it is an instance of this class
+        return other
+
+    def _share(self, origin: TellurioClient, options: RequestOptions) -> None:
+        self._backend = None
+        self._origin = origin
+        self._connection = connection_of(origin).with_options(options)
+
     def __copy__(self) -> Self:
         return self
 
@@ -158,7 +209,7 @@ class TellurioClient:
     def __del__(self, *, _is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         # Python warns of the open sockets of a forgotten client. While the interpreter ends, what
         # closing needs may be gone already, `sys` too, and the system closes them.
-        if not _is_finalizing() and hasattr(self, "_connection"):
+        if not _is_finalizing() and hasattr(self, "_connection") and self._origin is None:
             self.close()
 
     def close(self) -> None:
@@ -167,6 +218,9 @@ class TellurioClient:
         Metrics that cannot be delivered within `TELLURIO_EXIT_TIMEOUT` stay on the disk for
         `afnio-tellurio sync`.
         """
+        if self._origin is not None:
+            self._origin.close()
+            return
         deadline = monotonic() + self._connection.settings.exit_timeout
         for outbox in outboxes(self._connection):
             wait_visibly(outbox, deadline)
@@ -222,7 +276,7 @@ class TellurioClient:
     def _use_key(self, api_key: str) -> None:
         """Switches to this key and retries what the old one could not deliver."""
         self._connection.key.value = api_key
-        resume(self._connection)
+        resume(self._connection.origin)
 
     # Requests that the SDK does not wrap
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from afnio_tellurio.clock import monotonic
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
 
 class _Deadline(threading.local):
@@ -48,3 +48,24 @@ def seconds_left(limit: float) -> float:
 def has_passed() -> bool:
     """Whether the deadline has passed."""
     return monotonic() >= _current.time
+
+
+def run_until_deadline(work: Callable[[], None]) -> None:
+    """Runs work in a thread and waits for it until the deadline, even if it does not obey that.
+
+    The system's resolver of host names, for one, cannot be interrupted.
+    """
+    deadline = _current.time
+
+    def run() -> None:
+        with within(deadline):
+            work()
+
+    thread = threading.Thread(target=run, name="tellurio-work", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        # The interpreter is shutting down and starts no threads.
+        work()
+        return
+    thread.join(None if math.isinf(deadline) else seconds_left(math.inf))

@@ -156,7 +156,8 @@ class ApiError(TellurioError, httpx.HTTPStatusError):
         status_code: The HTTP status, for example 404.
         operation: The API operation, for example `createRun`.
         identifiers: The subject of the request, for example `{"namespace_slug": "acme"}`.
-        request_id: The backend's ID for this request (its `X-Request-ID` header), or `None`.
+        request_id: The ID of this request (its `X-Request-ID` header), or `None`: the backend's if
+            it answers with one, else the one that was sent.
         words: The error message in the response.
         request: The request, an `httpx.Request`, without the API key.
         response: The response, an `httpx.Response`, without the API key.
@@ -169,7 +170,9 @@ class ApiError(TellurioError, httpx.HTTPStatusError):
         self.status_code = response.status_code
         self.operation = operation
         self.identifiers = dict(identifiers)
-        self.request_id: str | None = response.headers.get("x-request-id")
+        self.request_id: str | None = response.headers.get(
+            "x-request-id", response.request.headers.get("x-request-id")
+        )
         self.words = message_of(response)
         subject = ", ".join(f"{name}={value!r}" for name, value in self.identifiers.items())
         url = response.request.url

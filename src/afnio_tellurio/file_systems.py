@@ -29,11 +29,14 @@ def find_file_system(path: str | os.PathLike[str]) -> str | None:
         return None
     path = os.path.realpath(path)
     mount_points = [
-        (len(folder), file_system)
-        for folder, file_system in ((_unescape(entry[1]), entry[2]) for entry in entries)
+        (len(folder), position, file_system)
+        for position, (folder, file_system) in enumerate(
+            (_unescape(entry[1]), entry[2]) for entry in entries
+        )
         if os.path.commonpath([path, os.path.realpath(folder)]) == os.path.realpath(folder)
     ]
-    return max(mount_points)[1] if mount_points else None
+    # Of two at one mount point, the later one hides the other.
+    return max(mount_points)[2] if mount_points else None
 
 
 def is_local(file_system: str | None) -> bool:

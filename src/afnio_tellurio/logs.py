@@ -43,9 +43,18 @@ def log(level: int, message: str, error: BaseException | None = None) -> bool:
     return True
 
 
-def reaches_handler(level: int) -> bool:
-    """Whether a message of this level reaches a handler; filters are not checked."""
-    return logger.isEnabledFor(level) and any(handler.level <= level for handler in _handlers())
+def reaches_handler(level: int, message: str) -> bool:
+    """Whether a message reaches a handler, past the levels and filters."""
+    if not logger.isEnabledFor(level):
+        return False
+    record = logger.makeRecord(logger.name, level, "", 0, "%s", (message,), None)
+    try:
+        return bool(logger.filter(record)) and any(
+            handler.level <= level and handler.filter(record) for handler in _handlers()
+        )
+    except Exception as failure:  # noqa: BLE001 - filters are the application's
+        raise_foreign(failure, by_type=False)
+        return False
 
 
 def is_configured() -> bool:

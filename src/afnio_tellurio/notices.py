@@ -57,7 +57,7 @@ def warn(message: str) -> None:
     is disabled, its level or its handlers' is above a warning's, or a handler fails.
     """
     text = printable(message)
-    is_logged = reaches_handler(logging.WARNING) and log(logging.WARNING, text)
+    is_logged = reaches_handler(logging.WARNING, text) and log(logging.WARNING, text)
     if not is_logged and not is_quiet():
         _print(text)
 

@@ -26,6 +26,7 @@ from afnio_tellurio.delivery.recovery import (
     may_live_elsewhere,
     unreadable,
 )
+from afnio_tellurio.delivery.resending import reopen_rejected
 from afnio_tellurio.delivery.senders import settle
 from afnio_tellurio.errors import (
     BackendUnreachableError,
@@ -242,7 +243,7 @@ def _write(record: Path, upload: _Upload) -> None:
         file.write(msgspec.json.encode(upload))
 
 
-def sync(*, other_hosts: bool = False) -> list[SyncedJournal]:
+def sync(*, other_hosts: bool = False, rejected: bool = False) -> list[SyncedJournal]:
     """Delivers the metrics that dead processes logged, and ends their runs.
 
     A run that its process did not end is set to `CRASHED`. Journals of live processes are left to
@@ -252,6 +253,9 @@ def sync(*, other_hosts: bool = False) -> list[SyncedJournal]:
         other_hosts: Whether to deliver the journals of other machines too, if the folder of the
             journals is on a network file system. There a live process on another machine may look
             dead; make sure that the runs' programs have ended.
+        rejected: Whether to also send metrics again that a backend rejected, because it may accept
+            them now. Each `.rejected` file becomes a journal and is delivered like one. What the
+            backend rejects again is in a `.rejected` file again.
 
     Returns:
         The result for each journal.
@@ -285,7 +289,11 @@ def sync(*, other_hosts: bool = False) -> list[SyncedJournal]:
         raise_foreign(error)
         return [SyncedJournal(path=str(settings.journals), problem=unreadable(error))]
     try:
-        return list(deliver_journals(paths, connection_for))
+        results = list(deliver_journals(paths, connection_for))
+        if rejected:
+            journals, problems = reopen_rejected(settings.journals)
+            results += [*problems, *deliver_journals(journals, connection_for)]
+        return results
     finally:
         for client in clients.values():
             client.close()

@@ -33,7 +33,7 @@ def terminal():
 @pytest.fixture
 def no_connect_delay(monkeypatch):
     """A backend that is away is tried again at once."""
-    monkeypatch.setattr("afnio_tellurio.api.connection.CONNECT_RETRY_DELAY", 0.0)
+    monkeypatch.setattr("afnio_tellurio.api.retries.CONNECT_RETRY_DELAY", 0.0)
 
 
 @pytest.fixture

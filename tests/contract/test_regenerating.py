@@ -63,6 +63,7 @@ def regenerated(tmp_path_factory):
     shutil.rmtree(folder / "openapi" / "released")
     (folder / "openapi" / "released").mkdir()
     (folder / "openapi" / "released" / "0.yaml").write_text(CONTRACT)
+    (folder / "openapi" / "accepted-changes.txt").write_text("")
     finished = regen(folder)
     assert finished.returncode == 0, finished.stderr
     return folder
@@ -79,10 +80,10 @@ def regen(folder, *arguments):
     )
 
 
-def report(folder):
+def report(folder, *arguments):
     """Does what `regen --report` does, without checking its tools."""
     return subprocess.run(
-        [ROOT / ".cache" / "regen" / "bin" / "python", folder / "scripts" / "regenerate.py", "--report"],
+        [ROOT / ".cache" / "regen" / "bin" / "python", folder / "scripts" / "regenerate.py", "--report", *arguments],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
 
@@ -159,7 +160,7 @@ def test_generated_code_with_a_type_error_is_not_written(copy):
     assert digest(copy / "generated") == before
 
 
-def test_the_report_fails_where_something_breaks_until_that_is_released(copy):
+def test_the_report_fails_on_a_break_until_it_is_accepted_or_released(copy):
     finished = regen(copy, "--report")
     assert (finished.returncode, finished.stdout) == (
         0,
@@ -171,17 +172,51 @@ def test_the_report_fails_where_something_breaks_until_that_is_released(copy):
     before = digest(copy / "generated")
     finished = report(copy)
     assert finished.returncode == 1
-    assert "breaking for callers\n" in finished.stdout
-    assert "    Note.title: maxLength is 100, was 255, in requests\n" in finished.stdout
+    line = "Note.title: maxLength is 100, was 255, in requests"
+    assert f"  breaking for callers\n    {line}\n      next: keep the bound" in finished.stdout
+    assert "regen: 2 breaks are not accepted: " in finished.stderr
+    assert "regen: info.version is 0, and that of the last release is 0: " in finished.stderr
     assert digest(copy / "generated") == before
+
+    contract.write_text(text.replace('version: "0"', 'version: "0.1"'))
+    accepted = copy / "openapi" / "accepted-changes.txt"
+    accepted.write_text(
+        f"breaking for callers | {line} | Nobody sends longer ones.\n"
+        f"breaking for backends | {line.replace('requests', 'answers')} | Nobody has longer ones.\n"
+    )
+    finished = report(copy)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert f"{line}\n      because: Nobody sends longer ones.\n" in finished.stdout
+
     # Versions are compared as numbers: 10 comes after 9.
     for version in ("9", "10"):
-        (copy / "openapi" / "released" / f"{version}.yaml").write_text(text)
+        (copy / "openapi" / "released" / f"{version}.yaml").write_text(contract.read_text())
+    finished = report(copy)
+    assert finished.returncode == 1
+    assert "regen: line 1 of openapi/accepted-changes.txt matches no change" in finished.stderr
+    accepted.write_text("")
     finished = report(copy)
     assert (finished.returncode, finished.stdout) == (
         0,
         "openapi/tellurio.yaml against openapi/released/10.yaml: no change\n",
     )
+
+
+def test_the_report_compares_with_another_document_if_it_is_named(copy):
+    old = copy / "openapi" / "released" / "0.yaml"
+    old.write_text(CONTRACT.replace("/notes/", "/all-notes/"))
+    (copy / "openapi" / "released" / "1.yaml").write_text(CONTRACT)
+    finished = subprocess.run(
+        [copy / "scripts" / "regen.sh", "--against", "released/0.yaml"],
+        cwd=copy / "openapi", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert finished.returncode == 1
+    assert "against openapi/released/0.yaml: 1 breaking for callers, 1 breaking" in finished.stdout
+    assert "    createNote: moved: POST /notes/, was POST /all-notes/\n" in finished.stdout
+    assert report(copy).returncode == 0
+    finished = report(copy, "--against", str(copy / "missing.yaml"))
+    assert (finished.returncode, finished.stdout) == (1, "")
+    assert "missing.yaml cannot be read" in finished.stderr
 
 
 @pytest.mark.parametrize(
@@ -195,6 +230,7 @@ def test_the_report_fails_where_something_breaks_until_that_is_released(copy):
             "openapi: 3.1.0",
             "cannot be compared: the new document is not an OpenAPI",
         ),
+        ("accepted-changes.txt", "Note", "line 1 of openapi/accepted-changes.txt is invalid"),
     ],
 )
 def test_a_document_that_cannot_be_reported_on_is_named(copy, name, text, words):
@@ -207,7 +243,7 @@ def test_a_document_that_cannot_be_reported_on_is_named(copy, name, text, words)
 
 
 def test_a_released_document_is_named_after_its_version():
-    released = list((ROOT / "openapi" / "released").iterdir())
+    released = list((ROOT / "openapi" / "released").glob("*.yaml"))
     assert released
     for path in released:
         assert path.name == f"{yaml.safe_load(path.read_text())['info']['version']}.yaml"

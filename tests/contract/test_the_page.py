@@ -7,7 +7,8 @@ from pathlib import Path
 
 import exchanges
 
-PAGE = (Path(__file__).parent.parent.parent / "docs" / "api.html").read_text("utf-8")
+ROOT = Path(__file__).parent.parent.parent
+PAGE = (ROOT / "docs" / "api.html").read_text("utf-8")
 
 
 class Markup(html.parser.HTMLParser):
@@ -51,6 +52,16 @@ def test_the_page_names_every_operation():
 def test_the_page_shows_the_whole_contract():
     contract = {key: value for key, value in exchanges.CONTRACT.items() if key != "x-generated"}
     assert shown() == contract
+
+
+def test_the_page_contains_the_notices_of_what_it_bundles():
+    script = MARKUP.texts["script"][0]
+    (name,) = re.findall(r"license information please see (\S+)", script)
+    notices, _, bundle = script.partition("/*! For license information")
+    assert name in notices
+    assert bundle
+    published = ROOT / ".cache" / "node" / "node_modules" / "swagger-ui-dist" / name
+    assert published.read_text("utf-8").strip() in notices
 
 
 def test_the_page_loads_nothing():

@@ -52,6 +52,37 @@ def test_a_process_that_is_killed_in_init_leaves_no_run_that_goes_on(
     assert te.sync() == []
 
 
+RESUMES = BORN.replace("create_run", "update_run").replace("*sys.argv[2:]", '"job", resume=True')
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_process_that_is_killed_while_it_resumes_leaves_no_run_that_goes_on(
+    backend, start_python, journals, moment
+):
+    te.init("acme", "Digits", "job").finish()
+    child = start_python("-c", RESUMES, moment)
+    assert child.wait(GUARD) == -signal.SIGKILL
+    assert len(journals()) == 1
+    assert [done.problem for done in te.sync()] == [None]
+    (run,) = te.runs("acme", "Digits")
+    assert run.status == ("CRASHED" if moment == "after" else "COMPLETED")
+    assert not journals()
+
+
+@pytest.mark.parametrize("fault", ["drop", "cut", "truncated", "html"])
+def test_a_lost_answer_of_a_resumed_run_leaves_none_that_goes_on(proxy, journals, fault):
+    te.init("acme", "Digits", "job").finish()
+    proxy.fault = lambda method, _path: fault if method == "PATCH" else None
+    with pytest.raises(te.TellurioError):
+        te.init("acme", "Digits", "job", resume=True)
+    proxy.fault = lambda *_: None
+    assert len(journals()) == 1
+    assert [done.problem for done in te.sync()] == [None]
+    (run,) = te.runs("acme", "Digits")
+    # A page of a proxy took the place of the request itself.
+    assert run.status == ("COMPLETED" if fault == "html" else "CRASHED")
+
+
 @pytest.mark.parametrize("fault", ["drop", "cut", "truncated", "html"])
 def test_a_lost_answer_makes_no_second_run_and_leaves_none_that_goes_on(proxy, journals, fault):
     te.create_project("acme", "Digits")

@@ -11,6 +11,8 @@ import pytest
 from children import GUARD, child_environment, complaints
 
 import afnio_tellurio as te
+from afnio_tellurio import deadlines
+from afnio_tellurio.clock import monotonic
 
 PROGRAM = """
 import sys
@@ -263,3 +265,30 @@ def test_disabled_means_no_file_no_thread_and_no_request(run_python, tmp_path):
     )
     assert finished.returncode == 0, finished.stderr
     assert not (tmp_path / "nothing").exists()
+
+
+@pytest.mark.parametrize("can_start_threads", [True, False])
+def test_a_name_that_takes_long_to_resolve_does_not_hold_up_a_deadline(
+    monkeypatch, can_start_threads
+):
+    go_on, done = threading.Event(), threading.Event()
+
+    def work():
+        if can_start_threads:
+            # As the resolver of the system, which obeys no deadline.
+            assert go_on.wait(GUARD)
+        done.set()
+
+    def refuse(_thread):
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    if not can_start_threads:
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+    with deadlines.within(monotonic()):
+        deadlines.run_until_deadline(work)
+    assert done.is_set() is not can_start_threads
+    go_on.set()
+    assert done.wait(GUARD)
+    monkeypatch.undo()
+    deadlines.run_until_deadline(done.clear)
+    assert not done.is_set(), "without a deadline, it waits until the work is done"

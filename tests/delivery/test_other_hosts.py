@@ -1,5 +1,7 @@
 """A home shared by machines whose locks do not reach each other: no live run is ended from afar."""
 
+import io
+
 import pytest
 from children import GUARD
 from msgspec.structs import replace
@@ -167,6 +169,28 @@ def test_a_journal_whose_process_ended_its_run_needs_no_request(
     assert recorded()[0] is (te.RunStatus.RUNNING if logs_on else te.RunStatus.COMPLETED)
 
 
+@pytest.mark.parametrize(
+    ("lines", "has_ended"),
+    [
+        ([], False),
+        ([record_line(END, "COMPLETED")], True),
+        ([record_line(END, "COMPLETED"), b'["torn'], True),
+        ([record_line(END, "COMPLETED"), b"damaged\n"], False),
+        ([record_line(4, None, 0, "text", "x" * 1000)], False),
+    ],
+)
+def test_only_the_end_of_a_journal_tells_whether_its_run_was_ended(
+    run_python, journals, monkeypatch, lines, has_ended
+):
+    assert run_python(DIES).returncode == -9
+    (path,) = journals()
+    change(path, lines)
+    journal = JournalFile.open(path)
+    monkeypatch.setattr(journal, "_records", lambda *_: pytest.fail("it reads the whole journal"))
+    assert journal.has_ended is has_ended
+    journal.close()
+
+
 def test_a_damaged_journal_of_a_network_is_counted(run_python, journals, on_network, capsys):
     assert run_python(DIES).returncode == -9
     (path,) = journals()
@@ -200,9 +224,19 @@ def test_a_system_that_tells_nothing_is_one_machine(monkeypatch, tmp_path):
     monkeypatch.setattr(hosts, "_MACHINE_ID", tmp_path / "missing")
     monkeypatch.setattr(hosts, "_BOOT_ID", tmp_path / "missing")
     host = hosts.this_host.__wrapped__()
-    assert (host.machine, host.boot) == (f"/{host.name}", None)
+    assert (host.machine, host.boot) == (host.name, None)
+    (tmp_path / "boot").write_text("of-now\n")
+    monkeypatch.setattr(hosts, "_BOOT_ID", tmp_path / "boot")
+    host = hosts.this_host.__wrapped__()
+    assert (host.machine, host.boot) == ("of-now", "of-now"), "two machines may have one name"
 
 
 def test_the_file_system_is_unknown_where_the_system_does_not_list_mounts(monkeypatch):
     monkeypatch.setattr(file_systems.sys, "platform", "darwin")
     assert file_systems.find_file_system("/home") is None
+
+
+def test_of_two_file_systems_at_one_mount_point_the_later_one_counts(monkeypatch):
+    mounts = "a /mnt/team tmpfs rw 0 0\nserver:/x /mnt/team nfs4 rw 0 0\n"
+    monkeypatch.setattr(file_systems, "open", lambda *_, **__: io.StringIO(mounts), raising=False)
+    assert file_systems.find_file_system("/mnt/team/home") == "nfs4"

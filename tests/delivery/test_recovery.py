@@ -331,10 +331,44 @@ def test_a_backend_that_is_away_is_asked_for_one_journal_only(died, proxy, journ
     results = te.sync()
     assert [result.delivered for result in results] == [0, 0, 0]
     assert all("502" in result.problem for result in results)
-    assert proxy.counts["html"] <= recovery._ATTEMPTS
+    assert proxy.counts["html"] <= recovery._ATTEMPTS + 1, "and whether it answers at all"
     assert len(journals()) == 3
     proxy.fault = lambda *_: None
     assert [result.delivered for result in te.sync()] == [100, 100, 100]
+
+
+def test_a_run_that_a_backend_fails_for_holds_up_no_other(died, proxy, monkeypatch):
+    monkeypatch.setattr("afnio_tellurio.delivery.transfer.FIRST_RETRY_DELAY", 0.0)
+    for name in ("first", "second", "third"):
+        died(DIES, name)
+    poisoned = min(run.uuid for run in te.runs("acme", "Digits"))
+    proxy.fault = lambda _method, path: (500, b"{}") if poisoned in path else None
+    first, *others = te.sync()
+    assert "500" in first.problem
+    assert [(result.delivered, result.problem) for result in others] == [(100, None)] * 2
+    proxy.fault = lambda *_: None
+    assert [result.delivered for result in te.sync()] == [100]
+
+
+def test_a_backend_that_fails_for_every_run_is_absent_after_a_few(
+    died, proxy, journals, monkeypatch
+):
+    monkeypatch.setattr("afnio_tellurio.delivery.transfer.FIRST_RETRY_DELAY", 0.0)
+    monkeypatch.setattr(recovery, "_FAILED_RUNS", 2)
+    for name in ("first", "second", "third"):
+        died(DIES, name)
+    asked = []
+
+    def fail(_method, path):
+        if "/runs/" in path:
+            asked.append(path.split("/")[7])
+            return 500, b"{}"
+        return None
+
+    proxy.fault = fail
+    assert all("500" in result.problem for result in te.sync())
+    assert len(set(asked)) == 2
+    assert len(journals()) == 3
 
 
 def test_a_backend_that_fails_now_and_then_gets_everything(died, proxy, monkeypatch):

@@ -9,9 +9,13 @@ import keyring
 import keyring.backend
 import pytest
 import tellurio_api
+from children import GUARD
 
 import afnio_tellurio as te
+from afnio_tellurio.api import operations
 from afnio_tellurio.api.auth import find_credential
+from afnio_tellurio.client import connection_of
+from afnio_tellurio.default_client import default_client
 from afnio_tellurio.settings.settings import read_settings
 
 pytestmark = pytest.mark.skipif(
@@ -212,3 +216,38 @@ def test_ctrl_c_at_the_end_of_a_block_ends_the_wait_only(backend, monkeypatch):
     run.flush()
     found = te.get_run("acme", "digits", run.uuid)
     assert (found.status, found.metrics("loss").values) == (te.RunStatus.COMPLETED, [1])
+
+
+def test_the_first_end_of_a_run_counts_and_a_later_one_waits_for_it(monkeypatch):
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+    run = te.init("acme", "Digits", "r")
+    run.log("loss", 1)
+    is_ending, may_end = threading.Event(), threading.Event()
+    real = operations.update_run
+
+    def update_run(*arguments, **keywords):
+        is_ending.set()
+        may_end.wait(GUARD)
+        return real(*arguments, **keywords)
+
+    monkeypatch.setattr(operations, "update_run", update_run)
+    thread = threading.Thread(target=run._end, args=(te.RunStatus.CRASHED,))
+    thread.start()
+    is_ending.wait(GUARD)
+    exit_hook = threading.Thread(target=run._end, args=(te.RunStatus.COMPLETED,))
+    exit_hook.start()
+    may_end.set()
+    thread.join(GUARD)
+    exit_hook.join(GUARD)
+    assert run.status is te.RunStatus.CRASHED
+    assert te.get_run("acme", "digits", "r").status is te.RunStatus.CRASHED
+
+
+def test_a_lock_of_cookies_that_an_exception_left_locked_holds_nobody_up(monkeypatch):
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+    run = te.init("acme", "Digits", "r")
+    jar = connection_of(default_client())._pool.http.cookies.jar
+    with jar._cookies_lock:
+        run.log("loss", 1)
+        assert run.flush(GUARD).waiting == 0
+        assert run.finish().waiting == 0

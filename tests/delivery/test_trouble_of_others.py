@@ -151,3 +151,19 @@ def test_a_second_finish_waits_no_longer_than_its_time(finishing, monkeypatch):
     monkeypatch.setattr(connection, "settings", replace(connection.settings, exit_timeout=0.01))
     with pytest.raises(te.DeliveryError, match="finish"):
         finishing.finish()
+
+
+def test_a_request_waits_for_no_run_that_it_does_not_name_and_that_is_in_trouble(
+    proxy, monkeypatch
+):
+    monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", "600")
+    failing = te.init("acme", "Digits", "failing")
+    proxy.fault = lambda method, path: (
+        (500, b"{}") if failing.uuid in path and method == "POST" else None
+    )
+    failing.log("loss", 1)
+    with pytest.raises(te.DeliveryError):
+        failing.flush(timeout=0.5)
+    assert te.TellurioClient().get("/api/v0/verify-api-key/").status_code == 200
+    proxy.fault = lambda *_: None
+    failing.finish()

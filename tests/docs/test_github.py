@@ -15,6 +15,7 @@ from code_blocks import ROOT
 
 FOLDER = ROOT / ".github"
 WORKFLOW = FOLDER / "workflows" / "tests.yml"
+RELEASE = FOLDER / "workflows" / "release.yml"
 SCHEMAS = [
     ("vendor.github-workflows", "workflows/*.yml"),
     ("custom.github-workflows-require-timeout", "workflows/*.yml"),
@@ -73,6 +74,33 @@ def test_the_workflow_runs_every_version_that_is_promised():
     }
 
 
-def test_every_script_of_the_workflow_exists():
-    for script in re.findall(r"scripts/\w+\.sh", WORKFLOW.read_text("utf-8")):
+@pytest.mark.parametrize("workflow", [WORKFLOW, RELEASE])
+def test_every_script_of_a_workflow_exists(workflow):
+    scripts = re.findall(r"scripts/\w+\.sh", workflow.read_text("utf-8"))
+    assert scripts
+    for script in scripts:
         assert (ROOT / script).stat().st_mode & 0o111, script
+
+
+def test_a_tag_is_tried_under_every_version_and_published_without_a_password():
+    workflow = yaml.safe_load(RELEASE.read_text("utf-8"))
+    build, publish = workflow["jobs"].values()
+    assert workflow[True] == {"push": {"tags": ["v*"]}}
+    (pythons,) = [
+        step["with"]["python-version"].split()
+        for step in build["steps"]
+        if "setup-python" in step.get("uses", "")
+    ]
+    tests = yaml.safe_load(WORKFLOW.read_text("utf-8"))["jobs"]["versions"]["strategy"]["matrix"]
+    assert sorted(pythons) == sorted(tests["python"])
+    assert 'scripts/packages.sh --trials --tag "$GITHUB_REF_NAME"' in [
+        step.get("run") for step in build["steps"]
+    ]
+    # Only the job that builds nothing can publish.
+    assert workflow["permissions"] == {}
+    assert build["permissions"] == {"contents": "read"}
+    assert (publish["needs"], publish["permissions"]) == ("build", {"id-token": "write"})
+    action = publish["steps"][-1]
+    assert action["uses"].startswith("pypa/gh-action-pypi-publish@")
+    assert action["with"] == {"attestations": True}
+    assert "secrets." not in RELEASE.read_text("utf-8")

@@ -81,3 +81,36 @@ def test_a_run_gets_the_uuid_that_the_backend_chooses(client):
     assert (created.name, str(created.uuid) == RUN) == ("n", False)
     with pytest.raises(te.InvalidResponseError, match=f"create the run {RUN} and created"):
         restore_run(connection_of(client), PATH, name="n")
+
+
+@pytest.mark.parametrize(
+    ("changes", "ignored"),
+    [
+        ({"name": "other"}, "name"),
+        ({"description": "what it is about"}, "description"),
+        ({"name": "other", "description": "x"}, "name and description"),
+    ],
+)
+def test_a_change_that_the_backend_ignores_is_an_error(client, changes, ignored):
+    run = te.init("acme", "Digits", "first", client=client)
+    with pytest.raises(te.InvalidResponseError, match=f"ignored the new {ignored} of run 'first'"):
+        run.update(**changes)
+    assert (run.name, run.description) == ("first", None)
+
+
+def test_a_change_that_changes_nothing_is_none_to_ignore(client):
+    run = te.init("acme", "Digits", "first", "about", client=client)
+    run.update("first", "about")
+
+
+def test_a_request_that_cannot_be_encoded_is_not_called_an_answer(client):
+    te.init("acme", "Digits", "first", client=client)
+    with pytest.raises(te.TellurioError) as caught:
+        operations.create_project(
+            connection_of(client), "acme", display_name="x", visibility=object()
+        )
+    assert str(caught.value) == (
+        "createProject: the request to http://embedded cannot be encoded, and nothing was sent: "
+        "Encoding objects of type object is unsupported"
+    )
+    assert not isinstance(caught.value, te.InvalidResponseError)

@@ -83,6 +83,23 @@ def test_a_compressed_answer_is_read(faulty, encoding):
     assert te.list_projects("acme") == []
 
 
+def test_what_follows_compressed_data_is_not_read(faulty):
+    faulty.answer(
+        "200 OK", gzip.compress(b"[]") + b"\0" * 2**20, headers=["Content-Encoding: gzip"]
+    )
+    assert te.list_projects("acme") == []
+
+
+def test_endless_bytes_do_not_extend_a_request_forever(monkeypatch):
+    monkeypatch.setattr(network, "COUNTED_BYTES", 1000)
+    monkeypatch.setattr(network, "SLOWEST_RATE", 10)
+    monkeypatch.setattr(network, "monotonic", lambda: 5.0)
+    network.clock.start()
+    for _ in range(30):
+        network.clock.count(400)
+    assert network.clock.deadline == 5.0 + network.REQUEST_TIMEOUT + 1000 / 10
+
+
 @pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "what"])
 def test_an_encoding_that_was_not_asked_for_is_an_invalid_answer(faulty, encoding):
     faulty.answer("200 OK", b"[]", headers=[f"Content-Encoding: {encoding}"])

@@ -9,7 +9,7 @@ from children import GUARD
 from ports import port_to_reuse
 
 import afnio_tellurio as te
-from afnio_tellurio.settings.limits import CONNECT_ATTEMPTS
+from afnio_tellurio.settings.limits import MAX_RETRIES
 
 ADVICE = " (sign in with: afnio-tellurio login, or set TELLURIO_API_KEY)"
 DETAIL = json.dumps({"detail": "The server's words."})
@@ -175,7 +175,7 @@ def test_a_broken_connection_is_a_backend_that_cannot_be_reached(faulty, answer)
         te.BackendUnreachableError, match="getProject: the backend at .* cannot be reached"
     ):
         te.get_project("acme", "digits")
-    assert len(faulty.requests) == CONNECT_ATTEMPTS
+    assert len(faulty.requests) == 1 + MAX_RETRIES
     faulty.requests.clear()
     with pytest.raises(te.BackendUnreachableError, match="createProject"):
         te.create_project("acme", "Digits")
@@ -183,7 +183,7 @@ def test_a_broken_connection_is_a_backend_that_cannot_be_reached(faulty, answer)
 
 
 def test_a_dead_backend_is_a_connection_error_that_says_what_to_do(monkeypatch):
-    monkeypatch.setattr("afnio_tellurio.api.connection.CONNECT_RETRY_DELAY", 0.0)
+    monkeypatch.setattr("afnio_tellurio.api.retries.CONNECT_RETRY_DELAY", 0.0)
     monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", f"http://127.0.0.1:{port_to_reuse()}")
     with pytest.raises(
         ConnectionError, match="check the network and TELLURIO_BACKEND_HTTP_BASE_URL"
@@ -196,7 +196,7 @@ def test_a_dead_backend_is_a_connection_error_that_says_what_to_do(monkeypatch):
 def test_a_backend_that_never_answers_is_given_up(faulty, monkeypatch):
     import threading
 
-    monkeypatch.setattr("afnio_tellurio.api.connection.READ_TIMEOUT", 0.05)
+    monkeypatch.setattr("afnio_tellurio.api.pool.READ_TIMEOUT", 0.05)
     wait = threading.Event()
     faulty.answer("200 OK", "{}")
     handle = faulty.server.RequestHandlerClass.do_GET

@@ -63,7 +63,7 @@ def client(tmp_path, monkeypatch):
     client = te.TellurioClient.local(tmp_path / "x.db")
     use_transport(client, ChangedAnswers(client._backend))
     yield client
-    connection_of(client)._transport.operation_id = None
+    connection_of(client)._pool.transport.operation_id = None
     client.close()
 
 
@@ -85,7 +85,7 @@ def create_another(client, _run):
 
 def answered(client, call):
     """Returns the result of a call that waits for delivery, or raises its error for a changed response."""
-    transport = connection_of(client)._transport
+    transport = connection_of(client)._pool.transport
     earlier = transport.changes
     for _ in range(1000):
         try:
@@ -185,7 +185,7 @@ def holder(answer, path):
 
 def outcome(client, run, operation, change):
     """What the application sees: it must be a value or one clear exception."""
-    transport = connection_of(client)._transport
+    transport = connection_of(client)._pool.transport
     changed = []
 
     def changing(answer):
@@ -406,9 +406,9 @@ def test_a_run_without_a_user_or_description_is_a_run(client, run):
 @pytest.mark.parametrize("operation", CALLS)
 def test_another_success_status_is_a_right_value_or_a_clear_error(client, run, operation):
     for status in (200, 201, 202, 206, 299):
-        connection_of(client)._transport.status = status
+        connection_of(client)._pool.transport.status = status
         seen = outcome(client, run, operation, lambda _answer: True)
-        connection_of(client)._transport.status = None
+        connection_of(client)._pool.transport.status = None
         repr(seen)
 
 

@@ -1,12 +1,13 @@
 """What the backend reports about missing runs, and creating a run with a UUID."""
 
+import contextlib
 import sqlite3
 import uuid
 
 import exchanges
+import golden_homes
 import httpx
 import pytest
-from older_formats import make_older
 
 from afnio_tellurio.backend import BackendUser, open_backend
 from afnio_tellurio.backend.store.schema import FORMAT
@@ -177,17 +178,13 @@ def opened(path):
 
 
 def older(path, *, deleting):
-    """Creates a database of format 2 with one run, and returns the paths of that run and another."""
-    backend, api = opened(path)
-    api.post(PROJECTS, json={"display_name": "Digits"})
-    kept, other = (f"{RUNS}{api.post(RUNS, json={}).json()['uuid']}/" for _ in range(2))
-    if deleting:
-        api.delete(other)
-    else:
-        other = f"{RUNS}{new_uuid()}/"
-    backend.close()
-    make_older(path, 2)
-    return kept, other
+    """Writes a database of format 2, and returns the paths of a run in it and of another."""
+    golden_homes.unpack_database(2, path)
+    if not deleting:
+        # The last run was deleted; without it, the ids are those of a database without deletions.
+        with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("UPDATE sqlite_sequence SET seq = seq - 1")
+    return f"{RUNS}{golden_homes.uuids_of(path)['kept']}/", f"{RUNS}{new_uuid()}/"
 
 
 @pytest.mark.parametrize("deleting", [False, True])

@@ -50,7 +50,21 @@ def files_of(path):
 
 # The calls, by name in the public API
 
+
+async def finish_another():
+    await te.ainit("acme", "Digits")
+    await te.afinish()
+
+
+async def list_runs():
+    return [run async for run in te.aruns("acme", "digits")]
+
+
 CALLS = {
+    "afinish": lambda _run: asyncio.run(finish_another()),
+    "aget_run": lambda run: asyncio.run(te.aget_run("acme", "digits", run.name)),
+    "ainit": lambda _run: asyncio.run(te.ainit("acme", "Digits", "third")),
+    "aruns": lambda _run: asyncio.run(list_runs()),
     "attach": lambda run: te.attach("acme", "digits", run.name),
     "create_project": lambda _run: te.create_project("acme", "Another"),
     "curves": lambda run: te.curves([run], "loss"),
@@ -78,6 +92,7 @@ CALLS = {
     "Run.__enter__": lambda run: run.__enter__(),
     "Run.__exit__": lambda _run: te.init("acme", "Digits").__exit__(None, None, None),
     "Run.afinish": lambda _run: asyncio.run(te.init("acme", "Digits").afinish()),
+    "Run.ametrics": lambda run: asyncio.run(run.ametrics()),
     "Run.aflush": lambda run: asyncio.run(run.aflush()),
     "Run.curve": lambda run: run.curve("loss"),
     "Run.finish": lambda _run: te.init("acme", "Digits").finish(),
@@ -99,6 +114,7 @@ CALLS = {
     "TellurioClient.get": lambda _run: default_client().get(RUNS),
     "TellurioClient.patch": lambda run: default_client().patch(f"{RUNS}{run.uuid}/", {}),
     "TellurioClient.post": lambda _run: default_client().post(RUNS, {"name": "by hand"}),
+    "TellurioClient.with_options": lambda _run: default_client().with_options().get(RUNS),
     "TellurioClient.login": lambda _run: default_client().login(),
 }
 #: Public calls that are not tested: `show` needs a notebook, and does what `Run.curve` does; the

@@ -81,6 +81,8 @@ def at_step(number, action, handler):
                 handler()
         return trace
 
+    # Python 3.12 traces opcodes only if a frame asked for it before.
+    sys._getframe().f_trace_opcodes = True
     sys.settrace(trace)
     try:
         result = action()

@@ -7,13 +7,13 @@ import sqlite3
 import tracemalloc
 import uuid
 
+import golden_homes
 import httpx
 import pytest
 from children import GUARD
-from older_formats import make_older
 
 from afnio_tellurio.backend import BackendUser, open_backend
-from afnio_tellurio.backend.store import connections, metrics, removal, sampling, schema, series
+from afnio_tellurio.backend.store import connections, metrics, removal, sampling, series
 from afnio_tellurio.backend.store.connections import works_in_sqlite
 from afnio_tellurio.backend.store.database import Database
 from afnio_tellurio.backend.store.values import Stored
@@ -543,42 +543,20 @@ def schema_of(database):
         }
 
 
-@pytest.mark.parametrize("number", range(1, schema.FORMAT))
+@pytest.mark.parametrize("number", golden_homes.FORMATS)
 def test_an_upgraded_database_is_like_a_new_one(tmp_path, number):
     path, new = tmp_path / "old.db", tmp_path / "new.db"
     with opened(new) as api:
         api.post(PROJECTS, json={"display_name": "Digits"})
+    golden_homes.unpack_database(number, path)
     with opened(path) as api:
-        api.post(PROJECTS, json={"display_name": "Digits"})
-        kept, deleted = start(api, name="kept"), start(api, name="deleted")
-        before = api.get(f"{RUNS}{kept}/").json()
-        api.post(f"{RUNS}{kept}/metrics/", json={"name": "loss", "value": 1})
-        api.delete(f"{RUNS}{deleted}/")
-    (last,) = rows(path, "SELECT seq FROM sqlite_sequence")
-    make_older(path, number)
-    with opened(path) as api:
-        assert api.get(RUNS).json() == [before]
-        assert [one["value"] for one in api.get(f"{RUNS}{kept}/metrics/").json()] == [1]
-        missing = api.get(f"{RUNS}{deleted}/").json()
-        assert missing.get("deleted") is (True if number > 2 else None)
         added = start(api)
-        ((identity,),) = rows(path, "SELECT id FROM runs WHERE uuid = ?", added)
-        assert identity > last[0]
+        assert [run["name"] for run in api.get(RUNS).json()][1:] == ["left", "kept"]
+    # The ID of the deleted run is not used again.
+    assert rows(path, "SELECT id FROM runs WHERE uuid = ?", added) == [(4,)]
     assert schema_of(path) == schema_of(new)
     assert rows(path, "PRAGMA foreign_key_check") == []
     assert rows(path, "PRAGMA integrity_check") == [("ok",)]
-
-
-def test_ids_of_deleted_runs_are_not_used_again_after_an_upgrade(tmp_path):
-    path = tmp_path / "old.db"
-    with opened(path) as api:
-        api.post(PROJECTS, json={"display_name": "Digits"})
-        for _ in range(3):
-            api.delete(f"{RUNS}{start(api)}/")
-    make_older(path, 3)
-    with opened(path) as api:
-        start(api)
-    assert rows(path, "SELECT id FROM runs") == [(4,)]
 
 
 def test_samples_read_what_the_series_knows(api, database, long_run):

@@ -11,9 +11,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+import golden_homes
 import pytest
 from children import GUARD
-from older_formats import make_older
 
 import afnio_tellurio as te
 
@@ -187,9 +187,9 @@ def test_an_unfinished_transaction_is_not_passed_over(home, look, recorded):
     assert f"the database {path} has an unfinished transaction that cannot be rolled back" in err
 
 
-def test_an_older_format_is_named(home, look, recorded):
-    recorded("closed")
-    make_older(home / "tellurio.db", 3)
+def test_an_older_format_is_named(home, look):
+    home.mkdir()
+    golden_homes.unpack_database(3, home / "tellurio.db")
     before = (home / "tellurio.db").read_bytes()
     child = look("import afnio_tellurio as te; te.TellurioClient.local()")
     _out, err = child.communicate(timeout=GUARD)

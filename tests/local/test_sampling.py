@@ -5,10 +5,10 @@ import math
 import sqlite3
 import uuid
 
+import golden_homes
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from older_formats import make_older
 
 from afnio_tellurio.backend import BackendUser, open_backend
 from afnio_tellurio.backend.store import sampling, schema
@@ -337,35 +337,21 @@ def test_deleting_a_run_deletes_its_tiles(database, api, run):
 # Older formats
 
 
-def _older(path, number=1):
-    """A database of an older format, with a long series and a short one."""
-    backend = open_backend(path, user=BackendUser("ada", "ada@example.com"))
-    import httpx
-
-    api = httpx.Client(base_url="http://x", transport=httpx.WSGITransport(app=backend))
-    api.post("/api/v0/acme/projects/", json={"display_name": "Digits"})
-    run = f"{PROJECT}runs/{api.post(f'{PROJECT}runs/', json={}).json()['uuid']}/"
-    for start in range(0, 4000, 1000):
-        log_all(api, run, [(step, step % 7) for step in range(start, start + 1000)])
-    log_all(api, run, [(0, 1)], "short")
-    wanted = samples(api, run, name=["loss", "short"])
-    backend.close()
-    make_older(path, number)
-    return run, wanted
-
-
-@pytest.mark.parametrize("number", range(1, schema.FORMAT))
+@pytest.mark.parametrize("number", golden_homes.FORMATS)
 def test_a_long_series_of_an_older_format_gets_its_tiles(tmp_path, number):
     import httpx
 
     path = tmp_path / "old.db"
-    run, wanted = _older(path, number)
+    golden_homes.unpack_database(number, path)
+    run = f"{PROJECT}runs/{golden_homes.uuids_of(path)['kept']}/"
     backend = open_backend(path, user=BackendUser("ada", "ada@example.com"))
     api = httpx.Client(base_url="http://x", transport=httpx.WSGITransport(app=backend))
-    assert samples(api, run, name=["loss", "short"])["series"] == wanted["series"]
-    log_all(api, run, [(4000, 9)])
+    points = list(zip(*golden_homes.KEPT["loss"], strict=True))
     (series,) = samples(api, run)["series"]
-    assert (sum(series["count"]), series["maximum"][-1]) == (4001, 9)
+    assert facts(series) == expected(points, 0, len(points) - 1, series["width"])
+    log_all(api, run, [(len(points), 9)])
+    (series,) = samples(api, run)["series"]
+    assert (sum(series["count"]), series["maximum"][-1]) == (len(points) + 1, 9)
     backend.close()
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA user_version").fetchone() == (database_format(),)
@@ -379,7 +365,7 @@ def database_format():
 
 def test_an_upgrade_that_fails_leaves_the_database_as_it_was(tmp_path, monkeypatch):
     path = tmp_path / "old.db"
-    _older(path)
+    golden_homes.unpack_database(1, path)
 
     def fail(*arguments):
         raise RuntimeError("killed")

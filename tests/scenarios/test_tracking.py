@@ -474,6 +474,7 @@ def test_the_active_run_is_not_deleted():
     assert te.get_run("acme", "Digits", "test_run").uuid == run.uuid
 
 
+@pytest.mark.needs_extension
 def test_a_run_is_renamed_and_described_also_when_it_is_finished():
     te.init("acme", "Digits", "best").finish()
     run = te.init("acme", "Digits", "test_run", "first")
@@ -576,6 +577,15 @@ def test_the_backend_decides_which_visibilities_it_accepts():
     assert te.get_project("acme", "digits") is None
     with pytest.raises(TypeError, match="create_project: visibility is 1, a int"):
         te.create_project("acme", "Digits", 1)
+
+
+@pytest.mark.parametrize("timeout", [float("nan"), -1, -0.5])
+def test_a_timeout_that_is_no_time_is_refused(timeout):
+    with (
+        te.init("acme", "Digits") as run,
+        pytest.raises(ValueError, match="flush: timeout is .*; it must be 0 or more"),
+    ):
+        run.flush(timeout)
 
 
 @pytest.mark.slow

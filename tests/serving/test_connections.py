@@ -7,6 +7,7 @@ import time
 import traceback
 
 import pytest
+from awaiting_events import wait_until
 from children import GUARD
 
 from afnio_tellurio.backend import channels
@@ -322,10 +323,13 @@ def test_with_too_many_connections_the_oldest_idle_one_makes_room(serving, conne
     monkeypatch.setattr(serving.server._connections, "_limit", 10)
     request = f"GET {PROJECTS} HTTP/1.1\r\nHost: localhost\r\n{KEY}\r\n"
     programs = []
+    connections = serving.server._connections
     for _ in range(15):
         program = connect(request)
         assert program.recv(10) == b"HTTP/1.1 2"
         programs.append(program)
+        # The server is done with a request a moment after the client has its answer.
+        wait_until(lambda: not any(channel.requests for channel in connections._channels()))
     assert serving.ask("GET", PROJECTS).status == 401
     for program in programs[:4]:
         answers_of(program)

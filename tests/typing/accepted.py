@@ -118,6 +118,13 @@ async def asynchronous() -> int:
         assert_type(await run.aflush(), te.DeliveryReceipt)
         assert_type(await run.afinish(status=te.RunStatus.COMPLETED), te.DeliveryReceipt)
         assert_type(await run.afinish(status=None), te.DeliveryReceipt)
+        assert_type(await te.ainit("acme", "Digits", resume=False), te.Run)
+        assert_type(await te.aget_run("acme", "digits", "r"), te.Run)
+        async for listed in te.aruns("acme", "digits", limit=1):
+            assert_type(listed, te.Run)
+        assert_type(await run.ametrics("loss"), te.MetricHistory)
+        assert_type(await run.ametrics(), dict[str, te.MetricHistory])
+        assert_type(await te.afinish(), te.DeliveryReceipt)
         return 1
 
 
@@ -128,6 +135,10 @@ def clients() -> None:
         client.post("/api/v0/acme/projects/", json={"display_name": "Digits"})
         client.patch("/x/", json=None)
         client.delete("/x/")
+        assert_type(
+            client.with_options(timeout=5, max_retries=0, headers={"X-Team": "vision"}),
+            te.TellurioClient,
+        )
         assert_type(client.login("key"), dict[str, str])
         assert_type(client.url, str)
         assert_type(client.is_closed, bool)

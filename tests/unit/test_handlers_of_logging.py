@@ -238,3 +238,23 @@ def test_the_exception_of_a_block_is_not_masked_by_a_handler(configured, monkeyp
         run.log("loss", 1)
         raise KeyError("mine")
     assert run.status is te.RunStatus.CRASHED
+
+
+@pytest.mark.parametrize("place", ["handler", "logger"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_warning_that_a_filter_drops_is_printed(configured, capsys, place, fails):
+    def drop(record):
+        if fails:
+            raise HandlerError(record.getMessage())
+        return record.name.startswith("application")
+
+    handler = Recording()
+    filtered = handler if place == "handler" else LOGGER
+    filtered.addFilter(drop)
+    try:
+        with configured(handler):
+            warn("metrics wait")
+    finally:
+        filtered.removeFilter(drop)
+    assert handler.messages == []
+    assert capsys.readouterr().err == "afnio-tellurio: metrics wait\n"

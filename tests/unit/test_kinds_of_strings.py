@@ -1,5 +1,6 @@
 """Every string that a public function takes may be of a subclass of str, such as NumPy's."""
 
+import asyncio
 import inspect
 
 import numpy as np
@@ -17,6 +18,10 @@ class Tag(str):
 KINDS = [Tag, np.str_]
 #: What each call passes as strings; the test of the listing finds the ones that are missing.
 CALLS = {
+    "ainit": ["namespace_slug", "project_display_name", "name", "description"],
+    "aget_run": ["namespace_slug", "project", "run"],
+    "aruns": ["namespace_slug", "project"],
+    "Run.ametrics": ["name"],
     "init": ["namespace_slug", "project_display_name", "name", "description"],
     "attach": ["namespace_slug", "project", "run"],
     "get_run": ["namespace_slug", "project", "run"],
@@ -69,6 +74,15 @@ def test_every_string_of_the_public_functions_is_tried():
     assert taken == CALLS
 
 
+async def read_awaitably(text):
+    run = await te.aget_run(text("acme"), text("other"), text("second"))
+    assert (await run.ametrics(text("a"))).values == ["value"]
+    assert [each.name async for each in te.aruns(text("acme"), text("other"))] == ["second"]
+    third = await te.ainit(text("acme"), text("Other"), text("third"), text("described"))
+    await third.afinish()
+    te.delete_run("acme", "other", "third")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_string_of_a_subclass_is_the_string_that_it_is(kind, backend):
     text = kind
@@ -95,6 +109,7 @@ def test_a_string_of_a_subclass_is_the_string_that_it_is(kind, backend):
     assert run.curve(text("d")) == ([0], [1.0])
     assert te.summaries([run], text("d"))[run.uuid]["d"].count == 1
     assert [curve.name for curve in te.curves([run], text("d"))] == ["d"]
+    asyncio.run(read_awaitably(text))
     te.delete_run(text("acme"), text("other"), text("second"))
     te.delete_project(text("acme"), text("other"))
 

@@ -169,13 +169,13 @@ def test_runs_are_filtered_the_same_by_any_backend(client, five_runs):
 def test_a_limit_asks_the_backend_for_no_more(tmp_path, five_runs, client, monkeypatch):
     asked = []
     connection = connection_of(client)
-    request = connection._http.request
+    request = connection._pool.http.request
 
     def noting(method, url, **keywords):
         asked.append(dict(keywords.get("params") or {}))
         return request(method, url, **keywords)
 
-    monkeypatch.setattr(connection._http, "request", noting)
+    monkeypatch.setattr(connection._pool.http, "request", noting)
     list(te.runs("acme", "digits", client, limit=2, status=te.RunStatus.CRASHED))
     assert [(one["limit"], one["status"]) for one in asked] == [(2, "CRASHED")]
 
@@ -185,13 +185,13 @@ def test_a_page_is_asked_for_when_it_is_needed(five_runs, client, monkeypatch):
     monkeypatch.setattr("afnio_tellurio.api.operations.RUNS_PAGE", 2)
     asked = []
     connection = connection_of(client)
-    request = connection._http.request
+    request = connection._pool.http.request
 
     def noting(method, url, **keywords):
         asked.append(url)
         return request(method, url, **keywords)
 
-    monkeypatch.setattr(connection._http, "request", noting)
+    monkeypatch.setattr(connection._pool.http, "request", noting)
     found = te.runs("acme", "digits", client)
     assert len(asked) == 1
     assert [next(found).name, next(found).name] == ["run 4", "run 3"]

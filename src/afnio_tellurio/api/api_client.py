@@ -15,7 +15,7 @@ from afnio_tellurio.interruptions import raise_foreign
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from afnio_tellurio.errors import InvalidResponseError
+    from afnio_tellurio.errors import InvalidResponseError, TellurioError
 
 T = TypeVar("T")
 
@@ -30,6 +30,10 @@ class Sender(Protocol):
 
     def forward(self, request: httpx.Request, *, stream: bool) -> httpx.Response:
         """Sends a request."""
+        ...
+
+    def invalid_request(self, operation: str, error: Exception) -> TellurioError:
+        """Makes the exception for a request that cannot be encoded."""
         ...
 
     def invalid_response(self, operation: str, error: Exception) -> InvalidResponseError:
@@ -95,6 +99,16 @@ def operation_of(request: httpx.Request) -> str:
     return operation or f"{request.method} {request.url.path}"
 
 
+def _encode(connection: Sender, content: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return encode_body(content)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise_foreign(error)
+        extensions: dict[str, Any] = content.get("extensions") or {}
+        operation: str = extensions.get("operation", "request")
+        raise connection.invalid_request(operation, error) from error
+
+
 class _Unused(httpx.BaseTransport, httpx.AsyncBaseTransport):
     """A transport that is never used: it keeps httpx from preparing one."""
 
@@ -105,7 +119,7 @@ class _BlockingClient(httpx.Client):
         self._connection = connection
 
     def build_request(self, method: str, url: httpx.URL | str, **content: Any) -> httpx.Request:
-        return super().build_request(method, url, **encode_body(content))
+        return super().build_request(method, url, **_encode(self._connection, content))
 
     def send(
         self, request: httpx.Request, *, stream: bool = False, **_options: Any
@@ -121,7 +135,7 @@ class _AsyncClient(httpx.AsyncClient):
         self._connection = connection
 
     def build_request(self, method: str, url: httpx.URL | str, **content: Any) -> httpx.Request:
-        return super().build_request(method, url, **encode_body(content))
+        return super().build_request(method, url, **_encode(self._connection, content))
 
     async def send(
         self, request: httpx.Request, *, stream: bool = False, **_options: Any

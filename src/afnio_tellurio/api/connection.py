@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import ssl
+import copy
+import math
 import time
-import weakref
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
-from urllib.request import proxy_bypass
 
 import httpx
-import tellurio_api
+from attrs import evolve
 from tellurio_api.errors import InvalidResponse
 
 from afnio_tellurio.api import auth
 from afnio_tellurio.api.api_client import ApiClient, ReportedStream, operation_of
-from afnio_tellurio.api.http_client import RAW, ErrorStatusError, HttpClient
-from afnio_tellurio.deadlines import has_passed, seconds_left
+from afnio_tellurio.api.http_client import RAW, ErrorStatusError, extra_headers, raise_if_error
+from afnio_tellurio.api.pool import Pool, proxy_variables
+from afnio_tellurio.api.retries import RequestOptions, Retries
+from afnio_tellurio.clock import monotonic
+from afnio_tellurio.deadlines import has_passed, within
 from afnio_tellurio.errors import (
     ApiError,
     BackendUnreachableError,
@@ -25,20 +26,15 @@ from afnio_tellurio.errors import (
     api_error,
     forget_key,
 )
-from afnio_tellurio.forks import ForkStep, at_fork
 from afnio_tellurio.interruptions import foreign_cause, raise_foreign
-from afnio_tellurio.settings.limits import (
-    CONNECT_ATTEMPTS,
-    CONNECT_RETRY_DELAY,
-    CONNECT_TIMEOUT,
-    READ_TIMEOUT,
-)
+from afnio_tellurio.settings.limits import CONNECT_TIMEOUT, READ_TIMEOUT
 from afnio_tellurio.settings.urls import is_this_machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
     from pathlib import Path
 
+    import tellurio_api
     from tellurio_api.types import Response
 
     from afnio_tellurio.settings.settings import Settings
@@ -48,11 +44,6 @@ A = TypeVar("A")
 
 #: The URL of the embedded backend in an error message; its name is never looked up.
 _LOCAL_URL = "http://embedded"
-#: The beginnings of operations that a backend may carry out twice. (createRun has a key.)
-_REPEATABLE = ("get", "list", "summarize", "sample", "verify", "createRun")
-#: The errors of a connection that broke before the answer was complete.
-_BROKEN = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
-_PROXY_VARIABLES = {"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"}
 
 
 class Connection:
@@ -65,7 +56,8 @@ class Connection:
         database: The file of the embedded backend; `None` for a backend over HTTP.
         settings: The settings it was made with.
         key: The API key.
-        api: The generated client of this backend.
+        options: How its requests are sent.
+        origin: The connection that this one was made from with other options, or itself.
     """
 
     def __init__(
@@ -75,6 +67,8 @@ class Connection:
         database: Path | None = None,
         transport: httpx.BaseTransport | None = None,
         key: ApiKey | None = None,
+        options: RequestOptions | None = None,
+        only_reconnects: bool = False,
     ) -> None:
         """Opens the pool.
 
@@ -83,6 +77,9 @@ class Connection:
             database: The file of the embedded backend.
             transport: The way to the backend; default the network.
             key: The API key; default the one that the settings name.
+            options: How requests are sent.
+            only_reconnects: Whether a failed request is sent again only if the connection broke:
+                the caller has retries of its own.
 
         Raises:
             ValueError: A proxy or a certificate in the environment cannot be used, or the settings
@@ -94,82 +91,48 @@ class Connection:
         self.database = database
         self.url = settings.url if database is None else _LOCAL_URL
         self.key = key or ApiKey(settings, is_needed=database is None)
-        self._transport = transport
+        self.options = options or RequestOptions()
+        self.origin = self
+        self._pool = Pool(self.url, self.key, transport, is_local=database is not None)
         self._for_delivery: Connection | None = None
         self._public_api: ApiClient | None = None
-        # Earlier pools that other threads may be using.
-        self._abandoned: list[HttpClient] = []
-        self._open_pool()
-        _connections.add(self)
-
-    def _open_pool(self) -> None:
-        try:
-            self._http = self._make_pool()
-        except ImportError:
-            raise ValueError(
-                f"{' or '.join(_proxy_variables())} is a SOCKS proxy; support it with: "
-                "pip install 'httpx[socks]'"
-            ) from None
-        except (httpx.InvalidURL, ValueError) as error:
-            raise_foreign(error)
-            # Without the message of httpx, which may quote a part of a password.
-            source = " or ".join(_proxy_variables()) or "the system's proxy setting"
-            raise ValueError(
-                f"{source} is not a valid proxy; write it as http://HOST:PORT"
-            ) from None
-        except OSError as error:
-            raise_foreign(error)
-            # The message of OpenSSL does not name the file.
-            raise ValueError(
-                f"SSL_CERT_FILE is {os.environ.get('SSL_CERT_FILE')!r}, which cannot be read as "
-                f"certificates: {error.strerror or error}; use a file in PEM format"
-            ) from error
-        self.api = tellurio_api.Client(base_url=self.url).set_httpx_client(self._http)
-
-    def _make_pool(self) -> HttpClient:
-        url = httpx.URL(self.url)
-        # A proxy could read the API key in plain HTTP to this machine.
-        uses_proxies = url.scheme != "http" or not is_this_machine(url.host)
-        try:
-            return self._make_client(uses_proxies=uses_proxies)
-        except ImportError:
-            # httpx prepares each proxy of the environment, also if it will not be used.
-            if not proxy_bypass(url.host):
-                raise
-            return self._make_client(uses_proxies=False)
-
-    def _make_client(self, *, uses_proxies: bool) -> HttpClient:
-        verify: bool | ssl.SSLContext = True
-        if not uses_proxies:
-            # Those of the environment, too. Plain HTTP needs none, and reading them takes 40 ms.
-            is_plain = self.url.startswith("http:")
-            verify = (
-                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if is_plain else httpx.create_ssl_context()
-            )
-        return HttpClient(
-            base_url=self.url,
-            timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
-            transport=self._transport,
-            trust_env=uses_proxies,
-            verify=verify,
-            # The key is added to each request, and kept where no repr shows it.
-            auth=self.key,
-        )
-
-    def leave_inherited_pool(self) -> None:
-        """In a forked child: opens connections of its own; the parent goes on with the old ones."""
-        # Not closed: a thread that does not exist in the child may hold the pool's lock.
-        self._inherited_pool = self._http
-        self._open_pool()
+        # The embedded backend waits for others itself.
+        self._only_reconnects = only_reconnects or database is not None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
 
+    def with_options(self, options: RequestOptions) -> Connection:
+        """A connection that shares the pool and the key, and sends requests with other options."""
+        other = copy.copy(self)
+        other.options = options
+        other._public_api = None  # noqa: SLF001 - it is an instance of this class
+        return other
+
+    @property
+    def api(self) -> tellurio_api.Client:
+        """The generated client of this backend."""
+        return self._pool.api
+
+    @property
+    def public_api(self) -> ApiClient:
+        """The generated client for programs: its errors are those of the SDK."""
+        if self._public_api is None:
+            self._public_api = ApiClient(
+                base_url=self.url,
+                timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
+                connection=self,
+            )
+        return self._public_api
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of each request, without the key."""
+        return dict(self._pool.http.headers)
+
     def close(self) -> None:
         """Closes the pool."""
-        self._http.close()
-        for client in self._abandoned:
-            client.abandon()
+        self._pool.close()
         if self._for_delivery is not None:
             self._for_delivery.close()
 
@@ -180,10 +143,18 @@ class Connection:
         It has a pool of its own: an exception that a signal handler raises during a call of the
         application may leave a lock of the pool locked.
         """
-        if self.is_local:
+        if self.origin is not self:
+            return self.origin.for_delivery
+        if self.is_local or self._only_reconnects:
             return self
         if self._for_delivery is None:
-            self._for_delivery = Connection(self.settings, transport=self._transport, key=self.key)
+            self._for_delivery = Connection(
+                self.settings,
+                transport=self._pool.transport,
+                key=self.key,
+                options=evolve(self.options, timeout=None),
+                only_reconnects=True,
+            )
             if self.is_closed:
                 self._for_delivery.close()
         return self._for_delivery
@@ -191,7 +162,7 @@ class Connection:
     @property
     def is_closed(self) -> bool:
         """Whether `close` was called."""
-        return self._http.is_closed
+        return self._pool.http.is_closed
 
     @property
     def is_local(self) -> bool:
@@ -201,7 +172,7 @@ class Connection:
     @property
     def serves_page(self) -> bool:
         """Whether the backend's server has the page too, according to its answers."""
-        return self._http.serves_page
+        return self._pool.http.serves_page
 
     @property
     def address(self) -> str:
@@ -220,22 +191,6 @@ class Connection:
             return self.address
         return self.database.resolve().relative_to(home).as_posix()
 
-    @property
-    def public_api(self) -> ApiClient:
-        """The generated client for programs: its errors are those of the SDK."""
-        if self._public_api is None:
-            self._public_api = ApiClient(
-                base_url=self.url,
-                timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
-                connection=self,
-            )
-        return self._public_api
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers of each request, without the key."""
-        return dict(self._http.headers)
-
     def forward(self, request: httpx.Request, *, stream: bool) -> httpx.Response:
         """Sends a request of the generated client.
 
@@ -251,7 +206,11 @@ class Connection:
         operation = operation_of(request)
         self.key.find()
         try:
-            response = self._reach(operation, lambda: self._http.send(request, stream=stream))
+            response = self._reach(
+                operation,
+                lambda: self._pool.http.send(request, stream=stream),
+                is_repeatable=_is_whole(request),
+            )
         except ErrorStatusError as error:
             raise self._api_error(error, operation, request.extensions.get("path", {})) from None
         if not response.is_stream_consumed:
@@ -263,10 +222,15 @@ class Connection:
     def send(self, method: str, endpoint: str, json: Any) -> httpx.Response:
         """Sends a request and returns the answer unchanged, also with an error status."""
         self.key.find()
-        return self._reach(
-            f"{method} {endpoint}",
-            lambda: self._http.request(method, endpoint, json=json, extensions=RAW),
-        )
+
+        def request() -> httpx.Response:
+            response = self._pool.http.request(method, endpoint, json=json, extensions=RAW)
+            return raise_if_error(response)
+
+        try:
+            return self._reach(f"{method} {endpoint}", request)
+        except ErrorStatusError as error:
+            return error.response
 
     def call(
         self,
@@ -287,6 +251,7 @@ class Connection:
             ApiError: The backend answered with an error status.
             BackendUnreachableError: The backend could not be reached.
             InvalidResponseError: The answer is invalid.
+            TellurioError: The request cannot be encoded.
         """
         parsed, _headers = self.exchange(
             answer, operation_id(operation), lambda: operation(*args, **kwargs), kwargs
@@ -310,6 +275,7 @@ class Connection:
         """
         # Before the request: a problem with the key is not the backend's answer.
         self.key.find()
+        self._pool.http.has_sent = False
         try:
             response = self._reach(operation, request)
         except ErrorStatusError as error:
@@ -318,6 +284,8 @@ class Connection:
             raise
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise_foreign(error)
+            if not self._pool.http.has_sent:
+                raise self.invalid_request(operation, error) from error
             # The generated parsers raise these for an answer that breaks the contract.
             raise self.invalid_response(operation, error) from error
         if not isinstance(response.parsed, answer):
@@ -327,6 +295,13 @@ class Connection:
                 operation=operation,
             )
         return response.parsed, httpx.Headers(response.headers)
+
+    def invalid_request(self, operation: str, error: Exception) -> TellurioError:
+        """Makes the exception for a request that cannot be encoded."""
+        return TellurioError(
+            f"{operation}: the request to {self.url} cannot be encoded, and nothing was sent: "
+            f"{error}"
+        )
 
     def invalid_response(self, operation: str, error: Exception) -> InvalidResponseError:
         """Makes the exception for an answer that the generated client could not parse."""
@@ -361,14 +336,23 @@ class Connection:
         variable = ", or set TELLURIO_API_KEY" if self.settings.is_named else ""
         return f"sign in with: {self.settings.sign_in_command}{variable}"
 
-    def _reach(self, call: str, request: Callable[[], A]) -> A:
+    def _reach(self, call: str, request: Callable[[], A], *, is_repeatable: bool = True) -> A:
         if self.is_closed:
             raise TellurioError(f"{call}: the client of {self.url} is closed; create a new one")
-        if has_passed():
-            raise BackendUnreachableError(
-                f"{call}: not enough time to reach the backend at {self.url}"
-            )
-        for attempt in range(CONNECT_ATTEMPTS):
+        timeout = self.options.timeout
+        with (
+            within(math.inf if timeout is None else monotonic() + timeout),
+            extra_headers(self.options.headers),
+        ):
+            if has_passed():
+                raise BackendUnreachableError(
+                    f"{call}: not enough time to reach the backend at {self.url}"
+                )
+            return self._retry(call, request, self.options.max_retries if is_repeatable else 0)
+
+    def _retry(self, call: str, request: Callable[[], A], max_retries: int) -> A:
+        retries = Retries(call, max_retries, only_of_connections=self._only_reconnects)
+        while True:
             try:
                 return self._request(request)
             except httpx.DecodingError as error:
@@ -377,19 +361,17 @@ class Connection:
                 raise InvalidResponseError(
                     f"{call}: the answer of {self.url} is invalid: {error}", operation=call
                 ) from error
+            except ErrorStatusError as error:
+                delay = retries.delay_after_status(error.response)
+                if delay is None:
+                    raise
             except httpx.RequestError as error:
                 raise_foreign(error)
                 forget_key(error)
-                # Refused at once: nothing was sent, and the backend may be starting. Or the answer
-                # was lost, and asking again does no harm.
-                is_repeatable = isinstance(error, httpx.ConnectError) or (
-                    call.startswith(_REPEATABLE) and isinstance(error, _BROKEN)
-                )
-                if is_repeatable and attempt + 1 < CONNECT_ATTEMPTS:
-                    time.sleep(seconds_left(CONNECT_RETRY_DELAY * 2**attempt))
-                    continue
-                raise self._unreachable(call, error) from error
-        raise AssertionError("the last attempt returns or raises")
+                delay = retries.delay_after_error(error)
+                if delay is None:
+                    raise self._unreachable(call, error) from error
+            time.sleep(delay)
 
     def _unreachable(self, call: str, error: httpx.RequestError) -> BackendUnreachableError:
         """Makes the exception for an error of the network."""
@@ -403,25 +385,8 @@ class Connection:
         except BaseException as error:  # raised again, after the pool is replaced
             is_ours = isinstance(error, Exception) and foreign_cause(error) is None
             if not is_ours and not self.is_local and not self.is_closed:
-                self._replace_pool()
+                self._pool.replace()
             raise
-
-    def _replace_pool(self) -> None:
-        """Opens a new pool: an exception may have left a lock of the old one locked for good."""
-        self._abandoned.append(self._http)
-        self._open_pool()
-        self._abandoned = [client for client in self._abandoned if not client.abandon()]
-
-
-_connections: weakref.WeakSet[Connection] = weakref.WeakSet()
-
-
-def _leave_inherited_pools() -> None:
-    for connection in list(_connections):
-        connection.leave_inherited_pool()
-
-
-at_fork(ForkStep.CONNECTIONS, in_child=_leave_inherited_pools)
 
 
 class ApiKey(httpx.Auth):
@@ -461,6 +426,15 @@ def operation_id(operation: Callable[..., Any]) -> str:
     return first + "".join(part.capitalize() for part in others)
 
 
+def _is_whole(request: httpx.Request) -> bool:
+    """Whether the body can be sent again: one that is read while it is sent cannot."""
+    try:
+        _ = request.content
+    except httpx.RequestNotRead:
+        return False
+    return True
+
+
 def _require_encryption(settings: Settings) -> None:
     host = httpx.URL(settings.url).host
     if settings.url.startswith("https:") or is_this_machine(host) or settings.allow_plain_http:
@@ -472,15 +446,10 @@ def _require_encryption(settings: Settings) -> None:
     )
 
 
-def _proxy_variables() -> list[str]:
-    """The variables that are set and select or bypass a proxy of httpx."""
-    return [name for name in os.environ if name.upper() in _PROXY_VARIABLES and os.environ[name]]
-
-
 def _reason(error: httpx.RequestError) -> str:
     """The reason of an error of the network, and what to do."""
     reason = str(error) or type(error).__name__
     if "CERTIFICATE_VERIFY_FAILED" in reason:
         return f"{reason}; set SSL_CERT_FILE to the certificate of the authority"
-    suspects = ["the network", *_proxy_variables()]
+    suspects = ["the network", *proxy_variables()]
     return f"{reason}; check {', '.join(suspects)} and TELLURIO_BACKEND_HTTP_BASE_URL"

@@ -5,7 +5,11 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import uuid
 import zlib
+from contextlib import contextmanager
+from http.cookiejar import CookieJar
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -19,7 +23,7 @@ from afnio_tellurio.settings.limits import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterator, Mapping
     from types import FrameType
 
     from afnio_tellurio.api.network import Clock, Network
@@ -40,7 +44,13 @@ class HttpClient(httpx.Client):
     interpreter.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, identified: bool, **options: Any) -> None:
+        """Makes a client.
+
+        Args:
+            identified: Whether each request has an ID.
+            options: Those of `httpx.Client`.
+        """
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(_log_filter)
         self._clock: Clock | None = None
@@ -49,10 +59,21 @@ class HttpClient(httpx.Client):
         self._users: dict[int, None] = {}
         # The answers that are received in parts.
         self._open_streams: set[_OpenStream] = set()
-        super().__init__(**options)
+        self._is_identified = identified
+        self._thread = threading.local()
+        super().__init__(cookies=_NoCookies(), **options)
         # Not brotli or zstd: only zlib can stop before a small answer becomes a huge one.
         self.headers["Accept-Encoding"] = "gzip, deflate"
         self.serves_page = False
+
+    @property
+    def has_sent(self) -> bool:
+        """Whether this thread has sent a request since it last set this to False."""
+        return getattr(self._thread, "has_sent", False)
+
+    @has_sent.setter
+    def has_sent(self, value: bool) -> None:
+        self._thread.has_sent = value
 
     def send(
         self, request: httpx.Request, *, stream: bool = False, **options: Any
@@ -67,6 +88,10 @@ class HttpClient(httpx.Client):
         Raises:
             ErrorStatusError: The answer has an error status, and the program does not want it raw.
         """
+        request.headers.update(_extra.headers)
+        if self._is_identified:
+            request.headers.setdefault("X-Request-ID", uuid.uuid4().hex)
+        self.has_sent = True
         if self._clock is not None:
             self._clock.start()
         user = threading.get_ident()
@@ -76,11 +101,9 @@ class HttpClient(httpx.Client):
         finally:
             self._users.pop(user, None)
         self.serves_page = PAGE_HEADER in response.headers
-        if _is_error(response) and not request.extensions.get("raw"):
-            # Before the generated code parses it, which fails at an HTML page with a declared
-            # status, and at a status unknown to Python.
-            raise ErrorStatusError(response)
-        return response
+        # Before the generated code parses it, which fails at an HTML page with a declared status,
+        # and at a status unknown to Python.
+        return response if request.extensions.get("raw") else raise_if_error(response)
 
     def _send_and_read(
         self, request: httpx.Request, stream: bool, options: dict[str, Any]
@@ -163,12 +186,54 @@ class _OpenStream(httpx.SyncByteStream):
         self._stream.close()
 
 
+class _NoCookies(CookieJar):
+    """Keeps no cookies, which the API does not use, and takes no lock.
+
+    An exception of a signal handler could leave that lock locked, and delivery would wait forever.
+    """
+
+    def add_cookie_header(self, request: Any) -> None:
+        """Adds nothing."""
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Keeps nothing."""
+
+
 class ErrorStatusError(Exception):
     """An answer with an error status."""
 
     def __init__(self, response: httpx.Response) -> None:
         super().__init__(response.status_code)
         self.response = response
+
+
+def raise_if_error(response: httpx.Response) -> httpx.Response:
+    """Returns a response.
+
+    Raises:
+        ErrorStatusError: It has an error status.
+    """
+    if _is_error(response):
+        raise ErrorStatusError(response)
+    return response
+
+
+class _Extra(threading.local):
+    headers: Mapping[str, str] = MappingProxyType({})
+
+
+_extra = _Extra()
+
+
+@contextmanager
+def extra_headers(headers: Mapping[str, str]) -> Generator[None]:
+    """Adds headers to the requests of this thread."""
+    before = _extra.headers
+    _extra.headers = headers
+    try:
+        yield
+    finally:
+        _extra.headers = before
 
 
 # The size of an answer
@@ -208,19 +273,27 @@ def _read_content(response: httpx.Response) -> bytes:
     return bytes(content[:limit])
 
 
-def _decoded(response: httpx.Response, limit: int) -> Iterable[bytes]:
+def _decoded(response: httpx.Response, limit: int) -> Iterator[bytes]:
     """The parts of the decoded content, none of which is longer than the limit."""
     encoding = response.headers.get("content-encoding", "").strip().lower()
     parts = response.iter_raw(_CHUNK_BYTES)
     if encoding in {"", "identity"}:
         return parts
     if encoding in {"gzip", "x-gzip", "deflate"}:
-        decoder = zlib.decompressobj(_ANY_FORMAT)
-        return (decoder.decompress(part, limit) for part in parts)
+        return _decompressed(parts, limit)
     raise httpx.DecodingError(
         f"it has the content encoding {encoding[:50]!r}, which was not asked for",
         request=response.request,
     )
+
+
+def _decompressed(parts: Iterator[bytes], limit: int) -> Iterator[bytes]:
+    decoder = zlib.decompressobj(_ANY_FORMAT)
+    for part in parts:
+        yield decoder.decompress(part, limit)
+        if decoder.eof:
+            # What follows is not content.
+            return
 
 
 # The logs of httpx

@@ -11,7 +11,7 @@ import httpcore
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.deadlines import seconds_left
 from afnio_tellurio.interruptions import raise_foreign
-from afnio_tellurio.settings.limits import REQUEST_TIMEOUT, SLOWEST_RATE
+from afnio_tellurio.settings.limits import COUNTED_BYTES, REQUEST_TIMEOUT, SLOWEST_RATE
 
 if TYPE_CHECKING:
     import ssl
@@ -27,14 +27,18 @@ class Clock(threading.local):
     """When the request of this thread must be over."""
 
     deadline: float = 0.0
+    countable: int = 0
 
     def start(self) -> None:
         """Starts a request."""
         self.deadline = monotonic() + REQUEST_TIMEOUT
+        self.countable = COUNTED_BYTES
 
     def count(self, size: int) -> None:
         """Allows the time that a slow network needs for bytes that have been transmitted."""
-        self.deadline += size / SLOWEST_RATE
+        counted = min(size, self.countable)
+        self.countable -= counted
+        self.deadline += counted / SLOWEST_RATE
 
     def limit(self, timeout: float | None) -> float:
         """The seconds that a step of the request may take; 0 if none are left."""

@@ -103,6 +103,8 @@ class Backend:
         self._authorization = None if api_key is None else f"Api-Key {api_key}".encode()
         self._any_namespace = any_namespace
         self._routes = _routes()
+        # Why the last request could not use the database, or None.
+        self._trouble: str | None = None
 
     @property
     def path(self) -> Path:
@@ -138,7 +140,7 @@ class Backend:
         except Refusal as refusal:
             return Answer(refusal.status, structs.encode(refusal.body), refusal.headers)
         except (sqlite3.Error, DatabaseError) as error:
-            log(logging.WARNING, f"the embedded backend could not use its database: {error}")
+            self._report(str(error))
             return Answer(503, structs.encode({"detail": str(error)}))
         except Exception as error:  # noqa: BLE001
             # In process, this is the application's thread.
@@ -146,6 +148,12 @@ class Backend:
             # The application must see a bug in the backend as a failed request only.
             log(logging.ERROR, "the embedded backend failed", error)
             return Answer(503, structs.encode({"detail": "The backend failed; see its log."}))
+
+    def _report(self, trouble: str) -> None:
+        """Logs why the database cannot be used, once: a client asks again for hours."""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            log(logging.WARNING, f"the embedded backend could not use its database: {trouble}")
 
     @works_in_sqlite
     def _operate(self, environ: WSGIEnvironment) -> Answer:
@@ -163,6 +171,7 @@ class Backend:
                 body=_body(environ, operation.content_types),
             )
         )
+        self._trouble = None
         if environ["REQUEST_METHOD"] != "GET":
             self._remove_deleted(REMOVAL_TIME if environ["REQUEST_METHOD"] == "DELETE" else 0.0)
         return answer

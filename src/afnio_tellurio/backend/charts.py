@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import sqlite3
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from afnio_tellurio.backend import structs
@@ -21,9 +23,10 @@ from afnio_tellurio.backend.requests import (
 )
 from afnio_tellurio.backend.store import sampling, values
 from afnio_tellurio.backend.store import series as stored_series
+from afnio_tellurio.errors import DatabaseError
+from afnio_tellurio.logs import log
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable, Mapping, Sequence
 
 _MAX_BUCKETS = 10_000
@@ -43,9 +46,12 @@ def sample_metric(call: Call) -> Answer:
         extent = stored_series.find_series(connection, run_of(connection, call), name)
         if extent is None:
             return Answer(200, b"[]")
+        stale: list[int] = []
+        extent = _without_stale_tiles(connection, extent, stale)
         steps = _limit(bounds, extent)
         width = sampling.width_for(connection, extent, steps, buckets)
         ranges = sampling.ranges_of(connection, extent, steps, width)
+    _repair(call, stale)
     response = [
         structs.MetricBucket(
             max(index * width, steps[0]),
@@ -119,39 +125,73 @@ def sample_project_metrics(call: Call) -> Answer:
         _limit_repetitions(call, name)
     resolution = _Resolution(_buckets(call), *_step_bounds(call))
     cursor = _cursor(call)
+    if cursor is None:
+        return _samples(call, {}, resolution)
+    if not call.pace.allows():
+        with call.database.reading() as connection:
+            _selection(connection, call)
+        # Reports no changes; the next poll catches up.
+        return _samples_answer(cursor, [])
+    with call.pace.spending():
+        return _samples(call, cursor, resolution)
+
+
+def _samples(call: Call, cursor: Mapping[str, _CursorEntry], resolution: _Resolution) -> Answer:
     with call.database.reading() as connection:
         rows = stored_series.select_series(connection, _selection(connection, call))
-        if cursor is None:
-            return _samples(connection, rows, {}, resolution)
-        if not call.pace.allows():
-            # Reports no changes; the next poll catches up.
-            return _samples_answer(cursor, [])
-        with call.pace.spending():
-            return _samples(connection, rows, cursor, resolution)
+        answer, stale = _sample_all(connection, rows, cursor, resolution)
+    _repair(call, stale)
+    return answer
 
 
-def _samples(
+def _without_stale_tiles(
+    connection: sqlite3.Connection, extent: sampling.Extent, stale: list[int]
+) -> sampling.Extent:
+    """Returns the extent; if its tiles lack points, without tiles, and adds its id to `stale`."""
+    if sampling.has_whole_tiles(connection, extent):
+        return extent
+    stale.append(extent.series)
+    return extent._replace(tile_width=None)
+
+
+def _repair(call: Call, stale: Iterable[int]) -> None:
+    """Builds tiles again that do not hold all points; this response was made without them."""
+    if not stale or call.database.is_read_only:
+        return
+    try:
+        with call.database.writing() as connection:
+            for series in stale:
+                stored_series.repair_tiles(connection, series)
+    except (sqlite3.Error, DatabaseError) as error:
+        # The response is complete, and the next one tries again.
+        log(logging.WARNING, f"charts of long metrics are slow: {error}")
+
+
+def _sample_all(
     connection: sqlite3.Connection,
     rows: Iterable[stored_series.SeriesRow],
     cursor: Mapping[str, _CursorEntry],
     resolution: _Resolution,
-) -> Answer:
+) -> tuple[Answer, list[int]]:
+    """Samples what has changed; also returns the ids of series whose tiles lack points."""
     changes: list[structs.SampledSeries] = []
     new_cursor: dict[str, _CursorEntry] = {}
-    for series in rows:
-        identity = str(series.extent.series)
+    stale: list[int] = []
+    for row in rows:
+        identity = str(row.extent.series)
         before = cursor.get(identity)
-        if before is not None and before.points == series.points:
+        if before is not None and before.points == row.extent.points:
             new_cursor[identity] = before
             continue
+        series = row._replace(extent=_without_stale_tiles(connection, row.extent, stale))
         sample = _appended(connection, series, before, resolution) or _whole(
             connection, series, resolution
         )
         new_cursor[identity] = _CursorEntry(
-            series.points, series.extent.last, sample.width, sample.total
+            series.extent.points, series.extent.last, sample.width, sample.total
         )
         changes.append(_as_columns(series, sample))
-    return _samples_answer(new_cursor, changes)
+    return _samples_answer(new_cursor, changes), stale
 
 
 def _samples_answer(
@@ -176,10 +216,10 @@ def _appended(
     resolution: _Resolution,
 ) -> _Sample | None:
     """Returns the last ranges if few points were appended, and None if the whole is to be sent."""
-    if before is None or not 0 < series.points - before.points <= _MAX_NEW_POINTS:
+    if before is None or not 0 < series.extent.points - before.points <= _MAX_NEW_POINTS:
         return None
     after_last = stored_series.count_points_after(connection, series.extent.series, before.last)
-    if after_last != series.points - before.points:
+    if after_last != series.extent.points - before.points:
         # Some new points have earlier steps.
         return None
     first, last = resolution.steps_of(series.extent)

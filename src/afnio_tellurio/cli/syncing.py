@@ -37,19 +37,26 @@ def add_commands(commands: Commands) -> None:
         action="store_true",
         help="also upload journals of other machines, whose programs must have ended",
     )
+    sync.add_argument(
+        "--rejected",
+        action="store_true",
+        help="also send metrics again that a backend rejected before",
+    )
     sync.set_defaults(command=_sync, usage=sync)
 
 
 def _sync(options: argparse.Namespace) -> int:
     if bool(options.runs) != bool(options.to):
         options.usage.error("Uploading requires both NAMESPACE/PROJECT[/RUN] and --to URL")
-    if options.to and options.other_hosts:
-        options.usage.error("--other-hosts cannot be used with --to")
+    for option in ("other_hosts", "rejected"):
+        if options.to and getattr(options, option):
+            name = option.replace("_", "-")
+            options.usage.error(f"--{name} cannot be used with --to")
     if options.to:
         return _upload(options)
     if options.dry_run:
         options.usage.error("--dry-run requires NAMESPACE/PROJECT[/RUN] and --to URL")
-    journals = te.sync(other_hosts=options.other_hosts)
+    journals = te.sync(other_hosts=options.other_hosts, rejected=options.rejected)
     for journal in journals:
         if journal.problem is not None:
             complain(f"{printable(str(journal.path))}: {printable(journal.problem)}")

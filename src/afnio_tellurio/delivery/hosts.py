@@ -46,8 +46,10 @@ def this_host() -> Host:
     if sys.platform == "darwin":
         # The name follows the network there.
         return Host(name, f"{uuid.getnode():012x}", None)
-    # Containers made from one image may have one machine ID.
-    return Host(name, f"{_read(_MACHINE_ID) or ''}/{name}", _read(_BOOT_ID))
+    machine = _read(_MACHINE_ID)
+    # Containers made from one image may have one machine ID. Without one, a name may be taken by
+    # two machines, so that only the boot tells.
+    return Host(name, f"{machine}/{name}" if machine else _read(_BOOT_ID) or name, _read(_BOOT_ID))
 
 
 def _read(path: Path) -> str | None:

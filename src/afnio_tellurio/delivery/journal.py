@@ -329,9 +329,9 @@ class Journal(JournalFile):
             self.held.drop_delivered(number - position.number)
             self._store(position._replace(number=number, segment=number))
 
-    def _go_back(self, number: int, segment: int) -> None:
+    def _go_back(self, number: int, segment: int) -> int:
         self._searched_size = 0
-        super()._go_back(number, segment)
+        return super()._go_back(number, segment)
 
     def may_be_expected(self, number: int) -> bool:
         """Whether a backend may expect this sequence number next, past the end of a batch."""

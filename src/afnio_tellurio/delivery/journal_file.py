@@ -25,9 +25,9 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import threading
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -46,6 +46,7 @@ from afnio_tellurio.delivery.records import (
     parsed_line,
     record_line,
 )
+from afnio_tellurio.delivery.rejected import METRIC_LINE, REFUSED, REJECTED_SUFFIX, RejectedFile
 from afnio_tellurio.files import CREATE, make_private_directory, replace_whole
 from afnio_tellurio.settings.limits import BATCH_BYTES, BATCH_METRICS
 
@@ -56,8 +57,11 @@ if TYPE_CHECKING:
 
 
 _START = Position(0, 0, 0)
-_METRIC_LINE = re.compile(rb'^\["[0-9a-f]{8}",\d', re.MULTILINE)
 _PREFIX_BYTES = 64
+#: More than the record of an end takes.
+_END_BYTES = 256
+#: The header, and a few records.
+_LINES_AT_START = 10
 #: More than a checksum and five numbers ever need.
 _ACK_BYTES = 128
 
@@ -84,6 +88,7 @@ class JournalFile:
         # Not the writer's file: on Windows a reader would move its position.
         self._file: FileIO | None = file
         self._ack_path = path.with_suffix(".ack")
+        self._rejected = RejectedFile(path.with_suffix(REJECTED_SUFFIX))
         self._ack_file: FileIO | None = None
         self.position = self._read_position()
 
@@ -138,7 +143,7 @@ class JournalFile:
             offset += len(data)
             whole, newline, rest = data.rpartition(b"\n")
             if newline:
-                count += len(_METRIC_LINE.findall(beginning + whole))
+                count += len(METRIC_LINE.findall(beginning + whole))
                 beginning = b""
             # Enough of an incomplete line to tell what it is.
             beginning = (beginning + rest)[:_PREFIX_BYTES]
@@ -150,6 +155,12 @@ class JournalFile:
         return all(
             fields is not None and isinstance(fields[0], dict) for fields, *_ in self._records(0)
         )
+
+    @property
+    def has_only_rejected(self) -> bool:
+        """Whether it was a `.rejected` file: its metrics were refused before, one by one."""
+        first = islice(self._records(0), _LINES_AT_START)
+        return any(fields is not None and fields[0] == REFUSED for fields, *_ in first)
 
     @property
     def lost(self) -> int:
@@ -264,18 +275,7 @@ class JournalFile:
         Raises:
             OSError: It cannot be written to the disk.
         """
-        metric = batch.metrics[0]
-        line = record_line(
-            metric.number, metric.step, metric.time, metric.name, metric.value, message
-        )
-        fd = os.open(self.path.with_suffix(".rejected"), CREATE | os.O_APPEND, 0o600)
-        try:
-            size = os.fstat(fd).st_size
-            if os.write(fd, line) != len(line):
-                os.ftruncate(fd, size)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        finally:
-            os.close(fd)
+        self._rejected.append(self.header, batch.metrics[0], message)
         self._skip_first(batch)
 
     def _skip_first(self, batch: Batch) -> None:
@@ -284,20 +284,27 @@ class JournalFile:
         position = self._position_after(batch.metrics[0], batch.segment)
         self._store(position._replace(segment=position.number))
 
-    def rewind(self, number: int) -> None:
+    def rewind(self, number: int) -> int:
         """Goes back to a sequence number of the present segment, or to the floor if that is later.
 
         The backend has lost the metrics from there on.
+
+        Returns:
+            The number of rejected metrics that are sent again.
         """
         floor = self.position.floor
-        self._go_back(max(number, floor), self.position.segment if number > floor else floor)
+        return self._go_back(max(number, floor), self.position.segment if number > floor else floor)
 
-    def rewind_to_start(self) -> None:
-        """Starts again: the backend has lost everything, even metrics that were sent one by one."""
+    def rewind_to_start(self) -> int:
+        """Starts again: the backend has lost everything, even metrics that were sent one by one.
+
+        Returns:
+            The number of rejected metrics that are sent again.
+        """
         self.position = self.position._replace(floor=0)
-        self._go_back(0, 0)
+        return self._go_back(0, 0)
 
-    def _go_back(self, number: int, segment: int) -> None:
+    def _go_back(self, number: int, segment: int) -> int:
         self.missing = 0
         position = _START._replace(floor=self.position.floor)
         for metrics, missing in self._metrics(position):
@@ -309,7 +316,32 @@ class JournalFile:
                 break
             self.missing += missing
             position = self._position_after(metrics[-1], segment)
-        self._store(position._replace(number=number, segment=segment))
+        position = position._replace(number=number, segment=segment)
+        # First: if this process dies in between, the backend again expects an earlier number.
+        retracted = self._retract_rejected(position)
+        self._store(position)
+        return retracted
+
+    def retract_rejected(self) -> None:
+        """Removes the metrics from the `.rejected` file that are still to be sent.
+
+        The process died after it had rejected them, or the position is lost.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        self._retract_rejected(self.position)
+
+    def _retract_rejected(self, position: Position) -> int:
+        """Removes the metrics from the `.rejected` file that are sent again from a position on."""
+        rejected = self._rejected.numbers()
+        if rejected:
+            rejected &= {
+                metric.number for metrics, _missing in self._metrics(position) for metric in metrics
+            }
+        if rejected:
+            self._rejected.remove(rejected)
+        return len(rejected)
 
     def _store(self, position: Position) -> None:
         """Writes the position to the `.ack` file, and moves it."""
@@ -348,11 +380,11 @@ class JournalFile:
     @property
     def has_ended(self) -> bool:
         """Whether the process ended the run, and logged nothing after that."""
-        has_ended = False
-        for fields, _is_intact, _start, _end in self._records(0):
-            if fields is not None:
-                has_ended = fields[0] == END
-        return has_ended
+        # The last line alone, however long the journal is; a damaged one ends nothing.
+        end = self.whole_size(self.size)
+        line = self._read(max(0, end - _END_BYTES), min(end, _END_BYTES)).splitlines()[-1:]
+        fields = find_record(line[0])[0] if line else None
+        return fields is not None and fields[0] == END
 
     def close(self) -> None:
         """Closes the files."""

@@ -77,6 +77,12 @@ class Outbox:
         self._synchronized_at = 0.0
         self._synchronized_size = 0
         self._has_warned_of_stop = False
+        self._has_warned_of_hold = False
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether waiting is of no use: delivery has stopped, or the backend refuses everything."""
+        return self.transfer.stopped is not None or self.transfer.holding is not None
 
     @property
     def is_done(self) -> bool:
@@ -100,7 +106,7 @@ class Outbox:
             in_memory=self.journal.in_memory_count(),
             lost=self.journal.lost,
             path=str(self.journal.path),
-            reason=str(cause or "not enough time"),
+            reason=self.transfer.problem or "not enough time",
         )
 
     def receipt(self) -> DeliveryReceipt:
@@ -181,7 +187,18 @@ class Outbox:
             self.is_set_aside = True
             self.journal.set_aside()
         self.warn_of_stop()
+        self._warn_of_hold()
         return is_due
+
+    def _warn_of_hold(self) -> None:
+        """Warns once if the backend refuses every metric. A refused end is reported by its call."""
+        if self.transfer.holding is None or self.journal.is_delivered or self._has_warned_of_hold:
+            return
+        self._has_warned_of_hold = True
+        warn(
+            f"run {self.journal.header.run_name!r}: delivery holds, and tries again from time to "
+            f"time: {self.transfer.holding}. Nothing is lost: metrics wait in {self.journal.path}"
+        )
 
     def warn_of_stop(self) -> bool:
         """Warns once if delivery has stopped; returns True if it has."""

@@ -51,7 +51,8 @@ class Recording:
             run_name: Its name, for messages.
             owns_run: Whether the run ends with this process.
         """
-        self.connection = connection
+        # Delivery does not depend on how the program's requests are sent.
+        self.connection = connection.origin
         self.path = path
         self.run_name = run_name
         self.owns_run = owns_run
@@ -67,7 +68,7 @@ class Recording:
 
     def open_outbox(self, connection: Connection | None = None) -> Outbox:
         """The outbox of a connection, by default the run's own; opens it if necessary."""
-        connection = connection or self.connection
+        connection = self.connection if connection is None else connection.origin
         outbox = self._outboxes.get(id(connection))
         if outbox is None:
             with self._opening:

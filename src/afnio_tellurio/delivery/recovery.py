@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import Counter
 from contextlib import closing, contextmanager
 from itertools import filterfalse, islice
 from typing import TYPE_CHECKING
@@ -13,9 +14,10 @@ import attrs
 import msgspec
 
 from afnio_tellurio.api import operations
+from afnio_tellurio.api.entities import RunStatus
 from afnio_tellurio.api.operations import RunPath
 from afnio_tellurio.clock import monotonic
-from afnio_tellurio.deadlines import has_passed, seconds_left
+from afnio_tellurio.deadlines import has_passed, run_until_deadline, seconds_left
 from afnio_tellurio.delivery.hosts import is_from_here, locks_reach_all
 from afnio_tellurio.delivery.journal_file import JournalFile, remove_journal
 from afnio_tellurio.delivery.records import SUFFIX
@@ -23,6 +25,7 @@ from afnio_tellurio.delivery.transfer import Transfer
 from afnio_tellurio.errors import (
     BackendFailureError,
     BackendUnreachableError,
+    BadRequestError,
     NotFoundError,
     RateLimitError,
     TellurioError,
@@ -43,7 +46,9 @@ if TYPE_CHECKING:
 #: next recovery.
 _ATTEMPTS = 4
 _PATIENCE = 30.0
-#: Errors that concern the whole backend, not one journal.
+#: Runs in a row that a backend fails for, before it is taken for absent.
+_FAILED_RUNS = 3
+#: Errors that may concern the whole backend, not one journal.
 _ABSENT = (BackendUnreachableError, BackendFailureError, RateLimitError)
 #: Journals of dead processes that are counted for a warning.
 _COUNTED_ORPHANS = 1000
@@ -107,6 +112,16 @@ def may_live_elsewhere(journal: JournalFile) -> bool:
     return not is_reached and not journal.has_ended
 
 
+def _may_be_orphan(path: Path) -> bool:
+    try:
+        with locked(path) as is_orphan:
+            return is_orphan
+    except OSError as error:
+        raise_foreign(error)
+        # Delivering it reports the error.
+        return True
+
+
 def warn_of_orphans(folder: Path) -> None:
     """Warns once if journals of dead processes wait."""
     if folder in _folders_looked_at:
@@ -156,10 +171,15 @@ def deliver_orphans_of_run(connection: Connection, run_uuid: str) -> None:
         is_selected = journal.header.run_uuid == run_uuid and not journal.header.owns_run
         return _if_dead(connection, journal) if is_selected else None
 
+    def deliver() -> None:
+        for result in deliver_journals(orphans, select):
+            if result.problem:
+                warn(f"the journal {result.path} could not be delivered: {result.problem}")
+
     paths = _list_readable_journals(connection.settings.journals, f"{run_uuid}.")
-    for result in deliver_journals(paths, select):
-        if result.problem:
-            warn(f"the journal {result.path} could not be delivered: {result.problem}")
+    orphans = list(filter(_may_be_orphan, paths))
+    if orphans:
+        run_until_deadline(deliver)
 
 
 def deliver_journals_of_run(connection: Connection, run_uuid: str) -> str | None:
@@ -226,7 +246,7 @@ def deliver_journals(
         paths: The journals.
         connection_of: Returns the connection for a journal, or None to leave the journal alone.
     """
-    absent: dict[str, str] = {}
+    absent = _Absent()
     for path in paths:
         if has_passed():
             return
@@ -252,7 +272,7 @@ def deliver_journals(
 def _open_and_deliver(
     path: Path,
     connection_of: Callable[[JournalFile], Connection | None],
-    absent: dict[str, str],
+    absent: _Absent,
 ) -> SyncedJournal | None:
     try:
         journal = JournalFile.open(path)
@@ -274,17 +294,44 @@ def _open_and_deliver(
         journal.close()
 
 
+class _Absent:
+    """The backends that cannot be reached, or fail; one that fails for a single run is not one."""
+
+    def __init__(self) -> None:
+        self.problems: dict[str, str] = {}
+        self._failures: Counter[str] = Counter()
+
+    def note(self, connection: Connection, problem: str | None) -> None:
+        """Notes the result of delivering a journal: the problem with its backend, or None."""
+        address = connection.address
+        if problem is None:
+            del self._failures[address]
+            return
+        self._failures[address] += 1
+        if self._failures[address] == _FAILED_RUNS or not _answers(connection):
+            self.problems[address] = problem
+
+
+def _answers(connection: Connection) -> bool:
+    try:
+        operations.verify_api_key(connection.for_delivery)
+    except _ABSENT:
+        return False
+    except TellurioError as error:
+        raise_foreign(error)
+    return True
+
+
 def _deliver_unless_absent(
-    connection: Connection, journal: JournalFile, absent: dict[str, str]
+    connection: Connection, journal: JournalFile, absent: _Absent
 ) -> SyncedJournal:
     """Delivers a journal, unless its backend is among the absent ones; adds it to them if it is."""
-    problem = absent.get(connection.address)
+    problem = absent.problems.get(connection.address)
     if problem is not None:
         name = journal.header.run_name
         return SyncedJournal(path=str(journal.path), run_name=name, problem=problem)
     result, is_absent = _deliver(connection, journal, None)
-    if is_absent and result.problem is not None:
-        absent[connection.address] = result.problem
+    absent.note(connection, result.problem if is_absent else None)
     return result
 
 
@@ -305,6 +352,7 @@ def _deliver(
     connection: Connection, journal: JournalFile, progress: Callable[[int], None] | None
 ) -> tuple[SyncedJournal, bool]:
     """Does what `deliver` does; also returns whether the backend could not be reached."""
+    journal.retract_rejected()
     transfer = Transfer(connection, journal)
     before = journal.position.number
     status = None
@@ -312,7 +360,7 @@ def _deliver(
         status = _end(transfer, progress)
     if transfer.has_restored:
         before = 0
-    problem = transfer.stopped or transfer.last_error
+    error = transfer.stopped or transfer.last_error
     if transfer.is_gone:
         journal.set_aside()
     result = SyncedJournal(
@@ -322,16 +370,16 @@ def _deliver(
         rejected=transfer.rejected,
         lost=journal.lost,
         status=status,
-        problem=None if problem is None else str(problem),
+        problem=transfer.problem,
     )
-    return result, isinstance(problem, _ABSENT)
+    return result, isinstance(error, _ABSENT)
 
 
 def _send_waiting(transfer: Transfer, progress: Callable[[int], None] | None) -> bool:
     """Sends the undelivered part of a journal; returns True if the backend has all of it."""
     journal = transfer.journal
     attempts, give_up_at = _ATTEMPTS, monotonic() + _PATIENCE
-    while transfer.stopped is None and not has_passed():
+    while transfer.stopped is None and transfer.holding is None and not has_passed():
         batch = journal.batch()
         if batch is None:
             break
@@ -371,7 +419,7 @@ def _try_to_end(transfer: Transfer, progress: Callable[[int], None] | None) -> s
         return None
     path = RunPath(header.namespace_slug, header.project_slug, header.run_uuid)
     try:
-        has_ended = operations.get_run(transfer.connection, path).status != "RUNNING"
+        has_ended = operations.get_run(transfer.connection.for_delivery, path).status != "RUNNING"
         transfer.last_error = None
         if has_ended:
             return None
@@ -382,7 +430,17 @@ def _try_to_end(transfer: Transfer, progress: Callable[[int], None] | None) -> s
         if not (is_lost and _send_waiting(transfer, progress)):
             return None
     status = transfer.journal.end_status() or "CRASHED"
-    operations.update_run(transfer.connection, path, status=status)
+    if status not in RunStatus.__members__:
+        transfer.last_error = TellurioError(
+            f"its process ended run {header.run_name!r} as {status}, a status of a newer version; "
+            "upgrade afnio-tellurio"
+        )
+        return None
+    try:
+        operations.update_run(transfer.connection.for_delivery, path, status=status)
+    except BadRequestError as error:
+        transfer.hold_end(status, error)
+        return None
     transfer.last_error = None
     return status
 
@@ -393,12 +451,21 @@ def list_journals(folder: Path, prefix: str = "") -> list[Path]:
     Raises:
         OSError: The folder cannot be read.
     """
+    return list_files(folder, SUFFIX, prefix)
+
+
+def list_files(folder: Path, suffix: str, prefix: str = "") -> list[Path]:
+    """The files in a folder of journals, sorted by name.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
     try:
         # Not glob, which treats a folder that it cannot read as empty.
         paths = list(folder.iterdir())
     except FileNotFoundError:
         return []
-    return sorted(path for path in paths if path.name.startswith(prefix) and path.suffix == SUFFIX)
+    return sorted(path for path in paths if path.name.startswith(prefix) and path.suffix == suffix)
 
 
 def _list_readable_journals(folder: Path, prefix: str = "") -> list[Path]:

@@ -82,7 +82,7 @@ class Sender(Worker):
         self.wake()
         while not outbox.is_done_until(size):
             left = None if deadline is None else deadline - monotonic()
-            if outbox.transfer.stopped is not None or (left is not None and left <= 0):
+            if outbox.is_stuck or (left is not None and left <= 0):
                 return False
             if not self._start():
                 # The interpreter is shutting down; the caller delivers by itself.

@@ -111,7 +111,11 @@ def require_delivery(outbox: Outbox, call: str, timeout: float | None) -> None:
     Raises:
         DeliveryError: It was not delivered within `timeout` seconds.
     """
-    if not wait_for(outbox, timeout) or outbox.journal.lost:
+    is_delivered = wait_for(outbox, timeout)
+    if not is_delivered and outbox.transfer.holding is not None:
+        # The backend refuses the end of the run only.
+        is_delivered = outbox.journal.is_delivered
+    if not is_delivered or outbox.journal.lost:
         raise outbox.problem(call)
 
 
@@ -144,7 +148,7 @@ def settle_all(connection: Connection, call: str) -> None:
     for outbox in _outboxes_to(connection):
         if outbox.journal.header.run_uuid in call.lower():
             require_delivery(outbox, call, timeout)
-        elif outbox.transfer.stopped is None:
+        elif not outbox.is_stuck and outbox.transfer.last_error is None:
             wait_for(outbox, max(0.0, deadline - monotonic()))
 
 
@@ -162,7 +166,7 @@ def wait_visibly(outbox: Outbox, deadline: float) -> bool:
     is_shown = False
     try:
         while not wait_for(outbox, min(1.0, max(0.0, deadline - monotonic()))):
-            if outbox.transfer.stopped is not None or monotonic() >= deadline:
+            if outbox.is_stuck or monotonic() >= deadline:
                 return False
             left = counted_metrics(outbox.journal.waiting_count())
             is_shown = show_progress(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.api import operations
 from afnio_tellurio.api.operations import LACKING, RunPath
+from afnio_tellurio.api.retries import retry_after
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.delivery.records import Batch, Metric, datetime_of, writer_of
 from afnio_tellurio.delivery.restoring import restore_run
@@ -22,11 +22,17 @@ from afnio_tellurio.errors import (
     PayloadTooLargeError,
     PermissionDeniedError,
     TellurioError,
+    counted_metrics,
     is_gone,
     never_had_run,
 )
 from afnio_tellurio.notices import warn
-from afnio_tellurio.settings.limits import BATCH_METRICS, FIRST_RETRY_DELAY, MAX_RETRY_DELAY
+from afnio_tellurio.settings.limits import (
+    BATCH_METRICS,
+    FIRST_RETRY_DELAY,
+    MAX_RETRY_DELAY,
+    REFUSALS_IN_A_ROW,
+)
 
 if TYPE_CHECKING:
     from afnio_tellurio.api.connection import Connection
@@ -44,6 +50,8 @@ class Transfer:
         rejected: The number of metrics that the backend rejected.
         ended: When the backend recorded the end of the run, or None.
         last_error: Why the last attempt failed, or None.
+        holding: Why it holds, or None: the backend refuses everything, or the end of the run. It is
+            tried again with growing pauses, for which nobody waits.
         has_restored: Whether the run was created again because the backend had lost it.
         not_before: When the next attempt is due, on the monotonic clock.
     """
@@ -55,6 +63,7 @@ class Transfer:
         self.rejected = 0
         self.ended: dt.datetime | None = None
         self.last_error: TellurioError | None = None
+        self.holding: str | None = None
         self.not_before = 0.0
         self._asked_until = 0.0
         self._failures = 0
@@ -62,6 +71,9 @@ class Transfer:
         # How many metrics to send one by one before the next batch: at first, and still.
         self._singles = 0
         self._singles_left = 0
+        # Metrics that the backend refused one after another, and one that it accepted before.
+        self._refusals = 0
+        self._accepted: Batch | None = None
         # The start of a segment that the backend cannot have as a part of the one before.
         self._confirmed_segment: int | None = None
         self._has_rewound = False
@@ -102,7 +114,9 @@ class Transfer:
             self.journal.acknowledge_single(batch)
         else:
             self._singles = 0
+            self._accepted = _one_number_of(batch) or self._accepted
             self.journal.acknowledge(batch, following)
+        self._refusals = 0
         self._note_success()
         return True
 
@@ -115,6 +129,9 @@ class Transfer:
         except NotFoundError as error:
             self.restore(error)
             return False
+        except BadRequestError as error:
+            self.hold_end(status, error)
+            return False
         except TellurioError as error:
             self.put_off(error)
             return False
@@ -123,9 +140,30 @@ class Transfer:
         self._note_success()
         return True
 
+    def hold_end(self, status: str, error: BadRequestError) -> None:
+        """Holds, because the backend refuses the status to end the run with."""
+        self._hold(
+            f"the backend refuses the status {status}; end the run with another one, or upgrade "
+            f"the backend: {error}",
+            error,
+        )
+
+    def _hold(self, reason: str, error: ApiError) -> bool:
+        self.put_off(error)
+        self.holding = reason
+        return False
+
+    @property
+    def problem(self) -> str | None:
+        """Why not everything is delivered, or None."""
+        if self.stopped is None and self.holding is not None:
+            return self.holding
+        error = self.stopped or self.last_error
+        return None if error is None else str(error)
+
     def hurry(self) -> None:
         """Makes the next attempt as soon as the backend allows it, because a caller waits."""
-        self.stopped = None
+        self.stopped = self.holding = None
         self.not_before = self._asked_until
 
     def _send_batch(self, batch: Batch) -> int | None:
@@ -147,13 +185,7 @@ class Transfer:
 
     def _send_all(self, batch: Batch) -> int:
         first = batch.metrics[0].number - batch.segment
-        following = operations.log_metric_batch(
-            self.connection.for_delivery,
-            self._path,
-            writer=writer_of(self.journal.header.writer, batch.segment),
-            first=first,
-            metrics=map(_fields, batch.metrics),
-        )
+        following = self._log_batch(batch)
         end = first + len(batch.metrics)
         # A higher number: it has later metrics too, from a request whose response was lost.
         if following != end and not (
@@ -166,6 +198,15 @@ class Transfer:
             )
         return batch.segment + following
 
+    def _log_batch(self, batch: Batch) -> int:
+        return operations.log_metric_batch(
+            self.connection.for_delivery,
+            self._path,
+            writer=writer_of(self.journal.header.writer, batch.segment),
+            first=batch.metrics[0].number - batch.segment,
+            metrics=map(_fields, batch.metrics),
+        )
+
     def _rewind(self, batch: Batch, error: ConflictError) -> bool:
         """Goes back to the number that the backend expects: it was restored from a backup."""
         expected = batch.segment + _expected_number(error)
@@ -173,7 +214,8 @@ class Transfer:
             return self.put_off(error)
         self._has_rewound = True
         # If it has nothing of this segment, it may lack earlier segments too.
-        self.journal.rewind(expected if expected > batch.segment else 0)
+        self._accepted = None
+        self.rejected -= self.journal.rewind(expected if expected > batch.segment else 0)
         return True
 
     def restore(self, error: NotFoundError) -> bool:
@@ -190,7 +232,8 @@ class Transfer:
         except TellurioError as failure:
             return self.put_off(failure)
         self.has_restored = self._is_restored = True
-        self.journal.rewind_to_start()
+        self._accepted = None
+        self.rejected -= self.journal.rewind_to_start()
         return True
 
     def _send_single(self, metric: Metric) -> None:
@@ -209,6 +252,19 @@ class Transfer:
             # One of them is invalid; halving finds it in a few requests.
             self._limit = len(batch.metrics) // 2
             return True
+        self._refusals += 1
+        is_suspect = self._refusals >= REFUSALS_IN_A_ROW and not self.journal.has_only_rejected
+        if is_suspect and self._accepted is not None:
+            try:
+                # It has this one and skips it, unless it refuses it now.
+                self._log_batch(self._accepted)
+            except (BadRequestError, PayloadTooLargeError):
+                # It refuses even what it has accepted: the metric itself may be valid.
+                return self._hold_metrics(error)
+            except TellurioError as trouble:
+                self._accepted = None
+                return self.put_off(trouble)
+            self._refusals = 0
         try:
             self.journal.reject(batch, error.words)
         except OSError as trouble:
@@ -218,14 +274,25 @@ class Transfer:
             warn(
                 f"run {self.journal.header.run_name!r}: the backend rejected the metric "
                 f"{batch.metrics[0].name!r}: {error.words}; rejected metrics are written to "
-                f"{self.journal.path.with_suffix('.rejected')}"
+                f"{self.journal.path.with_suffix('.rejected')}; when the backend may accept them, "
+                "send them again with: afnio-tellurio sync --rejected"
             )
-        self._limit = BATCH_METRICS
-        return True
+        # One by one if several were refused in a row: then halving takes many requests for each.
+        self._limit = BATCH_METRICS if self._refusals == 1 else 1
+        # One metric for each attempt is set aside, so that others behind it have their turn.
+        return self._hold_metrics(error) if is_suspect and self._accepted is None else True
+
+    def _hold_metrics(self, error: ApiError) -> bool:
+        self._limit = 1
+        return self._hold(
+            f"the backend has refused {counted_metrics(self._refusals)} in a row, and nothing was "
+            f"accepted since; the last answer was: {error}",
+            error,
+        )
 
     def put_off(self, error: TellurioError) -> bool:
         """Schedules the next attempt or stops; returns False."""
-        self.last_error = error
+        self.last_error, self.holding = error, None
         if isinstance(error, _FINAL_ERRORS) or self.connection.is_closed:
             self.stopped = error
             return False
@@ -234,16 +301,25 @@ class Transfer:
         # Half of it is random: processes that lost a backend must not all return at once.
         delay *= random.uniform(0.5, 1)  # noqa: S311
         now = monotonic()
-        self._asked_until = now + _retry_after(error)
+        self._asked_until = now + (
+            retry_after(error.response) if isinstance(error, ApiError) else 0.0
+        )
         self.not_before = max(now + delay, self._asked_until)
         return False
 
     def _note_success(self) -> None:
         self._failures = 0
         self._has_rewound = self._is_restored = False
-        self.last_error = None
+        self.last_error = self.holding = None
         self.not_before = self._asked_until = 0.0
         self._limit = min(BATCH_METRICS, self._limit * 2)
+
+
+def _one_number_of(batch: Batch) -> Batch | None:
+    """The last metric of a batch with a number as its value: others may be large."""
+    numbers = (each for each in reversed(batch.metrics) if isinstance(each.value, int | float))
+    metric = next(numbers, None)
+    return None if metric is None else Batch([metric], batch.segment)
 
 
 def _fields(metric: Metric) -> tuple[str, object, int | None, dt.datetime]:
@@ -258,19 +334,3 @@ def _expected_number(error: ConflictError) -> int:
         return 0
     number: Any = body.get("next_sequence_number") if isinstance(body, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
     return number if isinstance(number, int) and number > 0 else 0
-
-
-def _retry_after(error: TellurioError) -> float:
-    """The seconds that the backend asks to wait, up to `MAX_RETRY_DELAY`."""
-    if not isinstance(error, ApiError):
-        return 0.0
-    value: str = error.response.headers.get("retry-after", "")
-    try:
-        seconds = float(value) if value.isdecimal() else _seconds_until(value)
-    except (ValueError, TypeError):
-        return 0.0
-    return max(0.0, min(seconds, MAX_RETRY_DELAY))
-
-
-def _seconds_until(date: str) -> float:
-    return (parsedate_to_datetime(date) - dt.datetime.now(dt.UTC)).total_seconds()

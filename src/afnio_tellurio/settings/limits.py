@@ -1,5 +1,8 @@
 """Every tunable and every bound of the contract, with its unit and its reason."""
 
+#: The version of the contract that this SDK was made for.
+CONTRACT_VERSION = "0.1.0"
+
 #: Seconds to open a connection; a reachable host answers within one.
 CONNECT_TIMEOUT = 5.0
 #: Seconds between two bytes of an answer, or of a request being sent.
@@ -10,9 +13,11 @@ SLOWEST_RATE = 50_000
 #: Bytes of an answer, decoded; of one with an error status only the beginning is read.
 ANSWER_BYTES = 64 * 2**20
 ERROR_BYTES = 2**18
-#: Attempts to connect, and to send a request that may be carried out twice.
-CONNECT_ATTEMPTS = 3
-#: Seconds before the second attempt to connect; doubled for the next.
+#: Transmitted bytes of a request and its answer that extend its time; endless ones must not.
+COUNTED_BYTES = 2 * ANSWER_BYTES
+#: How often a request is sent again after a failure that passes.
+MAX_RETRIES = 2
+#: Seconds before the first retry; doubled for the next.
 CONNECT_RETRY_DELAY = 0.25
 
 #: The contract's bounds of a metric.
@@ -36,6 +41,8 @@ MAX_REMEMBERED_NAMES = 10_000
 #: Metrics in one batch, the contract's bound, and bytes of the journal in one batch.
 BATCH_METRICS = 1000
 BATCH_BYTES = 2**20
+#: Metrics that a backend refuses one after another before delivery holds: it may refuse all.
+REFUSALS_IN_A_ROW = 10
 #: Bytes of lines kept in memory while the disk is full; what exceeds them is lost.
 HELD_BYTES = 32 * 2**20
 #: Seconds that the sender waits for appends of other threads to end; each takes microseconds.

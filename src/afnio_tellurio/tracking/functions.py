@@ -17,6 +17,7 @@ from afnio_tellurio.errors import (
     BadRequestError,
     ConflictError,
     RunFinishedError,
+    TellurioError,
     may_have_arrived,
 )
 from afnio_tellurio.frameworks import share_run
@@ -82,6 +83,24 @@ def init(
         TellurioError: The request failed, or another process on this machine still owns the run to
             resume after `TELLURIO_EXIT_TIMEOUT` seconds.
     """
+    return make_active(
+        *open_run(
+            namespace_slug, project_display_name, name, description, status, client, resume=resume
+        )
+    )
+
+
+def open_run(
+    namespace_slug: str,
+    project_display_name: str,
+    name: str | None,
+    description: str | None,
+    status: RunStatus | None,
+    client: TellurioClient | None,
+    *,
+    resume: bool,
+) -> tuple[Run, Connection | None]:
+    """Does the part of `init` that waits for the backend; see there."""
     namespace_slug = checked_slug("init", "namespace slug", namespace_slug)
     project_display_name, slug = checked_display_name("init", project_display_name)
     if name is not None:
@@ -93,30 +112,34 @@ def init(
     if resume and name is None:
         raise ValueError("init: resume is True, but there is no name; pass the name of the run")
     client = client_or_default(client)
-    connection: Connection | None = None
     if client is None:
-        run: Run = DisabledRun(str(uuid.UUID(int=0)), name or "disabled", description, status)
+        nobody = str(uuid.UUID(int=0))
+        return DisabledRun(nobody, name or "disabled", description, status), None
+    connection = connection_of(client)
+    resumed = None
+    if resume and name is not None:
+        resumed = resume_run(
+            client, namespace_slug, slug, name=name, description=description, status=status
+        )
+    if resumed is None:
+        with safeguard:
+            slug = _ensure_project(connection, namespace_slug, slug, project_display_name)
+            run = _create_run(client, namespace_slug, slug, name, description, status)
     else:
-        connection = connection_of(client)
-        resumed = None
-        if resume and name is not None:
-            resumed = resume_run(
-                client, namespace_slug, slug, name=name, description=description, status=status
-            )
-        if resumed is not None:
-            open_here = _find_open(resumed.uuid)
-            if open_here is not None:
-                return open_here
-            run = resumed
-            path = RunPath(namespace_slug, slug, run.uuid)
-            recording = Recording(connection, path, run_name=run.name, owns_run=True)
-            bind_run(run, client, slug, recording)
-        else:
-            with safeguard:
-                slug = _ensure_project(connection, namespace_slug, slug, project_display_name)
-                run = _create_run(client, namespace_slug, slug, name, description, status)
-        warn_of_orphans(connection.settings.journals)
-        tell_started(run, client, namespace_slug, slug)
+        run, recording = resumed
+        if recording is None:
+            return _find_open(run.uuid) or run, connection
+        bind_run(run, client, slug, recording)
+    warn_of_orphans(connection.settings.journals)
+    tell_started(run, client, namespace_slug, slug)
+    return run, connection
+
+
+def make_active(run: Run, connection: Connection | None) -> Run:
+    """Makes a run that `open_run` opened the active one of this thread or task; returns it."""
+    if any(each is run for each in open_runs()):
+        join(run)
+        return run
     superseded = activate(run)
     if superseded is not None:
         end(superseded, RunStatus.FAILED)
@@ -177,8 +200,12 @@ def _ensure_project(
                 connection, namespace_slug, display_name=display_name, visibility="RESTRICTED"
             )
             operation = "createProject"
-        except (ConflictError, BadRequestError):
+        except TellurioError as error:
             # Another process may have created it meanwhile; the platform may answer so with 400.
+            # Or the answer was lost.
+            is_refused = isinstance(error, (ConflictError, BadRequestError))
+            if not is_refused and not may_have_arrived(error):
+                raise
             project = operations.get_project(connection, namespace_slug, slug)
             if project is None:
                 raise
@@ -197,13 +224,8 @@ def _letters(name: str) -> str:
 
 
 def _find_open(run_uuid: str) -> Run | None:
-    """The handle of a run that is open in this process; makes it the active one here."""
-    run: Run
-    for run in open_runs():
-        if run.uuid == run_uuid:
-            join(run)
-            return run
-    return None
+    """The handle of a run that is open in this process."""
+    return next((run for run in open_runs() if run.uuid == run_uuid), None)
 
 
 def attach(
@@ -234,15 +256,9 @@ def attach(
             f"attach: run {attached.name!r} is finished ({attached.status}); "
             "start a new one with init, or resume it with init(..., resume=True)"
         )
-    open_here = _find_open(attached.uuid)
-    if open_here is not None:
-        return open_here
-    superseded = activate(attached)
-    if superseded is not None:
-        end(superseded, RunStatus.FAILED)
+    attached = _find_open(attached.uuid) or attached
     client = client_or_default(client)
-    share_run(attached, None if client is None else connection_of(client))
-    return attached
+    return make_active(attached, None if client is None else connection_of(client))
 
 
 def get_active_run() -> Run:

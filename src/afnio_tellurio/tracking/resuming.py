@@ -11,9 +11,10 @@ from afnio_tellurio.api.operations import RunPath
 from afnio_tellurio.client import connection_of
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.deadlines import within
+from afnio_tellurio.delivery.recording import Recording
 from afnio_tellurio.delivery.recovery import deliver_journals_of_run
 from afnio_tellurio.delivery.senders import settle
-from afnio_tellurio.errors import NotFoundError, TellurioError
+from afnio_tellurio.errors import NotFoundError, TellurioError, may_have_arrived
 from afnio_tellurio.tracking.active import open_runs
 from afnio_tellurio.tracking.finding import runs_named
 from afnio_tellurio.tracking.run import Run
@@ -36,12 +37,14 @@ def resume_run(
     name: str,
     description: str | None,
     status: RunStatus,
-) -> Run | None:
-    """Opens the newest run of a name again.
+) -> tuple[Run, Recording | None] | None:
+    """Opens the newest run of a name again, whose journal is there first.
+
+    So a later process can end the run if this one dies before the answer, or the answer is lost.
 
     Returns:
-        The run, or None if the project has no run of this name. A run that is open in this process
-        is not changed.
+        The run and its recording, or None if the project has no run of this name. A run that is
+        open in this process is not changed, and comes without a recording.
 
     Raises:
         TellurioError: A request failed; or within `TELLURIO_EXIT_TIMEOUT`, a journal could not be
@@ -56,13 +59,19 @@ def resume_run(
         return None
     run = named[0]
     if any(each.uuid == run.uuid for each in open_runs()):
-        return run
+        return run, None
     connection = connection_of(client)
     path = RunPath(namespace_slug, project_slug, run.uuid)
     _wait_for_its_end(connection, path.run_uuid, name)
     with safeguard:
-        model = operations.update_run(connection, path, description=description, status=status)
-    return read_run(Run, model, "updateRun", namespace_slug)
+        recording = Recording(connection, path, run_name=run.name, owns_run=True)
+        try:
+            model = operations.update_run(connection, path, description=description, status=status)
+            run = read_run(Run, model, "updateRun", namespace_slug)
+        except BaseException as error:  # raised again: the journal must not stay in use
+            recording.give_up(is_certain=not may_have_arrived(error))
+            raise
+    return run, recording
 
 
 def _wait_for_its_end(connection: Connection, run_uuid: str, name: str) -> None:

@@ -9,7 +9,7 @@ import attrs
 
 from afnio_tellurio.api import operations
 from afnio_tellurio.api.answers import is_finite_number
-from afnio_tellurio.api.entities import RunRecord, RunStatus, read_run
+from afnio_tellurio.api.entities import RunRecord, RunStatus
 from afnio_tellurio.api.metrics import (
     MetricHistory,
     MetricPoint,
@@ -35,6 +35,7 @@ from afnio_tellurio.interruptions import foreign_cause, raise_foreign
 from afnio_tellurio.notices import warn
 from afnio_tellurio.settings.limits import BATCH_METRICS, MAX_REMEMBERED_NAMES, MAX_STEP
 from afnio_tellurio.tracking.awaiting import run_in_thread
+from afnio_tellurio.tracking.changing import change_run
 from afnio_tellurio.tracking.ending import end_run, finish_run, leave_end
 from afnio_tellurio.tracking.safeguard import deactivate, safeguard, status_after
 from afnio_tellurio.tracking.statuses import ENDED, check_status
@@ -234,8 +235,11 @@ class Run(RunRecord):
             The number of accepted and rejected metrics.
 
         Raises:
+            ValueError: The timeout is negative or NaN.
             DeliveryError: The metrics were not delivered in that time, or delivery has stopped.
         """
+        if timeout is not None and not timeout >= 0:
+            raise ValueError(f"flush: timeout is {timeout!r}; it must be 0 or more")
         deadline = None if timeout is None else monotonic() + timeout
         if self._recording is not None:
             self._recording.require("flush", deadline)
@@ -304,9 +308,12 @@ class Run(RunRecord):
             deactivate(self)
             return None
         try:
-            deadline = self._deadline()
-            with within(deadline):
-                problem = end_run(self, self._record(), self._client_for(None), status, deadline)
+            deadline, recording = self._deadline(), self._record()
+            # Another thread may be ending it, with another status: the first one counts.
+            with within(deadline), recording.held_for_end(deadline):
+                if self._has_ended():
+                    return None
+                problem = end_run(self, recording, self._client_for(None), status, deadline)
         except Exception as error:  # noqa: BLE001
             if foreign_cause(error) is not None:
                 self._leave_end(status)
@@ -321,6 +328,9 @@ class Run(RunRecord):
         if problem is not None:
             warn(problem)
         return problem
+
+    def _has_ended(self) -> bool:
+        return self.status in ENDED
 
     def _leave_end(self, status: RunStatus) -> None:
         if self.status not in ENDED:
@@ -358,6 +368,20 @@ class Run(RunRecord):
         pages = operations.list_metrics(connection, self._path(), name=name)
         metrics = chain.from_iterable(pages)
         return read_histories(metrics) if name is None else read_history(name, metrics)
+
+    @overload
+    async def ametrics(self, name: str, client: TellurioClient | None = None) -> MetricHistory: ...
+
+    @overload
+    async def ametrics(
+        self, name: None = None, client: TellurioClient | None = None
+    ) -> dict[str, MetricHistory]: ...
+
+    async def ametrics(
+        self, name: str | None = None, client: TellurioClient | None = None
+    ) -> MetricHistory | dict[str, MetricHistory]:
+        """Does what `metrics` does, without blocking the event loop."""
+        return await run_in_thread(lambda: self.metrics(name, client))
 
     def iter_metrics(
         self, name: str | None = None, client: TellurioClient | None = None
@@ -450,6 +474,7 @@ class Run(RunRecord):
             TypeError: The name or the description is not a string.
             ValueError: Neither is passed, or the name is empty or too long.
             NotFoundError: The run does not exist.
+            InvalidResponseError: The backend ignored a change: not every backend supports them.
             TellurioError: The request failed.
         """
         if name is None and description is None:
@@ -463,14 +488,9 @@ class Run(RunRecord):
     def _change(
         self, name: str | None, description: str | None, client: TellurioClient | None
     ) -> None:
-        path = self._path()
-        model = operations.update_run(
-            self._connection_for(client), path, name=name, description=description
+        change_run(
+            self, self._connection_for(client), self._path(), name=name, description=description
         )
-        changed = read_run(RunRecord, model, "updateRun", path.namespace_slug)
-        self.name = changed.name
-        self.description = changed.description
-        self.date_updated = changed.date_updated
 
     def _bind(
         self, client: TellurioClient, project_slug: str, recording: Recording | None = None

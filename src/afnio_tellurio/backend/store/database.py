@@ -38,7 +38,7 @@ from afnio_tellurio.backend.store.database_files import (
     size_and_time_of,
     size_of,
 )
-from afnio_tellurio.backend.store.schema import prepare, require_current
+from afnio_tellurio.backend.store.schema import prepare, require_current, require_unchanged
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.deadlines import seconds_left
 from afnio_tellurio.errors import DatabaseError
@@ -127,8 +127,9 @@ class Database:
             if to_write:
                 self._require_writable(connection)
             connection.execute(statement)
-            # Takes the read lock now, so that no later statement finds the database locked.
-            connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
+            # Within the transaction: a newer version may have upgraded the database meanwhile. This
+            # also takes the read lock, so that no later statement finds the database locked.
+            require_unchanged(connection, self.path)
         except BaseException:  # raised again: an interrupted call must not keep the connection
             give_back(connection)
             raise

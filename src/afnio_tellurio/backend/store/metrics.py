@@ -33,7 +33,7 @@ class SeriesWriter:
         self._last_point: tuple[Any, ...] = row[4:7]
         self._low: float | None = row[7]
         self._high: float | None = row[8]
-        self._before = sampling.Extent(row[0], row[9], row[2], row[3])
+        self._before = sampling.Extent(row[0], row[1], row[9], row[2], row[3])
         self._tile_width = self._before.tile_width
 
     def add(self, wanted_step: int | None, value: Stored, timestamp: int) -> int:

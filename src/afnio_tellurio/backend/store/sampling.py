@@ -36,12 +36,14 @@ class Extent(NamedTuple):
 
     Attributes:
         series: Its id.
+        points: The number of its points.
         tile_width: The width of its finest tiles, or None if it has no tiles.
         first: Its first step.
         last: Its last step.
     """
 
     series: int
+    points: int
     tile_width: int | None
     first: int
     last: int
@@ -81,7 +83,7 @@ def keep_tiles(
         The width of its finest tiles.
     """
     series, tile_width = before.series, before.tile_width
-    if tile_width is None:
+    if tile_width is None or not has_whole_tiles(connection, before):
         return build_tiles(connection, series, steps)
     stored_widths = before.widths()
     changed = sorted(map(_range_of_point, points), key=_STEP_AND_ARRIVAL)
@@ -95,7 +97,8 @@ def keep_tiles(
 
 
 def build_tiles(connection: sqlite3.Connection, series: int, steps: tuple[int, int]) -> int:
-    """Stores the tiles of a series that has none, and returns the width of the finest ones."""
+    """Stores all tiles of a series, and returns the width of the finest ones."""
+    connection.execute("DELETE FROM tiles WHERE series = ?", (series,))
     tile_width = _finest_width(connection, series)
     points = _points(connection, series, *steps)
     _insert(connection, series, tile_width, _gather(points, tile_width))
@@ -159,6 +162,22 @@ def _merge(connection: sqlite3.Connection, series: int, width: int, tiles: Itera
 # Reading
 
 
+def has_whole_tiles(connection: sqlite3.Connection, extent: Extent) -> bool:
+    """Returns whether the tiles of a series hold all of its points; a short series needs none.
+
+    They do not after a process of an early version, which knows no tiles and does not check the
+    format, wrote to the database that a newer one had upgraded.
+    """
+    widths = extent.widths()
+    if not widths:
+        return extent.points <= MAX_UNTILED_POINTS
+    # Few tiles have the greatest width, and each point is in one of them.
+    (count,) = connection.execute(
+        "SELECT sum(count) FROM tiles WHERE series = ? AND width = ?", (extent.series, widths[-1])
+    ).fetchone()
+    return bool(count == extent.points)
+
+
 def width_for(
     connection: sqlite3.Connection, extent: Extent, steps: tuple[int, int], ranges: int
 ) -> int:
@@ -178,8 +197,10 @@ def width_for(
             break
     else:
         if unit > 1 or indexes is None:
-            occupied = _occupied_steps(connection, extent.series, first, last, most + 1)
-            if len(occupied) <= most:
+            # All of them if there are no tiles: those that the series had were stale.
+            limit = -1 if extent.tile_width is None else most + 1
+            occupied = _occupied_steps(connection, extent.series, first, last, limit)
+            if len(occupied) <= most or extent.tile_width is None:
                 indexes, unit = occupied, 1
     assert indexes is not None
     while len(indexes) > ranges:
@@ -201,12 +222,12 @@ def _occupied(
 
 
 def _occupied_steps(
-    connection: sqlite3.Connection, series: int, first: int, last: int, most: int
+    connection: sqlite3.Connection, series: int, first: int, last: int, limit: int
 ) -> list[int]:
     rows = connection.execute(
         "SELECT DISTINCT step FROM points WHERE series = ? AND step BETWEEN ? AND ? "
         "ORDER BY step LIMIT ?",
-        (series, first, last, most),
+        (series, first, last, limit),
     )
     return [step for (step,) in rows]
 

@@ -1,11 +1,12 @@
-"""The tables of a database, and upgrades of databases with older tables."""
+"""The tables of a database, and their format."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from afnio_tellurio.backend.store import sampling
 from afnio_tellurio.backend.store.database_files import read_only_error
+from afnio_tellurio.backend.store.series import build_missing_tiles
+from afnio_tellurio.backend.store.upgrades import UPGRADES
 from afnio_tellurio.errors import DatabaseError
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
     else:
         for older_format in range(file_format, FORMAT):
-            _UPGRADES[older_format](connection)
+            UPGRADES[older_format](connection)
+        build_missing_tiles(connection)
     connection.execute(f"PRAGMA user_version={FORMAT}")
     connection.execute("COMMIT")
 
@@ -91,64 +93,29 @@ def require_current(connection: sqlite3.Connection, path: Path) -> None:
         raise read_only_error(path, f"{problem} and cannot be upgraded")
 
 
-def _create(connection: sqlite3.Connection, name: str) -> None:
-    """Creates a table or an index as it is today."""
-    for statement in _TABLES.split(";\n"):
-        if f" {name} " in statement.partition("(")[0].partition(" ON ")[0] + " ":
-            connection.execute(statement)
+def require_unchanged(connection: sqlite3.Connection, path: Path) -> None:
+    """Rejects a database whose format was changed after this process opened it.
+
+    The first statement of each transaction: it also takes the read lock.
+    """
+    (file_format,) = connection.execute("PRAGMA user_version").fetchone()
+    if file_format > FORMAT:
+        raise DatabaseError(
+            f"the database {path} was upgraded by a newer version while it was in use: "
+            f"{_newer_format(file_format)}, and start this program again"
+        )
+    if file_format < FORMAT:
+        raise DatabaseError(
+            f"the database {path} was replaced while it was in use, by one of the older format "
+            f"{file_format}; start this program again to upgrade it"
+        )
 
 
-def _add_tiles(connection: sqlite3.Connection) -> None:
-    """Adds tiles of long series for sampling; a later upgrade fills them."""
-    connection.execute("ALTER TABLE series ADD COLUMN tile_width INTEGER")
-    _create(connection, "tiles")
-
-
-def _add_deleted_runs(connection: sqlite3.Connection) -> None:
-    """Adds the table for the UUIDs of deleted runs."""
-    _create(connection, "deleted_runs")
-    connection.execute(
-        "INSERT INTO deleted_runs SELECT ? FROM sqlite_sequence "
-        "WHERE name = 'runs' AND seq > (SELECT count(*) FROM runs)",
-        (UNKNOWN_DELETED_RUNS,),
+def _newer_format(file_format: int) -> str:
+    return (
+        f"it has format {file_format}, but this afnio-tellurio supports formats up to {FORMAT}; "
+        "upgrade afnio-tellurio"
     )
-
-
-def _add_levels_and_removal(connection: sqlite3.Connection) -> None:
-    """Adds tiles of several widths, marks of deleted runs and projects, and the index of runs."""
-    last_ids = connection.execute("SELECT name, seq FROM sqlite_sequence").fetchall()
-    for table, column in (("projects", "namespace"), ("runs", "project")):
-        _drop_not_null(connection, table, column)
-    # IDs of deleted runs are not used again.
-    connection.execute("DELETE FROM sqlite_sequence")
-    connection.executemany("INSERT INTO sqlite_sequence VALUES (?, ?)", last_ids)
-    _create(connection, "runs_by_creation")
-    connection.execute("DROP TABLE tiles")
-    _create(connection, "tiles")
-    connection.execute("UPDATE series SET tile_width = NULL")
-    long_series = connection.execute(
-        "SELECT id, first_step, last_step FROM series WHERE count > ?",
-        (sampling.MAX_UNTILED_POINTS,),
-    ).fetchall()
-    for series, first, last in long_series:
-        width = sampling.build_tiles(connection, series, (first, last))
-        connection.execute("UPDATE series SET tile_width = ? WHERE id = ?", (width, series))
-
-
-def _drop_not_null(connection: sqlite3.Connection, table: str, column: str) -> None:
-    """Copies a table: SQLite cannot change a column. Foreign keys are not enforced here yet."""
-    (statement,) = connection.execute(
-        "SELECT sql FROM sqlite_schema WHERE name = ?", (table,)
-    ).fetchone()
-    columns = statement.partition("(")[2].replace(f"{column} INTEGER NOT NULL", f"{column} INTEGER")
-    connection.execute(f"CREATE TABLE new_table ({columns}")
-    connection.execute(f"INSERT INTO new_table SELECT * FROM {table}")  # noqa: S608 - a constant
-    connection.execute(f"DROP TABLE {table}")
-    connection.execute(f"ALTER TABLE new_table RENAME TO {table}")
-
-
-#: Functions that upgrade each older format to the next.
-_UPGRADES = {1: _add_tiles, 2: _add_deleted_runs, 3: _add_levels_and_removal}
 
 
 def _format_of(connection: sqlite3.Connection, path: Path) -> int:
@@ -160,8 +127,7 @@ def _format_of(connection: sqlite3.Connection, path: Path) -> int:
     if application == APPLICATION_ID:
         if version > FORMAT:
             raise DatabaseError(
-                f"the database {path} has format {version}, but this afnio-tellurio supports "
-                f"formats up to {FORMAT}; upgrade afnio-tellurio or use another file"
+                f"the database {path} cannot be used: {_newer_format(version)} or use another file"
             )
         return int(version)
     if application or tables:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from afnio_tellurio.backend.store import sampling
 from afnio_tellurio.backend.store.sampling import Extent
 
 if TYPE_CHECKING:
@@ -17,13 +18,11 @@ class SeriesRow(NamedTuple):
     Attributes:
         run: The UUID of its run.
         name: The name of its metric.
-        points: The number of its points.
-        extent: Its id and its steps.
+        extent: Its id, its number of points and its steps.
     """
 
     run: str
     name: str
-    points: int
     extent: Extent
 
 
@@ -41,10 +40,13 @@ class Selection(NamedTuple):
     runs: Sequence[str]
 
 
+_EXTENT = "id, count, tile_width, first_step, last_step"
+
+
 def find_series(connection: sqlite3.Connection, run: int, name: str) -> Extent | None:
     """Returns the run's series of this metric, or None if it does not exist."""
     row = connection.execute(
-        "SELECT id, tile_width, first_step, last_step FROM series WHERE run = ? AND name = ?",
+        f"SELECT {_EXTENT} FROM series WHERE run = ? AND name = ?",  # noqa: S608 - constant names
         (run, name),
     ).fetchone()
     return None if row is None else Extent._make(row)
@@ -52,11 +54,33 @@ def find_series(connection: sqlite3.Connection, run: int, name: str) -> Extent |
 
 def select_series(connection: sqlite3.Connection, selection: Selection) -> list[SeriesRow]:
     """Returns the selected series, sorted by name and by the age of their runs."""
-    columns = "r.uuid, s.name, s.count, s.id, s.tile_width, s.first_step, s.last_step"
+    columns = "r.uuid, s.name, s.id, s.count, s.tile_width, s.first_step, s.last_step"
     return [
-        SeriesRow(run, name, points, Extent._make(extent))
-        for run, name, points, *extent in _select(connection, selection, columns)
+        SeriesRow(run, name, Extent._make(extent))
+        for run, name, *extent in _select(connection, selection, columns)
     ]
+
+
+def repair_tiles(connection: sqlite3.Connection, series: int) -> None:
+    """Builds the tiles of a series again, unless another process has done it."""
+    row = connection.execute(f"SELECT {_EXTENT} FROM series WHERE id = ?", (series,)).fetchone()  # noqa: S608 - constant names
+    if row is not None and not sampling.has_whole_tiles(connection, Extent._make(row)):
+        _build_tiles(connection, Extent._make(row))
+
+
+def build_missing_tiles(connection: sqlite3.Connection) -> None:
+    """Builds the tiles of long series that have none."""
+    rows = connection.execute(
+        f"SELECT {_EXTENT} FROM series WHERE count > ? AND tile_width IS NULL",  # noqa: S608 - constant names
+        (sampling.MAX_UNTILED_POINTS,),
+    ).fetchall()
+    for row in rows:
+        _build_tiles(connection, Extent._make(row))
+
+
+def _build_tiles(connection: sqlite3.Connection, extent: Extent) -> None:
+    width = sampling.build_tiles(connection, extent.series, (extent.first, extent.last))
+    connection.execute("UPDATE series SET tile_width = ? WHERE id = ?", (width, extent.series))
 
 
 def summarize_run(connection: sqlite3.Connection, run: int) -> list[tuple[Any, ...]]:

@@ -1,0 +1,70 @@
+"""Upgrades of databases with older tables.
+
+Each works on the tables as they were at its time, with statements of its own: those of today would
+change with the next format. What is derived from other tables is made again after the last upgrade.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
+
+
+def _add_tiles(connection: sqlite3.Connection) -> None:
+    """Adds tiles of long series for sampling."""
+    connection.execute("ALTER TABLE series ADD COLUMN tile_width INTEGER")
+    connection.execute(
+        "CREATE TABLE tiles (series INTEGER NOT NULL REFERENCES series ON DELETE CASCADE, "
+        "tile INTEGER NOT NULL, count INTEGER NOT NULL, step INTEGER NOT NULL, "
+        "arrival INTEGER NOT NULL, value, json TEXT, timestamp INTEGER NOT NULL, minimum, maximum, "
+        "PRIMARY KEY (series, tile)) WITHOUT ROWID"
+    )
+
+
+def _add_deleted_runs(connection: sqlite3.Connection) -> None:
+    """Adds the table for the UUIDs of deleted runs; an empty one if runs were deleted before."""
+    connection.execute(
+        "CREATE TABLE deleted_runs (uuid TEXT NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID"
+    )
+    connection.execute(
+        "INSERT INTO deleted_runs SELECT '' FROM sqlite_sequence "
+        "WHERE name = 'runs' AND seq > (SELECT count(*) FROM runs)"
+    )
+
+
+def _add_levels_and_removal(connection: sqlite3.Connection) -> None:
+    """Adds tiles of several widths, marks of deleted runs and projects, and the index of runs."""
+    last_ids = connection.execute("SELECT name, seq FROM sqlite_sequence").fetchall()
+    for table, column in (("projects", "namespace"), ("runs", "project")):
+        _drop_not_null(connection, table, column)
+    # IDs of deleted runs are not used again.
+    connection.execute("DELETE FROM sqlite_sequence")
+    connection.executemany("INSERT INTO sqlite_sequence VALUES (?, ?)", last_ids)
+    connection.execute("CREATE INDEX runs_by_creation ON runs (project, created)")
+    connection.execute("DROP TABLE tiles")
+    connection.execute(
+        "CREATE TABLE tiles (series INTEGER NOT NULL REFERENCES series ON DELETE CASCADE, "
+        "width INTEGER NOT NULL, tile INTEGER NOT NULL, count INTEGER NOT NULL, "
+        "step INTEGER NOT NULL, arrival INTEGER NOT NULL, value, json TEXT, "
+        "timestamp INTEGER NOT NULL, minimum, maximum, "
+        "PRIMARY KEY (series, width, tile)) WITHOUT ROWID"
+    )
+    connection.execute("UPDATE series SET tile_width = NULL")
+
+
+def _drop_not_null(connection: sqlite3.Connection, table: str, column: str) -> None:
+    """Copies a table: SQLite cannot change a column. Foreign keys are not enforced here yet."""
+    (statement,) = connection.execute(
+        "SELECT sql FROM sqlite_schema WHERE name = ?", (table,)
+    ).fetchone()
+    columns = statement.partition("(")[2].replace(f"{column} INTEGER NOT NULL", f"{column} INTEGER")
+    connection.execute(f"CREATE TABLE new_table ({columns}")
+    connection.execute(f"INSERT INTO new_table SELECT * FROM {table}")  # noqa: S608 - a constant
+    connection.execute(f"DROP TABLE {table}")
+    connection.execute(f"ALTER TABLE new_table RENAME TO {table}")
+
+
+#: Functions that upgrade each older format to the next.
+UPGRADES = {1: _add_tiles, 2: _add_deleted_runs, 3: _add_levels_and_removal}

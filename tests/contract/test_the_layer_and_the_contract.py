@@ -1,0 +1,248 @@
+"""The layer has every word, field, bound and operation of the contract; each message names a file."""
+
+import json
+import re
+from pathlib import Path
+
+import attrs
+import exchanges
+import pytest
+
+import afnio_tellurio as te
+from afnio_tellurio.api import entities, metrics
+from afnio_tellurio.backend import metrics as backend_metrics
+from afnio_tellurio.backend import runs as backend_runs
+from afnio_tellurio.backend import structs
+from afnio_tellurio.cli import listing
+from afnio_tellurio.settings import limits
+from afnio_tellurio.tracking import statuses
+
+CONTRACT = exchanges.CONTRACT
+SCHEMAS = CONTRACT["components"]["schemas"]
+SOURCES = Path(te.__file__).parent
+OPERATIONS = {
+    operation["operationId"]: operation
+    for item in CONTRACT["paths"].values()
+    for method, operation in item.items()
+    if method != "parameters"
+}
+
+# Words
+
+
+def statuses_in(pattern, file):
+    """The status words of a source file, in the part that a pattern matches."""
+    text = (SOURCES / file).read_text("utf-8")
+    return set(re.findall(r"\b[A-Z]{3,}\b", re.search(pattern, text)[0]))
+
+
+#: Every place that lists the statuses of a run, and what it lists.
+STATUSES = {
+    "api/entities.py, RunStatus": set(te.RunStatus),
+    "tracking/statuses.py, ENDED": {*statuses.ENDED, "RUNNING"},
+    "cli/listing.py, _STATUSES": set(listing._STATUSES),
+    "backend/structs.py, RunStatus": set(structs.RunStatus),
+    "backend/page/runs.js, SIGNS": statuses_in(
+        r"(?<=const SIGNS = )\{[^}]*\}", "backend/page/runs.js"
+    ),
+}
+#: Sources with several statuses that do not list all of them, and why.
+NOT_LISTS = {
+    "tracking/run.py": "how a block and finish end a run",
+    "tracking/safeguard.py": "how the end of a process ends a run",
+    "tracking/functions.py": "how init and finish begin and end a run",
+    "tracking/awaitable.py": "the same, for event loops",
+    "delivery/recovery.py": "a run of a dead process has crashed",
+    "uploading.py": "the same",
+}
+
+
+@pytest.mark.parametrize("place", STATUSES)
+def test_each_list_of_statuses_is_that_of_the_contract(place):
+    assert STATUSES[place] == set(SCHEMAS["RunStatus"]["enum"]), f"src/afnio_tellurio/{place}"
+
+
+def test_no_other_source_lists_statuses():
+    words = re.compile(rf"\b({'|'.join(SCHEMAS['RunStatus']['enum'])})\b")
+    listing_files = {
+        path.relative_to(SOURCES).as_posix()
+        for path in SOURCES.rglob("*")
+        if path.suffix in {".py", ".js", ".css"} and "vendor" not in path.parts
+        if len(set(words.findall(code_of(path)))) > 1
+    }
+    known = {place.partition(",")[0] for place in STATUSES} | set(NOT_LISTS)
+    assert listing_files - known == set(), "add it to STATUSES or NOT_LISTS"
+
+
+def code_of(path):
+    """A source without docstrings and comments."""
+    return re.sub(r'""".*?"""|#.*|//.*|/\*.*?\*/', "", path.read_text("utf-8"), flags=re.DOTALL)
+
+
+def test_the_statuses_are_described_where_people_read_of_them():
+    for status in SCHEMAS["RunStatus"]["enum"]:
+        assert status in SCHEMAS["RunStatus"]["description"], "openapi/tellurio.yaml, RunStatus"
+        logging_page = (SOURCES.parents[1] / "docs" / "logging.md").read_text("utf-8")
+        assert status in logging_page, "docs/logging.md"
+
+
+def test_the_visibilities_are_described():
+    for visibility in SCHEMAS["Visibility"]["enum"]:
+        assert f'"{visibility}"' in te.create_project.__doc__, "projects.py, create_project"
+        assert f'"{visibility}"' in entities.Project.__doc__, "api/entities.py, Project"
+
+
+# Fields
+
+
+def fields_of(entity):
+    if attrs.has(entity):
+        return {field.name for field in attrs.fields(entity)}
+    if hasattr(entity, "_fields"):
+        return set(entity._fields)
+    return {name for name in entity.__annotations__ if not name.startswith("_")}
+
+
+#: The entity of each schema of a successful response: its fields that have another name, and those
+#: that are left out, with the reason.
+ENTITIES = {
+    "Project": (te.Project, {}, {}),
+    "RunProject": (te.RunProject, {}, {}),
+    "RunUser": (te.RunUser, {}, {}),
+    "Run": (te.Run, {}, {}),
+    "Metric": (te.MetricPoint, {}, {}),
+    "MetricSummary": (te.MetricSummary, {}, {}),
+    "SummaryColumns": (
+        te.MetricSummary,
+        {},
+        {"name": "a key of the result", "run_uuid": "a key of the result"},
+    ),
+    "SampledSeries": (
+        te.MetricCurve,
+        {"step": "steps", "last": "values", "minimum": "minima", "maximum": "maxima",
+         "timestamp": "timestamps"},
+        {"width": "for the page, which draws ranges", "replaces_from": "for the page, which polls",
+         "count": "for the page, which merges ranges"},
+    ),
+    "Namespace": (
+        te.RunOrg,
+        {},
+        {"uuid": "no operation takes it", "display_name": "a run's organization has its slug only"},
+    ),
+}  # fmt: skip
+#: The schemas of successful responses without an entity, and what becomes of their fields.
+WITHOUT_ENTITY = {
+    "ApiKeyOwner": "login returns a dictionary of email and username, as afnio does",
+    "MetricBatchReceipt": "delivery moves its position",
+    "MetricBucket": "Run.curve returns two lists of numbers",
+    "MetricSamples": "a list of SampledSeries, and the cursor of the page's polls",
+    "MetricSummaries": "a dictionary of MetricSummary",
+    "ProjectMetric": "list_metrics returns names",
+    "RunStatus": "an enumeration",
+    "Visibility": "an enumeration, kept as a string",
+}
+
+
+def schemas_of_answers():
+    """The names of the schemas that successful responses consist of."""
+    names, todo = set(), []
+    for operation in OPERATIONS.values():
+        todo += [
+            response for status, response in operation["responses"].items() if status[0] == "2"
+        ]
+    while todo:
+        for name in re.findall(r"#/components/schemas/(\w+)", json.dumps(todo.pop())):
+            if name not in names:
+                names.add(name)
+                todo.append(SCHEMAS[name])
+    return names
+
+
+def test_each_schema_of_an_answer_has_an_entity_or_a_reason():
+    assert schemas_of_answers() == set(ENTITIES) | set(WITHOUT_ENTITY), "ENTITIES in this file"
+
+
+@pytest.mark.parametrize("schema", ENTITIES)
+def test_each_field_of_an_answer_is_an_attribute(schema):
+    entity, renamed, left_out = ENTITIES[schema]
+    fields = {
+        renamed.get(name, name) for name in set(SCHEMAS[schema]["properties"]) - set(left_out)
+    }
+    assert set(left_out) <= set(SCHEMAS[schema]["properties"])
+    file = Path(__import__(entity.__module__, fromlist=["x"]).__file__).name
+    missing = fields - fields_of(entity)
+    assert not missing, f"{entity.__name__} in api/entities.py, api/metrics.py or {file}: {missing}"
+
+
+# Bounds
+
+#: The constant of each upper bound of a request. The same number may stand in several places.
+BOUNDS = {
+    "maxLength of name": limits.MAX_NAME_LENGTH,
+    "maxLength of display_name": limits.MAX_NAME_LENGTH,
+    "maxLength of Idempotency-Key": 255,
+    "maximum of step": limits.MAX_STEP,
+    "maximum of after_step": structs.MAX_STEP,
+    "maximum of from_step": structs.MAX_STEP,
+    "maximum of to_step": structs.MAX_STEP,
+    "maximum of first_sequence_number": structs.MAX_STEP - structs.MAX_BATCH,
+    "maxItems of metrics": limits.BATCH_METRICS,
+    "maxItems of run": limits.MAX_SAMPLED,
+    "maxItems of name": limits.MAX_SAMPLED,
+    "maximum of buckets": limits.MAX_BUCKETS,
+    "maximum of limit in listRuns": backend_runs._MAX_RUNS,
+    "maximum of limit in listMetrics": backend_metrics._MAX_METRICS,
+}
+#: What the backend checks with, beside the layer.
+OF_THE_BACKEND = {
+    "maximum of step": structs.MAX_STEP,
+    "maxItems of metrics": structs.MAX_BATCH,
+}
+
+
+def bounds_of_requests():
+    """Each upper bound of a parameter or of a field of a request body, by its name."""
+    bounds = {}
+
+    def note(name, schema, operation):
+        for keyword in ("maximum", "maxLength", "maxItems"):
+            if keyword in schema:
+                place = f"{keyword} of {name}"
+                place += f" in {operation}" if name == "limit" else ""
+                bounds.setdefault(place, set()).add(schema[keyword])
+
+    for operation_id, operation in OPERATIONS.items():
+        for parameter in operation.get("parameters", ()):
+            if "schema" in parameter:
+                note(parameter["name"], parameter["schema"], operation_id)
+    for schema in SCHEMAS.values():
+        for name, field in schema.get("properties", {}).items():
+            note(name, field, "")
+    return bounds
+
+
+def test_each_bound_of_a_request_is_that_of_the_layer():
+    bounds = bounds_of_requests()
+    assert bounds == {place: {number} for place, number in BOUNDS.items()}, "settings/limits.py"
+    for place, number in OF_THE_BACKEND.items():
+        assert bounds[place] == {number}, f"backend/structs.py: {place}"
+
+
+def test_pages_are_not_larger_than_the_contract_allows():
+    bounds = bounds_of_requests()
+    (runs,), (values,) = (
+        bounds[f"maximum of limit in {name}"] for name in ("listRuns", "listMetrics")
+    )
+    assert runs >= limits.RUNS_PAGE, "settings/limits.py"
+    assert values >= limits.METRICS_PAGE, "settings/limits.py"
+
+
+def test_the_contract_s_version_is_the_one_that_requests_name():
+    assert CONTRACT["info"]["version"] == limits.CONTRACT_VERSION, "settings/limits.py"
+
+
+@pytest.mark.parametrize("name", ["summarizeProjectMetrics", "listMetrics"])
+def test_a_name_that_is_no_string_is_an_invalid_answer(name):
+    field = metrics.AnswerFields(name)
+    with pytest.raises(te.InvalidResponseError, match=f"^{name}: "):
+        field.text("name", ["a list"])

@@ -1,0 +1,258 @@
+"""Homes that earlier versions left, and processes of theirs that are alive while one is upgraded."""
+
+import contextlib
+import math
+import sqlite3
+from itertools import count
+
+import golden_homes
+import httpx
+import pytest
+from children import GUARD
+
+import afnio_tellurio as te
+from afnio_tellurio.backend import BackendUser, open_backend
+from afnio_tellurio.backend.store import schema
+from afnio_tellurio.backend.store.schema import FORMAT
+from afnio_tellurio.backend.store.upgrades import UPGRADES
+
+LONG = len(golden_homes.KEPT["loss"][0])
+
+
+@pytest.fixture(autouse=True)
+def local_mode(monkeypatch):
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+
+
+def rows(path, query):
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def as_json(value):
+    """A value with NaN and the infinities as in JSON."""
+    special = isinstance(value, float) and not math.isfinite(value)
+    return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)] if special else value
+
+
+# Homes of each format
+
+
+def test_there_is_a_home_of_each_older_format():
+    assert set(range(1, FORMAT)) <= set(golden_homes.FORMATS)
+    assert sorted(UPGRADES) == list(range(1, FORMAT))
+
+
+@pytest.mark.parametrize("number", golden_homes.FORMATS)
+def test_a_home_of_each_format_is_read_and_its_journal_is_delivered_once(home, number):
+    golden_homes.unpack_home(number, home)
+    (synced,) = te.sync()
+    assert (synced.problem, synced.delivered, synced.status) == (None, 4, "CRASHED")
+    assert te.sync() == []
+    assert [run.name for run in te.runs("acme", "digits")] == ["left", "kept"]
+    kept, left = (te.get_run("acme", "digits", name) for name in ("kept", "left"))
+    assert (kept.status, kept.description) == ("COMPLETED", "what it is about")
+    for run, wanted in ((kept, golden_homes.KEPT), (left, golden_homes.LEFT)):
+        assert {
+            name: (history.steps, list(map(as_json, history.values)))
+            for name, history in run.metrics().items()
+        } == {name: (steps, list(map(as_json, values))) for name, (steps, values) in wanted.items()}
+    steps, values = kept.curve("loss", buckets=10_000)
+    assert (steps, values) == golden_homes.KEPT["loss"]
+    summary = kept.summary()["loss"]
+    assert (summary.count, summary.minimum, summary.maximum) == (LONG, 0, 6)
+    with te.init("acme", "Digits", "new") as run:
+        run.log("loss", 1)
+    assert run.metrics("loss").values == [1]
+
+
+@pytest.mark.parametrize("number", golden_homes.FORMATS)
+def test_opening_an_old_home_delivers_its_journal_too(home, number):
+    golden_homes.unpack_home(number, home)
+    left = te.get_run("acme", "digits", "left")
+    assert (left.status, left.metrics("note").values) == ("CRASHED", [["a", None]])
+
+
+# Processes that check the format
+
+LOG_ON = """
+import logging, sys
+logging.basicConfig()
+import afnio_tellurio as te
+run = te.init("acme", "Digits", "shared")
+numbers = iter(range(10**9))
+def log(count):
+    for _ in range(count):
+        run.log("loss", -next(numbers))
+log(3000)
+run.flush()
+print("ready", flush=True)
+sys.stdin.readline()
+log(3000)
+try:
+    run.flush(timeout=0.5)
+except te.DeliveryError as error:
+    print(error, flush=True)
+sys.stdin.readline()
+log(1)
+"""
+
+
+@pytest.fixture
+def newer_version(monkeypatch):
+    """This process becomes one of a version with the next format."""
+    monkeypatch.setattr(schema, "FORMAT", FORMAT + 1)
+    monkeypatch.setitem(
+        UPGRADES,
+        FORMAT,
+        lambda connection: connection.execute("ALTER TABLE runs ADD COLUMN newer TEXT"),
+    )
+
+
+def test_what_an_older_process_logs_during_an_upgrade_waits_and_is_delivered_once(
+    home, start_python, newer_version
+):
+    older = start_python("-c", LOG_ON, stdin=True, TELLURIO_EXIT_TIMEOUT="0.5")
+    assert older.stdout.readline() == "ready\n", older.stderr.read()
+    database = home / "tellurio.db"
+    (before,) = rows(database, "SELECT count FROM series")
+    run = te.get_run("acme", "digits", "shared")
+    assert rows(database, "PRAGMA user_version") == [(FORMAT + 1,)]
+    older.stdin.write("\n")
+    older.stdin.flush()
+    message = older.stdout.readline()
+    assert f"it has format {FORMAT + 1}, but this afnio-tellurio supports formats up to" in message
+    assert "upgrade afnio-tellurio" in message
+    assert "3000 metrics wait in" in message
+    assert rows(database, "SELECT count FROM series") == [before], "it wrote nothing"
+    assert te.sync() == [], "its journal is its own while it lives"
+    _out, err = older.communicate("\n", timeout=GUARD)
+    assert err.count("could not use its database") == 1, "a client asks again and again"
+    (synced,) = te.sync()
+    assert (synced.problem, synced.delivered) == (None, 3001)
+    values = [-number for number in range(6001)]
+    assert run.metrics("loss").values == values
+    assert run.summary()["loss"].minimum == values[-1]
+    assert run.curve("loss", buckets=10_000) == (list(range(6001)), values)
+
+
+@pytest.mark.parametrize("changed", [FORMAT + 1, FORMAT - 1])
+def test_no_transaction_begins_in_a_database_of_another_format(tmp_path, changed):
+    path = tmp_path / "x.db"
+    backend = open_backend(path, user=BackendUser("ada", "ada@example.com"))
+    api = httpx.Client(base_url="http://x", transport=httpx.WSGITransport(app=backend))
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        for number, is_refused in ((changed, True), (FORMAT, False)):
+            other.execute(f"PRAGMA user_version = {number}")
+            # The transactions of a request that writes, and of one that reads.
+            answers = [
+                api.post("/api/v0/acme/projects/", json={"display_name": f"P {number}"}),
+                api.get("/api/v0/acme/projects/"),
+            ]
+            codes = [503, 503] if is_refused else [201, 200]
+            assert [answer.status_code for answer in answers] == codes
+            if is_refused:
+                assert f"format {changed}" in answers[0].json()["detail"]
+                assert "start this program again" in answers[0].json()["detail"]
+    assert len(answers[1].json()) == 1
+    backend.close()
+
+
+# Processes that do not check it
+
+
+class EarlyWriter:
+    """Writes points as the store of format 1 did: without tiles, and without a look at the format."""
+
+    def __init__(self, path):
+        self.connection = sqlite3.connect(path, isolation_level=None)
+
+    def write(self, values, step=None):
+        execute = self.connection.execute
+        execute("BEGIN IMMEDIATE")
+        series, arrival, _first, last = execute(
+            "SELECT id, count, first_step, last_step FROM series WHERE name = 'loss'"
+        ).fetchone()
+        for value, number in zip(values, count(), strict=False):
+            at = last + 1 + number if step is None else step
+            execute(
+                "INSERT INTO points VALUES (?, ?, ?, ?, NULL, 1)",
+                (series, at, arrival + number, value),
+            )
+            execute(
+                "UPDATE series SET count = count + 1, last_step = max(last_step, ?), "
+                "minimum = min(minimum, ?) WHERE id = ?",
+                (at, value, series),
+            )
+        execute("COMMIT")
+
+
+@pytest.fixture
+def upgraded(home):
+    """A home of format 1 that was upgraded, and a process that had it open before."""
+    golden_homes.unpack_home(1, home)
+    early = EarlyWriter(home / "tellurio.db")
+    yield te.get_run("acme", "digits", "kept"), early
+    early.connection.close()
+
+
+def tiled(path):
+    """The number of points in the tiles of each width."""
+    return {total for _, total in rows(path, "SELECT width, sum(count) FROM tiles GROUP BY width")}
+
+
+@pytest.mark.parametrize("step", [None, 5, LONG * 100])
+def test_curves_have_what_a_process_wrote_that_knows_no_tiles(home, upgraded, step):
+    run, early = upgraded
+    assert tiled(home / "tellurio.db") == {LONG}
+    early.write([-1, -2, -3], step)
+    last = range(LONG, LONG + 3) if step is None else [step] * 3
+    drawn = dict(zip(*run.curve("loss", buckets=10_000), strict=True))
+    assert {each: value for each, value in drawn.items() if value < 0} == dict(
+        zip(last, [-1, -2, -3], strict=True)
+    )
+    assert tiled(home / "tellurio.db") == {LONG + 3}, "the tiles were built again"
+    early.write([-3], step)
+    curves = te.curves([run], "loss")
+    assert min(low for curve in curves for low in curve.minima) == -3
+    assert tiled(home / "tellurio.db") == {LONG + 4}
+    early.write([-4])
+    with te.TellurioClient.local() as client:
+        path = f"/api/v0/acme/projects/digits/runs/{run.uuid}/metrics/"
+        assert client.post(path, json={"name": "loss", "value": -5}).is_success
+    assert run.summary()["loss"].minimum == -5
+    assert tiled(home / "tellurio.db") == {LONG + 6}, "also before more is added to them"
+    assert run.curve("loss", buckets=10_000)[1][-2:] == [-4, -5]
+
+
+def test_a_metric_that_became_long_without_tiles_is_drawn(home, upgraded):
+    run, early = upgraded
+    short = "(SELECT id FROM series WHERE name = 'steps')"
+    early.connection.execute(
+        f"WITH RECURSIVE n(i) AS (SELECT 3 UNION ALL SELECT i + 1 FROM n WHERE i < {2 * LONG}) "
+        f"INSERT INTO points SELECT {short}, i + 10, i, i, NULL, 1 FROM n"
+    )
+    early.connection.execute(
+        f"UPDATE series SET count = {2 * LONG + 1}, last_step = {2 * LONG + 10} WHERE id = {short}"
+    )
+    steps, values = run.curve("steps", buckets=10_000)
+    assert (len(steps), values[-1]) == (2 * LONG, 2 * LONG)
+    assert tiled(home / "tellurio.db") == {LONG, 2 * LONG + 1}
+
+
+def test_a_database_that_can_only_be_read_is_sampled_without_stale_tiles(tmp_path):
+    path = tmp_path / "x.db"
+    golden_homes.unpack_database(1, path)
+    run = golden_homes.uuids_of(path)["kept"]
+    backend = open_backend(path, user=BackendUser("ada", "ada@example.com"))
+    api = httpx.Client(base_url="http://x", transport=httpx.WSGITransport(app=backend))
+    early = EarlyWriter(path)
+    early.write([-1])
+    backend._database._pool.is_read_only = True
+    url = "/api/v0/acme/projects/digits/metrics/sample/"
+    answer = api.get(url, params={"run": run, "name": "loss", "buckets": 100}).json()
+    (series,) = answer["series"]
+    assert sum(series["count"]) == LONG + 1
+    assert series["minimum"][-1] == -1
+    early.connection.close()
+    backend.close()
