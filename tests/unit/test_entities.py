@@ -70,7 +70,7 @@ def test_fields_that_are_unknown_are_in_extra():
         "visibility": "TEAM",
     }
     assert read_project(models.Project.from_dict(whole), "getProject").extra == new
-    assert read_namespace(models.Namespace.from_dict({"slug": "acme", **new})).extra == new
+    assert read_namespace(models.Namespace.from_dict({**project, "slug": "acme"})).extra == new
     summary = {"count": 1, "first_step": 0, "last_step": 0, "last": 1, "minimum": 1, "maximum": 1}
     model = models.MetricSummary.from_dict({**summary, "last_timestamp": DATE.isoformat(), **new})
     assert read_summary(model).extra == new

@@ -45,11 +45,6 @@ def read_status(value: str) -> RunStatus:
     return unknown
 
 
-def extra_fields() -> Any:
-    """An attribute for the fields that this SDK does not know; it does not count in comparisons."""
-    return attrs.field(factory=dict[str, Any], repr=False, eq=False, kw_only=True)
-
-
 @attrs.frozen
 class RunOrg:
     """The namespace that owns a run's project: an organization's or a user's own.
@@ -60,7 +55,7 @@ class RunOrg:
     """
 
     slug: str
-    extra: dict[str, Any] = extra_fields()
+    extra: dict[str, Any] = attrs.field(factory=dict[str, Any], repr=False, eq=False, kw_only=True)
 
 
 def read_namespace(model: models.Namespace) -> RunOrg:
@@ -83,7 +78,7 @@ class RunProject:
     uuid: str
     display_name: str
     slug: str
-    extra: dict[str, Any] = extra_fields()
+    extra: dict[str, Any] = attrs.field(factory=dict[str, Any], repr=False, eq=False, kw_only=True)
 
 
 def _read_run_project(model: models.RunProject, field: AnswerFields) -> RunProject:
@@ -110,7 +105,7 @@ class RunUser:
     uuid: str
     username: str
     slug: str
-    extra: dict[str, Any] = extra_fields()
+    extra: dict[str, Any] = attrs.field(factory=dict[str, Any], repr=False, eq=False, kw_only=True)
 
 
 def _read_user(model: models.RunUser, field: AnswerFields) -> RunUser:
@@ -151,7 +146,7 @@ class Project:
     org_uuid: str | None = attrs.field(repr=False)
     org_display_name: str | None = attrs.field(repr=False)
     org_slug: str | None
-    extra: dict[str, Any] = extra_fields()
+    extra: dict[str, Any] = attrs.field(factory=dict[str, Any], repr=False, eq=False, kw_only=True)
 
 
 def read_project(model: models.Project, operation: str) -> Project:
@@ -180,7 +175,7 @@ class RunRecord:
     name: str
     description: str | None = attrs.field(repr=False)
     status: RunStatus = attrs.field(converter=read_status, repr=str)
-    extra: dict[str, Any] = extra_fields()
+    extra: dict[str, Any] = attrs.field(factory=dict[str, Any], repr=False, eq=False, kw_only=True)
     date_created: dt.datetime | None = attrs.field(default=None, repr=False)
     date_updated: dt.datetime | None = attrs.field(default=None, repr=False)
     organization: RunOrg | None = attrs.field(default=None, repr=lambda org: repr(org and org.slug))

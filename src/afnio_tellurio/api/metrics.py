@@ -13,7 +13,6 @@ import attrs
 from tellurio_api import models
 
 from afnio_tellurio.api.answers import AnswerFields, as_numbers, check_lengths, is_numeric
-from afnio_tellurio.api.entities import extra_fields
 from afnio_tellurio.settings.limits import METRICS_PAGE
 
 if TYPE_CHECKING:
@@ -248,7 +247,7 @@ class MetricSummary:
     minimum: float | None
     maximum: float | None
     last_timestamp: dt.datetime | None
-    extra: dict[str, Any] = extra_fields()
+    extra: dict[str, Any] = attrs.field(factory=dict[str, Any], repr=False, eq=False, kw_only=True)
 
 
 def read_summary(model: models.MetricSummary, operation: str = "summarizeMetrics") -> MetricSummary:
