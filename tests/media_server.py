@@ -8,6 +8,8 @@ import json
 import re
 from email import message_from_bytes
 
+#: A body with more bytes is not kept.
+LARGE = 2**20
 PART = b"0123456789abcdef" * 4096
 
 
@@ -108,28 +110,38 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return self.answer(200, "application/x-ndjson", cut(lines))
 
     def do_POST(self):
-        body = b"".join(self.parts())
-        kind = self.headers["Content-Type"]
+        if int(self.headers.get("Content-Length") or 0) > LARGE:
+            # Not kept, and not parsed.
+            self.answer_json(201, {"fields": [], "size": sum(map(len, self.parts()))})
+            return
+        body, kind = b"".join(self.parts()), self.headers["Content-Type"]
         if self.path == "/forms/":
-            form = message_from_bytes(b"Content-Type: %s\r\n\r\n%s" % (kind.encode(), body))
-            fields = {
-                part.get_param("name", header="content-disposition"): part.get_payload(decode=True)
-                for part in form.get_payload()
-            }
-            self.received.append(fields)
-            return self.answer_json(
-                201, {"fields": sorted(fields), "size": len(fields.get("content", b""))}
-            )
-        if self.path == "/notes/":
-            self.received.append({"type": kind, "body": body})
-            if not body:
-                return self.answer(204, None, [])
-            if self.headers["Accept"] == "application/json":
-                return self.answer_json(200, {"size": len(body)})
-            return self.answer(200, "text/plain; charset=utf-8", [body])
-        if self.path == "/points/":
-            return self.answer_json(200, {"size": len(body.splitlines()), "type": kind})
-        return self.answer_json(200, json.loads(body))
+            self.answer_form(body, kind)
+        elif self.path == "/notes/":
+            self.answer_note(body, kind)
+        elif self.path == "/points/":
+            self.answer_json(200, {"size": len(body.splitlines()), "type": kind})
+        else:
+            self.answer_json(200, json.loads(body))
+
+    def answer_form(self, body, kind):
+        form = message_from_bytes(b"Content-Type: %s\r\n\r\n%s" % (kind.encode(), body))
+        fields = {
+            part.get_param("name", header="content-disposition"): part.get_payload(decode=True)
+            for part in form.get_payload()
+        }
+        self.received.append(fields)
+        size = len(fields.get("content", b""))
+        self.answer_json(201, {"fields": sorted(fields), "size": size})
+
+    def answer_note(self, body, kind):
+        self.received.append({"type": kind, "body": body})
+        if not body:
+            self.answer(204, None, [])
+        elif self.headers["Accept"] == "application/json":
+            self.answer_json(200, {"size": len(body)})
+        else:
+            self.answer(200, "text/plain; charset=utf-8", [body])
 
 
 #: Cut where a decoder that looks at one part only goes wrong.

@@ -286,6 +286,10 @@ def test_large_files_take_little_memory(stream, run, media, received):
     stream(get, bytes, "1")
     assert peak_of(lambda: run(put, "a", body=file(ZerosFile(SIZE)))) < BOUND
     assert received[-1]["digest"] == hashlib.sha256(bytes(SIZE)).hexdigest()
+    form = media("models").PostFormBody("name", file(ZerosFile(SIZE)))
+    answers = []
+    assert peak_of(lambda: answers.append(run(post, body=form))) < BOUND
+    assert answers[0].parsed.size > SIZE
     digest = hashlib.sha256()
     count = SIZE // len(PART)
     assert peak_of(lambda: stream(get, digest.update, str(count))) < BOUND
