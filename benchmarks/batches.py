@@ -16,7 +16,7 @@ import httpx
 import msgspec
 
 from afnio_tellurio.backend import metrics, open_backend
-from afnio_tellurio.backend.requests import BackendUser, Call
+from afnio_tellurio.backend.requests import BackendUser, Body, Call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -79,7 +79,7 @@ def validate(body: bytes) -> None:
         path={},
         query=[],
         headers={},
-        body=body,
+        body=Body("application/json", body),
     )
     INSIDE._stored_all(call.decode_body(INSIDE._metric_batch).metrics)
 

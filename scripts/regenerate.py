@@ -22,6 +22,7 @@ from typing import Any
 from contract_changes import changes_between
 from contract_documents import METHODS, ContractError
 from contract_gate import Gate, read_accepted
+from generator_document import prepare
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -31,6 +32,7 @@ ACCEPTED = ROOT / "openapi" / "accepted-changes.txt"
 README = ROOT / "openapi" / "client-readme.md"
 PAGE_TEMPLATE = ROOT / "openapi" / "api-page.html"
 RELEASED = ROOT / "openapi" / "released"
+STREAMS = ROOT / "openapi" / "streams.py"
 SETTINGS = ROOT / "openapi" / "generator.yaml"
 TEMPLATES = ROOT / "openapi" / "templates"
 VIEWER = ROOT / ".cache" / "node" / "node_modules" / "swagger-ui-dist"
@@ -46,12 +48,10 @@ def generate(package: Path) -> None:
     # The post hooks call ruff by its name: this environment's own must be found first.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     contract = load(CONTRACT)
-    # As JSON: the generator is slow to read YAML.
-    document = package.parent.with_name("contract.json")
-    document.write_text(json.dumps(contract), "utf-8")
+    inputs = write_inputs(contract, package.parent.with_name("inputs"))
     command = [sys.executable, "-m", "openapi_python_client", "generate"]
-    command += ["--path", str(document), "--config", str(SETTINGS), "--output-path", str(package)]
-    command += ["--custom-template-path", str(TEMPLATES)]
+    command += ["--path", str(inputs / "contract.json"), "--config", str(inputs / "generator.json")]
+    command += ["--custom-template-path", str(inputs / "templates"), "--output-path", str(package)]
     # Without --fail-on-warning the generator silently drops what it does not understand.
     command += ["--meta", "none", "--fail-on-warning"]
     finished = subprocess.run(
@@ -59,6 +59,7 @@ def generate(package: Path) -> None:
     )
     if finished.returncode:
         sys.exit(f"regen: openapi-python-client failed\n{finished.stdout}{finished.stderr}")
+    shutil.copy(STREAMS, package)
     for source in package.rglob("*.py"):
         source.write_text(f"# {NOTICE}\n{source.read_text('utf-8')}", "utf-8", newline="\n")
     (package / "py.typed").write_text(f"# {NOTICE}\n", "utf-8", newline="\n")
@@ -66,6 +67,25 @@ def generate(package: Path) -> None:
     (package / "README.md").write_text(f"<!-- {NOTICE} -->\n{readme}", "utf-8", newline="\n")
     text = json.dumps({"x-generated": NOTICE, **contract}, indent=1, ensure_ascii=False)
     (package / "openapi.json").write_text(f"{text}\n", "utf-8", newline="\n")
+
+
+def write_inputs(contract: dict[str, Any], folder: Path) -> Path:
+    """Writes what the generator reads; returns the folder, in which it does not exist yet."""
+    try:
+        preparation = prepare(contract)
+    except ContractError as error:
+        sys.exit(f"regen: {CONTRACT.relative_to(ROOT)} cannot be generated from: {error}")
+    shutil.copytree(TEMPLATES, folder / "templates")
+    # As JSON: the generator is slow to read YAML.
+    (folder / "contract.json").write_text(json.dumps(preparation.document), "utf-8")
+    settings = {**load(SETTINGS), "content_type_overrides": preparation.content_types}
+    (folder / "generator.json").write_text(json.dumps(settings), "utf-8")
+    facts = "".join(
+        f"{{% set {name} = {json.dumps(values, ensure_ascii=False)} %}}\n"
+        for name, values in preparation.facts.items()
+    )
+    (folder / "templates" / "contract.jinja").write_text(facts, "utf-8")
+    return folder
 
 
 def write_page(page: Path) -> None:

@@ -7,6 +7,8 @@ from typing import Any, Self
 import httpx
 from attrs import define, evolve, field
 
+from . import errors
+
 DEFAULT_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 """Seconds: 5 to connect, 30 between two bytes."""
 
@@ -31,12 +33,18 @@ class Client:
 
     raise_on_unexpected_status: bool = field(default=False, kw_only=True)
     _base_url: str = field(alias="base_url")
-    _cookies: dict[str, str] = field(factory=dict, kw_only=True, alias="cookies", repr=False)
-    _headers: dict[str, str] = field(factory=dict, kw_only=True, alias="headers", repr=False)
+    _cookies: dict[str, str] = field(
+        factory=dict[str, str], kw_only=True, alias="cookies", repr=False
+    )
+    _headers: dict[str, str] = field(
+        factory=dict[str, str], kw_only=True, alias="headers", repr=False
+    )
     _timeout: httpx.Timeout | None = field(default=DEFAULT_TIMEOUT, kw_only=True, alias="timeout")
     _verify_ssl: str | bool | ssl.SSLContext = field(default=True, kw_only=True, alias="verify_ssl")
     _follow_redirects: bool = field(default=False, kw_only=True, alias="follow_redirects")
-    _httpx_args: dict[str, Any] = field(factory=dict, kw_only=True, alias="httpx_args", repr=False)
+    _httpx_args: dict[str, Any] = field(
+        factory=dict[str, Any], kw_only=True, alias="httpx_args", repr=False
+    )
     _client: httpx.Client | None = field(default=None, init=False, repr=False)
     _async_client: httpx.AsyncClient | None = field(default=None, init=False, repr=False)
     _opening: threading.Lock = field(factory=threading.Lock, init=False, repr=False, eq=False)
@@ -52,6 +60,14 @@ class Client:
     def with_timeout(self, timeout: httpx.Timeout | None) -> "Client":
         """Returns a new client, with its own connections and this timeout"""
         return evolve(self, timeout=timeout)
+
+    def invalid_response(self, response: httpx.Response, error: Exception) -> Exception:
+        """Returns the exception to raise for a body that does not match the contract; a subclass may return its own"""
+        try:
+            content = response.content
+        except httpx.ResponseNotRead:
+            content = b""
+        return errors.InvalidResponse(response.status_code, content, error)
 
     def _arguments(self) -> dict[str, Any]:
         return {
@@ -140,12 +156,18 @@ class AuthenticatedClient:
 
     raise_on_unexpected_status: bool = field(default=False, kw_only=True)
     _base_url: str = field(alias="base_url")
-    _cookies: dict[str, str] = field(factory=dict, kw_only=True, alias="cookies", repr=False)
-    _headers: dict[str, str] = field(factory=dict, kw_only=True, alias="headers", repr=False)
+    _cookies: dict[str, str] = field(
+        factory=dict[str, str], kw_only=True, alias="cookies", repr=False
+    )
+    _headers: dict[str, str] = field(
+        factory=dict[str, str], kw_only=True, alias="headers", repr=False
+    )
     _timeout: httpx.Timeout | None = field(default=DEFAULT_TIMEOUT, kw_only=True, alias="timeout")
     _verify_ssl: str | bool | ssl.SSLContext = field(default=True, kw_only=True, alias="verify_ssl")
     _follow_redirects: bool = field(default=False, kw_only=True, alias="follow_redirects")
-    _httpx_args: dict[str, Any] = field(factory=dict, kw_only=True, alias="httpx_args", repr=False)
+    _httpx_args: dict[str, Any] = field(
+        factory=dict[str, Any], kw_only=True, alias="httpx_args", repr=False
+    )
     _client: httpx.Client | None = field(default=None, init=False, repr=False)
     _async_client: httpx.AsyncClient | None = field(default=None, init=False, repr=False)
     _opening: threading.Lock = field(factory=threading.Lock, init=False, repr=False, eq=False)
@@ -164,6 +186,14 @@ class AuthenticatedClient:
     def with_timeout(self, timeout: httpx.Timeout | None) -> "AuthenticatedClient":
         """Returns a new client, with its own connections and this timeout"""
         return evolve(self, timeout=timeout)
+
+    def invalid_response(self, response: httpx.Response, error: Exception) -> Exception:
+        """Returns the exception to raise for a body that does not match the contract; a subclass may return its own"""
+        try:
+            content = response.content
+        except httpx.ResponseNotRead:
+            content = b""
+        return errors.InvalidResponse(response.status_code, content, error)
 
     def _arguments(self) -> dict[str, Any]:
         return {

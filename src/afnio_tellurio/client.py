@@ -152,8 +152,13 @@ class TellurioClient:
 
     @property
     def api(self) -> tellurio_api.Client:
-        """The generated client of this backend, for an operation of `tellurio_api.api`."""
-        return self._connection.api
+        """The generated client of this backend, for an operation of `tellurio_api.api`.
+
+        All forms of an operation, `asyncio` too, and clients made from this one by `with_headers`
+        or `with_timeout`, use the key, connections and timeouts of this client. They raise an
+        `ApiError` for an error status, `BackendUnreachableError`, and `InvalidResponseError`.
+        """
+        return self._connection.public_api
 
     def with_options(
         self,

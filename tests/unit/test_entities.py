@@ -10,8 +10,8 @@ import pytest
 from tellurio_api import models
 
 import afnio_tellurio as te
-from afnio_tellurio.api.entities import read_project, read_status
-from afnio_tellurio.api.metrics import read_history
+from afnio_tellurio.api.entities import read_namespace, read_project, read_run, read_status
+from afnio_tellurio.api.metrics import read_history, read_summary
 
 DATE = dt.datetime(2026, 11, 23, 10, 15, 30, tzinfo=dt.UTC)
 
@@ -43,6 +43,45 @@ def test_a_newer_backends_status_is_a_status_unlike_all_known():
             pytest.fail("matches a known status")
         case _:
             pass
+
+
+def test_fields_that_are_unknown_are_in_extra():
+    new = {"new": [1, {"a": None}]}
+    owner = {"uuid": str(uuid.uuid4()), "username": "ada", "slug": "ada", **new}
+    project = {"uuid": str(uuid.uuid4()), "display_name": "Digits", "slug": "digits", **new}
+    run = read_run(
+        te.Run,
+        models.Run.from_dict(
+            {
+                "uuid": str(uuid.uuid4()), "name": "r", "description": None, "status": "PAUSED",
+                "date_created": DATE.isoformat(), "date_updated": DATE.isoformat(),
+                "project": project, "user": owner, **new,
+            }
+        ),
+        "getRun",
+        "acme",
+    )  # fmt: skip
+    assert run.extra == run.user.extra == run.project.extra == new
+    assert run.organization.extra == {}
+    whole = {
+        **project,
+        "date_created": DATE.isoformat(),
+        "last_run_date": None,
+        "visibility": "TEAM",
+    }
+    assert read_project(models.Project.from_dict(whole), "getProject").extra == new
+    assert read_namespace(models.Namespace.from_dict({**project, "slug": "acme"})).extra == new
+    summary = {"count": 1, "first_step": 0, "last_step": 0, "last": 1, "minimum": 1, "maximum": 1}
+    model = models.MetricSummary.from_dict({**summary, "last_timestamp": DATE.isoformat(), **new})
+    assert read_summary(model).extra == new
+
+
+def test_extra_fields_do_not_count_in_comparisons():
+    user = te.RunUser("1", "ada", "ada")
+    newer = te.RunUser("1", "ada", "ada", extra={"new": []})
+    assert user == newer
+    assert hash(user) == hash(newer)
+    assert "new" not in repr(newer)
 
 
 def test_a_known_status_survives_pickling_as_itself():

@@ -7,7 +7,7 @@ from typing import Any, Self, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset
+from ..types import UNSET, Unset, new_fields
 
 T = TypeVar("T", bound="ApiKeyOwner")
 
@@ -22,7 +22,7 @@ class ApiKeyOwner:
     """ The username. """
     message: str | Unset = UNSET
     """ A message for people. """
-    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=new_fields)
 
     def to_dict(self) -> dict[str, Any]:
         email = self.email

@@ -7,7 +7,7 @@ from typing import Any, Self, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset
+from ..types import UNSET, Unset, new_fields
 
 T = TypeVar("T", bound="Error")
 
@@ -18,7 +18,7 @@ class Error:
 
     detail: str | Unset = UNSET
     """ What is wrong with the request as a whole. """
-    additional_properties: dict[str, list[str]] = _attrs_field(init=False, factory=dict)
+    additional_properties: dict[str, list[str]] = _attrs_field(init=False, factory=new_fields)
 
     def to_dict(self) -> dict[str, Any]:
         detail = self.detail
@@ -42,7 +42,7 @@ class Error:
             detail=detail,
         )
 
-        additional_properties = {}
+        additional_properties: dict[str, list[str]] = {}
         for prop_name, prop_dict in d.items():
             additional_property = cast(list[str], prop_dict)
 

@@ -8,6 +8,8 @@ from uuid import UUID
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..types import new_fields
+
 if TYPE_CHECKING:
     from ..models.metric_create import MetricCreate
 
@@ -25,14 +27,14 @@ class MetricBatch:
     """ The sequence number of the first metric in the batch; the others follow without gaps. """
     metrics: list[MetricCreate]
     """ The metrics, in order of their sequence numbers. """
-    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=new_fields)
 
     def to_dict(self) -> dict[str, Any]:
         writer = str(self.writer)
 
         first_sequence_number = self.first_sequence_number
 
-        metrics = []
+        metrics: list[dict[str, Any]] = []
         for metrics_item_data in self.metrics:
             metrics_item = metrics_item_data.to_dict()
             metrics.append(metrics_item)
@@ -58,7 +60,7 @@ class MetricBatch:
 
         first_sequence_number = d.pop("first_sequence_number")
 
-        metrics = []
+        metrics: list[MetricCreate] = []
         _metrics = d.pop("metrics")
         for metrics_item_data in _metrics:
             metrics_item = MetricCreate.from_dict(metrics_item_data)

@@ -7,6 +7,8 @@ from typing import Any, Self, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..types import new_fields
+
 T = TypeVar("T", bound="MetricBatchReceipt")
 
 
@@ -18,7 +20,7 @@ class MetricBatchReceipt:
     """ The number of metrics in the batch that were new and are now recorded. """
     next_sequence_number: int
     """ The next sequence number that the backend expects from the writer. """
-    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=new_fields)
 
     def to_dict(self) -> dict[str, Any]:
         accepted = self.accepted

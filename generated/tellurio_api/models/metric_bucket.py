@@ -7,6 +7,8 @@ from typing import Any, Self, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..types import new_fields
+
 T = TypeVar("T", bound="MetricBucket")
 
 
@@ -26,7 +28,7 @@ class MetricBucket:
     """ The value at the greatest step in the range; if there are several, the one that arrived last. """
     count: int
     """ The number of values in the range. """
-    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=new_fields)
 
     def to_dict(self) -> dict[str, Any]:
         first_step = self.first_step

@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset
+from ..types import UNSET, Unset, new_fields
 
 T = TypeVar("T", bound="MetricCreate")
 
@@ -30,7 +30,7 @@ class MetricCreate:
     timestamp: datetime.datetime | Unset = UNSET
     """ When the value was measured; the time of receipt when not given. In UTC, it must be in the years 1 to 9999.
      """
-    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=new_fields)
 
     def to_dict(self) -> dict[str, Any]:
         name = self.name

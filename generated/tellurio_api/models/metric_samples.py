@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..types import new_fields
+
 if TYPE_CHECKING:
     from ..models.sampled_series import SampledSeries
 
@@ -22,12 +24,12 @@ class MetricSamples:
     """ Passed with the same request, it returns the changes since this response. """
     series: list[SampledSeries]
     """ The series, without unchanged ones. """
-    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=new_fields)
 
     def to_dict(self) -> dict[str, Any]:
         cursor = self.cursor
 
-        series = []
+        series: list[dict[str, Any]] = []
         for series_item_data in self.series:
             series_item = series_item_data.to_dict()
             series.append(series_item)
@@ -50,7 +52,7 @@ class MetricSamples:
         d = dict(src_dict)
         cursor = d.pop("cursor")
 
-        series = []
+        series: list[SampledSeries] = []
         _series = d.pop("series")
         for series_item_data in _series:
             series_item = SampledSeries.from_dict(series_item_data)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..types import new_fields
+
 if TYPE_CHECKING:
     from ..models.metric_summary import MetricSummary
 
@@ -18,7 +20,7 @@ T = TypeVar("T", bound="MetricSummaries")
 class MetricSummaries:
     """The summaries of a run's metrics, keyed by metric name."""
 
-    additional_properties: dict[str, MetricSummary] = _attrs_field(init=False, factory=dict)
+    additional_properties: dict[str, MetricSummary] = _attrs_field(init=False, factory=new_fields)
 
     def to_dict(self) -> dict[str, Any]:
 
@@ -35,7 +37,7 @@ class MetricSummaries:
         d = dict(src_dict)
         metric_summaries = cls()
 
-        additional_properties = {}
+        additional_properties: dict[str, MetricSummary] = {}
         for prop_name, prop_dict in d.items():
             additional_property = MetricSummary.from_dict(prop_dict)
 

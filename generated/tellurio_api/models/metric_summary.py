@@ -8,6 +8,8 @@ from typing import Any, Self, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..types import new_fields
+
 T = TypeVar("T", bound="MetricSummary")
 
 
@@ -35,7 +37,7 @@ class MetricSummary:
      """
     last_timestamp: datetime.datetime
     """ The timestamp of the value in `last`. """
-    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=new_fields)
 
     def to_dict(self) -> dict[str, Any]:
         count = self.count

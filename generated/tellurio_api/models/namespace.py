@@ -8,6 +8,8 @@ from uuid import UUID
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..types import new_fields
+
 T = TypeVar("T", bound="Namespace")
 
 
@@ -21,7 +23,7 @@ class Namespace:
     """ The namespace's slug. """
     display_name: str
     """ The namespace's name shown to people. """
-    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=new_fields)
 
     def to_dict(self) -> dict[str, Any]:
         uuid = str(self.uuid)

@@ -8,7 +8,7 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..models.visibility import Visibility
-from ..types import UNSET, Unset
+from ..types import UNSET, Unset, new_fields
 
 T = TypeVar("T", bound="ProjectCreate")
 
@@ -21,7 +21,7 @@ class ProjectCreate:
     """ The name shown to people. It must contain at least one letter or digit, so that it has a slug. """
     visibility: Visibility | Unset = UNSET
     """ Who may see a project. """
-    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=new_fields)
 
     def to_dict(self) -> dict[str, Any]:
         display_name = self.display_name

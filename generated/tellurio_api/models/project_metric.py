@@ -8,6 +8,8 @@ from typing import Any, Self, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..types import new_fields
+
 T = TypeVar("T", bound="ProjectMetric")
 
 
@@ -23,7 +25,7 @@ class ProjectMetric:
     """ True if any run has a numeric value of the metric. """
     last_timestamp: datetime.datetime
     """ The timestamp of the value at the greatest step; the latest of all runs. """
-    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=new_fields)
 
     def to_dict(self) -> dict[str, Any]:
         name = self.name

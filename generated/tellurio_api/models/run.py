@@ -10,7 +10,7 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..models.run_status import RunStatus
-from ..types import UNSET, Unset
+from ..types import UNSET, Unset, is_object, new_fields
 
 if TYPE_CHECKING:
     from ..models.run_project import RunProject
@@ -40,7 +40,7 @@ class Run:
     """ The project of the run. """
     user: None | RunUser | Unset = UNSET
     """ The user who created the run. """
-    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=new_fields)
 
     def to_dict(self) -> dict[str, Any]:
         from ..models.run_project import RunProject
@@ -144,7 +144,7 @@ class Run:
             if isinstance(data, Unset):
                 return data
             try:
-                if not isinstance(data, dict):
+                if not is_object(data):
                     raise TypeError()
                 project_type_0 = RunProject.from_dict(data)
 
@@ -161,7 +161,7 @@ class Run:
             if isinstance(data, Unset):
                 return data
             try:
-                if not isinstance(data, dict):
+                if not is_object(data):
                     raise TypeError()
                 user_type_0 = RunUser.from_dict(data)
 

@@ -9,7 +9,7 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..models.run_status import RunStatus
-from ..types import UNSET, Unset
+from ..types import UNSET, Unset, new_fields
 
 T = TypeVar("T", bound="RunCreate")
 
@@ -29,7 +29,7 @@ class RunCreate:
     signal or the
     death of its process. `FAILED`: left unfinished or superseded.
      """
-    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=new_fields)
 
     def to_dict(self) -> dict[str, Any]:
         uuid: str | Unset = UNSET

@@ -7,7 +7,7 @@ from typing import Any, Self, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset
+from ..types import UNSET, Unset, new_fields
 
 T = TypeVar("T", bound="RunNotFoundError")
 
@@ -23,7 +23,7 @@ class RunNotFoundError:
     Absent if
     the backend does not know, or if the run is in another project.
      """
-    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=new_fields)
 
     def to_dict(self) -> dict[str, Any]:
         detail = self.detail

@@ -8,6 +8,8 @@ from uuid import UUID
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..types import new_fields
+
 T = TypeVar("T", bound="RunUser")
 
 
@@ -21,7 +23,7 @@ class RunUser:
     """ The username. """
     slug: str
     """ The slug of the user's own namespace. """
-    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=new_fields)
 
     def to_dict(self) -> dict[str, Any]:
         uuid = str(self.uuid)

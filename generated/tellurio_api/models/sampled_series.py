@@ -8,6 +8,8 @@ from uuid import UUID
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..types import new_fields
+
 T = TypeVar("T", bound="SampledSeries")
 
 
@@ -40,7 +42,7 @@ class SampledSeries:
      """
     count: list[int]
     """ The number of values in each range. """
-    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=new_fields)
 
     def to_dict(self) -> dict[str, Any]:
         run_uuid = str(self.run_uuid)
@@ -55,19 +57,19 @@ class SampledSeries:
 
         timestamp = self.timestamp
 
-        minimum = []
+        minimum: list[float | None | str] = []
         for minimum_item_data in self.minimum:
             minimum_item: float | None | str
             minimum_item = minimum_item_data
             minimum.append(minimum_item)
 
-        maximum = []
+        maximum: list[float | None | str] = []
         for maximum_item_data in self.maximum:
             maximum_item: float | None | str
             maximum_item = maximum_item_data
             maximum.append(maximum_item)
 
-        last = []
+        last: list[float | None | str] = []
         for last_item_data in self.last:
             last_item: float | None | str
             last_item = last_item_data
@@ -109,7 +111,7 @@ class SampledSeries:
 
         timestamp = cast(list[float], d.pop("timestamp"))
 
-        minimum = []
+        minimum: list[float | None | str] = []
         _minimum = d.pop("minimum")
         for minimum_item_data in _minimum:
 
@@ -122,7 +124,7 @@ class SampledSeries:
 
             minimum.append(minimum_item)
 
-        maximum = []
+        maximum: list[float | None | str] = []
         _maximum = d.pop("maximum")
         for maximum_item_data in _maximum:
 
@@ -135,7 +137,7 @@ class SampledSeries:
 
             maximum.append(maximum_item)
 
-        last = []
+        last: list[float | None | str] = []
         _last = d.pop("last")
         for last_item_data in _last:
 

@@ -7,6 +7,8 @@ from typing import Any, Self, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..types import new_fields
+
 T = TypeVar("T", bound="SequenceGapError")
 
 
@@ -18,7 +20,7 @@ class SequenceGapError:
     """ What is wrong. """
     next_sequence_number: int
     """ The next sequence number that the backend expects from the writer. """
-    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=new_fields)
 
     def to_dict(self) -> dict[str, Any]:
         detail = self.detail

@@ -9,6 +9,8 @@ from uuid import UUID
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..types import new_fields
+
 T = TypeVar("T", bound="SummaryColumns")
 
 
@@ -34,12 +36,12 @@ class SummaryColumns:
     """ The greatest number of each run, ignoring NaN; null if there are no numbers. The infinities are strings. """
     last_timestamp: list[datetime.datetime]
     """ The timestamps of the values in `last`. """
-    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=new_fields)
 
     def to_dict(self) -> dict[str, Any]:
         name = self.name
 
-        run_uuid = []
+        run_uuid: list[str] = []
         for run_uuid_item_data in self.run_uuid:
             run_uuid_item = str(run_uuid_item_data)
             run_uuid.append(run_uuid_item)
@@ -52,19 +54,19 @@ class SummaryColumns:
 
         last = self.last
 
-        minimum = []
+        minimum: list[float | None | str] = []
         for minimum_item_data in self.minimum:
             minimum_item: float | None | str
             minimum_item = minimum_item_data
             minimum.append(minimum_item)
 
-        maximum = []
+        maximum: list[float | None | str] = []
         for maximum_item_data in self.maximum:
             maximum_item: float | None | str
             maximum_item = maximum_item_data
             maximum.append(maximum_item)
 
-        last_timestamp = []
+        last_timestamp: list[str] = []
         for last_timestamp_item_data in self.last_timestamp:
             last_timestamp_item = last_timestamp_item_data.isoformat()
             last_timestamp.append(last_timestamp_item)
@@ -92,7 +94,7 @@ class SummaryColumns:
         d = dict(src_dict)
         name = d.pop("name")
 
-        run_uuid = []
+        run_uuid: list[UUID] = []
         _run_uuid = d.pop("run_uuid")
         for run_uuid_item_data in _run_uuid:
             run_uuid_item = UUID(run_uuid_item_data)
@@ -107,7 +109,7 @@ class SummaryColumns:
 
         last = cast(list[Any], d.pop("last"))
 
-        minimum = []
+        minimum: list[float | None | str] = []
         _minimum = d.pop("minimum")
         for minimum_item_data in _minimum:
 
@@ -120,7 +122,7 @@ class SummaryColumns:
 
             minimum.append(minimum_item)
 
-        maximum = []
+        maximum: list[float | None | str] = []
         _maximum = d.pop("maximum")
         for maximum_item_data in _maximum:
 
@@ -133,7 +135,7 @@ class SummaryColumns:
 
             maximum.append(maximum_item)
 
-        last_timestamp = []
+        last_timestamp: list[datetime.datetime] = []
         _last_timestamp = d.pop("last_timestamp")
         for last_timestamp_item_data in _last_timestamp:
             last_timestamp_item = datetime.datetime.fromisoformat(last_timestamp_item_data)

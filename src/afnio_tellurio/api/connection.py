@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import httpx
 from attrs import evolve
+from tellurio_api.errors import InvalidResponse
 
 from afnio_tellurio.api import auth
+from afnio_tellurio.api.api_client import ApiClient, ReportedStream, operation_of
 from afnio_tellurio.api.http_client import RAW, ErrorStatusError, extra_headers, raise_if_error
 from afnio_tellurio.api.pool import Pool, proxy_variables
 from afnio_tellurio.api.retries import RequestOptions, Retries
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.deadlines import has_passed, within
 from afnio_tellurio.errors import (
+    ApiError,
     BackendUnreachableError,
     InvalidResponseError,
     TellurioError,
@@ -24,6 +27,7 @@ from afnio_tellurio.errors import (
     forget_key,
 )
 from afnio_tellurio.interruptions import foreign_cause, raise_foreign
+from afnio_tellurio.settings.limits import CONNECT_TIMEOUT, READ_TIMEOUT
 from afnio_tellurio.settings.urls import is_this_machine
 
 if TYPE_CHECKING:
@@ -91,6 +95,7 @@ class Connection:
         self.origin = self
         self._pool = Pool(self.url, self.key, transport, is_local=database is not None)
         self._for_delivery: Connection | None = None
+        self._public_api: ApiClient | None = None
         # The embedded backend waits for others itself.
         self._only_reconnects = only_reconnects or database is not None
 
@@ -101,12 +106,29 @@ class Connection:
         """A connection that shares the pool and the key, and sends requests with other options."""
         other = copy.copy(self)
         other.options = options
+        other._public_api = None  # noqa: SLF001 - it is an instance of this class
         return other
 
     @property
     def api(self) -> tellurio_api.Client:
         """The generated client of this backend."""
         return self._pool.api
+
+    @property
+    def public_api(self) -> ApiClient:
+        """The generated client for programs: its errors are those of the SDK."""
+        if self._public_api is None:
+            self._public_api = ApiClient(
+                base_url=self.url,
+                timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
+                connection=self,
+            )
+        return self._public_api
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of each request, without the key."""
+        return dict(self._pool.http.headers)
 
     def close(self) -> None:
         """Closes the pool."""
@@ -169,6 +191,34 @@ class Connection:
             return self.address
         return self.database.resolve().relative_to(home).as_posix()
 
+    def forward(self, request: httpx.Request, *, stream: bool) -> httpx.Response:
+        """Sends a request of the generated client.
+
+        Args:
+            request: The request, without the key.
+            stream: Whether the caller reads the answer itself.
+
+        Raises:
+            ApiError: The backend answered with an error status.
+            BackendUnreachableError: The backend could not be reached.
+            InvalidResponseError: The answer is too large, or its encoding is invalid.
+        """
+        operation = operation_of(request)
+        self.key.find()
+        try:
+            response = self._reach(
+                operation,
+                lambda: self._pool.http.send(request, stream=stream),
+                is_repeatable=_is_whole(request),
+            )
+        except ErrorStatusError as error:
+            raise self._api_error(error, operation, request.extensions.get("path", {})) from None
+        if not response.is_stream_consumed:
+            response.stream = ReportedStream(
+                request, response.stream, lambda error: self._unreachable(operation, error)
+            )
+        return response
+
     def send(self, method: str, endpoint: str, json: Any) -> httpx.Response:
         """Sends a request and returns the answer unchanged, also with an error status."""
         self.key.find()
@@ -223,39 +273,21 @@ class Connection:
             request: Sends the request and parses the answer.
             parameters: The request's parameters, for the error message.
         """
-        identifiers = {
-            key: str(value) for key, value in parameters.items() if key.endswith(("_slug", "_uuid"))
-        }
         # Before the request: a problem with the key is not the backend's answer.
         self.key.find()
         self._pool.http.has_sent = False
         try:
             response = self._reach(operation, request)
         except ErrorStatusError as error:
-            raise api_error(
-                error.response,
-                operation=operation,
-                identifiers=identifiers,
-                sign_in=self.sign_in_advice,
-            ) from None
-        except (BackendUnreachableError, InvalidResponseError):
+            raise self._api_error(error, operation, parameters) from None
+        except TellurioError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise_foreign(error)
             if not self._pool.http.has_sent:
-                raise TellurioError(
-                    f"{operation}: the request to {self.url} cannot be encoded, and nothing was "
-                    f"sent: {error}"
-                ) from error
+                raise self.invalid_request(operation, error) from error
             # The generated parsers raise these for an answer that breaks the contract.
-            problem = (
-                f"lacks the field {error}"
-                if isinstance(error, KeyError)
-                else f"is invalid: {error}"
-            )
-            raise InvalidResponseError(
-                f"{operation}: the answer of {self.url} {problem}", operation=operation
-            ) from error
+            raise self.invalid_response(operation, error) from error
         if not isinstance(response.parsed, answer):
             raise InvalidResponseError(
                 f"{operation}: unexpected response from {self.url}: status "
@@ -264,6 +296,39 @@ class Connection:
             )
         return response.parsed, httpx.Headers(response.headers)
 
+    def invalid_request(self, operation: str, error: Exception) -> TellurioError:
+        """Makes the exception for a request that cannot be encoded."""
+        return TellurioError(
+            f"{operation}: the request to {self.url} cannot be encoded, and nothing was sent: "
+            f"{error}"
+        )
+
+    def invalid_response(self, operation: str, error: Exception) -> InvalidResponseError:
+        """Makes the exception for an answer that the generated client could not parse."""
+        if isinstance(error, InvalidResponse) and error.__cause__ is not None:
+            reason: BaseException = error.__cause__
+        else:
+            reason = error
+        problem = (
+            f"lacks the field {reason}" if isinstance(reason, KeyError) else f"is invalid: {reason}"
+        )
+        return InvalidResponseError(
+            f"{operation}: the answer of {self.url} {problem}", operation=operation
+        )
+
+    def _api_error(
+        self, error: ErrorStatusError, operation: str, parameters: Mapping[str, Any]
+    ) -> ApiError:
+        identifiers = {
+            key: str(value) for key, value in parameters.items() if key.endswith(("_slug", "_uuid"))
+        }
+        return api_error(
+            error.response,
+            operation=operation,
+            identifiers=identifiers,
+            sign_in=self.sign_in_advice,
+        )
+
     @property
     def sign_in_advice(self) -> str:
         """How to sign in to this backend."""
@@ -271,7 +336,7 @@ class Connection:
         variable = ", or set TELLURIO_API_KEY" if self.settings.is_named else ""
         return f"sign in with: {self.settings.sign_in_command}{variable}"
 
-    def _reach(self, call: str, request: Callable[[], A]) -> A:
+    def _reach(self, call: str, request: Callable[[], A], *, is_repeatable: bool = True) -> A:
         if self.is_closed:
             raise TellurioError(f"{call}: the client of {self.url} is closed; create a new one")
         timeout = self.options.timeout
@@ -283,10 +348,10 @@ class Connection:
                 raise BackendUnreachableError(
                     f"{call}: not enough time to reach the backend at {self.url}"
                 )
-            return self._retry(call, request)
+            return self._retry(call, request, self.options.max_retries if is_repeatable else 0)
 
-    def _retry(self, call: str, request: Callable[[], A]) -> A:
-        retries = Retries(call, self.options.max_retries, only_of_connections=self._only_reconnects)
+    def _retry(self, call: str, request: Callable[[], A], max_retries: int) -> A:
+        retries = Retries(call, max_retries, only_of_connections=self._only_reconnects)
         while True:
             try:
                 return self._request(request)
@@ -305,10 +370,14 @@ class Connection:
                 forget_key(error)
                 delay = retries.delay_after_error(error)
                 if delay is None:
-                    raise BackendUnreachableError(
-                        f"{call}: the backend at {self.url} cannot be reached: {_reason(error)}"
-                    ) from error
+                    raise self._unreachable(call, error) from error
             time.sleep(delay)
+
+    def _unreachable(self, call: str, error: httpx.RequestError) -> BackendUnreachableError:
+        """Makes the exception for an error of the network."""
+        return BackendUnreachableError(
+            f"{call}: the backend at {self.url} cannot be reached: {_reason(error)}"
+        )
 
     def _request(self, request: Callable[[], A]) -> A:
         try:
@@ -355,6 +424,15 @@ def operation_id(operation: Callable[..., Any]) -> str:
     """
     first, *others = operation.__module__.rpartition(".")[2].split("_")
     return first + "".join(part.capitalize() for part in others)
+
+
+def _is_whole(request: httpx.Request) -> bool:
+    """Whether the body can be sent again: one that is read while it is sent cannot."""
+    try:
+        _ = request.content
+    except httpx.RequestNotRead:
+        return False
+    return True
 
 
 def _require_encryption(settings: Settings) -> None:

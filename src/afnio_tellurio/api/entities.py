@@ -51,14 +51,17 @@ class RunOrg:
 
     Attributes:
         slug: The namespace's slug.
+        extra: The fields of a backend that is newer than this SDK, by name.
     """
 
     slug: str
+    extra: dict[str, Any] = attrs.field(factory=dict[str, Any], repr=False, eq=False, kw_only=True)
 
 
 def read_namespace(model: models.Namespace) -> RunOrg:
     """The namespace in a response to `listNamespaces`."""
-    return RunOrg(AnswerFields("listNamespaces").text("slug", model.slug))
+    slug = AnswerFields("listNamespaces").text("slug", model.slug)
+    return RunOrg(slug, extra=model.additional_properties)
 
 
 @attrs.frozen
@@ -69,11 +72,13 @@ class RunProject:
         uuid: The project's UUID.
         display_name: The name that people see.
         slug: The project's slug.
+        extra: The fields of a backend that is newer than this SDK, by name.
     """
 
     uuid: str
     display_name: str
     slug: str
+    extra: dict[str, Any] = attrs.field(factory=dict[str, Any], repr=False, eq=False, kw_only=True)
 
 
 def _read_run_project(model: models.RunProject, field: AnswerFields) -> RunProject:
@@ -82,6 +87,7 @@ def _read_run_project(model: models.RunProject, field: AnswerFields) -> RunProje
         uuid=str(model.uuid),
         display_name=field.text("project.display_name", model.display_name),
         slug=field.text("project.slug", model.slug),
+        extra=model.additional_properties,
     )
 
 
@@ -93,11 +99,13 @@ class RunUser:
         uuid: The user's UUID.
         username: The user's name.
         slug: The slug of the user's own namespace.
+        extra: The fields of a backend that is newer than this SDK, by name.
     """
 
     uuid: str
     username: str
     slug: str
+    extra: dict[str, Any] = attrs.field(factory=dict[str, Any], repr=False, eq=False, kw_only=True)
 
 
 def _read_user(model: models.RunUser, field: AnswerFields) -> RunUser:
@@ -106,6 +114,7 @@ def _read_user(model: models.RunUser, field: AnswerFields) -> RunUser:
         uuid=str(model.uuid),
         username=field.text("user.username", model.username),
         slug=field.text("user.slug", model.slug),
+        extra=model.additional_properties,
     )
 
 
@@ -124,6 +133,7 @@ class Project:
         org_uuid: The UUID of the namespace that owns it, or `None`.
         org_display_name: The name of that namespace, or `None`.
         org_slug: The slug of that namespace, or `None`.
+        extra: The fields of a backend that is newer than this SDK, by name.
     """
 
     uuid: str
@@ -136,6 +146,7 @@ class Project:
     org_uuid: str | None = attrs.field(repr=False)
     org_display_name: str | None = attrs.field(repr=False)
     org_slug: str | None
+    extra: dict[str, Any] = attrs.field(factory=dict[str, Any], repr=False, eq=False, kw_only=True)
 
 
 def read_project(model: models.Project, operation: str) -> Project:
@@ -152,6 +163,7 @@ def read_project(model: models.Project, operation: str) -> Project:
         org_uuid=field.optional_text("org_uuid", model.org_uuid),
         org_display_name=field.optional_text("org_display_name", model.org_display_name),
         org_slug=field.optional_text("org_slug", model.org_slug),
+        extra=model.additional_properties,
     )
 
 
@@ -163,6 +175,7 @@ class RunRecord:
     name: str
     description: str | None = attrs.field(repr=False)
     status: RunStatus = attrs.field(converter=read_status, repr=str)
+    extra: dict[str, Any] = attrs.field(factory=dict[str, Any], repr=False, eq=False, kw_only=True)
     date_created: dt.datetime | None = attrs.field(default=None, repr=False)
     date_updated: dt.datetime | None = attrs.field(default=None, repr=False)
     organization: RunOrg | None = attrs.field(default=None, repr=lambda org: repr(org and org.slug))
@@ -183,6 +196,7 @@ def read_run(kind: type[R], model: models.Run, operation: str, namespace_slug: s
         name=field.text("name", model.name),
         description=field.optional_text("description", model.description),
         status=read_status(field.text("status", model.status)),
+        extra=model.additional_properties,
         date_created=field.date("date_created", model.date_created),
         date_updated=field.date("date_updated", model.date_updated),
         organization=RunOrg(namespace_slug),

@@ -57,6 +57,8 @@ class HttpClient(httpx.Client):
         self._networks: list[Network] = []
         # The threads that send a request.
         self._users: dict[int, None] = {}
+        # The answers that are received in parts.
+        self._open_streams: set[_OpenStream] = set()
         self._is_identified = identified
         self._thread = threading.local()
         super().__init__(cookies=_NoCookies(), **options)
@@ -73,8 +75,15 @@ class HttpClient(httpx.Client):
     def has_sent(self, value: bool) -> None:
         self._thread.has_sent = value
 
-    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+    def send(
+        self, request: httpx.Request, *, stream: bool = False, **options: Any
+    ) -> httpx.Response:
         """Sends a request and reads the whole answer; see `httpx.Client.send`.
+
+        Args:
+            request: The request.
+            stream: Whether to leave a successful answer for the caller to read, of any size.
+            options: Those of httpx.
 
         Raises:
             ErrorStatusError: The answer has an error status, and the program does not want it raw.
@@ -88,7 +97,7 @@ class HttpClient(httpx.Client):
         user = threading.get_ident()
         self._users[user] = None
         try:
-            response = self._send_and_read(request, options)
+            response = self._send_and_read(request, stream, options)
         finally:
             self._users.pop(user, None)
         self.serves_page = PAGE_HEADER in response.headers
@@ -96,29 +105,27 @@ class HttpClient(httpx.Client):
         # and at a status unknown to Python.
         return response if request.extensions.get("raw") else raise_if_error(response)
 
-    def _send_and_read(self, request: httpx.Request, options: dict[str, Any]) -> httpx.Response:
-        options["stream"] = True
-        response = super().send(request, **options)
+    def _send_and_read(
+        self, request: httpx.Request, stream: bool, options: dict[str, Any]
+    ) -> httpx.Response:
+        if stream:
+            # Parts of a file are parts of the file itself, and no part becomes a huge one.
+            request.headers["Accept-Encoding"] = "identity"
+        response = super().send(request, stream=True, **options)
         if response.is_stream_consumed:
             # A transport that does not reach a network may return a whole answer.
+            return response
+        if stream and not _is_error(response):
+            response.stream = _OpenStream(response.stream, self._open_streams)
             return response
         try:
             return _read(response)
         finally:
             response.close()
 
-    def build_request(
-        self, method: str, url: httpx.URL | str, *, json: Any = None, **others: Any
-    ) -> httpx.Request:
+    def build_request(self, method: str, url: httpx.URL | str, **content: Any) -> httpx.Request:
         """Encodes the body; see `httpx.Client.build_request`."""
-        # A program's own body may contain values that JSON does not have, which msgspec accepts.
-        if json is not None and others.get("extensions") != RAW:
-            others["content"], json = _encode(json), None
-            others["headers"] = {
-                **(others.get("headers") or {}),
-                "Content-Type": "application/json",
-            }
-        return super().build_request(method, url, json=json, **others)
+        return super().build_request(method, url, **encode_body(content))
 
     def _init_transport(self, *args: Any, **options: Any) -> httpx.BaseTransport:
         transport = super()._init_transport(*args, **options)
@@ -145,11 +152,38 @@ class HttpClient(httpx.Client):
 
         Unlike `close`, it needs no lock: a signal handler that raised may have left one locked.
         """
-        if set(self._users) - {threading.get_ident()}:
+        if self._open_streams or set(self._users) - {threading.get_ident()}:
             return False
         for network in self._networks:
             network.close()
         return True
+
+
+def encode_body(content: dict[str, Any]) -> dict[str, Any]:
+    """Encodes a JSON body, among the arguments of a request, with msgspec."""
+    json = content.pop("json", None)
+    # A program's own body may contain values that JSON does not have, which msgspec accepts.
+    if json is None or content.get("extensions") == RAW:
+        return {**content, "json": json}
+    headers: dict[str, str] = dict(content.pop("headers", None) or {})
+    headers["Content-Type"] = "application/json"
+    return {**content, "content": _encode(json), "headers": headers}
+
+
+class _OpenStream(httpx.SyncByteStream):
+    """An answer that is received in parts; its pool stays open until it is closed."""
+
+    def __init__(self, stream: Any, open_streams: set[_OpenStream]) -> None:
+        self._stream = stream
+        self._open_streams = open_streams
+        open_streams.add(self)
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._stream
+
+    def close(self) -> None:
+        self._open_streams.discard(self)
+        self._stream.close()
 
 
 class _NoCookies(CookieJar):
@@ -275,7 +309,7 @@ class _LogFilter(logging.Filter):
         # By the stack: a signal handler that raises could leave a mark behind.
         frame: FrameType | None = sys._getframe()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         while frame is not None:
-            if isinstance(frame.f_locals.get("self"), HttpClient):
+            if isinstance(frame.f_locals.get("self"), HttpClient | _OpenStream):
                 return False
             frame = frame.f_back
         return True

@@ -237,6 +237,7 @@ class MetricSummary:
         minimum: The smallest number, ignoring NaN; `None` if there are no numbers.
         maximum: The greatest number, ignoring NaN; `None` if there are no numbers.
         last_timestamp: When `last` was measured; `None` if the backend does not say.
+        extra: The fields of a backend that is newer than this SDK, by name.
     """
 
     count: int
@@ -246,6 +247,7 @@ class MetricSummary:
     minimum: float | None
     maximum: float | None
     last_timestamp: dt.datetime | None
+    extra: dict[str, Any] = attrs.field(factory=dict[str, Any], repr=False, eq=False, kw_only=True)
 
 
 def read_summary(model: models.MetricSummary, operation: str = "summarizeMetrics") -> MetricSummary:
@@ -260,6 +262,7 @@ def read_summary(model: models.MetricSummary, operation: str = "summarizeMetrics
         minimum=field.optional_number("minimum", model.minimum),
         maximum=field.optional_number("maximum", model.maximum),
         last_timestamp=field.date("last_timestamp", model.last_timestamp),
+        extra=model.additional_properties,
     )
 
 

@@ -54,7 +54,7 @@ A = TypeVar("A")
 # Spelled out for type checkers: the items are those of the operation's generated parser.
 _ANY_LIST: type[list[Any]] = list
 #: The statuses of a backend without an operation.
-LACKING = (404, 405)
+LACKING = (404, 405, 501)
 
 
 class RunPath(NamedTuple):

@@ -8,13 +8,22 @@ import logging
 import re
 import sqlite3
 from email.message import Message
+from fnmatch import fnmatchcase
 from http import HTTPStatus
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from afnio_tellurio.backend import auth, charts, metrics, projects, runs, structs
 from afnio_tellurio.backend.pace import Pace
-from afnio_tellurio.backend.requests import Answer, BackendUser, Call, Refusal, path_of, query_of
+from afnio_tellurio.backend.requests import (
+    Answer,
+    BackendUser,
+    Body,
+    Call,
+    Refusal,
+    path_of,
+    query_of,
+)
 from afnio_tellurio.backend.store import projects as stored_projects
 from afnio_tellurio.backend.store import removal
 from afnio_tellurio.backend.store.connections import works_in_sqlite
@@ -35,7 +44,10 @@ MAX_BODY_BYTES = 8 * 2**20
 #: Seconds that a request that deletes spends on removing, well below the clients' timeouts.
 REMOVAL_TIME = 10.0
 
-_METHODS = ("get", "post", "patch", "delete")
+_METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+_JSON = "application/json"
+#: The modules of the operations.
+_MODULES = (auth, projects, runs, metrics, charts)
 
 
 def open_backend(
@@ -112,13 +124,15 @@ class Backend:
         """Handles one request as PEP 3333 specifies."""
         answer = self._answer(environ)
         phrase = HTTPStatus(answer.status).phrase
-        headers = [*answer.headers, ("Content-Length", str(len(answer.body)))]
-        if answer.body:
-            headers.append(("Content-Type", "application/json"))
-        if answer.status == HTTPStatus.NO_CONTENT:
-            headers = list(answer.headers)
+        headers = list(answer.headers)
+        body = [answer.body] if isinstance(answer.body, bytes) else answer.body
+        if answer.status != HTTPStatus.NO_CONTENT:
+            if isinstance(answer.body, bytes):
+                headers.append(("Content-Length", str(len(answer.body))))
+            if answer.body:
+                headers.append(("Content-Type", answer.content_type))
         start_response(f"{answer.status} {phrase}", headers)
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer.body]
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else body
 
     def _answer(self, environ: WSGIEnvironment) -> Answer:
         try:
@@ -144,8 +158,8 @@ class Backend:
     @works_in_sqlite
     def _operate(self, environ: WSGIEnvironment) -> Answer:
         self._authenticate(environ)
-        operate, path = self._route(environ)
-        answer = operate(
+        operation, path = self._route(environ)
+        answer = operation.operate(
             Call(
                 database=self._database,
                 pace=self._pace,
@@ -154,7 +168,7 @@ class Backend:
                 path=path,
                 query=query_of(environ),
                 headers=_headers(environ),
-                body=_body(environ),
+                body=_body(environ, operation.content_types),
             )
         )
         self._trouble = None
@@ -178,18 +192,30 @@ class Backend:
         if not hmac.compare_digest(authorization, self._authorization):
             raise Refusal(401, {"detail": "The API key is missing or wrong."})
 
-    def _route(self, environ: WSGIEnvironment) -> tuple[Callable[[Call], Answer], dict[str, str]]:
+    def _route(self, environ: WSGIEnvironment) -> tuple[_Operation, dict[str, str]]:
         path = path_of(environ)
-        for pattern, operators in self._routes:
+        for pattern, operations in self._routes:
             match = pattern.fullmatch(path)
             if match:
-                operate = operators.get(environ["REQUEST_METHOD"])
-                if operate is None:
-                    allowed = ", ".join(sorted(operators))
+                operation = operations.get(environ["REQUEST_METHOD"])
+                if operation is None:
+                    allowed = ", ".join(sorted(operations))
                     message = f"Method not allowed; use one of: {allowed}."
                     raise Refusal(405, {"detail": message}, [("Allow", allowed)])
-                return operate, match.groupdict()
+                return operation, match.groupdict()
         raise Refusal(404, {"detail": "Not found."})
+
+
+class _Operation(NamedTuple):
+    """An operation of the contract.
+
+    Attributes:
+        operate: The function that performs it.
+        content_types: Those that the contract has for its request body; empty without a body.
+    """
+
+    operate: Callable[[Call], Answer]
+    content_types: tuple[str, ...]
 
 
 _PATTERNS = {
@@ -199,33 +225,51 @@ _PATTERNS = {
 }
 
 
-def _routes() -> list[tuple[re.Pattern[str], dict[str, Callable[[Call], Answer]]]]:
-    """Returns the function for each path and method of the contract."""
-    text = resources.files("tellurio_api").joinpath("openapi.json").read_text("utf-8")
-    paths: dict[str, dict[str, Any]] = json.loads(text)["paths"]
-    routes: list[tuple[re.Pattern[str], dict[str, Callable[[Call], Answer]]]] = []
-    for path, item in paths.items():
+def _routes() -> list[tuple[re.Pattern[str], dict[str, _Operation]]]:
+    """Returns the operation for each path and method of the contract."""
+    contract = _contract()
+    routes: list[tuple[re.Pattern[str], dict[str, _Operation]]] = []
+    for path, item in contract["paths"].items():
         expression = re.sub(
-            r"\{(\w+)\}", lambda match: f"(?P<{match[1]}>{_PATTERNS[match[1]]})", path
+            r"\{(\w+)\}", lambda match: f"(?P<{match[1]}>{_PATTERNS.get(match[1], '[^/]+')})", path
         )
-        operators = {
-            method.upper(): _function_of(item[method]["operationId"])
+        operations = {
+            method.upper(): _Operation(
+                _function_of(item[method]["operationId"]), _content_types(contract, item[method])
+            )
             for method in _METHODS
             if method in item
         }
-        routes.append((re.compile(expression), operators))
+        routes.append((re.compile(expression), operations))
     return routes
 
 
+def _contract() -> dict[str, Any]:
+    text = resources.files("tellurio_api").joinpath("openapi.json").read_text("utf-8")
+    contract: dict[str, Any] = json.loads(text)
+    return contract
+
+
+def _content_types(contract: dict[str, Any], operation: dict[str, Any]) -> tuple[str, ...]:
+    body: dict[str, Any] = operation.get("requestBody", {})
+    if "$ref" in body:
+        body = contract["components"]["requestBodies"][body["$ref"].rpartition("/")[2]]
+    return tuple(body.get("content", {}))
+
+
 def _function_of(operation_id: str) -> Callable[[Call], Answer]:
+    """Returns the function of an operation; if this backend lacks it, one that answers 501."""
     name = _snake_case(operation_id)
-    (function,) = (
-        getattr(module, name)
-        for module in (auth, projects, runs, metrics, charts)
-        if getattr(module, name, None) is not None
-    )
-    operation: Callable[[Call], Answer] = function
-    return operation
+    for module in _MODULES:
+        function: Callable[[Call], Answer] | None = getattr(module, name, None)
+        if function is not None:
+            return function
+
+    def refuse(_call: Call) -> Answer:
+        message = f"This backend does not have the operation {operation_id}."
+        raise Refusal(HTTPStatus.NOT_IMPLEMENTED, {"detail": message})
+
+    return refuse
 
 
 def _snake_case(operation_id: str) -> str:
@@ -237,15 +281,23 @@ def _headers(environ: WSGIEnvironment) -> dict[str, str]:
     return {} if key is None else {"idempotency-key": key}
 
 
-def _body(environ: WSGIEnvironment) -> bytes:
-    if environ["REQUEST_METHOD"] not in {"POST", "PATCH"}:
-        return b""
-    content_type = Message()
-    content_type["Content-Type"] = environ.get("CONTENT_TYPE") or "application/octet-stream"
-    if content_type.get_content_type() != "application/json":
+def _body(environ: WSGIEnvironment, content_types: tuple[str, ...]) -> Body:
+    if not content_types:
+        return Body()
+    message = Message()
+    message["Content-Type"] = environ.get("CONTENT_TYPE") or "application/octet-stream"
+    content_type = message.get_content_type()
+    if not any(fnmatchcase(content_type, declared) for declared in content_types):
         unsupported = environ.get("CONTENT_TYPE", "")
-        message = f'Unsupported media type "{unsupported}"; send application/json.'
-        raise Refusal(415, {"detail": message})
+        known = " or ".join(content_types)
+        raise Refusal(415, {"detail": f'Unsupported media type "{unsupported}"; send {known}.'})
+    if content_type == _JSON:
+        return Body(content_type, _json_body(environ))
+    parameters = dict(message.get_params([])[1:])
+    return Body(content_type, stream=environ["wsgi.input"], parameters=parameters)
+
+
+def _json_body(environ: WSGIEnvironment) -> bytes:
     length = int(environ.get("CONTENT_LENGTH") or 0)
     if length <= MAX_BODY_BYTES:
         # In process, the length may be missing; one extra byte shows that the body is too large.

@@ -8,7 +8,7 @@ import functools
 import getpass
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl
@@ -23,8 +23,8 @@ from afnio_tellurio.backend.store import runs as stored_runs
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
-    from wsgiref.types import WSGIEnvironment
+    from collections.abc import Iterable, Sequence
+    from wsgiref.types import InputStream, WSGIEnvironment
 
     from afnio_tellurio.backend.pace import Pace
     from afnio_tellurio.backend.store.database import Database
@@ -68,6 +68,23 @@ class BackendUser:
 
 
 @dataclass
+class Body:
+    """The body of a request.
+
+    Attributes:
+        content_type: Its content type, without parameters; empty if there is no body.
+        content: The whole body, if it is JSON.
+        stream: The body of another content type, to read in parts.
+        parameters: Those of the content type, such as the boundary of a form.
+    """
+
+    content_type: str = ""
+    content: bytes = b""
+    stream: InputStream | None = None
+    parameters: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass
 class Call:
     """A request that was parsed, except for its body."""
 
@@ -78,7 +95,7 @@ class Call:
     path: dict[str, str]
     query: list[tuple[str, str]]
     headers: dict[str, str]
-    body: bytes
+    body: Body
 
     def parameter(self, name: str) -> str | None:
         """Returns a query parameter; if it is repeated, the last one."""
@@ -92,9 +109,9 @@ class Call:
         """Decodes and validates the body."""
         try:
             try:
-                return decoder.decode(self.body)
+                return decoder.decode(self.body.content)
             except msgspec.ValidationError:
-                return decoder.decode(_with_integers(self.body))
+                return decoder.decode(_with_integers(self.body.content))
         except msgspec.ValidationError as error:
             raise _field_refusal(str(error)) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -148,11 +165,19 @@ def _as_integer(raw: msgspec.Raw) -> msgspec.Raw:
 
 @dataclass
 class Answer:
-    """The response to a request."""
+    """The response to a request.
+
+    Attributes:
+        status: Its status.
+        body: Its body; one that is not bytes is sent in parts.
+        headers: Its headers, except for those of the body.
+        content_type: The content type of the body.
+    """
 
     status: int
-    body: bytes = b""
+    body: bytes | Iterable[bytes] = b""
     headers: Sequence[tuple[str, str]] = ()
+    content_type: str = "application/json"
 
 
 class Refusal(Exception):  # noqa: N818 - not an error of the backend

@@ -71,6 +71,7 @@ class Run(RunRecord):
         date_created: When it was created, with time zone.
         date_updated: When its status, name or description was last changed, with time zone.
         organization: The namespace that owns its project.
+        extra: The fields of a backend that is newer than this SDK, by name.
         project: Its project.
         user: The user who created it.
     """

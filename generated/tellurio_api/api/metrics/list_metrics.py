@@ -11,7 +11,7 @@ from ...client import AuthenticatedClient, Client
 from ...models.error import Error
 from ...models.metric import Metric
 from ...models.run_not_found_error import RunNotFoundError
-from ...types import UNSET, Response, Unset
+from ...types import PARSING_ERRORS, UNSET, Response, Unset
 
 
 def _get_kwargs(
@@ -45,6 +45,14 @@ def _get_kwargs(
             run_uuid=quote(str(run_uuid), safe=""),
         ),
         "params": params,
+        "extensions": {
+            "operation": "listMetrics",
+            "path": {
+                "namespace_slug": str(namespace_slug),
+                "project_slug": str(project_slug),
+                "run_uuid": str(run_uuid),
+            },
+        },
     }
 
     return _kwargs
@@ -54,7 +62,7 @@ def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
 ) -> Error | RunNotFoundError | list[Metric] | None:
     if response.status_code == 200:
-        response_200 = []
+        response_200: list[Metric] = []
         _response_200 = response.json()
         for response_200_item_data in _response_200:
             response_200_item = Metric.from_dict(response_200_item_data)
@@ -92,11 +100,16 @@ def _parse_response(
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
 ) -> Response[Error | RunNotFoundError | list[Metric]]:
+    try:
+        status_code = HTTPStatus(response.status_code)
+        parsed = _parse_response(client=client, response=response)
+    except PARSING_ERRORS as error:
+        raise client.invalid_response(response, error) from error
     return Response(
-        status_code=HTTPStatus(response.status_code),
+        status_code=status_code,
         content=response.content,
         headers=response.headers,
-        parsed=_parse_response(client=client, response=response),
+        parsed=parsed,
     )
 
 
@@ -117,17 +130,23 @@ def sync_detailed(
     arrival.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        run_uuid (UUID):
-        name (str | Unset):
-        after_step (int | Unset):
-        limit (int | Unset):
-        cursor (str | Unset):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        run_uuid (UUID): The UUID of the run.
+        name (str | Unset): Only metrics with exactly this name.
+        after_step (int | Unset): Only metrics with a greater step.
+        limit (int | Unset): The maximum number of metrics in the response; all of them when not
+            given.
+        cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
+            ended.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
 
     Returns:
         Response[Error | RunNotFoundError | list[Metric]]
@@ -167,17 +186,23 @@ def sync(
     arrival.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        run_uuid (UUID):
-        name (str | Unset):
-        after_step (int | Unset):
-        limit (int | Unset):
-        cursor (str | Unset):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        run_uuid (UUID): The UUID of the run.
+        name (str | Unset): Only metrics with exactly this name.
+        after_step (int | Unset): Only metrics with a greater step.
+        limit (int | Unset): The maximum number of metrics in the response; all of them when not
+            given.
+        cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
+            ended.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
 
     Returns:
         Error | RunNotFoundError | list[Metric]
@@ -212,17 +237,23 @@ async def asyncio_detailed(
     arrival.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        run_uuid (UUID):
-        name (str | Unset):
-        after_step (int | Unset):
-        limit (int | Unset):
-        cursor (str | Unset):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        run_uuid (UUID): The UUID of the run.
+        name (str | Unset): Only metrics with exactly this name.
+        after_step (int | Unset): Only metrics with a greater step.
+        limit (int | Unset): The maximum number of metrics in the response; all of them when not
+            given.
+        cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
+            ended.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
 
     Returns:
         Response[Error | RunNotFoundError | list[Metric]]
@@ -260,17 +291,23 @@ async def asyncio(
     arrival.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        run_uuid (UUID):
-        name (str | Unset):
-        after_step (int | Unset):
-        limit (int | Unset):
-        cursor (str | Unset):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        run_uuid (UUID): The UUID of the run.
+        name (str | Unset): Only metrics with exactly this name.
+        after_step (int | Unset): Only metrics with a greater step.
+        limit (int | Unset): The maximum number of metrics in the response; all of them when not
+            given.
+        cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
+            ended.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
 
     Returns:
         Error | RunNotFoundError | list[Metric]

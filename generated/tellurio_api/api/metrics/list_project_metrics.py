@@ -10,7 +10,7 @@ from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.error import Error
 from ...models.project_metric import ProjectMetric
-from ...types import UNSET, Response, Unset
+from ...types import PARSING_ERRORS, UNSET, Response, Unset
 
 
 def _get_kwargs(
@@ -40,6 +40,13 @@ def _get_kwargs(
             project_slug=quote(str(project_slug), safe=""),
         ),
         "params": params,
+        "extensions": {
+            "operation": "listProjectMetrics",
+            "path": {
+                "namespace_slug": str(namespace_slug),
+                "project_slug": str(project_slug),
+            },
+        },
     }
 
     return _kwargs
@@ -49,7 +56,7 @@ def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
 ) -> Error | list[ProjectMetric] | None:
     if response.status_code == 200:
-        response_200 = []
+        response_200: list[ProjectMetric] = []
         _response_200 = response.json()
         for response_200_item_data in _response_200:
             response_200_item = ProjectMetric.from_dict(response_200_item_data)
@@ -87,11 +94,16 @@ def _parse_response(
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
 ) -> Response[Error | list[ProjectMetric]]:
+    try:
+        status_code = HTTPStatus(response.status_code)
+        parsed = _parse_response(client=client, response=response)
+    except PARSING_ERRORS as error:
+        raise client.invalid_response(response, error) from error
     return Response(
-        status_code=HTTPStatus(response.status_code),
+        status_code=status_code,
         content=response.content,
         headers=response.headers,
-        parsed=_parse_response(client=client, response=response),
+        parsed=parsed,
     )
 
 
@@ -107,11 +119,13 @@ def sync_detailed(
      Every metric name in the runs of the project, sorted by name.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        run (list[UUID] | Unset):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        run (list[UUID] | Unset): Only the metrics of the runs with these UUIDs, up to 100; of all
+            runs of the project when not given.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -144,11 +158,13 @@ def sync(
      Every metric name in the runs of the project, sorted by name.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        run (list[UUID] | Unset):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        run (list[UUID] | Unset): Only the metrics of the runs with these UUIDs, up to 100; of all
+            runs of the project when not given.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -176,11 +192,13 @@ async def asyncio_detailed(
      Every metric name in the runs of the project, sorted by name.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        run (list[UUID] | Unset):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        run (list[UUID] | Unset): Only the metrics of the runs with these UUIDs, up to 100; of all
+            runs of the project when not given.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -211,11 +229,13 @@ async def asyncio(
      Every metric name in the runs of the project, sorted by name.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        run (list[UUID] | Unset):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        run (list[UUID] | Unset): Only the metrics of the runs with these UUIDs, up to 100; of all
+            runs of the project when not given.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 

@@ -12,7 +12,7 @@ from ...models.error import Error
 from ...models.metric import Metric
 from ...models.metric_create import MetricCreate
 from ...models.run_not_found_error import RunNotFoundError
-from ...types import Response
+from ...types import PARSING_ERRORS, Response
 
 
 def _get_kwargs(
@@ -31,6 +31,14 @@ def _get_kwargs(
             project_slug=quote(str(project_slug), safe=""),
             run_uuid=quote(str(run_uuid), safe=""),
         ),
+        "extensions": {
+            "operation": "logMetric",
+            "path": {
+                "namespace_slug": str(namespace_slug),
+                "project_slug": str(project_slug),
+                "run_uuid": str(run_uuid),
+            },
+        },
     }
 
     _kwargs["json"] = body.to_dict()
@@ -88,11 +96,16 @@ def _parse_response(
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
 ) -> Response[Error | Metric | RunNotFoundError]:
+    try:
+        status_code = HTTPStatus(response.status_code)
+        parsed = _parse_response(client=client, response=response)
+    except PARSING_ERRORS as error:
+        raise client.invalid_response(response, error) from error
     return Response(
-        status_code=HTTPStatus(response.status_code),
+        status_code=status_code,
         content=response.content,
         headers=response.headers,
-        parsed=_parse_response(client=client, response=response),
+        parsed=parsed,
     )
 
 
@@ -111,12 +124,13 @@ def sync_detailed(
     the same name and step are both kept; steps may arrive in any order.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        run_uuid (UUID):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        run_uuid (UUID): The UUID of the run.
         body (MetricCreate): A metric to record.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -153,12 +167,13 @@ def sync(
     the same name and step are both kept; steps may arrive in any order.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        run_uuid (UUID):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        run_uuid (UUID): The UUID of the run.
         body (MetricCreate): A metric to record.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -190,12 +205,13 @@ async def asyncio_detailed(
     the same name and step are both kept; steps may arrive in any order.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        run_uuid (UUID):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        run_uuid (UUID): The UUID of the run.
         body (MetricCreate): A metric to record.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -230,12 +246,13 @@ async def asyncio(
     the same name and step are both kept; steps may arrive in any order.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        run_uuid (UUID):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        run_uuid (UUID): The UUID of the run.
         body (MetricCreate): A metric to record.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 

@@ -13,7 +13,7 @@ from ...models.metric_batch import MetricBatch
 from ...models.metric_batch_receipt import MetricBatchReceipt
 from ...models.run_not_found_error import RunNotFoundError
 from ...models.sequence_gap_error import SequenceGapError
-from ...types import Response
+from ...types import PARSING_ERRORS, Response
 
 
 def _get_kwargs(
@@ -32,6 +32,14 @@ def _get_kwargs(
             project_slug=quote(str(project_slug), safe=""),
             run_uuid=quote(str(run_uuid), safe=""),
         ),
+        "extensions": {
+            "operation": "logMetricBatch",
+            "path": {
+                "namespace_slug": str(namespace_slug),
+                "project_slug": str(project_slug),
+                "run_uuid": str(run_uuid),
+            },
+        },
     }
 
     _kwargs["json"] = body.to_dict()
@@ -94,11 +102,16 @@ def _parse_response(
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
 ) -> Response[Error | MetricBatchReceipt | RunNotFoundError | SequenceGapError]:
+    try:
+        status_code = HTTPStatus(response.status_code)
+        parsed = _parse_response(client=client, response=response)
+    except PARSING_ERRORS as error:
+        raise client.invalid_response(response, error) from error
     return Response(
-        status_code=HTTPStatus(response.status_code),
+        status_code=status_code,
         content=response.content,
         headers=response.headers,
-        parsed=_parse_response(client=client, response=response),
+        parsed=parsed,
     )
 
 
@@ -119,12 +132,13 @@ def sync_detailed(
     that it expects next. So it is safe to repeat a batch any number of times.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        run_uuid (UUID):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        run_uuid (UUID): The UUID of the run.
         body (MetricBatch): Consecutive metrics of one writer.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -163,12 +177,13 @@ def sync(
     that it expects next. So it is safe to repeat a batch any number of times.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        run_uuid (UUID):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        run_uuid (UUID): The UUID of the run.
         body (MetricBatch): Consecutive metrics of one writer.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -202,12 +217,13 @@ async def asyncio_detailed(
     that it expects next. So it is safe to repeat a batch any number of times.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        run_uuid (UUID):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        run_uuid (UUID): The UUID of the run.
         body (MetricBatch): Consecutive metrics of one writer.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -244,12 +260,13 @@ async def asyncio(
     that it expects next. So it is safe to repeat a batch any number of times.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        run_uuid (UUID):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        run_uuid (UUID): The UUID of the run.
         body (MetricBatch): Consecutive metrics of one writer.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 

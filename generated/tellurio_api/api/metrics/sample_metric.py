@@ -11,7 +11,7 @@ from ...client import AuthenticatedClient, Client
 from ...models.error import Error
 from ...models.metric_bucket import MetricBucket
 from ...models.run_not_found_error import RunNotFoundError
-from ...types import UNSET, Response, Unset
+from ...types import PARSING_ERRORS, UNSET, Response, Unset
 
 
 def _get_kwargs(
@@ -45,6 +45,14 @@ def _get_kwargs(
             run_uuid=quote(str(run_uuid), safe=""),
         ),
         "params": params,
+        "extensions": {
+            "operation": "sampleMetric",
+            "path": {
+                "namespace_slug": str(namespace_slug),
+                "project_slug": str(project_slug),
+                "run_uuid": str(run_uuid),
+            },
+        },
     }
 
     return _kwargs
@@ -54,7 +62,7 @@ def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
 ) -> Error | RunNotFoundError | list[MetricBucket] | None:
     if response.status_code == 200:
-        response_200 = []
+        response_200: list[MetricBucket] = []
         _response_200 = response.json()
         for response_200_item_data in _response_200:
             response_200_item = MetricBucket.from_dict(response_200_item_data)
@@ -92,11 +100,16 @@ def _parse_response(
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
 ) -> Response[Error | RunNotFoundError | list[MetricBucket]]:
+    try:
+        status_code = HTTPStatus(response.status_code)
+        parsed = _parse_response(client=client, response=response)
+    except PARSING_ERRORS as error:
+        raise client.invalid_response(response, error) from error
     return Response(
-        status_code=HTTPStatus(response.status_code),
+        status_code=status_code,
         content=response.content,
         headers=response.headers,
-        parsed=_parse_response(client=client, response=response),
+        parsed=parsed,
     )
 
 
@@ -119,15 +132,17 @@ def sync_detailed(
     have the metric.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        run_uuid (UUID):
-        name (str):
-        buckets (int):
-        from_step (int | Unset):
-        to_step (int | Unset):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        run_uuid (UUID): The UUID of the run.
+        name (str): The name of the metric.
+        buckets (int): The maximum number of ranges.
+        from_step (int | Unset): The first step to include; the first of the metric when not
+            given.
+        to_step (int | Unset): The last step to include; the last of the metric when not given.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -171,15 +186,17 @@ def sync(
     have the metric.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        run_uuid (UUID):
-        name (str):
-        buckets (int):
-        from_step (int | Unset):
-        to_step (int | Unset):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        run_uuid (UUID): The UUID of the run.
+        name (str): The name of the metric.
+        buckets (int): The maximum number of ranges.
+        from_step (int | Unset): The first step to include; the first of the metric when not
+            given.
+        to_step (int | Unset): The last step to include; the last of the metric when not given.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -218,15 +235,17 @@ async def asyncio_detailed(
     have the metric.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        run_uuid (UUID):
-        name (str):
-        buckets (int):
-        from_step (int | Unset):
-        to_step (int | Unset):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        run_uuid (UUID): The UUID of the run.
+        name (str): The name of the metric.
+        buckets (int): The maximum number of ranges.
+        from_step (int | Unset): The first step to include; the first of the metric when not
+            given.
+        to_step (int | Unset): The last step to include; the last of the metric when not given.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -268,15 +287,17 @@ async def asyncio(
     have the metric.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        run_uuid (UUID):
-        name (str):
-        buckets (int):
-        from_step (int | Unset):
-        to_step (int | Unset):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        run_uuid (UUID): The UUID of the run.
+        name (str): The name of the metric.
+        buckets (int): The maximum number of ranges.
+        from_step (int | Unset): The first step to include; the first of the metric when not
+            given.
+        to_step (int | Unset): The last step to include; the last of the metric when not given.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 

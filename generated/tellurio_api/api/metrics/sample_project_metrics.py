@@ -10,7 +10,7 @@ from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.error import Error
 from ...models.metric_samples import MetricSamples
-from ...types import UNSET, Response, Unset
+from ...types import PARSING_ERRORS, UNSET, Response, Unset
 
 
 def _get_kwargs(
@@ -27,7 +27,7 @@ def _get_kwargs(
 
     params: dict[str, Any] = {}
 
-    json_run = []
+    json_run: list[str] = []
     for run_item_data in run:
         run_item = str(run_item_data)
         json_run.append(run_item)
@@ -55,6 +55,13 @@ def _get_kwargs(
             project_slug=quote(str(project_slug), safe=""),
         ),
         "params": params,
+        "extensions": {
+            "operation": "sampleProjectMetrics",
+            "path": {
+                "namespace_slug": str(namespace_slug),
+                "project_slug": str(project_slug),
+            },
+        },
     }
 
     return _kwargs
@@ -97,11 +104,16 @@ def _parse_response(
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
 ) -> Response[Error | MetricSamples]:
+    try:
+        status_code = HTTPStatus(response.status_code)
+        parsed = _parse_response(client=client, response=response)
+    except PARSING_ERRORS as error:
+        raise client.invalid_response(response, error) from error
     return Response(
-        status_code=HTTPStatus(response.status_code),
+        status_code=status_code,
         content=response.content,
         headers=response.headers,
-        parsed=_parse_response(client=client, response=response),
+        parsed=parsed,
     )
 
 
@@ -130,16 +142,22 @@ def sync_detailed(
     later request returns the changes.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        run (list[UUID]):
-        name (list[str]):
-        buckets (int):
-        from_step (int | Unset):
-        to_step (int | Unset):
-        cursor (str | Unset):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        run (list[UUID]): The UUIDs of the runs; UUIDs of runs that are not in the project are
+            ignored.
+        name (list[str]): The names of the metrics; names that a run does not have are ignored for
+            that run.
+        buckets (int): The maximum number of ranges per series; twice that for a series that grows
+            between two responses.
+        from_step (int | Unset): The first step to include; the first of each series when not
+            given.
+        to_step (int | Unset): The last step to include; the last of each series when not given.
+        cursor (str | Unset): The cursor of an earlier response to the same request. An invalid
+            cursor is rejected.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -190,16 +208,22 @@ def sync(
     later request returns the changes.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        run (list[UUID]):
-        name (list[str]):
-        buckets (int):
-        from_step (int | Unset):
-        to_step (int | Unset):
-        cursor (str | Unset):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        run (list[UUID]): The UUIDs of the runs; UUIDs of runs that are not in the project are
+            ignored.
+        name (list[str]): The names of the metrics; names that a run does not have are ignored for
+            that run.
+        buckets (int): The maximum number of ranges per series; twice that for a series that grows
+            between two responses.
+        from_step (int | Unset): The first step to include; the first of each series when not
+            given.
+        to_step (int | Unset): The last step to include; the last of each series when not given.
+        cursor (str | Unset): The cursor of an earlier response to the same request. An invalid
+            cursor is rejected.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -245,16 +269,22 @@ async def asyncio_detailed(
     later request returns the changes.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        run (list[UUID]):
-        name (list[str]):
-        buckets (int):
-        from_step (int | Unset):
-        to_step (int | Unset):
-        cursor (str | Unset):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        run (list[UUID]): The UUIDs of the runs; UUIDs of runs that are not in the project are
+            ignored.
+        name (list[str]): The names of the metrics; names that a run does not have are ignored for
+            that run.
+        buckets (int): The maximum number of ranges per series; twice that for a series that grows
+            between two responses.
+        from_step (int | Unset): The first step to include; the first of each series when not
+            given.
+        to_step (int | Unset): The last step to include; the last of each series when not given.
+        cursor (str | Unset): The cursor of an earlier response to the same request. An invalid
+            cursor is rejected.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -303,16 +333,22 @@ async def asyncio(
     later request returns the changes.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        run (list[UUID]):
-        name (list[str]):
-        buckets (int):
-        from_step (int | Unset):
-        to_step (int | Unset):
-        cursor (str | Unset):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        run (list[UUID]): The UUIDs of the runs; UUIDs of runs that are not in the project are
+            ignored.
+        name (list[str]): The names of the metrics; names that a run does not have are ignored for
+            that run.
+        buckets (int): The maximum number of ranges per series; twice that for a series that grows
+            between two responses.
+        from_step (int | Unset): The first step to include; the first of each series when not
+            given.
+        to_step (int | Unset): The last step to include; the last of each series when not given.
+        cursor (str | Unset): The cursor of an earlier response to the same request. An invalid
+            cursor is rejected.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 

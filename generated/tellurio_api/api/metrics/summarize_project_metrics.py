@@ -10,7 +10,7 @@ from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.error import Error
 from ...models.summary_columns import SummaryColumns
-from ...types import UNSET, Response, Unset
+from ...types import PARSING_ERRORS, UNSET, Response, Unset
 
 
 def _get_kwargs(
@@ -47,6 +47,13 @@ def _get_kwargs(
             project_slug=quote(str(project_slug), safe=""),
         ),
         "params": params,
+        "extensions": {
+            "operation": "summarizeProjectMetrics",
+            "path": {
+                "namespace_slug": str(namespace_slug),
+                "project_slug": str(project_slug),
+            },
+        },
     }
 
     return _kwargs
@@ -56,7 +63,7 @@ def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
 ) -> Error | list[SummaryColumns] | None:
     if response.status_code == 200:
-        response_200 = []
+        response_200: list[SummaryColumns] = []
         _response_200 = response.json()
         for response_200_item_data in _response_200:
             response_200_item = SummaryColumns.from_dict(response_200_item_data)
@@ -94,11 +101,16 @@ def _parse_response(
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
 ) -> Response[Error | list[SummaryColumns]]:
+    try:
+        status_code = HTTPStatus(response.status_code)
+        parsed = _parse_response(client=client, response=response)
+    except PARSING_ERRORS as error:
+        raise client.invalid_response(response, error) from error
     return Response(
-        status_code=HTTPStatus(response.status_code),
+        status_code=status_code,
         content=response.content,
         headers=response.headers,
-        parsed=_parse_response(client=client, response=response),
+        parsed=parsed,
     )
 
 
@@ -117,12 +129,13 @@ def sync_detailed(
     to the same run.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        name (list[str] | Unset):
-        run (list[UUID] | Unset):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        name (list[str] | Unset): The names of the metrics; all of them when not given.
+        run (list[UUID] | Unset): The UUIDs of the runs; all runs of the project when not given.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -159,12 +172,13 @@ def sync(
     to the same run.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        name (list[str] | Unset):
-        run (list[UUID] | Unset):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        name (list[str] | Unset): The names of the metrics; all of them when not given.
+        run (list[UUID] | Unset): The UUIDs of the runs; all runs of the project when not given.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -196,12 +210,13 @@ async def asyncio_detailed(
     to the same run.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        name (list[str] | Unset):
-        run (list[UUID] | Unset):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        name (list[str] | Unset): The names of the metrics; all of them when not given.
+        run (list[UUID] | Unset): The UUIDs of the runs; all runs of the project when not given.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -236,12 +251,13 @@ async def asyncio(
     to the same run.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        name (list[str] | Unset):
-        run (list[UUID] | Unset):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        name (list[str] | Unset): The names of the metrics; all of them when not given.
+        run (list[UUID] | Unset): The UUIDs of the runs; all runs of the project when not given.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 

@@ -10,7 +10,7 @@ from ...client import AuthenticatedClient, Client
 from ...models.error import Error
 from ...models.project import Project
 from ...models.project_create import ProjectCreate
-from ...types import Response
+from ...types import PARSING_ERRORS, Response
 
 
 def _get_kwargs(
@@ -25,6 +25,12 @@ def _get_kwargs(
         "url": "/api/v0/{namespace_slug}/projects/".format(
             namespace_slug=quote(str(namespace_slug), safe=""),
         ),
+        "extensions": {
+            "operation": "createProject",
+            "path": {
+                "namespace_slug": str(namespace_slug),
+            },
+        },
     }
 
     _kwargs["json"] = body.to_dict()
@@ -92,11 +98,16 @@ def _parse_response(
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
 ) -> Response[Error | Project]:
+    try:
+        status_code = HTTPStatus(response.status_code)
+        parsed = _parse_response(client=client, response=response)
+    except PARSING_ERRORS as error:
+        raise client.invalid_response(response, error) from error
     return Response(
-        status_code=HTTPStatus(response.status_code),
+        status_code=status_code,
         content=response.content,
         headers=response.headers,
-        parsed=_parse_response(client=client, response=response),
+        parsed=parsed,
     )
 
 
@@ -111,10 +122,11 @@ def sync_detailed(
      Creates a project in the namespace. Its slug is the slugified display name.
 
     Args:
-        namespace_slug (str):
+        namespace_slug (str): The slug of the organization or user that owns the project.
         body (ProjectCreate): A project to create.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -145,10 +157,11 @@ def sync(
      Creates a project in the namespace. Its slug is the slugified display name.
 
     Args:
-        namespace_slug (str):
+        namespace_slug (str): The slug of the organization or user that owns the project.
         body (ProjectCreate): A project to create.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -174,10 +187,11 @@ async def asyncio_detailed(
      Creates a project in the namespace. Its slug is the slugified display name.
 
     Args:
-        namespace_slug (str):
+        namespace_slug (str): The slug of the organization or user that owns the project.
         body (ProjectCreate): A project to create.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -206,10 +220,11 @@ async def asyncio(
      Creates a project in the namespace. Its slug is the slugified display name.
 
     Args:
-        namespace_slug (str):
+        namespace_slug (str): The slug of the organization or user that owns the project.
         body (ProjectCreate): A project to create.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 

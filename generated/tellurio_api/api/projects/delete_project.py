@@ -8,7 +8,7 @@ import httpx
 from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.error import Error
-from ...types import Response
+from ...types import PARSING_ERRORS, Response
 
 
 def _get_kwargs(
@@ -22,6 +22,13 @@ def _get_kwargs(
             namespace_slug=quote(str(namespace_slug), safe=""),
             project_slug=quote(str(project_slug), safe=""),
         ),
+        "extensions": {
+            "operation": "deleteProject",
+            "path": {
+                "namespace_slug": str(namespace_slug),
+                "project_slug": str(project_slug),
+            },
+        },
     }
 
     return _kwargs
@@ -58,11 +65,16 @@ def _parse_response(
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
 ) -> Response[Any | Error]:
+    try:
+        status_code = HTTPStatus(response.status_code)
+        parsed = _parse_response(client=client, response=response)
+    except PARSING_ERRORS as error:
+        raise client.invalid_response(response, error) from error
     return Response(
-        status_code=HTTPStatus(response.status_code),
+        status_code=status_code,
         content=response.content,
         headers=response.headers,
-        parsed=_parse_response(client=client, response=response),
+        parsed=parsed,
     )
 
 
@@ -77,10 +89,11 @@ def sync_detailed(
      Deletes the project with its runs and their metrics.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -111,10 +124,11 @@ def sync(
      Deletes the project with its runs and their metrics.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -140,10 +154,11 @@ async def asyncio_detailed(
      Deletes the project with its runs and their metrics.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -172,10 +187,11 @@ async def asyncio(
      Deletes the project with its runs and their metrics.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 

@@ -8,7 +8,7 @@ from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.error import Error
 from ...models.namespace import Namespace
-from ...types import Response
+from ...types import PARSING_ERRORS, Response
 
 
 def _get_kwargs() -> dict[str, Any]:
@@ -16,6 +16,10 @@ def _get_kwargs() -> dict[str, Any]:
     _kwargs: dict[str, Any] = {
         "method": "get",
         "url": "/api/v0/namespaces/",
+        "extensions": {
+            "operation": "listNamespaces",
+            "path": {},
+        },
     }
 
     return _kwargs
@@ -25,7 +29,7 @@ def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
 ) -> Error | list[Namespace] | None:
     if response.status_code == 200:
-        response_200 = []
+        response_200: list[Namespace] = []
         _response_200 = response.json()
         for response_200_item_data in _response_200:
             response_200_item = Namespace.from_dict(response_200_item_data)
@@ -53,11 +57,16 @@ def _parse_response(
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
 ) -> Response[Error | list[Namespace]]:
+    try:
+        status_code = HTTPStatus(response.status_code)
+        parsed = _parse_response(client=client, response=response)
+    except PARSING_ERRORS as error:
+        raise client.invalid_response(response, error) from error
     return Response(
-        status_code=HTTPStatus(response.status_code),
+        status_code=status_code,
         content=response.content,
         headers=response.headers,
-        parsed=_parse_response(client=client, response=response),
+        parsed=parsed,
     )
 
 
@@ -70,6 +79,7 @@ def sync_detailed(
      The namespaces that the API key has access to, sorted by slug.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -95,6 +105,7 @@ def sync(
      The namespaces that the API key has access to, sorted by slug.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -116,6 +127,7 @@ async def asyncio_detailed(
      The namespaces that the API key has access to, sorted by slug.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -139,6 +151,7 @@ async def asyncio(
      The namespaces that the API key has access to, sorted by slug.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 

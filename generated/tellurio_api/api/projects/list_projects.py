@@ -9,7 +9,7 @@ from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.error import Error
 from ...models.project import Project
-from ...types import Response
+from ...types import PARSING_ERRORS, Response
 
 
 def _get_kwargs(
@@ -21,6 +21,12 @@ def _get_kwargs(
         "url": "/api/v0/{namespace_slug}/projects/".format(
             namespace_slug=quote(str(namespace_slug), safe=""),
         ),
+        "extensions": {
+            "operation": "listProjects",
+            "path": {
+                "namespace_slug": str(namespace_slug),
+            },
+        },
     }
 
     return _kwargs
@@ -30,7 +36,7 @@ def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
 ) -> Error | list[Project] | None:
     if response.status_code == 200:
-        response_200 = []
+        response_200: list[Project] = []
         _response_200 = response.json()
         for response_200_item_data in _response_200:
             response_200_item = Project.from_dict(response_200_item_data)
@@ -63,11 +69,16 @@ def _parse_response(
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
 ) -> Response[Error | list[Project]]:
+    try:
+        status_code = HTTPStatus(response.status_code)
+        parsed = _parse_response(client=client, response=response)
+    except PARSING_ERRORS as error:
+        raise client.invalid_response(response, error) from error
     return Response(
-        status_code=HTTPStatus(response.status_code),
+        status_code=status_code,
         content=response.content,
         headers=response.headers,
-        parsed=_parse_response(client=client, response=response),
+        parsed=parsed,
     )
 
 
@@ -81,9 +92,10 @@ def sync_detailed(
      All projects of the namespace, sorted by slug.
 
     Args:
-        namespace_slug (str):
+        namespace_slug (str): The slug of the organization or user that owns the project.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -112,9 +124,10 @@ def sync(
      All projects of the namespace, sorted by slug.
 
     Args:
-        namespace_slug (str):
+        namespace_slug (str): The slug of the organization or user that owns the project.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -138,9 +151,10 @@ async def asyncio_detailed(
      All projects of the namespace, sorted by slug.
 
     Args:
-        namespace_slug (str):
+        namespace_slug (str): The slug of the organization or user that owns the project.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -167,9 +181,10 @@ async def asyncio(
      All projects of the namespace, sorted by slug.
 
     Args:
-        namespace_slug (str):
+        namespace_slug (str): The slug of the organization or user that owns the project.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 

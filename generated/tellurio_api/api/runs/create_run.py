@@ -10,7 +10,7 @@ from ...client import AuthenticatedClient, Client
 from ...models.error import Error
 from ...models.run import Run
 from ...models.run_create import RunCreate
-from ...types import UNSET, Response, Unset
+from ...types import PARSING_ERRORS, UNSET, Response, Unset
 
 
 def _get_kwargs(
@@ -30,6 +30,13 @@ def _get_kwargs(
             namespace_slug=quote(str(namespace_slug), safe=""),
             project_slug=quote(str(project_slug), safe=""),
         ),
+        "extensions": {
+            "operation": "createRun",
+            "path": {
+                "namespace_slug": str(namespace_slug),
+                "project_slug": str(project_slug),
+            },
+        },
     }
 
     _kwargs["json"] = body.to_dict()
@@ -92,11 +99,16 @@ def _parse_response(
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
 ) -> Response[Error | Run]:
+    try:
+        status_code = HTTPStatus(response.status_code)
+        parsed = _parse_response(client=client, response=response)
+    except PARSING_ERRORS as error:
+        raise client.invalid_response(response, error) from error
     return Response(
-        status_code=HTTPStatus(response.status_code),
+        status_code=status_code,
         content=response.content,
         headers=response.headers,
-        parsed=_parse_response(client=client, response=response),
+        parsed=parsed,
     )
 
 
@@ -116,12 +128,15 @@ def sync_detailed(
     returns that run.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        idempotency_key (str | Unset):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        idempotency_key (str | Unset): A key that the client chooses, unique to this creation. A
+            repeated request with the same key in the same project
+            creates nothing and returns the run that the first request created.
         body (RunCreate): A run to create.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -159,12 +174,15 @@ def sync(
     returns that run.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        idempotency_key (str | Unset):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        idempotency_key (str | Unset): A key that the client chooses, unique to this creation. A
+            repeated request with the same key in the same project
+            creates nothing and returns the run that the first request created.
         body (RunCreate): A run to create.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -197,12 +215,15 @@ async def asyncio_detailed(
     returns that run.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        idempotency_key (str | Unset):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        idempotency_key (str | Unset): A key that the client chooses, unique to this creation. A
+            repeated request with the same key in the same project
+            creates nothing and returns the run that the first request created.
         body (RunCreate): A run to create.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -238,12 +259,15 @@ async def asyncio(
     returns that run.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        idempotency_key (str | Unset):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        idempotency_key (str | Unset): A key that the client chooses, unique to this creation. A
+            repeated request with the same key in the same project
+            creates nothing and returns the run that the first request created.
         body (RunCreate): A run to create.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 

@@ -10,7 +10,7 @@ from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.error import Error
 from ...models.run_not_found_error import RunNotFoundError
-from ...types import Response
+from ...types import PARSING_ERRORS, Response
 
 
 def _get_kwargs(
@@ -26,6 +26,14 @@ def _get_kwargs(
             project_slug=quote(str(project_slug), safe=""),
             run_uuid=quote(str(run_uuid), safe=""),
         ),
+        "extensions": {
+            "operation": "deleteRun",
+            "path": {
+                "namespace_slug": str(namespace_slug),
+                "project_slug": str(project_slug),
+                "run_uuid": str(run_uuid),
+            },
+        },
     }
 
     return _kwargs
@@ -62,11 +70,16 @@ def _parse_response(
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
 ) -> Response[Any | Error | RunNotFoundError]:
+    try:
+        status_code = HTTPStatus(response.status_code)
+        parsed = _parse_response(client=client, response=response)
+    except PARSING_ERRORS as error:
+        raise client.invalid_response(response, error) from error
     return Response(
-        status_code=HTTPStatus(response.status_code),
+        status_code=status_code,
         content=response.content,
         headers=response.headers,
-        parsed=_parse_response(client=client, response=response),
+        parsed=parsed,
     )
 
 
@@ -82,11 +95,12 @@ def sync_detailed(
      Deletes the run and its metrics.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        run_uuid (UUID):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        run_uuid (UUID): The UUID of the run.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -119,11 +133,12 @@ def sync(
      Deletes the run and its metrics.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        run_uuid (UUID):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        run_uuid (UUID): The UUID of the run.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -151,11 +166,12 @@ async def asyncio_detailed(
      Deletes the run and its metrics.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        run_uuid (UUID):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        run_uuid (UUID): The UUID of the run.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
@@ -186,11 +202,12 @@ async def asyncio(
      Deletes the run and its metrics.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        run_uuid (UUID):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        run_uuid (UUID): The UUID of the run.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 

@@ -11,7 +11,7 @@ from ...client import AuthenticatedClient, Client
 from ...models.error import Error
 from ...models.run import Run
 from ...models.run_status import RunStatus
-from ...types import UNSET, Response, Unset
+from ...types import PARSING_ERRORS, UNSET, Response, Unset
 
 
 def _get_kwargs(
@@ -65,6 +65,13 @@ def _get_kwargs(
             project_slug=quote(str(project_slug), safe=""),
         ),
         "params": params,
+        "extensions": {
+            "operation": "listRuns",
+            "path": {
+                "namespace_slug": str(namespace_slug),
+                "project_slug": str(project_slug),
+            },
+        },
     }
 
     return _kwargs
@@ -74,7 +81,7 @@ def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
 ) -> Error | list[Run] | None:
     if response.status_code == 200:
-        response_200 = []
+        response_200: list[Run] = []
         _response_200 = response.json()
         for response_200_item_data in _response_200:
             response_200_item = Run.from_dict(response_200_item_data)
@@ -112,11 +119,16 @@ def _parse_response(
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
 ) -> Response[Error | list[Run]]:
+    try:
+        status_code = HTTPStatus(response.status_code)
+        parsed = _parse_response(client=client, response=response)
+    except PARSING_ERRORS as error:
+        raise client.invalid_response(response, error) from error
     return Response(
-        status_code=HTTPStatus(response.status_code),
+        status_code=status_code,
         content=response.content,
         headers=response.headers,
-        parsed=_parse_response(client=client, response=response),
+        parsed=parsed,
     )
 
 
@@ -138,21 +150,26 @@ def sync_detailed(
      The runs of the project that match all given filters, newest first.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        status (RunStatus | Unset): `RUNNING`: active. `COMPLETED`: ended without an error.
-            `CRASHED`: ended by an unhandled exception, a fatal signal or the
-            death of its process. `FAILED`: left unfinished or superseded.
-        name (str | Unset):
-        created_after (datetime.datetime | Unset):
-        updated_after (datetime.datetime | Unset):
-        created_before (datetime.datetime | Unset):
-        limit (int | Unset):
-        cursor (str | Unset):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        status (RunStatus | Unset): Only runs with this status.
+        name (str | Unset): Only the run with exactly this name.
+        created_after (datetime.datetime | Unset): Only runs created at or after this time.
+        updated_after (datetime.datetime | Unset): Only runs created or changed at or after this
+            time.
+        created_before (datetime.datetime | Unset): Only runs created before this time.
+        limit (int | Unset): The maximum number of runs in the response; all of them when not
+            given.
+        cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
+            ended.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
 
     Returns:
         Response[Error | list[Run]]
@@ -195,21 +212,26 @@ def sync(
      The runs of the project that match all given filters, newest first.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        status (RunStatus | Unset): `RUNNING`: active. `COMPLETED`: ended without an error.
-            `CRASHED`: ended by an unhandled exception, a fatal signal or the
-            death of its process. `FAILED`: left unfinished or superseded.
-        name (str | Unset):
-        created_after (datetime.datetime | Unset):
-        updated_after (datetime.datetime | Unset):
-        created_before (datetime.datetime | Unset):
-        limit (int | Unset):
-        cursor (str | Unset):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        status (RunStatus | Unset): Only runs with this status.
+        name (str | Unset): Only the run with exactly this name.
+        created_after (datetime.datetime | Unset): Only runs created at or after this time.
+        updated_after (datetime.datetime | Unset): Only runs created or changed at or after this
+            time.
+        created_before (datetime.datetime | Unset): Only runs created before this time.
+        limit (int | Unset): The maximum number of runs in the response; all of them when not
+            given.
+        cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
+            ended.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
 
     Returns:
         Error | list[Run]
@@ -247,21 +269,26 @@ async def asyncio_detailed(
      The runs of the project that match all given filters, newest first.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        status (RunStatus | Unset): `RUNNING`: active. `COMPLETED`: ended without an error.
-            `CRASHED`: ended by an unhandled exception, a fatal signal or the
-            death of its process. `FAILED`: left unfinished or superseded.
-        name (str | Unset):
-        created_after (datetime.datetime | Unset):
-        updated_after (datetime.datetime | Unset):
-        created_before (datetime.datetime | Unset):
-        limit (int | Unset):
-        cursor (str | Unset):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        status (RunStatus | Unset): Only runs with this status.
+        name (str | Unset): Only the run with exactly this name.
+        created_after (datetime.datetime | Unset): Only runs created at or after this time.
+        updated_after (datetime.datetime | Unset): Only runs created or changed at or after this
+            time.
+        created_before (datetime.datetime | Unset): Only runs created before this time.
+        limit (int | Unset): The maximum number of runs in the response; all of them when not
+            given.
+        cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
+            ended.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
 
     Returns:
         Response[Error | list[Run]]
@@ -302,21 +329,26 @@ async def asyncio(
      The runs of the project that match all given filters, newest first.
 
     Args:
-        namespace_slug (str):
-        project_slug (str):
-        status (RunStatus | Unset): `RUNNING`: active. `COMPLETED`: ended without an error.
-            `CRASHED`: ended by an unhandled exception, a fatal signal or the
-            death of its process. `FAILED`: left unfinished or superseded.
-        name (str | Unset):
-        created_after (datetime.datetime | Unset):
-        updated_after (datetime.datetime | Unset):
-        created_before (datetime.datetime | Unset):
-        limit (int | Unset):
-        cursor (str | Unset):
+        namespace_slug (str): The slug of the organization or user that owns the project.
+        project_slug (str): The slug of the project.
+        status (RunStatus | Unset): Only runs with this status.
+        name (str | Unset): Only the run with exactly this name.
+        created_after (datetime.datetime | Unset): Only runs created at or after this time.
+        updated_after (datetime.datetime | Unset): Only runs created or changed at or after this
+            time.
+        created_before (datetime.datetime | Unset): Only runs created before this time.
+        limit (int | Unset): The maximum number of runs in the response; all of them when not
+            given.
+        cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
+            ended.
 
     Raises:
+        errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
 
     Returns:
         Error | list[Run]
