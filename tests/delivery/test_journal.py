@@ -132,6 +132,20 @@ def test_a_changed_byte_is_detected_and_costs_only_its_line(folder, calls, data)
         assert opened.lost == len(missing)
 
 
+@pytest.mark.parametrize("damaged", range(1, 6))
+def test_a_damaged_line_counts_where_threads_took_turns(folder, damaged):
+    """Two threads read the same count, and then each wrote its line."""
+    journal, _, _ = written(folder, [(None, [("loss", 0)])])
+    counts = [1, 1, 3, 4, 4, 6]
+    with journal.path.open("ab") as file:
+        for number, count in enumerate(counts, 1):
+            line = record_line(count, None, 1763892930123456, "loss", number)
+            file.write(line.replace(b"loss", b"lost") if number == damaged else line)
+    found, opened = reopened(journal.path)
+    assert found == {n: ("loss", n, None) for n in range(7) if n != damaged}
+    assert opened.lost == 1
+
+
 def line_starts(data):
     starts = [0]
     while (end := data.find(b"\n", starts[-1])) >= 0:

@@ -14,8 +14,8 @@ with one write(2), so the operating system has it when `log` returns.
 **The sequence number of a metric is its position in the file.** Nothing in memory has to agree with
 the file. So it does no harm if the application is interrupted between a write and the next
 statement, or if a signal handler logs in the middle of `log`: two appends are two lines in some
-order. The count in a line is what its writer knew, and may be behind. It only shows how many
-metrics were in damaged lines, so that the metrics after them keep their numbers.
+order. The count in a line is what its writer knew, and may be behind. With the number of damaged
+lines, it shows how many metrics were there, so that the metrics after them keep their numbers.
 
 Next to the journal are `.ack`, the position up to which a backend has acknowledged, and
 `.rejected`, the metrics that a backend rejected.
@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import threading
 from contextlib import suppress
 from itertools import islice
@@ -60,6 +61,8 @@ _START = Position(0, 0, 0)
 _PREFIX_BYTES = 64
 #: More than the record of an end takes.
 _END_BYTES = 256
+#: The start of the line of a metric: enough of it to tell it from a header with changed bytes.
+_METRIC_START = re.compile(rb'\["[0-9a-f]{8}",\d+,(?:null|\d+),\d+,"')
 #: The header, and a few records.
 _LINES_AT_START = 10
 #: More than a checksum and five numbers ever need.
@@ -185,16 +188,20 @@ class JournalFile:
     def _metrics(self, position: Position) -> Iterator[tuple[list[Metric], int]]:
         """The metrics of each line from a position on, and the number missing before them."""
         number, lag = position.number, position.lag
-        is_damaged = False
+        is_damaged, damaged_lines = False, 0
         for fields, is_intact, start, end in self._records(position.offset):
             is_damaged = is_damaged or not is_intact
             if fields is None:
+                damaged_lines += bool(_METRIC_START.match(self._read(start, _PREFIX_BYTES)))
                 continue
             if fields[0] == NUMBER:
                 number = max(number, fields[1])
             if not isinstance(fields[0], int):
                 continue
             missing = max(0, fields[0] + lag - number) if is_damaged else 0
+            if damaged_lines >= max(1, fields[0] - number):
+                # Exact, while counts may be behind: another thread wrote a line just before.
+                missing = damaged_lines
             metrics = metrics_of(fields, number + missing, start, end)
             if len(metrics) > 1:
                 # From an earlier version, whose counts are exact; part may be acknowledged.
@@ -206,7 +213,7 @@ class JournalFile:
             yield metrics, missing
             number = metrics[-1].number + 1
             lag = metrics[-1].number - metrics[-1].count
-            is_damaged = False
+            is_damaged, damaged_lines = False, 0
 
     def _records(self, offset: int) -> Iterator[tuple[list[Any] | None, bool, int, int]]:
         """Each complete line from an offset on: its fields, whether it is intact, and its offsets.
