@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.interruptions import raise_foreign
 
@@ -44,17 +45,43 @@ def log(level: int, message: str, error: BaseException | None = None) -> bool:
 
 
 def reaches_handler(level: int, message: str) -> bool:
-    """Whether a message reaches a handler, past the levels and filters."""
+    """Whether a message reaches a handler that is read, past the levels and filters."""
     if not logger.isEnabledFor(level):
         return False
     record = logger.makeRecord(logger.name, level, "", 0, "%s", (message,), None)
     try:
         return bool(logger.filter(record)) and any(
-            handler.level <= level and handler.filter(record) for handler in _handlers()
+            handler.level <= level and handler.filter(record) and _is_read(handler)
+            for handler in _handlers()
         )
     except Exception as failure:  # noqa: BLE001 - filters are the application's
         raise_foreign(failure, by_type=False)
         return False
+
+
+def _is_read(handler: logging.Handler) -> bool:
+    """Whether a handler's messages arrive: those in a queue of this process need a thread.
+
+    Its listener may not be started yet, or may be stopped by the time the process ends.
+    """
+    handlers, queues = sys.modules.get("logging.handlers"), sys.modules.get("queue")
+    if not handlers or not queues or not isinstance(handler, handlers.QueueHandler):
+        return True
+    queue: Any = handler.queue
+    if not isinstance(queue, queues.Queue | queues.SimpleQueue):
+        # Of another process, or of a library.
+        return True
+    return any(_has(thread, queue) for thread in threading.enumerate())
+
+
+def _has(thread: threading.Thread, queue: object) -> bool:
+    """Whether a thread's target, arguments or attributes include a queue."""
+    state: dict[str, Any] = vars(thread)
+    parts: list[Any] = [*state.values(), *(state.get("_args") or ())]
+    parts += (state.get("_kwargs") or {}).values()
+    owner: Any = getattr(state.get("_target"), "__self__", None)
+    parts += getattr(owner, "__dict__", {}).values()
+    return any(part is queue for part in parts)
 
 
 def is_configured() -> bool:

@@ -3,8 +3,12 @@
 import contextlib
 import io
 import logging
+import logging.handlers
+import multiprocessing
+import queue
 import signal
 import sys
+import threading
 
 import httpx
 import pytest
@@ -258,3 +262,82 @@ def test_a_warning_that_a_filter_drops_is_printed(configured, capsys, place, fai
         filtered.removeFilter(drop)
     assert handler.messages == []
     assert capsys.readouterr().err == "afnio-tellurio: metrics wait\n"
+
+
+def listening(records):
+    listener = logging.handlers.QueueListener(records)
+    listener.start()
+    return listener.stop
+
+
+def reading(**own):
+    """A thread of the application that reads the queue in its own way, until it finds None."""
+
+    def start(records):
+        keywords = dict.fromkeys(own, records)
+        arguments = () if own else (records,)
+        thread = threading.Thread(target=drain, args=arguments, kwargs=keywords)
+        thread.start()
+
+        def stop():
+            records.put(None)
+            thread.join()
+
+        return stop
+
+    return start
+
+
+def drain(records):
+    while records.get() is not None:
+        pass
+
+
+class Reader(threading.Thread):
+    def __init__(self, records):
+        super().__init__()
+        self.records = records
+
+    def run(self):
+        drain(self.records)
+
+
+def reading_by_a_class(records):
+    thread = Reader(records)
+    thread.start()
+
+    def stop():
+        records.put(None)
+        thread.join()
+
+    return stop
+
+
+@pytest.mark.parametrize("queue_type", [queue.Queue, queue.SimpleQueue])
+@pytest.mark.parametrize("start", [listening, reading(), reading(records=True), reading_by_a_class])
+def test_a_warning_in_a_queue_that_no_thread_reads_is_printed(
+    configured, capsys, queue_type, start
+):
+    records = queue_type()
+    with configured(logging.handlers.QueueHandler(records)):
+        warn("before")
+        assert capsys.readouterr().err == "afnio-tellurio: before\n"
+        stop = start(records)
+        try:
+            warn("metrics wait")
+            assert capsys.readouterr().err == ""
+        finally:
+            stop()
+        warn("after")
+        assert capsys.readouterr().err == "afnio-tellurio: after\n"
+
+
+def test_a_warning_in_a_queue_of_another_process_is_logged(configured, capsys):
+    records = multiprocessing.SimpleQueue()
+    handler = logging.handlers.QueueHandler(records)
+    handler.enqueue = records.put
+    with configured(handler):
+        warn("metrics wait")
+    assert records.get().getMessage() == "metrics wait"
+    records.close()
+    assert capsys.readouterr().err == ""
