@@ -64,10 +64,12 @@ def _is_read(handler: logging.Handler) -> bool:
 
     Its listener may not be started yet, or may be stopped by the time the process ends.
     """
-    handlers, queues = sys.modules.get("logging.handlers"), sys.modules.get("queue")
+    # Imported by a program that uses them.
+    handlers: Any = sys.modules.get("logging.handlers")
+    queues: Any = sys.modules.get("queue")
     if not handlers or not queues or not isinstance(handler, handlers.QueueHandler):
         return True
-    queue: Any = handler.queue
+    queue: Any = getattr(handler, "queue", None)
     if not isinstance(queue, queues.Queue | queues.SimpleQueue):
         # Of another process, or of a library.
         return True
