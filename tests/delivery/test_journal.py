@@ -146,6 +146,24 @@ def test_a_damaged_line_counts_where_threads_took_turns(folder, damaged):
     assert opened.lost == 1
 
 
+@pytest.mark.parametrize("call", ["synchronize", "stay_at_path", "in_memory_count"])
+def test_another_thread_may_close_the_journal_at_any_time(folder, call):
+    journal = Journal(folder, header())
+    journal.append(None, "loss", 1)
+    path, stats = journal.path, []
+
+    class ClosingPath(type(path)):
+        def stat(self, **keywords):
+            stats.append(self)
+            journal.close()
+            return super().stat(**keywords)
+
+    journal.path = ClosingPath(path)
+    getattr(journal, call)()
+    assert stats
+    assert path.exists()
+
+
 def line_starts(data):
     starts = [0]
     while (end := data.find(b"\n", starts[-1])) >= 0:

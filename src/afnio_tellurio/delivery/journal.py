@@ -478,12 +478,12 @@ _APPENDING = (Journal.append.__code__, Journal.append_all.__code__)
 def _is_at(path: Path, file: FileIO) -> bool:
     """Whether an open file is at a path, as far as can be told."""
     try:
-        status = path.stat()
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
     except (FileNotFoundError, NotADirectoryError):
         return False
-    except OSError:
+    except (OSError, ValueError):
+        # Or another thread has just closed the file.
         return True
-    return os.path.samestat(status, os.fstat(file.fileno()))
 
 
 def _write_copy(path: Path, read: Callable[[int, int], bytes]) -> FileIO:
