@@ -2,6 +2,8 @@
 
 #: The version of the contract that this SDK was made for.
 CONTRACT_VERSION = "0.1.0"
+#: The header in which a backend names the version of its contract.
+VERSION_HEADER = "Tellurio-Contract-Version"
 
 #: Seconds to open a connection; a reachable host answers within one.
 CONNECT_TIMEOUT = 5.0
