@@ -51,12 +51,12 @@ def test_a_bad_field_is_named(api, body, field):
     with departing("request"):
         answer = api.post(PROJECTS, json=body)
     assert answer.status_code == 400
-    assert list(answer.json()) == [field]
+    assert list(answer.json()) == [field, "code"]
 
 
 def test_a_project_name_without_a_slug_is_refused(api):
     answer = api.post(PROJECTS, json={"display_name": "!!!"})
-    assert (answer.status_code, list(answer.json())) == (400, ["display_name"])
+    assert (answer.status_code, list(answer.json())) == (400, ["display_name", "code"])
 
 
 def test_deleting_a_project_deletes_its_runs_and_metrics(api, run):
@@ -89,7 +89,10 @@ def test_a_key_of_a_bad_length_is_refused(api, key):
     with departing("request"):
         answer = api.post(RUNS, json={}, headers={"Idempotency-Key": key})
     assert answer.status_code == 400
-    assert answer.json() == {"Idempotency-Key": ["Must have 1 to 255 characters."]}
+    assert answer.json() == {
+        "Idempotency-Key": ["Must have 1 to 255 characters."],
+        "code": "invalid",
+    }
     assert api.get(RUNS).json() == []
 
 
@@ -125,7 +128,7 @@ def test_a_bad_update_changes_nothing(api, run, body):
     before = api.get(run).json()
     with departing("request"):
         answer = api.patch(run, json=body)
-    assert (answer.status_code, list(answer.json())) == (400, list(body))
+    assert (answer.status_code, list(answer.json())) == (400, [*body, "code"])
     assert api.get(run).json() == before
 
 
@@ -195,7 +198,7 @@ def test_metrics_come_in_pages_by_name_step_and_arrival(api, run):
 def test_a_bad_parameter_of_a_list_is_named(api, query, parameter):
     with departing("request"):
         answer = api.get(f"{RUNS}?{query}")
-    assert (answer.status_code, list(answer.json())) == (400, [parameter])
+    assert (answer.status_code, list(answer.json())) == (400, [parameter, "code"])
 
 
 @pytest.mark.parametrize(
@@ -281,8 +284,8 @@ def test_a_bad_metric_is_refused_and_nothing_of_its_batch_is_recorded(api, run, 
     with departing("request"):
         single = api.post(f"{run}metrics/", json=metric)
         several = api.post(f"{run}metrics/batch/", json=batch)
-    assert (single.status_code, list(single.json())) == (400, [field])
-    assert (several.status_code, list(several.json())) == (400, ["metrics"])
+    assert (single.status_code, list(single.json())) == (400, [field, "code"])
+    assert (several.status_code, list(several.json())) == (400, ["metrics", "code"])
     assert "[1]" in several.json()["metrics"][0]
     assert api.get(f"{run}metrics/").json() == []
 
@@ -469,7 +472,7 @@ def test_a_wrong_or_missing_key_is_refused_before_anything_else(start_server):
         for headers in ({}, {"Authorization": "Api-Key wrong"}, {"Authorization": "Bearer the-key"},
                         {"Authorization": "Api-Key the-keyy"}, {"Authorization": "Api-Key \xe4".encode("latin-1")}):  # fmt: skip
             answer = client.get("/api/v0/acme/projects/", headers=headers)
-            assert (answer.status_code, list(answer.json())) == (401, ["detail"])
+            assert (answer.status_code, list(answer.json())) == (401, ["detail", "code"])
             assert "the-key" not in answer.text
 
 
