@@ -195,7 +195,7 @@ class _Bodies:
 
 def _common_headers(document: dict[str, Any]) -> set[str]:
     """Returns the names of the response headers that all operations have, if there are several."""
-    names = [
+    names: list[set[str]] = [
         {
             name
             for reference in operation.get("responses", {}).values()
@@ -205,7 +205,7 @@ def _common_headers(document: dict[str, Any]) -> set[str]:
         for method, operation in item.items()
         if method in METHODS
     ]
-    return set.intersection(*names) if len(names) > 1 else set()
+    return names[0].intersection(*names) if len(names) > 1 else set()
 
 
 # Unions

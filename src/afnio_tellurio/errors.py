@@ -220,6 +220,9 @@ class ConflictError(ApiError):
 class RunChangedError(ApiError):
     """412: the run was changed since it was read; see `Run.update`."""
 
+    # Whether an earlier attempt of the request may be what changed the run: its answer was lost.
+    may_be_own_change = False
+
 
 class PayloadTooLargeError(ApiError, ValueError):
     """413: the request is larger than the backend accepts."""
@@ -247,7 +250,12 @@ _FIRST_SERVER_STATUS = 500
 
 
 def api_error(
-    response: httpx.Response, *, operation: str, identifiers: Mapping[str, str], sign_in: str
+    response: httpx.Response,
+    *,
+    operation: str,
+    identifiers: Mapping[str, str],
+    sign_in: str,
+    had_lost_answer: bool = False,
 ) -> ApiError:
     """Makes the exception for a response with an error status.
 
@@ -256,10 +264,13 @@ def api_error(
         operation: The API operation, for example `createRun`.
         identifiers: The parameters of the request that identify its subject, by name.
         sign_in: How to sign in, for a response that rejects the key.
+        had_lost_answer: Whether the backend may have carried out an earlier attempt.
     """
     fallback = BackendFailureError if response.status_code >= _FIRST_SERVER_STATUS else ApiError
     kind = _ERROR_OF_STATUS.get(response.status_code, fallback)
     error = kind(response, operation=operation, identifiers=identifiers)
+    if isinstance(error, RunChangedError):
+        error.may_be_own_change = had_lost_answer
     if kind is InvalidAPIKeyError:
         error.args = (f"{error} ({sign_in})",)
     return error

@@ -58,6 +58,7 @@ def not_found(answer):
     assert answer.status_code == 404
     body = answer.json()
     assert body.pop("detail")
+    assert body.pop("code") == "not_found"
     return body
 
 

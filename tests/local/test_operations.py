@@ -114,7 +114,11 @@ def test_only_the_fields_given_are_changed(api):
     before = api.get(path).json()
     assert api.patch(path, json={}).json() == before
     changed = api.patch(path, json={"status": "FAILED"}).json()
-    assert {key for key in changed if changed[key] != before[key]} == {"status", "date_updated"}
+    assert {key for key in changed if changed[key] != before[key]} == {
+        "status",
+        "date_updated",
+        "etag",
+    }
     assert api.patch(path, json={"description": None}).json()["description"] is None
     assert api.patch(path, json={"name": "a"}).json()["name"] == "a"
     api.post(RUNS, json={"name": "b"})
@@ -215,7 +219,7 @@ def test_what_does_not_exist_is_not_found(api, run):
                  f"{missing}metrics/sample/?name=a&buckets=1", f"{PROJECTS}nothing/runs/"):  # fmt: skip
         answer = api.get(path)
         assert answer.status_code == 404
-        assert answer.json().keys() - {"deleted"} == {"detail"}
+        assert answer.json().keys() - {"deleted"} == {"detail", "code"}
     metric = {"name": "loss", "value": 1}
     batch = {"writer": NOBODY, "first_sequence_number": 0, "metrics": [metric]}
     assert api.post(f"{missing}metrics/", json=metric).status_code == 404

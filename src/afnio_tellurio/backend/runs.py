@@ -60,6 +60,7 @@ def _run_answer(row: stored_runs.RunRow) -> structs.Run:
         status=row.status,
         date_created=rfc3339(row.created),
         date_updated=rfc3339(row.updated),
+        etag=_tag(row),
         project=structs.RunProject(row.project_uuid, row.project_display_name, row.project_slug),
         user=structs.RunUser(row.user_uuid, row.username, row.user_slug),
     )

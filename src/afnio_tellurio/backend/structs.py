@@ -168,6 +168,7 @@ class Run(Struct):
     status: str
     date_created: str
     date_updated: str
+    etag: str
     project: RunProject
     user: RunUser
 

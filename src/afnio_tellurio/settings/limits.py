@@ -34,9 +34,10 @@ MAX_VALUE_DEPTH = 100
 #: Bytes of one value as JSON; with its name and step, it fits in the 8 MiB of a request.
 MAX_VALUE_BYTES = 8_000_000
 
-#: Metrics or runs in one answer when reading back.
+#: Metrics, runs, or items of another list in one answer when reading back.
 METRICS_PAGE = 10_000
 RUNS_PAGE = 500
+LIST_PAGE = 500
 
 #: Valid metric names that a process remembers; each takes some 100 bytes.
 MAX_REMEMBERED_NAMES = 10_000
