@@ -177,7 +177,7 @@ class ApiError(TellurioError, httpx.HTTPStatusError):
             "x-request-id", response.request.headers.get("x-request-id")
         )
         self.words = message_of(response)
-        self.code = _code_of(response)
+        self.code: str | None = _code_of(response)
         subject = ", ".join(f"{name}={value!r}" for name, value in self.identifiers.items())
         url = response.request.url
         host = f"{url.scheme}://{url.netloc.decode('ascii')}"
@@ -221,7 +221,7 @@ class RunChangedError(ApiError):
     """412: the run was changed since it was read; see `Run.update`."""
 
     # Whether an earlier attempt of the request may be what changed the run: its answer was lost.
-    may_be_own_change = False
+    _may_be_own_change = False
 
 
 class PayloadTooLargeError(ApiError, ValueError):
@@ -270,7 +270,7 @@ def api_error(
     kind = _ERROR_OF_STATUS.get(response.status_code, fallback)
     error = kind(response, operation=operation, identifiers=identifiers)
     if isinstance(error, RunChangedError):
-        error.may_be_own_change = had_lost_answer
+        error._may_be_own_change = had_lost_answer  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     if kind is InvalidAPIKeyError:
         error.args = (f"{error} ({sign_in})",)
     return error
@@ -317,6 +317,11 @@ def may_have_arrived(error: BaseException) -> bool:
         not_sent = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
         return error.__cause__ is not None and not isinstance(error.__cause__, not_sent)
     return True
+
+
+def may_be_own_change(error: RunChangedError) -> bool:
+    """Whether an earlier attempt of the request, whose answer was lost, may have changed the run."""
+    return error._may_be_own_change  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
 def never_had_run(error: ApiError) -> bool:

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 
 from afnio_tellurio.api import operations
 from afnio_tellurio.api.entities import RunRecord, etag_of, read_run, set_etag
-from afnio_tellurio.errors import InvalidResponseError, RunChangedError, TellurioError
+from afnio_tellurio.errors import (
+    InvalidResponseError,
+    RunChangedError,
+    TellurioError,
+    may_be_own_change,
+)
 
 if TYPE_CHECKING:
     from afnio_tellurio.api.connection import Connection
@@ -78,7 +83,7 @@ def _find_own_change(
     name: str | None,
 ) -> RunRecord | None:
     """Reads the run again if an earlier attempt of the request may have changed it."""
-    if not error.may_be_own_change:
+    if not may_be_own_change(error):
         return None
     model = operations.get_run(connection, path)
     current = read_run(RunRecord, model, "getRun", path.namespace_slug)
