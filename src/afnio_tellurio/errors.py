@@ -320,7 +320,7 @@ def may_have_arrived(error: BaseException) -> bool:
 
 
 def may_be_own_change(error: RunChangedError) -> bool:
-    """Whether an earlier attempt of the request, whose answer was lost, may have changed the run."""
+    """Whether an earlier attempt, whose answer was lost, may be what changed the run."""
     return error._may_be_own_change  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 

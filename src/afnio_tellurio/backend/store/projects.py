@@ -71,7 +71,7 @@ def list_projects(
 ) -> list[ProjectRow]:
     """Returns the projects of a namespace after a slug, sorted by slug, up to the limit.
 
-    The namespace None has no projects. A limit of -1 is none.
+    The namespace None has no projects. A limit of -1 returns all.
     """
     rows = connection.execute(
         f"{_PROJECT} WHERE p.namespace = ? AND p.slug > ? ORDER BY p.slug LIMIT ?",

@@ -71,7 +71,7 @@ def list_runs(
 ) -> list[RunRow]:
     """Returns the runs of a project that match all filters, newest first, up to the limit.
 
-    A limit of -1 is none.
+    A limit of -1 returns all.
     """
     conditions = ["r.project = ?"]
     parameters: list[Any] = [project]
