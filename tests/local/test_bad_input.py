@@ -205,7 +205,7 @@ def test_each_value_that_is_accepted_can_be_read_back(api, logged, value, in_bat
         )
         assert answer.status_code in {200, 201, 400}, answer.text[:300]
         if answer.status_code == 400:
-            assert set(answer.json()) <= {"metrics", "value", "detail"}
+            assert set(answer.json()) <= {"metrics", "value", "detail", "code"}
         for read in all_reads(api, logged):
             assert read.status_code == 200, read.text[:300]
             json.loads(read.content)
