@@ -4,6 +4,7 @@ openapi-python-client reads a copy of the contract with these differences:
 
 - each response has one content type; further ones are under a status of their own, such as 1200;
 - binary bodies have a binary schema, and each line or event of a stream is an item of an array;
+- headers that every operation has are not repeated at each: the client's README describes them;
 - a union of objects also has the schema `UnknownKind`, for the objects of a newer backend;
 - the schemas of a union with a discriminator have the values of their kind, as `x-kinds`.
 
@@ -144,6 +145,7 @@ class _Bodies:
 
     def __init__(self, document: dict[str, Any]) -> None:
         self._document = document
+        self._common_headers = _common_headers(document)
         self.kinds: dict[str, str] = {}
         self.content_types: dict[str, str] = {}
 
@@ -158,7 +160,9 @@ class _Bodies:
             response = copy.deepcopy(_resolve(self._document, reference))
             headers = response.get("headers", {})
             response["headers"] = {
-                name: _resolve(self._document, headers[name]) for name in headers
+                name: _resolve(self._document, headers[name])
+                for name in headers
+                if name not in self._common_headers
             }
             content = response.get("content", {})
             self._prepare_content(content, in_request=False)
@@ -187,6 +191,21 @@ class _Bodies:
             elif kind in {"lines", "events"}:
                 items = media.pop("itemSchema", media.get("schema", {}))
                 media["schema"] = {"type": "array", "items": items}
+
+
+def _common_headers(document: dict[str, Any]) -> set[str]:
+    """Returns the names of the response headers that all operations have, if there are several."""
+    names: list[set[str]] = [
+        {
+            name
+            for reference in operation.get("responses", {}).values()
+            for name in _resolve(document, reference).get("headers", {})
+        }
+        for item in document.get("paths", {}).values()
+        for method, operation in item.items()
+        if method in METHODS
+    ]
+    return names[0].intersection(*names) if len(names) > 1 else set()
 
 
 # Unions

@@ -39,13 +39,15 @@ check_statically() {
   scripts/check_page.sh
   step "contract lint"
   openapi-spec-validator openapi/tellurio.yaml
-  scripts/lint_contract.sh
+  scripts/lint_contract.sh $more_linters
 }
 
 if [ "${1:-}" = --python ]; then
   test_under "$2" "${@:3}"
   exit
 fi
+more_linters=
+case " $* " in *" --long "*) more_linters=--spectral ;; esac
 fast=
 if [ "${1:-}" = --fast ]; then
   fast=yes

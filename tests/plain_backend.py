@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from http import HTTPStatus
 
 import exchanges
 import httpx
@@ -27,6 +26,15 @@ REQUESTS = {
     r"^POST .*/runs/$": "RunCreate",
     r"^PATCH .*/runs/[^/]+/$": "RunUpdate",
     r"^POST .*/metrics/$": "MetricCreate",
+}
+
+
+#: The fields of answers that the platform is not known to have.
+FIELDS = {
+    name
+    for schema in ("Run", "Metric", "Error", "RunNotFoundError")
+    for name, field in exchanges.CONTRACT["components"]["schemas"][schema]["properties"].items()
+    if field.get("x-tellurio-extension")
 }
 
 
@@ -56,20 +64,17 @@ class PlainBackend(httpx.BaseTransport):
         headers = {
             name: word
             for name, word in request.headers.items()
-            if name not in {"idempotency-key", "content-length"}
+            if name not in {"idempotency-key", "if-match", "content-length"}
         }
         plain = httpx.Request(
             request.method, request.url.copy_with(query=None), headers=headers, content=content
         )
         response = self._inner.handle_request(plain)
-        response.read()
-        if path.endswith("/metrics/") and response.status_code < 300:
-            answer = response.json()
-            for metric in answer if isinstance(answer, list) else [answer]:
-                del metric["timestamp"]
-            return httpx.Response(response.status_code, json=answer, request=request)
-        if response.status_code == HTTPStatus.NOT_FOUND:
-            answer = response.json()
-            answer.pop("deleted", None)
-            return httpx.Response(response.status_code, json=answer, request=request)
-        return response
+        if not response.read():
+            return httpx.Response(response.status_code, request=request)
+        answer = response.json()
+        for item in answer if isinstance(answer, list) else [answer]:
+            for name in FIELDS:
+                item.pop(name, None)
+        # Without the headers, all of which are extensions.
+        return httpx.Response(response.status_code, json=answer, request=request)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         PermissionDeniedError,
         RateLimitError,
         RefusedDeliveryError,
+        RunChangedError,
         RunFinishedError,
         TellurioError,
     )
@@ -104,6 +105,7 @@ _NAMES_OF = {
         "PermissionDeniedError",
         "RateLimitError",
         "RefusedDeliveryError",
+        "RunChangedError",
         "RunFinishedError",
         "TellurioError",
     ),
@@ -172,6 +174,7 @@ __all__ = [
     "RateLimitError",
     "RefusedDeliveryError",
     "Run",
+    "RunChangedError",
     "RunFinishedError",
     "RunOrg",
     "RunProject",

@@ -13,6 +13,7 @@ TellurioError
     ├── PermissionDeniedError   403
     ├── NotFoundError           404, also a LookupError
     ├── ConflictError           409
+    ├── RunChangedError         412
     ├── PayloadTooLargeError    413, also a ValueError
     ├── RateLimitError          429
     └── BackendFailureError     5xx
@@ -159,6 +160,8 @@ class ApiError(TellurioError, httpx.HTTPStatusError):
         request_id: The ID of this request (its `X-Request-ID` header), or `None`: the backend's if
             it answers with one, else the one that was sent.
         words: The error message in the response.
+        code: The word for programs in the response, for example `"slug_taken"`, or `None`: not
+            every backend has one. New words may be added; treat an unknown one like the status.
         request: The request, an `httpx.Request`, without the API key.
         response: The response, an `httpx.Response`, without the API key.
     """
@@ -174,6 +177,7 @@ class ApiError(TellurioError, httpx.HTTPStatusError):
             "x-request-id", response.request.headers.get("x-request-id")
         )
         self.words = message_of(response)
+        self.code: str | None = _code_of(response)
         subject = ", ".join(f"{name}={value!r}" for name, value in self.identifiers.items())
         url = response.request.url
         host = f"{url.scheme}://{url.netloc.decode('ascii')}"
@@ -181,7 +185,8 @@ class ApiError(TellurioError, httpx.HTTPStatusError):
             f"{operation}{f' ({subject})' if subject else ''}: {host} answered {self.status_code}"
             f"{f' {response.reason_phrase}' if response.reason_phrase else ''}: {self.words}"
         )
-        if self.request_id:
+        # The embedded backend keeps no log to search for it.
+        if self.request_id and "x-request-id" in response.request.headers:
             message += f" [request {self.request_id}]"
         super().__init__(message, request=response.request, response=response)
 
@@ -212,6 +217,13 @@ class ConflictError(ApiError):
     """409: the thing to create already exists, or a batch of metrics leaves a gap."""
 
 
+class RunChangedError(ApiError):
+    """412: the run was changed since it was read; see `Run.update`."""
+
+    # Whether an earlier attempt of the request may be what changed the run: its answer was lost.
+    _may_be_own_change = False
+
+
 class PayloadTooLargeError(ApiError, ValueError):
     """413: the request is larger than the backend accepts."""
 
@@ -230,6 +242,7 @@ _ERROR_OF_STATUS: dict[int, type[ApiError]] = {
     403: PermissionDeniedError,
     404: NotFoundError,
     409: ConflictError,
+    412: RunChangedError,
     413: PayloadTooLargeError,
     429: RateLimitError,
 }
@@ -237,7 +250,12 @@ _FIRST_SERVER_STATUS = 500
 
 
 def api_error(
-    response: httpx.Response, *, operation: str, identifiers: Mapping[str, str], sign_in: str
+    response: httpx.Response,
+    *,
+    operation: str,
+    identifiers: Mapping[str, str],
+    sign_in: str,
+    had_lost_answer: bool = False,
 ) -> ApiError:
     """Makes the exception for a response with an error status.
 
@@ -246,10 +264,13 @@ def api_error(
         operation: The API operation, for example `createRun`.
         identifiers: The parameters of the request that identify its subject, by name.
         sign_in: How to sign in, for a response that rejects the key.
+        had_lost_answer: Whether the backend may have carried out an earlier attempt.
     """
     fallback = BackendFailureError if response.status_code >= _FIRST_SERVER_STATUS else ApiError
     kind = _ERROR_OF_STATUS.get(response.status_code, fallback)
     error = kind(response, operation=operation, identifiers=identifiers)
+    if isinstance(error, RunChangedError):
+        error._may_be_own_change = had_lost_answer  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     if kind is InvalidAPIKeyError:
         error.args = (f"{error} ({sign_in})",)
     return error
@@ -298,18 +319,18 @@ def may_have_arrived(error: BaseException) -> bool:
     return True
 
 
+def may_be_own_change(error: RunChangedError) -> bool:
+    """Whether an earlier attempt, whose answer was lost, may be what changed the run."""
+    return error._may_be_own_change  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
 def never_had_run(error: ApiError) -> bool:
     """Whether the backend answered that it never had the run; not every backend reports it.
 
     Args:
         error: The error from a request for the run.
     """
-    try:
-        body: Any = error.response.json()
-    except (ValueError, RecursionError):
-        # A proxy may answer 404 with anything.
-        return False
-    return isinstance(body, dict) and body.get("deleted") is False  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    return _fields_of(error.response).get("deleted") is False
 
 
 def is_gone(error: ApiError) -> bool:
@@ -320,13 +341,7 @@ def is_gone(error: ApiError) -> bool:
     Args:
         error: The error from a request for the run.
     """
-    if not isinstance(error, NotFoundError):
-        return False
-    try:
-        body: Any = error.response.json()
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(body, dict) and "detail" in body
+    return isinstance(error, NotFoundError) and "detail" in _fields_of(error.response)
 
 
 def counted_metrics(count: int) -> str:
@@ -336,12 +351,14 @@ def counted_metrics(count: int) -> str:
 
 def message_of(response: httpx.Response) -> str:
     """The message in an error response: its `detail`, its field errors, or its whole text."""
-    try:
-        body = response.json()
-    except (ValueError, RecursionError):
-        body = None
-    if isinstance(body, dict) and body:
-        parts = [_field_message(str(name), errors) for name, errors in body.items()]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    body = _fields_of(response)
+    if body:
+        # The code is for programs; an invalid field of that name has a list.
+        parts = [
+            _field_message(name, errors)
+            for name, errors in body.items()
+            if name != "code" or len(body) == 1 or not isinstance(errors, str)
+        ]
         text = "; ".join(parts)
     else:
         text = _TAGS.sub(" ", _text_of(response))
@@ -349,6 +366,20 @@ def message_of(response: httpx.Response) -> str:
     if len(text) > _QUOTED_CHARACTERS:
         text = f"{text[:_QUOTED_CHARACTERS]}..."
     return text or "(empty)"
+
+
+def _fields_of(response: httpx.Response) -> dict[str, Any]:
+    """The fields of an error response; none if it is something else, such as a proxy's page."""
+    try:
+        body: Any = response.json()
+    except (ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+
+
+def _code_of(response: httpx.Response) -> str | None:
+    code = _fields_of(response).get("code")
+    return code if isinstance(code, str) else None
 
 
 def _text_of(response: httpx.Response) -> str:

@@ -198,6 +198,9 @@ def complaints(event):
 
 
 def is_beyond_schemas(answer):
+    if answer is not None and answer.status_code == 412:
+        # Only tags from a response match.
+        return True
     if answer is None or answer.status_code != 400:
         return False
     body = json.loads(answer.content)
@@ -308,7 +311,7 @@ def test_a_method_that_the_contract_has_not_is_answered_with_those_that_it_has(a
             answer = api.request(method, concrete(path), headers=KEY)
         assert answer.status_code == 405, method
         assert set(answer.headers["allow"].split(", ")) == declared
-        assert method == "HEAD" or list(answer.json()) == ["detail"]
+        assert method == "HEAD" or answer.json()["code"] == "method_not_allowed"
 
 
 @pytest.mark.parametrize(
@@ -320,7 +323,7 @@ def test_no_operation_is_open_without_the_key(api, key):
         with exchanges.departing("request"):
             answer = api.request(method, concrete(path), headers=headers)
         assert answer.status_code == 401, operation["operationId"]
-        assert list(answer.json()) == ["detail"], operation["operationId"]
+        assert answer.json()["code"] == "unauthorized", operation["operationId"]
 
 
 @pytest.mark.parametrize(
@@ -336,7 +339,7 @@ def test_a_body_of_another_content_type_is_refused(api, content_type):
         with exchanges.departing("request"):
             answer = api.request(method, concrete(path), headers=headers, content=content)
         assert answer.status_code == 415, operation["operationId"]
-        assert list(answer.json()) == ["detail"], operation["operationId"]
+        assert answer.json()["code"] == "unsupported_media_type", operation["operationId"]
 
 
 @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON"])
@@ -366,7 +369,7 @@ def test_an_integer_may_be_written_with_a_fraction_of_zero(api):
             assert '"value":1.0' in answer.text
         for text in ("3.5", "-1.0", "1e19", "1e999999999", '"3.0"', "true", "null"):
             answer = post(metrics, f'{{"name": "loss", "value": 1, "step": {text}}}')
-            assert (answer.status_code, list(answer.json())) == (400, ["step"]), text
+            assert (answer.status_code, list(answer.json())) == (400, ["step", "code"]), text
     batch = (
         '{"writer": "7d444840-9dc0-11d1-b245-5ffdce74fad2", "first_sequence_number": 0.0, '
         '"metrics": [{"name": "big", "value": 1.0, "step": 4e0}, '
@@ -389,7 +392,7 @@ def test_a_name_of_white_space_is_refused_and_any_other_taken(api, name):
     api.post("/api/v0/acme/projects/", json={"display_name": "Digits"})
     with exchanges.departing("request"):
         refused = api.post("/api/v0/acme/projects/digits/runs/", json={"name": name})
-    assert (refused.status_code, list(refused.json())) == (400, ["name"])
+    assert (refused.status_code, list(refused.json())) == (400, ["name", "code"])
     for visible in (f"{name}.", "\x00", "\ufeff", "\u200b"):
         taken = api.post("/api/v0/acme/projects/digits/runs/", json={"name": visible})
         assert taken.status_code == 201

@@ -61,7 +61,7 @@ def test_what_keeps_the_contract_passes(method, url, keywords):
         ("POST", URL, {"status": 400, "answer": {"detail": "x"}, "content": b"{}", "headers": {"Content-Type": "text/plain"}}, "is text/plain"),
         ("GET", URL, {"answer": [], "json": {}}, "has no request body"),
         ("GET", URL, {"status": 500, "answer": {"detail": "x"}}, "does not declare this status"),
-        ("GET", URL, {"status": 400, "answer": {"detail": "x"}}, "does not declare this status"),
+        ("GET", URL, {"status": 402, "answer": {"detail": "x"}}, "does not declare this status"),
         ("GET", URL, {"status": 204}, "does not declare this status"),
         ("DELETE", RUN, {"status": 204, "answer": {}}, "a body where the contract has none"),
         ("GET", URL, {"answer": [], "content_type": "text/html"}, "content type is text/html"),

@@ -39,7 +39,43 @@ def test_an_operation_has_summary_description_one_tag_and_is_marked_if_it_is_an_
     assert len(operation["tags"]) == 1
     assert operation.get("x-tellurio-extension", False) is (name in EXTENSIONS)
     assert "default" not in operation["responses"]
-    assert {"401", "503"} < set(operation["responses"])
+    assert {"401", "403", "405", "429", "501", "503"} < set(operation["responses"])
+
+
+def test_each_list_has_the_parameters_and_the_header_of_pages():
+    paged = {
+        name
+        for name, operation in OPERATIONS.items()
+        if "Next-Cursor" in next(iter(operation["responses"].values())).get("headers", {})
+    }
+    lists = {name for name in OPERATIONS if name.startswith("list")}
+    assert paged == lists | {"summarizeProjectMetrics"}
+    for name in paged:
+        found = [exchanges._resolved(each) for each in OPERATIONS[name]["parameters"]]
+        assert {"limit", "cursor"} <= {parameter["name"] for parameter in found}, name
+        assert "400" in OPERATIONS[name]["responses"], name
+
+
+def integers(node, name=""):
+    """Each schema of an integer, by the name of its field or parameter."""
+    if isinstance(node, list):
+        for child in node:
+            yield from integers(child, name)
+    elif isinstance(node, dict):
+        name = node["name"] if "in" in node else name
+        if node.get("type") == "integer":
+            yield name, node
+        for key, child in node.items():
+            yield from integers(child, name if key in {"schema", "items"} else key)
+
+
+def test_integers_have_64_bits_but_for_sizes_of_answers():
+    found = list(integers(CONTRACT))
+    assert len(found) > 30
+    for name, schema in found:
+        is_size = name in {"limit", "buckets"}
+        assert schema.get("format") == (None if is_size else "int64"), name
+        assert not is_size or schema["maximum"] <= 10_000, name
 
 
 def test_every_path_ends_with_a_slash():
@@ -89,17 +125,25 @@ def test_enums_are_open_in_answers_and_closed_in_requests():
 
 def test_what_the_platform_is_not_known_to_have_is_marked():
     components = CONTRACT["components"]
-    listed = OPERATIONS["listRuns"]["parameters"] + OPERATIONS["listMetrics"]["parameters"]
-    marked = [exchanges._resolved(p) for p in [*listed, *OPERATIONS["createRun"]["parameters"]]]
+    names = ("listNamespaces", "listProjects", "listRuns", "listMetrics", "createRun", "updateRun")
+    marked = [exchanges._resolved(p) for name in names for p in OPERATIONS[name]["parameters"]]
     marked += components["headers"].values()
     marked += [
-        components["responses"][name] for name in ("SlugTaken", "SequenceGap", "RunUuidTaken")
+        components["responses"][name]
+        for name in (
+            "SlugTaken",
+            "SequenceGap",
+            "RunUuidTaken",
+            "PreconditionFailed",
+            "NotImplemented",
+        )
     ]
     marked += [
         components["schemas"][schema]["properties"][field]
         for schema, field in (
             ("RunCreate", "uuid"), ("RunUpdate", "name"), ("RunUpdate", "description"),
-            ("RunNotFoundError", "deleted"),
+            ("RunNotFoundError", "deleted"), ("RunNotFoundError", "code"), ("Error", "code"),
+            ("Run", "etag"),
             ("Metric", "timestamp"), ("MetricCreate", "timestamp"),
         )
     ]  # fmt: skip

@@ -10,7 +10,9 @@ import pytest
 
 import afnio_tellurio as te
 from afnio_tellurio.api import entities, metrics
+from afnio_tellurio.backend import charts as backend_charts
 from afnio_tellurio.backend import metrics as backend_metrics
+from afnio_tellurio.backend import projects as backend_projects
 from afnio_tellurio.backend import runs as backend_runs
 from afnio_tellurio.backend import structs
 from afnio_tellurio.cli import listing
@@ -109,7 +111,7 @@ ENTITIES = {
     "Project": (te.Project, {}, {}),
     "RunProject": (te.RunProject, {}, {}),
     "RunUser": (te.RunUser, {}, {}),
-    "Run": (te.Run, {}, {}),
+    "Run": (te.Run, {}, {"etag": "Run.update sends it, for programs that ask for that"}),
     "Metric": (te.MetricPoint, {}, {}),
     "MetricSummary": (te.MetricSummary, {}, {}),
     "SummaryColumns": (
@@ -190,6 +192,10 @@ BOUNDS = {
     "maxItems of run": limits.MAX_SAMPLED,
     "maxItems of name": limits.MAX_SAMPLED,
     "maximum of buckets": limits.MAX_BUCKETS,
+    "maximum of limit in listNamespaces": backend_projects._MAX_PAGE,
+    "maximum of limit in listProjects": backend_projects._MAX_PAGE,
+    "maximum of limit in listProjectMetrics": backend_charts._MAX_METRICS,
+    "maximum of limit in summarizeProjectMetrics": backend_charts._MAX_METRICS,
     "maximum of limit in listRuns": backend_runs._MAX_RUNS,
     "maximum of limit in listMetrics": backend_metrics._MAX_METRICS,
 }
@@ -228,12 +234,45 @@ def test_each_bound_of_a_request_is_that_of_the_layer():
         assert bounds[place] == {number}, f"backend/structs.py: {place}"
 
 
+#: The lists that the layer reads in full.
+LISTS_IN_FULL = (
+    "listNamespaces", "listProjects", "listProjectMetrics", "summarizeProjectMetrics",
+)  # fmt: skip
+
+
+def test_each_list_with_cursors_is_read_to_its_end():
+    of_cursors = {
+        name
+        for name, operation in OPERATIONS.items()
+        if "Next-Cursor" in next(iter(operation["responses"].values())).get("headers", {})
+    }
+    assert of_cursors == {"listRuns", "listMetrics", *LISTS_IN_FULL}
+    source = (SOURCES / "api" / "operations.py").read_text("utf-8")
+    for name in of_cursors:
+        function = re.sub("(?=[A-Z])", "_", name).lower()
+        body = re.search(rf"\ndef {function}\(.*?(?=\n\n\n)", source, re.DOTALL)[0]
+        assert "list_pages(" in body or "_list_all" in body, f"api/operations.py, {function}"
+
+
+def test_the_words_for_programs_are_those_of_the_contract():
+    described = re.findall(r"- \d{3} `(\w+)`", SCHEMAS["ErrorCode"]["description"])
+    # The backend limits no rate.
+    assert set(described) - {"rate_limited"} == set(structs.ErrorCode), "backend/structs.py"
+    answers = CONTRACT["components"]["responses"]
+    examples = {
+        answer["content"]["application/json"]["example"]["code"] for answer in answers.values()
+    }
+    assert examples <= set(described)
+
+
 def test_pages_are_not_larger_than_the_contract_allows():
     bounds = bounds_of_requests()
-    (runs,), (values,) = (
-        bounds[f"maximum of limit in {name}"] for name in ("listRuns", "listMetrics")
+    (runs,), (values,), *others = (
+        bounds[f"maximum of limit in {name}"]
+        for name in ("listRuns", "listMetrics", *LISTS_IN_FULL)
     )
     assert runs >= limits.RUNS_PAGE, "settings/limits.py"
+    assert all(min(other) >= limits.LIST_PAGE for other in others), "settings/limits.py"
     assert values >= limits.METRICS_PAGE, "settings/limits.py"
 
 

@@ -30,6 +30,7 @@ PROJECT = {
         ("401 Unauthorized", te.InvalidAPIKeyError, Exception),
         ("403 Forbidden", te.PermissionDeniedError, Exception),
         ("409 Conflict", te.ConflictError, Exception),
+        ("412 Precondition Failed", te.RunChangedError, Exception),
         ("413 Content Too Large", te.PayloadTooLargeError, ValueError),
         ("418 I'm a teapot", te.ApiError, Exception),
         ("429 Too Many Requests", te.RateLimitError, Exception),
@@ -60,6 +61,42 @@ def test_a_status_becomes_the_exception_of_the_table(faulty, status, kind, built
         f"{faulty.url} answered {status}: The server's words. [request r-17]{advice}"
     )
     assert error.request.url.path == "/api/v0/acme/projects/digits/"
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "words"),
+    [
+        ('{"detail": "No.", "code": "slug_taken"}', "slug_taken", "No."),
+        ('{"code": "of_tomorrow", "detail": "No."}', "of_tomorrow", "No."),
+        ('{"name": ["Too long."], "code": "invalid"}', "invalid", "name: Too long."),
+        ('{"code": ["Too short."]}', None, "code: Too short."),
+        ('{"detail": "No.", "code": 17}', None, "No.; code: 17"),
+        ('{"detail": "No.", "code": null}', None, "No.; code: None"),
+        ('{"detail": "No.", "code": {"a": [1]}}', None, "No.; code: {'a': [1]}"),
+        ('{"code": "busy"}', "busy", "code: busy"),
+        ('{"detail": "No."}', None, "No."),
+        ("<html><h1>No</h1></html>", None, "No"),
+        ('["code"]', None, '["code"]'),
+        ("", None, "(empty)"),
+        ("[" * 100_000, None, "[" * 500 + "..."),
+    ],
+)
+def test_the_word_for_programs_is_the_code(faulty, body, code, words):
+    faulty.answer("409 Conflict", body)
+    with pytest.raises(te.ConflictError) as caught:
+        te.get_project("acme", "digits")
+    error = caught.value
+    assert (error.code, error.words) == (code, words)
+    copy = pickle.loads(pickle.dumps(error))
+    assert (copy.code, str(copy)) == (code, str(error))
+
+
+def test_an_error_of_the_embedded_backend_has_a_code_and_names_no_request(tmp_path):
+    client = te.TellurioClient.local(tmp_path / "x.db")
+    with client, pytest.raises(te.NotFoundError) as caught:
+        te.delete_project("acme", "digits", client)
+    assert caught.value.code == "not_found"
+    assert "[request" not in str(caught.value)
 
 
 def test_not_found_is_a_lookup_error(faulty):

@@ -58,6 +58,7 @@ def not_found(answer):
     assert answer.status_code == 404
     body = answer.json()
     assert body.pop("detail")
+    assert body.pop("code") == "not_found"
     return body
 
 
@@ -163,7 +164,7 @@ def test_the_idempotency_key_of_a_run_with_another_uuid_is_a_conflict(api, run):
 def test_what_is_not_a_uuid_is_refused(api, wrong):
     with exchanges.departing("request"):
         answer = api.post(RUNS, json={"uuid": wrong})
-    assert (answer.status_code, list(answer.json())) == (400, ["uuid"])
+    assert (answer.status_code, list(answer.json())) == (400, ["uuid", "code"])
     assert api.get(RUNS).json() == []
 
 

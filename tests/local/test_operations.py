@@ -51,12 +51,12 @@ def test_a_bad_field_is_named(api, body, field):
     with departing("request"):
         answer = api.post(PROJECTS, json=body)
     assert answer.status_code == 400
-    assert list(answer.json()) == [field]
+    assert list(answer.json()) == [field, "code"]
 
 
 def test_a_project_name_without_a_slug_is_refused(api):
     answer = api.post(PROJECTS, json={"display_name": "!!!"})
-    assert (answer.status_code, list(answer.json())) == (400, ["display_name"])
+    assert (answer.status_code, list(answer.json())) == (400, ["display_name", "code"])
 
 
 def test_deleting_a_project_deletes_its_runs_and_metrics(api, run):
@@ -89,7 +89,10 @@ def test_a_key_of_a_bad_length_is_refused(api, key):
     with departing("request"):
         answer = api.post(RUNS, json={}, headers={"Idempotency-Key": key})
     assert answer.status_code == 400
-    assert answer.json() == {"Idempotency-Key": ["Must have 1 to 255 characters."]}
+    assert answer.json() == {
+        "Idempotency-Key": ["Must have 1 to 255 characters."],
+        "code": "invalid",
+    }
     assert api.get(RUNS).json() == []
 
 
@@ -111,7 +114,11 @@ def test_only_the_fields_given_are_changed(api):
     before = api.get(path).json()
     assert api.patch(path, json={}).json() == before
     changed = api.patch(path, json={"status": "FAILED"}).json()
-    assert {key for key in changed if changed[key] != before[key]} == {"status", "date_updated"}
+    assert {key for key in changed if changed[key] != before[key]} == {
+        "status",
+        "date_updated",
+        "etag",
+    }
     assert api.patch(path, json={"description": None}).json()["description"] is None
     assert api.patch(path, json={"name": "a"}).json()["name"] == "a"
     api.post(RUNS, json={"name": "b"})
@@ -125,7 +132,7 @@ def test_a_bad_update_changes_nothing(api, run, body):
     before = api.get(run).json()
     with departing("request"):
         answer = api.patch(run, json=body)
-    assert (answer.status_code, list(answer.json())) == (400, list(body))
+    assert (answer.status_code, list(answer.json())) == (400, [*body, "code"])
     assert api.get(run).json() == before
 
 
@@ -195,7 +202,7 @@ def test_metrics_come_in_pages_by_name_step_and_arrival(api, run):
 def test_a_bad_parameter_of_a_list_is_named(api, query, parameter):
     with departing("request"):
         answer = api.get(f"{RUNS}?{query}")
-    assert (answer.status_code, list(answer.json())) == (400, [parameter])
+    assert (answer.status_code, list(answer.json())) == (400, [parameter, "code"])
 
 
 @pytest.mark.parametrize(
@@ -212,7 +219,7 @@ def test_what_does_not_exist_is_not_found(api, run):
                  f"{missing}metrics/sample/?name=a&buckets=1", f"{PROJECTS}nothing/runs/"):  # fmt: skip
         answer = api.get(path)
         assert answer.status_code == 404
-        assert answer.json().keys() - {"deleted"} == {"detail"}
+        assert answer.json().keys() - {"deleted"} == {"detail", "code"}
     metric = {"name": "loss", "value": 1}
     batch = {"writer": NOBODY, "first_sequence_number": 0, "metrics": [metric]}
     assert api.post(f"{missing}metrics/", json=metric).status_code == 404
@@ -281,8 +288,8 @@ def test_a_bad_metric_is_refused_and_nothing_of_its_batch_is_recorded(api, run, 
     with departing("request"):
         single = api.post(f"{run}metrics/", json=metric)
         several = api.post(f"{run}metrics/batch/", json=batch)
-    assert (single.status_code, list(single.json())) == (400, [field])
-    assert (several.status_code, list(several.json())) == (400, ["metrics"])
+    assert (single.status_code, list(single.json())) == (400, [field, "code"])
+    assert (several.status_code, list(several.json())) == (400, ["metrics", "code"])
     assert "[1]" in several.json()["metrics"][0]
     assert api.get(f"{run}metrics/").json() == []
 
@@ -469,7 +476,7 @@ def test_a_wrong_or_missing_key_is_refused_before_anything_else(start_server):
         for headers in ({}, {"Authorization": "Api-Key wrong"}, {"Authorization": "Bearer the-key"},
                         {"Authorization": "Api-Key the-keyy"}, {"Authorization": "Api-Key \xe4".encode("latin-1")}):  # fmt: skip
             answer = client.get("/api/v0/acme/projects/", headers=headers)
-            assert (answer.status_code, list(answer.json())) == (401, ["detail"])
+            assert (answer.status_code, list(answer.json())) == (401, ["detail", "code"])
             assert "the-key" not in answer.text
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from afnio_tellurio.backend import application
 from afnio_tellurio.backend.requests import Answer
+from afnio_tellurio.settings.limits import CONTRACT_VERSION
 
 JSON = {"application/json": {"schema": {"type": "object", "additionalProperties": {}}}}
 ANSWERS = {"200": {"description": "What arrived.", "content": JSON}}
@@ -78,7 +79,9 @@ def test_another_content_type_is_refused(url):
 
 
 def test_a_body_is_sent_in_parts(url):
-    response = httpx.get(f"{url}/", headers=HEADERS)
+    response = httpx.get(f"{url}/", headers={**HEADERS, "X-Request-ID": "r-17"})
+    assert response.headers["x-request-id"] == "r-17"
+    assert response.headers["tellurio-contract-version"] == CONTRACT_VERSION
     assert response.content == b"a\x00a\x01a\x02"
     assert response.headers["content-type"] == "application/octet-stream"
 
@@ -87,7 +90,7 @@ def test_an_operation_that_is_missing_is_named(url):
     response = httpx.delete(f"{url}/", headers=HEADERS)
     assert response.status_code == 501
     words = "This backend does not have the operation deleteFile."
-    assert response.json() == {"detail": words}
+    assert response.json() == {"detail": words, "code": "not_implemented"}
 
 
 def test_the_other_operations_work(url):

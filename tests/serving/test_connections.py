@@ -90,7 +90,7 @@ def test_the_answer_to_a_large_body_without_a_key_is_that_of_the_contract(servin
     body = b'{"display_name": "' + b"x" * (2 * 2**20) + b'"}'
     answer = serving.ask("POST", PROJECTS, body, Content_Type="application/json")
     assert answer.status == 401
-    assert answer.body == b'{"detail":"The API key is missing or wrong."}'
+    assert answer.body == b'{"detail":"The API key is missing or wrong.","code":"unauthorized"}'
 
 
 def test_a_body_of_unknown_length_needs_a_key(connect, head):

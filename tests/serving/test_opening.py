@@ -229,7 +229,10 @@ def test_what_fails_inside_is_printed_with_its_traceback_and_without_the_key(sta
     headers = {"Authorization": "Api-Key the-secret-key"}
     connection.request("GET", "/api/v0/namespaces/", headers=headers)
     answer = connection.getresponse()
-    assert (answer.status, answer.read()) == (503, b'{"detail":"The backend failed; see its log."}')
+    assert (answer.status, answer.read()) == (
+        503,
+        b'{"detail":"The backend failed; see its log.","code":"unavailable"}',
+    )
     connection.close()
     child.send_signal(signal.SIGINT)
     _out, printed = child.communicate(timeout=GUARD)

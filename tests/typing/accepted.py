@@ -61,6 +61,7 @@ def runs(client: te.TellurioClient) -> None:
     assert_type(run.project, te.RunProject | None)
     assert_type(run.user, te.RunUser | None)
     run.update("name", description="description")
+    run.update(description="description", if_unchanged=True)
     te.Run("uuid", "name", None, te.RunStatus.RUNNING)
 
 
@@ -171,7 +172,10 @@ def failures() -> None:
     except (te.RateLimitError, te.BackendFailureError) as error:
         status_error: httpx.HTTPStatusError = error
         assert_type(error.request_id, str | None)
+        assert_type(error.code, str | None)
         print(status_error.response)
+    except te.RunChangedError as error:
+        assert_type(error.words, str)
     except te.ApiError as error:
         assert_type(error.status_code, int)
     except te.BackendUnreachableError as error:

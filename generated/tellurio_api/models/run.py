@@ -36,6 +36,11 @@ class Run:
     """ When the run itself (its status, name or description) was last changed. """
     description: None | str | Unset = UNSET
     """ A description of the run. """
+    etag: str | Unset = UNSET
+    """ The state of the run itself, for `If-Match`: the `ETag` of responses with one run, here also for lists, and
+    where a
+    proxy has made the header a weak tag.
+     """
     project: None | RunProject | Unset = UNSET
     """ The project of the run. """
     user: None | RunUser | Unset = UNSET
@@ -66,6 +71,8 @@ class Run:
         else:
             description = self.description
 
+        etag = self.etag
+
         project: dict[str, Any] | None | Unset
         if isinstance(self.project, Unset):
             project = UNSET
@@ -95,6 +102,8 @@ class Run:
         )
         if description is not UNSET:
             field_dict["description"] = description
+        if etag is not UNSET:
+            field_dict["etag"] = etag
         if project is not UNSET:
             field_dict["project"] = project
         if user is not UNSET:
@@ -138,6 +147,8 @@ class Run:
 
         description = _parse_description(d.pop("description", UNSET))
 
+        etag = d.pop("etag", UNSET)
+
         def _parse_project(data: object) -> None | RunProject | Unset:
             if data is None:
                 return data
@@ -179,6 +190,7 @@ class Run:
             date_created=date_created,
             date_updated=date_updated,
             description=description,
+            etag=etag,
             project=project,
             user=user,
         )

@@ -18,6 +18,28 @@ class RunNotFoundError:
 
     detail: str | Unset = UNSET
     """ What does not exist. """
+    code: str | Unset = UNSET
+    """ What is wrong, as a word for programs. A word keeps its meaning; further words may be added, so treat an
+    unknown one like
+    the status alone.
+
+    - 400 `invalid`: the request is invalid.
+    - 401 `unauthorized`: the API key is missing or invalid.
+    - 403 `forbidden`: the API key does not have the permission, or the request comes from another site.
+    - 404 `not_found`: the namespace, project, run, or path does not exist.
+    - 405 `method_not_allowed`: the path does not have this method.
+    - 409 `slug_taken`: a project with the same slug exists.
+    - 409 `run_deleted`: the UUID belongs to a deleted run.
+    - 409 `uuid_taken`: the UUID belongs to a run of another project.
+    - 409 `key_taken`: the idempotency key belongs to a run with another UUID.
+    - 409 `sequence_gap`: the batch starts after the next sequence number that the backend expects.
+    - 412 `precondition_failed`: the run was changed since the response with the tag in `If-Match`.
+    - 413 `too_large`: the request body is larger than the backend accepts.
+    - 415 `unsupported_media_type`: the request body is not `application/json`.
+    - 429 `rate_limited`: too many requests.
+    - 501 `not_implemented`: the backend does not have the operation.
+    - 503 `unavailable`: the backend cannot record or read anything at the moment.
+     """
     deleted: bool | Unset = UNSET
     """ true: the run was deleted, alone or with its project. false: the backend never had a run with this UUID.
     Absent if
@@ -28,6 +50,8 @@ class RunNotFoundError:
     def to_dict(self) -> dict[str, Any]:
         detail = self.detail
 
+        code = self.code
+
         deleted = self.deleted
 
         field_dict: dict[str, Any] = {}
@@ -35,6 +59,8 @@ class RunNotFoundError:
         field_dict.update({})
         if detail is not UNSET:
             field_dict["detail"] = detail
+        if code is not UNSET:
+            field_dict["code"] = code
         if deleted is not UNSET:
             field_dict["deleted"] = deleted
 
@@ -45,10 +71,13 @@ class RunNotFoundError:
         d = dict(src_dict)
         detail = d.pop("detail", UNSET)
 
+        code = d.pop("code", UNSET)
+
         deleted = d.pop("deleted", UNSET)
 
         run_not_found_error = cls(
             detail=detail,
+            code=code,
             deleted=deleted,
         )
 

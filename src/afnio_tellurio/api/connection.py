@@ -327,6 +327,7 @@ class Connection:
             operation=operation,
             identifiers=identifiers,
             sign_in=self.sign_in_advice,
+            had_lost_answer=error.had_lost_answer,
         )
 
     @property
@@ -364,6 +365,7 @@ class Connection:
             except ErrorStatusError as error:
                 delay = retries.delay_after_status(error.response)
                 if delay is None:
+                    error.had_lost_answer = retries.had_lost_answer
                     raise
             except httpx.RequestError as error:
                 raise_foreign(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,6 +13,10 @@ from afnio_tellurio.api.answers import AnswerFields
 
 if TYPE_CHECKING:
     import datetime as dt
+
+
+#: Others cannot be sent as If-Match, or match nothing there.
+_STRONG_ETAG = re.compile(r'"[!#-~]*"')
 
 
 class RunStatus(StrEnum):
@@ -175,12 +180,30 @@ class RunRecord:
     name: str
     description: str | None = attrs.field(repr=False)
     status: RunStatus = attrs.field(converter=read_status, repr=str)
+    # Of the last answer about it; None from a backend without ETags.
+    _etag: str | None = attrs.field(init=False, repr=False, default=None)
     extra: dict[str, Any] = attrs.field(factory=dict[str, Any], repr=False, eq=False, kw_only=True)
     date_created: dt.datetime | None = attrs.field(default=None, repr=False)
     date_updated: dt.datetime | None = attrs.field(default=None, repr=False)
     organization: RunOrg | None = attrs.field(default=None, repr=lambda org: repr(org and org.slug))
     project: RunProject | None = attrs.field(default=None, repr=lambda p: repr(p and p.slug))
     user: RunUser | None = attrs.field(default=None, repr=False)
+
+
+def etag_of(run: RunRecord) -> str | None:
+    """The ETag of a run's last answer; `None` if the backend has none."""
+    return run._etag  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+def set_etag(run: RunRecord, etag: str | None) -> None:
+    """Notes the ETag of a later answer about a run."""
+    run._etag = etag  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+def read_etag(model: models.Run) -> str | None:
+    """The ETag of the run in a response; `None` if it is missing, weak, or nonsense."""
+    etag: Any = model.etag
+    return etag if isinstance(etag, str) and _STRONG_ETAG.fullmatch(etag) else None
 
 
 R = TypeVar("R", bound=RunRecord)
@@ -191,7 +214,7 @@ def read_run(kind: type[R], model: models.Run, operation: str, namespace_slug: s
     field = AnswerFields(operation)
     project = field.optional("project", model.project, models.RunProject)
     user = field.optional("user", model.user, models.RunUser)
-    return kind(
+    run = kind(
         uuid=str(model.uuid),
         name=field.text("name", model.name),
         description=field.optional_text("description", model.description),
@@ -203,6 +226,8 @@ def read_run(kind: type[R], model: models.Run, operation: str, namespace_slug: s
         project=None if project is None else _read_run_project(project, field),
         user=None if user is None else _read_user(user, field),
     )
+    set_etag(run, read_etag(model))
+    return run
 
 
 for _kind in (Project, RunOrg, RunProject, RunStatus, RunUser):

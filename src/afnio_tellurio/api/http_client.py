@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import msgspec
 
+from afnio_tellurio.api.contract_version import check_contract_version
 from afnio_tellurio.errors import copy_response
 from afnio_tellurio.settings.limits import (
     ANSWER_BYTES,
     ERROR_BYTES,
     PAGE_HEADER,
+    VERSION_HEADER,
 )
 
 if TYPE_CHECKING:
@@ -65,6 +67,8 @@ class HttpClient(httpx.Client):
         # Not brotli or zstd: only zlib can stop before a small answer becomes a huge one.
         self.headers["Accept-Encoding"] = "gzip, deflate"
         self.serves_page = False
+        # The version of the backend's contract, as the last answer named it.
+        self._version = ""
 
     @property
     def has_sent(self) -> bool:
@@ -101,6 +105,10 @@ class HttpClient(httpx.Client):
         finally:
             self._users.pop(user, None)
         self.serves_page = PAGE_HEADER in response.headers
+        version: str = response.headers.get(VERSION_HEADER, "")
+        if version != self._version and self._is_identified:
+            self._version = version
+            check_contract_version(str(self.base_url).rstrip("/"), version)
         # Before the generated code parses it, which fails at an HTML page with a declared status,
         # and at a status unknown to Python.
         return response if request.extensions.get("raw") else raise_if_error(response)
@@ -200,11 +208,17 @@ class _NoCookies(CookieJar):
 
 
 class ErrorStatusError(Exception):
-    """An answer with an error status."""
+    """An answer with an error status.
+
+    Attributes:
+        response: The answer.
+        had_lost_answer: Whether the backend may have carried out an earlier attempt of the request.
+    """
 
     def __init__(self, response: httpx.Response) -> None:
         super().__init__(response.status_code)
         self.response = response
+        self.had_lost_answer = False
 
 
 def raise_if_error(response: httpx.Response) -> httpx.Response:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from functools import partial
 from http import HTTPStatus
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypedDict, TypeVar
@@ -39,9 +38,11 @@ from tellurio_api.api.runs import update_run as update_run_operation
 from tellurio_api.types import UNSET, Response
 
 from afnio_tellurio.api.answers import AnswerFields
+from afnio_tellurio.api.connection import operation_id
+from afnio_tellurio.api.pages import ANY_LIST, list_pages
 from afnio_tellurio.errors import ApiError, NotFoundError
 from afnio_tellurio.interruptions import raise_foreign
-from afnio_tellurio.settings.limits import METRICS_PAGE, RUNS_PAGE
+from afnio_tellurio.settings.limits import LIST_PAGE, METRICS_PAGE, RUNS_PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -51,8 +52,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 A = TypeVar("A")
 
-# Spelled out for type checkers: the items are those of the operation's generated parser.
-_ANY_LIST: type[list[Any]] = list
 #: The statuses of a backend without an operation.
 LACKING = (404, 405, 501)
 
@@ -97,6 +96,27 @@ def _call_if_known(
         return None
 
 
+def _list_all(
+    connection: Connection, operation: Callable[..., Response[Any]], query: Mapping[str, Any]
+) -> list[Any]:
+    """All items of a list; a backend may send it in parts."""
+    parameters = {**query, "client": connection.api, "limit": LIST_PAGE}
+    pages = list_pages(connection, operation_id(operation), operation, parameters)
+    return list(chain.from_iterable(pages))
+
+
+def _list_all_if_known(
+    connection: Connection, operation: Callable[..., Response[Any]], query: Mapping[str, Any]
+) -> list[Any] | None:
+    """Does what `_list_all` does; returns `None` for a backend without the operation."""
+    try:
+        return _list_all(connection, operation, query)
+    except ApiError as error:
+        if error.status_code not in LACKING:
+            raise
+        return None
+
+
 # auth
 
 
@@ -117,19 +137,13 @@ def verify_api_key(connection: Connection) -> dict[str, str]:
 
 def list_namespaces(connection: Connection) -> list[models.Namespace]:
     """The namespaces that the API key can see."""
-    return connection.call(
-        _ANY_LIST, list_namespaces_operation.sync_detailed, client=connection.api
-    )
+    return _list_all(connection, list_namespaces_operation.sync_detailed, {})
 
 
 def list_projects(connection: Connection, namespace_slug: str) -> list[models.Project]:
     """The projects of a namespace."""
-    return connection.call(
-        _ANY_LIST,
-        list_projects_operation.sync_detailed,
-        namespace_slug=namespace_slug,
-        client=connection.api,
-    )
+    query = {"namespace_slug": namespace_slug}
+    return _list_all(connection, list_projects_operation.sync_detailed, query)
 
 
 def get_project(
@@ -229,28 +243,20 @@ def list_runs(
         created_before: Only runs created earlier.
         limit: How many runs are wanted; pages need not be larger.
     """
-    cursor: str | None = None
-    while True:
-        query: dict[str, Any] = {
-            "namespace_slug": namespace_slug,
-            "project_slug": project_slug,
-            "client": connection.api,
-            "name": UNSET if name is None else name,
-            "status": UNSET if status is None else models.RunStatus(status),
-            "created_after": UNSET if created_after is None else _in_utc(created_after),
-            "created_before": UNSET if created_before is None else _in_utc(created_before),
-            "limit": min(limit or RUNS_PAGE, RUNS_PAGE),
-            "cursor": cursor or UNSET,
-        }
-        page, headers = connection.exchange(
-            _ANY_LIST, "listRuns", partial(list_runs_operation.sync_detailed, **query), query
-        )
+    query: dict[str, Any] = {
+        "namespace_slug": namespace_slug,
+        "project_slug": project_slug,
+        "client": connection.api,
+        "name": UNSET if name is None else name,
+        "status": UNSET if status is None else models.RunStatus(status),
+        "created_after": UNSET if created_after is None else _in_utc(created_after),
+        "created_before": UNSET if created_before is None else _in_utc(created_before),
+        "limit": min(limit or RUNS_PAGE, RUNS_PAGE),
+    }
+    runs: list[models.Run]
+    for runs in list_pages(connection, "listRuns", list_runs_operation.sync_detailed, query):
         # A backend without the filter returns all of them.
-        runs: list[models.Run] = page
         yield [run for run in runs if name is None or run.name == name]
-        cursor = headers.get("Next-Cursor")
-        if not cursor:
-            return
 
 
 def get_run(connection: Connection, path: RunPath) -> models.Run:
@@ -280,12 +286,14 @@ def update_run(
     status: str | None = None,
     name: str | None = None,
     description: str | None = None,
+    etag: str | None = None,
 ) -> models.Run:
-    """Changes those fields of a run that are not `None`."""
+    """Changes those fields of a run that are not `None`; with an ETag, only if the run has it."""
     return connection.call(
         models.Run,
         update_run_operation.sync_detailed,
         **_parameters(connection, path),
+        if_match=UNSET if etag is None else etag,
         body=models.RunUpdate(
             status=UNSET if status is None else models.RunStatus(status),
             name=UNSET if name is None else name,
@@ -361,25 +369,18 @@ def list_metrics(
         path: The run.
         name: Only metrics with this name.
     """
-    cursor: str | None = None
-    while True:
-        query: dict[str, Any] = {
-            "namespace_slug": path.namespace_slug,
-            "project_slug": path.project_slug,
-            "run_uuid": uuid.UUID(path.run_uuid),
-            "name": UNSET if name is None else name,
-            "limit": METRICS_PAGE,
-            "cursor": cursor or UNSET,
-        }
-        page, headers = connection.exchange(
-            _ANY_LIST, "listMetrics", partial(_metrics_page, connection.api, query), query
-        )
-        metrics: list[models.Metric] = page
+    query: dict[str, Any] = {
+        "namespace_slug": path.namespace_slug,
+        "project_slug": path.project_slug,
+        "run_uuid": uuid.UUID(path.run_uuid),
+        "client": connection.api,
+        "name": UNSET if name is None else name,
+        "limit": METRICS_PAGE,
+    }
+    metrics: list[models.Metric]
+    for metrics in list_pages(connection, "listMetrics", _metrics_page, query):
         # A backend without the filter returns all of them.
         yield metrics if name is None else [metric for metric in metrics if metric.name == name]
-        cursor = headers.get("Next-Cursor")
-        if not cursor:
-            return
 
 
 class _ListedMetric(msgspec.Struct, gc=False):
@@ -394,14 +395,14 @@ class _ListedMetric(msgspec.Struct, gc=False):
 _decode_metrics = msgspec.json.Decoder(list[_ListedMetric]).decode
 
 
-def _metrics_page(api: tellurio_api.Client, query: Mapping[str, Any]) -> Response[Any]:
+def _metrics_page(*, client: tellurio_api.Client, **query: Any) -> Response[Any]:
     """Does what the generated listMetrics does, for millions of metrics.
 
     The generated parser makes a dict and a model of each, which takes ten times as long. It still
     parses every answer that msgspec refuses: it decides what is valid.
     """
     arguments = list_metrics_operation._get_kwargs(**query)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-    response = api.get_httpx_client().request(**arguments)
+    response = client.get_httpx_client().request(**arguments)
     if response.status_code == HTTPStatus.OK:
         try:
             metrics = _decode_metrics(response.content)
@@ -411,7 +412,7 @@ def _metrics_page(api: tellurio_api.Client, query: Mapping[str, Any]) -> Respons
             return Response(HTTPStatus.OK, response.content, dict(response.headers), metrics)
         except (msgspec.DecodeError, UnicodeDecodeError, TypeError, ValueError) as error:
             raise_foreign(error)
-    return list_metrics_operation._build_response(client=api, response=response)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    return list_metrics_operation._build_response(client=client, response=response)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
 def summarize_metrics(
@@ -433,7 +434,7 @@ def sample_metric(
     """The values of one metric in ranges of steps."""
     return _call_if_known(
         connection,
-        _ANY_LIST,
+        ANY_LIST,
         sample_metric_operation.sync_detailed,
         **_parameters(connection, path),
         name=name,
@@ -445,13 +446,9 @@ def list_project_metrics(
     connection: Connection, namespace_slug: str, project_slug: str
 ) -> list[str] | None:
     """The metric names of a project."""
-    metrics: list[models.ProjectMetric] | None = _call_if_known(
-        connection,
-        _ANY_LIST,
-        list_project_metrics_operation.sync_detailed,
-        namespace_slug=namespace_slug,
-        project_slug=project_slug,
-        client=connection.api,
+    query = {"namespace_slug": namespace_slug, "project_slug": project_slug}
+    metrics: list[models.ProjectMetric] | None = _list_all_if_known(
+        connection, list_project_metrics_operation.sync_detailed, query
     )
     if metrics is None:
         return None
@@ -468,16 +465,13 @@ def summarize_project_metrics(
     run_uuids: list[str],
 ) -> list[models.SummaryColumns] | None:
     """Summaries of many runs; empty `names` mean all metrics."""
-    return _call_if_known(
-        connection,
-        _ANY_LIST,
-        summarize_project_metrics_operation.sync_detailed,
-        namespace_slug=namespace_slug,
-        project_slug=project_slug,
-        client=connection.api,
-        name=names,
-        run=list(map(uuid.UUID, run_uuids)),
-    )
+    query = {
+        "namespace_slug": namespace_slug,
+        "project_slug": project_slug,
+        "name": names,
+        "run": list(map(uuid.UUID, run_uuids)),
+    }
+    return _list_all_if_known(connection, summarize_project_metrics_operation.sync_detailed, query)
 
 
 def sample_project_metrics(

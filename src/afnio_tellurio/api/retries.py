@@ -97,7 +97,11 @@ def make_options(
 
 
 class Retries:
-    """The retries of one call."""
+    """The retries of one call.
+
+    Attributes:
+        had_lost_answer: Whether the backend may have carried out an earlier attempt.
+    """
 
     def __init__(self, call: str, max_retries: int, *, only_of_connections: bool) -> None:
         """Starts the call.
@@ -109,6 +113,7 @@ class Retries:
                 has retries of its own.
         """
         self._is_repeatable = call.startswith(_REPEATABLE)
+        self.had_lost_answer = False
         self._left = max_retries
         self._only_of_connections = only_of_connections
         self._delay = CONNECT_RETRY_DELAY
@@ -122,6 +127,7 @@ class Retries:
         else:
             kinds = _BROKEN if self._only_of_connections else (*_BROKEN, httpx.TimeoutException)
             is_passing = self._is_repeatable and isinstance(error, kinds)
+            self.had_lost_answer = True
         return self._delay_unless_late(0.0) if is_passing else None
 
     def delay_after_status(self, response: httpx.Response) -> float | None:
@@ -131,6 +137,7 @@ class Retries:
         is_repeatable = self._is_repeatable or status == _TOO_MANY_REQUESTS
         if self._only_of_connections or status not in _PASSING or not is_repeatable:
             return None
+        self.had_lost_answer |= status != _TOO_MANY_REQUESTS
         return self._delay_unless_late(retry_after(response))
 
     def _delay_unless_late(self, least: float) -> float | None:

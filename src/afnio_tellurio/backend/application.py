@@ -13,7 +13,7 @@ from http import HTTPStatus
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from afnio_tellurio.backend import auth, charts, metrics, projects, runs, structs
+from afnio_tellurio.backend import auth, charts, metrics, projects, runs
 from afnio_tellurio.backend.pace import Pace
 from afnio_tellurio.backend.requests import (
     Answer,
@@ -21,6 +21,7 @@ from afnio_tellurio.backend.requests import (
     Body,
     Call,
     Refusal,
+    common_headers,
     path_of,
     query_of,
 )
@@ -46,6 +47,8 @@ REMOVAL_TIME = 10.0
 
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _JSON = "application/json"
+#: The headers of requests that operations read.
+_HEADERS = ("idempotency-key", "if-match")
 #: The modules of the operations.
 _MODULES = (auth, projects, runs, metrics, charts)
 
@@ -124,7 +127,7 @@ class Backend:
         """Handles one request as PEP 3333 specifies."""
         answer = self._answer(environ)
         phrase = HTTPStatus(answer.status).phrase
-        headers = list(answer.headers)
+        headers = [*answer.headers, *common_headers(environ)]
         body = [answer.body] if isinstance(answer.body, bytes) else answer.body
         if answer.status != HTTPStatus.NO_CONTENT:
             if isinstance(answer.body, bytes):
@@ -138,16 +141,16 @@ class Backend:
         try:
             return self._operate(environ)
         except Refusal as refusal:
-            return Answer(refusal.status, structs.encode(refusal.body), refusal.headers)
+            return refusal.answer()
         except (sqlite3.Error, DatabaseError) as error:
             self._report(str(error))
-            return Answer(503, structs.encode({"detail": str(error)}))
+            return Refusal(503, {"detail": str(error)}).answer()
         except Exception as error:  # noqa: BLE001
             # In process, this is the application's thread.
             raise_foreign(error)
             # The application must see a bug in the backend as a failed request only.
             log(logging.ERROR, "the embedded backend failed", error)
-            return Answer(503, structs.encode({"detail": "The backend failed; see its log."}))
+            return Refusal(503, {"detail": "The backend failed; see its log."}).answer()
 
     def _report(self, trouble: str) -> None:
         """Logs why the database cannot be used, once: a client asks again for hours."""
@@ -277,8 +280,8 @@ def _snake_case(operation_id: str) -> str:
 
 
 def _headers(environ: WSGIEnvironment) -> dict[str, str]:
-    key = environ.get("HTTP_IDEMPOTENCY_KEY")
-    return {} if key is None else {"idempotency-key": key}
+    variables = {name: f"HTTP_{name.upper().replace('-', '_')}" for name in _HEADERS}
+    return {name: environ[key] for name, key in variables.items() if key in environ}
 
 
 def _body(environ: WSGIEnvironment, content_types: tuple[str, ...]) -> Body:

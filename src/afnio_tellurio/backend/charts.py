@@ -12,13 +12,16 @@ from afnio_tellurio.backend.requests import (
     Answer,
     Call,
     Refusal,
+    cursor_of,
     decode_cursor,
     encode_cursor,
     integer_of,
+    page_of,
     project_of,
     quoted,
     required_parameter,
     rfc3339,
+    rows_for,
     run_of,
 )
 from afnio_tellurio.backend.store import sampling, values
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 _MAX_BUCKETS = 10_000
+#: The maximum number of metrics in a page of a list.
+_MAX_METRICS = 1000
 #: The maximum number of runs, and of metric names, in one request.
 _MAX_REPETITIONS = 100
 #: If a series has more new points than this since the last response, it is returned in full.
@@ -69,19 +74,29 @@ def sample_metric(call: Call) -> Answer:
 def list_project_metrics(call: Call) -> Answer:
     """Returns each metric name of the project's runs, sorted by name."""
     _limit_repetitions(call, "run")
+    limit, after = integer_of(call, "limit", 1, _MAX_METRICS), cursor_of(call, str)
     with call.database.reading() as connection:
-        rows = stored_series.summarize_names(connection, _selection(connection, call))
+        selection = _selection(connection, call)._replace(after=after or "")
+        rows = stored_series.summarize_names(connection, selection, rows_for(limit))
+    page, headers = page_of(rows, limit, lambda row: row[0])
     metrics = [
         structs.ProjectMetric(name, runs, bool(is_numeric), rfc3339(timestamp))
-        for name, runs, is_numeric, timestamp in rows
+        for name, runs, is_numeric, timestamp in page
     ]
-    return Answer(200, structs.encode(metrics))
+    return Answer(200, structs.encode(metrics), headers)
 
 
 def summarize_project_metrics(call: Call) -> Answer:
     """Returns, for each metric, the summaries of the runs that have it, as columns."""
+    limit, after = integer_of(call, "limit", 1, _MAX_METRICS), cursor_of(call, str)
+    headers: list[tuple[str, str]] = []
     with call.database.reading() as connection:
-        rows = stored_series.summarize_project(connection, _selection(connection, call))
+        selection = _selection(connection, call)._replace(after=after or "")
+        if limit is not None:
+            names = stored_series.list_names(connection, selection, rows_for(limit))
+            page, headers = page_of(names, limit, lambda name: name)
+            selection = selection._replace(last=page[-1] if page else "")
+        rows = stored_series.summarize_project(connection, selection)
     columns: dict[str, structs.SummaryColumns] = {}
     for name, run, count, first, last_step, number, text, low, high, timestamp in rows:
         column = columns.get(name)
@@ -95,7 +110,7 @@ def summarize_project_metrics(call: Call) -> Answer:
         column.minimum.append(_encodable(low))
         column.maximum.append(_encodable(high))
         column.last_timestamp.append(rfc3339(timestamp))
-    return Answer(200, structs.encode(list(columns.values())))
+    return Answer(200, structs.encode(list(columns.values())), headers)
 
 
 class _Resolution(NamedTuple):

@@ -14,11 +14,19 @@ from afnio_tellurio.backend.requests import (
     Call,
     Refusal,
     current_time,
+    cursor_of,
+    integer_of,
     namespace_of,
+    page_of,
     project_of,
     rfc3339,
+    rows_for,
 )
 from afnio_tellurio.backend.store import projects as stored_projects
+from afnio_tellurio.backend.structs import ErrorCode
+
+#: The maximum number of namespaces, and of projects, in one response.
+_MAX_PAGE = 1000
 
 _project_create = msgspec.json.Decoder(structs.ProjectCreate)
 
@@ -39,17 +47,23 @@ def _project_answer(row: stored_projects.ProjectRow) -> structs.Project:
 
 
 def list_namespaces(call: Call) -> Answer:
-    """Returns all namespaces, sorted by slug."""
+    """Returns the namespaces, sorted by slug."""
+    limit, after = integer_of(call, "limit", 1, _MAX_PAGE), cursor_of(call, str)
     with call.database.reading() as connection:
-        rows = stored_projects.list_namespaces(connection)
-    return Answer(200, structs.encode([structs.Namespace(*row) for row in rows]))
+        rows = stored_projects.list_namespaces(connection, after=after or "", limit=rows_for(limit))
+    page, headers = page_of(rows, limit, lambda row: row.slug)
+    return Answer(200, structs.encode([structs.Namespace(*row) for row in page]), headers)
 
 
 def list_projects(call: Call) -> Answer:
-    """Returns all projects of the namespace, sorted by slug."""
+    """Returns the projects of the namespace, sorted by slug."""
+    limit, after = integer_of(call, "limit", 1, _MAX_PAGE), cursor_of(call, str)
     with call.database.reading() as connection:
-        rows = stored_projects.list_projects(connection, namespace_of(connection, call))
-    return Answer(200, structs.encode([_project_answer(row) for row in rows]))
+        rows = stored_projects.list_projects(
+            connection, namespace_of(connection, call), after=after or "", limit=rows_for(limit)
+        )
+    page, headers = page_of(rows, limit, lambda row: row.slug)
+    return Answer(200, structs.encode([_project_answer(row) for row in page]), headers)
 
 
 def create_project(call: Call) -> Answer:
@@ -69,7 +83,7 @@ def create_project(call: Call) -> Answer:
         )
         if project is None:
             detail = f"A project with the slug {slug} exists in {call.path['namespace_slug']}."
-            raise Refusal(409, {"detail": detail})
+            raise Refusal(409, {"detail": detail}, code=ErrorCode.SLUG_TAKEN)
         row = stored_projects.read_project(connection, project)
     return Answer(201, structs.encode(_project_answer(row)))
 

@@ -6,7 +6,9 @@ import base64
 import datetime as dt
 import functools
 import getpass
+import re
 import time
+import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -20,21 +22,39 @@ from slugify import slugify
 from afnio_tellurio.backend import structs
 from afnio_tellurio.backend.store import projects as stored_projects
 from afnio_tellurio.backend.store import runs as stored_runs
+from afnio_tellurio.backend.structs import ErrorCode
+from afnio_tellurio.settings.limits import CONTRACT_VERSION, VERSION_HEADER
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from wsgiref.types import InputStream, WSGIEnvironment
 
     from afnio_tellurio.backend.pace import Pace
     from afnio_tellurio.backend.store.database import Database
 
+R = TypeVar("R")
 T = TypeVar("T")
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
 #: Characters of a parameter in an error message.
 _MAX_QUOTED = 100
+#: The IDs of requests that are returned: others could break up a line of a log.
+_REQUEST_ID = re.compile(r"[!-~]{1,128}")
+#: The word for programs in an error with this status.
+_CODES = {
+    400: ErrorCode.INVALID,
+    401: ErrorCode.UNAUTHORIZED,
+    403: ErrorCode.FORBIDDEN,
+    404: ErrorCode.NOT_FOUND,
+    405: ErrorCode.METHOD_NOT_ALLOWED,
+    412: ErrorCode.PRECONDITION_FAILED,
+    413: ErrorCode.TOO_LARGE,
+    415: ErrorCode.UNSUPPORTED_MEDIA_TYPE,
+    501: ErrorCode.NOT_IMPLEMENTED,
+    503: ErrorCode.UNAVAILABLE,
+}
 
 
 @dataclass(frozen=True)
@@ -130,6 +150,14 @@ def query_of(environ: WSGIEnvironment) -> list[tuple[str, str]]:
     return parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True)
 
 
+def common_headers(environ: WSGIEnvironment) -> list[tuple[str, str]]:
+    """Returns the headers of every response: the ID of its request, and the contract's version."""
+    request_id = environ.get("HTTP_X_REQUEST_ID", "")
+    if not _REQUEST_ID.fullmatch(request_id):
+        request_id = uuid.uuid4().hex
+    return [("X-Request-ID", request_id), (VERSION_HEADER, CONTRACT_VERSION)]
+
+
 _INTEGER_FIELDS = ("first_sequence_number", "step")
 
 
@@ -181,13 +209,31 @@ class Answer:
 
 
 class Refusal(Exception):  # noqa: N818 - not an error of the backend
-    """Raised if a request cannot be performed; nothing is recorded."""
+    """Raised if a request cannot be performed; nothing is recorded.
 
-    def __init__(self, status: int, body: Any, headers: Sequence[tuple[str, str]] = ()) -> None:
+    Args:
+        status: The status of the response.
+        body: Its body; fields without a code get one.
+        headers: Its headers.
+        code: The code of the fields, if their status can mean several.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        body: structs.RunNotFoundError | structs.SequenceGapError | dict[str, Any],
+        headers: Sequence[tuple[str, str]] = (),
+        *,
+        code: ErrorCode | None = None,
+    ) -> None:
         super().__init__(status, body)
         self.status = status
-        self.body = body
+        self.body = {**body, "code": code or _CODES[status]} if isinstance(body, dict) else body
         self.headers = headers
+
+    def answer(self) -> Answer:
+        """Returns the response."""
+        return Answer(self.status, structs.encode(self.body), self.headers)
 
 
 def not_found(item: str) -> Refusal:
@@ -307,6 +353,26 @@ def next_cursor(position: Any) -> tuple[str, str]:
     return "Next-Cursor", encode_cursor(position)
 
 
+def rows_for(limit: int | None) -> int:
+    """Returns the rows to read for a page: one more shows that there is another; -1 for all."""
+    return -1 if limit is None else limit + 1
+
+
+def page_of(
+    rows: list[R], limit: int | None, position: Callable[[R], Any]
+) -> tuple[list[R], list[tuple[str, str]]]:
+    """Returns a page, and the header with the cursor of the next one if there is more.
+
+    Args:
+        rows: The rows, up to `rows_for` the limit.
+        limit: The number of rows that the page may have; None for all.
+        position: The place of a row in the list.
+    """
+    if limit is None or len(rows) <= limit:
+        return rows, []
+    return rows[:limit], [next_cursor(position(rows[limit - 1]))]
+
+
 def encode_cursor(content: Any) -> str:
     """Returns an opaque cursor with this content."""
     return base64.urlsafe_b64encode(structs.encode(content)).decode("ascii")
@@ -356,7 +422,8 @@ def run_of(connection: sqlite3.Connection, call: Call) -> int:
         if run is None:
             raise not_found(f"Run {run_uuid} of project {call.path['project_slug']}")
     except Refusal as refusal:
-        error = structs.RunNotFoundError(refusal.body["detail"], _was_deleted(connection, run_uuid))
+        detail = str(refusal.args[1]["detail"])
+        error = structs.RunNotFoundError(detail, _was_deleted(connection, run_uuid))
         raise Refusal(refusal.status, error) from None
     return run
 

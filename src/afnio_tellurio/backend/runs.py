@@ -5,6 +5,7 @@ Each takes a `Call` and returns an `Answer`, or raises a `Refusal`.
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,21 +20,26 @@ from afnio_tellurio.backend.requests import (
     current_time,
     cursor_of,
     integer_of,
-    next_cursor,
+    page_of,
     project_of,
     quoted,
     rfc3339,
+    rows_for,
     run_of,
     time_of,
 )
 from afnio_tellurio.backend.run_names import random_run_name
 from afnio_tellurio.backend.store import runs as stored_runs
+from afnio_tellurio.backend.structs import ErrorCode
 
 if TYPE_CHECKING:
     import sqlite3
     from uuid import UUID
 
 _MAX_RUNS = 1000
+#: An entity tag, and a list of them with empty items, as RFC 9110 has them.
+_TAG = re.compile(r'(?:W/)?"[!#-~\u0080-\u00ff]*"')
+_IF_MATCH = re.compile(rf"[ \t,]*{_TAG.pattern}(?:[ \t]*,[ \t,]*{_TAG.pattern})*[ \t,]*")
 
 _run_create = msgspec.json.Decoder(structs.RunCreate)
 _run_update = msgspec.json.Decoder(structs.RunUpdate)
@@ -54,13 +60,20 @@ def _run_answer(row: stored_runs.RunRow) -> structs.Run:
         status=row.status,
         date_created=rfc3339(row.created),
         date_updated=rfc3339(row.updated),
+        etag=_tag(row),
         project=structs.RunProject(row.project_uuid, row.project_display_name, row.project_slug),
         user=structs.RunUser(row.user_uuid, row.username, row.user_slug),
     )
 
 
-def _encode_run(connection: sqlite3.Connection, run: int) -> bytes:
-    return structs.encode(_run_answer(stored_runs.read_run(connection, run)))
+def _run_response(status: int, connection: sqlite3.Connection, run: int) -> Answer:
+    row = stored_runs.read_run(connection, run)
+    return Answer(status, structs.encode(_run_answer(row)), [("ETag", _tag(row))])
+
+
+def _tag(row: stored_runs.RunRow) -> str:
+    """Returns the ETag of a run. Every change makes the time of the update a later one."""
+    return f'"{row.updated:x}"'
 
 
 def _free_name(
@@ -94,12 +107,9 @@ def list_runs(call: Call) -> Answer:
             connection,
             project_of(connection, call),
             filters,
-            None if limit is None else limit + 1,
+            rows_for(limit),
         )
-    # One extra row was read; it shows whether there is a next page.
-    page = rows if limit is None else rows[:limit]
-    following = _Cursor(page[-1].created, page[-1].id) if len(rows) > len(page) else None
-    headers = [] if following is None else [next_cursor(following)]
+    page, headers = page_of(rows, limit, lambda row: _Cursor(row.created, row.id))
     return Answer(200, structs.encode([_run_answer(row) for row in page]), headers)
 
 
@@ -124,7 +134,7 @@ def create_run(call: Call) -> Answer:
                 created=current_time(),
                 idempotency_key=key,
             )
-        return Answer(201, _encode_run(connection, run))
+        return _run_response(201, connection, run)
 
 
 def _existing_run(
@@ -136,26 +146,41 @@ def _existing_run(
         return None if by_key is None else by_key[0]
     wanted_uuid = str(run_uuid)
     if by_key is not None and by_key[1] != wanted_uuid:
-        raise Refusal(409, {"detail": f"The idempotency key belongs to the run {by_key[1]}."})
+        raise Refusal(
+            409,
+            {"detail": f"The idempotency key belongs to the run {by_key[1]}."},
+            code=ErrorCode.KEY_TAKEN,
+        )
     by_uuid = stored_runs.find_in_any_project(connection, wanted_uuid)
     if by_uuid is not None and by_uuid[1] != project:
-        raise Refusal(409, {"detail": f"The run {wanted_uuid} belongs to another project."})
+        raise Refusal(
+            409,
+            {"detail": f"The run {wanted_uuid} belongs to another project."},
+            code=ErrorCode.UUID_TAKEN,
+        )
     if by_uuid is None and stored_runs.is_deleted(connection, wanted_uuid):
-        raise Refusal(409, {"detail": f"The run {wanted_uuid} was deleted."})
+        detail = f"The run {wanted_uuid} was deleted."
+        raise Refusal(409, {"detail": detail}, code=ErrorCode.RUN_DELETED)
     return None if by_uuid is None else by_uuid[0]
 
 
 def get_run(call: Call) -> Answer:
     """Returns the run with this UUID."""
     with call.database.reading() as connection:
-        return Answer(200, _encode_run(connection, run_of(connection, call)))
+        return _run_response(200, connection, run_of(connection, call))
 
 
 def update_run(call: Call) -> Answer:
     """Changes the fields in the body and keeps the others."""
     body = call.decode_body(_run_update)
+    wanted_tags = _tags_in(call)
     with call.database.writing() as connection:
         run = run_of(connection, call)
+        row = stored_runs.read_run(connection, run)
+        if wanted_tags is not None and _tag(row) not in wanted_tags:
+            raise Refusal(
+                412, {"detail": f"Run {row.uuid} was changed; it has the tag {_tag(row)}."}
+            )
         changes: dict[str, Any] = {}
         if body.status is not UNSET:
             changes["status"] = body.status
@@ -164,9 +189,21 @@ def update_run(call: Call) -> Answer:
         if body.description is not UNSET:
             changes["description"] = body.description
         if changes:
-            changes["updated"] = current_time()
+            # A clock that was set back, or that is coarse, must not hide a change.
+            changes["updated"] = max(current_time(), row.updated + 1)
             stored_runs.update_run(connection, run, changes)
-        return Answer(200, _encode_run(connection, run))
+        return _run_response(200, connection, run)
+
+
+def _tags_in(call: Call) -> set[str] | None:
+    """Returns the strong tags that If-Match lists; None if every run matches."""
+    header = call.headers.get("if-match")
+    if header is None or header == "*":
+        return None
+    if not _IF_MATCH.fullmatch(header):
+        message = f"{quoted(header)} is not * or a list of tags in double quotes."
+        raise Refusal(400, {"If-Match": [message]})
+    return {tag for tag in _TAG.findall(header) if not tag.startswith("W/")}
 
 
 def delete_run(call: Call) -> Answer:

@@ -19,7 +19,8 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
-from afnio_tellurio.backend.requests import path_of, query_of
+from afnio_tellurio.backend import structs
+from afnio_tellurio.backend.requests import Refusal, common_headers, path_of, query_of
 from afnio_tellurio.backend.sessions import Sessions, is_same
 from afnio_tellurio.backend.structs import SLUG_PATTERN
 from afnio_tellurio.settings.limits import PAGE_HEADER
@@ -104,11 +105,15 @@ class Site:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Handles one request as PEP 3333 specifies."""
         path = path_of(environ)
-        answer = self._rejection(environ, path)
-        if answer is None and path.startswith(_API):
+        problem = self._rejection(environ, path)
+        if problem is None and path.startswith(_API):
             return self._forward(environ, start_response)
-        if answer is None:
+        if problem is None:
             answer = self._serve(environ, path)
+        elif path.startswith(_API):
+            answer = _error(environ, problem)
+        else:
+            answer = _text(403, problem)
         phrase = HTTPStatus(answer.status).phrase
         headers = [*_HEADERS, *answer.headers, ("Content-Length", str(len(answer.body)))]
         start_response(f"{answer.status} {phrase}", headers)
@@ -123,19 +128,18 @@ class Site:
             is_same(authorization, self._authorization) or self._sessions.allows(authorization)
         )
 
-    def _rejection(self, environ: WSGIEnvironment, path: str) -> _Answer | None:
-        """Returns an error for a request that is not allowed, before anything else happens."""
+    def _rejection(self, environ: WSGIEnvironment, path: str) -> str | None:
+        """Returns why a request is not allowed, before anything else happens, or None."""
         host = environ.get("HTTP_HOST", "")
         if not self._is_own_host(host):
             # DNS rebinding: an attacker's host name that resolves to this machine.
-            message = (
+            return (
                 "Unknown host name; use the link that the server printed, or start it with "
                 "--public-url and this name."
             )
-            return _text(403, message)
         origin: str | None = environ.get("HTTP_ORIGIN")
         if origin is not None and not self._is_own_origin(origin.lower(), host.lower()):
-            return _text(403, "Cross-site requests are rejected.")
+            return "Cross-site requests are rejected."
         site = environ.get("HTTP_SEC_FETCH_SITE", "none")
         if site in {"none", "same-origin"}:
             return None
@@ -143,7 +147,7 @@ class Site:
         if is_visit and environ["REQUEST_METHOD"] in _SAFE_METHODS and not path.startswith(_API):
             # A person follows a link.
             return None
-        return _text(403, "Cross-site requests are rejected.")
+        return "Cross-site requests are rejected."
 
     def _is_own_host(self, host: str) -> bool:
         try:
@@ -257,6 +261,13 @@ def _file(environ: WSGIEnvironment, file: _File) -> _Answer:
     if environ.get("HTTP_IF_NONE_MATCH") == file.tag:
         return _Answer(304, headers=headers)
     return _Answer(200, file.body, (*headers, ("Content-Type", file.content_type)))
+
+
+def _error(environ: WSGIEnvironment, problem: str) -> _Answer:
+    """Returns the contract's error for a request to the backend that is not allowed."""
+    refusal = Refusal(403, {"detail": problem})
+    headers = (("Content-Type", "application/json"), *common_headers(environ))
+    return _Answer(403, structs.encode(refusal.body), headers)
 
 
 def _text(status: int, text: str, *headers: tuple[str, str]) -> _Answer:

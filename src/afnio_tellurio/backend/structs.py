@@ -25,7 +25,9 @@ UUID_PATTERN = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _VISIBLE = r"[^\t-\r\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=_VISIBLE)]
 DisplayName = Annotated[str, Meta(min_length=1, max_length=255)]
-Step = Annotated[int, Meta(ge=0, le=MAX_STEP)]
+#: What JSON Schema cannot derive from the bounds.
+_INT64 = {"format": "int64"}
+Step = Annotated[int, Meta(ge=0, le=MAX_STEP, extra_json_schema=_INT64)]
 Time = Annotated[RealDatetime, Meta(tz=True)]
 
 
@@ -45,6 +47,26 @@ class RunStatus(StrEnum):
     COMPLETED = "COMPLETED"
     CRASHED = "CRASHED"
     FAILED = "FAILED"
+
+
+class ErrorCode(StrEnum):
+    """The words for programs in errors."""
+
+    INVALID = "invalid"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    SLUG_TAKEN = "slug_taken"
+    RUN_DELETED = "run_deleted"
+    UUID_TAKEN = "uuid_taken"
+    KEY_TAKEN = "key_taken"
+    SEQUENCE_GAP = "sequence_gap"
+    PRECONDITION_FAILED = "precondition_failed"
+    TOO_LARGE = "too_large"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    NOT_IMPLEMENTED = "not_implemented"
+    UNAVAILABLE = "unavailable"
 
 
 class ProjectCreate(Struct):
@@ -84,7 +106,9 @@ class MetricBatch(Struct):
     """The body of logMetricBatch."""
 
     writer: UUID
-    first_sequence_number: Annotated[int, Meta(ge=0, le=MAX_STEP - MAX_BATCH)]
+    first_sequence_number: Annotated[
+        int, Meta(ge=0, le=MAX_STEP - MAX_BATCH, extra_json_schema=_INT64)
+    ]
     metrics: Annotated[list[MetricCreate], Meta(min_length=1, max_length=MAX_BATCH)]
 
 
@@ -144,6 +168,7 @@ class Run(Struct):
     status: str
     date_created: str
     date_updated: str
+    etag: str
     project: RunProject
     user: RunUser
 
@@ -238,6 +263,7 @@ class RunNotFoundError(Struct):
 
     detail: str
     deleted: bool | UnsetType
+    code: ErrorCode = ErrorCode.NOT_FOUND
 
 
 class SequenceGapError(Struct):
@@ -245,6 +271,7 @@ class SequenceGapError(Struct):
 
     detail: str
     next_sequence_number: int
+    code: ErrorCode = ErrorCode.SEQUENCE_GAP
 
 
 encode = msgspec.json.Encoder().encode

@@ -22,11 +22,11 @@ from afnio_tellurio.delivery.senders import (
 from afnio_tellurio.forks import ForkStep, at_fork
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Generator
 
     from afnio_tellurio.api.connection import Connection
     from afnio_tellurio.api.operations import RunPath
+    from afnio_tellurio.delivery.transfer import RecordedEnd
 
 
 class Recording:
@@ -35,7 +35,7 @@ class Recording:
     Attributes:
         outbox: The outbox of the run's own connection, or None before the first metric.
         owns_run: Whether the run ends with this process: not if it was found or attached to.
-        ended: When the backend recorded the end of the run, or None.
+        ended: The end of the run as the backend recorded it, or None.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Recording:
         self._opening = threading.RLock()
         self._is_ending = False
         self.outbox: Outbox | None = None
-        self.ended: dt.datetime | None = None
+        self.ended: RecordedEnd | None = None
         self._outboxes: dict[int, Outbox] = {}
         if owns_run:
             self.open_outbox()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from afnio_tellurio.api import operations
+from afnio_tellurio.api.entities import read_etag
 from afnio_tellurio.api.operations import LACKING, RunPath
 from afnio_tellurio.api.retries import retry_after
 from afnio_tellurio.clock import monotonic
@@ -42,13 +43,25 @@ if TYPE_CHECKING:
 _FINAL_ERRORS = (InvalidAPIKeyError, PermissionDeniedError, NotFoundError)
 
 
+class RecordedEnd(NamedTuple):
+    """The end of a run, recorded by its backend.
+
+    Attributes:
+        time: When it was recorded, with a time zone.
+        etag: The ETag of the run since then, or None.
+    """
+
+    time: dt.datetime
+    etag: str | None
+
+
 class Transfer:
     """Delivers one journal to its backend, batch by batch.
 
     Attributes:
         stopped: The error that stopped it, or None.
         rejected: The number of metrics that the backend rejected.
-        ended: When the backend recorded the end of the run, or None.
+        ended: The end of the run as the backend recorded it, or None.
         last_error: Why the last attempt failed, or None.
         holding: Why it holds, or None: the backend refuses everything, or the end of the run. It is
             tried again with growing pauses, for which nobody waits.
@@ -61,7 +74,7 @@ class Transfer:
         self.journal = journal
         self.stopped: TellurioError | None = None
         self.rejected = 0
-        self.ended: dt.datetime | None = None
+        self.ended: RecordedEnd | None = None
         self.last_error: TellurioError | None = None
         self.holding: str | None = None
         self.not_before = 0.0
@@ -123,9 +136,7 @@ class Transfer:
     def end(self, status: str) -> bool:
         """Sends the final status of the run; returns True if the backend has recorded it."""
         try:
-            ended = operations.update_run(
-                self.connection.for_delivery, self._path, status=status
-            ).date_updated
+            run = operations.update_run(self.connection.for_delivery, self._path, status=status)
         except NotFoundError as error:
             self.restore(error)
             return False
@@ -136,7 +147,9 @@ class Transfer:
             self.put_off(error)
             return False
         # The run has ended, even if the time in the response has no time zone.
-        self.ended = ended if ended.tzinfo is not None else dt.datetime.now(dt.UTC)
+        time = run.date_updated
+        time = time if time.tzinfo is not None else dt.datetime.now(dt.UTC)
+        self.ended = RecordedEnd(time, read_etag(run))
         self._note_success()
         return True
 

@@ -2,6 +2,8 @@
 
 #: The version of the contract that this SDK was made for.
 CONTRACT_VERSION = "0.1.0"
+#: The header in which a backend names the version of its contract.
+VERSION_HEADER = "Tellurio-Contract-Version"
 
 #: Seconds to open a connection; a reachable host answers within one.
 CONNECT_TIMEOUT = 5.0
@@ -32,9 +34,10 @@ MAX_VALUE_DEPTH = 100
 #: Bytes of one value as JSON; with its name and step, it fits in the 8 MiB of a request.
 MAX_VALUE_BYTES = 8_000_000
 
-#: Metrics or runs in one answer when reading back.
+#: Metrics, runs, or items of another list in one answer when reading back.
 METRICS_PAGE = 10_000
 RUNS_PAGE = 500
+LIST_PAGE = 500
 
 #: Valid metric names that a process remembers; each takes some 100 bytes.
 MAX_REMEMBERED_NAMES = 10_000

@@ -1,4 +1,4 @@
-"""Renames or describes a run, and notices a backend that ignores it."""
+"""Renames or describes a run, and notices a backend that ignores it, or somebody else's change."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import re
 from typing import TYPE_CHECKING
 
 from afnio_tellurio.api import operations
-from afnio_tellurio.api.entities import RunRecord, read_run
-from afnio_tellurio.errors import InvalidResponseError
+from afnio_tellurio.api.entities import RunRecord, etag_of, read_run, set_etag
+from afnio_tellurio.errors import (
+    InvalidResponseError,
+    RunChangedError,
+    TellurioError,
+    may_be_own_change,
+)
 
 if TYPE_CHECKING:
     from afnio_tellurio.api.connection import Connection
@@ -21,28 +26,80 @@ def change_run(
     *,
     name: str | None,
     description: str | None,
+    if_unchanged: bool,
 ) -> None:
     """Changes what is not None, at the backend and then in the run.
 
     Raises:
         InvalidResponseError: The backend ignored a change.
+        RunChangedError: The run is to be unchanged, and was changed since its last answer.
+        TellurioError: The run is to be unchanged, and the backend has no ETags.
     """
-    model = operations.update_run(connection, path, name=name, description=description)
-    changed = read_run(RunRecord, model, "updateRun", path.namespace_slug)
+    etag = _etag_for(run, connection) if if_unchanged else None
+    try:
+        model = operations.update_run(
+            connection, path, name=name, description=description, etag=etag
+        )
+        changed = read_run(RunRecord, model, "updateRun", path.namespace_slug)
+    except RunChangedError as error:
+        own_change = _find_own_change(run, connection, path, error, name)
+        if own_change is None or _ignored(own_change, name, description):
+            message = (
+                f"update: run {run.name!r} was changed since this program read it, and this update "
+                f"changed nothing; read the run again with get_run, and update that ({error})"
+            )
+            error.args = (message,)
+            raise
+        changed = own_change
     run.name = changed.name
     run.description = changed.description
     run.date_updated = changed.date_updated
-    ignored: list[str] = []
-    if name is not None and not _is_named(changed.name, name):
-        ignored.append("name")
-    if description is not None and (changed.description or "") != description:
-        ignored.append("description")
+    set_etag(run, etag_of(changed))
+    ignored = _ignored(changed, name, description)
     if ignored:
         raise InvalidResponseError(
             f"update: {connection.url} ignored the new {' and '.join(ignored)} of run "
             f"{changed.name!r}; use a backend that supports the change",
             operation="updateRun",
         )
+
+
+def _etag_for(run: RunRecord, connection: Connection) -> str:
+    etag = etag_of(run)
+    if etag is None:
+        raise TellurioError(
+            f"update: {connection.url} does not answer with the etag of run {run.name!r}, so it "
+            "cannot refuse the update if the run was changed, and nothing was sent; use a backend "
+            "that supports it, or leave out if_unchanged"
+        )
+    return etag
+
+
+def _find_own_change(
+    run: RunRecord,
+    connection: Connection,
+    path: RunPath,
+    error: RunChangedError,
+    name: str | None,
+) -> RunRecord | None:
+    """Reads the run again if an earlier attempt of the request may have changed it."""
+    if not may_be_own_change(error):
+        return None
+    model = operations.get_run(connection, path)
+    current = read_run(RunRecord, model, "getRun", path.namespace_slug)
+    # A name with a number may be the former one.
+    is_renamed = name in (None, current.name) or current.name != run.name
+    return current if is_renamed else None
+
+
+def _ignored(changed: RunRecord, name: str | None, description: str | None) -> list[str]:
+    """The fields that do not have the wanted values."""
+    ignored: list[str] = []
+    if name is not None and not _is_named(changed.name, name):
+        ignored.append("name")
+    if description is not None and (changed.description or "") != description:
+        ignored.append("description")
+    return ignored
 
 
 def _is_named(name: str, wanted: str) -> bool:

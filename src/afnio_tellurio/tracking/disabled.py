@@ -56,6 +56,8 @@ class DisabledRun(Run):
         name: str | None,
         description: str | None,
         client: TellurioClient | None,  # noqa: ARG002
+        *,
+        if_unchanged: bool,  # noqa: ARG002
     ) -> None:
         self.name = name or self.name
         self.description = self.description if description is None else description

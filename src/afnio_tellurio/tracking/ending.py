@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from afnio_tellurio.api.entities import set_etag
 from afnio_tellurio.client import connection_of
 from afnio_tellurio.errors import counted_metrics
 from afnio_tellurio.tracking.announcements import tell_ended
@@ -53,7 +54,9 @@ def _deliver_end(
     undelivered = recording.end(connection_of(client), status, deadline)
     if undelivered is None:
         run.status = status
-        run.date_updated = recording.ended
+        if recording.ended is not None:
+            run.date_updated = recording.ended.time
+            set_etag(run, recording.ended.etag)
         tell_ended(run, recording, client)
         recording.close()
     return undelivered

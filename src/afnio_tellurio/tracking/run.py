@@ -462,6 +462,8 @@ class Run(RunRecord):
         name: str | None = None,
         description: str | None = None,
         client: TellurioClient | None = None,
+        *,
+        if_unchanged: bool = False,
     ) -> None:
         """Renames or describes the run, which may be finished.
 
@@ -470,13 +472,18 @@ class Run(RunRecord):
                 project has the name.
             description: The new description; default unchanged.
             client: The client to use; default the one that the run was started with.
+            if_unchanged: Whether to refuse the update if the status, name, or description of the
+                run was changed since this object had its last answer from the backend.
 
         Raises:
             TypeError: The name or the description is not a string.
             ValueError: Neither is passed, or the name is empty or too long.
             NotFoundError: The run does not exist.
+            RunChangedError: The run was changed, and `if_unchanged` is true. Nothing was updated;
+                read the run again with `get_run`, and update that.
             InvalidResponseError: The backend ignored a change: not every backend supports them.
-            TellurioError: The request failed.
+            TellurioError: The request failed; or `if_unchanged` is true, and the backend does not
+                support it: then nothing was sent.
         """
         if name is None and description is None:
             raise ValueError("update: nothing to change; pass name or description")
@@ -484,13 +491,23 @@ class Run(RunRecord):
             name = checked_name("update", "run name", name)
         if description is not None:
             description = checked_text("update", "description", description)
-        self._change(name, description, client)
+        self._change(name, description, client, if_unchanged=if_unchanged)
 
     def _change(
-        self, name: str | None, description: str | None, client: TellurioClient | None
+        self,
+        name: str | None,
+        description: str | None,
+        client: TellurioClient | None,
+        *,
+        if_unchanged: bool,
     ) -> None:
         change_run(
-            self, self._connection_for(client), self._path(), name=name, description=description
+            self,
+            self._connection_for(client),
+            self._path(),
+            name=name,
+            description=description,
+            if_unchanged=if_unchanged,
         )
 
     def _bind(

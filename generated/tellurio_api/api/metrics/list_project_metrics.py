@@ -18,6 +18,8 @@ def _get_kwargs(
     project_slug: str,
     *,
     run: list[UUID] | Unset = UNSET,
+    limit: int | Unset = UNSET,
+    cursor: str | Unset = UNSET,
 ) -> dict[str, Any]:
 
     params: dict[str, Any] = {}
@@ -30,6 +32,10 @@ def _get_kwargs(
             json_run.append(run_item)
 
     params["run"] = json_run
+
+    params["limit"] = limit
+
+    params["cursor"] = cursor
 
     params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
@@ -75,10 +81,30 @@ def _parse_response(
 
         return response_401
 
+    if response.status_code == 403:
+        response_403 = Error.from_dict(response.json())
+
+        return response_403
+
     if response.status_code == 404:
         response_404 = Error.from_dict(response.json())
 
         return response_404
+
+    if response.status_code == 405:
+        response_405 = Error.from_dict(response.json())
+
+        return response_405
+
+    if response.status_code == 429:
+        response_429 = Error.from_dict(response.json())
+
+        return response_429
+
+    if response.status_code == 501:
+        response_501 = Error.from_dict(response.json())
+
+        return response_501
 
     if response.status_code == 503:
         response_503 = Error.from_dict(response.json())
@@ -113,6 +139,8 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
     run: list[UUID] | Unset = UNSET,
+    limit: int | Unset = UNSET,
+    cursor: str | Unset = UNSET,
 ) -> Response[Error | list[ProjectMetric]]:
     """List the metrics of a project
 
@@ -123,11 +151,18 @@ def sync_detailed(
         project_slug (str): The slug of the project.
         run (list[UUID] | Unset): Only the metrics of the runs with these UUIDs, up to 100; of all
             runs of the project when not given.
+        limit (int | Unset): The maximum number of metrics in the response; all of them when not
+            given.
+        cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
+            ended.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
 
     Returns:
         Response[Error | list[ProjectMetric]]
@@ -137,6 +172,8 @@ def sync_detailed(
         namespace_slug=namespace_slug,
         project_slug=project_slug,
         run=run,
+        limit=limit,
+        cursor=cursor,
     )
 
     response = client.get_httpx_client().request(
@@ -152,6 +189,8 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
     run: list[UUID] | Unset = UNSET,
+    limit: int | Unset = UNSET,
+    cursor: str | Unset = UNSET,
 ) -> Error | list[ProjectMetric] | None:
     """List the metrics of a project
 
@@ -162,11 +201,18 @@ def sync(
         project_slug (str): The slug of the project.
         run (list[UUID] | Unset): Only the metrics of the runs with these UUIDs, up to 100; of all
             runs of the project when not given.
+        limit (int | Unset): The maximum number of metrics in the response; all of them when not
+            given.
+        cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
+            ended.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
 
     Returns:
         Error | list[ProjectMetric]
@@ -177,6 +223,8 @@ def sync(
         project_slug=project_slug,
         client=client,
         run=run,
+        limit=limit,
+        cursor=cursor,
     ).parsed
 
 
@@ -186,6 +234,8 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
     run: list[UUID] | Unset = UNSET,
+    limit: int | Unset = UNSET,
+    cursor: str | Unset = UNSET,
 ) -> Response[Error | list[ProjectMetric]]:
     """List the metrics of a project
 
@@ -196,11 +246,18 @@ async def asyncio_detailed(
         project_slug (str): The slug of the project.
         run (list[UUID] | Unset): Only the metrics of the runs with these UUIDs, up to 100; of all
             runs of the project when not given.
+        limit (int | Unset): The maximum number of metrics in the response; all of them when not
+            given.
+        cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
+            ended.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
 
     Returns:
         Response[Error | list[ProjectMetric]]
@@ -210,6 +267,8 @@ async def asyncio_detailed(
         namespace_slug=namespace_slug,
         project_slug=project_slug,
         run=run,
+        limit=limit,
+        cursor=cursor,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -223,6 +282,8 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
     run: list[UUID] | Unset = UNSET,
+    limit: int | Unset = UNSET,
+    cursor: str | Unset = UNSET,
 ) -> Error | list[ProjectMetric] | None:
     """List the metrics of a project
 
@@ -233,11 +294,18 @@ async def asyncio(
         project_slug (str): The slug of the project.
         run (list[UUID] | Unset): Only the metrics of the runs with these UUIDs, up to 100; of all
             runs of the project when not given.
+        limit (int | Unset): The maximum number of metrics in the response; all of them when not
+            given.
+        cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
+            ended.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
 
     Returns:
         Error | list[ProjectMetric]
@@ -249,5 +317,7 @@ async def asyncio(
             project_slug=project_slug,
             client=client,
             run=run,
+            limit=limit,
+            cursor=cursor,
         )
     ).parsed

@@ -19,6 +19,8 @@ def _get_kwargs(
     *,
     name: list[str] | Unset = UNSET,
     run: list[UUID] | Unset = UNSET,
+    limit: int | Unset = UNSET,
+    cursor: str | Unset = UNSET,
 ) -> dict[str, Any]:
 
     params: dict[str, Any] = {}
@@ -37,6 +39,10 @@ def _get_kwargs(
             json_run.append(run_item)
 
     params["run"] = json_run
+
+    params["limit"] = limit
+
+    params["cursor"] = cursor
 
     params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
@@ -82,10 +88,30 @@ def _parse_response(
 
         return response_401
 
+    if response.status_code == 403:
+        response_403 = Error.from_dict(response.json())
+
+        return response_403
+
     if response.status_code == 404:
         response_404 = Error.from_dict(response.json())
 
         return response_404
+
+    if response.status_code == 405:
+        response_405 = Error.from_dict(response.json())
+
+        return response_405
+
+    if response.status_code == 429:
+        response_429 = Error.from_dict(response.json())
+
+        return response_429
+
+    if response.status_code == 501:
+        response_501 = Error.from_dict(response.json())
+
+        return response_501
 
     if response.status_code == 503:
         response_503 = Error.from_dict(response.json())
@@ -121,6 +147,8 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     name: list[str] | Unset = UNSET,
     run: list[UUID] | Unset = UNSET,
+    limit: int | Unset = UNSET,
+    cursor: str | Unset = UNSET,
 ) -> Response[Error | list[SummaryColumns]]:
     """Summarize metrics of many runs
 
@@ -133,11 +161,18 @@ def sync_detailed(
         project_slug (str): The slug of the project.
         name (list[str] | Unset): The names of the metrics; all of them when not given.
         run (list[UUID] | Unset): The UUIDs of the runs; all runs of the project when not given.
+        limit (int | Unset): The maximum number of metrics in the response; all of them when not
+            given.
+        cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
+            ended.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
 
     Returns:
         Response[Error | list[SummaryColumns]]
@@ -148,6 +183,8 @@ def sync_detailed(
         project_slug=project_slug,
         name=name,
         run=run,
+        limit=limit,
+        cursor=cursor,
     )
 
     response = client.get_httpx_client().request(
@@ -164,6 +201,8 @@ def sync(
     client: AuthenticatedClient | Client,
     name: list[str] | Unset = UNSET,
     run: list[UUID] | Unset = UNSET,
+    limit: int | Unset = UNSET,
+    cursor: str | Unset = UNSET,
 ) -> Error | list[SummaryColumns] | None:
     """Summarize metrics of many runs
 
@@ -176,11 +215,18 @@ def sync(
         project_slug (str): The slug of the project.
         name (list[str] | Unset): The names of the metrics; all of them when not given.
         run (list[UUID] | Unset): The UUIDs of the runs; all runs of the project when not given.
+        limit (int | Unset): The maximum number of metrics in the response; all of them when not
+            given.
+        cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
+            ended.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
 
     Returns:
         Error | list[SummaryColumns]
@@ -192,6 +238,8 @@ def sync(
         client=client,
         name=name,
         run=run,
+        limit=limit,
+        cursor=cursor,
     ).parsed
 
 
@@ -202,6 +250,8 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     name: list[str] | Unset = UNSET,
     run: list[UUID] | Unset = UNSET,
+    limit: int | Unset = UNSET,
+    cursor: str | Unset = UNSET,
 ) -> Response[Error | list[SummaryColumns]]:
     """Summarize metrics of many runs
 
@@ -214,11 +264,18 @@ async def asyncio_detailed(
         project_slug (str): The slug of the project.
         name (list[str] | Unset): The names of the metrics; all of them when not given.
         run (list[UUID] | Unset): The UUIDs of the runs; all runs of the project when not given.
+        limit (int | Unset): The maximum number of metrics in the response; all of them when not
+            given.
+        cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
+            ended.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
 
     Returns:
         Response[Error | list[SummaryColumns]]
@@ -229,6 +286,8 @@ async def asyncio_detailed(
         project_slug=project_slug,
         name=name,
         run=run,
+        limit=limit,
+        cursor=cursor,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -243,6 +302,8 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     name: list[str] | Unset = UNSET,
     run: list[UUID] | Unset = UNSET,
+    limit: int | Unset = UNSET,
+    cursor: str | Unset = UNSET,
 ) -> Error | list[SummaryColumns] | None:
     """Summarize metrics of many runs
 
@@ -255,11 +316,18 @@ async def asyncio(
         project_slug (str): The slug of the project.
         name (list[str] | Unset): The names of the metrics; all of them when not given.
         run (list[UUID] | Unset): The UUIDs of the runs; all runs of the project when not given.
+        limit (int | Unset): The maximum number of metrics in the response; all of them when not
+            given.
+        cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
+            ended.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
 
     Returns:
         Error | list[SummaryColumns]
@@ -272,5 +340,7 @@ async def asyncio(
             client=client,
             name=name,
             run=run,
+            limit=limit,
+            cursor=cursor,
         )
     ).parsed

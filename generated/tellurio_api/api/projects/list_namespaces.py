@@ -8,14 +8,27 @@ from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.error import Error
 from ...models.namespace import Namespace
-from ...types import PARSING_ERRORS, Response
+from ...types import PARSING_ERRORS, UNSET, Response, Unset
 
 
-def _get_kwargs() -> dict[str, Any]:
+def _get_kwargs(
+    *,
+    limit: int | Unset = UNSET,
+    cursor: str | Unset = UNSET,
+) -> dict[str, Any]:
+
+    params: dict[str, Any] = {}
+
+    params["limit"] = limit
+
+    params["cursor"] = cursor
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
     _kwargs: dict[str, Any] = {
         "method": "get",
         "url": "/api/v0/namespaces/",
+        "params": params,
         "extensions": {
             "operation": "listNamespaces",
             "path": {},
@@ -38,10 +51,35 @@ def _parse_response(
 
         return response_200
 
+    if response.status_code == 400:
+        response_400 = Error.from_dict(response.json())
+
+        return response_400
+
     if response.status_code == 401:
         response_401 = Error.from_dict(response.json())
 
         return response_401
+
+    if response.status_code == 403:
+        response_403 = Error.from_dict(response.json())
+
+        return response_403
+
+    if response.status_code == 405:
+        response_405 = Error.from_dict(response.json())
+
+        return response_405
+
+    if response.status_code == 429:
+        response_429 = Error.from_dict(response.json())
+
+        return response_429
+
+    if response.status_code == 501:
+        response_501 = Error.from_dict(response.json())
+
+        return response_501
 
     if response.status_code == 503:
         response_503 = Error.from_dict(response.json())
@@ -73,21 +111,35 @@ def _build_response(
 def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
+    limit: int | Unset = UNSET,
+    cursor: str | Unset = UNSET,
 ) -> Response[Error | list[Namespace]]:
     """List the namespaces
 
      The namespaces that the API key has access to, sorted by slug.
+
+    Args:
+        limit (int | Unset): The maximum number of namespaces in the response; all of them when
+            not given.
+        cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
+            ended.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
+    Response headers:
+        Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
+
     Returns:
         Response[Error | list[Namespace]]
     """
 
-    kwargs = _get_kwargs()
+    kwargs = _get_kwargs(
+        limit=limit,
+        cursor=cursor,
+    )
 
     response = client.get_httpx_client().request(
         **kwargs,
@@ -99,15 +151,26 @@ def sync_detailed(
 def sync(
     *,
     client: AuthenticatedClient | Client,
+    limit: int | Unset = UNSET,
+    cursor: str | Unset = UNSET,
 ) -> Error | list[Namespace] | None:
     """List the namespaces
 
      The namespaces that the API key has access to, sorted by slug.
 
+    Args:
+        limit (int | Unset): The maximum number of namespaces in the response; all of them when
+            not given.
+        cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
+            ended.
+
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
 
     Returns:
         Error | list[Namespace]
@@ -115,27 +178,43 @@ def sync(
 
     return sync_detailed(
         client=client,
+        limit=limit,
+        cursor=cursor,
     ).parsed
 
 
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
+    limit: int | Unset = UNSET,
+    cursor: str | Unset = UNSET,
 ) -> Response[Error | list[Namespace]]:
     """List the namespaces
 
      The namespaces that the API key has access to, sorted by slug.
+
+    Args:
+        limit (int | Unset): The maximum number of namespaces in the response; all of them when
+            not given.
+        cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
+            ended.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
+    Response headers:
+        Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
+
     Returns:
         Response[Error | list[Namespace]]
     """
 
-    kwargs = _get_kwargs()
+    kwargs = _get_kwargs(
+        limit=limit,
+        cursor=cursor,
+    )
 
     response = await client.get_async_httpx_client().request(**kwargs)
 
@@ -145,15 +224,26 @@ async def asyncio_detailed(
 async def asyncio(
     *,
     client: AuthenticatedClient | Client,
+    limit: int | Unset = UNSET,
+    cursor: str | Unset = UNSET,
 ) -> Error | list[Namespace] | None:
     """List the namespaces
 
      The namespaces that the API key has access to, sorted by slug.
 
+    Args:
+        limit (int | Unset): The maximum number of namespaces in the response; all of them when
+            not given.
+        cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
+            ended.
+
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
 
     Returns:
         Error | list[Namespace]
@@ -162,5 +252,7 @@ async def asyncio(
     return (
         await asyncio_detailed(
             client=client,
+            limit=limit,
+            cursor=cursor,
         )
     ).parsed

@@ -9,18 +9,30 @@ from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.error import Error
 from ...models.project import Project
-from ...types import PARSING_ERRORS, Response
+from ...types import PARSING_ERRORS, UNSET, Response, Unset
 
 
 def _get_kwargs(
     namespace_slug: str,
+    *,
+    limit: int | Unset = UNSET,
+    cursor: str | Unset = UNSET,
 ) -> dict[str, Any]:
+
+    params: dict[str, Any] = {}
+
+    params["limit"] = limit
+
+    params["cursor"] = cursor
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
     _kwargs: dict[str, Any] = {
         "method": "get",
         "url": "/api/v0/{namespace_slug}/projects/".format(
             namespace_slug=quote(str(namespace_slug), safe=""),
         ),
+        "params": params,
         "extensions": {
             "operation": "listProjects",
             "path": {
@@ -45,15 +57,40 @@ def _parse_response(
 
         return response_200
 
+    if response.status_code == 400:
+        response_400 = Error.from_dict(response.json())
+
+        return response_400
+
     if response.status_code == 401:
         response_401 = Error.from_dict(response.json())
 
         return response_401
 
+    if response.status_code == 403:
+        response_403 = Error.from_dict(response.json())
+
+        return response_403
+
     if response.status_code == 404:
         response_404 = Error.from_dict(response.json())
 
         return response_404
+
+    if response.status_code == 405:
+        response_405 = Error.from_dict(response.json())
+
+        return response_405
+
+    if response.status_code == 429:
+        response_429 = Error.from_dict(response.json())
+
+        return response_429
+
+    if response.status_code == 501:
+        response_501 = Error.from_dict(response.json())
+
+        return response_501
 
     if response.status_code == 503:
         response_503 = Error.from_dict(response.json())
@@ -86,18 +123,27 @@ def sync_detailed(
     namespace_slug: str,
     *,
     client: AuthenticatedClient | Client,
+    limit: int | Unset = UNSET,
+    cursor: str | Unset = UNSET,
 ) -> Response[Error | list[Project]]:
     """List the projects of a namespace
 
-     All projects of the namespace, sorted by slug.
+     The projects of the namespace, sorted by slug.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
+        limit (int | Unset): The maximum number of projects in the response; all of them when not
+            given.
+        cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
+            ended.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
 
     Returns:
         Response[Error | list[Project]]
@@ -105,6 +151,8 @@ def sync_detailed(
 
     kwargs = _get_kwargs(
         namespace_slug=namespace_slug,
+        limit=limit,
+        cursor=cursor,
     )
 
     response = client.get_httpx_client().request(
@@ -118,18 +166,27 @@ def sync(
     namespace_slug: str,
     *,
     client: AuthenticatedClient | Client,
+    limit: int | Unset = UNSET,
+    cursor: str | Unset = UNSET,
 ) -> Error | list[Project] | None:
     """List the projects of a namespace
 
-     All projects of the namespace, sorted by slug.
+     The projects of the namespace, sorted by slug.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
+        limit (int | Unset): The maximum number of projects in the response; all of them when not
+            given.
+        cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
+            ended.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
 
     Returns:
         Error | list[Project]
@@ -138,6 +195,8 @@ def sync(
     return sync_detailed(
         namespace_slug=namespace_slug,
         client=client,
+        limit=limit,
+        cursor=cursor,
     ).parsed
 
 
@@ -145,18 +204,27 @@ async def asyncio_detailed(
     namespace_slug: str,
     *,
     client: AuthenticatedClient | Client,
+    limit: int | Unset = UNSET,
+    cursor: str | Unset = UNSET,
 ) -> Response[Error | list[Project]]:
     """List the projects of a namespace
 
-     All projects of the namespace, sorted by slug.
+     The projects of the namespace, sorted by slug.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
+        limit (int | Unset): The maximum number of projects in the response; all of them when not
+            given.
+        cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
+            ended.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
 
     Returns:
         Response[Error | list[Project]]
@@ -164,6 +232,8 @@ async def asyncio_detailed(
 
     kwargs = _get_kwargs(
         namespace_slug=namespace_slug,
+        limit=limit,
+        cursor=cursor,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -175,18 +245,27 @@ async def asyncio(
     namespace_slug: str,
     *,
     client: AuthenticatedClient | Client,
+    limit: int | Unset = UNSET,
+    cursor: str | Unset = UNSET,
 ) -> Error | list[Project] | None:
     """List the projects of a namespace
 
-     All projects of the namespace, sorted by slug.
+     The projects of the namespace, sorted by slug.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
+        limit (int | Unset): The maximum number of projects in the response; all of them when not
+            given.
+        cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
+            ended.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
 
     Returns:
         Error | list[Project]
@@ -196,5 +275,7 @@ async def asyncio(
         await asyncio_detailed(
             namespace_slug=namespace_slug,
             client=client,
+            limit=limit,
+            cursor=cursor,
         )
     ).parsed

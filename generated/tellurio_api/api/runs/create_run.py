@@ -65,10 +65,20 @@ def _parse_response(
 
         return response_401
 
+    if response.status_code == 403:
+        response_403 = Error.from_dict(response.json())
+
+        return response_403
+
     if response.status_code == 404:
         response_404 = Error.from_dict(response.json())
 
         return response_404
+
+    if response.status_code == 405:
+        response_405 = Error.from_dict(response.json())
+
+        return response_405
 
     if response.status_code == 409:
         response_409 = Error.from_dict(response.json())
@@ -84,6 +94,16 @@ def _parse_response(
         response_415 = Error.from_dict(response.json())
 
         return response_415
+
+    if response.status_code == 429:
+        response_429 = Error.from_dict(response.json())
+
+        return response_429
+
+    if response.status_code == 501:
+        response_501 = Error.from_dict(response.json())
+
+        return response_501
 
     if response.status_code == 503:
         response_503 = Error.from_dict(response.json())
@@ -124,21 +144,40 @@ def sync_detailed(
 
      Creates a run. Without a name it gets a random one: adjective, food, number. If the name is taken in
     the project, `_1`,
-    `_2`, ... is appended. A request with the UUID of an existing run of the project creates nothing and
-    returns that run.
+    `_2`, ... is appended.
+
+    A request can be repeated if it has an `Idempotency-Key`, the `uuid` of the run, or both. If the
+    project has a run that
+    was created with that key or UUID, nothing is created. The response has the status 201, like that of
+    the first request,
+    and the run as it is now. The rest of the body must be valid and is ignored, also if it differs from
+    the first request.
+
+    Keys and UUIDs last as long as the run. When it is deleted, alone or with its project, its key is
+    free: a request with
+    that key, and without the UUID, creates another run. Its UUID is never free: a request with it is
+    answered with 409.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
-        idempotency_key (str | Unset): A key that the client chooses, unique to this creation. A
-            repeated request with the same key in the same project
-            creates nothing and returns the run that the first request created.
+        idempotency_key (str | Unset): A key that the client chooses, unique to this creation in
+            this project. A repeated request with the same key creates
+            nothing and returns the run that the first request created, as long as that run exists. A
+            key of a run with another
+            UUID than the one in the body is answered with 409.
         body (RunCreate): A run to create.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        ETag: The state of the run itself: its status, name, and description. It changes with
+            every change of these, and not with the
+            run's metrics. Pass it as `If-Match` to update the run only if nobody has changed it
+            since.
 
     Returns:
         Response[Error | Run]
@@ -170,21 +209,40 @@ def sync(
 
      Creates a run. Without a name it gets a random one: adjective, food, number. If the name is taken in
     the project, `_1`,
-    `_2`, ... is appended. A request with the UUID of an existing run of the project creates nothing and
-    returns that run.
+    `_2`, ... is appended.
+
+    A request can be repeated if it has an `Idempotency-Key`, the `uuid` of the run, or both. If the
+    project has a run that
+    was created with that key or UUID, nothing is created. The response has the status 201, like that of
+    the first request,
+    and the run as it is now. The rest of the body must be valid and is ignored, also if it differs from
+    the first request.
+
+    Keys and UUIDs last as long as the run. When it is deleted, alone or with its project, its key is
+    free: a request with
+    that key, and without the UUID, creates another run. Its UUID is never free: a request with it is
+    answered with 409.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
-        idempotency_key (str | Unset): A key that the client chooses, unique to this creation. A
-            repeated request with the same key in the same project
-            creates nothing and returns the run that the first request created.
+        idempotency_key (str | Unset): A key that the client chooses, unique to this creation in
+            this project. A repeated request with the same key creates
+            nothing and returns the run that the first request created, as long as that run exists. A
+            key of a run with another
+            UUID than the one in the body is answered with 409.
         body (RunCreate): A run to create.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        ETag: The state of the run itself: its status, name, and description. It changes with
+            every change of these, and not with the
+            run's metrics. Pass it as `If-Match` to update the run only if nobody has changed it
+            since.
 
     Returns:
         Error | Run
@@ -211,21 +269,40 @@ async def asyncio_detailed(
 
      Creates a run. Without a name it gets a random one: adjective, food, number. If the name is taken in
     the project, `_1`,
-    `_2`, ... is appended. A request with the UUID of an existing run of the project creates nothing and
-    returns that run.
+    `_2`, ... is appended.
+
+    A request can be repeated if it has an `Idempotency-Key`, the `uuid` of the run, or both. If the
+    project has a run that
+    was created with that key or UUID, nothing is created. The response has the status 201, like that of
+    the first request,
+    and the run as it is now. The rest of the body must be valid and is ignored, also if it differs from
+    the first request.
+
+    Keys and UUIDs last as long as the run. When it is deleted, alone or with its project, its key is
+    free: a request with
+    that key, and without the UUID, creates another run. Its UUID is never free: a request with it is
+    answered with 409.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
-        idempotency_key (str | Unset): A key that the client chooses, unique to this creation. A
-            repeated request with the same key in the same project
-            creates nothing and returns the run that the first request created.
+        idempotency_key (str | Unset): A key that the client chooses, unique to this creation in
+            this project. A repeated request with the same key creates
+            nothing and returns the run that the first request created, as long as that run exists. A
+            key of a run with another
+            UUID than the one in the body is answered with 409.
         body (RunCreate): A run to create.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        ETag: The state of the run itself: its status, name, and description. It changes with
+            every change of these, and not with the
+            run's metrics. Pass it as `If-Match` to update the run only if nobody has changed it
+            since.
 
     Returns:
         Response[Error | Run]
@@ -255,21 +332,40 @@ async def asyncio(
 
      Creates a run. Without a name it gets a random one: adjective, food, number. If the name is taken in
     the project, `_1`,
-    `_2`, ... is appended. A request with the UUID of an existing run of the project creates nothing and
-    returns that run.
+    `_2`, ... is appended.
+
+    A request can be repeated if it has an `Idempotency-Key`, the `uuid` of the run, or both. If the
+    project has a run that
+    was created with that key or UUID, nothing is created. The response has the status 201, like that of
+    the first request,
+    and the run as it is now. The rest of the body must be valid and is ignored, also if it differs from
+    the first request.
+
+    Keys and UUIDs last as long as the run. When it is deleted, alone or with its project, its key is
+    free: a request with
+    that key, and without the UUID, creates another run. Its UUID is never free: a request with it is
+    answered with 409.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
-        idempotency_key (str | Unset): A key that the client chooses, unique to this creation. A
-            repeated request with the same key in the same project
-            creates nothing and returns the run that the first request created.
+        idempotency_key (str | Unset): A key that the client chooses, unique to this creation in
+            this project. A repeated request with the same key creates
+            nothing and returns the run that the first request created, as long as that run exists. A
+            key of a run with another
+            UUID than the one in the body is answered with 409.
         body (RunCreate): A run to create.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        ETag: The state of the run itself: its status, name, and description. It changes with
+            every change of these, and not with the
+            run's metrics. Pass it as `If-Match` to update the run only if nobody has changed it
+            since.
 
     Returns:
         Error | Run

@@ -53,10 +53,30 @@ def _parse_response(
 
         return response_401
 
+    if response.status_code == 403:
+        response_403 = Error.from_dict(response.json())
+
+        return response_403
+
     if response.status_code == 404:
         response_404 = RunNotFoundError.from_dict(response.json())
 
         return response_404
+
+    if response.status_code == 405:
+        response_405 = Error.from_dict(response.json())
+
+        return response_405
+
+    if response.status_code == 429:
+        response_429 = Error.from_dict(response.json())
+
+        return response_429
+
+    if response.status_code == 501:
+        response_501 = Error.from_dict(response.json())
+
+        return response_501
 
     if response.status_code == 503:
         response_503 = Error.from_dict(response.json())
@@ -106,6 +126,12 @@ def sync_detailed(
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
+    Response headers:
+        ETag: The state of the run itself: its status, name, and description. It changes with
+            every change of these, and not with the
+            run's metrics. Pass it as `If-Match` to update the run only if nobody has changed it
+            since.
+
     Returns:
         Response[Error | Run | RunNotFoundError]
     """
@@ -144,6 +170,12 @@ def sync(
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
+    Response headers:
+        ETag: The state of the run itself: its status, name, and description. It changes with
+            every change of these, and not with the
+            run's metrics. Pass it as `If-Match` to update the run only if nobody has changed it
+            since.
+
     Returns:
         Error | Run | RunNotFoundError
     """
@@ -176,6 +208,12 @@ async def asyncio_detailed(
         errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        ETag: The state of the run itself: its status, name, and description. It changes with
+            every change of these, and not with the
+            run's metrics. Pass it as `If-Match` to update the run only if nobody has changed it
+            since.
 
     Returns:
         Response[Error | Run | RunNotFoundError]
@@ -212,6 +250,12 @@ async def asyncio(
         errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        ETag: The state of the run itself: its status, name, and description. It changes with
+            every change of these, and not with the
+            run's metrics. Pass it as `If-Match` to update the run only if nobody has changed it
+            since.
 
     Returns:
         Error | Run | RunNotFoundError

@@ -12,7 +12,7 @@ from ...models.error import Error
 from ...models.run import Run
 from ...models.run_not_found_error import RunNotFoundError
 from ...models.run_update import RunUpdate
-from ...types import PARSING_ERRORS, Response
+from ...types import PARSING_ERRORS, UNSET, Response, Unset
 
 
 def _get_kwargs(
@@ -21,8 +21,11 @@ def _get_kwargs(
     run_uuid: UUID,
     *,
     body: RunUpdate,
+    if_match: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
+    if not isinstance(if_match, Unset):
+        headers["If-Match"] = if_match
 
     _kwargs: dict[str, Any] = {
         "method": "patch",
@@ -67,10 +70,25 @@ def _parse_response(
 
         return response_401
 
+    if response.status_code == 403:
+        response_403 = Error.from_dict(response.json())
+
+        return response_403
+
     if response.status_code == 404:
         response_404 = RunNotFoundError.from_dict(response.json())
 
         return response_404
+
+    if response.status_code == 405:
+        response_405 = Error.from_dict(response.json())
+
+        return response_405
+
+    if response.status_code == 412:
+        response_412 = Error.from_dict(response.json())
+
+        return response_412
 
     if response.status_code == 413:
         response_413 = Error.from_dict(response.json())
@@ -81,6 +99,16 @@ def _parse_response(
         response_415 = Error.from_dict(response.json())
 
         return response_415
+
+    if response.status_code == 429:
+        response_429 = Error.from_dict(response.json())
+
+        return response_429
+
+    if response.status_code == 501:
+        response_501 = Error.from_dict(response.json())
+
+        return response_501
 
     if response.status_code == 503:
         response_503 = Error.from_dict(response.json())
@@ -116,6 +144,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: RunUpdate,
+    if_match: str | Unset = UNSET,
 ) -> Response[Error | Run | RunNotFoundError]:
     """Update a run
 
@@ -127,12 +156,21 @@ def sync_detailed(
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
         run_uuid (UUID): The UUID of the run.
+        if_match (str | Unset): Changes the run only if it has one of these `ETag`s: that is, if
+            it was not changed since the response with that tag.
+            `*` matches every run. A weak tag matches none. See RFC 9110, section 13.1.1.
         body (RunUpdate): The changes to a run.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        ETag: The state of the run itself: its status, name, and description. It changes with
+            every change of these, and not with the
+            run's metrics. Pass it as `If-Match` to update the run only if nobody has changed it
+            since.
 
     Returns:
         Response[Error | Run | RunNotFoundError]
@@ -143,6 +181,7 @@ def sync_detailed(
         project_slug=project_slug,
         run_uuid=run_uuid,
         body=body,
+        if_match=if_match,
     )
 
     response = client.get_httpx_client().request(
@@ -159,6 +198,7 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
     body: RunUpdate,
+    if_match: str | Unset = UNSET,
 ) -> Error | Run | RunNotFoundError | None:
     """Update a run
 
@@ -170,12 +210,21 @@ def sync(
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
         run_uuid (UUID): The UUID of the run.
+        if_match (str | Unset): Changes the run only if it has one of these `ETag`s: that is, if
+            it was not changed since the response with that tag.
+            `*` matches every run. A weak tag matches none. See RFC 9110, section 13.1.1.
         body (RunUpdate): The changes to a run.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        ETag: The state of the run itself: its status, name, and description. It changes with
+            every change of these, and not with the
+            run's metrics. Pass it as `If-Match` to update the run only if nobody has changed it
+            since.
 
     Returns:
         Error | Run | RunNotFoundError
@@ -187,6 +236,7 @@ def sync(
         run_uuid=run_uuid,
         client=client,
         body=body,
+        if_match=if_match,
     ).parsed
 
 
@@ -197,6 +247,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: RunUpdate,
+    if_match: str | Unset = UNSET,
 ) -> Response[Error | Run | RunNotFoundError]:
     """Update a run
 
@@ -208,12 +259,21 @@ async def asyncio_detailed(
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
         run_uuid (UUID): The UUID of the run.
+        if_match (str | Unset): Changes the run only if it has one of these `ETag`s: that is, if
+            it was not changed since the response with that tag.
+            `*` matches every run. A weak tag matches none. See RFC 9110, section 13.1.1.
         body (RunUpdate): The changes to a run.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        ETag: The state of the run itself: its status, name, and description. It changes with
+            every change of these, and not with the
+            run's metrics. Pass it as `If-Match` to update the run only if nobody has changed it
+            since.
 
     Returns:
         Response[Error | Run | RunNotFoundError]
@@ -224,6 +284,7 @@ async def asyncio_detailed(
         project_slug=project_slug,
         run_uuid=run_uuid,
         body=body,
+        if_match=if_match,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -238,6 +299,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
     body: RunUpdate,
+    if_match: str | Unset = UNSET,
 ) -> Error | Run | RunNotFoundError | None:
     """Update a run
 
@@ -249,12 +311,21 @@ async def asyncio(
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
         run_uuid (UUID): The UUID of the run.
+        if_match (str | Unset): Changes the run only if it has one of these `ETag`s: that is, if
+            it was not changed since the response with that tag.
+            `*` matches every run. A weak tag matches none. See RFC 9110, section 13.1.1.
         body (RunUpdate): The changes to a run.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        ETag: The state of the run itself: its status, name, and description. It changes with
+            every change of these, and not with the
+            run's metrics. Pass it as `If-Match` to update the run only if nobody has changed it
+            since.
 
     Returns:
         Error | Run | RunNotFoundError
@@ -267,5 +338,6 @@ async def asyncio(
             run_uuid=run_uuid,
             client=client,
             body=body,
+            if_match=if_match,
         )
     ).parsed

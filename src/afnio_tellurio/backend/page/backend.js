@@ -91,8 +91,10 @@ export async function signOut() {
 /** @type {Load<Project[]>} */
 export async function loadProjects(before, signal) {
 	/** @type {Namespace[]} */
-	const namespaces = await get("/namespaces/", {}, signal);
-	const lists = await Promise.all(namespaces.map(namespace => get(`/${slug(namespace.slug)}/projects/`, {}, signal)));
+	const namespaces = await getAll("/namespaces/", {}, signal);
+	const lists = await Promise.all(
+		namespaces.map(namespace => getAll(`/${slug(namespace.slug)}/projects/`, {}, signal))
+	);
 	const projects = lists.flatMap((list, index) =>
 		list.map((/** @type {Project} */ project) => ({...project, namespace: namespaces[index].slug}))
 	);
@@ -145,9 +147,9 @@ export const loadMetrics = (route, list) => async (before, signal) => {
 		const live = running(runs);
 		const isKnown = (/** @type {Metric} */ {name, is_numeric}) =>
 			before.some(metric => metric.name === name && metric.is_numeric >= is_numeric);
-		if (!live.length || (await get(path, {run: unlessMany(live)}, signal)).every(isKnown)) return before;
+		if (!live.length || (await getAll(path, {run: unlessMany(live)}, signal)).every(isKnown)) return before;
 	}
-	return Object.assign(await get(path, {}, signal), {updated});
+	return Object.assign(await getAll(path, {}, signal), {updated});
 };
 
 /** @type {(route: Route, run: string) => Load<Record<string, MetricSummary>>} */
@@ -161,7 +163,7 @@ export const loadSummaries = (route, names, uuids, live) => async (before, signa
 	const query = {name: names, run: unlessMany(before ? live : uuids)};
 	const summaries = new Map(before);
 	/** @type {SummaryColumns[]} */
-	const fresh = await get(`${projectPath(route)}metrics/summary/`, query, signal);
+	const fresh = await getAll(`${projectPath(route)}metrics/summary/`, query, signal);
 	for (const {name, run_uuid, last, minimum, maximum} of fresh) {
 		const values = new Map(summaries.get(name));
 		run_uuid.forEach((run, index) => {

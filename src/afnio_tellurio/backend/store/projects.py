@@ -38,9 +38,14 @@ p.namespace
 """
 
 
-def list_namespaces(connection: sqlite3.Connection) -> list[NamespaceRow]:
-    """Returns all namespaces, sorted by slug."""
-    rows = connection.execute("SELECT uuid, slug, display_name FROM namespaces ORDER BY slug")
+def list_namespaces(
+    connection: sqlite3.Connection, *, after: str, limit: int
+) -> list[NamespaceRow]:
+    """Returns the namespaces after a slug, sorted by slug, up to the limit; all if it is -1."""
+    rows = connection.execute(
+        "SELECT uuid, slug, display_name FROM namespaces WHERE slug > ? ORDER BY slug LIMIT ?",
+        (after, limit),
+    )
     return list(map(NamespaceRow._make, rows))
 
 
@@ -61,9 +66,17 @@ def add_namespace(connection: sqlite3.Connection, slug: str) -> int:
     return namespace
 
 
-def list_projects(connection: sqlite3.Connection, namespace: int | None) -> list[ProjectRow]:
-    """Returns the projects of a namespace, sorted by slug; None has no projects."""
-    rows = connection.execute(f"{_PROJECT} WHERE p.namespace = ? ORDER BY p.slug", (namespace,))
+def list_projects(
+    connection: sqlite3.Connection, namespace: int | None, *, after: str, limit: int
+) -> list[ProjectRow]:
+    """Returns the projects of a namespace after a slug, sorted by slug, up to the limit.
+
+    The namespace None has no projects. A limit of -1 returns all.
+    """
+    rows = connection.execute(
+        f"{_PROJECT} WHERE p.namespace = ? AND p.slug > ? ORDER BY p.slug LIMIT ?",
+        (namespace, after, limit),
+    )
     return list(map(ProjectRow._make, rows))
 
 

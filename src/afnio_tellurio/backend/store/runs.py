@@ -67,9 +67,12 @@ _CONDITIONS = (
 
 
 def list_runs(
-    connection: sqlite3.Connection, project: int, filters: RunFilters, limit: int | None
+    connection: sqlite3.Connection, project: int, filters: RunFilters, limit: int
 ) -> list[RunRow]:
-    """Returns the runs of a project that match all filters, newest first, up to the limit."""
+    """Returns the runs of a project that match all filters, newest first, up to the limit.
+
+    A limit of -1 returns all.
+    """
     conditions = ["r.project = ?"]
     parameters: list[Any] = [project]
     for condition, value in zip(_CONDITIONS, filters, strict=True):
@@ -78,7 +81,7 @@ def list_runs(
             parameters += value if isinstance(value, tuple) else (value,)
     rows = connection.execute(
         f"{_RUN} WHERE {' AND '.join(conditions)} ORDER BY r.created DESC, r.id DESC LIMIT ?",
-        (*parameters, -1 if limit is None else limit),
+        (*parameters, limit),
     )
     return list(map(RunRow._make, rows))
 

@@ -33,11 +33,15 @@ class Selection(NamedTuple):
         project: The id of the project.
         names: The names of the metrics; all if empty.
         runs: The UUIDs of the runs; all if empty.
+        after: Only names after this one.
+        last: Only names up to this one; all if it is None.
     """
 
     project: int
     names: Sequence[str]
     runs: Sequence[str]
+    after: str = ""
+    last: str | None = None
 
 
 _EXTENT = "id, count, tile_width, first_step, last_step"
@@ -113,17 +117,24 @@ def summarize_project(
     return _select(connection, selection, columns).fetchall()
 
 
+def list_names(connection: sqlite3.Connection, selection: Selection, limit: int) -> list[str]:
+    """Returns the metric names of the selected series, sorted, up to the limit."""
+    rows = _select(connection, selection, "DISTINCT s.name", "ORDER BY s.name LIMIT ?", limit)
+    return [name for (name,) in rows]
+
+
 def summarize_names(
-    connection: sqlite3.Connection, selection: Selection
+    connection: sqlite3.Connection, selection: Selection, limit: int
 ) -> list[tuple[str, int, int, int]]:
-    """Returns each metric name of the selected series, sorted.
+    """Returns each metric name of the selected series, sorted, up to the limit; all if it is -1.
 
     Returns:
         The name, the number of its runs, whether a value is a number (0 or 1), and its last
         timestamp.
     """
     columns = "s.name, count(*), max(s.minimum IS NOT NULL), max(s.last_timestamp)"
-    return _select(connection, selection, columns, "GROUP BY s.name ORDER BY s.name").fetchall()
+    order = "GROUP BY s.name ORDER BY s.name LIMIT ?"
+    return _select(connection, selection, columns, order, limit).fetchall()
 
 
 def count_points_after(connection: sqlite3.Connection, series: int, step: int) -> int:
@@ -139,17 +150,20 @@ def _select(
     selection: Selection,
     columns: str,
     order: str = "ORDER BY s.name, r.id",
+    *parameters_of_order: int,
 ) -> sqlite3.Cursor:
-    project, names, runs = selection
+    project, names, runs, after, last = selection
     conditions = [
         f"{column} IN ({', '.join('?' * len(parameters))})"
         for column, parameters in (("s.name", names), ("r.uuid", runs))
         if parameters
     ]
+    bounds = [after] if last is None else [after, last]
+    conditions += ["s.name > ?", "s.name <= ?"][: len(bounds)]
     # Without the plus, SQLite would search for a few runs among all runs of the project.
     where = " AND ".join(["+r.project = ?" if runs else "r.project = ?", *conditions])
     return connection.execute(
         f"SELECT {columns} FROM runs r JOIN series s ON s.run = r.id "  # noqa: S608 - placeholders only
         f"WHERE {where} {order}",
-        (project, *names, *runs),
+        (project, *names, *runs, *bounds, *parameters_of_order),
     )

@@ -1,0 +1,59 @@
+"""Lists of the contract, page by page."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tellurio_api.types import UNSET
+
+from afnio_tellurio.errors import InvalidResponseError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from tellurio_api.types import Response
+
+    from afnio_tellurio.api.connection import Connection
+
+# Spelled out for type checkers: the items are those of the operation's generated parser.
+ANY_LIST: type[list[Any]] = list
+
+
+def list_pages(
+    connection: Connection,
+    operation: str,
+    request: Callable[..., Response[Any]],
+    query: Mapping[str, Any],
+) -> Iterator[list[Any]]:
+    """The pages of a list; each is requested when it is needed.
+
+    A backend may divide a list although the query has no limit, and may ignore a limit.
+
+    Args:
+        connection: The backend.
+        operation: The operation, for example `listRuns`.
+        request: Sends the request for a page and parses the answer.
+        query: The keyword arguments of the request, without the cursor.
+
+    Raises:
+        InvalidResponseError: The answer is invalid, or its next page is itself.
+        TellurioError: The request failed.
+    """
+    cursor = ""
+    while True:
+        parameters = {**query, "cursor": cursor or UNSET}
+        page, headers = connection.exchange(
+            ANY_LIST, operation, partial(request, **parameters), parameters
+        )
+        yield page
+        following: str = headers.get("Next-Cursor", "")
+        if not following:
+            return
+        if following == cursor:
+            raise InvalidResponseError(
+                f"{operation}: the backend answered with the cursor that it was asked for, so the "
+                "list has no end",
+                operation=operation,
+            )
+        cursor = following
