@@ -87,6 +87,7 @@ def succeed(folder, *command, **variables):
 
 def run_tests(folder, selected, *tests):
     """Runs tests of the copy: what pytest prints, and whether they passed."""
+    selected = f"({selected}) and not without and not each_part"
     command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "-k", selected]
     # Loading what these tests do not need would take longer than they do.
     finished = run(folder, *command, *tests, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
@@ -101,7 +102,7 @@ def pass_tests(folder, selected, *tests):
 
 def failing_tests(folder):
     """The tests that tie the sides together and fail, without their parameters."""
-    output, _ = run_tests(folder, "not any and not public and not status_has", *TIES)
+    output, _ = run_tests(folder, "not any and not public", *TIES)
     return set(re.findall(r"::(test_\w+)(?:\[.*\])? FAILED", output))
 
 
@@ -267,11 +268,11 @@ def added(copy, contracts):
     return copy
 
 
-def test_what_is_added_passes_the_tests_and_their_own_are_among_them(added):
+def test_what_is_added_passes_the_tests_and_their_own_are_among_them(added, pytestconfig):
     passed = pass_tests(
         added,
         "(color or paused or picture or struct or layer or document or caller or every_operation"
-        " or (home and 5)) and not without and not public",
+        " or (home and 5)) and not public",
         *TIES,
         "tests/scenarios/test_tracking.py",
         "tests/local/test_older_versions.py",
@@ -282,6 +283,8 @@ def test_what_is_added_passes_the_tests_and_their_own_are_among_them(added):
         for name in ("a_color_is_read_back_as_it_was_given", "a_paused_run_is_resumed", "a_picture_is_read_back_as_it_was_saved"):  # fmt: skip
             assert f"test_{name}[{how}]" in passed
     assert "test_a_home_of_each_format_is_read_and_its_journal_is_delivered_once[5]" in passed
+    if pytestconfig.getoption("--long"):
+        pass_tests(added, "test", "tests/scenarios")
 
 
 def test_the_listing_of_the_public_api_and_the_changelog_agree_with_what_is_added(added):
@@ -332,7 +335,7 @@ def deprecated(added):
 def test_what_is_deprecated_warns_once_and_nothing_else_does(deprecated):
     passed = pass_tests(
         deprecated,
-        "(color or deprecat or unit) and not without",
+        "color or deprecat or unit",
         TIES[1],
         "tests/unit/test_deprecation.py",
         "tests/docs/test_architecture.py",
@@ -356,7 +359,7 @@ def test_what_is_removed_leaves_nothing(deprecated):
         apply(patch, deprecated)
     pass_tests(
         deprecated,
-        "(struct or layer or paused) and not without",
+        "struct or layer or paused",
         *TIES[:2],
         "tests/scenarios/test_tracking.py",
         "tests/docs/test_architecture.py",

@@ -227,14 +227,19 @@ def resolver_of(contract):
 
 
 @functools.cache
+def sources_by_function():
+    """The sources that call each function of api/operations.py."""
+    found = {}
+    for path in sorted(SOURCES.rglob("*.py")):
+        for name in set(re.findall(r"\boperations\.(\w+)", path.read_text("utf-8"))):
+            found.setdefault(name, []).append(path.relative_to(SOURCES).as_posix())
+    return found
+
+
 def callers_of(operation_id):
     """The sources that call the function of an operation."""
     name = re.sub(r"(?=[A-Z])", "_", operation_id).lower()
-    return ", ".join(
-        path.relative_to(SOURCES).as_posix()
-        for path in sorted(SOURCES.rglob("*.py"))
-        if re.search(rf"\boperations\.{name}\b", path.read_text("utf-8"))
-    )
+    return ", ".join(sources_by_function().get(name, ()))
 
 
 def file_of(entity, field=None):
