@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 EXTENSION = "x-tellurio-extension"
 SUNSET = "x-sunset"
+#: The keyword of an enum for the marks of its single values.
+ENUM_VALUES = "x-enum-values"
+#: Keywords that compare_marks compares.
+MARKS = {EXTENSION, SUNSET, ENUM_VALUES, "deprecated"}
 #: Keywords for people, which programs ignore.
 DOCUMENTATION = {
     "$comment",
@@ -110,7 +114,7 @@ class Changes:
 
     def add_removal(self, kinds: Iterable[Kind], place: str, text: str, node: Node) -> None:
         """A removal, which breaks nothing after the sunset of a thing that was deprecated."""
-        sunset, is_deprecated = _sunset_of(place, node), node.get("deprecated") is True
+        sunset, is_deprecated = sunset_of(place, node), node.get("deprecated") is True
         if sunset and is_deprecated and sunset < self._today:
             text = f"{text}; it was deprecated, and its sunset {sunset} has passed"
             self.add(Kind.COMPATIBLE, place, text, advice.SUNSET_PASSED)
@@ -131,7 +135,7 @@ class Changes:
         if after and not before:
             text = "now an extension: a backend may lack it"
             self.add(Kind.BREAKS_CALLERS, place, text, advice.NOW_AN_EXTENSION)
-        states = [(node.get("deprecated") is True, _sunset_of(place, node)) for node in (old, new)]
+        states = [(node.get("deprecated") is True, sunset_of(place, node)) for node in (old, new)]
         if states[0] == states[1]:
             return
         is_deprecated, sunset = states[1]
@@ -148,8 +152,7 @@ class Changes:
 
     def compare_rest(self, place: str, old: Node, new: Node, handled: Iterable[str]) -> None:
         """All other differences: documentation, or a keyword without a rule."""
-        marks = {EXTENSION, SUNSET, "deprecated"}
-        for key in sorted((old.keys() | new.keys()) - set(handled) - marks):
+        for key in sorted((old.keys() | new.keys()) - set(handled) - MARKS):
             if old.get(key) == new.get(key):
                 continue
             if key in DOCUMENTATION or key.startswith("x-"):
@@ -160,7 +163,12 @@ class Changes:
                 self.add(Kind.BREAKS_BACKENDS, place, text, advice.NO_RULE)
 
 
-def _sunset_of(place: str, node: Node) -> date | None:
+def sunset_of(place: str, node: Node) -> date | None:
+    """The date after which a deprecated thing may be removed.
+
+    Raises:
+        ContractError: It is not a date.
+    """
     value = node.get(SUNSET)
     if value is None:
         return None

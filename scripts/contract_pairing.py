@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from contract_documents import as_node
+from contract_documents import as_node, as_schema, name_of_reference
 from contract_kinds import DOCUMENTATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import TypeVar
 
+    from contract_documents import Node
     from contract_schemas import Alternative
 
     Key = TypeVar("Key")
@@ -76,3 +77,14 @@ def _meaning(value: Any) -> str:
         if key not in DOCUMENTATION and not (key == "name" and is_parameter)
     }
     return json.dumps(kept, sort_keys=True)
+
+
+def choices_by_kind(discriminator: Node, choices: list[Any]) -> dict[str, str]:
+    """The schema of each value of a discriminator; without a mapping, its name is the value."""
+    if not discriminator:
+        return {}
+    mapping = as_node(discriminator.get("mapping"))
+    if mapping:
+        return {value: target.rpartition("/")[2] for value, target in mapping.items()}
+    names = [name_of_reference(as_schema(choice)) for choice in choices]
+    return {name: name for name in names if name}

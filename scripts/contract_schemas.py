@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import jsonschema_rs
 from contract_documents import ContractError, Document, Node, as_node, as_schema, name_of_reference
-from contract_kinds import DOCUMENTATION
+from contract_kinds import DOCUMENTATION, ENUM_VALUES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -123,7 +123,7 @@ class Schemas:
             key: value
             for key, value in node.items()
             if key not in DOCUMENTATION | {"$ref", "allOf", "deprecated"}
-            and not key.startswith("x-")
+            and (not key.startswith("x-") or key == ENUM_VALUES)
         }
         if beside:
             yield beside
@@ -248,6 +248,7 @@ _MERGES: dict[str, Callable[[Any, Any], Any]] = {
     **dict.fromkeys(("items", *_FURTHER), lambda one, other: {"allOf": [one, other]}),
     "enum": lambda one, other: [value for value in one if value in other],
     "properties": _both_fields,
+    ENUM_VALUES: lambda one, other: {**one, **other},
     "required": lambda one, other: list(dict.fromkeys([*one, *other])),
     "type": _common_types,
 }

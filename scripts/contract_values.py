@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import contract_advice as advice
 from contract_documents import Node, as_node, as_schema, name_of_reference
-from contract_kinds import DOCUMENTATION, EXTENSION, SUNSET, Change, Changes, Kind, Side
-from contract_pairing import pair_alternatives, renamed_keys
+from contract_kinds import DOCUMENTATION, ENUM_VALUES, MARKS, Change, Changes, Kind, Side
+from contract_pairing import choices_by_kind, pair_alternatives, renamed_keys
 from contract_schemas import Alternative, Schemas, covers, rejects
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class ValueComparison:
             if key in _NAMING and {"enum", "properties"} & new.keys():
                 text = f"{key} changed, which names {_NAMING[key]} in the generated client"
                 self._changes.add(Kind.BREAKS_CALLERS, place, text, advice.GENERATED)
-            elif key in DOCUMENTATION or (key.startswith("x-") and key not in {EXTENSION, SUNSET}):
+            elif key in DOCUMENTATION or (key.startswith("x-") and key not in MARKS):
                 self._changes.add(Kind.DOCUMENTATION, place, f"{key} changed")
         for key in ("allOf", "anyOf", "oneOf"):
             for before, after in zip(old.get(key, []), new.get(key, []), strict=False):
@@ -236,12 +236,29 @@ class ValueComparison:
             if added := [value for value in after if value not in before]:
                 kind = Kind.COMPATIBLE if is_covered else side.more
                 self._changes.add(kind, name, f"{noun} {_listed(added)} added {side.text}")
-            if removed := [value for value in before if value not in after]:
-                kind = Kind.COMPATIBLE if is_covered else side.less
-                self._changes.add(kind, name, f"{noun} {_listed(removed)} removed {side.text}")
-                if old.has_class and kind is not Kind.BREAKS_CALLERS:
-                    text = f"the generated enum no longer has {_listed(removed)}"
-                    self._changes.add(Kind.BREAKS_CALLERS, name, text, advice.GENERATED)
+            marks = as_node(old.schema.get(ENUM_VALUES)), as_node(new.schema.get(ENUM_VALUES))
+            for value in map(str, (value for value in before if value in after)):
+                nodes = (as_node(each.get(value)) for each in marks)
+                self._changes.compare_marks(f"{name} value {value}", *nodes)
+            kind = Kind.COMPATIBLE if is_covered else side.less
+            self._removed_values(place, noun, old, new, kind)
+
+    def _removed_values(
+        self, place: _Place, noun: str, old: Alternative, new: Alternative, kind: Kind
+    ) -> None:
+        """Reports values that an enum no longer has, one by one if they have marks of their own."""
+        marks = as_node(old.schema.get(ENUM_VALUES))
+        gone = [value for value in old.values or [] if value not in (new.values or [])]
+        for value in (value for value in gone if str(value) in marks):
+            kinds = {kind, Kind.BREAKS_CALLERS} if old.has_class else {kind}
+            text = f"{noun} {value} removed {place.side.text}"
+            self._changes.add_removal(sorted(kinds), place.name, text, marks[str(value)])
+        if removed := [value for value in gone if str(value) not in marks]:
+            text = f"{noun} {_listed(removed)} removed {place.side.text}"
+            self._changes.add(kind, place.name, text)
+            if old.has_class and kind is not Kind.BREAKS_CALLERS:
+                text = f"the generated enum no longer has {_listed(removed)}"
+                self._changes.add(Kind.BREAKS_CALLERS, place.name, text, advice.GENERATED)
 
     def _parts(self, place: _Place, old: Alternative, new: Alternative) -> None:
         side = place.side
@@ -288,11 +305,7 @@ class ValueComparison:
         return {name: schema for name, schema in fields.items() if name not in hidden}
 
     def _field(self, place: str, old: Any, new: Any, side: Side) -> None:
-        self._changes.compare_marks(
-            place,
-            self.old.document.resolve(as_schema(old)),
-            self.new.document.resolve(as_schema(new)),
-        )
+        self._changes.compare_marks(place, _marks(self.old, old), _marks(self.new, new))
         self.compare(place, old, new, side)
 
     def _removed_field(
@@ -303,11 +316,10 @@ class ValueComparison:
         if is_required and side is Side.REQUEST:
             kinds.append(Kind.BREAKS_BACKENDS)
             text += "; existing backends require it"
-        node = self.old.document.resolve(as_schema(schema))
-        self._changes.add_removal(kinds, place, text, node)
+        self._changes.add_removal(kinds, place, text, _marks(self.old, schema))
 
     def _added_field(self, place: str, schema: Any, side: Side, *, is_required: bool) -> None:
-        node = self.new.document.resolve(as_schema(schema))
+        node = _marks(self.new, schema)
         if is_required:
             text = f"added {side.text}, required"
             self._changes.add(side.less, place, text, advice.NOW_REQUIRED)
@@ -357,7 +369,7 @@ class ValueComparison:
             text = f"the discriminator is {after['propertyName']}, was {before['propertyName']}"
             for kind in (side.less, side.more):
                 self._changes.add(kind, name, f"{text}, {side.text}")
-        kinds_of = _choices_by_kind(before, old[1]), _choices_by_kind(after, new[1])
+        kinds_of = choices_by_kind(before, old[1]), choices_by_kind(after, new[1])
         components = self.old.document.component("schemas"), self.new.document.component("schemas")
         for value in sorted(kinds_of[0].keys() | kinds_of[1].keys()):
             was, now = kinds_of[0].get(value), kinds_of[1].get(value)
@@ -454,15 +466,10 @@ def _kinds_of_annotation(before: Any, after: Any, side: Side) -> list[Kind]:
     return [side.less, side.more]
 
 
-def _choices_by_kind(discriminator: Node, choices: list[Any]) -> dict[str, str]:
-    """The schema of each value of a discriminator; without a mapping, its name is the value."""
-    if not discriminator:
-        return {}
-    mapping = as_node(discriminator.get("mapping"))
-    if mapping:
-        return {value: target.rpartition("/")[2] for value, target in mapping.items()}
-    names = [name_of_reference(as_schema(choice)) for choice in choices]
-    return {name: name for name in names if name}
+def _marks(schemas: Schemas, schema: Any) -> Node:
+    """A schema with what stands beside its reference, which counts first."""
+    node = as_schema(schema)
+    return {**schemas.document.resolve(node), **node}
 
 
 def _written(one: Alternative, key: str) -> str:

@@ -6,7 +6,8 @@ openapi-python-client reads a copy of the contract with these differences:
 - binary bodies have a binary schema, and each line or event of a stream is an item of an array;
 - headers that every operation has are not repeated at each: the client's README describes them;
 - a union of objects also has the schema `UnknownKind`, for the objects of a newer backend;
-- the schemas of a union with a discriminator have the values of their kind, as `x-kinds`.
+- the schemas of a union with a discriminator have the values of their kind, as `x-kinds`;
+- descriptions say what is deprecated, and schemas have what to warn of: see generator_deprecation.
 
 The templates also read what the generator does not pass to them: see `Preparation.facts`.
 """
@@ -15,8 +16,10 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
+import generator_deprecation as deprecation
 from contract_documents import METHODS, ContractError
 
 if TYPE_CHECKING:
@@ -58,7 +61,8 @@ class Preparation:
         document: The contract as the generator reads it.
         content_types: The content type to generate each other one as.
         facts: By the names that the templates import: `facts_by_id`, the descriptions of the
-            parameters and the body of each operation, and `kinds`, the kind of each content type.
+            parameters and the body of each operation, and what it warns of; `kinds`, the kind of
+            each content type; `enums_by_name`, the descriptions of deprecated enums and values.
     """
 
     document: dict[str, Any]
@@ -74,6 +78,7 @@ def prepare(contract: dict[str, Any]) -> Preparation:
     """
     document = copy.deepcopy(contract)
     operations: dict[str, Any] = {}
+    enums = deprecation.mark_schemas(document, partial(_resolve, document))
     bodies = _Bodies(document)
     for path, item in document.get("paths", {}).items():
         for method in METHODS:
@@ -82,7 +87,7 @@ def prepare(contract: dict[str, Any]) -> Preparation:
                 operations[name] = _describe(document, item, item[method])
                 bodies.prepare(item[method], f"{method} {path}")
     _open_unions(document)
-    facts = {"facts_by_id": operations, "kinds": bodies.kinds}
+    facts = {"facts_by_id": operations, "kinds": bodies.kinds, "enums_by_name": enums}
     return Preparation(document, bodies.content_types, facts)
 
 
@@ -107,14 +112,24 @@ def _describe(
 ) -> dict[str, Any]:
     """Returns the descriptions that stand beside schemas, where the generator does not look."""
     parameters = [*item.get("parameters", []), *operation.get("parameters", [])]
-    descriptions = {}
+    descriptions, warnings = {}, {}
+    name = operation.get("operationId", "")
     for parameter in (_resolve(document, parameter) for parameter in parameters):
-        descriptions[f"{parameter['in']} {parameter['name']}"] = parameter.get("description", "")
+        key = f"{parameter['in']} {parameter['name']}"
+        place = f"{name}: the {parameter['in']} parameter {parameter['name']}"
+        descriptions[key] = deprecation.describe(place, parameter)
+        if deprecation.is_deprecated(parameter):
+            warnings[key] = f"{place} {deprecation.warning(place, parameter)}"
+    if deprecation.is_deprecated(operation):
+        warnings["operation"] = f"{name} {deprecation.warning(name, operation)}"
+        operation["description"] = deprecation.describe(name, operation)
     body = _resolve(document, operation.get("requestBody", {}))
     return {
-        "id": operation.get("operationId", ""),
+        "id": name,
         "body": body.get("description", ""),
+        "checks_body": deprecation.is_used(body, partial(_resolve, document)),
         "parameters": descriptions,
+        "warnings": warnings,
     }
 
 
@@ -160,7 +175,7 @@ class _Bodies:
             response = copy.deepcopy(_resolve(self._document, reference))
             headers = response.get("headers", {})
             response["headers"] = {
-                name: _resolve(self._document, headers[name])
+                name: self._describe_header(f"{where} {status} {name}", headers[name])
                 for name in headers
                 if name not in self._common_headers
             }
@@ -178,6 +193,10 @@ class _Bodies:
                     "content": {content_type: content[content_type]},
                 }
         operation["responses"] = responses
+
+    def _describe_header(self, place: str, reference: dict[str, Any]) -> dict[str, Any]:
+        header = _resolve(self._document, reference)
+        return {**header, "description": deprecation.describe(place, header)}
 
     def _prepare_content(self, content: dict[str, Any], *, in_request: bool) -> None:
         for content_type, media in content.items():

@@ -22,6 +22,7 @@ from typing import Any
 from contract_changes import changes_between
 from contract_documents import METHODS, ContractError
 from contract_gate import Gate, read_accepted
+from generator_deprecation import is_deprecated, note
 from generator_document import prepare
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -33,6 +34,7 @@ README = ROOT / "openapi" / "client-readme.md"
 PAGE_TEMPLATE = ROOT / "openapi" / "api-page.html"
 RELEASED = ROOT / "openapi" / "released"
 STREAMS = ROOT / "openapi" / "streams.py"
+DEPRECATION = ROOT / "openapi" / "deprecation.py"
 SETTINGS = ROOT / "openapi" / "generator.yaml"
 TEMPLATES = ROOT / "openapi" / "templates"
 VIEWER = ROOT / ".cache" / "node" / "node_modules" / "swagger-ui-dist"
@@ -60,6 +62,8 @@ def generate(package: Path) -> None:
     if finished.returncode:
         sys.exit(f"regen: openapi-python-client failed\n{finished.stdout}{finished.stderr}")
     shutil.copy(STREAMS, package)
+    if any("deprecation import" in path.read_text("utf-8") for path in package.rglob("*.py")):
+        shutil.copy(DEPRECATION, package)
     for source in package.rglob("*.py"):
         source.write_text(f"# {NOTICE}\n{source.read_text('utf-8')}", "utf-8", newline="\n")
     (package / "py.typed").write_text(f"# {NOTICE}\n", "utf-8", newline="\n")
@@ -115,7 +119,10 @@ def operations_table(contract: dict[str, Any]) -> str:
             if method in METHODS:
                 name = re.sub(r"(?=[A-Z])", "_", operation["operationId"]).lower()
                 module = f"`{operation['tags'][0]}.{name}`"
-                lines.append(f"| {module} | {method.upper()} `{path}` | {operation['summary']} |")
+                summary = operation["summary"]
+                if is_deprecated(operation):
+                    summary += f". {note(name, operation)}"
+                lines.append(f"| {module} | {method.upper()} `{path}` | {summary} |")
     return "\n".join(lines)
 
 

@@ -443,7 +443,12 @@ def _request_without_key(request: httpx.Request) -> httpx.Request:
         for name, value in request.headers.raw
         if name.lower() not in {b"authorization", b"cookie"}
     ]
-    return httpx.Request(request.method, request.url, headers=headers, content=request.content)
+    try:
+        content = request.content
+    except httpx.RequestNotRead:
+        # It was read from a file while it was sent.
+        content = b""
+    return httpx.Request(request.method, request.url, headers=headers, content=content)
 
 
 def forget_key(error: BaseException | None) -> None:

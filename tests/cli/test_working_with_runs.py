@@ -343,9 +343,9 @@ def test_hostile_names_cannot_steer_the_terminal(invoke, backend):
     [
         (("projects", "a b"), 1, "namespace slug is 'a b'"),
         (
-            ("runs", "acme/p", "--status", "paused"),
+            ("runs", "acme/p", "--status", "archived"),
             2,
-            "invalid choice: 'PAUSED' (choose from 'RUNNING', 'COMPLETED', 'CRASHED', 'FAILED')",
+            "invalid choice: 'ARCHIVED' (choose from 'RUNNING', 'COMPLETED', 'CRASHED', 'FAILED'",
         ),
         (("runs", "acme/p", "--since", "soon"), 2, "'soon' isn't a valid date"),
         (("runs", "acme/p", "--until", "Nov 2026"), 2, "'Nov 2026' isn't a valid date"),

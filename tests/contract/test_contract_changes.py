@@ -242,7 +242,7 @@ def test_the_contract_has_not_changed_against_itself():
 def test_a_status_more_breaks_backends_and_no_callers():
     """`RunStatus` is closed in requests and open in responses, in parameters and in bodies."""
     new = copy.deepcopy(CONTRACT)
-    new["components"]["schemas"]["RunStatus"]["enum"].append("PAUSED")
+    new["components"]["schemas"]["RunStatus"]["enum"].append("ARCHIVED")
     found = rules.changes_between(CONTRACT, new)
     assert {(change.kind, change.place) for change in found} == {
         (BACKENDS, "RunStatus"),
@@ -297,11 +297,12 @@ REMOVALS = [
     (f"{ASK}.properties.color", {f"{ASK}.properties.color.{key}": value for key, value in DEPRECATED.items()}),
     (f"{SAY}.properties.size", {f"{SAY}.properties.size.{key}": value for key, value in DEPRECATED.items()}),
     (f"{GET}.responses.200.headers.Next", {f"{GET}.responses.200.headers.Next.{key}": value for key, value in DEPRECATED.items()}),
+    (f"{ASK}.properties.color", {f"{ASK}.properties.color": {"$ref": "#/components/schemas/Color", **DEPRECATED}}),
     ("components.schemas.Spare", {"components.schemas.Spare": {"type": "object", "properties": {"a": {}}, **DEPRECATED}}),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("place", "edits"), REMOVALS, ids=[place for place, _ in REMOVALS])
+@pytest.mark.parametrize(("place", "edits"), REMOVALS)
 def test_what_was_deprecated_may_be_removed_after_its_sunset_and_not_before(place, edits):
     old = changed(DOCUMENT, edits)
     new = changed(old, {place: NOTHING})
@@ -311,6 +312,24 @@ def test_what_was_deprecated_may_be_removed_after_its_sunset_and_not_before(plac
     (change,) = rules.changes_between(old, new, date(2027, 1, 31))
     assert change.kind is CALLERS
     assert change.text.endswith("before its sunset 2027-01-31")
+
+
+def test_a_value_of_an_enum_may_be_removed_after_its_sunset_and_not_before():
+    values, marks = (f"components.schemas.Color.{key}" for key in ("enum", "x-enum-values"))
+    old = changed(DOCUMENT, {marks: {"BLUE": DEPRECATED}})
+    deprecated = rules.changes_between(DOCUMENT, old)
+    assert {(change.kind, change.place, change.text) for change in deprecated} == {
+        (COMPATIBLE, "Color value BLUE", "deprecated, with the sunset 2027-01-31")
+    }
+    new = changed(old, {values: ["RED"], marks: NOTHING})
+    after = rules.changes_between(old, new, date(2027, 2, 1))
+    assert {change.kind for change in after} == {COMPATIBLE}
+    assert all("BLUE removed in " in change.text for change in after)
+    assert all(change.text.endswith("its sunset 2027-01-31 has passed") for change in after)
+    before = rules.changes_between(old, new, date(2027, 1, 31))
+    assert {change.kind for change in before} == {COMPATIBLE, CALLERS}
+    unmarked = rules.changes_between(changed(old, {marks: NOTHING}), new, date(2027, 2, 1))
+    assert {change.kind for change in unmarked} == {COMPATIBLE, CALLERS}
 
 
 def test_a_sunset_counts_only_for_what_was_deprecated():

@@ -6,14 +6,16 @@ The client is generated from media.yaml, checked by both type checkers, and used
 import asyncio
 import hashlib
 import importlib.util
+import inspect
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import threading
-import tracemalloc
+import warnings
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 
@@ -21,6 +23,7 @@ import exchanges
 import httpx
 import pytest
 import yaml
+from large_files import ZerosFile, peak_of
 from media_server import PART, Handler
 
 pytestmark = pytest.mark.tools
@@ -143,44 +146,6 @@ def stream(form, client):
         return asyncio.run(main())
 
     return follow
-
-
-class ZerosFile(io.RawIOBase):
-    """A file of zeros that takes no memory."""
-
-    def __init__(self, size):
-        self.size = size
-        self.position = 0
-
-    def readable(self):
-        return True
-
-    def seekable(self):
-        return True
-
-    def tell(self):
-        return self.position
-
-    def seek(self, offset, whence=os.SEEK_SET):
-        self.position = offset + (self.size if whence == os.SEEK_END else 0)
-        return self.position
-
-    def read(self, count=-1):
-        count = min(count, self.size - self.position)
-        self.position += count
-        return bytes(count)
-
-
-def peak_of(work):
-    """The memory that Python allocates for some work, at its peak, beyond that before it."""
-    tracemalloc.start()
-    try:
-        before = tracemalloc.get_traced_memory()[0]
-        tracemalloc.reset_peak()
-        work()
-        return tracemalloc.get_traced_memory()[1] - before
-    finally:
-        tracemalloc.stop()
 
 
 def test_pyright_accepts_it(package):
@@ -416,28 +381,104 @@ def test_a_body_that_is_not_json_is_an_invalid_response(client, media):
         media("api.unions.echo").sync(client=client, body=media("models").Drawing())
 
 
-TWO_TYPES = "{ description: x, content: { application/json: {}, text/plain: {} } }"
-ANOTHER_UNION = """\
-    Other:
-      oneOf: [{ $ref: "#/components/schemas/Circle" }, { $ref: "#/components/schemas/Square" }]
-      discriminator: { propertyName: kind }
-    Failure: {"""
+# What is deprecated
 
-
-@pytest.mark.parametrize(
-    ("old", "new", "words"),
-    [
-        ('{ $ref: "#/components/responses/Failure" }', TWO_TYPES, "the response 4XX has several"),
-        ("    Failure: {", "    UnknownKind: { type: object }\n    Failure: {", "has a name that"),
-        ("    Failure: {", ANOTHER_UNION, "different values of kind"),
-    ],
-    ids=["range", "name", "kinds"],
+SEARCH = (
+    "searchNotes: the query parameter sort is deprecated.",
+    "searchNotes: the query parameter old-limit is deprecated.",
+    "searchNotes: the header parameter X-Old is deprecated and may be removed after 2027-02-28. Use X-New.",
+    "Search.words is deprecated and may be removed after 2027-01-31. Use `text`.",
+    "Search.kind is deprecated.",
+    "SearchPart.size is deprecated.",
+    "OldAuthor is deprecated.",
 )
-def test_what_cannot_be_generated_is_named(old, new, words):
-    from contract_documents import ContractError
-    from generator_document import prepare
+OLD_FILE = (
+    "getOldFile is deprecated and may be removed after 2027-01-31. Use `getFile`, which has ranges."
+)
 
-    text = MEDIA.read_text().replace(old, new, 1)
-    assert text != MEDIA.read_text()
-    with pytest.raises(ContractError, match=words):
-        prepare(yaml.safe_load(text))
+
+@pytest.fixture(params=["sync", "sync_detailed", "asyncio", "asyncio_detailed"])
+def search(request, media, client):
+    """Searches in one of the four forms; returns the warnings and the line that they must name."""
+    function = getattr(media("api.deprecated.search_notes"), request.param)
+
+    async def gather(keywords):
+        async with client.with_headers({}) as fresh:
+            line = inspect.currentframe().f_lineno + 1
+            call = function(client=fresh, **keywords)
+            # As a task: its frames are not the caller's.
+            return line, await asyncio.create_task(call)
+
+    def call(**keywords):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            if request.param.startswith("sync"):
+                line = inspect.currentframe().f_lineno + 1
+                found = function(client=client, **keywords)
+            else:
+                line, found = asyncio.run(gather(keywords))
+        assert {warning.category for warning in caught} == {DeprecationWarning}
+        assert {(warning.filename, warning.lineno) for warning in caught} == {(__file__, line)}
+        return [str(warning.message) for warning in caught], getattr(found, "parsed", found)
+
+    return call
+
+
+def test_what_is_deprecated_warns_at_the_call_in_all_four_forms(search, media):
+    models = media("models")
+    parts = [models.SearchPart(size=2), models.SearchPart(size=3)]
+    body = models.Search(
+        words="a", kind=models.NoteKind.SHORT, parts=parts, author=models.OldAuthor("b")
+    )
+    messages, found = search(sort="up", old_limit=1, x_old="c", body=body)
+    assert messages == [*SEARCH]
+    assert found == body
+
+
+def test_what_is_not_passed_does_not_warn_and_answers_never_do(search, media):
+    messages, found = search(sort="up", body=media("models").Search(text="a"))
+    # A default of the contract is passed by nobody.
+    assert messages == [SEARCH[0]]
+    assert found.text == "a"
+
+
+@pytest.mark.parametrize("name", ["sync", "sync_detailed", "sync_stream", "asyncio_stream"])
+def test_a_deprecated_operation_warns_until_it_is_asked_not_to(media, client, name):
+    function = getattr(media("api.deprecated.get_old_file"), name)
+    with pytest.warns(DeprecationWarning, match=f"^{re.escape(OLD_FILE)}$") as caught:
+        called = function("1", client=client)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    quiet = media("deprecation").without_warnings(function)("1", client=client)
+    assert type(quiet) is type(called)
+    with pytest.raises(DeprecationWarning):
+        function("1", client=client)
+
+
+def test_docstrings_say_what_is_deprecated(media, package):
+    models = media("models")
+    words = media("api.deprecated.get_old_file").asyncio.__doc__
+    assert "Deprecated; may be removed after 2027-01-31. Reads a file." in words
+    words = " ".join(media("api.deprecated.search_notes").sync.__doc__.split())
+    assert "old_limit (int | Unset): Deprecated. How many. Default: 7." in words
+    assert "X-Count: Deprecated; may be removed after 2027-01-31. How many." in words
+    assert models.OldAuthor.__doc__.strip() == "Deprecated. Who wrote it."
+    assert models.Level.__doc__.strip() == "Deprecated. How loud."
+    source = " ".join((package / "models" / "search.py").read_text().split())
+    assert (
+        '""" Deprecated; may be removed after 2027-01-31. What to find. Use `text`. """' in source
+    )
+    assert '""" Deprecated. The kind of note. """' in source
+    source = (package / "models" / "note_kind.py").read_text()
+    assert (
+        'LONG = "LONG"\n    """ Deprecated; may be removed after 2027-01-31. Use SHORT. """'
+        in source
+    )
+    table = (package / "README.md").read_text()
+    assert "`/old/{file_id}` | Read a file. Deprecated; may be removed after 2027-01-31. |" in table
+
+
+def test_a_client_of_a_contract_without_deprecations_has_nothing_of_them():
+    package = ROOT / "generated" / "tellurio_api"
+    contract = json.loads((package / "openapi.json").read_text())
+    assert ('"deprecated": true' in json.dumps(contract)) == (package / "deprecation.py").exists()

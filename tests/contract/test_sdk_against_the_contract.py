@@ -42,7 +42,7 @@ def called_operations(source):
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute)
         # If the SDK parses the response itself, it builds the request with _get_kwargs.
-        and node.attr in {"sync_detailed", "_get_kwargs"}
+        and node.attr in {"sync_detailed", "sync_stream", "_get_kwargs"}
         and isinstance(node.value, ast.Name)
         and node.value.id in imported
     }

@@ -91,14 +91,14 @@ def test_every_parameter_and_header_has_a_description_and_an_example():
         assert "example" in parameter, parameter
 
 
-def test_every_body_has_an_example_and_every_answer_a_description():
+def test_every_body_of_json_has_an_example_and_every_answer_a_description():
     for operation in OPERATIONS.values():
-        if "requestBody" in operation:
-            assert "example" in operation["requestBody"]["content"]["application/json"]
+        bodies = [operation.get("requestBody", {})]
         for reference in operation["responses"].values():
-            answer = exchanges._resolved(reference)
-            assert answer["description"]
-            assert "content" not in answer or "example" in answer["content"]["application/json"]
+            bodies.append(exchanges._resolved(reference))
+            assert bodies[-1]["description"]
+        for content in (body.get("content", {}) for body in bodies):
+            assert all("example" in content[name] for name in content if name.endswith("json"))
 
 
 def test_every_field_has_a_description_and_an_example_of_its_own_or_of_its_schema():

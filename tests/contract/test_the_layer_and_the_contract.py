@@ -1,5 +1,8 @@
 """The layer has every word, field, bound and operation of the contract; each message names a file."""
 
+import copy
+import functools
+import inspect
 import json
 import re
 from pathlib import Path
@@ -22,12 +25,6 @@ from afnio_tellurio.tracking import statuses
 CONTRACT = exchanges.CONTRACT
 SCHEMAS = CONTRACT["components"]["schemas"]
 SOURCES = Path(te.__file__).parent
-OPERATIONS = {
-    operation["operationId"]: operation
-    for item in CONTRACT["paths"].values()
-    for method, operation in item.items()
-    if method != "parameters"
-}
 
 # Words
 
@@ -148,7 +145,7 @@ WITHOUT_ENTITY = {
 def schemas_of_answers():
     """The names of the schemas that successful responses consist of."""
     names, todo = set(), []
-    for operation in OPERATIONS.values():
+    for operation in operations_of(CONTRACT).values():
         todo += [
             response for status, response in operation["responses"].items() if status[0] == "2"
         ]
@@ -174,6 +171,147 @@ def test_each_field_of_an_answer_is_an_attribute(schema):
     file = Path(__import__(entity.__module__, fromlist=["x"]).__file__).name
     missing = fields - fields_of(entity)
     assert not missing, f"{entity.__name__} in api/entities.py, api/metrics.py or {file}: {missing}"
+
+
+# What is deprecated
+
+#: What warns of each deprecated part of the contract: public functions, alone or with the name of a
+#: parameter, and entities with the name of a field; or the reason why nothing does.
+DEPRECATED = {}
+
+
+def deprecated_parts(contract):
+    """The deprecated parts of a contract, each with its sunset and the files that concern it."""
+    schemas = contract["components"]["schemas"]
+    for operation_id, operation in operations_of(contract).items():
+        files = f"api/operations.py, {callers_of(operation_id)}"
+        yield operation_id, operation, files
+        for parameter in map(resolver_of(contract), operation.get("parameters", ())):
+            yield f"{operation_id} parameter {parameter['name']}", parameter, files
+        for status, response in operation["responses"].items():
+            for name, header in resolver_of(contract)(response).get("headers", {}).items():
+                yield f"{operation_id} {status} header {name}", resolver_of(contract)(header), files
+    for name, schema in schemas.items():
+        users = [
+            operation_id
+            for operation_id, operation in operations_of(contract).items()
+            if f'/schemas/{name}"' in json.dumps(operation.get("requestBody", {}))
+        ]
+        files = ", ".join(filter(None, map(callers_of, users)))
+        yield name, schema, files if name not in ENTITIES else file_of(ENTITIES[name][0])
+        for field, node in schema.get("properties", {}).items():
+            place = files if name not in ENTITIES else file_of(ENTITIES[name][0], field)
+            yield f"{name}.{field}", node, place
+        for value, node in schema.get("x-enum-values", {}).items():
+            yield f"{name} value {value}", node, "the lists of STATUSES"
+
+
+def operations_of(contract):
+    return {
+        operation["operationId"]: {
+            **operation,
+            "parameters": [*item.get("parameters", ()), *operation.get("parameters", ())],
+        }
+        for item in contract["paths"].values()
+        for method, operation in item.items()
+        if method != "parameters"
+    }
+
+
+def resolver_of(contract):
+    def resolve(node):
+        target = contract
+        for part in node.get("$ref", "#/").split("/")[1:]:
+            target = target[part] if part else node
+        return target
+
+    return resolve
+
+
+@functools.cache
+def sources_by_function():
+    """The sources that call each function of api/operations.py."""
+    found = {}
+    for path in sorted(SOURCES.rglob("*.py")):
+        for name in set(re.findall(r"\boperations\.(\w+)", path.read_text("utf-8"))):
+            found.setdefault(name, []).append(path.relative_to(SOURCES).as_posix())
+    return found
+
+
+def callers_of(operation_id):
+    """The sources that call the function of an operation."""
+    name = re.sub(r"(?=[A-Z])", "_", operation_id).lower()
+    return ", ".join(sources_by_function().get(name, ()))
+
+
+def file_of(entity, field=None):
+    """The source of an entity, or of the class that it has a field from."""
+    for kind in entity.__mro__:
+        if field is None or field in vars(kind).get("__annotations__", {}):
+            entity = kind
+            break
+    module = te._MODULE_OF.get(entity.__name__, entity.__module__)
+    return module.removeprefix("afnio_tellurio.").replace(".", "/") + ".py"
+
+
+def warnings_of(counterpart, name=""):
+    """What a function or an entity of the layer warns of."""
+    if isinstance(counterpart, type):
+        return getattr(inspect.getattr_static(counterpart, name, None), "message", "")
+    return getattr(counterpart, "deprecations", {}).get(name, "")
+
+
+def silent_parts(contract, deprecated):
+    """A line for each deprecated part whose counterpart does not warn."""
+    parts = {name: each for name, *each in deprecated_parts(contract) if each[0].get("deprecated")}
+    for name, (node, files) in parts.items():
+        counterparts = deprecated.get(name)
+        if counterparts is None:
+            yield f"{name} is deprecated: warn in {files}, and add it to DEPRECATED in this file"
+        elif not isinstance(counterparts, str):
+            for function, *parameter in counterparts:
+                if str(node.get("x-sunset", "deprecated")) not in warnings_of(function, *parameter):
+                    place = ".".join([function.__name__, *parameter])
+                    yield f"{name} is deprecated: {place} does not say so; warn in {files}"
+    yield from (f"{name} in DEPRECATED is not deprecated" for name in deprecated.keys() - parts)
+
+
+def test_what_the_contract_deprecates_warns():
+    assert list(silent_parts(CONTRACT, DEPRECATED)) == []
+
+
+LIST_RUNS = ("paths", "/api/v0/{namespace_slug}/projects/{project_slug}/runs/", "get")
+RUN = ("components", "schemas", "Run", "properties")
+CREATE = ("components", "schemas", "RunCreate", "properties", "name")
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "files"),
+    [
+        (LIST_RUNS, "listRuns", "api/operations.py, tracking/finding.py"),
+        ((*LIST_RUNS, "parameters", 0), "listRuns parameter status", "tracking/finding.py"),
+        ((*RUN, "user"), "Run.user", "api/entities.py"),
+        (CREATE, "RunCreate.name", "tracking/functions.py"),
+        (("components", "schemas", "RunUser"), "RunUser", "api/entities.py"),
+        (("components", "headers", "NextCursor"), "listRuns 200 header Next-Cursor", "finding.py"),
+    ],
+)
+def test_each_part_that_is_deprecated_and_does_not_warn_is_named(path, name, files):
+    contract = copy.deepcopy(CONTRACT)
+    node = contract
+    for key in path:
+        node = node[key]
+    node.update({"deprecated": True, "x-sunset": "2027-01-31"})
+    lines = list(silent_parts(contract, {}))
+    (line,) = [line for line in lines if line.startswith(f"{name} is deprecated: ")]
+    assert files in line
+    counterparts = [(te.init, "name"), (te.RunOrg, "slug")]
+    lines = [line for line in silent_parts(contract, {name: counterparts}) if line.startswith(name)]
+    assert [line.partition("; ")[0] for line in lines] == [
+        f"{name} is deprecated: init.name does not say so",
+        f"{name} is deprecated: RunOrg.slug does not say so",
+    ]
+    assert f"{name} in DEPRECATED is not deprecated" in silent_parts(CONTRACT, {name: "why"})
 
 
 # Bounds
@@ -217,7 +355,7 @@ def bounds_of_requests():
                 place += f" in {operation}" if name == "limit" else ""
                 bounds.setdefault(place, set()).add(schema[keyword])
 
-    for operation_id, operation in OPERATIONS.items():
+    for operation_id, operation in operations_of(CONTRACT).items():
         for parameter in operation.get("parameters", ()):
             if "schema" in parameter:
                 note(parameter["name"], parameter["schema"], operation_id)

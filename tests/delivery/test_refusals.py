@@ -423,10 +423,10 @@ def test_an_end_that_the_backend_refuses_stays_in_the_journal(proxy, refusing, r
 
 def test_an_end_of_a_newer_version_needs_one(refusing, run, home):
     refusing.refuses = lambda _metric: False
-    path = journal_with(home, run, "PAUSED")
+    path = journal_with(home, run, "ARCHIVED")
     (synced,) = te.sync()
     assert synced.problem == (
-        "its process ended run 'test_run' as PAUSED, a status of a newer version; "
+        "its process ended run 'test_run' as ARCHIVED, a status of a newer version; "
         "upgrade afnio-tellurio"
     )
     assert synced.delivered == 1

@@ -143,7 +143,7 @@ def test_the_page_of_the_http_api_lists_every_operation():
     operations = [
         (item[method]["operationId"], method.upper(), path, item[method]["summary"])
         for path, item in exchanges.CONTRACT["paths"].items()
-        for method in ("get", "post", "patch", "delete")
+        for method in ("get", "post", "put", "patch", "delete")
         if method in item
     ]
     assert listed == operations

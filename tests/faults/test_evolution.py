@@ -327,7 +327,7 @@ def test_unknown_fields_at_every_level_change_nothing(client, run, operation):
 def test_an_unknown_status_is_a_status_of_its_own(client, run, operation):
     def change(answer):
         for one in answer if isinstance(answer, list) else [answer]:
-            one["status"] = "PAUSED"
+            one["status"] = "ARCHIVED"
         return True
 
     seen = outcome(client, run, operation, change)
@@ -336,10 +336,10 @@ def test_an_unknown_status_is_a_status_of_its_own(client, run, operation):
         return
     seen = seen[0] if isinstance(seen, list) else seen
     assert isinstance(seen.status, te.RunStatus)
-    assert seen.status.value == "PAUSED"
+    assert seen.status.value == "ARCHIVED"
     assert all(seen.status != known for known in te.RunStatus)
-    assert "status=PAUSED" in repr(seen)
-    assert json.dumps({"status": seen.status}) == '{"status": "PAUSED"}'
+    assert "status=ARCHIVED" in repr(seen)
+    assert json.dumps({"status": seen.status}) == '{"status": "ARCHIVED"}'
     seen.log("loss", 2)
     assert seen.flush().waiting == 0
 

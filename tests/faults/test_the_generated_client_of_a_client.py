@@ -173,6 +173,16 @@ def test_bodies_are_sent_in_parts(client):
     assert asyncio.run(main()).json()["display_name"] == "In parts"
 
 
+def test_a_refusal_of_a_body_that_was_sent_in_parts_is_an_error_of_the_sdk(client):
+    headers = {"Content-Type": "application/json"}
+    with exchanges.departing("request"), pytest.raises(te.BadRequestError) as caught:
+        client.api.get_httpx_client().request(
+            "POST", "/api/v0/acme/projects/", content=iter([b"{", b"}"]), headers=headers
+        )
+    # Over HTTP, nothing of it is kept.
+    assert caught.value.request.content in {b"", b"{}"}
+
+
 def test_an_answer_that_breaks_off_is_an_error_of_the_sdk(faulty):
     faulty.answer("200 OK", "part")
     faulty.answers[0] = faulty.answers[0].replace(b"Content-Length: 4", b"Content-Length: 9")

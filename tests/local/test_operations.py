@@ -126,7 +126,7 @@ def test_only_the_fields_given_are_changed(api):
 
 
 @pytest.mark.parametrize(
-    "body", [{"status": "PAUSED"}, {"status": None}, {"name": ""}, {"name": " "}, {"name": None}]
+    "body", [{"status": "ARCHIVED"}, {"status": None}, {"name": ""}, {"name": " "}, {"name": None}]
 )
 def test_a_bad_update_changes_nothing(api, run, body):
     before = api.get(run).json()
@@ -195,7 +195,7 @@ def test_metrics_come_in_pages_by_name_step_and_arrival(api, run):
     [
         ("limit=0", "limit"), ("limit=1001", "limit"), ("limit=x", "limit"), ("limit=", "limit"),
         ("cursor=%3F", "cursor"), ("cursor=YQ", "cursor"), ("cursor=ImEi", "cursor"),
-        ("status=PAUSED", "status"), ("created_after=soon", "created_after"),
+        ("status=ARCHIVED", "status"), ("created_after=soon", "created_after"),
         ("created_after=2026-11-23T10:15:30", "created_after"), ("created_before=1", "created_before"),
     ],
 )  # fmt: skip
