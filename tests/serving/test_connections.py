@@ -178,6 +178,22 @@ def test_an_ambiguous_request_is_refused_and_ends_the_connection(connect, head, 
     assert statuses_of(connect(sent)) == [400]
 
 
+@pytest.mark.parametrize(
+    ("target", "header"),
+    [
+        ("/session", f"Content-Length: {'9' * 5000}\r\n"),
+        ("/session", f"Content-Length: {'0' * 5000}\r\n"),
+        ("http://[::1/", ""),
+    ],
+    ids=["long number", "long zero", "address"],
+)
+def test_a_head_that_the_parser_fails_for_is_refused_and_logs_nothing(
+    connect, head, caplog, target, header
+):
+    assert statuses_of(connect(head(f"POST {target}", header))) == [400]
+    assert caplog.messages == []
+
+
 def test_an_old_request_with_a_transfer_encoding_is_refused(connect, head):
     sent = head("GET /", "Transfer-Encoding: chunked\r\n").replace("HTTP/1.1", "HTTP/1.0")
     assert statuses_of(connect(sent)) == [400]

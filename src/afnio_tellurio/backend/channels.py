@@ -128,7 +128,11 @@ class Request(HTTPRequestParser):
 
     def parse_header(self, header_plus: bytes) -> None:
         """Parses the head; decides whether to read the body."""
-        super().parse_header(header_plus)
+        try:
+            super().parse_header(header_plus)
+        except ValueError:
+            # Waitress fails for these, which would close the connection without an answer.
+            raise ParsingError("The URL or Content-Length is not valid.") from None
         _check_framing(header_plus)
         self.is_authorized = self._authorizes(self._environ())
         limit = MAX_BODY_BYTES if self.is_authorized else MAX_KEYLESS_BODY_BYTES
