@@ -295,6 +295,15 @@ def test_who_keeps_sending_a_refused_body_is_cut_off(connect, head, let_time_pas
             connection.sendall(b"x" * 100_000)
 
 
+def test_a_client_without_a_key_cannot_pile_up_answers(connect, head):
+    sent = head("GET /assets/page.css") * 60
+    assert statuses_of(connect(sent)) == [200] * channels.MAX_KEYLESS_REQUESTS
+    # A program with the key may.
+    first = head("GET /assets/page.css", KEY)
+    last = head("GET /assets/page.css", "Connection: close\r\n")
+    assert statuses_of(connect(first + sent + last)) == [200] * 62
+
+
 # Many clients
 
 
