@@ -56,7 +56,6 @@ if TYPE_CHECKING:
     from io import FileIO
     from pathlib import Path
 
-
 _START = Position(0, 0, 0)
 _PREFIX_BYTES = 64
 #: More than the record of an end takes.
