@@ -48,24 +48,30 @@ def reaches_handler(level: int, message: str) -> bool:
     """Whether a message reaches a handler that is read, past the levels and filters."""
     if not logger.isEnabledFor(level):
         return False
-    record = logger.makeRecord(logger.name, level, "", 0, "%s", (message,), None)
     try:
+        record = logger.makeRecord(logger.name, level, "", 0, "%s", (message,), None)
         return bool(logger.filter(record)) and any(
             handler.level <= level and handler.filter(record) and _is_read(handler)
             for handler in _handlers()
         )
-    except Exception as failure:  # noqa: BLE001 - filters are the application's
+    except Exception as failure:  # noqa: BLE001 - filters and factories are the application's
         raise_foreign(failure, by_type=False)
         return False
 
 
 def _is_read(handler: logging.Handler) -> bool:
-    """Whether a handler's messages arrive: those in a queue of this process need a thread.
+    """Whether a handler's messages arrive, as far as can be told.
 
-    Its listener may not be started yet, or may be stopped by the time the process ends.
+    Those in a queue of this process need a thread: its listener may not be started yet, or may be
+    stopped by the time the process ends. Those in memory need another handler.
     """
+    if getattr(getattr(handler, "stream", None), "closed", False) is True:
+        return False
     # Imported by a program that uses them.
     handlers: Any = sys.modules.get("logging.handlers")
+    if handlers and isinstance(handler, handlers.MemoryHandler):
+        target: Any = getattr(handler, "target", None)
+        return target is not None and _is_read(target)
     queues: Any = sys.modules.get("queue")
     if not handlers or not queues or not isinstance(handler, handlers.QueueHandler):
         return True

@@ -85,7 +85,7 @@ def show_progress(message: str) -> bool:
     if not _is_terminal(sys.stderr) or is_quiet():
         return False
     try:
-        print(f"\r\x1b[K{message}", end="", file=sys.stderr, flush=True)  # noqa: T201
+        _write(sys.stderr, f"\r\x1b[K{message}")
     except Exception as error:  # noqa: BLE001
         # The terminal may go away at any time.
         raise_foreign(error, by_type=False)
@@ -126,13 +126,21 @@ def _print(text: str) -> None:
     try:
         if _is_writable(sys.stderr):
             # Not `print`, which writes the end of the line apart: another thread may write between.
-            sys.stderr.write(f"afnio-tellurio: {text}\n")
-            # Later: a replaced stderr may lack `flush`.
-            sys.stderr.flush()
+            _write(sys.stderr, f"afnio-tellurio: {text}\n")
     except Exception as error:  # noqa: BLE001
         # stderr is closed, a signal came in the middle of another line, or a program replaced it:
         # the line cannot be shown, and that must not hurt.
         raise_foreign(error, by_type=False)
+
+
+def _write(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(text)
+    except UnicodeEncodeError:
+        # A program may have replaced stderr by a stream that refuses what its encoding lacks.
+        stream.write(text.encode("ascii", "backslashreplace").decode("ascii"))
+    # Later: a replaced stderr may lack `flush`.
+    stream.flush()
 
 
 def _is_writable(stream: TextIO) -> bool:

@@ -264,7 +264,7 @@ def test_a_file_keeps_every_name_as_it_is(hostile_run, invoke, tmp_path):
     assert {line["name"] for line in lines} >= {f"x{name}" for name in HOSTILE}
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", "\r="])
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", "\r=", "\n=", "\uff1d", "\uff0b"])
 def test_no_spreadsheet_runs_a_name_as_a_formula(local_client, invoke, tmp_path, start):
     with te.init("acme", "Digits", "formulas", client=local_client) as run:
         run.log(f"{start}HYPERLINK(1)", -0.5)

@@ -3,12 +3,13 @@
 import contextlib
 import itertools
 import json
+import os
 import shutil
 import sqlite3
 import threading
 
 import pytest
-from children import complaints
+from children import GUARD, complaints
 
 import afnio_tellurio as te
 from afnio_tellurio.api import operations
@@ -311,6 +312,82 @@ def test_a_journal_that_is_taken_away_is_written_again(run, proxy, journals, hom
     assert run.finish().waiting == 0
     assert recorded(run) == list(range(21))
     assert not journals()
+
+
+@pytest.mark.parametrize("kept", ["nothing", "part of the header", "half", "all but a byte"])
+def test_a_journal_that_is_truncated_loses_what_was_cut_and_no_more(
+    run, proxy, journals, kept, doubled_or_missing
+):
+    log(run, *range(100))
+    run.flush()
+    fail_metrics(proxy)
+    log(run, *range(100, 120))
+    (path,) = journals()
+    size = path.stat().st_size
+    os.truncate(
+        path, {"nothing": 0, "part of the header": 9, "half": size // 2}.get(kept, size - 1)
+    )
+    cut = 1 if kept == "all but a byte" else 20
+    log(run, *range(120, 170))
+    with pytest.raises(te.DeliveryError, match=f"{cut} (is|are) lost") as caught:
+        run.flush(timeout=0)
+    assert (caught.value.waiting, caught.value.lost) == (70 - cut, cut)
+    work_again(proxy)
+    log(run, *range(170, 200))
+    with pytest.raises(te.DeliveryError, match=f"{cut} (is|are) lost"):
+        run.finish()
+    known = [*range(120 - cut), *range(120, 200)]
+    assert not doubled_or_missing(recorded(run), known)
+
+
+def test_a_journal_that_is_truncated_under_way_to_the_backend_doubles_nothing(run, proxy, journals):
+    def truncate(_method, request_path):
+        if request_path.endswith("/batch/"):
+            os.truncate(journals()[0], 0)
+            # It may be behind: threads that log at the same time set it in any order.
+            run._recording.outbox.journal.count = 0
+            log(run, *range(1000, 1003))
+            work_again(proxy)
+            is_truncated.set()
+            return "cut"
+        return None
+
+    is_truncated = threading.Event()
+    proxy.fault = truncate
+    log(run, *range(50))
+    assert is_truncated.wait(GUARD)
+    log(run, *range(1003, 1100))
+    run.flush()
+    values = recorded(run)
+    assert len(set(values)) == len(values)
+    assert set(values) >= {0, *range(1000, 1100)}
+
+
+@pytest.mark.parametrize("size", [0, 600])
+def test_another_process_delivers_a_journal_that_was_truncated(
+    proxy, run_python, journals, size, doubled_or_missing
+):
+    run_python(
+        f"""
+        import os, afnio_tellurio as te
+        from pathlib import Path
+        run = te.init("acme", "Digits", "r")
+        for number in range(100):
+            run.log("count", number)
+        run.flush()
+        (path,) = (Path(os.environ["TELLURIO_HOME"]) / "journals").glob("*.ndjson")
+        os.truncate(path, {size})
+        for number in range(100, 150):
+            run.log("count", number)
+        run._recording.outbox.journal.synchronize()
+        os.kill(os.getpid(), 9)
+        """
+    )
+    assert len(journals()) == 1
+    (done,) = te.sync()
+    assert (done.problem, done.status, done.run_name) == (None, "CRASHED", "r")
+    (run,) = te.runs("acme", "Digits")
+    assert not doubled_or_missing(run.metrics("count").values, range(150))
 
 
 def test_what_is_in_memory_only_is_not_said_to_wait_in_a_file(proxy, tmp_path, monkeypatch):

@@ -160,6 +160,17 @@ def test_metrics_of_some_runs_are_found_by_their_uuids(api, database, statements
     assert all("(uuid=?)" in step or "(run=?" in step for step in steps), steps
 
 
+def test_a_name_that_many_runs_share_takes_few_lookups(api, database, statements):
+    start(api, name="run")
+    add_runs(database, 5000)
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("UPDATE runs SET name = replace(name, ' ', '_')")
+        connection.commit()
+    statements.clear()
+    assert api.post(RUNS, json={"name": "run"}).json()["name"] == "run_5001"
+    assert len(statements) < 50
+
+
 def test_a_page_costs_the_same_in_a_large_project(api, database, monkeypatch):
     instructions = []
     register = connections.Connection.register

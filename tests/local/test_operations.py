@@ -104,7 +104,7 @@ def test_one_key_in_two_projects_makes_two_runs(api):
     assert first["uuid"] != second["uuid"]
 
 
-def test_a_name_gets_the_smallest_number_that_is_free(api):
+def test_a_name_that_is_taken_gets_the_next_number(api):
     names = [api.post(RUNS, json={"name": name}).json()["name"] for name in ("a", "a_1", "a", "a")]
     assert names == ["a", "a_1", "a_2", "a_3"]
 

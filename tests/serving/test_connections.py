@@ -178,6 +178,22 @@ def test_an_ambiguous_request_is_refused_and_ends_the_connection(connect, head, 
     assert statuses_of(connect(sent)) == [400]
 
 
+@pytest.mark.parametrize(
+    ("target", "header"),
+    [
+        ("/session", f"Content-Length: {'9' * 5000}\r\n"),
+        ("/session", f"Content-Length: {'0' * 5000}\r\n"),
+        ("http://[::1/", ""),
+    ],
+    ids=["long number", "long zero", "address"],
+)
+def test_a_head_that_the_parser_fails_for_is_refused_and_logs_nothing(
+    connect, head, caplog, target, header
+):
+    assert statuses_of(connect(head(f"POST {target}", header))) == [400]
+    assert caplog.messages == []
+
+
 def test_an_old_request_with_a_transfer_encoding_is_refused(connect, head):
     sent = head("GET /", "Transfer-Encoding: chunked\r\n").replace("HTTP/1.1", "HTTP/1.0")
     assert statuses_of(connect(sent)) == [400]
@@ -277,6 +293,15 @@ def test_who_keeps_sending_a_refused_body_is_cut_off(connect, head, let_time_pas
     with pytest.raises((ConnectionResetError, BrokenPipeError)):
         while True:
             connection.sendall(b"x" * 100_000)
+
+
+def test_a_client_without_a_key_cannot_pile_up_answers(connect, head):
+    sent = head("GET /assets/page.css") * 60
+    assert statuses_of(connect(sent)) == [200] * channels.MAX_KEYLESS_REQUESTS
+    # A program with the key may.
+    first = head("GET /assets/page.css", KEY)
+    last = head("GET /assets/page.css", "Connection: close\r\n")
+    assert statuses_of(connect(first + sent + last)) == [200] * 62
 
 
 # Many clients

@@ -125,6 +125,65 @@ def test_whatever_stands_in_for_stderr_hurts_nobody(configured, monkeypatch):
         show_progress("3 metrics left")
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_what_stderr_cannot_encode_is_escaped(configured, monkeypatch, encoding):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict", newline="\n")
+    monkeypatch.setattr(sys, "stderr", stream)
+    with configured(None):
+        warn("metrics of 日本 wait")
+    written = stream.buffer.getvalue()
+    assert written == b"afnio-tellurio: metrics of \\u65e5\\u672c wait\n"
+
+
+def test_a_factory_of_records_that_raises_hurts_nobody(configured, monkeypatch, capsys):
+    def fail(*_arguments, **_options):
+        raise HandlerError("no record")
+
+    with configured(Recording()):
+        monkeypatch.setattr(logging, "_logRecordFactory", fail)
+        warn("metrics wait")
+        tell("a run started")
+    assert capsys.readouterr().err == "afnio-tellurio: metrics wait\n"
+
+
+def closed_stream():
+    stream = io.StringIO()
+    stream.close()
+    return logging.StreamHandler(stream)
+
+
+def memory(target):
+    return logging.handlers.MemoryHandler(100, target=target)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        closed_stream,
+        lambda: memory(None),
+        lambda: memory(closed_stream()),
+        lambda: memory(logging.handlers.QueueHandler(queue.Queue())),
+    ],
+)
+def test_a_warning_that_a_handler_would_keep_to_itself_is_printed(
+    configured, monkeypatch, capsys, make
+):
+    # By default, logging prints a traceback with the message.
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    with configured(make()):
+        warn("metrics wait")
+    assert capsys.readouterr().err == "afnio-tellurio: metrics wait\n"
+
+
+def test_a_warning_that_waits_in_memory_for_a_handler_is_not_printed(configured, capsys):
+    recording = Recording()
+    handler = memory(recording)
+    with configured(handler):
+        warn("metrics wait")
+    handler.flush()
+    assert (recording.messages, capsys.readouterr().err) == (["metrics wait"], "")
+
+
 def drops_by_logger(monkeypatch):
     monkeypatch.setattr(LOGGER, "disabled", True)
 

@@ -40,6 +40,10 @@ LINGER_SECONDS = 5
 #: Connections from one address that have not sent a valid key. A browser opens up to six per page.
 MAX_KEYLESS_CONNECTIONS = 100
 
+#: Requests without a valid key that are answered if a client sends them without waiting for the
+#: answers, which are kept in memory until it reads them.
+MAX_KEYLESS_REQUESTS = 10
+
 
 class Connections:
     """All connections of a server. Only the thread of the server's loop uses it.
@@ -128,7 +132,11 @@ class Request(HTTPRequestParser):
 
     def parse_header(self, header_plus: bytes) -> None:
         """Parses the head; decides whether to read the body."""
-        super().parse_header(header_plus)
+        try:
+            super().parse_header(header_plus)
+        except ValueError:
+            # Waitress fails for these, which would close the connection without an answer.
+            raise ParsingError("The URL or Content-Length is not valid.") from None
         _check_framing(header_plus)
         self.is_authorized = self._authorizes(self._environ())
         limit = MAX_BODY_BYTES if self.is_authorized else MAX_KEYLESS_BODY_BYTES
@@ -179,6 +187,7 @@ class Channel(HTTPChannel):
     parser_class: Any
     request: Any
     requests: Any
+    requests_lock: Any
     socket: Any
     _flush_exception: Any
     _flush_some: Any
@@ -221,7 +230,19 @@ class Channel(HTTPChannel):
             if request is not None:
                 self.is_authorized |= request.is_authorized
                 self._has_unread_body |= request.is_unread
+        if not self.is_authorized:
+            self._drop_surplus_requests()
         return is_received
+
+    def _drop_surplus_requests(self) -> None:
+        with self.requests_lock:
+            surplus = self.requests[MAX_KEYLESS_REQUESTS:]
+            if surplus:
+                del self.requests[MAX_KEYLESS_REQUESTS:]
+                # No thread carries it out yet: that is the first one at most.
+                self.requests[-1].headers["CONNECTION"] = "close"
+            for request in surplus:
+                request.close()
 
     def handle_write(self) -> None:
         """Sends output; then closes the connection if it must be."""

@@ -79,13 +79,23 @@ def _tag(row: stored_runs.RunRow) -> str:
 def _free_name(
     connection: sqlite3.Connection, project: int, name: str | UnsetType, run: int
 ) -> str:
-    """Returns the name, or the first of `name_1`, `name_2`, ... that is free in the project."""
+    """Returns the name, or one of `name_1`, `name_2`, ... that is free in the project."""
     base = random_run_name() if isinstance(name, UnsetType) else name
-    candidate, number = base, 0
-    while stored_runs.is_name_taken(connection, project, candidate, run):
-        number += 1
-        candidate = f"{base}_{number}"
-    return candidate
+
+    def is_taken(number: int) -> bool:
+        candidate = f"{base}_{number}" if number else base
+        return stored_runs.is_name_taken(connection, project, candidate, run)
+
+    if not is_taken(0):
+        return base
+    # By doubling, then by halving: thousands of runs may share a name, and other writers wait.
+    taken, free = 0, 1
+    while is_taken(free):
+        taken, free = free, 2 * free
+    while free - taken > 1:
+        middle = (taken + free) // 2
+        taken, free = (middle, free) if is_taken(middle) else (taken, middle)
+    return f"{base}_{free}"
 
 
 def list_runs(call: Call) -> Answer:

@@ -43,8 +43,8 @@ _PAGE = 1000
 _MAX_PREFIX_BYTES = 240
 _COLUMNS = ("name", "step", "value", "timestamp")
 _FORMAT_OF_SUFFIX = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
-#: What a spreadsheet takes for the start of a formula.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+#: What a spreadsheet takes for the start of a formula; some take full-width characters too.
+_FORMULA_STARTS = (*"=+-@", *"\uff1d\uff0b\uff0d\uff20", "\t", "\r", "\n")
 _SPECIAL_NUMBERS = {"NaN", "Infinity", "-Infinity"}
 #: The largest integer up to which every integer is exactly a double.
 _MAX_EXACT_INTEGER = 2**53

@@ -15,18 +15,25 @@ from msgspec.structs import replace
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.delivery.held import HeldLines
 from afnio_tellurio.delivery.journal_file import JournalFile, remove_journal
+from afnio_tellurio.delivery.journal_writing import (
+    create_file,
+    disk_is_full,
+    is_at,
+    write_all,
+    write_copy,
+)
 from afnio_tellurio.delivery.records import END, NUMBER, Batch, Header, encode, record_line
-from afnio_tellurio.files import CREATE, make_private_directory, synchronize
-from afnio_tellurio.locking import try_lock, unlock
-from afnio_tellurio.settings.limits import APPEND_TIMEOUT, BATCH_BYTES
+from afnio_tellurio.files import synchronize
+from afnio_tellurio.locking import unlock
+from afnio_tellurio.settings.limits import APPEND_TIMEOUT
 from afnio_tellurio.threads import wait_until_left
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from io import FileIO
     from pathlib import Path
 
-_LOCK_RETRY_DELAY = 0.001
+_SWITCH_CHECK_DELAY = 0.001
 #: Seconds that `log` waits, at most, while the last held lines are written.
 _SWITCH_TIMEOUT = 0.1
 #: As many lines are written in that time on a slow machine too.
@@ -51,6 +58,8 @@ class Journal(JournalFile):
     def __init__(self, folder: Path, header: Header) -> None:
         # Twice: a journal whose only header is damaged could not be delivered at all.
         self._head = record_line(header) * 2
+        # What the file starts with: another program may cut it off.
+        self._beginning = b""
         super().__init__(folder / header.file_name(), header, None)
         self.count = 0
         self.held = HeldLines()
@@ -74,12 +83,9 @@ class Journal(JournalFile):
             self.held.note_trouble(error)
 
     def _open(self) -> None:
-        make_private_directory(self.path.parent)
-        fd = os.open(self.path, CREATE | os.O_EXCL | os.O_APPEND, 0o600)
-        writer = open(fd, "ab", buffering=0)  # noqa: PTH123, SIM115
+        writer = create_file(self.path, self._head)
         try:
-            _lock(fd)
-            _write_all(writer, self._head)
+            self._beginning = self._head
             self._use(writer)
         except BaseException:  # raised again: an interrupted call must leave no file behind
             writer.close()
@@ -109,11 +115,12 @@ class Journal(JournalFile):
     def lost(self) -> int:
         """The number of metrics that were logged and cannot be delivered.
 
-        Their lines are damaged, or neither the disk nor memory had room for them.
+        Their lines are damaged or were cut off, or neither the disk nor memory had room for them.
         """
-        # The count first: metrics that are appended meanwhile are not lost.
-        count = self.count
-        vanished = max(0, count - self.position.number) if self.is_delivered else 0
+        # In this order: metrics that are appended or delivered meanwhile are not lost.
+        count, held, position = self.count, len(self.held), self.position
+        waiting = 0 if self.is_delivered else held + self.count_metrics(position.offset)
+        vanished = max(0, count - position.number - waiting)
         return self.missing + self.held.dropped + vanished
 
     def append(self, step: int | None, name: str, value: Any) -> None:
@@ -190,7 +197,7 @@ class Journal(JournalFile):
         if self._is_sealed or self._is_closed:
             raise JournalSealedError
         if written:
-            self.held.note_trouble(_disk_is_full())
+            self.held.note_trouble(disk_is_full())
         for line in lines:
             written -= len(line)
             if written >= 0:
@@ -210,7 +217,7 @@ class Journal(JournalFile):
         give_up_at = monotonic() + _SWITCH_TIMEOUT
         is_switching = self._is_switching
         while self._is_switching and monotonic() < give_up_at:
-            time.sleep(_LOCK_RETRY_DELAY)
+            time.sleep(_SWITCH_CHECK_DELAY)
         return is_switching and self._is_direct
 
     def write_held(self) -> None:
@@ -264,12 +271,12 @@ class Journal(JournalFile):
             is_there = self._read(self.size - len(data), len(data)) == data
             if not self.held.drop_written(len(data) if is_there else self._write(data)):
                 self._cut_torn_line()
-                raise _disk_is_full()
+                raise disk_is_full()
 
     def _write_whole(self, line: bytes) -> None:
         if self._write(line) != len(line):
             self._cut_torn_line()
-            raise _disk_is_full()
+            raise disk_is_full()
 
     def _stop_direct(self) -> None:
         """Makes every append hold its lines in memory from now on.
@@ -285,7 +292,10 @@ class Journal(JournalFile):
         """Removes an incomplete last line, which did not fit; no other thread writes meanwhile."""
         size = self.size
         end = self.whole_size(size)
-        if self._writer is not None and end < size:
+        # If another program has truncated the file, the position is past its end and stays there.
+        if self._writer is not None and end < size and self._writer.tell() == size:
+            # First: if an exception arrives in between, the next line replaces the incomplete one.
+            self._writer.seek(end)
             self._writer.truncate(end)
 
     def next_batch(self) -> Batch | None:
@@ -353,11 +363,22 @@ class Journal(JournalFile):
     def _is_astray(self) -> bool:
         """Whether the file is not at the path where another process would look for it."""
         writer = self._writer
-        return writer is not None and not self._is_closed and not _is_at(self.path, writer)
+        return writer is not None and not self._is_closed and not is_at(self.path, writer)
 
     def stay_at_path(self) -> None:
-        """Writes the file again at its path if it was removed, moved or replaced."""
-        if not self._is_astray() or not self.held.lock.acquire(blocking=False):
+        """Writes the file again at its path if it was removed, moved or replaced.
+
+        If it was truncated, writes its header again, without which no other process can deliver it.
+        """
+        if self._is_astray():
+            self._return_to_path()
+        try:
+            self._restore_beginning()
+        except OSError as error:
+            self.held.note_trouble(error)
+
+    def _return_to_path(self) -> None:
+        if not self.held.lock.acquire(blocking=False):
             return
         try:
             if not self._is_closed:
@@ -369,8 +390,16 @@ class Journal(JournalFile):
             self.held.lock.release()
         self.write_held()
 
+    def _restore_beginning(self) -> None:
+        is_intact = self._read(0, len(self._beginning)) == self._beginning
+        if is_intact or self._is_closed or self._is_astray():
+            return
+        # Not the writer, whose position other threads use.
+        with self.path.open("r+b", buffering=0) as file:
+            write_all(file, self._beginning)
+
     def _copy_to_path(self) -> None:
-        writer = _write_copy(self.path, self._read)
+        writer = write_copy(self.path, self._read)
         former = self._writer
         # Another thread may be using these.
         self._replaced += [file for file in (self._file, self._ack_file) if file is not None]
@@ -406,6 +435,9 @@ class Journal(JournalFile):
             # It is for people only.
             with suppress(OSError, ValueError):
                 self._writer.write(line)
+            beginning = self._beginning + line
+            if self._read(0, len(beginning)) == beginning:
+                self._beginning = beginning
 
     def seal(self) -> None:
         """Refuses metrics from now on: the run is being ended. Appends in progress are included."""
@@ -473,50 +505,3 @@ class Journal(JournalFile):
 
 #: The functions in which a thread may be about to write to the file of a journal.
 _APPENDING = (Journal.append.__code__, Journal.append_all.__code__)
-
-
-def _is_at(path: Path, file: FileIO) -> bool:
-    """Whether an open file is at a path, as far as can be told."""
-    try:
-        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except (OSError, ValueError):
-        # Or another thread has just closed the file.
-        return True
-
-
-def _write_copy(path: Path, read: Callable[[int, int], bytes]) -> FileIO:
-    """Writes a locked copy of a journal to a path; returns it open for appending."""
-    make_private_directory(path.parent)
-    unfinished = path.with_suffix(".new")
-    fd = os.open(unfinished, CREATE | os.O_TRUNC | os.O_APPEND, 0o600)
-    writer = open(fd, "ab", buffering=0)  # noqa: PTH123, SIM115
-    try:
-        # Locked before it has its name: not `replace_whole`, which closes the file.
-        _lock(fd)
-        offset = 0
-        while data := read(offset, BATCH_BYTES):
-            _write_all(writer, data)
-            offset += len(data)
-        unfinished.replace(path)
-    except BaseException:  # raised again: an interrupted call must leave no file behind
-        writer.close()
-        unfinished.unlink(missing_ok=True)
-        raise
-    return writer
-
-
-def _lock(fd: int) -> None:
-    while not try_lock(fd):
-        # A process that looks for orphans has just opened it, and releases it at once.
-        time.sleep(_LOCK_RETRY_DELAY)
-
-
-def _write_all(writer: FileIO, data: bytes) -> None:
-    if writer.write(data) != len(data):
-        raise _disk_is_full()
-
-
-def _disk_is_full() -> OSError:
-    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -56,7 +56,6 @@ if TYPE_CHECKING:
     from io import FileIO
     from pathlib import Path
 
-
 _START = Position(0, 0, 0)
 _PREFIX_BYTES = 64
 #: More than the record of an end takes.
@@ -93,6 +92,9 @@ class JournalFile:
         self._ack_path = path.with_suffix(".ack")
         self._rejected = RejectedFile(path.with_suffix(REJECTED_SUFFIX))
         self._ack_file: FileIO | None = None
+        # The offset after the last metric that was ever read to be sent, and the next number: a
+        # backend may have all before it, even if they are damaged or cut off since.
+        self._read_until = (0, 0)
         self.position = self._read_position()
 
     @classmethod
@@ -183,7 +185,10 @@ class JournalFile:
             elif missing:
                 segment, missing_before = line[0].number, missing
             metrics += line
-        return Batch(metrics, segment, missing_before) if metrics else None
+        if not metrics:
+            return None
+        self._read_until = max(self._read_until, (metrics[-1].after, metrics[-1].number + 1))
+        return Batch(metrics, segment, missing_before)
 
     def _metrics(self, position: Position) -> Iterator[tuple[list[Metric], int]]:
         """The metrics of each line from a position on, and the number missing before them."""
@@ -202,6 +207,9 @@ class JournalFile:
             if damaged_lines >= max(1, fields[0] - number):
                 # Exact, while counts may be behind: another thread wrote a line just before.
                 missing = damaged_lines
+            if is_damaged and end > self._read_until[0]:
+                # Counts are behind, and the metrics before this one were cut off.
+                missing = max(missing, self._read_until[1] - number)
             metrics = metrics_of(fields, number + missing, start, end)
             if len(metrics) > 1:
                 # From an earlier version, whose counts are exact; part may be acknowledged.

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 REJECTED_SUFFIX = ".rejected"
 #: The first field of the line after a metric.
 REFUSED = "refused"
-METRIC_LINE = re.compile(rb'^\["[0-9a-f]{8}",\d', re.MULTILINE)
+#: After zeros if the file was truncated just before the line was written.
+METRIC_LINE = re.compile(rb'^\0*\["[0-9a-f]{8}",\d', re.MULTILINE)
 
 
 class RejectedFile:
