@@ -381,7 +381,7 @@ LISTS_IN_FULL = (
 def test_each_list_with_cursors_is_read_to_its_end():
     of_cursors = {
         name
-        for name, operation in OPERATIONS.items()
+        for name, operation in operations_of(CONTRACT).items()
         if "Next-Cursor" in next(iter(operation["responses"].values())).get("headers", {})
     }
     assert of_cursors == {"listRuns", "listMetrics", *LISTS_IN_FULL}
