@@ -66,8 +66,11 @@ def apply(patch, folder):
 
 
 def run(folder, *command, **variables):
+    # What the copy's code covers is not measured.
     environment = {
-        name: value for name, value in os.environ.items() if not name.startswith("TELLURIO_")
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("TELLURIO_", "COVERAGE_"))
     }
     environment.update(
         PATH=os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]]),

@@ -115,7 +115,9 @@ export const Head = label => html`<th scope="col"><bdi>${label}</bdi></th>`;
 // A spreadsheet must not run a name as a formula; some take full-width characters for its start, too.
 /** @param {unknown} value */
 function cell(value) {
-	const text = isNumber(value) ? String(value) : String(value ?? "").replace(/^(?=[=+\-@\uff1d\uff0b\uff0d\uff20\t\r\n])/, "'");
+	const text = isNumber(value)
+		? String(value)
+		: String(value ?? "").replace(/^(?=[=+\-@\uff1d\uff0b\uff0d\uff20\t\r\n])/, "'");
 	return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
