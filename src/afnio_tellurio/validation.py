@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from slugify import slugify
@@ -39,7 +40,11 @@ def checked_text(call: str, what: str, text: Any) -> str:
         ValueError: It contains half of a surrogate pair.
     """
     if not isinstance(text, str):
-        raise TypeError(f"{call}: {what} is {text!r}, a {type(text).__name__}; it must be a string")
+        hint = (
+            "; log_metrics takes a mapping" if call == "log" and isinstance(text, Mapping) else ""
+        )
+        kind = type(text).__name__  # pyright: ignore[reportUnknownArgumentType]
+        raise TypeError(f"{call}: {what} is {text!r}, a {kind}; it must be a string{hint}")
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -152,10 +157,15 @@ def checked_buckets(call: str, buckets: Any) -> int:
 def encoded_value(value: Any) -> Any:
     """A copy of the value for JSON: NaN and the infinities become strings.
 
+    Args:
+        value: The value; `...` if the caller passed none.
+
     Raises:
         TypeError: It contains a type that JSON does not have.
         ValueError: It contains a value that JSON or the contract cannot represent.
     """
+    if value is ...:
+        raise TypeError("log: the value is missing; use log(name, value), or log_metrics(mapping)")
     try:
         return _encoded(value, MAX_VALUE_DEPTH)
     except _UnfitError as unfit:

@@ -51,7 +51,7 @@ def test_the_link_of_a_run_that_is_logged_over_http_leads_to_it(serving, sign_in
         run = te.init("acme", "Digits", name, client=client)
         link = client.web_address("acme", "digits", run.uuid, run.name)
         run.finish()
-        assert link == client.web_address("acme", "digits", run.uuid, run.name)
+        assert link == client.web_address("acme", "digits", run.uuid, run.name) == run.url
     found = shown_at(serving, session, link)
     assert (found["uuid"], found["name"]) == (run.uuid, name)
 

@@ -75,6 +75,8 @@ def logging(run: te.Run, client: te.TellurioClient, anything: Any) -> None:
     assert_type(run.flush(timeout=1.5), te.DeliveryReceipt)
     assert_type(te.finish(), te.DeliveryReceipt)
     receipt = run.finish(client, te.RunStatus.FAILED)
+    receipt = run.finish(client, "FAILED")
+    assert_type(run.url, str | None)
     assert_type(receipt.accepted, int)
     assert_type(receipt.waiting, int)
     assert_type(receipt.rejected, int)

@@ -5,7 +5,7 @@ import afnio_tellurio as te
 te.no_such_name  # rejected
 te.init("acme")  # rejected
 te.init("acme", 3)  # rejected
-te.init("acme", "Digits", status="RUNNING")  # rejected
+te.init("acme", "Digits", status=3)  # rejected
 te.init("acme", "Digits", colour="red")  # rejected
 te.create_project("acme")  # rejected
 te.create_project("acme", "Digits", None)  # rejected
@@ -19,7 +19,7 @@ te.log("loss", 0.5, client="https://example.com")  # rejected
 te.log_metrics([("loss", 0.5)])  # rejected
 te.log_metrics({3: 0.5})  # rejected
 te.finish(te.RunStatus.FAILED)  # rejected
-te.finish(status="FAILED")  # rejected
+te.finish(status=True)  # rejected
 te.flush("soon")  # rejected
 te.RunStatus.DONE  # rejected
 

@@ -18,15 +18,18 @@ class Tag(str):
 KINDS = [Tag, np.str_]
 #: What each call passes as strings; the test of the listing finds the ones that are missing.
 CALLS = {
-    "ainit": ["namespace_slug", "project_display_name", "name", "description"],
+    "afinish": ["status"],
+    "ainit": ["namespace_slug", "project_display_name", "name", "description", "status"],
     "aget_run": ["namespace_slug", "project", "run"],
-    "aruns": ["namespace_slug", "project"],
+    "aruns": ["namespace_slug", "project", "status"],
+    "Run.afinish": ["status"],
     "Run.ametrics": ["name"],
-    "init": ["namespace_slug", "project_display_name", "name", "description"],
+    "init": ["namespace_slug", "project_display_name", "name", "description", "status"],
     "attach": ["namespace_slug", "project", "run"],
     "get_run": ["namespace_slug", "project", "run"],
     "delete_run": ["namespace_slug", "project", "run"],
-    "runs": ["namespace_slug", "project"],
+    "finish": ["status"],
+    "runs": ["namespace_slug", "project", "status"],
     "list_metrics": ["namespace_slug", "project"],
     "create_project": ["namespace_slug", "display_name", "visibility"],
     "get_project": ["namespace_slug", "project_slug"],
@@ -36,6 +39,7 @@ CALLS = {
     "log_metrics": ["metrics"],
     "curves": ["names"],
     "summaries": ["names"],
+    "Run.finish": ["status"],
     "Run.log": ["name"],
     "Run.log_metrics": ["metrics"],
     "Run.metrics": ["name"],
@@ -78,9 +82,14 @@ async def read_awaitably(text):
     run = await te.aget_run(text("acme"), text("other"), text("second"))
     assert (await run.ametrics(text("a"))).values == ["value"]
     assert [each.name async for each in te.aruns(text("acme"), text("other"))] == ["second"]
-    third = await te.ainit(text("acme"), text("Other"), text("third"), text("described"))
-    await third.afinish()
-    te.delete_run("acme", "other", "third")
+    words = [text("acme"), text("Other"), text("third"), text("described"), text("RUNNING")]
+    await te.ainit(*words)
+    await te.afinish(status=text("FAILED"))
+    (third,) = [run async for run in te.aruns("acme", "other", status=text("FAILED"))]
+    te.delete_run("acme", "other", third.name)
+    third = await te.ainit(*words)
+    await third.afinish(status=text("FAILED"))
+    te.delete_run("acme", "other", third.name)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -95,11 +104,14 @@ def test_a_string_of_a_subclass_is_the_string_that_it_is(kind, backend):
     run.log(text("c"), {text("key"): text("value")})
     run.log_metrics({text("d"): 1.0})
     assert te.attach(text("acme"), text("Other"), text("first")) is run
-    run.finish()
+    te.finish(status=text("CRASHED"))
+    run.finish(status=text("CRASHED"))
+    assert run.status is te.RunStatus.CRASHED
     run.update(text("second"), text("described again"))
     run = te.get_run(text("acme"), text("other"), text("second"))
     assert run.description == "described again"
-    assert [each.name for each in te.runs(text("acme"), text("other"))] == ["second"]
+    found = te.runs(text("acme"), text("other"), status=text("CRASHED"))
+    assert [each.name for each in found] == ["second"]
     assert te.list_metrics(text("acme"), text("other")) == ["a", "b", "c", "d"]
     assert run.metrics(text("a")).values == ["value"]
     assert run.metrics(text("b")).values == [["in a list"]]

@@ -1,11 +1,12 @@
-"""The lines that people see about a run: one when it starts, and one when it ends."""
+"""What people see of a run: a line when it starts, one when it ends, and a table in a notebook."""
 
 from __future__ import annotations
 
 import shlex
+from html import escape
 from typing import TYPE_CHECKING
 
-from afnio_tellurio.notices import duration, tell
+from afnio_tellurio.notices import duration, printable, tell
 
 if TYPE_CHECKING:
     from afnio_tellurio.api.entities import RunRecord
@@ -48,3 +49,39 @@ def _view_with(
     # A shell takes the quoted name literally.
     path = shlex.quote(f"{namespace_slug}/{project_slug}/{run.name}")
     return f"afnio-tellurio show {path}"
+
+
+def render_run(run: RunRecord, address: str | None) -> str:
+    """Renders a run as an HTML table, as this process knows it.
+
+    Args:
+        run: The run.
+        address: The address of its page, or None.
+    """
+    project = ""
+    if run.organization is not None and run.project is not None:
+        project = f"{run.organization.slug}/{run.project.slug}"
+    created = ""
+    if run.date_created is not None:
+        created = f"{run.date_created.astimezone():%Y-%m-%d %H:%M:%S %Z}"
+    name = f"<bdi>{_escaped(run.name)}</bdi>"
+    if address is not None:
+        name = f'<a href="{_escaped(address)}" target="_blank" rel="noopener">{name}</a>'
+    cells = {
+        "Run": name,
+        "Status": _escaped(run.status.value.lower()),
+        "Project": _escaped(project),
+        "Created": _escaped(created),
+        "Description": _escaped(run.description or ""),
+    }
+    rows = "".join(
+        f"<tr><th scope=row style='text-align:left'>{title}</th>"
+        f"<td style='text-align:left'>{cell}</td></tr>"
+        for title, cell in cells.items()
+        if cell
+    )
+    return f"<table>{rows}</table>"
+
+
+def _escaped(text: str) -> str:
+    return escape(printable(text))

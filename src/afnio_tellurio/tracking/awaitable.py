@@ -30,7 +30,7 @@ async def ainit(
     project_display_name: str,
     name: str | None = None,
     description: str | None = None,
-    status: RunStatus | None = RunStatus.RUNNING,
+    status: RunStatus | str | None = RunStatus.RUNNING,
     client: TellurioClient | None = None,
     *,
     resume: bool = False,
@@ -95,7 +95,7 @@ async def aruns(
     project: str,
     client: TellurioClient | None = None,
     *,
-    status: RunStatus | None = None,
+    status: RunStatus | str | None = None,
     created_after: dt.datetime | None = None,
     created_before: dt.datetime | None = None,
     limit: int | None = None,
@@ -128,7 +128,7 @@ async def aget_run(
 
 
 async def afinish(
-    client: TellurioClient | None = None, status: RunStatus | None = RunStatus.COMPLETED
+    client: TellurioClient | None = None, status: RunStatus | str | None = RunStatus.COMPLETED
 ) -> DeliveryReceipt:
     """Does what `finish` does, without blocking the event loop of asyncio, trio, or anyio.
 

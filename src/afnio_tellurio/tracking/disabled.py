@@ -9,7 +9,7 @@ from afnio_tellurio.api.entities import RunStatus
 from afnio_tellurio.api.metrics import MetricHistory
 from afnio_tellurio.tracking.run import Run
 from afnio_tellurio.tracking.safeguard import deactivate
-from afnio_tellurio.tracking.statuses import ENDED
+from afnio_tellurio.tracking.statuses import ENDED, checked_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,9 +38,9 @@ class DisabledRun(Run):
     def finish(
         self,
         client: TellurioClient | None = None,  # noqa: ARG002
-        status: RunStatus | None = RunStatus.COMPLETED,
+        status: RunStatus | str | None = RunStatus.COMPLETED,
     ) -> DeliveryReceipt:
-        self._end(RunStatus.COMPLETED if status is None else status)
+        self._end(RunStatus.COMPLETED if status is None else checked_status("finish", status))
         return self._receipt()
 
     def _end(self, status: RunStatus) -> None:
@@ -61,6 +61,10 @@ class DisabledRun(Run):
     ) -> None:
         self.name = name or self.name
         self.description = self.description if description is None else description
+
+    @property
+    def url(self) -> None:
+        return None
 
     def metrics(self, name: str | None = None, client: TellurioClient | None = None) -> Any:  # noqa: ARG002
         return {} if name is None else MetricHistory(name, [], [], [])

@@ -17,7 +17,7 @@ from afnio_tellurio.errors import NotFoundError
 from afnio_tellurio.tracking.active import open_runs
 from afnio_tellurio.tracking.disabled import DisabledRun
 from afnio_tellurio.tracking.run import Run, bind_run
-from afnio_tellurio.tracking.statuses import check_status
+from afnio_tellurio.tracking.statuses import checked_status
 from afnio_tellurio.validation import checked_name, checked_slug, project_slug
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def runs(
     project: str,
     client: TellurioClient | None = None,
     *,
-    status: RunStatus | None = None,
+    status: RunStatus | str | None = None,
     created_after: dt.datetime | None = None,
     created_before: dt.datetime | None = None,
     limit: int | None = None,
@@ -42,7 +42,7 @@ def runs(
         namespace_slug: The slug of the namespace that owns the project.
         project: The project's slug or display name.
         client: The client to use; default the environment's.
-        status: Only runs with this status.
+        status: Only runs with this status, a `RunStatus` or its word.
         created_after: Only runs created at this time, which must have a time zone, or later.
         created_before: Only runs created before this time, which must have a time zone.
         limit: The maximum number of runs, the newest ones; default all.
@@ -51,16 +51,16 @@ def runs(
         An iterator over the runs. It raises the errors of this call if a later page fails.
 
     Raises:
-        TypeError: A name is not a string, the status not a `RunStatus`, or a time not a `datetime`.
-        ValueError: A name is empty, too long or without a slug, a time has no time zone, or the
-            limit is less than 1.
+        TypeError: A name or the status is not a string, or a time is not a `datetime`.
+        ValueError: A name is empty, too long or without a slug, there is no such status, a time has
+            no time zone, or the limit is less than 1.
         NotFoundError: The project does not exist.
         TellurioError: The request failed.
     """
     namespace_slug = checked_slug("runs", "namespace slug", namespace_slug)
     slug = project_slug("runs", project)
     if status is not None:
-        check_status("runs", status)
+        status = checked_status("runs", status)
     for name, time in (("created_after", created_after), ("created_before", created_before)):
         _check_time("runs", name, time)
     if limit is not None and limit < 1:

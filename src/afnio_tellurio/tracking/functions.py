@@ -27,9 +27,9 @@ from afnio_tellurio.tracking.announcements import tell_started
 from afnio_tellurio.tracking.disabled import DisabledRun
 from afnio_tellurio.tracking.finding import get_run
 from afnio_tellurio.tracking.resuming import resume_run
-from afnio_tellurio.tracking.run import Run, bind_run
+from afnio_tellurio.tracking.run import Run, accept_missing_value, bind_run
 from afnio_tellurio.tracking.safeguard import activate, end, safeguard
-from afnio_tellurio.tracking.statuses import ENDED, check_status
+from afnio_tellurio.tracking.statuses import ENDED, checked_status
 from afnio_tellurio.validation import (
     checked_display_name,
     checked_name,
@@ -49,7 +49,7 @@ def init(
     project_display_name: str,
     name: str | None = None,
     description: str | None = None,
-    status: RunStatus | None = RunStatus.RUNNING,
+    status: RunStatus | str | None = RunStatus.RUNNING,
     client: TellurioClient | None = None,
     *,
     resume: bool = False,
@@ -67,7 +67,7 @@ def init(
         name: The run's name; default a random one such as `brave_pasta_123`. A number is appended
             if the project has a run of this name, unless it is resumed.
         description: A description.
-        status: The status to start with; `None` means `RUNNING`.
+        status: The status to start with, or its word; `None` means `RUNNING`.
         client: The client to use; default the environment's.
         resume: Whether to resume the newest run of this name, if there is one: it becomes `RUNNING`
             again, and steps continue. This is how a job that was stopped and starts again goes on
@@ -76,7 +76,7 @@ def init(
     Raises:
         TypeError: An argument has the wrong type.
         ValueError: A name is empty or too long, the namespace is not a slug, the project's name has
-            no slug, or a run is to be resumed without a name.
+            no slug, there is no such status, or a run is to be resumed without a name.
         NotFoundError: The namespace does not exist.
         InvalidAPIKeyError: The API key is missing or refused.
         DatabaseError: The embedded backend cannot use its database.
@@ -95,7 +95,7 @@ def open_run(
     project_display_name: str,
     name: str | None,
     description: str | None,
-    status: RunStatus | None,
+    status: RunStatus | str | None,
     client: TellurioClient | None,
     *,
     resume: bool,
@@ -107,8 +107,7 @@ def open_run(
         name = checked_name("init", "run name", name)
     if description is not None:
         description = checked_text("init", "description", description)
-    status = RunStatus.RUNNING if status is None else status
-    check_status("init", status)
+    status = RunStatus.RUNNING if status is None else checked_status("init", status)
     if resume and name is None:
         raise ValueError("init: resume is True, but there is no name; pass the name of the run")
     client = client_or_default(client)
@@ -289,6 +288,9 @@ def log(
     get_active_run().log(name, value, step, client)
 
 
+accept_missing_value(log)
+
+
 def log_metrics(
     metrics: Mapping[str, Any], step: int | None = None, client: TellurioClient | None = None
 ) -> None:
@@ -310,7 +312,7 @@ def flush(timeout: float | None = None) -> DeliveryReceipt:
 
 
 def finish(
-    client: TellurioClient | None = None, status: RunStatus | None = RunStatus.COMPLETED
+    client: TellurioClient | None = None, status: RunStatus | str | None = RunStatus.COMPLETED
 ) -> DeliveryReceipt:
     """Ends the active run; see `Run.finish`.
 

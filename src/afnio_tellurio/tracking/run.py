@@ -34,11 +34,12 @@ from afnio_tellurio.errors import RunFinishedError
 from afnio_tellurio.interruptions import foreign_cause, raise_foreign
 from afnio_tellurio.notices import warn
 from afnio_tellurio.settings.limits import BATCH_METRICS, MAX_REMEMBERED_NAMES, MAX_STEP
+from afnio_tellurio.tracking.announcements import render_run
 from afnio_tellurio.tracking.awaiting import run_in_thread
 from afnio_tellurio.tracking.changing import change_run
 from afnio_tellurio.tracking.ending import end_run, finish_run, leave_end
 from afnio_tellurio.tracking.safeguard import deactivate, safeguard, status_after
-from afnio_tellurio.tracking.statuses import ENDED, check_status
+from afnio_tellurio.tracking.statuses import ENDED, checked_status
 from afnio_tellurio.validation import (
     check_size,
     checked_buckets,
@@ -226,6 +227,17 @@ class Run(RunRecord):
             self._recording = recording
         return recording
 
+    @property
+    def url(self) -> str | None:
+        """The address of the run's page, or `None` if it has none: `serve` is not running."""
+        path = self._path()
+        return self._client_for(None).web_address(
+            path.namespace_slug, path.project_slug, self.uuid, self.name
+        )
+
+    def _repr_html_(self) -> str:
+        return render_run(self, None if self.project is None else self.url)
+
     def flush(self, timeout: float | None = None) -> DeliveryReceipt:
         """Waits until the backend has everything that this process logged to the run.
 
@@ -251,7 +263,9 @@ class Run(RunRecord):
         return await run_in_thread(lambda: self.flush(timeout))
 
     def finish(
-        self, client: TellurioClient | None = None, status: RunStatus | None = RunStatus.COMPLETED
+        self,
+        client: TellurioClient | None = None,
+        status: RunStatus | str | None = RunStatus.COMPLETED,
     ) -> DeliveryReceipt:
         """Delivers the logged metrics, then ends the run. Calling it again does nothing.
 
@@ -259,19 +273,18 @@ class Run(RunRecord):
 
         Args:
             client: The client to use; default the one that the run was started with.
-            status: How the run ended; `None` means `COMPLETED`.
+            status: How the run ended, a `RunStatus` or its word; `None` means `COMPLETED`.
 
         Returns:
             The number of accepted and rejected metrics.
 
         Raises:
-            TypeError: The status is not a `RunStatus`.
-            ValueError: A run cannot end with this status.
+            TypeError: The status is not a string.
+            ValueError: There is no such status, or a run cannot end with it.
             DeliveryError: The backend could not be told. The run is still open, its metrics stay on
                 the disk, and `finish` can be called again.
         """
-        status = RunStatus.COMPLETED if status is None else status
-        check_status("finish", status)
+        status = RunStatus.COMPLETED if status is None else checked_status("finish", status)
         if status not in ENDED:
             raise ValueError(f"finish: status is {status}; it must be COMPLETED, CRASHED or FAILED")
         recording, deadline = self._record(), self._deadline()
@@ -288,7 +301,9 @@ class Run(RunRecord):
         return self._receipt()
 
     async def afinish(
-        self, client: TellurioClient | None = None, status: RunStatus | None = RunStatus.COMPLETED
+        self,
+        client: TellurioClient | None = None,
+        status: RunStatus | str | None = RunStatus.COMPLETED,
     ) -> DeliveryReceipt:
         """Does what `finish` does, without blocking the event loop."""
         return await run_in_thread(lambda: self.finish(client, status))
@@ -556,6 +571,16 @@ class Run(RunRecord):
 
 Run.__module__ = "afnio_tellurio"
 
+
+def accept_missing_value(log: Any) -> None:
+    """Lets `log` itself refuse a call such as `log({"loss": 1})`, with a hint at `log_metrics`.
+
+    Type checkers still require a value.
+    """
+    log.__defaults__ = (..., *log.__defaults__)
+
+
+accept_missing_value(Run.log)
 
 # Names that are valid, so that a metric's second value costs no check.
 _checked_names: set[str] = set()

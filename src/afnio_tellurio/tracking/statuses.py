@@ -10,12 +10,16 @@ from afnio_tellurio.api.entities import RunStatus
 ENDED = frozenset({RunStatus.COMPLETED, RunStatus.CRASHED, RunStatus.FAILED})
 
 
-def check_status(call: str, status: Any) -> None:
-    """Checks that an argument is a `RunStatus`.
+def checked_status(call: str, status: Any) -> RunStatus:
+    """The status that an argument names: a `RunStatus`, or its word, such as `"CRASHED"`.
 
     Raises:
-        TypeError: It is not.
+        TypeError: It is not a string.
+        ValueError: There is no such status.
     """
-    if not isinstance(status, RunStatus) or status not in RunStatus.__members__:
-        allowed = ", ".join(f"RunStatus.{member}" for member in RunStatus)
+    allowed = ", ".join(RunStatus)
+    if not isinstance(status, str):
         raise TypeError(f"{call}: status is {status!r}; it must be one of {allowed}")
+    if str(status) not in RunStatus.__members__:
+        raise ValueError(f"{call}: status is {str(status)!r}; it must be one of {allowed}")
+    return RunStatus(str(status))
