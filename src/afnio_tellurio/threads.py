@@ -125,6 +125,7 @@ def _stacks_of_other_threads() -> list[list[FrameType]]:
         calls: tuple[Any, ...] = (gc.disable, walk, gc.enable)
         steps = map(call, calls)
         _, stacks, _ = steps
+        del calls, steps
     else:
         stacks = walk()
     (oldest,) = deque(frames_below(own_frame()), maxlen=1)

@@ -124,7 +124,8 @@ def test_a_thread_is_seen_inside_while_it_enters_and_leaves_generators():
         assert not wait_until_left(inside, timeout=0)
 
 
-def test_a_look_at_the_stacks_keeps_nothing_alive(start):
+@pytest.mark.parametrize("is_enabled", [False, True])
+def test_a_look_at_the_stacks_keeps_nothing_alive(start, is_enabled):
     class Held:
         pass
 
@@ -134,11 +135,15 @@ def test_a_look_at_the_stacks_keeps_nothing_alive(start):
         return weakref.ref(held)
 
     start(work)
-    gc.disable()
+    threshold = gc.get_threshold()
+    gc.set_threshold(0)
     try:
+        if not is_enabled:
+            gc.disable()
         assert [look()() for _ in range(10)] == [None] * 10
     finally:
         gc.enable()
+        gc.set_threshold(*threshold)
 
 
 def test_a_connection_in_use_by_a_moving_thread_is_not_discarded(tmp_path):

@@ -160,7 +160,8 @@ def find_record(line: bytes) -> tuple[list[Any] | None, int]:
         if crc32(body) == int(line[start.start() + 2 : start.end() - 2], 16):
             try:
                 fields: list[Any] = _decode(b"[" + body)
-            except ValueError:
+            except (ValueError, msgspec.DecodeError):
+                # Earlier versions of msgspec have errors of their own.
                 continue
             return fields, start.start()
     return None, len(line)
