@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from contract_documents import ContractError
@@ -83,14 +82,14 @@ class Gate:
         return "\n".join(lines)
 
     def problems(self) -> list[str]:
-        """A line if there are breaks that are not accepted."""
-        counts = Counter(map(self._heading, self._changes))
-        number = sum(counts[kind] for kind in _BREAKING)
-        if not number:
+        """The breaks that are not accepted, as the lines that would accept them."""
+        breaks = [change for change in self._changes if self._heading(change) in _BREAKING]
+        if not breaks:
             return []
-        subject = "1 break is" if number == 1 else f"{number} breaks are"
-        text = f"{subject} not accepted: do what the report says next, or write a line into {_FILE}"
-        return [f"{text}: '{_BREAKING[0]} | PLACE: CHANGE | REASON'"]
+        subject = "1 break is" if len(breaks) == 1 else f"{len(breaks)} breaks are"
+        text = f"{subject} not accepted: do what the report says next, or accept it in {_FILE}"
+        lines = (f"  {each.kind} | {each.place}: {each.text} | REASON" for each in breaks)
+        return ["\n".join([f"{text}, with the reason:", *lines])]
 
     def stale_lines(self) -> list[str]:
         """Accepted lines that match no change: the change is released, or was undone."""

@@ -15,6 +15,7 @@ The templates also read what the generator does not pass to them: see `Preparati
 from __future__ import annotations
 
 import copy
+import re
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -51,6 +52,13 @@ _KNOWN_TYPES = {
     "lines": "application/json",
 }
 _STATUS_DIGITS = 3
+#: Names in the generated code, in the form of a Python name. A field with one of the first would
+#: replace it there, in part without a type error: no object of its class could be parsed.
+_FIELD_NAMES = {
+    *("additional_keys", "additional_properties", "cls", "d", "field_dict", "from_dict"),
+    *("prop", "prop_name", "src_dict", "to_dict", "to_multipart"),
+}
+_PARAMETER_NAMES = {"kwargs", "params", "response"}
 
 
 @dataclass
@@ -78,6 +86,7 @@ def prepare(contract: dict[str, Any]) -> Preparation:
     """
     document = copy.deepcopy(contract)
     operations: dict[str, Any] = {}
+    _check_fields(document)
     enums = deprecation.mark_schemas(document, partial(_resolve, document))
     bodies = _Bodies(document)
     for path, item in document.get("paths", {}).items():
@@ -117,6 +126,7 @@ def _describe(
     for parameter in (_resolve(document, parameter) for parameter in parameters):
         key = f"{parameter['in']} {parameter['name']}"
         place = f"{name}: the {parameter['in']} parameter {parameter['name']}"
+        _check_name(place, parameter["name"], _PARAMETER_NAMES)
         descriptions[key] = deprecation.describe(place, parameter)
         if deprecation.is_deprecated(parameter):
             warnings[key] = f"{place} {deprecation.warning(place, parameter)}"
@@ -131,6 +141,27 @@ def _describe(
         "parameters": descriptions,
         "warnings": warnings,
     }
+
+
+def _check_fields(node: Any, place: str = "") -> None:
+    """Checks the names of the fields of all schemas below a node."""
+    if isinstance(node, dict):
+        children = cast("dict[str, Any]", node)
+        fields = children.get("properties")
+        for name in cast("dict[str, Any]", fields) if isinstance(fields, dict) else ():
+            _check_name(f"{place}: the field {name}", name, _FIELD_NAMES)
+        for name, child in children.items():
+            _check_fields(child, f"{place}/{name}" if place else name)
+    elif isinstance(node, list):
+        for child in node:  # pyright: ignore[reportUnknownVariableType]
+            _check_fields(child, place)
+
+
+def _check_name(place: str, name: str, names: set[str]) -> None:
+    """Checks that the generated code does not use a name itself."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+", "_", name)
+    if words.strip("_").lower() in names:
+        raise ContractError(f"{place} has a name that the generator uses; choose another")
 
 
 # Bodies

@@ -149,7 +149,11 @@ def check_types(package: Path) -> None:
         command, cwd=package.parent, capture_output=True, text=True, check=False
     )
     if finished.returncode:
-        sys.exit(f"regen: the generated client has type errors\n{finished.stdout}{finished.stderr}")
+        sys.exit(
+            "regen: the generated client has type errors; if they are about a field or parameter "
+            f"whose name the generated code uses itself, rename it in {name_of(CONTRACT)}\n"
+            f"{finished.stdout}{finished.stderr}"
+        )
 
 
 def last_released() -> Path:

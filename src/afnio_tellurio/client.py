@@ -178,8 +178,9 @@ class TellurioClient:
             headers: Headers for each request, beside those of this client.
 
         Raises:
-            TypeError: A header is not a string.
-            ValueError: The timeout or the number of retries is negative, or a header is invalid.
+            TypeError: An option has the wrong type, or a header is not a string.
+            ValueError: The timeout or the number of retries is out of range, or a header is
+                invalid.
         """
         options = make_options(self._connection.options, timeout, max_retries, headers)
         other = TellurioClient.__new__(TellurioClient)

@@ -36,6 +36,8 @@ def test_a_break_is_a_problem_until_a_line_with_a_reason_accepts_it():
     (problem,) = Gate([BREAK, WORDS], []).problems()
     assert problem.startswith("1 break is not accepted: ")
     assert "openapi/accepted-changes.txt" in problem
+    (line,) = problem.splitlines()[1:]
+    assert read_accepted(line.strip())[0].matches(BREAK)
     gate = Gate([BREAK, WORDS], read_accepted(f"# A comment.\n\n{LINE}\n"))
     assert gate.problems() == gate.stale_lines() == []
     assert gate.report("new against old") == (
@@ -56,7 +58,10 @@ def test_a_line_accepts_one_break_and_no_other():
         Change(BREAK.kind, BREAK.place, "maxLength is 4, was 9, in requests"),
     ]
     gate = Gate(others, read_accepted(LINE))
-    assert gate.problems()[0].startswith("3 breaks are not accepted")
+    (problem,) = gate.problems()
+    assert problem.startswith("3 breaks are not accepted")
+    proposed = read_accepted("\n".join(line.strip() for line in problem.splitlines()[1:]))
+    assert Gate(others, proposed).problems() == []
     (stale,) = gate.stale_lines()
     assert stale.startswith("line 1 of openapi/accepted-changes.txt matches no change")
 

@@ -34,8 +34,11 @@ UNNAMED_ENUM = "type: { type: string, enum: [A], x-enum-values: { A: { deprecate
             "x-sunset: soon",
             "x-sunset of getOldFile is 'soon'; write a date",
         ),
+        ("is_public: {", "d: {", "the field d has a name that the generator uses"),
+        ("is_public: {", "toDict: {", "the field toDict has a name that the generator uses"),
+        ("name: count,", "name: params,", "listPoints: the query parameter params has a name that"),
     ],
-    ids=["range", "name", "kinds", "enum", "sunset"],
+    ids=["range", "name", "kinds", "enum", "sunset", "field", "method", "parameter"],
 )
 def test_what_cannot_be_generated_is_named(old, new, words):
     text = MEDIA.read_text().replace(old, new, 1)

@@ -77,7 +77,7 @@ def test_another_change_after_the_own_one_is_found(proxy, run, direct):
         te.get_run("acme", "Digits", run.uuid, direct).update(description="theirs")
 
     failing_once(proxy, "drop", overwrite)
-    with pytest.raises(te.RunChangedError):
+    with pytest.raises(te.RunChangedError, match="so this update may have been undone; read"):
         run.update(description="mine", if_unchanged=True)
     assert te.get_run("acme", "Digits", run.uuid).description == "theirs"
 
@@ -116,7 +116,7 @@ def test_a_busy_backend_has_changed_nothing(proxy, run, direct):
 
 def test_a_first_request_that_is_refused_is_not_compared(proxy, run, direct):
     te.get_run("acme", "Digits", run.uuid, direct).update(description="mine")
-    with pytest.raises(te.RunChangedError):
+    with pytest.raises(te.RunChangedError, match="and this update changed nothing; read"):
         run.update(description="mine", if_unchanged=True)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import random
 import re
+import sys
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
 
 import attrs
 import httpx
@@ -19,9 +21,6 @@ from afnio_tellurio.settings.limits import (
     MAX_RETRY_DELAY,
     REQUEST_TIMEOUT,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 #: The beginnings of operations that a backend may carry out twice. (createRun has a key, and
 #: updateRun sets the same fields again.)
@@ -78,6 +77,10 @@ def make_options(
             raise TypeError(f"{name} is {number!r}; pass a number")
         if number is not None and not number >= 0:
             raise ValueError(f"{name} is {number!r}; it must be 0 or more")
+    if timeout is not None and timeout > sys.float_info.max and timeout != math.inf:
+        raise ValueError("timeout is too large for a float; pass fewer seconds")
+    if headers is not None and not isinstance(headers, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"headers is a {type(headers).__name__}; pass a mapping of names to values")
     for name, value in (headers or {}).items():
         if not isinstance(name, str) or not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"header {name!r}: the name and the value must be strings")

@@ -44,9 +44,15 @@ def change_run(
     except RunChangedError as error:
         own_change = _find_own_change(run, connection, path, error, name)
         if own_change is None or _ignored(own_change, name, description):
+            # An attempt whose answer was lost may have updated the run, and another program then.
+            effect = (
+                "the answer to a first attempt was lost, so this update may have been undone"
+                if may_be_own_change(error)
+                else "this update changed nothing"
+            )
             message = (
-                f"update: run {run.name!r} was changed since this program read it, and this update "
-                f"changed nothing; read the run again with get_run, and update that ({error})"
+                f"update: run {run.name!r} was changed since this program read it, and {effect}; "
+                f"read the run again with get_run, and update that ({error})"
             )
             error.args = (message,)
             raise

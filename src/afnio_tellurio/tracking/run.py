@@ -494,8 +494,9 @@ class Run(RunRecord):
             TypeError: The name or the description is not a string.
             ValueError: Neither is passed, or the name is empty or too long.
             NotFoundError: The run does not exist.
-            RunChangedError: The run was changed, and `if_unchanged` is true. Nothing was updated;
-                read the run again with `get_run`, and update that.
+            RunChangedError: The run was changed, and `if_unchanged` is true. Nothing was updated,
+                unless the message says otherwise; read the run again with `get_run`, and update
+                that.
             InvalidResponseError: The backend ignored a change: not every backend supports them.
             TellurioError: The request failed; or `if_unchanged` is true, and the backend does not
                 support it: then nothing was sent.
