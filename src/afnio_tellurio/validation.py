@@ -154,6 +154,14 @@ def checked_buckets(call: str, buckets: Any) -> int:
     return int(buckets)
 
 
+def accept_missing_value(log: Any) -> None:
+    """Lets `log` itself refuse a call such as `log({"loss": 1})`, with a hint at `log_metrics`.
+
+    Type checkers still require a value.
+    """
+    log.__defaults__ = (..., *log.__defaults__)
+
+
 def encoded_value(value: Any) -> Any:
     """A copy of the value for JSON: NaN and the infinities become strings.
 

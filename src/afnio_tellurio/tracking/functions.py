@@ -27,10 +27,11 @@ from afnio_tellurio.tracking.announcements import tell_started
 from afnio_tellurio.tracking.disabled import DisabledRun
 from afnio_tellurio.tracking.finding import get_run
 from afnio_tellurio.tracking.resuming import resume_run
-from afnio_tellurio.tracking.run import Run, accept_missing_value, bind_run
+from afnio_tellurio.tracking.run import Run, bind_run
 from afnio_tellurio.tracking.safeguard import activate, end, safeguard
 from afnio_tellurio.tracking.statuses import ENDED, checked_status
 from afnio_tellurio.validation import (
+    accept_missing_value,
     checked_display_name,
     checked_name,
     checked_slug,

@@ -41,6 +41,7 @@ from afnio_tellurio.tracking.ending import end_run, finish_run, leave_end
 from afnio_tellurio.tracking.safeguard import deactivate, safeguard, status_after
 from afnio_tellurio.tracking.statuses import ENDED, checked_status
 from afnio_tellurio.validation import (
+    accept_missing_value,
     check_size,
     checked_buckets,
     checked_name,
@@ -571,14 +572,6 @@ class Run(RunRecord):
 
 
 Run.__module__ = "afnio_tellurio"
-
-
-def accept_missing_value(log: Any) -> None:
-    """Lets `log` itself refuse a call such as `log({"loss": 1})`, with a hint at `log_metrics`.
-
-    Type checkers still require a value.
-    """
-    log.__defaults__ = (..., *log.__defaults__)
 
 
 accept_missing_value(Run.log)
