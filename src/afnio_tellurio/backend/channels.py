@@ -7,6 +7,7 @@ the oldest one without a key is closed, so that they cannot keep others out.
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -207,6 +208,8 @@ class Channel(HTTPChannel):
         self._lingers_until: float | None = None
         self._has_unread_body = False
         super().__init__(server, sock, address, adj, map=sockets)
+        # Its holder receives and drops requests before a thread can take the next one.
+        self.requests_lock = threading.RLock()
 
     def is_overdue(self) -> bool:
         """Whether the client takes too long to send a request, or to read an answer."""
@@ -225,24 +228,24 @@ class Channel(HTTPChannel):
         """Receives bytes of requests."""
         if self._lingers_until is not None:
             return True
-        is_received: bool = super().received(data)
-        for request in [*self.requests, self.request]:
-            if request is not None:
-                self.is_authorized |= request.is_authorized
-                self._has_unread_body |= request.is_unread
-        if not self.is_authorized:
-            self._drop_surplus_requests()
+        with self.requests_lock:
+            is_received: bool = super().received(data)
+            for request in [*self.requests, self.request]:
+                if request is not None:
+                    self.is_authorized |= request.is_authorized
+                    self._has_unread_body |= request.is_unread
+            if not self.is_authorized:
+                self._drop_surplus_requests()
         return is_received
 
     def _drop_surplus_requests(self) -> None:
-        with self.requests_lock:
-            surplus = self.requests[MAX_KEYLESS_REQUESTS:]
-            if surplus:
-                del self.requests[MAX_KEYLESS_REQUESTS:]
-                # No thread carries it out yet: that is the first one at most.
-                self.requests[-1].headers["CONNECTION"] = "close"
-            for request in surplus:
-                request.close()
+        surplus = self.requests[MAX_KEYLESS_REQUESTS:]
+        if surplus:
+            del self.requests[MAX_KEYLESS_REQUESTS:]
+            # No thread carries it out yet: that is the first one at most.
+            self.requests[-1].headers["CONNECTION"] = "close"
+        for request in surplus:
+            request.close()
 
     def handle_write(self) -> None:
         """Sends output; then closes the connection if it must be."""
