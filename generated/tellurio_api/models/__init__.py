@@ -2,6 +2,9 @@
 """Contains all the data models used in inputs/outputs"""
 
 from .api_key_owner import ApiKeyOwner
+from .config_change import ConfigChange
+from .config_change_patch import ConfigChangePatch
+from .end_reason import EndReason
 from .error import Error
 from .metric import Metric
 from .metric_batch import MetricBatch
@@ -16,11 +19,16 @@ from .project import Project
 from .project_create import ProjectCreate
 from .project_metric import ProjectMetric
 from .run import Run
+from .run_config import RunConfig
 from .run_create import RunCreate
+from .run_create_config import RunCreateConfig
+from .run_environment import RunEnvironment
 from .run_not_found_error import RunNotFoundError
 from .run_project import RunProject
 from .run_status import RunStatus
 from .run_update import RunUpdate
+from .run_update_config_patch import RunUpdateConfigPatch
+from .run_update_environment import RunUpdateEnvironment
 from .run_user import RunUser
 from .sampled_series import SampledSeries
 from .sequence_gap_error import SequenceGapError
@@ -29,6 +37,9 @@ from .visibility import Visibility
 
 __all__ = (
     "ApiKeyOwner",
+    "ConfigChange",
+    "ConfigChangePatch",
+    "EndReason",
     "Error",
     "Metric",
     "MetricBatch",
@@ -43,11 +54,16 @@ __all__ = (
     "ProjectCreate",
     "ProjectMetric",
     "Run",
+    "RunConfig",
     "RunCreate",
+    "RunCreateConfig",
+    "RunEnvironment",
     "RunNotFoundError",
     "RunProject",
     "RunStatus",
     "RunUpdate",
+    "RunUpdateConfigPatch",
+    "RunUpdateEnvironment",
     "RunUser",
     "SampledSeries",
     "SequenceGapError",

@@ -13,6 +13,9 @@ from ..models.run_status import RunStatus
 from ..types import UNSET, Unset, is_object, new_fields
 
 if TYPE_CHECKING:
+    from ..models.end_reason import EndReason
+    from ..models.run_config import RunConfig
+    from ..models.run_environment import RunEnvironment
     from ..models.run_project import RunProject
     from ..models.run_user import RunUser
 
@@ -33,7 +36,7 @@ class Run:
     date_created: datetime.datetime
     """ When the run was created. """
     date_updated: datetime.datetime
-    """ When the run itself (its status, name or description) was last changed. """
+    """ When the run itself was last changed, which its metrics are not part of. """
     description: None | str | Unset = UNSET
     """ A description of the run. """
     etag: str | Unset = UNSET
@@ -41,6 +44,24 @@ class Run:
     where a
     proxy has made the header a weak tag.
      """
+    config: RunConfig | Unset = UNSET
+    """ What the run is configured with. """
+    tags: list[str] | Unset = UNSET
+    """ The tags of the run, sorted. """
+    group: None | str | Unset = UNSET
+    """ The group that the run belongs to. """
+    job_type: None | str | Unset = UNSET
+    """ What the run does within its group. """
+    notes: None | str | Unset = UNSET
+    """ Notes about the run. """
+    parent_uuid: None | Unset | UUID = UNSET
+    """ The UUID of the run that this one is a part of. It may not exist. """
+    date_ended: datetime.datetime | None | Unset = UNSET
+    """ When the run ended; null while it is RUNNING. """
+    ended_because: EndReason | None | Unset = UNSET
+    """ Why the run ended, if that is known. """
+    environment: RunEnvironment | Unset = UNSET
+    """ Where the run came from. Lists leave it out. """
     project: None | RunProject | Unset = UNSET
     """ The project of the run. """
     user: None | RunUser | Unset = UNSET
@@ -48,6 +69,7 @@ class Run:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=new_fields)
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.end_reason import EndReason
         from ..models.run_project import RunProject
         from ..models.run_user import RunUser
 
@@ -72,6 +94,60 @@ class Run:
             description = self.description
 
         etag = self.etag
+
+        config: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.config, Unset):
+            config = self.config.to_dict()
+
+        tags: list[str] | Unset = UNSET
+        if not isinstance(self.tags, Unset):
+            tags = self.tags
+
+        group: None | str | Unset
+        if isinstance(self.group, Unset):
+            group = UNSET
+        else:
+            group = self.group
+
+        job_type: None | str | Unset
+        if isinstance(self.job_type, Unset):
+            job_type = UNSET
+        else:
+            job_type = self.job_type
+
+        notes: None | str | Unset
+        if isinstance(self.notes, Unset):
+            notes = UNSET
+        else:
+            notes = self.notes
+
+        parent_uuid: None | str | Unset
+        if isinstance(self.parent_uuid, Unset):
+            parent_uuid = UNSET
+        elif isinstance(self.parent_uuid, UUID):
+            parent_uuid = str(self.parent_uuid)
+        else:
+            parent_uuid = self.parent_uuid
+
+        date_ended: None | str | Unset
+        if isinstance(self.date_ended, Unset):
+            date_ended = UNSET
+        elif isinstance(self.date_ended, datetime.datetime):
+            date_ended = self.date_ended.isoformat()
+        else:
+            date_ended = self.date_ended
+
+        ended_because: dict[str, Any] | None | Unset
+        if isinstance(self.ended_because, Unset):
+            ended_because = UNSET
+        elif isinstance(self.ended_because, EndReason):
+            ended_because = self.ended_because.to_dict()
+        else:
+            ended_because = self.ended_because
+
+        environment: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.environment, Unset):
+            environment = self.environment.to_dict()
 
         project: dict[str, Any] | None | Unset
         if isinstance(self.project, Unset):
@@ -104,6 +180,24 @@ class Run:
             field_dict["description"] = description
         if etag is not UNSET:
             field_dict["etag"] = etag
+        if config is not UNSET:
+            field_dict["config"] = config
+        if tags is not UNSET:
+            field_dict["tags"] = tags
+        if group is not UNSET:
+            field_dict["group"] = group
+        if job_type is not UNSET:
+            field_dict["job_type"] = job_type
+        if notes is not UNSET:
+            field_dict["notes"] = notes
+        if parent_uuid is not UNSET:
+            field_dict["parent_uuid"] = parent_uuid
+        if date_ended is not UNSET:
+            field_dict["date_ended"] = date_ended
+        if ended_because is not UNSET:
+            field_dict["ended_because"] = ended_because
+        if environment is not UNSET:
+            field_dict["environment"] = environment
         if project is not UNSET:
             field_dict["project"] = project
         if user is not UNSET:
@@ -113,6 +207,9 @@ class Run:
 
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        from ..models.end_reason import EndReason
+        from ..models.run_config import RunConfig
+        from ..models.run_environment import RunEnvironment
         from ..models.run_project import RunProject
         from ..models.run_user import RunUser
 
@@ -148,6 +245,100 @@ class Run:
         description = _parse_description(d.pop("description", UNSET))
 
         etag = d.pop("etag", UNSET)
+
+        _config = d.pop("config", UNSET)
+        config: RunConfig | Unset
+        if isinstance(_config, Unset):
+            config = UNSET
+        else:
+            config = RunConfig.from_dict(_config)
+
+        tags = cast(list[str], d.pop("tags", UNSET))
+
+        def _parse_group(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        group = _parse_group(d.pop("group", UNSET))
+
+        def _parse_job_type(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        job_type = _parse_job_type(d.pop("job_type", UNSET))
+
+        def _parse_notes(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        notes = _parse_notes(d.pop("notes", UNSET))
+
+        def _parse_parent_uuid(data: object) -> None | Unset | UUID:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                parent_uuid_type_0 = UUID(data)
+
+                return parent_uuid_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(None | Unset | UUID, data)
+
+        parent_uuid = _parse_parent_uuid(d.pop("parent_uuid", UNSET))
+
+        def _parse_date_ended(data: object) -> datetime.datetime | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                date_ended_type_0 = datetime.datetime.fromisoformat(data)
+
+                return date_ended_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(datetime.datetime | None | Unset, data)
+
+        date_ended = _parse_date_ended(d.pop("date_ended", UNSET))
+
+        def _parse_ended_because(data: object) -> EndReason | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not is_object(data):
+                    raise TypeError()
+                ended_because_type_0 = EndReason.from_dict(data)
+
+                return ended_because_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(EndReason | None | Unset, data)
+
+        ended_because = _parse_ended_because(d.pop("ended_because", UNSET))
+
+        _environment = d.pop("environment", UNSET)
+        environment: RunEnvironment | Unset
+        if isinstance(_environment, Unset):
+            environment = UNSET
+        else:
+            environment = RunEnvironment.from_dict(_environment)
 
         def _parse_project(data: object) -> None | RunProject | Unset:
             if data is None:
@@ -191,6 +382,15 @@ class Run:
             date_updated=date_updated,
             description=description,
             etag=etag,
+            config=config,
+            tags=tags,
+            group=group,
+            job_type=job_type,
+            notes=notes,
+            parent_uuid=parent_uuid,
+            date_ended=date_ended,
+            ended_because=ended_because,
+            environment=environment,
             project=project,
             user=user,
         )

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from uuid import UUID
 
 from attrs import define as _attrs_define
@@ -10,6 +10,10 @@ from attrs import field as _attrs_field
 
 from ..models.run_status import RunStatus
 from ..types import UNSET, Unset, new_fields
+
+if TYPE_CHECKING:
+    from ..models.run_create_config import RunCreateConfig
+
 
 T = TypeVar("T", bound="RunCreate")
 
@@ -29,6 +33,21 @@ class RunCreate:
     signal or the
     death of its process. `FAILED`: left unfinished or superseded.
      """
+    config: RunCreateConfig | Unset = UNSET
+    """ What the run is configured with: any JSON object, nested up to 100 levels deep. Its numbers are kept
+    exactly. A
+    backend accepts 8,000,000 bytes; it may answer 413 to more.
+     """
+    tags: list[str] | Unset = UNSET
+    """ The tags of the run; a repeated one counts once. """
+    group: None | str | Unset = UNSET
+    """ The group that the run belongs to, such as a sweep. """
+    job_type: None | str | Unset = UNSET
+    """ What the run does within its group. """
+    notes: None | str | Unset = UNSET
+    """ Notes about the run. """
+    parent_uuid: None | Unset | UUID = UNSET
+    """ The UUID of the run that this one is a part of. It need not exist. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=new_fields)
 
     def to_dict(self) -> dict[str, Any]:
@@ -48,6 +67,40 @@ class RunCreate:
         if not isinstance(self.status, Unset):
             status = self.status.value
 
+        config: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.config, Unset):
+            config = self.config.to_dict()
+
+        tags: list[str] | Unset = UNSET
+        if not isinstance(self.tags, Unset):
+            tags = self.tags
+
+        group: None | str | Unset
+        if isinstance(self.group, Unset):
+            group = UNSET
+        else:
+            group = self.group
+
+        job_type: None | str | Unset
+        if isinstance(self.job_type, Unset):
+            job_type = UNSET
+        else:
+            job_type = self.job_type
+
+        notes: None | str | Unset
+        if isinstance(self.notes, Unset):
+            notes = UNSET
+        else:
+            notes = self.notes
+
+        parent_uuid: None | str | Unset
+        if isinstance(self.parent_uuid, Unset):
+            parent_uuid = UNSET
+        elif isinstance(self.parent_uuid, UUID):
+            parent_uuid = str(self.parent_uuid)
+        else:
+            parent_uuid = self.parent_uuid
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update({})
@@ -59,11 +112,25 @@ class RunCreate:
             field_dict["description"] = description
         if status is not UNSET:
             field_dict["status"] = status
+        if config is not UNSET:
+            field_dict["config"] = config
+        if tags is not UNSET:
+            field_dict["tags"] = tags
+        if group is not UNSET:
+            field_dict["group"] = group
+        if job_type is not UNSET:
+            field_dict["job_type"] = job_type
+        if notes is not UNSET:
+            field_dict["notes"] = notes
+        if parent_uuid is not UNSET:
+            field_dict["parent_uuid"] = parent_uuid
 
         return field_dict
 
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        from ..models.run_create_config import RunCreateConfig
+
         d = dict(src_dict)
         _uuid = d.pop("uuid", UNSET)
         uuid: UUID | Unset
@@ -90,11 +157,70 @@ class RunCreate:
         else:
             status = RunStatus(_status)
 
+        _config = d.pop("config", UNSET)
+        config: RunCreateConfig | Unset
+        if isinstance(_config, Unset):
+            config = UNSET
+        else:
+            config = RunCreateConfig.from_dict(_config)
+
+        tags = cast(list[str], d.pop("tags", UNSET))
+
+        def _parse_group(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        group = _parse_group(d.pop("group", UNSET))
+
+        def _parse_job_type(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        job_type = _parse_job_type(d.pop("job_type", UNSET))
+
+        def _parse_notes(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        notes = _parse_notes(d.pop("notes", UNSET))
+
+        def _parse_parent_uuid(data: object) -> None | Unset | UUID:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                parent_uuid_type_0 = UUID(data)
+
+                return parent_uuid_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(None | Unset | UUID, data)
+
+        parent_uuid = _parse_parent_uuid(d.pop("parent_uuid", UNSET))
+
         run_create = cls(
             uuid=uuid,
             name=name,
             description=description,
             status=status,
+            config=config,
+            tags=tags,
+            group=group,
+            job_type=job_type,
+            notes=notes,
+            parent_uuid=parent_uuid,
         )
 
         run_create.additional_properties = d

@@ -3,6 +3,7 @@ import datetime
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 import httpx
 
@@ -23,6 +24,10 @@ def _get_kwargs(
     created_after: datetime.datetime | Unset = UNSET,
     updated_after: datetime.datetime | Unset = UNSET,
     created_before: datetime.datetime | Unset = UNSET,
+    tag: str | Unset = UNSET,
+    group: str | Unset = UNSET,
+    job_type: str | Unset = UNSET,
+    parent_uuid: UUID | Unset = UNSET,
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
 ) -> dict[str, Any]:
@@ -51,6 +56,17 @@ def _get_kwargs(
     if not isinstance(created_before, Unset):
         json_created_before = created_before.isoformat()
     params["created_before"] = json_created_before
+
+    params["tag"] = tag
+
+    params["group"] = group
+
+    params["job_type"] = job_type
+
+    json_parent_uuid: str | Unset = UNSET
+    if not isinstance(parent_uuid, Unset):
+        json_parent_uuid = str(parent_uuid)
+    params["parent_uuid"] = json_parent_uuid
 
     params["limit"] = limit
 
@@ -162,6 +178,10 @@ def sync_detailed(
     created_after: datetime.datetime | Unset = UNSET,
     updated_after: datetime.datetime | Unset = UNSET,
     created_before: datetime.datetime | Unset = UNSET,
+    tag: str | Unset = UNSET,
+    group: str | Unset = UNSET,
+    job_type: str | Unset = UNSET,
+    parent_uuid: UUID | Unset = UNSET,
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
 ) -> Response[Error | list[Run]]:
@@ -178,6 +198,10 @@ def sync_detailed(
         updated_after (datetime.datetime | Unset): Only runs created or changed at or after this
             time.
         created_before (datetime.datetime | Unset): Only runs created before this time.
+        tag (str | Unset): Only runs with this tag.
+        group (str | Unset): Only runs of this group.
+        job_type (str | Unset): Only runs with this type of job.
+        parent_uuid (UUID | Unset): Only the children of the run with this UUID.
         limit (int | Unset): The maximum number of runs in the response; all of them when not
             given.
         cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
@@ -203,6 +227,10 @@ def sync_detailed(
         created_after=created_after,
         updated_after=updated_after,
         created_before=created_before,
+        tag=tag,
+        group=group,
+        job_type=job_type,
+        parent_uuid=parent_uuid,
         limit=limit,
         cursor=cursor,
     )
@@ -224,6 +252,10 @@ def sync(
     created_after: datetime.datetime | Unset = UNSET,
     updated_after: datetime.datetime | Unset = UNSET,
     created_before: datetime.datetime | Unset = UNSET,
+    tag: str | Unset = UNSET,
+    group: str | Unset = UNSET,
+    job_type: str | Unset = UNSET,
+    parent_uuid: UUID | Unset = UNSET,
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
 ) -> Error | list[Run] | None:
@@ -240,6 +272,10 @@ def sync(
         updated_after (datetime.datetime | Unset): Only runs created or changed at or after this
             time.
         created_before (datetime.datetime | Unset): Only runs created before this time.
+        tag (str | Unset): Only runs with this tag.
+        group (str | Unset): Only runs of this group.
+        job_type (str | Unset): Only runs with this type of job.
+        parent_uuid (UUID | Unset): Only the children of the run with this UUID.
         limit (int | Unset): The maximum number of runs in the response; all of them when not
             given.
         cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
@@ -266,6 +302,10 @@ def sync(
         created_after=created_after,
         updated_after=updated_after,
         created_before=created_before,
+        tag=tag,
+        group=group,
+        job_type=job_type,
+        parent_uuid=parent_uuid,
         limit=limit,
         cursor=cursor,
     ).parsed
@@ -281,6 +321,10 @@ async def asyncio_detailed(
     created_after: datetime.datetime | Unset = UNSET,
     updated_after: datetime.datetime | Unset = UNSET,
     created_before: datetime.datetime | Unset = UNSET,
+    tag: str | Unset = UNSET,
+    group: str | Unset = UNSET,
+    job_type: str | Unset = UNSET,
+    parent_uuid: UUID | Unset = UNSET,
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
 ) -> Response[Error | list[Run]]:
@@ -297,6 +341,10 @@ async def asyncio_detailed(
         updated_after (datetime.datetime | Unset): Only runs created or changed at or after this
             time.
         created_before (datetime.datetime | Unset): Only runs created before this time.
+        tag (str | Unset): Only runs with this tag.
+        group (str | Unset): Only runs of this group.
+        job_type (str | Unset): Only runs with this type of job.
+        parent_uuid (UUID | Unset): Only the children of the run with this UUID.
         limit (int | Unset): The maximum number of runs in the response; all of them when not
             given.
         cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
@@ -322,6 +370,10 @@ async def asyncio_detailed(
         created_after=created_after,
         updated_after=updated_after,
         created_before=created_before,
+        tag=tag,
+        group=group,
+        job_type=job_type,
+        parent_uuid=parent_uuid,
         limit=limit,
         cursor=cursor,
     )
@@ -341,6 +393,10 @@ async def asyncio(
     created_after: datetime.datetime | Unset = UNSET,
     updated_after: datetime.datetime | Unset = UNSET,
     created_before: datetime.datetime | Unset = UNSET,
+    tag: str | Unset = UNSET,
+    group: str | Unset = UNSET,
+    job_type: str | Unset = UNSET,
+    parent_uuid: UUID | Unset = UNSET,
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
 ) -> Error | list[Run] | None:
@@ -357,6 +413,10 @@ async def asyncio(
         updated_after (datetime.datetime | Unset): Only runs created or changed at or after this
             time.
         created_before (datetime.datetime | Unset): Only runs created before this time.
+        tag (str | Unset): Only runs with this tag.
+        group (str | Unset): Only runs of this group.
+        job_type (str | Unset): Only runs with this type of job.
+        parent_uuid (UUID | Unset): Only the children of the run with this UUID.
         limit (int | Unset): The maximum number of runs in the response; all of them when not
             given.
         cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
@@ -384,6 +444,10 @@ async def asyncio(
             created_after=created_after,
             updated_after=updated_after,
             created_before=created_before,
+            tag=tag,
+            group=group,
+            job_type=job_type,
+            parent_uuid=parent_uuid,
             limit=limit,
             cursor=cursor,
         )

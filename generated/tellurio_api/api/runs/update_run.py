@@ -21,9 +21,13 @@ def _get_kwargs(
     run_uuid: UUID,
     *,
     body: RunUpdate,
+    idempotency_key: str | Unset = UNSET,
     if_match: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
+    if not isinstance(idempotency_key, Unset):
+        headers["Idempotency-Key"] = idempotency_key
+
     if not isinstance(if_match, Unset):
         headers["If-Match"] = if_match
 
@@ -144,6 +148,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: RunUpdate,
+    idempotency_key: str | Unset = UNSET,
     if_match: str | Unset = UNSET,
 ) -> Response[Error | Run | RunNotFoundError]:
     """Update a run
@@ -152,10 +157,17 @@ def sync_detailed(
     `_2`, ... is
     appended.
 
+    A request with an `Idempotency-Key` can be repeated: the second one changes nothing, and the
+    response has the run as it
+    is now. Keys last as long as the run.
+
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
         run_uuid (UUID): The UUID of the run.
+        idempotency_key (str | Unset): A key that the client chooses, unique to this update of
+            this run. The body of a repeated request must be valid and is
+            ignored, like its `If-Match`.
         if_match (str | Unset): Changes the run only if it has one of these `ETag`s: that is, if
             it was not changed since the response with that tag.
             `*` matches every run. A weak tag matches none. See RFC 9110, section 13.1.1.
@@ -181,6 +193,7 @@ def sync_detailed(
         project_slug=project_slug,
         run_uuid=run_uuid,
         body=body,
+        idempotency_key=idempotency_key,
         if_match=if_match,
     )
 
@@ -198,6 +211,7 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
     body: RunUpdate,
+    idempotency_key: str | Unset = UNSET,
     if_match: str | Unset = UNSET,
 ) -> Error | Run | RunNotFoundError | None:
     """Update a run
@@ -206,10 +220,17 @@ def sync(
     `_2`, ... is
     appended.
 
+    A request with an `Idempotency-Key` can be repeated: the second one changes nothing, and the
+    response has the run as it
+    is now. Keys last as long as the run.
+
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
         run_uuid (UUID): The UUID of the run.
+        idempotency_key (str | Unset): A key that the client chooses, unique to this update of
+            this run. The body of a repeated request must be valid and is
+            ignored, like its `If-Match`.
         if_match (str | Unset): Changes the run only if it has one of these `ETag`s: that is, if
             it was not changed since the response with that tag.
             `*` matches every run. A weak tag matches none. See RFC 9110, section 13.1.1.
@@ -236,6 +257,7 @@ def sync(
         run_uuid=run_uuid,
         client=client,
         body=body,
+        idempotency_key=idempotency_key,
         if_match=if_match,
     ).parsed
 
@@ -247,6 +269,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: RunUpdate,
+    idempotency_key: str | Unset = UNSET,
     if_match: str | Unset = UNSET,
 ) -> Response[Error | Run | RunNotFoundError]:
     """Update a run
@@ -255,10 +278,17 @@ async def asyncio_detailed(
     `_2`, ... is
     appended.
 
+    A request with an `Idempotency-Key` can be repeated: the second one changes nothing, and the
+    response has the run as it
+    is now. Keys last as long as the run.
+
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
         run_uuid (UUID): The UUID of the run.
+        idempotency_key (str | Unset): A key that the client chooses, unique to this update of
+            this run. The body of a repeated request must be valid and is
+            ignored, like its `If-Match`.
         if_match (str | Unset): Changes the run only if it has one of these `ETag`s: that is, if
             it was not changed since the response with that tag.
             `*` matches every run. A weak tag matches none. See RFC 9110, section 13.1.1.
@@ -284,6 +314,7 @@ async def asyncio_detailed(
         project_slug=project_slug,
         run_uuid=run_uuid,
         body=body,
+        idempotency_key=idempotency_key,
         if_match=if_match,
     )
 
@@ -299,6 +330,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
     body: RunUpdate,
+    idempotency_key: str | Unset = UNSET,
     if_match: str | Unset = UNSET,
 ) -> Error | Run | RunNotFoundError | None:
     """Update a run
@@ -307,10 +339,17 @@ async def asyncio(
     `_2`, ... is
     appended.
 
+    A request with an `Idempotency-Key` can be repeated: the second one changes nothing, and the
+    response has the run as it
+    is now. Keys last as long as the run.
+
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
         run_uuid (UUID): The UUID of the run.
+        idempotency_key (str | Unset): A key that the client chooses, unique to this update of
+            this run. The body of a repeated request must be valid and is
+            ignored, like its `If-Match`.
         if_match (str | Unset): Changes the run only if it has one of these `ETag`s: that is, if
             it was not changed since the response with that tag.
             `*` matches every run. A weak tag matches none. See RFC 9110, section 13.1.1.
@@ -338,6 +377,7 @@ async def asyncio(
             run_uuid=run_uuid,
             client=client,
             body=body,
+            idempotency_key=idempotency_key,
             if_match=if_match,
         )
     ).parsed
