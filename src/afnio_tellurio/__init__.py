@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from afnio_tellurio.api.details import ConfigChange, EndReason
     from afnio_tellurio.api.entities import Project, RunOrg, RunProject, RunStatus, RunUser
     from afnio_tellurio.api.metrics import MetricCurve, MetricHistory, MetricPoint, MetricSummary
     from afnio_tellurio.client import TellurioClient
@@ -72,6 +73,7 @@ __version__ = "0.1.0"
 # longer to import than everything else, and a program that never starts a run should not pay for
 # them.
 _NAMES_OF = {
+    "api.details": ("ConfigChange", "EndReason"),
     "api.entities": (
         "Project",
         "RunOrg",
@@ -156,11 +158,13 @@ __all__ = [
     "BackendFailureError",
     "BackendUnreachableError",
     "BadRequestError",
+    "ConfigChange",
     "ConflictError",
     "CredentialsError",
     "DatabaseError",
     "DeliveryError",
     "DeliveryReceipt",
+    "EndReason",
     "InvalidAPIKeyError",
     "InvalidResponseError",
     "MetricCurve",

@@ -15,7 +15,8 @@ from afnio_tellurio.delivery.senders import settle
 from afnio_tellurio.settings.limits import MAX_SAMPLED
 from afnio_tellurio.tracking import finding
 from afnio_tellurio.tracking.disabled import DisabledRun
-from afnio_tellurio.tracking.run import Run, source_of
+from afnio_tellurio.tracking.reading import source_of
+from afnio_tellurio.tracking.run import Run
 from afnio_tellurio.validation import checked_buckets, checked_name, checked_slug, project_slug
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from afnio_tellurio.api.entities import RunStatus
 from afnio_tellurio.api.operations import RunPath
 from afnio_tellurio.client import TellurioClient, connection_of, open_database
 from afnio_tellurio.delivery.journal_file import JournalFile, remove_journal, write_journal
-from afnio_tellurio.delivery.records import Header, microseconds_of
+from afnio_tellurio.delivery.records import End, Header, microseconds_of
 from afnio_tellurio.delivery.recovery import (
     SyncedJournal,
     address_of,
@@ -149,7 +149,7 @@ def _upload_run(
     if dry_run:
         return UploadedRun(run.name, upload.name, total, is_new=True)
     if not upload.is_written:
-        write_journal(journals, header, _metrics(run, connection_of(source)), run.status.value)
+        write_journal(journals, header, _metrics(run, connection_of(source)), _end_of(run))
         upload.is_written, upload.total = True, total
         _write(record, upload)
 
@@ -197,11 +197,36 @@ def _create_there(run: Run, target: Connection) -> _Upload:
         namespace_slug,
         project.slug,
         name=run.name,
-        description=run.description,
         status=RunStatus.RUNNING.value,
         idempotency_key=str(uuid.uuid5(uuid.UUID(run_uuid), "upload")),
+        details=_details_of(run),
     )
     return _Upload(str(created.uuid), created.name)
+
+
+def _details_of(run: Run) -> dict[str, Any]:
+    """What a run is beside its metrics, as the body of `createRun`."""
+    details = {
+        "description": run.description,
+        "config": dict(run.config),
+        "tags": list(run.tags),
+        "group": run.group,
+        "job_type": run.job_type,
+        "notes": run.notes,
+        "parent_uuid": run.parent_uuid,
+    }
+    return {name: value for name, value in details.items() if value}
+
+
+def _end_of(run: Run) -> End:
+    reason = run.ended_because
+    because = None if reason is None else attrs.asdict(reason, filter=_is_of_the_contract)
+    time = None if run.date_ended is None else microseconds_of(run.date_ended)
+    return End(run.status.value, time, because)
+
+
+def _is_of_the_contract(field: attrs.Attribute[Any], _value: Any) -> bool:
+    return field.name != "extra"
 
 
 def _header(run: Run, target: Connection, upload: _Upload) -> Header:

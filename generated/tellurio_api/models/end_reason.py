@@ -19,7 +19,9 @@ class EndReason:
     kind: str
     """ `exception` for an unhandled exception, `signal` for a signal, `exit` for the status of the process,
     `superseded` if a
-    newer run took its place, `vanished` if its process disappeared; or a word that was added later.
+    newer run took its place, `canceled` with the task that started it, `vanished` if its process disappeared; or a
+    word
+    that was added later.
      """
     type_: None | str | Unset = UNSET
     """ The type of the exception. """

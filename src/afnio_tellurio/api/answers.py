@@ -73,6 +73,20 @@ class AnswerFields:
         model: T = self._checked(name, value, kind)
         return model
 
+    def json_object(self, name: str, value: Any) -> dict[str, Any]:
+        """A JSON object of any fields; empty if it is null or missing."""
+        if value is None or value is UNSET:
+            return {}
+        fields: Any = getattr(value, "additional_properties", value)
+        checked: dict[str, Any] = self._checked(name, fields, dict)
+        return checked
+
+    def texts(self, name: str, value: Any) -> tuple[str, ...]:
+        """A list of strings; empty if it is null or missing."""
+        if value is None or value is UNSET:
+            return ()
+        return tuple(self.text(f"{name}[]", item) for item in self._checked(name, value, list))
+
     def _checked(self, name: str, value: Any, kind: type[Any] | tuple[type[Any], ...]) -> Any:
         if not isinstance(value, kind) or isinstance(value, bool):
             wanted = kind if isinstance(kind, type) else kind[0]

@@ -10,6 +10,7 @@ import attrs
 from tellurio_api import models
 
 from afnio_tellurio.api.answers import AnswerFields
+from afnio_tellurio.api.details import EndReason, RunConfig, read_end_reason
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -188,6 +189,15 @@ class RunRecord:
     organization: RunOrg | None = attrs.field(default=None, repr=lambda org: repr(org and org.slug))
     project: RunProject | None = attrs.field(default=None, repr=lambda p: repr(p and p.slug))
     user: RunUser | None = attrs.field(default=None, repr=False)
+    config: RunConfig = attrs.field(factory=RunConfig, repr=False, kw_only=True)
+    tags: tuple[str, ...] = attrs.field(default=(), repr=False, kw_only=True)
+    group: str | None = attrs.field(default=None, repr=False, kw_only=True)
+    job_type: str | None = attrs.field(default=None, repr=False, kw_only=True)
+    notes: str | None = attrs.field(default=None, repr=False, kw_only=True)
+    parent_uuid: str | None = attrs.field(default=None, repr=False, kw_only=True)
+    date_ended: dt.datetime | None = attrs.field(default=None, repr=False, kw_only=True)
+    ended_because: EndReason | None = attrs.field(default=None, repr=False, kw_only=True)
+    environment: dict[str, Any] | None = attrs.field(default=None, repr=False, kw_only=True)
 
 
 def etag_of(run: RunRecord) -> str | None:
@@ -214,6 +224,7 @@ def read_run(kind: type[R], model: models.Run, operation: str, namespace_slug: s
     field = AnswerFields(operation)
     project = field.optional("project", model.project, models.RunProject)
     user = field.optional("user", model.user, models.RunUser)
+    because = field.optional("ended_because", model.ended_because, models.EndReason)
     run = kind(
         uuid=str(model.uuid),
         name=field.text("name", model.name),
@@ -225,6 +236,15 @@ def read_run(kind: type[R], model: models.Run, operation: str, namespace_slug: s
         organization=RunOrg(namespace_slug),
         project=None if project is None else _read_run_project(project, field),
         user=None if user is None else _read_user(user, field),
+        config=RunConfig(field.json_object("config", model.config)),
+        tags=field.texts("tags", model.tags),
+        group=field.optional_text("group", model.group),
+        job_type=field.optional_text("job_type", model.job_type),
+        notes=field.optional_text("notes", model.notes),
+        parent_uuid=field.optional_text("parent_uuid", model.parent_uuid),
+        date_ended=field.optional_date("date_ended", model.date_ended),
+        ended_because=None if because is None else read_end_reason(because, field),
+        environment=field.json_object("environment", model.environment) or None,
     )
     set_etag(run, read_etag(model))
     return run

@@ -33,6 +33,7 @@ from tellurio_api.api.projects import list_projects as list_projects_operation
 from tellurio_api.api.runs import create_run as create_run_operation
 from tellurio_api.api.runs import delete_run as delete_run_operation
 from tellurio_api.api.runs import get_run as get_run_operation
+from tellurio_api.api.runs import list_config_changes as list_config_changes_operation
 from tellurio_api.api.runs import list_runs as list_runs_operation
 from tellurio_api.api.runs import update_run as update_run_operation
 from tellurio_api.types import UNSET, Response
@@ -198,24 +199,27 @@ def create_run(
     project_slug: str,
     *,
     name: str | None,
-    description: str | None,
     status: str,
     idempotency_key: str,
     run_uuid: str | None = None,
+    details: Mapping[str, Any] | None = None,
 ) -> models.Run:
-    """Creates a run; a backend without the extension ignores `run_uuid`."""
+    """Creates a run.
+
+    The details are further fields of the request, such as a description or a config. A backend
+    without the extensions ignores `run_uuid` and some of them.
+    """
+    body = models.RunCreate.from_dict(details or {})
+    body.uuid = UNSET if run_uuid is None else uuid.UUID(run_uuid)
+    body.name = UNSET if name is None else name
+    body.status = models.RunStatus(status)
     return connection.call(
         models.Run,
         create_run_operation.sync_detailed,
         namespace_slug=namespace_slug,
         project_slug=project_slug,
         client=connection.api,
-        body=models.RunCreate(
-            uuid=UNSET if run_uuid is None else uuid.UUID(run_uuid),
-            name=UNSET if name is None else name,
-            description=UNSET if description is None else description,
-            status=models.RunStatus(status),
-        ),
+        body=body,
         idempotency_key=idempotency_key,
     )
 
@@ -229,6 +233,7 @@ def list_runs(
     status: str | None = None,
     created_after: dt.datetime | None = None,
     created_before: dt.datetime | None = None,
+    details: Mapping[str, str] | None = None,
     limit: int | None = None,
 ) -> Iterator[list[models.Run]]:
     """The runs of a project, page by page. A backend may ignore all filters but the name.
@@ -241,6 +246,7 @@ def list_runs(
         status: Only runs with this status.
         created_after: Only runs created at this time or later.
         created_before: Only runs created earlier.
+        details: Only runs with this `tag`, `group`, `job_type`, or `parent_uuid`.
         limit: How many runs are wanted; pages need not be larger.
     """
     query: dict[str, Any] = {
@@ -252,7 +258,10 @@ def list_runs(
         "created_after": UNSET if created_after is None else _in_utc(created_after),
         "created_before": UNSET if created_before is None else _in_utc(created_before),
         "limit": min(limit or RUNS_PAGE, RUNS_PAGE),
+        **(details or {}),
     }
+    if "parent_uuid" in query:
+        query["parent_uuid"] = uuid.UUID(query["parent_uuid"])
     runs: list[models.Run]
     for runs in list_pages(connection, "listRuns", list_runs_operation.sync_detailed, query):
         # A backend without the filter returns all of them.
@@ -282,23 +291,36 @@ def get_run(connection: Connection, path: RunPath) -> models.Run:
 def update_run(
     connection: Connection,
     path: RunPath,
+    fields: Mapping[str, Any],
     *,
-    status: str | None = None,
-    name: str | None = None,
-    description: str | None = None,
     etag: str | None = None,
+    idempotency_key: str | None = None,
 ) -> models.Run:
-    """Changes those fields of a run that are not `None`; with an ETag, only if the run has it."""
+    """Changes a run; with an ETag, only if the run has it; with a key, only once.
+
+    Args:
+        connection: The backend.
+        path: The run.
+        fields: The body of the request.
+        etag: The ETag, or None.
+        idempotency_key: The key, or None.
+    """
     return connection.call(
         models.Run,
         update_run_operation.sync_detailed,
         **_parameters(connection, path),
         if_match=UNSET if etag is None else etag,
-        body=models.RunUpdate(
-            status=UNSET if status is None else models.RunStatus(status),
-            name=UNSET if name is None else name,
-            description=UNSET if description is None else description,
-        ),
+        idempotency_key=UNSET if idempotency_key is None else idempotency_key,
+        body=models.RunUpdate.from_dict(fields),
+    )
+
+
+def list_config_changes(
+    connection: Connection, path: RunPath
+) -> list[models.ConfigChange] | None:
+    """The changes of a run's config."""
+    return _list_all_if_known(
+        connection, list_config_changes_operation.sync_detailed, _parameters(connection, path)
     )
 
 

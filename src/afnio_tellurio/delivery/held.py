@@ -8,7 +8,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from afnio_tellurio.clock import monotonic
-from afnio_tellurio.delivery.records import Batch, Position, metrics_of, parsed_line
+from afnio_tellurio.delivery.records import (
+    Batch,
+    Position,
+    change_of,
+    metrics_of,
+    parsed_line,
+)
 from afnio_tellurio.settings.limits import (
     BATCH_BYTES,
     BATCH_METRICS,
@@ -30,7 +36,8 @@ class HeldLines:
     now, or that were delivered from memory.
 
     Attributes:
-        lines: The lines, oldest first.
+        lines: The lines of metrics, oldest first.
+        changes: The lines of changes of the run, oldest first; they are written and sent first.
         lock: Held by the thread that writes or delivers the lines.
         dropped: The number of metrics that did not fit into memory either.
         is_number_due: Whether lines were delivered that the file does not have. The file must then
@@ -39,6 +46,7 @@ class HeldLines:
 
     def __init__(self) -> None:
         self.lines: deque[bytes] = deque()
+        self.changes: deque[bytes] = deque()
         self.lock = threading.Lock()
         self.dropped = 0
         self.is_number_due = False
@@ -52,6 +60,9 @@ class HeldLines:
     def __len__(self) -> int:
         return len(self.lines)
 
+    def __bool__(self) -> bool:
+        return bool(self.lines or self.changes)
+
     def has_room(self, line: bytes) -> bool:
         """Whether a line fits into memory."""
         return self._size + len(line) <= HELD_BYTES
@@ -60,6 +71,18 @@ class HeldLines:
         """Adds a line."""
         self._size += len(line)
         self.lines.append(line)
+
+    def append_change(self, line: bytes) -> None:
+        """Adds the line of a change."""
+        self._size += len(line)
+        self.changes.append(line)
+
+    def drop_change(self, line: bytes) -> None:
+        """Removes the line of a change, which the file or a backend has now."""
+        # An interrupted call may have removed it already.
+        if line in self.changes:
+            self.changes.remove(line)
+            self._size -= len(line)
 
     @contextmanager
     def reserved(self) -> Generator[bool, None, None]:
@@ -116,6 +139,11 @@ class HeldLines:
 
         They must be `reserved`.
         """
+        for line in list(self.changes):
+            fields = parsed_line(line[:-1])
+            if fields is not None:
+                change = change_of(fields, -1, -1)
+                return Batch([], position.segment, held=[line], change=change)
         lines = self._first(BATCH_METRICS)
         if not lines:
             return None
@@ -165,4 +193,4 @@ class HeldLines:
 
     def due(self) -> float | None:
         """When to write the lines, on the monotonic clock; None without lines."""
-        return self._retry_at if self.lines else None
+        return self._retry_at if self else None

@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 import time
+import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -22,14 +23,25 @@ from afnio_tellurio.delivery.journal_writing import (
     write_all,
     write_copy,
 )
-from afnio_tellurio.delivery.records import END, NUMBER, Batch, Header, encode, record_line
+from afnio_tellurio.delivery.records import (
+    BORN,
+    CHANGE,
+    END,
+    NUMBER,
+    Batch,
+    Change,
+    End,
+    Header,
+    encode,
+    record_line,
+)
 from afnio_tellurio.files import synchronize
 from afnio_tellurio.locking import unlock
 from afnio_tellurio.settings.limits import APPEND_TIMEOUT
 from afnio_tellurio.threads import wait_until_left
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from io import FileIO
     from pathlib import Path
 
@@ -71,6 +83,8 @@ class Journal(JournalFile):
         self._is_direct = False
         # Whether lines go to the file again as soon as the last held one is written.
         self._is_switching = False
+        # Records to write as soon as that is possible.
+        self._birth_line: bytes | None = None
         self._end_line: bytes | None = None
         # Files that were removed, moved or replaced.
         self._replaced: list[FileIO] = []
@@ -164,13 +178,51 @@ class Journal(JournalFile):
                 return
         self._hold_rest(lines, written)
 
-    def _try_to_write(self, lines: Sequence[bytes]) -> int:
-        """Writes lines to the file; returns the number of bytes written, or -1 for all."""
-        data, written = b"".join(lines), 0
+    def record_birth(self, details: Mapping[str, Any]) -> None:
+        """Writes what the run was created with, as the body of `createRun`."""
+        line = record_line(BORN, details)
+        if not self._is_direct or self._write_some(line) != len(line):
+            self._birth_line = line
+
+    def append_change(self, fields: Mapping[str, Any]) -> None:
+        """Writes a change of the run; when it returns, the operating system has it.
+
+        Args:
+            fields: The body of `updateRun`.
+
+        Raises:
+            JournalSealedError: The run is being ended.
+        """
+        line = record_line(CHANGE, str(uuid.uuid4()), time.time_ns() // 1000, fields)
+        written = 0
+        if self._is_direct or self._wait_until_direct():
+            written = self._write_some(line)
+        if written == len(line):
+            return
+        if self._is_sealed or self._is_closed:
+            raise JournalSealedError
+        if written:
+            self.held.note_trouble(disk_is_full())
+        if not self.held.has_room(line):
+            self.held.dropped += 1
+            return
+        # Twice, as for metrics.
+        self._is_direct = False
+        self.held.append_change(line)
+        self._is_direct = False
+
+    def _write_some(self, data: bytes) -> int:
+        """Writes to the file; returns the number of bytes written."""
         try:
-            written = self._write(data)
+            return self._write(data)
         except (OSError, ValueError) as error:
             self._handle_write_error(error)
+        return 0
+
+    def _try_to_write(self, lines: Sequence[bytes]) -> int:
+        """Writes metrics to the file; returns the number of bytes written, or -1 for all."""
+        data = b"".join(lines)
+        written = self._write_some(data)
         if written < len(data):
             return written
         self.count += len(lines)
@@ -241,6 +293,12 @@ class Journal(JournalFile):
         if self.held.is_number_due:
             self._write_whole(record_line(NUMBER, self.position.number))
             self.held.is_number_due = False
+        if self._birth_line is not None:
+            self._write_whole(self._birth_line)
+            self._birth_line = None
+        for line in list(self.held.changes):
+            self._write_whole(line)
+            self.held.drop_change(line)
         self._move_held()
         before = sys.maxsize
         while _SWITCH_LINES < len(self.held) < before:
@@ -256,8 +314,8 @@ class Journal(JournalFile):
         if not self._is_sealed and not self._is_closed:
             self.held.end_trouble()
             # Not while a line is held that was logged just now: a later one must not overtake it.
-            self._is_direct = not self.held.lines
-            if self.held.lines:
+            self._is_direct = not self.held
+            if self.held:
                 self._is_direct = False
 
     def _move_held(self) -> None:
@@ -328,6 +386,13 @@ class Journal(JournalFile):
             position = self._advance(before, following)
             self.held.drop_delivered(following - position.number)
             self._store(position._replace(number=following, lag=last.number - last.count))
+
+    def acknowledge_change(self, batch: Batch, change: Change) -> None:
+        """Notes that a backend has a change, or refuses it."""
+        super().acknowledge_change(batch, change)
+        with self.held.reserved():
+            for line in batch.held:
+                self.held.drop_change(line)
 
     def _skip_first(self, batch: Batch) -> None:
         if not batch.held:
@@ -451,10 +516,10 @@ class Journal(JournalFile):
         if not self.held and not self._is_direct:
             self.write_held()
 
-    def end(self, status: str) -> None:
-        """Records the status that the run is to end with, for a later process."""
+    def end(self, end: End) -> None:
+        """Records the end of the run, for a later process."""
         self.stay_at_path()
-        self._end_line = record_line(END, status)
+        self._end_line = record_line(END, *end)
         self.write_held()
         with suppress(OSError):
             self.synchronize()
@@ -504,4 +569,9 @@ class Journal(JournalFile):
 
 
 #: The functions in which a thread may be about to write to the file of a journal.
-_APPENDING = (Journal.append.__code__, Journal.append_all.__code__)
+_APPENDING = (
+    Journal.append.__code__,
+    Journal.append_all.__code__,
+    Journal.append_change.__code__,
+    Journal.record_birth.__code__,
+)

@@ -2,14 +2,18 @@
 
 There is one file for each run and process: `journals/<run uuid>.<writer uuid>.ndjson` in
 `TELLURIO_HOME`. Only its owner can read it, and its process locks it while it lives. The first two
-or three lines are the header; each other line is a record of a metric or of the run's end:
+or three lines are the header; each other line is a record:
 
+    ["0b9f1d55","born",{"config":{"lr":0.1},"tags":["baseline"]}]
     ["1c291ca3",7,null,1763892930123456,"train/loss",0.25]
-    ["5d41402a","end","COMPLETED"]
+    ["77e1a9c0","change","0a5ffb0c-...",1763892930123456,{"config_patch":{"lr":0.01}}]
+    ["5d41402a","end","CRASHED",1763892930123456,{"kind":"signal","signal":"SIGTERM"}]
 
-A record starts with the CRC-32 of the rest of the line. Then come the number of metrics before it,
-the step, the time in microseconds since 1970 (UTC), the name and the value. Each line is written
-with one write(2), so the operating system has it when `log` returns.
+A record starts with the CRC-32 of the rest of the line. For a metric follow the number of metrics
+before it, the step, the time in microseconds since 1970 (UTC), the name and the value; for a change
+of the run, its idempotency key, its time, and the body of `updateRun`. What the run was born with is
+for a backend that has lost the run. Each line is written with one write(2), so the operating system
+has it when `log` returns.
 
 **The sequence number of a metric is its position in the file.** Nothing in memory has to agree with
 the file. So it does no harm if the application is interrupted between a write and the next
@@ -34,14 +38,19 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from afnio_tellurio.delivery.records import (
+    BORN,
+    CHANGE,
     END,
     FORMAT,
     NUMBER,
     UNDELIVERABLE_SUFFIX,
     Batch,
+    Change,
+    End,
     Header,
     Metric,
     Position,
+    change_of,
     find_record,
     metrics_of,
     parsed_line,
@@ -59,7 +68,7 @@ if TYPE_CHECKING:
 _START = Position(0, 0, 0)
 _PREFIX_BYTES = 64
 #: More than the record of an end takes.
-_END_BYTES = 256
+_END_BYTES = 256 * 1024
 #: The start of the line of a metric: enough of it to tell it from a header with changed bytes.
 _METRIC_START = re.compile(rb'\["[0-9a-f]{8}",\d+,(?:null|\d+),\d+,"')
 #: The header, and a few records.
@@ -95,6 +104,8 @@ class JournalFile:
         # The offset after the last metric that was ever read to be sent, and the next number: a
         # backend may have all before it, even if they are damaged or cut off since.
         self._read_until = (0, 0)
+        # The changes that a backend has; the position passes only those that it starts with.
+        self._delivered_changes: set[str] = set()
         self.position = self._read_position()
 
     @classmethod
@@ -158,7 +169,8 @@ class JournalFile:
     def is_empty(self) -> bool:
         """Whether nothing was logged to it."""
         return all(
-            fields is not None and isinstance(fields[0], dict) for fields, *_ in self._records(0)
+            fields is not None and (isinstance(fields[0], dict) or fields[0] == BORN)
+            for fields, *_ in self._records(0)
         )
 
     @property
@@ -173,10 +185,16 @@ class JournalFile:
         return self.missing
 
     def batch(self) -> Batch | None:
-        """The next metrics to send, or None if nothing waits."""
+        """The next metrics, or the next change, to send; None if nothing waits."""
         metrics: list[Metric] = []
         segment, missing_before = self.position.segment, 0
-        for line, missing in self._metrics(self.position):
+        for line, missing, change in self._entries(self.position):
+            if change is not None:
+                if change.key in self._delivered_changes:
+                    continue
+                if metrics:
+                    break
+                return Batch([], segment, change=change)
             if metrics:
                 is_large = line[-1].after - self.position.offset > BATCH_BYTES
                 is_apart = line[0].number != metrics[-1].number + 1
@@ -192,6 +210,12 @@ class JournalFile:
 
     def _metrics(self, position: Position) -> Iterator[tuple[list[Metric], int]]:
         """The metrics of each line from a position on, and the number missing before them."""
+        for metrics, missing, change in self._entries(position):
+            if change is None:
+                yield metrics, missing
+
+    def _entries(self, position: Position) -> Iterator[tuple[list[Metric], int, Change | None]]:
+        """The metrics of each line, with the number missing before them, and the changes."""
         number, lag = position.number, position.lag
         is_damaged, damaged_lines = False, 0
         for fields, is_intact, start, end in self._records(position.offset):
@@ -201,6 +225,8 @@ class JournalFile:
                 continue
             if fields[0] == NUMBER:
                 number = max(number, fields[1])
+            elif fields[0] == CHANGE:
+                yield [], 0, change_of(fields, start, end)
             if not isinstance(fields[0], int):
                 continue
             missing = max(0, fields[0] + lag - number) if is_damaged else 0
@@ -218,7 +244,7 @@ class JournalFile:
                     for metric in metrics_of(fields, fields[0] + lag, start, end)
                     if metric.number >= number
                 ]
-            yield metrics, missing
+            yield metrics, missing, None
             number = metrics[-1].number + 1
             lag = metrics[-1].number - metrics[-1].count
             is_damaged, damaged_lines = False, 0
@@ -274,6 +300,13 @@ class JournalFile:
             position = self._position_after(metrics[-1], position.segment)
         return position
 
+    def acknowledge_change(self, batch: Batch, change: Change) -> None:  # noqa: ARG002
+        """Notes that a backend has a change, or refuses it."""
+        self._delivered_changes.add(change.key)
+        if change.start == self.position.offset:
+            # Else damaged lines are in between, which count when the next metric is read.
+            self._store(self.position._replace(offset=change.after))
+
     def acknowledge_single(self, batch: Batch) -> None:
         """Moves the position past the first metric of a batch, which was delivered by itself.
 
@@ -321,6 +354,7 @@ class JournalFile:
 
     def _go_back(self, number: int, segment: int) -> int:
         self.missing = 0
+        self._delivered_changes.clear()
         position = _START._replace(floor=self.position.floor)
         for metrics, missing in self._metrics(position):
             if metrics[-1].number >= number:
@@ -384,13 +418,34 @@ class JournalFile:
         """
         return True
 
-    def end_status(self) -> str | None:
-        """The status that the process ended the run with, or None."""
-        status: str | None = None
-        for fields, _is_intact, _start, _end in self._records(0):
+    def birth(self) -> dict[str, Any]:
+        """What the run was created with beside its name, as the body of `createRun`."""
+        first = islice(self._records(0), _LINES_AT_START)
+        births = [fields[1] for fields, *_ in first if fields is not None and fields[0] == BORN]
+        return births[0] if births else {}
+
+    def end_record(self) -> End | None:
+        """The end of the run as the process recorded it, or None."""
+        end: End | None = None
+        for fields, *_ in self._records(0):
             if fields is not None and fields[0] == END:
-                status = fields[1]
-        return status
+                end = End(*fields[1:])
+        return end
+
+    def last_time(self) -> int | None:
+        """When the process last logged something, in microseconds since 1970; None if it did not.
+
+        Several threads may have logged: the latest time counts.
+        """
+        tail = max(0, self.whole_size(self.size) - BATCH_BYTES)
+        return self._last_time(tail) or (self._last_time(0) if tail else None)
+
+    def _last_time(self, offset: int) -> int | None:
+        times: list[int] = []
+        for fields, *_ in self._records(offset):
+            if fields is not None and (isinstance(fields[0], int) or fields[0] == CHANGE):
+                times.append(fields[2])
+        return max(times, default=None)
 
     @property
     def has_ended(self) -> bool:
@@ -433,7 +488,7 @@ def write_journal(
     folder: Path,
     header: Header,
     metrics: Iterable[tuple[int | None, int, str, Any]],
-    status: str,
+    end: End,
 ) -> Path:
     """Writes the journal of a run that has ended, as if its process had died before delivery.
 
@@ -441,7 +496,7 @@ def write_journal(
         folder: The folder of the journals.
         header: The header.
         metrics: Step, time in microseconds since 1970, name and value of each metric.
-        status: The final status of the run.
+        end: The end of the run.
 
     Raises:
         OSError: It cannot be written to the disk.
@@ -454,7 +509,7 @@ def write_journal(
             record_line(number, step, when, name, value)
             for number, (step, when, name, value) in enumerate(metrics)
         )
-        file.write(record_line(END, status))
+        file.write(record_line(END, *end))
     return path
 
 

@@ -22,6 +22,7 @@ from afnio_tellurio.settings.limits import SYNCHRONIZE_INTERVAL
 if TYPE_CHECKING:
     from afnio_tellurio.api.connection import Connection
     from afnio_tellurio.delivery.journal import Journal
+    from afnio_tellurio.delivery.records import End
 
 
 @attrs.frozen
@@ -56,9 +57,10 @@ class Outbox:
         journal: Stores them until the backend has them.
         append: Records one metric.
         append_all: Records several metrics of one call.
+        append_change: Records a change of the run.
         transfer: The delivery to the backend.
         waker: Wakes the thread that delivers it, which is set when it is added to a sender.
-        wanted_status: The status to end the run with when everything is delivered, or None.
+        wanted_end: The end of the run, to be sent when everything is delivered, or None.
         is_released: Whether nothing can be logged to it anymore; it closes when all is delivered.
         is_set_aside: Whether delivery has ended because the backend does not have the run anymore.
     """
@@ -70,8 +72,9 @@ class Outbox:
         # The caller then wakes an idle thread; waking it here would cost a function call.
         self.append = journal.append
         self.append_all = journal.append_all
+        self.append_change = journal.append_change
         self.transfer = Transfer(connection, journal)
-        self.wanted_status: str | None = None
+        self.wanted_end: End | None = None
         self.is_released = False
         self.is_set_aside = False
         self._synchronized_at = 0.0
@@ -91,7 +94,7 @@ class Outbox:
 
     def is_done_until(self, size: int) -> bool:
         """Whether all that was logged at this size is acknowledged, and the run ended."""
-        has_ended = self.wanted_status is None or self.transfer.ended is not None
+        has_ended = self.wanted_end is None or self.transfer.ended is not None
         return has_ended and self.journal.is_delivered_until(size)
 
     def problem(self, call: str) -> DeliveryError:
@@ -146,7 +149,7 @@ class Outbox:
         """Whether it can be closed."""
         # Not `is_done`, which reads the status too: another thread may set it in between.
         has_ended = self.transfer.ended is not None or (
-            self.is_released and self.wanted_status is None
+            self.is_released and self.wanted_end is None
         )
         return has_ended and self.journal.is_delivered
 
@@ -236,8 +239,8 @@ class Outbox:
         batch = self.journal.next_batch()
         if batch is not None:
             return self.transfer.send(batch)
-        if self.wanted_status is not None and self.transfer.ended is None:
-            self.transfer.end(self.wanted_status)
+        if self.wanted_end is not None and self.transfer.ended is None:
+            self.transfer.end(self.wanted_end)
         return False
 
     def _synchronize(self) -> None:

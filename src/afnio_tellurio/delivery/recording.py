@@ -22,10 +22,12 @@ from afnio_tellurio.delivery.senders import (
 from afnio_tellurio.forks import ForkStep, at_fork
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
+    from typing import Any
 
     from afnio_tellurio.api.connection import Connection
     from afnio_tellurio.api.operations import RunPath
+    from afnio_tellurio.delivery.records import End
     from afnio_tellurio.delivery.transfer import RecordedEnd
 
 
@@ -127,8 +129,8 @@ class Recording:
         """Returns an outbox that has lost metrics."""
         return next((box for box in list(self._outboxes.values()) if box.journal.lost), None)
 
-    def end(self, connection: Connection, status: str, deadline: float) -> Outbox | None:
-        """Refuses further metrics, delivers all of them, then the status.
+    def end(self, connection: Connection, end: End, deadline: float) -> Outbox | None:
+        """Refuses further metrics, delivers all of them, then the end.
 
         Returns:
             The outbox that was not delivered at the deadline, or None.
@@ -144,7 +146,7 @@ class Recording:
         # Up to half of the time: the end must be possible without them.
         with within((monotonic() + deadline) / 2):
             deliver_orphans_of_run(connection, self.path.run_uuid)
-        last.wanted_status = status
+        last.wanted_end = end
         if not wait_visibly(last, deadline):
             return last
         self.ended = last.transfer.ended
@@ -171,6 +173,10 @@ class Recording:
         for outbox in list(self._outboxes.values()):
             outbox.journal.name_run(run_name)
 
+    def record_birth(self, details: Mapping[str, Any]) -> None:
+        """Records what the run was created with, for a backend that loses it."""
+        self.open_outbox().journal.record_birth(details)
+
     def reopen(self, connection: Connection) -> bool:
         """Accepts metrics again after `end` failed, unless the backend has recorded the end.
 
@@ -178,7 +184,7 @@ class Recording:
             True if the run is open again.
         """
         last = self.open_outbox(connection)
-        last.wanted_status = None
+        last.wanted_end = None
         if last.transfer.ended is not None:
             return False
         self._is_ending = False
@@ -186,11 +192,11 @@ class Recording:
             outbox.journal.unseal()
         return True
 
-    def leave_end(self, status: str) -> None:
+    def leave_end(self, end: End) -> None:
         """Leaves the end to the sender, or to a later process if this one is gone."""
         outbox = self.open_outbox()
-        outbox.journal.end(status)
-        outbox.wanted_status = status
+        outbox.journal.end(end)
+        outbox.wanted_end = end
 
     def close(self) -> None:
         """Closes every outbox."""

@@ -13,12 +13,16 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FORMAT = 1
+FORMAT = 2
 SUFFIX = ".ndjson"
 #: Of a journal whose run is gone.
 UNDELIVERABLE_SUFFIX = ".undeliverable"
 #: The first field of the record of the run's end.
 END = "end"
+#: The first field of a record with a change of the run itself.
+CHANGE = "change"
+#: The first field of the record with what the run was created with.
+BORN = "born"
 #: The first field of a record that holds the sequence number of the next metric.
 NUMBER = "number"
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -86,6 +90,38 @@ class Position(NamedTuple):
     floor: int = 0
 
 
+class Change(NamedTuple):
+    """A change of the run itself.
+
+    Attributes:
+        key: Its idempotency key.
+        time: When it was made, in microseconds since 1970.
+        fields: The body of `updateRun`.
+        start: The offset of its line, or -1 if it is only in memory.
+        after: The offset of the next line.
+    """
+
+    key: str
+    time: int
+    fields: dict[str, Any]
+    start: int
+    after: int
+
+
+class End(NamedTuple):
+    """The end of a run, as its process recorded it.
+
+    Attributes:
+        status: The final status.
+        time: When it ended, in microseconds since 1970; None in journals of earlier versions.
+        because: Why it ended, as `EndReason` of the contract, or None.
+    """
+
+    status: str
+    time: int | None = None
+    because: dict[str, Any] | None = None
+
+
 class Metric(msgspec.Struct, frozen=True, gc=False):
     """One metric of a journal.
 
@@ -109,19 +145,21 @@ class Metric(msgspec.Struct, frozen=True, gc=False):
 
 
 class Batch(NamedTuple):
-    """Consecutive metrics of one segment, to be sent in one request.
+    """Consecutive metrics of one segment, or a change of the run, to be sent in one request.
 
     Attributes:
         metrics: The metrics.
         segment: The sequence number with which the segment starts.
         missing: The number of metrics before them that cannot be read: their lines are damaged.
-        held: The lines of the metrics, if they are only in memory.
+        held: The lines of the metrics or of the change, if they are only in memory.
+        change: The change; there are no metrics then.
     """
 
     metrics: list[Metric]
     segment: int
     missing: int = 0
     held: Sequence[bytes] = ()
+    change: Change | None = None
 
 
 def microseconds_of(when: dt.datetime) -> int:
@@ -175,6 +213,12 @@ def writer_of(writer: str, segment: int) -> uuid.UUID:
     ID, which every process derives in the same way, and its numbers start at 0.
     """
     return uuid.uuid5(uuid.UUID(writer), str(segment)) if segment else uuid.UUID(writer)
+
+
+def change_of(fields: list[Any], start: int, end: int) -> Change:
+    """The change in a record, whose line starts and ends at these offsets of the file."""
+    _kind, key, when, changes = fields
+    return Change(key, when, changes, start, end)
 
 
 def metrics_of(fields: list[Any], number: int, start: int, end: int) -> list[Metric]:

@@ -20,8 +20,8 @@ from afnio_tellurio.clock import monotonic
 from afnio_tellurio.deadlines import has_passed, run_until_deadline, seconds_left
 from afnio_tellurio.delivery.hosts import is_from_here, locks_reach_all
 from afnio_tellurio.delivery.journal_file import JournalFile, remove_journal
-from afnio_tellurio.delivery.records import SUFFIX
-from afnio_tellurio.delivery.transfer import Transfer
+from afnio_tellurio.delivery.records import SUFFIX, End, microseconds_of
+from afnio_tellurio.delivery.transfer import Transfer, end_fields
 from afnio_tellurio.errors import (
     BackendFailureError,
     BackendUnreachableError,
@@ -50,6 +50,8 @@ _PATIENCE = 30.0
 _FAILED_RUNS = 3
 #: Errors that may concern the whole backend, not one journal.
 _ABSENT = (BackendUnreachableError, BackendFailureError, RateLimitError)
+#: Why a run ended whose process left no other word.
+_VANISHED = {"kind": "vanished", "message": "Its process disappeared without ending the run."}
 #: Journals of dead processes that are counted for a warning.
 _COUNTED_ORPHANS = 1000
 
@@ -411,17 +413,20 @@ def _try_to_end(transfer: Transfer, progress: Callable[[int], None] | None) -> s
         return None
     path = RunPath(header.namespace_slug, header.project_slug, header.run_uuid)
     try:
-        has_ended = operations.get_run(transfer.connection.for_delivery, path).status != "RUNNING"
+        run = operations.get_run(transfer.connection.for_delivery, path)
         transfer.last_error = None
-        if has_ended:
+        if run.status != "RUNNING":
             return None
+        created = microseconds_of(run.date_created) if run.date_created.tzinfo else 0
     except NotFoundError as error:
         # A run that a user deleted needs no status.
         # Neither does one that a process died before it was created.
         is_lost = not transfer.journal.is_empty and never_had_run(error) and transfer.restore(error)
         if not (is_lost and _send_waiting(transfer, progress)):
             return None
-    status = transfer.journal.end_status() or "CRASHED"
+        created = 0
+    end = _end_of(transfer.journal, created)
+    status = end.status
     if status not in RunStatus.__members__:
         transfer.last_error = TellurioError(
             f"its process ended run {header.run_name!r} as {status}, a status of a newer version; "
@@ -429,12 +434,22 @@ def _try_to_end(transfer: Transfer, progress: Callable[[int], None] | None) -> s
         )
         return None
     try:
-        operations.update_run(transfer.connection.for_delivery, path, status=status)
+        operations.update_run(transfer.connection.for_delivery, path, end_fields(end))
     except BadRequestError as error:
         transfer.hold_end(status, error)
         return None
     transfer.last_error = None
     return status
+
+
+def _end_of(journal: JournalFile, created: int) -> End:
+    """The end of a dead process's run: as recorded, or when it last logged something."""
+    recorded = journal.end_record()
+    if recorded is not None and recorded.time is not None:
+        return recorded
+    last = journal.last_time()
+    end = End("CRASHED", because=_VANISHED) if recorded is None else recorded
+    return end._replace(time=max(created, last or created) or None)
 
 
 def list_journals(folder: Path, prefix: str = "") -> list[Path]:

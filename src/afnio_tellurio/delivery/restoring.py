@@ -10,11 +10,16 @@ from afnio_tellurio.api import operations
 from afnio_tellurio.errors import ConflictError, InvalidResponseError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from afnio_tellurio.api.connection import Connection
     from afnio_tellurio.api.operations import RunPath
 
 
-def restore_run(connection: Connection, path: RunPath, *, name: str) -> None:
+def restore_run(
+    connection: Connection, path: RunPath, *, name: str, details: Mapping[str, Any]
+) -> None:
     """Creates a run that the backend lost, with its UUID, and its project if that is gone too.
 
     Several processes may do so at once: the run is created once.
@@ -23,6 +28,7 @@ def restore_run(connection: Connection, path: RunPath, *, name: str) -> None:
         connection: The backend.
         path: The run.
         name: Its name; a number is appended if another run has taken the name.
+        details: What else it was created with, as the body of `createRun`.
 
     Raises:
         ConflictError: The run was deleted on purpose, or belongs to another project.
@@ -42,11 +48,11 @@ def restore_run(connection: Connection, path: RunPath, *, name: str) -> None:
         namespace_slug,
         project_slug,
         name=name,
-        description=None,
         status="RUNNING",
         # So a backend that ignores the UUID creates at most one run, even if asked repeatedly.
         idempotency_key=str(uuid.uuid5(uuid.UUID(run_uuid), "restore")),
         run_uuid=run_uuid,
+        details=details,
     )
     if str(run.uuid) != run_uuid.lower():
         raise InvalidResponseError(

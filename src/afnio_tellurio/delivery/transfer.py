@@ -7,11 +7,12 @@ import random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from afnio_tellurio.api import operations
+from afnio_tellurio.api.details import named_details, warn_of_ignored_details
 from afnio_tellurio.api.entities import read_etag
 from afnio_tellurio.api.operations import LACKING, RunPath
 from afnio_tellurio.api.retries import retry_after
 from afnio_tellurio.clock import monotonic
-from afnio_tellurio.delivery.records import Batch, Metric, datetime_of, writer_of
+from afnio_tellurio.delivery.records import Batch, Change, End, Metric, datetime_of, writer_of
 from afnio_tellurio.delivery.restoring import restore_run
 from afnio_tellurio.errors import (
     ApiError,
@@ -98,6 +99,8 @@ class Transfer:
 
     def send(self, batch: Batch) -> bool:
         """Sends a batch, or a part of it; returns True if the next one is due at once."""
+        if batch.change is not None:
+            return self._send_change(batch, batch.change)
         batch = batch._replace(metrics=batch.metrics[: self._limit])
         is_question = batch.missing > 0 and batch.segment != self._confirmed_segment
         if is_question:
@@ -133,15 +136,38 @@ class Transfer:
         self._note_success()
         return True
 
-    def end(self, status: str) -> bool:
-        """Sends the final status of the run; returns True if the backend has recorded it."""
+    def _send_change(self, batch: Batch, change: Change) -> bool:
+        fields = dict(change.fields)
+        if "config_patch" in fields:
+            fields["config_changed"] = datetime_of(change.time).isoformat()
         try:
-            run = operations.update_run(self.connection.for_delivery, self._path, status=status)
+            run = operations.update_run(
+                self.connection.for_delivery, self._path, fields, idempotency_key=change.key
+            )
+        except (BadRequestError, PayloadTooLargeError) as error:
+            warn(
+                f"run {self.journal.header.run_name!r}: the backend rejected a change of "
+                f"{named_details(change.fields)}: {error.words}"
+            )
+        except NotFoundError as error:
+            return self.restore(error)
+        except TellurioError as error:
+            return self.put_off(error)
+        else:
+            warn_of_ignored_details(self.connection, run, change.fields)
+        self.journal.acknowledge_change(batch, change)
+        self._note_success()
+        return True
+
+    def end(self, end: End) -> bool:
+        """Sends the end of the run; returns True if the backend has recorded it."""
+        try:
+            run = operations.update_run(self.connection.for_delivery, self._path, end_fields(end))
         except NotFoundError as error:
             self.restore(error)
             return False
         except BadRequestError as error:
-            self.hold_end(status, error)
+            self.hold_end(end.status, error)
             return False
         except TellurioError as error:
             self.put_off(error)
@@ -241,7 +267,12 @@ class Transfer:
             self.is_gone = is_gone(error)
             return self.put_off(error)
         try:
-            restore_run(self.connection.for_delivery, self._path, name=self.journal.header.run_name)
+            restore_run(
+                self.connection.for_delivery,
+                self._path,
+                name=self.journal.header.run_name,
+                details=self.journal.birth(),
+            )
         except TellurioError as failure:
             return self.put_off(failure)
         self.has_restored = self._is_restored = True
@@ -326,6 +357,16 @@ class Transfer:
         self.last_error = self.holding = None
         self.not_before = self._asked_until = 0.0
         self._limit = min(BATCH_METRICS, self._limit * 2)
+
+
+def end_fields(end: End) -> dict[str, Any]:
+    """The end of a run as the body of `updateRun`."""
+    fields: dict[str, Any] = {"status": end.status}
+    if end.time is not None:
+        fields["date_ended"] = datetime_of(end.time).isoformat()
+    if end.because is not None:
+        fields["ended_because"] = end.because
+    return fields
 
 
 def _one_number_of(batch: Batch) -> Batch | None:

@@ -26,8 +26,8 @@ def tell_started(
 def tell_ended(run: RunRecord, recording: Recording, client: TellurioClient) -> None:
     """Shows how a run ended, how long it took, and how many values this process logged."""
     rest = ""
-    if run.date_created is not None and run.date_updated is not None:
-        seconds = (run.date_updated - run.date_created).total_seconds()
+    if run.date_created is not None and run.date_ended is not None:
+        seconds = max(0.0, (run.date_ended - run.date_created).total_seconds())
         rest += f" in {duration(seconds)}"
     rest += f" ({_count(recording.receipt())}). View: "
     namespace_slug, project_slug, _run_uuid = recording.path

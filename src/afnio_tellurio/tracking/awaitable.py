@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import threading
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from afnio_tellurio.api.entities import RunStatus
 from afnio_tellurio.settings.limits import RUNS_PAGE
 from afnio_tellurio.tracking.awaiting import run_in_thread
+from afnio_tellurio.tracking.end_reasons import CANCELED
 from afnio_tellurio.tracking.finding import get_run, runs
 from afnio_tellurio.tracking.functions import get_active_run, make_active, open_run
 from afnio_tellurio.tracking.safeguard import end
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
     from afnio_tellurio.api.connection import Connection
+    from afnio_tellurio.api.entities import RunRecord
     from afnio_tellurio.client import TellurioClient
     from afnio_tellurio.delivery.outbox import DeliveryReceipt
     from afnio_tellurio.tracking.run import Run
@@ -33,6 +35,12 @@ async def ainit(
     status: RunStatus | str | None = RunStatus.RUNNING,
     client: TellurioClient | None = None,
     *,
+    config: Any = None,
+    tags: Iterable[str] = (),
+    group: str | None = None,
+    job_type: str | None = None,
+    notes: str | None = None,
+    parent: RunRecord | str | None = None,
     resume: bool = False,
 ) -> Run:
     """Does what `init` does, without blocking the event loop of asyncio, trio, or anyio.
@@ -50,6 +58,12 @@ async def ainit(
                 description,
                 status,
                 client,
+                config=config,
+                tags=tags,
+                group=group,
+                job_type=job_type,
+                notes=notes,
+                parent=parent,
                 resume=resume,
             )
         )
@@ -76,7 +90,7 @@ class _Opening:
             self._run = run
             is_abandoned = self._is_abandoned
         if is_abandoned:
-            end(run, RunStatus.FAILED)
+            end(run, RunStatus.FAILED, CANCELED)
         return run, connection
 
     def abandon(self) -> None:
@@ -86,7 +100,7 @@ class _Opening:
             run = self._run
         if run is not None:
             threading.Thread(
-                target=end, args=(run, RunStatus.FAILED), name="tellurio-await", daemon=True
+                target=end, args=(run, RunStatus.FAILED, CANCELED), name="tellurio-await", daemon=True
             ).start()
 
 
@@ -98,6 +112,10 @@ async def aruns(
     status: RunStatus | str | None = None,
     created_after: dt.datetime | None = None,
     created_before: dt.datetime | None = None,
+    tag: str | None = None,
+    group: str | None = None,
+    job_type: str | None = None,
+    parent: RunRecord | str | None = None,
     limit: int | None = None,
 ) -> AsyncIterator[Run]:
     """Does what `runs` does, without blocking the event loop of asyncio, trio, or anyio.
@@ -112,6 +130,10 @@ async def aruns(
             status=status,
             created_after=created_after,
             created_before=created_before,
+            tag=tag,
+            group=group,
+            job_type=job_type,
+            parent=parent,
             limit=limit,
         )
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.api.entities import RunStatus
 from afnio_tellurio.api.metrics import MetricHistory
+from afnio_tellurio.settings.settings import read_settings
 from afnio_tellurio.tracking.run import Run
 from afnio_tellurio.tracking.safeguard import deactivate
 from afnio_tellurio.tracking.statuses import ENDED, checked_status
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from afnio_tellurio.api.metrics import MetricPoint, MetricSummary
     from afnio_tellurio.client import TellurioClient
     from afnio_tellurio.delivery.outbox import DeliveryReceipt
+    from afnio_tellurio.delivery.records import End
+    from afnio_tellurio.settings.settings import Settings
 
 
 class DisabledRun(Run):
@@ -43,24 +46,31 @@ class DisabledRun(Run):
         self._end(RunStatus.COMPLETED if status is None else checked_status("finish", status))
         return self._receipt()
 
-    def _end(self, status: RunStatus) -> None:
+    def _end(self, status: RunStatus, because: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
         if self.status not in ENDED:
             self.status = status
         deactivate(self)
 
-    def _leave_end(self, status: RunStatus) -> None:
-        self._end(status)
+    def _leave_end(self, end: End) -> None:
+        self._end(RunStatus(end.status))
+
+    def _settings(self, client: TellurioClient | None) -> Settings:  # noqa: ARG002
+        return read_settings()
+
+    def _change_details(
+        self, call: str, fields: Mapping[str, Any], client: TellurioClient | None
+    ) -> None:
+        pass
 
     def _change(
         self,
-        name: str | None,
-        description: str | None,
+        changes: Mapping[str, Any],
         client: TellurioClient | None,  # noqa: ARG002
         *,
         if_unchanged: bool,  # noqa: ARG002
     ) -> None:
-        self.name = name or self.name
-        self.description = self.description if description is None else description
+        for field, value in changes.items():
+            setattr(self, field, value)
 
     @property
     def url(self) -> None:

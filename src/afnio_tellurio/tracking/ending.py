@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
-from afnio_tellurio.api.entities import set_etag
+from afnio_tellurio.api.entities import read_status, set_etag
 from afnio_tellurio.client import connection_of
+from afnio_tellurio.delivery.records import End, datetime_of
 from afnio_tellurio.errors import counted_metrics
 from afnio_tellurio.tracking.announcements import tell_ended
+from afnio_tellurio.tracking.end_reasons import as_end_reason
 from afnio_tellurio.tracking.statuses import ENDED
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from afnio_tellurio.api.entities import RunRecord, RunStatus
     from afnio_tellurio.client import TellurioClient
     from afnio_tellurio.delivery.outbox import Outbox
     from afnio_tellurio.delivery.recording import Recording
 
 
+def end_now(status: RunStatus, because: Mapping[str, Any] | None) -> End:
+    """The end of a run at this moment."""
+    return End(status.value, time.time_ns() // 1000, None if because is None else dict(because))
+
+
+def _mark_as_ended(run: RunRecord, end: End) -> None:
+    run.status = read_status(end.status)
+    run.date_ended = None if end.time is None else datetime_of(end.time)
+    run.ended_because = as_end_reason(end.because)
+
+
 def finish_run(
-    run: RunRecord, recording: Recording, client: TellurioClient, status: RunStatus, deadline: float
+    run: RunRecord, recording: Recording, client: TellurioClient, end: End, deadline: float
 ) -> None:
     """Delivers everything and then the status.
 
@@ -26,34 +42,32 @@ def finish_run(
         DeliveryError: Not at the deadline; the run is open again.
     """
     try:
-        undelivered = _deliver_end(run, recording, client, status, deadline)
+        undelivered = _deliver_end(run, recording, client, end, deadline)
     except BaseException:  # raised again, once the run is open as before
         # After Ctrl-C, for example, the run is as open as before.
-        _reopen(run, recording, client, status)
+        _reopen(run, recording, client, end)
         raise
     if undelivered is not None:
-        _reopen(run, recording, client, status)
+        _reopen(run, recording, client, end)
         raise undelivered.problem("finish")
     damaged = recording.find_lost()
     if damaged is not None:
         raise damaged.problem("finish")
 
 
-def _reopen(
-    run: RunRecord, recording: Recording, client: TellurioClient, status: RunStatus
-) -> None:
+def _reopen(run: RunRecord, recording: Recording, client: TellurioClient, end: End) -> None:
     """Continues a run that could not be ended, unless the backend has recorded its end."""
     if not recording.reopen(connection_of(client)):
-        run.status = status
+        _mark_as_ended(run, end)
 
 
 def _deliver_end(
-    run: RunRecord, recording: Recording, client: TellurioClient, status: RunStatus, deadline: float
+    run: RunRecord, recording: Recording, client: TellurioClient, end: End, deadline: float
 ) -> Outbox | None:
     """Delivers everything and then the status; returns an outbox that was not in time."""
-    undelivered = recording.end(connection_of(client), status, deadline)
+    undelivered = recording.end(connection_of(client), end, deadline)
     if undelivered is None:
-        run.status = status
+        _mark_as_ended(run, end)
         if recording.ended is not None:
             run.date_updated = recording.ended.time
             set_etag(run, recording.ended.etag)
@@ -63,29 +77,29 @@ def _deliver_end(
 
 
 def end_run(
-    run: RunRecord, recording: Recording, client: TellurioClient, status: RunStatus, deadline: float
+    run: RunRecord, recording: Recording, client: TellurioClient, end: End, deadline: float
 ) -> str | None:
     """Ends a run at the end of a block or of the process; returns the problem, if there is one.
 
     A run that this process only logs to is not ended; its metrics are delivered.
     """
     if recording.owns_run:
-        undelivered = _deliver_end(run, recording, client, status, deadline)
+        undelivered = _deliver_end(run, recording, client, end, deadline)
         if undelivered is not None:
-            return leave_end(run, recording, status, undelivered)
+            return leave_end(run, recording, end, undelivered)
     unfinished = recording.find_undelivered(deadline) or recording.find_lost()
     return None if unfinished is None else str(unfinished.problem("exit"))
 
 
 def leave_end(
-    run: RunRecord, recording: Recording, status: RunStatus, undelivered: Outbox | None = None
+    run: RunRecord, recording: Recording, end: End, undelivered: Outbox | None = None
 ) -> str:
     """Leaves the end to the sender, or to a later process; returns the message about it."""
     undelivered = undelivered or recording.open_outbox()
     if recording.owns_run and run.status not in ENDED:
-        recording.leave_end(status)
-        run.status = status
-    problem = f"run {run.name!r} could not be ended as {status}"
+        recording.leave_end(end)
+        _mark_as_ended(run, end)
+    problem = f"run {run.name!r} could not be ended as {end.status}"
     if undelivered.warn_of_stop():
         # The reason, the file and the remedy were reported then, perhaps hours ago.
         waiting = counted_metrics(undelivered.receipt().waiting)

@@ -15,6 +15,7 @@ from afnio_tellurio.default_client import client_or_default
 from afnio_tellurio.delivery.senders import settle
 from afnio_tellurio.errors import NotFoundError
 from afnio_tellurio.tracking.active import open_runs
+from afnio_tellurio.tracking.details import checked_filters, has_details
 from afnio_tellurio.tracking.disabled import DisabledRun
 from afnio_tellurio.tracking.run import Run, bind_run
 from afnio_tellurio.tracking.statuses import checked_status
@@ -22,6 +23,8 @@ from afnio_tellurio.validation import checked_name, checked_slug, project_slug
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from afnio_tellurio.api.entities import RunRecord
 
 
 def runs(
@@ -32,6 +35,10 @@ def runs(
     status: RunStatus | str | None = None,
     created_after: dt.datetime | None = None,
     created_before: dt.datetime | None = None,
+    tag: str | None = None,
+    group: str | None = None,
+    job_type: str | None = None,
+    parent: RunRecord | str | None = None,
     limit: int | None = None,
 ) -> Iterator[Run]:
     """The runs of a project that match all filters, newest first.
@@ -45,6 +52,10 @@ def runs(
         status: Only runs with this status, a `RunStatus` or its word.
         created_after: Only runs created at this time, which must have a time zone, or later.
         created_before: Only runs created before this time, which must have a time zone.
+        tag: Only runs with this tag.
+        group: Only runs of this group.
+        job_type: Only runs with this job type.
+        parent: Only the children of this run, or of the run with this UUID.
         limit: The maximum number of runs, the newest ones; default all.
 
     Returns:
@@ -53,7 +64,7 @@ def runs(
     Raises:
         TypeError: A name or the status is not a string, or a time is not a `datetime`.
         ValueError: A name is empty, too long or without a slug, there is no such status, a time has
-            no time zone, or the limit is less than 1.
+            no time zone, the parent is not a UUID, or the limit is less than 1.
         NotFoundError: The project does not exist.
         TellurioError: The request failed.
     """
@@ -65,6 +76,7 @@ def runs(
         _check_time("runs", name, time)
     if limit is not None and limit < 1:
         raise ValueError(f"runs: limit is {limit!r}; it must be 1 or more")
+    details = checked_filters("runs", tag=tag, group=group, job_type=job_type, parent=parent)
     client = client_or_default(client)
     if client is None:
         return iter(())
@@ -75,6 +87,7 @@ def runs(
         status=status,
         created_after=created_after,
         created_before=created_before,
+        details=details,
         limit=limit,
     )
 
@@ -85,6 +98,7 @@ def runs(
             for run in _read_runs(client, namespace_slug, slug, models)
             if (status is None or run.status == status)
             and _is_between(run.date_created, created_after, created_before)
+            and has_details(run, details)
         ]
         return _newest_first(found)
 

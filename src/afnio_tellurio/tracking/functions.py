@@ -7,6 +7,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.api import operations
+from afnio_tellurio.api.details import RunConfig, warn_of_ignored_details
 from afnio_tellurio.api.entities import RunStatus, read_project, read_run
 from afnio_tellurio.api.operations import RunPath
 from afnio_tellurio.client import TellurioClient, connection_of
@@ -23,8 +24,11 @@ from afnio_tellurio.errors import (
 from afnio_tellurio.frameworks import share_run
 from afnio_tellurio.notices import warn_once
 from afnio_tellurio.tracking.active import active_run, join, open_runs
+from afnio_tellurio.settings.settings import read_settings
 from afnio_tellurio.tracking.announcements import tell_started
+from afnio_tellurio.tracking.details import checked_details
 from afnio_tellurio.tracking.disabled import DisabledRun
+from afnio_tellurio.tracking.end_reasons import SUPERSEDED
 from afnio_tellurio.tracking.finding import get_run
 from afnio_tellurio.tracking.resuming import resume_run
 from afnio_tellurio.tracking.run import Run, bind_run
@@ -39,9 +43,10 @@ from afnio_tellurio.validation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from afnio_tellurio.api.connection import Connection
+    from afnio_tellurio.api.entities import RunRecord
     from afnio_tellurio.delivery.outbox import DeliveryReceipt
 
 
@@ -53,6 +58,12 @@ def init(
     status: RunStatus | str | None = RunStatus.RUNNING,
     client: TellurioClient | None = None,
     *,
+    config: Any = None,
+    tags: Iterable[str] = (),
+    group: str | None = None,
+    job_type: str | None = None,
+    notes: str | None = None,
+    parent: RunRecord | str | None = None,
     resume: bool = False,
 ) -> Run:
     """Starts a run and makes it the active one of this thread or task.
@@ -70,14 +81,24 @@ def init(
         description: A description.
         status: The status to start with, or its word; `None` means `RUNNING`.
         client: The client to use; default the environment's.
+        config: What the run is configured with: a mapping, an `argparse.Namespace`, or an instance
+            of a dataclass, an attrs class or a pydantic model, of any depth. What looks like a
+            credential is replaced by a mark, unless `TELLURIO_REDACT` is 0. A run that is resumed
+            merges it into its config.
+        tags: Words to find the run by, each of 1 to 255 characters; up to 100.
+        group: What the run belongs to, such as a sweep; 1 to 255 characters.
+        job_type: What the run does within its group, such as `"train"`; 1 to 255 characters.
+        notes: Notes of any length.
+        parent: The run that this one is a part of, or its UUID. It may be of another process.
         resume: Whether to resume the newest run of this name, if there is one: it becomes `RUNNING`
             again, and steps continue. This is how a job that was stopped and starts again goes on
             with its run. The run must have ended, or its process must have died.
 
     Raises:
         TypeError: An argument has the wrong type.
-        ValueError: A name is empty or too long, the namespace is not a slug, the project's name has
-            no slug, there is no such status, or a run is to be resumed without a name.
+        ValueError: A name, tag, group or job type is empty or too long, the config cannot be
+            recorded, the namespace is not a slug, the project's name has no slug, there is no such
+            status, or a run is to be resumed without a name.
         NotFoundError: The namespace does not exist.
         InvalidAPIKeyError: The API key is missing or refused.
         DatabaseError: The embedded backend cannot use its database.
@@ -86,7 +107,19 @@ def init(
     """
     return make_active(
         *open_run(
-            namespace_slug, project_display_name, name, description, status, client, resume=resume
+            namespace_slug,
+            project_display_name,
+            name,
+            description,
+            status,
+            client,
+            config=config,
+            tags=tags,
+            group=group,
+            job_type=job_type,
+            notes=notes,
+            parent=parent,
+            resume=resume,
         )
     )
 
@@ -100,6 +133,7 @@ def open_run(
     client: TellurioClient | None,
     *,
     resume: bool,
+    **details: Any,
 ) -> tuple[Run, Connection | None]:
     """Does the part of `init` that waits for the backend; see there."""
     namespace_slug = checked_slug("init", "namespace slug", namespace_slug)
@@ -113,18 +147,30 @@ def open_run(
         raise ValueError("init: resume is True, but there is no name; pass the name of the run")
     client = client_or_default(client)
     if client is None:
+        fields = checked_details("init", read_settings(), **details)
+        fields["config"] = RunConfig(fields.get("config", {}))
+        fields["tags"] = tuple(sorted(fields.get("tags", ())))
         nobody = str(uuid.UUID(int=0))
-        return DisabledRun(nobody, name or "disabled", description, status), None
+        return DisabledRun(nobody, name or "disabled", description, status, **fields), None
     connection = connection_of(client)
+    fields = checked_details("init", connection.settings, **details)
     resumed = None
     if resume and name is not None:
         resumed = resume_run(
-            client, namespace_slug, slug, name=name, description=description, status=status
+            client,
+            namespace_slug,
+            slug,
+            name=name,
+            description=description,
+            status=status,
+            details=fields,
         )
     if resumed is None:
+        if description is not None:
+            fields["description"] = description
         with safeguard:
             slug = _ensure_project(connection, namespace_slug, slug, project_display_name)
-            run = _create_run(client, namespace_slug, slug, name, description, status)
+            run = _create_run(client, namespace_slug, slug, name, status, fields)
     else:
         run, recording = resumed
         if recording is None:
@@ -142,7 +188,7 @@ def make_active(run: Run, connection: Connection | None) -> Run:
         return run
     superseded = activate(run)
     if superseded is not None:
-        end(superseded, RunStatus.FAILED)
+        end(superseded, RunStatus.FAILED, SUPERSEDED)
     share_run(run, connection)
     return run
 
@@ -152,8 +198,8 @@ def _create_run(
     namespace_slug: str,
     project_slug: str,
     name: str | None,
-    description: str | None,
     status: RunStatus,
+    details: Mapping[str, Any],
 ) -> Run:
     """Creates a run, whose journal is there first.
 
@@ -168,10 +214,10 @@ def _create_run(
             namespace_slug,
             project_slug,
             name=name,
-            description=description,
             status=status,
             idempotency_key=run_uuid,
             run_uuid=run_uuid,
+            details=details,
         )
         run = read_run(Run, created, "createRun", namespace_slug)
     except BaseException as error:  # raised again: the journal must not stay in use
@@ -185,6 +231,9 @@ def _create_run(
         path = path._replace(run_uuid=run.uuid)
         recording = Recording(connection, path, run_name=run.name, owns_run=True)
     bind_run(run, client, project_slug, recording)
+    if details:
+        warn_of_ignored_details(connection, created, details)
+        recording.record_birth(details)
     return run
 
 

@@ -16,11 +16,15 @@ from afnio_tellurio.delivery.recovery import deliver_journals_of_run
 from afnio_tellurio.delivery.senders import settle
 from afnio_tellurio.errors import NotFoundError, TellurioError, may_have_arrived
 from afnio_tellurio.tracking.active import open_runs
+from afnio_tellurio.tracking.details import as_changes
 from afnio_tellurio.tracking.finding import runs_named
 from afnio_tellurio.tracking.run import Run
 from afnio_tellurio.tracking.safeguard import safeguard
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from afnio_tellurio.api.connection import Connection
     from afnio_tellurio.api.entities import RunStatus
     from afnio_tellurio.client import TellurioClient
@@ -37,6 +41,7 @@ def resume_run(
     name: str,
     description: str | None,
     status: RunStatus,
+    details: Mapping[str, Any],
 ) -> tuple[Run, Recording | None] | None:
     """Opens the newest run of a name again, whose journal is there first.
 
@@ -66,7 +71,10 @@ def resume_run(
     with safeguard:
         recording = Recording(connection, path, run_name=run.name, owns_run=True)
         try:
-            model = operations.update_run(connection, path, description=description, status=status)
+            fields = {"status": status.value, **as_changes(details)}
+            if description is not None:
+                fields["description"] = description
+            model = operations.update_run(connection, path, fields)
             run = read_run(Run, model, "updateRun", namespace_slug)
         except BaseException as error:  # raised again: the journal must not stay in use
             recording.give_up(is_certain=not may_have_arrived(error))

@@ -2,64 +2,57 @@
 
 from __future__ import annotations
 
-from itertools import chain
-from typing import TYPE_CHECKING, Any, Self, overload
+import sys
+from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 
-from afnio_tellurio.api import operations
-from afnio_tellurio.api.answers import is_finite_number
-from afnio_tellurio.api.entities import RunRecord, RunStatus
-from afnio_tellurio.api.metrics import (
-    MetricHistory,
-    MetricPoint,
-    MetricSummary,
-    last_of_ranges,
-    read_histories,
-    read_history,
-    read_points,
-    read_summary,
-    summarize,
-)
-from afnio_tellurio.api.operations import RunPath
+from afnio_tellurio.api.details import RunConfig
+from afnio_tellurio.api.entities import RunStatus
 from afnio_tellurio.client import TellurioClient, connection_of
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.deadlines import seconds_left, within
-from afnio_tellurio.default_client import default_client
 from afnio_tellurio.delivery.journal import JournalSealedError
 from afnio_tellurio.delivery.outbox import DeliveryReceipt
 from afnio_tellurio.delivery.recording import Recording
-from afnio_tellurio.delivery.senders import settle
 from afnio_tellurio.errors import RunFinishedError
 from afnio_tellurio.interruptions import foreign_cause, raise_foreign
 from afnio_tellurio.notices import warn
 from afnio_tellurio.settings.limits import BATCH_METRICS, MAX_REMEMBERED_NAMES, MAX_STEP
 from afnio_tellurio.tracking.announcements import render_run
 from afnio_tellurio.tracking.awaiting import run_in_thread
-from afnio_tellurio.tracking.changing import change_run
-from afnio_tellurio.tracking.ending import end_run, finish_run, leave_end
+from afnio_tellurio.tracking.changing import change_ended_run, change_run
+from afnio_tellurio.tracking.configuration import merged
+from afnio_tellurio.tracking.details import (
+    OptionalChange,
+    checked_changes,
+    checked_tags,
+    safe_config,
+)
+from afnio_tellurio.tracking.end_reasons import reason_of_exception
+from afnio_tellurio.tracking.ending import end_now, end_run, finish_run, leave_end
+from afnio_tellurio.tracking.reading import RunReader
 from afnio_tellurio.tracking.safeguard import deactivate, safeguard, status_after
 from afnio_tellurio.tracking.statuses import ENDED, checked_status
 from afnio_tellurio.validation import (
     accept_missing_value,
     check_size,
-    checked_buckets,
     checked_name,
     checked_step,
-    checked_text,
     encoded_value,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from types import TracebackType
 
-    from afnio_tellurio.api.connection import Connection
     from afnio_tellurio.delivery.outbox import Outbox
+    from afnio_tellurio.delivery.records import End
+    from afnio_tellurio.settings.settings import Settings
 
 
 @attrs.define(eq=False, slots=False)
-class Run(RunRecord):
+class Run(RunReader):
     """One execution of an agent, a workflow or an experiment.
 
     Threads may share it. As a context manager (`with` or `async with`) it ends as `COMPLETED`, or
@@ -71,16 +64,23 @@ class Run(RunRecord):
         description: A description, or `None`.
         status: The status.
         date_created: When it was created, with time zone.
-        date_updated: When its status, name or description was last changed, with time zone.
+        date_updated: When the run itself was last changed, with time zone.
+        date_ended: When it ended, with time zone; `None` while it runs.
+        ended_because: Why it ended, if that is known, else `None`.
+        config: What it is configured with, to read; `update_config` changes it.
+        tags: Its tags, sorted; `tag` changes them.
+        group: The group that it belongs to, or `None`.
+        job_type: What it does within its group, or `None`.
+        notes: Notes, or `None`.
+        parent_uuid: The UUID of the run that it is a part of, or `None`.
+        environment: Where it came from: its arguments, Python, packages, host, git commit, and
+            more. `None` if that is unknown, or if the run is from a list.
         organization: The namespace that owns its project.
         extra: The fields of a backend that is newer than this SDK, by name.
         project: Its project.
         user: The user who created it.
     """
 
-    _client: TellurioClient | None = attrs.field(init=False, repr=False, default=None)
-    # As the caller passed it: an answer need not repeat it.
-    _project_slug: str | None = attrs.field(init=False, repr=False, default=None)
     _recording: Recording | None = attrs.field(init=False, repr=False, default=None)
 
     def __copy__(self) -> Self:
@@ -108,8 +108,10 @@ class Run(RunRecord):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        status = status_after(error)
+        has_failed = error is not None and status is not RunStatus.COMPLETED
         try:
-            problem = self._end(status_after(error))
+            problem = self._end(status, reason_of_exception(error) if has_failed else None)
         except KeyboardInterrupt:
             # Ctrl-C interrupts the waiting only; the program goes on.
             return
@@ -288,10 +290,12 @@ class Run(RunRecord):
         status = RunStatus.COMPLETED if status is None else checked_status("finish", status)
         if status not in ENDED:
             raise ValueError(f"finish: status is {status}; it must be COMPLETED, CRASHED or FAILED")
+        error = sys.exception() if status is not RunStatus.COMPLETED else None
+        end = end_now(status, None if error is None else reason_of_exception(error))
         recording, deadline = self._record(), self._deadline()
         with recording.held_for_end(deadline), within(deadline):
             if self.status not in ENDED:
-                finish_run(self, recording, self._client_for(client), status, deadline)
+                finish_run(self, recording, self._client_for(client), end, deadline)
             else:
                 # The call that ended it may have been interrupted, or ran out of time.
                 undelivered = recording.find_undelivered(deadline)
@@ -309,10 +313,14 @@ class Run(RunRecord):
         """Does what `finish` does, without blocking the event loop."""
         return await run_in_thread(lambda: self.finish(client, status))
 
-    def _end(self, status: RunStatus) -> str | None:
+    def _end(self, status: RunStatus, because: Mapping[str, Any] | None = None) -> str | None:
         """Ends the run without ever raising, as the end of a block or of the process must.
 
         A run that this process only logs to is not ended; its metrics are delivered.
+
+        Args:
+            status: The final status.
+            because: Why it ended, as `EndReason` of the contract, or None.
 
         Returns:
             The problem, if there was one; it has been reported already.
@@ -324,21 +332,22 @@ class Run(RunRecord):
         if self.status in ENDED:
             deactivate(self)
             return None
+        end = end_now(status, because)
         try:
             deadline, recording = self._deadline(), self._record()
             # Another thread may be ending it, with another status: the first one counts.
             with within(deadline), recording.held_for_end(deadline):
                 if self._has_ended():
                     return None
-                problem = end_run(self, recording, self._client_for(None), status, deadline)
+                problem = end_run(self, recording, self._client_for(None), end, deadline)
         except Exception as error:  # noqa: BLE001
             if foreign_cause(error) is not None:
-                self._leave_end(status)
+                self._leave_end(end)
                 raise_foreign(error)
             # No error of ours may take the place of the application's own exception.
             problem = f"run {self.name!r} could not be ended as {status}: {error}"
         except BaseException:  # raised again, once the end is left to a later moment
-            self._leave_end(status)
+            self._leave_end(end)
             raise
         finally:
             deactivate(self)
@@ -349,136 +358,82 @@ class Run(RunRecord):
     def _has_ended(self) -> bool:
         return self.status in ENDED
 
-    def _leave_end(self, status: RunStatus) -> None:
+    def _leave_end(self, end: End) -> None:
         if self.status not in ENDED:
-            warn(leave_end(self, self._record(), status))
+            warn(leave_end(self, self._record(), end))
 
-    @overload
-    def metrics(self, name: str, client: TellurioClient | None = None) -> MetricHistory: ...
+    def update_config(self, config: Any, client: TellurioClient | None = None) -> None:
+        """Merges changes into the config. Each change is kept with its time.
 
-    @overload
-    def metrics(
-        self, name: None = None, client: TellurioClient | None = None
-    ) -> dict[str, MetricHistory]: ...
-
-    def metrics(
-        self, name: str | None = None, client: TellurioClient | None = None
-    ) -> MetricHistory | dict[str, MetricHistory]:
-        """Reads back the logged values.
+        While the run is open, a thread delivers the change, like metrics.
 
         Args:
-            name: The metric's name; default all metrics.
+            config: What to change, in any form that `init` takes. Mappings within it are merged,
+                `None` removes a field, and anything else replaces a value (RFC 7396).
             client: The client to use; default the one that the run was started with.
 
-        Returns:
-            The history of that metric, empty if nothing was logged under that name; or, without a
-            name, the history of each metric by its name.
-
         Raises:
-            TypeError: The name is not a string.
-            ValueError: The name is empty or too long.
-            TellurioError: The request failed.
+            TypeError: A value cannot be recorded; the message has its path.
+            ValueError: A value cannot be recorded, or all of it is too large.
+            TellurioError: The run has ended, and the request failed.
         """
-        if name is not None:
-            name = checked_name("metrics", "metric name", name)
-        connection = self._settled("listMetrics", client)
-        pages = operations.list_metrics(connection, self._path(), name=name)
-        metrics = chain.from_iterable(pages)
-        return read_histories(metrics) if name is None else read_history(name, metrics)
+        patch = safe_config("update_config", config, self._settings(client))
+        if patch:
+            self._change_details("update_config", {"config_patch": patch}, client)
+            self.config = RunConfig(merged(self.config, patch))
 
-    @overload
-    async def ametrics(self, name: str, client: TellurioClient | None = None) -> MetricHistory: ...
-
-    @overload
-    async def ametrics(
-        self, name: None = None, client: TellurioClient | None = None
-    ) -> dict[str, MetricHistory]: ...
-
-    async def ametrics(
-        self, name: str | None = None, client: TellurioClient | None = None
-    ) -> MetricHistory | dict[str, MetricHistory]:
-        """Does what `metrics` does, without blocking the event loop."""
-        return await run_in_thread(lambda: self.metrics(name, client))
-
-    def iter_metrics(
-        self, name: str | None = None, client: TellurioClient | None = None
-    ) -> Iterator[MetricPoint]:
-        """Reads back the logged values one by one, for runs that are too large for the memory.
-
-        The first page is requested at once, each further one when it is needed.
+    def tag(
+        self, *add: str, remove: Iterable[str] = (), client: TellurioClient | None = None
+    ) -> None:
+        """Adds and removes tags. Other processes may do so at the same time.
 
         Args:
-            name: The metric's name; default all metrics.
+            add: Tags to add, each of 1 to 255 characters; up to 100.
+            remove: Tags to remove, after the others are added; up to 100.
             client: The client to use; default the one that the run was started with.
 
-        Returns:
-            An iterator over the values, in the order in which the backend recorded them.
-
         Raises:
-            TypeError: The name is not a string.
-            ValueError: The name is empty or too long.
-            TellurioError: The request failed; the iterator raises it for further pages.
+            TypeError: A tag is not a string, or `remove` is one.
+            ValueError: A tag is empty or too long, or there are too many.
+            TellurioError: The run has ended, and the request failed.
         """
-        if name is not None:
-            name = checked_name("iter_metrics", "metric name", name)
-        connection = self._settled("listMetrics", client)
-        pages = operations.list_metrics(connection, self._path(), name=name)
-        # Here, so that the call itself raises.
-        return read_points([next(pages)], pages)
+        fields = {
+            "add_tags": checked_tags("tag", "add", add),
+            "remove_tags": checked_tags("tag", "remove", remove),
+        }
+        fields = {name: tags for name, tags in fields.items() if tags}
+        if fields:
+            self._change_details("tag", fields, client)
+            tags = {*self.tags, *fields.get("add_tags", ())} - {*fields.get("remove_tags", ())}
+            self.tags = tuple(sorted(tags))
 
-    def summary(self, client: TellurioClient | None = None) -> dict[str, MetricSummary]:
-        """Reads back a summary of each metric.
+    def _settings(self, client: TellurioClient | None) -> Settings:
+        return self._connection_for(client).settings
 
-        Args:
-            client: The client to use; default the one that the run was started with.
-
-        Returns:
-            The summary of each metric, by its name.
-
-        Raises:
-            TellurioError: The request failed.
-        """
-        connection = self._settled("summarizeMetrics", client)
-        summaries = operations.summarize_metrics(connection, self._path())
-        if summaries is None:
-            histories = self.metrics(client=client)
-            return {name: summarize(history) for name, history in histories.items()}
-        return {name: read_summary(summaries[name]) for name in sorted(summaries)}
-
-    def curve(
-        self, name: str, buckets: int = 1000, client: TellurioClient | None = None
-    ) -> tuple[list[int], list[float]]:
-        """Reads back one numeric metric as a line to draw, however many values it has.
-
-        Args:
-            name: The metric's name.
-            buckets: The maximum number of points, 1 to 10,000. Each is the last value in a range of
-                steps; the width of the ranges is a power of two.
-            client: The client to use; default the one that the run was started with.
-
-        Returns:
-            Steps and values, in step order, without values that are not finite numbers.
-
-        Raises:
-            ValueError: `buckets` is not a number from 1 to 10,000.
-            TellurioError: The request failed.
-        """
-        checked_buckets("curve", buckets)
-        connection = self._settled("sampleMetric", client)
-        sampled = operations.sample_metric(connection, self._path(), name=name, buckets=buckets)
-        if sampled is None:
-            points = last_of_ranges(self.metrics(name, client), buckets)
-        else:
-            points = [(bucket.last_step, bucket.last) for bucket in sampled]
-        drawable = [(step, value) for step, value in points if is_finite_number(value)]
-        return [step for step, _ in drawable], [float(value) for _, value in drawable]
+    def _change_details(
+        self, call: str, fields: Mapping[str, Any], client: TellurioClient | None
+    ) -> None:
+        """Records a change of the run, or sends it if the run has ended."""
+        if self.status in ENDED:
+            change_ended_run(self, self._connection_for(client), self._path(), fields)
+            return
+        outbox = self._outbox_for(client)
+        try:
+            outbox.append_change(fields)
+        except JournalSealedError:
+            raise self._finished_error(call) from None
+        if outbox.waker.is_idle:
+            outbox.waker.wake()
 
     def update(
         self,
         name: str | None = None,
-        description: str | None = None,
+        description: OptionalChange = ...,
         client: TellurioClient | None = None,
         *,
+        notes: OptionalChange = ...,
+        group: OptionalChange = ...,
+        job_type: OptionalChange = ...,
         if_unchanged: bool = False,
     ) -> None:
         """Renames or describes the run, which may be finished.
@@ -486,14 +441,18 @@ class Run(RunRecord):
         Args:
             name: The new name; default unchanged. A number is appended if another run of the
                 project has the name.
-            description: The new description; default unchanged.
+            description: The new description; `None` removes it, and the default leaves it
+                unchanged.
             client: The client to use; default the one that the run was started with.
-            if_unchanged: Whether to refuse the update if the status, name, or description of the
-                run was changed since this object had its last answer from the backend.
+            notes: The new notes, in the same way.
+            group: The new group, 1 to 255 characters, in the same way.
+            job_type: The new job type, 1 to 255 characters, in the same way.
+            if_unchanged: Whether to refuse the update if the run itself was changed since this
+                object had its last answer from the backend.
 
         Raises:
-            TypeError: The name or the description is not a string.
-            ValueError: Neither is passed, or the name is empty or too long.
+            TypeError: One of them is not a string.
+            ValueError: Nothing is passed, or a text is empty or too long.
             NotFoundError: The run does not exist.
             RunChangedError: The run was changed, and `if_unchanged` is true. Nothing was updated,
                 unless the message says otherwise; read the run again with `get_run`, and update
@@ -502,30 +461,23 @@ class Run(RunRecord):
             TellurioError: The request failed; or `if_unchanged` is true, and the backend does not
                 support it: then nothing was sent.
         """
-        if name is None and description is None:
-            raise ValueError("update: nothing to change; pass name or description")
-        if name is not None:
-            name = checked_name("update", "run name", name)
-        if description is not None:
-            description = checked_text("update", "description", description)
-        self._change(name, description, client, if_unchanged=if_unchanged)
+        changes = checked_changes(
+            "update",
+            name=... if name is None else name,
+            description=description,
+            notes=notes,
+            group=group,
+            job_type=job_type,
+        )
+        if not changes:
+            raise ValueError("update: nothing to change; pass a name, description, notes, or group")
+        self._change(changes, client, if_unchanged=if_unchanged)
 
     def _change(
-        self,
-        name: str | None,
-        description: str | None,
-        client: TellurioClient | None,
-        *,
-        if_unchanged: bool,
+        self, changes: Mapping[str, Any], client: TellurioClient | None, *, if_unchanged: bool
     ) -> None:
-        change_run(
-            self,
-            self._connection_for(client),
-            self._path(),
-            name=name,
-            description=description,
-            if_unchanged=if_unchanged,
-        )
+        connection, path = self._connection_for(client), self._path()
+        change_run(self, connection, path, changes, if_unchanged=if_unchanged)
 
     def _bind(
         self, client: TellurioClient, project_slug: str, recording: Recording | None = None
@@ -544,32 +496,10 @@ class Run(RunRecord):
         state = f"is finished ({self.status})" if self.status in ENDED else "is being finished"
         return RunFinishedError(f"{call}: run {self.name!r} {state}; start a new one with init")
 
-    def _client_for(self, client: TellurioClient | None) -> TellurioClient:
-        return client or self._client or default_client()
-
-    def _connection_for(self, client: TellurioClient | None) -> Connection:
-        return connection_of(self._client_for(client))
-
-    def _settled(self, operation: str, client: TellurioClient | None) -> Connection:
-        """The connection to read from, once it has what was logged to the run."""
-        connection = self._connection_for(client)
-        settle(connection, operation, self.uuid)
-        return connection
-
     def _deadline(self) -> float:
         timeout = self._connection_for(None).settings.exit_timeout
         # The end of the process has one deadline for all runs.
         return monotonic() + seconds_left(timeout)
-
-    def _path(self) -> RunPath:
-        project_slug = self._project_slug or (self.project.slug if self.project else None)
-        if self.organization is None or project_slug is None:
-            raise ValueError(
-                f"run {self.name!r} has no organization or no project, so it cannot be addressed; "
-                "use a run from init, runs or get_run"
-            )
-        return RunPath(self.organization.slug, project_slug, self.uuid)
-
 
 Run.__module__ = "afnio_tellurio"
 
@@ -592,8 +522,3 @@ def bind_run(
 ) -> None:
     """Binds a run to the client that it was found with, and to its recording if it has one."""
     run._bind(client, project_slug, recording)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-
-
-def source_of(run: Run, client: TellurioClient | None) -> tuple[Connection, RunPath]:
-    """The connection to read a run from, and the run's path."""
-    return run._connection_for(client), run._path()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]

@@ -21,10 +21,18 @@ from afnio_tellurio.forks import ForkStep, at_fork
 from afnio_tellurio.frameworks import release_run
 from afnio_tellurio.notices import warn
 from afnio_tellurio.tracking import active
+from afnio_tellurio.tracking.end_reasons import (
+    reason_of_exception,
+    reason_of_exit,
+    reason_of_signal,
+)
+from afnio_tellurio.tracking.ending import end_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import FrameType, TracebackType
+
+    from afnio_tellurio.delivery.records import End
 
 #: Finalizers of multiprocessing with a greater priority run first; its own have 10 and less.
 _BEFORE_OTHERS = 100
@@ -37,9 +45,9 @@ _ENDING_SIGNALS = [
 class Endable(Protocol):
     """A run, as the safeguard sees it."""
 
-    def _end(self, status: RunStatus) -> str | None: ...
+    def _end(self, status: RunStatus, because: Mapping[str, Any] | None = None) -> str | None: ...
 
-    def _leave_end(self, status: RunStatus) -> None: ...
+    def _leave_end(self, end: End) -> None: ...
 
 
 _lock = threading.RLock()
@@ -64,14 +72,14 @@ def deactivate(run: Endable) -> None:
     release_run(run, others[0] if others else None)
 
 
-def end(run: Endable, status: RunStatus) -> str | None:
+def end(run: Endable, status: RunStatus, because: Mapping[str, Any] | None) -> str | None:
     """Ends a run; see `Run._end`."""
-    return run._end(status)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    return run._end(status, because)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
-def leave(run: Endable, status: RunStatus) -> None:
+def leave(run: Endable, end: End) -> None:
     """Leaves the end of a run to the sender, or to a later process; see `Run._leave_end`."""
-    run._leave_end(status)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    run._leave_end(end)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
 class _Safeguard:
@@ -88,7 +96,7 @@ class _Safeguard:
         self._watched_process: int | None = None
         self._main_frame: FrameType | None = None
         self._exit_status: Any = 0
-        self._signalled = False
+        self._signal: int | None = None
         self._previous_handlers: dict[int, Any] = {}
         self._exit_functions: list[tuple[Any, str, Any, Any]] = []
         self._guarded: FrameType | None = None
@@ -163,31 +171,40 @@ class _Safeguard:
         return exit
 
     def _end_at_exit(self) -> None:
-        self._end_all(self._status_of_exit())
+        status, because = self._outcome_of_exit()
+        self._end_all(status, because)
 
     def _end_at_worker_exit(self) -> None:
         # It runs while the exception that ended the worker's function is being handled.
-        self._end_all(status_after(sys.exc_info()[1]))
+        error = sys.exception()
+        status = status_after(error)
+        has_failed = error is not None and status is not RunStatus.COMPLETED
+        self._end_all(status, reason_of_exception(error) if has_failed else None)
 
-    def _end_all(self, status: RunStatus) -> None:
+    def _end_all(self, status: RunStatus, because: Mapping[str, Any] | None) -> None:
         deadline = monotonic() + _exit_timeout()
         self._is_ending = True
         try:
-            _end_open_runs(status, deadline)
+            _end_open_runs(status, because, deadline)
             undelivered = wait_for_all(deadline)
         except KeyboardInterrupt:
             undelivered = outboxes()
         for outbox in undelivered:
-            if outbox.wanted_status is None:
+            if outbox.wanted_end is None:
                 # Not reported yet.
                 warn(str(outbox.problem("exit")))
 
-    def _status_of_exit(self) -> RunStatus:
+    def _outcome_of_exit(self) -> tuple[RunStatus, Mapping[str, Any] | None]:
         if self._main_frame is None or not _was_left_by_exception(self._main_frame):
-            return RunStatus.COMPLETED
-        if self._signalled or getattr(sys, "last_value", None) is not None:
-            return RunStatus.CRASHED
-        return RunStatus.COMPLETED if _is_success(self._exit_status) else RunStatus.CRASHED
+            return RunStatus.COMPLETED, None
+        if self._signal is not None:
+            return RunStatus.CRASHED, reason_of_signal(self._signal)
+        error = getattr(sys, "last_value", None)
+        if isinstance(error, BaseException):
+            return RunStatus.CRASHED, reason_of_exception(error)
+        if _is_success(self._exit_status):
+            return RunStatus.COMPLETED, None
+        return RunStatus.CRASHED, reason_of_exit(self._exit_status)
 
     # Ending by a signal
 
@@ -212,7 +229,7 @@ class _Safeguard:
                 return
             self._is_ending = True
         if callable(previous):
-            self._signalled = True
+            self._signal = number
             previous(number, frame)
             return
         # Not while an end waits already: who sends a second signal does not want to wait.
@@ -220,7 +237,8 @@ class _Safeguard:
             self._is_ending = True
             try:
                 with suppress(KeyboardInterrupt):
-                    _end_open_runs(RunStatus.CRASHED, monotonic() + _exit_timeout())
+                    because, deadline = reason_of_signal(number), monotonic() + _exit_timeout()
+                    _end_open_runs(RunStatus.CRASHED, because, deadline)
             finally:
                 self._is_ending = False
         signal.signal(number, signal.SIG_DFL)
@@ -299,16 +317,18 @@ def _was_left_by_exception(frame: FrameType) -> bool:
 safeguard = _Safeguard()
 
 
-def _end_open_runs(status: RunStatus, deadline: float) -> None:
+def _end_open_runs(
+    status: RunStatus, because: Mapping[str, Any] | None, deadline: float
+) -> None:
     """Ends all open runs by the deadline, the last one first."""
     runs: list[Endable] = active.open_runs()
     with within(deadline):
         try:
             for run in runs:
-                end(run, status)
+                end(run, status, because)
         except BaseException:  # raised again, once no run waits for another
             for run in runs:
-                leave(run, status)
+                leave(run, end_now(status, because))
             raise
 
 
