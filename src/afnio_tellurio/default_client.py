@@ -61,7 +61,7 @@ def _client_for(settings: Settings) -> TellurioClient:
 
 def _backend_settings(settings: Settings) -> Settings:
     """The settings without those that do not concern the backend."""
-    return replace(settings, quiet=False, exit_timeout=0.0)
+    return replace(settings, quiet=False, exit_timeout=0.0, redact=True, capture=True)
 
 
 def _open_client(settings: Settings) -> TellurioClient:

@@ -176,9 +176,24 @@ def encoded_value(value: Any) -> Any:
         raise TypeError("log: the value is missing; use log(name, value), or log_metrics(mapping)")
     try:
         return _encoded(value, MAX_VALUE_DEPTH)
-    except _UnfitError as unfit:
+    except UnfitError as unfit:
         place = "".join(f"[{key!r}]" for key in reversed(unfit.path))
         raise unfit.kind(f"log: value{place} {unfit.reason}") from None
+
+
+def encoded_scalar(value: Any) -> Any:
+    """A string, number, bool or None for JSON, also of a scalar of an array library.
+
+    Raises:
+        UnfitError: It is anything else, or JSON or the contract cannot represent it.
+    """
+    return _encoded(value, 0)
+
+
+def has_no_dimensions(value: Any) -> bool:
+    """Whether it is a scalar of an array library: its shape is empty, a tuple or a list."""
+    shape = getattr(value, "shape", None)
+    return shape is not None and hasattr(shape, "__len__") and len(shape) == 0
 
 
 def check_size(call: str, name: str, value: Any) -> None:
@@ -207,7 +222,15 @@ def check_size(call: str, name: str, value: Any) -> None:
         )
 
 
-class _UnfitError(Exception):
+class UnfitError(Exception):
+    """A value is unfit for JSON.
+
+    Attributes:
+        kind: What the caller raises: TypeError or ValueError.
+        reason: What is wrong, to follow the place of the value in a message.
+        path: The keys and indices that lead to it, from the inside out.
+    """
+
     def __init__(self, kind: type[Exception], reason: str) -> None:
         super().__init__(reason)
         self.kind = kind
@@ -222,15 +245,13 @@ def _encoded(value: Any, levels: int) -> Any:
         return _encoded_float(value)
     if isinstance(value, int):
         if value.bit_length() > _MAX_INTEGER_BITS:
-            raise _UnfitError(
-                ValueError, f"is an integer of {value.bit_length()} bits; use a float"
-            )
+            raise UnfitError(ValueError, f"is an integer of {value.bit_length()} bits; use a float")
         return int(value)
     if isinstance(value, str):
         return _encoded_string(value)
     if isinstance(value, dict | list | tuple):
         if not levels:
-            raise _UnfitError(
+            raise UnfitError(
                 ValueError, f"is nested deeper than {MAX_VALUE_DEPTH} levels, or contains itself"
             )
         return _encoded_items(value, levels)  # pyright: ignore[reportUnknownArgumentType]
@@ -242,8 +263,8 @@ def _array_scalar(value: Any) -> bool | float | str:
     kind = type(value).__name__
     if getattr(getattr(value, "dtype", None), "kind", "") in _TIME_KINDS:
         # Its item is a bare integer for some units.
-        raise _UnfitError(TypeError, f"is of type {kind}, which JSON does not have; log str(value)")
-    if _has_no_dimensions(value):
+        raise UnfitError(TypeError, f"is of type {kind}, which JSON does not have; log str(value)")
+    if has_no_dimensions(value):
         item = value
         for method in ("numpy", "item"):  # TensorFlow's have only `numpy`
             if callable(getattr(item, method, None)):
@@ -254,20 +275,14 @@ def _array_scalar(value: Any) -> bool | float | str:
             number = float(item)
             is_wide = getattr(getattr(item, "dtype", None), "itemsize", 0) > _FLOAT_BYTES
             if is_wide and number != item and not math.isnan(number):
-                raise _UnfitError(
+                raise UnfitError(
                     ValueError, f"is {item}, which has more digits than a float; log float(value)"
                 )
             return number
     hint = "; convert it to a list" if hasattr(value, "__iter__") else ""
     if hasattr(value, "tolist"):
         hint = "; use its .tolist()"
-    raise _UnfitError(TypeError, f"is of type {kind}, which cannot be logged{hint}")
-
-
-def _has_no_dimensions(value: Any) -> bool:
-    """Whether it is a scalar of an array library: its shape is empty, a tuple or a list."""
-    shape = getattr(value, "shape", None)
-    return shape is not None and hasattr(shape, "__len__") and len(shape) == 0
+    raise UnfitError(TypeError, f"is of type {kind}, which cannot be logged{hint}")
 
 
 def _encoded_float(value: float) -> float | str:
@@ -279,7 +294,7 @@ def _encoded_string(value: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise _UnfitError(
+        raise UnfitError(
             ValueError, "contains half of a surrogate pair, which UTF-8 cannot encode; replace it"
         ) from None
     return str.__str__(value)
@@ -297,7 +312,7 @@ def _encoded_items(value: dict[Any, Any] | list[Any] | tuple[Any, ...], levels: 
         fields: dict[str, Any] = {}
         for place, item in value.items():
             fields[_encoded_key(place)] = _encoded(item, levels - 1)
-    except _UnfitError as unfit:
+    except UnfitError as unfit:
         unfit.path.append(place)
         raise
     return fields
@@ -305,7 +320,7 @@ def _encoded_items(value: dict[Any, Any] | list[Any] | tuple[Any, ...], levels: 
 
 def _encoded_key(key: Any) -> str:
     if not isinstance(key, str):
-        raise _UnfitError(
+        raise UnfitError(
             TypeError, f"is under a key of type {type(key).__name__}; JSON has only string keys"
         )
     return _encoded_string(key)

@@ -12,6 +12,7 @@ import pytest
 from children import GUARD, ROOT, child_environment, complaints
 
 import afnio_tellurio as te
+from afnio_tellurio.default_client import default_client
 from afnio_tellurio.settings.settings import Mode, configuration_directory, read_settings
 from afnio_tellurio.settings.settings_file import VARIABLES
 
@@ -174,7 +175,28 @@ def test_a_section_may_write_its_backend_as_urls_can_be_written(file):
     assert (settings.exit_timeout, settings.keyring_service) == (5.0, "One")
 
 
-@pytest.mark.parametrize("name", ["mode", "exit_timeout", "quiet", "allow_plain_http"])
+@pytest.mark.parametrize("name", ["redact", "capture"])
+def test_redaction_and_capture_are_on_until_they_are_turned_off(file, monkeypatch, name):
+    assert getattr(read_settings(), name) is True
+    path = file(f"{name} = false\n")
+    assert getattr(read_settings(), name) is False
+    assert read_settings().sources[name] == f"{name} in {path}"
+    monkeypatch.setenv(VARIABLES[name], "1")
+    assert getattr(read_settings(), name) is True
+    monkeypatch.setenv(VARIABLES[name], "0")
+    assert getattr(read_settings(), name) is False
+
+
+@pytest.mark.parametrize("variable", ["TELLURIO_REDACT", "TELLURIO_CAPTURE"])
+def test_what_is_recorded_of_a_run_opens_no_second_client(monkeypatch, variable):
+    first = default_client()
+    monkeypatch.setenv(variable, "0")
+    assert default_client() is first
+
+
+@pytest.mark.parametrize(
+    "name", ["mode", "exit_timeout", "quiet", "allow_plain_http", "redact", "capture"]
+)
 def test_a_bad_value_names_its_source_the_value_and_what_is_allowed(file, monkeypatch, name):
     allowed = {
         "mode": "set it to one of auto, online, local, disabled",

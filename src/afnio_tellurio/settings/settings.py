@@ -48,6 +48,8 @@ class Settings:
         exit_timeout: Seconds that `finish`, a read and the exit wait for delivery.
         quiet: Whether lines for people are silenced.
         allow_plain_http: Whether plain HTTP to another machine is allowed.
+        redact: Whether credentials in the config and the arguments of a run are replaced.
+        capture: Whether the environment of a run is recorded.
         is_named: Whether the environment, the settings file or the default names this backend.
         sources: The source of each value by its name: an argument, a variable, the file with its
             section, or `default`.
@@ -62,6 +64,8 @@ class Settings:
     exit_timeout: float
     quiet: bool
     allow_plain_http: bool
+    redact: bool
+    capture: bool
     is_named: bool
     sources: Mapping[str, str] = field(compare=False, repr=False)
     problems: tuple[str, ...] = field(compare=False, repr=False)
@@ -124,6 +128,8 @@ def read_settings(base_url: str | None = None, port: int | str | None = None) ->
         exit_timeout=sources.value("exit_timeout", _parse_seconds, DEFAULT_EXIT_TIMEOUT),
         quiet=sources.value("quiet", _parse_switch, False),  # noqa: FBT003
         allow_plain_http=sources.value("allow_plain_http", _parse_switch, False),  # noqa: FBT003
+        redact=sources.value("redact", _parse_switch, True),  # noqa: FBT003
+        capture=sources.value("capture", _parse_switch, True),  # noqa: FBT003
         is_named=is_named,
         sources=sources.used,
         problems=(*misspelled_variables(), *file.problems),

@@ -23,6 +23,8 @@ VARIABLES = {
     "exit_timeout": "TELLURIO_EXIT_TIMEOUT",
     "quiet": "TELLURIO_QUIET",
     "allow_plain_http": "TELLURIO_ALLOW_PLAIN_HTTP",
+    "redact": "TELLURIO_REDACT",
+    "capture": "TELLURIO_CAPTURE",
 }
 #: The settings that a section of the settings file may hold for one backend.
 PER_BACKEND = ("keyring_service", "exit_timeout", "allow_plain_http")
