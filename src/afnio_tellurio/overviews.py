@@ -16,13 +16,13 @@ from afnio_tellurio.settings.limits import MAX_SAMPLED
 from afnio_tellurio.tracking import finding
 from afnio_tellurio.tracking.disabled import DisabledRun
 from afnio_tellurio.tracking.reading import source_of
-from afnio_tellurio.tracking.run import Run
 from afnio_tellurio.validation import checked_buckets, checked_name, checked_slug, project_slug
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from afnio_tellurio.api.connection import Connection
+    from afnio_tellurio.tracking.run import Run
 
 
 def list_metrics(

@@ -35,14 +35,18 @@ _DETAILS = {
 _AUTOMATIC = {"environment"}
 
 
+def _refuse(*_args: Any, **_kwargs: Any) -> NoReturn:
+    raise TypeError("run.config cannot be changed in place; use run.update_config({...})")
+
+
+_refused: Any = _refuse
+
+
 class RunConfig(dict[str, Any]):
     """The config of a run, to read. `Run.update_config` changes it."""
 
-    def _refuse(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        raise TypeError("run.config cannot be changed in place; use run.update_config({...})")
-
-    __setitem__ = __delitem__ = __ior__ = _refuse
-    clear = pop = popitem = setdefault = update = _refuse
+    __setitem__ = __delitem__ = __ior__ = _refused
+    clear = pop = popitem = setdefault = update = _refused
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Else unpickling would set the items one by one.

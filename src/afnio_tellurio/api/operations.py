@@ -315,9 +315,7 @@ def update_run(
     )
 
 
-def list_config_changes(
-    connection: Connection, path: RunPath
-) -> list[models.ConfigChange] | None:
+def list_config_changes(connection: Connection, path: RunPath) -> list[models.ConfigChange] | None:
     """The changes of a run's config."""
     return _list_all_if_known(
         connection, list_config_changes_operation.sync_detailed, _parameters(connection, path)

@@ -11,9 +11,9 @@ or three lines are the header; each other line is a record:
 
 A record starts with the CRC-32 of the rest of the line. For a metric follow the number of metrics
 before it, the step, the time in microseconds since 1970 (UTC), the name and the value; for a change
-of the run, its idempotency key, its time, and the body of `updateRun`. What the run was born with is
-for a backend that has lost the run. Each line is written with one write(2), so the operating system
-has it when `log` returns.
+of the run, its idempotency key, its time, and the body of `updateRun`. What the run was born with
+is for a backend that has lost the run. Each line is written with one write(2), so the operating
+system has it when `log` returns.
 
 **The sequence number of a metric is its position in the file.** Nothing in memory has to agree with
 the file. So it does no harm if the application is interrupted between a write and the next

@@ -101,6 +101,9 @@ class Transfer:
         """Sends a batch, or a part of it; returns True if the next one is due at once."""
         if batch.change is not None:
             return self._send_change(batch, batch.change)
+        return self._send_metrics(batch)
+
+    def _send_metrics(self, batch: Batch) -> bool:
         batch = batch._replace(metrics=batch.metrics[: self._limit])
         is_question = batch.missing > 0 and batch.segment != self._confirmed_segment
         if is_question:

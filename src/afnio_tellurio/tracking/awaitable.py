@@ -100,7 +100,10 @@ class _Opening:
             run = self._run
         if run is not None:
             threading.Thread(
-                target=end, args=(run, RunStatus.FAILED, CANCELED), name="tellurio-await", daemon=True
+                target=end,
+                args=(run, RunStatus.FAILED, CANCELED),
+                name="tellurio-await",
+                daemon=True,
             ).start()
 
 

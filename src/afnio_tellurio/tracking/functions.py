@@ -23,8 +23,8 @@ from afnio_tellurio.errors import (
 )
 from afnio_tellurio.frameworks import share_run
 from afnio_tellurio.notices import warn_once
-from afnio_tellurio.tracking.active import active_run, join, open_runs
 from afnio_tellurio.settings.settings import read_settings
+from afnio_tellurio.tracking.active import active_run, join, open_runs
 from afnio_tellurio.tracking.announcements import tell_started
 from afnio_tellurio.tracking.details import checked_details
 from afnio_tellurio.tracking.disabled import DisabledRun

@@ -32,7 +32,7 @@ from afnio_tellurio.tracking.details import (
 from afnio_tellurio.tracking.end_reasons import reason_of_exception
 from afnio_tellurio.tracking.ending import end_now, end_run, finish_run, leave_end
 from afnio_tellurio.tracking.reading import RunReader
-from afnio_tellurio.tracking.safeguard import deactivate, safeguard, status_after
+from afnio_tellurio.tracking.safeguard import deactivate, outcome_of, safeguard
 from afnio_tellurio.tracking.statuses import ENDED, checked_status
 from afnio_tellurio.validation import (
     accept_missing_value,
@@ -108,10 +108,8 @@ class Run(RunReader):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        status = status_after(error)
-        has_failed = error is not None and status is not RunStatus.COMPLETED
         try:
-            problem = self._end(status, reason_of_exception(error) if has_failed else None)
+            problem = self._end(*outcome_of(error))
         except KeyboardInterrupt:
             # Ctrl-C interrupts the waiting only; the program goes on.
             return
@@ -500,6 +498,7 @@ class Run(RunReader):
         timeout = self._connection_for(None).settings.exit_timeout
         # The end of the process has one deadline for all runs.
         return monotonic() + seconds_left(timeout)
+
 
 Run.__module__ = "afnio_tellurio"
 

@@ -171,15 +171,11 @@ class _Safeguard:
         return exit
 
     def _end_at_exit(self) -> None:
-        status, because = self._outcome_of_exit()
-        self._end_all(status, because)
+        self._end_all(*self._outcome_of_exit())
 
     def _end_at_worker_exit(self) -> None:
         # It runs while the exception that ended the worker's function is being handled.
-        error = sys.exception()
-        status = status_after(error)
-        has_failed = error is not None and status is not RunStatus.COMPLETED
-        self._end_all(status, reason_of_exception(error) if has_failed else None)
+        self._end_all(*outcome_of(sys.exception()))
 
     def _end_all(self, status: RunStatus, because: Mapping[str, Any] | None) -> None:
         deadline = monotonic() + _exit_timeout()
@@ -276,8 +272,15 @@ class _Safeguard:
                 self._on_signal(number, frame)
 
 
-def status_after(error: BaseException | None) -> RunStatus:
-    """The status of a run that is left by this exception, or normally."""
+def outcome_of(error: BaseException | None) -> tuple[RunStatus, Mapping[str, Any] | None]:
+    """The status of a run that is left by this exception, or normally, and the reason."""
+    status = _status_after(error)
+    if error is None or status is RunStatus.COMPLETED:
+        return status, None
+    return status, reason_of_exception(error)
+
+
+def _status_after(error: BaseException | None) -> RunStatus:
     if error is None or isinstance(error, GeneratorExit):
         # Closing a generator is how its consumer stops early.
         return RunStatus.COMPLETED
@@ -317,9 +320,7 @@ def _was_left_by_exception(frame: FrameType) -> bool:
 safeguard = _Safeguard()
 
 
-def _end_open_runs(
-    status: RunStatus, because: Mapping[str, Any] | None, deadline: float
-) -> None:
+def _end_open_runs(status: RunStatus, because: Mapping[str, Any] | None, deadline: float) -> None:
     """Ends all open runs by the deadline, the last one first."""
     runs: list[Endable] = active.open_runs()
     with within(deadline):
