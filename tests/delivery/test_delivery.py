@@ -17,6 +17,7 @@ from afnio_tellurio.api import operations
 from afnio_tellurio.default_client import default_client
 from afnio_tellurio.delivery import journal as journal_module
 from afnio_tellurio.delivery import senders
+from afnio_tellurio.delivery.records import End
 
 
 def batches(proxy):
@@ -279,7 +280,7 @@ def test_a_run_that_is_ended_at_any_moment_is_not_closed_before_its_end_is_deliv
     real = outbox_class.is_delivered_until
 
     def end_meanwhile(journal, size):
-        outbox.wanted_status = "COMPLETED"
+        outbox.wanted_end = End("COMPLETED")
         return real(journal, size)
 
     with monkeypatch.context() as patch:
@@ -287,7 +288,7 @@ def test_a_run_that_is_ended_at_any_moment_is_not_closed_before_its_end_is_deliv
         patch.setattr(outbox.waker, "_outboxes", [])
         patch.setattr(outbox_class, "is_delivered_until", end_meanwhile)
         assert not outbox.is_over
-        outbox.wanted_status = None
+        outbox.wanted_end = None
     run.finish()
 
 

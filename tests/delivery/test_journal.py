@@ -20,7 +20,7 @@ from afnio_tellurio.delivery import journal as journal_module
 from afnio_tellurio.delivery import journal_file
 from afnio_tellurio.delivery.journal import Journal, JournalSealedError
 from afnio_tellurio.delivery.journal_file import JournalFile
-from afnio_tellurio.delivery.records import Header, parsed_line, record_line
+from afnio_tellurio.delivery.records import FORMAT, End, Header, parsed_line, record_line
 from afnio_tellurio.locking import try_lock
 
 
@@ -181,9 +181,9 @@ def test_a_header_damaged_whole_is_said(folder):
 
 def test_a_newer_format_is_left_alone(folder):
     journal, _, _ = written(folder, [])
-    fields = msgspec.to_builtins(journal.header) | {"format": 2, "news": True}
+    fields = msgspec.to_builtins(journal.header) | {"format": FORMAT + 1, "news": True}
     journal.path.write_bytes(record_line(fields) * 2)
-    with pytest.raises(ValueError, match=r"has format 2; .* upgrade afnio-tellurio"):
+    with pytest.raises(ValueError, match=rf"has format {FORMAT + 1}; .* upgrade afnio-tellurio"):
         JournalFile.open(journal.path)
 
 
@@ -428,10 +428,10 @@ def test_the_end_of_a_run_that_does_not_fit_on_the_disk_is_written_later(folder)
     journal = Journal(folder, header())
     size = journal.size
     with no_file_larger_than(size + 5):
-        journal.end("COMPLETED")
-        assert (journal.size, journal.end_status()) == (size, None)
+        journal.end(End("COMPLETED", 1))
+        assert (journal.size, journal.end_record()) == (size, None)
     journal.write_held()
-    assert journal.end_status() == "COMPLETED"
+    assert journal.end_record() == End("COMPLETED", 1)
     journal.close()
 
 
@@ -584,8 +584,8 @@ def test_a_disk_that_does_not_synchronize_is_an_error_unless_the_journal_is_clos
     monkeypatch.setattr(journal_module.os, "fsync", fail)
     with pytest.raises(OSError, match="Input/output error"):
         journal.synchronize()
-    assert journal.end("FAILED") is None, "the status is in the file"
-    assert journal.end_status() == "FAILED"
+    assert journal.end(End("FAILED", 1)) is None, "the status is in the file"
+    assert journal.end_record() == End("FAILED", 1)
     journal.close()
     journal.synchronize()
 

@@ -92,8 +92,8 @@ def test_a_run_that_is_gone_troubles_no_other(run, proxy, journals, home, caplog
     te.create_project("acme", "Other")
     with te.TellurioClient() as client:
         other = operations.create_run(
-            connection_of(client), "acme", "other", name="other", description=None,
-            status="RUNNING", idempotency_key="1",
+            connection_of(client), "acme", "other", name="other", status="RUNNING",
+            idempotency_key="1",
         )  # fmt: skip
         other = te.get_run("acme", "other", str(other.uuid))
         other.log("count", 1)

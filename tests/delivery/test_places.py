@@ -13,7 +13,7 @@ import afnio_tellurio as te
 from afnio_tellurio.cli import main
 from afnio_tellurio.delivery.journal import JournalFile
 from afnio_tellurio.delivery.journal_file import write_journal
-from afnio_tellurio.delivery.records import Header, record_line
+from afnio_tellurio.delivery.records import End, Header, record_line
 from afnio_tellurio.delivery.recovery import deliver_journals, list_orphans
 
 KILLED = """
@@ -220,7 +220,7 @@ def test_the_end_of_a_run_that_was_deleted_is_not_sent(home):
         run_uuid=run.uuid, run_name="r", writer=str(uuid.uuid4()), owns_run=True,
     )  # fmt: skip
     te.delete_run("acme", "Digits", "r")
-    path = write_journal(home / "journals", header, [], "COMPLETED")
+    path = write_journal(home / "journals", header, [], End("COMPLETED"))
     (done,) = te.sync()
     assert (done.delivered, done.status, done.problem) == (0, None, None)
     assert not path.exists()

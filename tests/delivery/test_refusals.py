@@ -10,7 +10,7 @@ from children import GUARD
 import afnio_tellurio as te
 from afnio_tellurio.cli import main
 from afnio_tellurio.delivery import journal_file, sender, transfer
-from afnio_tellurio.delivery.records import Header, record_line
+from afnio_tellurio.delivery.records import End, Header, record_line
 from afnio_tellurio.settings.limits import REFUSALS_IN_A_ROW
 
 WORDS = b'{"metrics": ["[0].name: The backend does not like this name."]}'
@@ -404,7 +404,7 @@ def journal_with(home, run, status, **changes):
             owns_run=True,
         ),
         [(None, 1, "loss", 7)],
-        status,
+        End(status),
     )
 
 

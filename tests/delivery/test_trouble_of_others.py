@@ -42,7 +42,7 @@ def hanging(proxy, run):
 def start(name, client):
     """Starts a run that does not become the active one."""
     operations.create_run(
-        connection_of(client), "acme", "digits", name=name, description=None, status="RUNNING",
+        connection_of(client), "acme", "digits", name=name, status="RUNNING",
         idempotency_key=name,
     )  # fmt: skip
     return te.get_run("acme", "Digits", name, client=client)

@@ -69,18 +69,18 @@ def test_a_run_that_does_not_exist_is_not_found(client):
 def test_of_a_run_that_is_not_found_nothing_more_is_known(client):
     te.init("acme", "Digits", client=client)
     with pytest.raises(te.NotFoundError) as raised:
-        operations.update_run(connection_of(client), PATH, status="FAILED")
+        operations.update_run(connection_of(client), PATH, {"status": "FAILED"})
     assert not never_had_run(raised.value)
 
 
 def test_a_run_gets_the_uuid_that_the_backend_chooses(client):
     te.init("acme", "Digits", client=client)
     created = operations.create_run(
-        connection_of(client), "acme", "digits", name="n", description=None, status="RUNNING", idempotency_key="k", run_uuid=RUN
+        connection_of(client), "acme", "digits", name="n", status="RUNNING", idempotency_key="k", run_uuid=RUN
     )  # fmt: skip
     assert (created.name, str(created.uuid) == RUN) == ("n", False)
     with pytest.raises(te.InvalidResponseError, match=f"create the run {RUN} and created"):
-        restore_run(connection_of(client), PATH, name="n")
+        restore_run(connection_of(client), PATH, name="n", details={})
 
 
 @pytest.mark.parametrize(

@@ -25,12 +25,14 @@ def path_of(run_uuid):
 
 def error_of(run_uuid):
     with pytest.raises(te.NotFoundError) as raised:
-        operations.update_run(connection_of(default_client()), path_of(run_uuid), status="FAILED")
+        operations.update_run(
+            connection_of(default_client()), path_of(run_uuid), {"status": "FAILED"}
+        )
     return raised.value
 
 
 def restore(run_uuid=RUN, name="r"):
-    restore_run(connection_of(default_client()), path_of(run_uuid), name=name)
+    restore_run(connection_of(default_client()), path_of(run_uuid), name=name, details={})
 
 
 def test_a_run_is_restored_with_its_project_under_its_uuid():
@@ -69,7 +71,7 @@ def test_many_threads_restore_one_run():
     def work():
         together.wait()
         try:
-            restore_run(connection, path_of(RUN), name="r")
+            restore_run(connection, path_of(RUN), name="r", details={})
         except te.TellurioError as error:
             errors.append(error)
 
@@ -118,11 +120,11 @@ def test_a_run_of_another_project_is_not_restored():
 def test_without_its_namespace_a_run_is_not_restored(backend):
     connection, path = connection_of(default_client()), RunPath("nobody", "digits", RUN)
     if backend == "in process":
-        restore_run(connection, path, name="r")
+        restore_run(connection, path, name="r", details={})
         assert operations.get_run(connection, path).name == "r"
         return
     with pytest.raises(te.NotFoundError, match="Namespace nobody not found"):
-        restore_run(connection, path, name="r")
+        restore_run(connection, path, name="r", details={})
 
 
 @pytest.mark.parametrize(

@@ -429,7 +429,8 @@ class JournalFile:
         end: End | None = None
         for fields, *_ in self._records(0):
             if fields is not None and fields[0] == END:
-                end = End(*fields[1:])
+                # A newer version may add fields.
+                end = End(*fields[1:4])
         return end
 
     def last_time(self) -> int | None:
