@@ -14,6 +14,7 @@ OPERATIONS = {
 EXTENSIONS = {
     "listNamespaces", "listProjects", "getRun", "deleteRun", "logMetricBatch", "summarizeMetrics",
     "sampleMetric", "listProjectMetrics", "summarizeProjectMetrics", "sampleProjectMetrics",
+    "listConfigChanges",
 }  # fmt: skip
 
 

@@ -101,14 +101,15 @@ def test_no_value_of_a_parameter_is_a_failure_of_the_backend(
                     refused += 1
                     assert list(answer.json()) == [parameter, "code"], (encoded[:200], answer.text)
                     assert len(answer.text) < 1000, "it repeats the whole value"
-    # Any text is a name of a metric or of a run.
-    assert refused or parameter == "name"
+    # Any text is a name of a metric or of a run, or a tag.
+    assert refused or parameter in {"name", "tag", "group", "job_type"}
 
 
 def test_the_walk_reaches_every_parameter():
     names = {parameter for entry in OPERATIONS for parameter in [entry.values[3]]}
     assert names >= {"limit", "after_step", "from_step", "to_step", "buckets", "cursor", "run",
-                     "name", "status", "created_after", "created_before", "updated_after"}  # fmt: skip
+                     "name", "status", "created_after", "created_before", "updated_after", "tag",
+                     "group", "job_type", "parent_uuid"}  # fmt: skip
 
 
 @pytest.mark.parametrize("buckets", [1, 2, 10_000])

@@ -117,6 +117,7 @@ def test_only_the_fields_given_are_changed(api):
     assert {key for key in changed if changed[key] != before[key]} == {
         "status",
         "date_updated",
+        "date_ended",
         "etag",
     }
     assert api.patch(path, json={"description": None}).json()["description"] is None

@@ -336,6 +336,16 @@ def time_of(call: Call, name: str) -> int | None:
         raise Refusal(400, {name: [message]}) from None
 
 
+def uuid_of(call: Call, name: str) -> str | None:
+    """Returns an optional query parameter that must be a UUID, in lower case."""
+    text = call.parameter(name)
+    if text is None:
+        return None
+    if not re.fullmatch(structs.UUID_PATTERN, text):
+        raise Refusal(400, {name: [f"{quoted(text)} is not a UUID."]})
+    return text.lower()
+
+
 def cursor_of(call: Call, kind: type[T]) -> T | None:
     """Returns the content of the cursor parameter, if it is present."""
     text = call.parameter("cursor")

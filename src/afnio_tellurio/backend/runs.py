@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from afnio_tellurio.backend import structs
+from afnio_tellurio.backend import configs, structs
 from afnio_tellurio.backend.requests import (
     Answer,
     Call,
@@ -26,23 +26,31 @@ from afnio_tellurio.backend.requests import (
     rfc3339,
     rows_for,
     run_of,
+    storable_microseconds_of,
     time_of,
+    uuid_of,
 )
 from afnio_tellurio.backend.run_names import random_run_name
+from afnio_tellurio.backend.store import changes as stored_changes
 from afnio_tellurio.backend.store import runs as stored_runs
 from afnio_tellurio.backend.structs import ErrorCode
 
 if TYPE_CHECKING:
+    import datetime as dt
     import sqlite3
     from uuid import UUID
 
 _MAX_RUNS = 1000
+_MAX_CHANGES = 1000
 #: An entity tag, and a list of them with empty items, as RFC 9110 has them.
-_TAG = re.compile(r'(?:W/)?"[!#-~\u0080-\u00ff]*"')
-_IF_MATCH = re.compile(rf"[ \t,]*{_TAG.pattern}(?:[ \t]*,[ \t,]*{_TAG.pattern})*[ \t,]*")
+_ENTITY_TAG = re.compile(r'(?:W/)?"[!#-~\u0080-\u00ff]*"')
+_IF_MATCH = re.compile(
+    rf"[ \t,]*{_ENTITY_TAG.pattern}(?:[ \t]*,[ \t,]*{_ENTITY_TAG.pattern})*[ \t,]*"
+)
 
 _run_create = msgspec.json.Decoder(structs.RunCreate)
 _run_update = msgspec.json.Decoder(structs.RunUpdate)
+_tags = msgspec.json.Decoder(list[str])
 
 
 class _Cursor(NamedTuple):
@@ -50,6 +58,12 @@ class _Cursor(NamedTuple):
 
     created: structs.Step
     id: structs.Step
+
+
+class _ChangeCursor(NamedTuple):
+    """The last change of a page."""
+
+    number: structs.Step
 
 
 def _run_answer(row: stored_runs.RunRow) -> structs.Run:
@@ -60,18 +74,31 @@ def _run_answer(row: stored_runs.RunRow) -> structs.Run:
         status=row.status,
         date_created=rfc3339(row.created),
         date_updated=rfc3339(row.updated),
-        etag=_tag(row),
+        etag=_entity_tag(row),
         project=structs.RunProject(row.project_uuid, row.project_display_name, row.project_slug),
         user=structs.RunUser(row.user_uuid, row.username, row.user_slug),
+        config=_raw(row.config),
+        tags=sorted(_tags.decode(row.tags)),
+        group=row.group_name,
+        job_type=row.job_type,
+        notes=row.notes,
+        parent_uuid=row.parent_uuid,
+        date_ended=None if row.ended is None else rfc3339(row.ended),
+        ended_because=_raw(row.ended_because or "null"),
+        environment=UNSET if row.environment is None else _raw(row.environment),
     )
+
+
+def _raw(text: str) -> msgspec.Raw:
+    return msgspec.Raw(text.encode("utf-8"))
 
 
 def _run_response(status: int, connection: sqlite3.Connection, run: int) -> Answer:
     row = stored_runs.read_run(connection, run)
-    return Answer(status, structs.encode(_run_answer(row)), [("ETag", _tag(row))])
+    return Answer(status, structs.encode(_run_answer(row)), [("ETag", _entity_tag(row))])
 
 
-def _tag(row: stored_runs.RunRow) -> str:
+def _entity_tag(row: stored_runs.RunRow) -> str:
     """Returns the ETag of a run. Every change makes the time of the update a later one."""
     return f'"{row.updated:x}"'
 
@@ -110,6 +137,10 @@ def list_runs(call: Call) -> Answer:
         created_from=time_of(call, "created_after"),
         updated_from=time_of(call, "updated_after"),
         created_before=time_of(call, "created_before"),
+        tag=call.parameter("tag"),
+        group_name=call.parameter("group"),
+        job_type=call.parameter("job_type"),
+        parent_uuid=uuid_of(call, "parent_uuid"),
         older_than=cursor_of(call, _Cursor),
     )
     with call.database.reading() as connection:
@@ -126,13 +157,13 @@ def list_runs(call: Call) -> Answer:
 def create_run(call: Call) -> Answer:
     """Creates a run once per idempotency key and UUID."""
     body = call.decode_body(_run_create)
-    key = call.headers.get("idempotency-key")
-    if key is not None and not 1 <= len(key) <= 255:  # noqa: PLR2004 - the contract's bound
-        raise Refusal(400, {"Idempotency-Key": ["Must have 1 to 255 characters."]})
+    key = _idempotency_key_of(call)
+    config = configs.checked_object(body.config, "config")
     with call.database.writing() as connection:
         project = project_of(connection, call)
         run = _existing_run(connection, project, key, body.uuid)
         if run is None:
+            now = current_time()
             run = stored_runs.insert_run(
                 connection,
                 project,
@@ -141,10 +172,24 @@ def create_run(call: Call) -> Answer:
                 name=_free_name(connection, project, body.name, 0),
                 description=body.description,
                 status=body.status,
-                created=current_time(),
+                created=now,
+                ended=None if body.status == structs.RunStatus.RUNNING else now,
                 idempotency_key=key,
+                group_name=body.group,
+                job_type=body.job_type,
+                parent_uuid=None if body.parent_uuid is None else str(body.parent_uuid),
+                notes=body.notes,
+                config=config,
             )
+            stored_changes.change_tags(connection, run, add=body.tags, remove=())
         return _run_response(201, connection, run)
+
+
+def _idempotency_key_of(call: Call) -> str | None:
+    key = call.headers.get("idempotency-key")
+    if key is not None and not 1 <= len(key) <= 255:  # noqa: PLR2004 - the contract's bound
+        raise Refusal(400, {"Idempotency-Key": ["Must have 1 to 255 characters."]})
+    return key
 
 
 def _existing_run(
@@ -181,39 +226,150 @@ def get_run(call: Call) -> Answer:
 
 
 def update_run(call: Call) -> Answer:
-    """Changes the fields in the body and keeps the others."""
-    body = call.decode_body(_run_update)
-    wanted_tags = _tags_in(call)
+    """Changes the fields in the body and keeps the others, once per idempotency key."""
+    update = _Update.of(call.decode_body(_run_update))
+    key = _idempotency_key_of(call)
+    entity_tags = _entity_tags_in(call)
     with call.database.writing() as connection:
         run = run_of(connection, call)
+        if key is not None and stored_changes.is_update_known(connection, run, key):
+            return _run_response(200, connection, run)
         row = stored_runs.read_run(connection, run)
-        if wanted_tags is not None and _tag(row) not in wanted_tags:
+        if entity_tags is not None and _entity_tag(row) not in entity_tags:
             raise Refusal(
-                412, {"detail": f"Run {row.uuid} was changed; it has the tag {_tag(row)}."}
+                412, {"detail": f"Run {row.uuid} was changed; it has the tag {_entity_tag(row)}."}
             )
-        changes: dict[str, Any] = {}
-        if body.status is not UNSET:
-            changes["status"] = body.status
-        if body.name is not UNSET:
-            changes["name"] = _free_name(connection, project_of(connection, call), body.name, run)
-        if body.description is not UNSET:
-            changes["description"] = body.description
-        if changes:
+        wanted = update.columns(row)
+        if "name" in wanted:
+            wanted["name"] = _free_name(
+                connection, project_of(connection, call), wanted["name"], run
+            )
+        changes = {
+            column: value for column, value in wanted.items() if getattr(row, column) != value
+        }
+        patch = update.config_patch if "config" in changes else None
+        if key is not None or patch is not None:
+            stored_changes.add_change(
+                connection,
+                run,
+                idempotency_key=key,
+                config_changed=None if patch is None else update.config_changed,
+                config_patch=patch,
+            )
+        has_other_tags = stored_changes.change_tags(
+            connection, run, add=update.body.add_tags, remove=update.body.remove_tags
+        )
+        if changes or has_other_tags:
             # A clock that was set back, or that is coarse, must not hide a change.
             changes["updated"] = max(current_time(), row.updated + 1)
             stored_runs.update_run(connection, run, changes)
         return _run_response(200, connection, run)
 
 
-def _tags_in(call: Call) -> set[str] | None:
-    """Returns the strong tags that If-Match lists; None if every run matches."""
+class _Update(NamedTuple):
+    """The body of updateRun, checked. Times are in microseconds since 1970.
+
+    Attributes:
+        body: The body.
+        config_patch: The patch of the config as JSON, or None.
+        environment: The environment as JSON, or None.
+        config_changed: When the config was changed.
+        date_ended: The time of the end in the body, or None.
+        now: The time of receipt.
+    """
+
+    body: structs.RunUpdate
+    config_patch: str | None
+    environment: str | None
+    config_changed: int
+    date_ended: int | None
+    now: int
+
+    @classmethod
+    def of(cls, body: structs.RunUpdate) -> _Update:
+        now = current_time()
+        changed = _time_in("config_changed", body.config_changed)
+        return cls(
+            body,
+            config_patch=_object_in("config_patch", body.config_patch),
+            environment=_object_in("environment", body.environment),
+            config_changed=now if changed is None else changed,
+            date_ended=_time_in("date_ended", body.date_ended),
+            now=now,
+        )
+
+    def columns(self, row: stored_runs.RunRow) -> dict[str, Any]:
+        """Returns the columns of a run that the body has, with their new values."""
+        body = self.body
+        wanted = {
+            "name": body.name,
+            "description": body.description,
+            "group_name": body.group,
+            "job_type": body.job_type,
+            "notes": body.notes,
+        }
+        columns = {name: value for name, value in wanted.items() if value is not UNSET}
+        if self.environment is not None:
+            columns["environment"] = self.environment
+        if self.config_patch is not None:
+            columns["config"] = configs.merged_config(row.config, self.config_patch)
+        return {**columns, **self._columns_of_status(row)}
+
+    def _columns_of_status(self, row: stored_runs.RunRow) -> dict[str, Any]:
+        status, reason = self.body.status, self.body.ended_because
+        if status is UNSET:
+            return {}
+        if status == structs.RunStatus.RUNNING:
+            return {"status": status, "ended": None, "ended_because": None}
+        ended = self.date_ended
+        if ended is None:
+            # The first end of a run counts.
+            ended = self.now if row.ended is None else row.ended
+        columns: dict[str, Any] = {"status": status, "ended": ended}
+        if reason is not UNSET:
+            encoded = None if reason is None else structs.encode(reason).decode("utf-8")
+            columns["ended_because"] = encoded
+        return columns
+
+
+def _object_in(field_name: str, fields: structs.RawObject | UnsetType) -> str | None:
+    return None if isinstance(fields, UnsetType) else configs.checked_object(fields, field_name)
+
+
+def _time_in(field_name: str, date: dt.datetime | UnsetType) -> int | None:
+    if isinstance(date, UnsetType):
+        return None
+    try:
+        return storable_microseconds_of(date)
+    except ValueError as error:
+        raise Refusal(400, {field_name: [f"{error}."]}) from None
+
+
+def list_config_changes(call: Call) -> Answer:
+    """Returns the changes of the run's config in the order in which they were made."""
+    limit = integer_of(call, "limit", 1, _MAX_CHANGES)
+    cursor = cursor_of(call, _ChangeCursor)
+    with call.database.reading() as connection:
+        rows = stored_changes.list_config_changes(
+            connection,
+            run_of(connection, call),
+            0 if cursor is None else cursor.number,
+            rows_for(limit),
+        )
+    page, headers = page_of(rows, limit, lambda row: _ChangeCursor(row.number))
+    changes = [structs.ConfigChange(rfc3339(row.changed), _raw(row.patch)) for row in page]
+    return Answer(200, structs.encode(changes), headers)
+
+
+def _entity_tags_in(call: Call) -> set[str] | None:
+    """Returns the strong entity tags that If-Match lists; None if every run matches."""
     header = call.headers.get("if-match")
     if header is None or header == "*":
         return None
     if not _IF_MATCH.fullmatch(header):
         message = f"{quoted(header)} is not * or a list of tags in double quotes."
         raise Refusal(400, {"If-Match": [message]})
-    return {tag for tag in _TAG.findall(header) if not tag.startswith("W/")}
+    return {tag for tag in _ENTITY_TAG.findall(header) if not tag.startswith("W/")}
 
 
 def delete_run(call: Call) -> Answer:

@@ -17,6 +17,7 @@ from afnio_tellurio.clock import RealDatetime
 
 MAX_STEP = 2**63 - 1
 MAX_BATCH = 1000
+MAX_TAGS = 100
 #: The contract's patterns of path and query parameters.
 SLUG_PATTERN = "[-a-zA-Z0-9_]+"
 UUID_PATTERN = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -29,6 +30,10 @@ DisplayName = Annotated[str, Meta(min_length=1, max_length=255)]
 _INT64 = {"format": "int64"}
 Step = Annotated[int, Meta(ge=0, le=MAX_STEP, extra_json_schema=_INT64)]
 Time = Annotated[RealDatetime, Meta(tz=True)]
+#: Tags in one request.
+Tags = Annotated[list[Name], Meta(max_length=MAX_TAGS)]
+#: An object whose values stay raw JSON, so that their numbers are stored exactly.
+RawObject = dict[str, Raw]
 
 
 class Visibility(StrEnum):
@@ -83,6 +88,27 @@ class RunCreate(Struct):
     name: Name | UnsetType = UNSET
     description: str | None = None
     status: RunStatus = RunStatus.RUNNING
+    config: RawObject = {}
+    tags: Tags = []
+    group: Name | None = None
+    job_type: Name | None = None
+    notes: str | None = None
+    parent_uuid: UUID | None = None
+
+
+_Kind = Annotated[str, Meta(max_length=64)]
+_ErrorType = Annotated[str, Meta(max_length=1024)]
+_ErrorText = Annotated[str, Meta(max_length=16384)]
+
+
+class EndReason(Struct):
+    """Why a run ended, in a request or a response."""
+
+    kind: _Kind
+    type: _ErrorType | None = None
+    message: _ErrorText | None = None
+    traceback: _ErrorText | None = None
+    signal: _Kind | None = None
 
 
 class RunUpdate(Struct):
@@ -91,6 +117,16 @@ class RunUpdate(Struct):
     status: RunStatus | UnsetType = UNSET
     name: Name | UnsetType = UNSET
     description: str | UnsetType | None = UNSET
+    config_patch: RawObject | UnsetType = UNSET
+    config_changed: Time | UnsetType = UNSET
+    add_tags: Tags = []
+    remove_tags: Tags = []
+    group: Name | UnsetType | None = UNSET
+    job_type: Name | UnsetType | None = UNSET
+    notes: str | UnsetType | None = UNSET
+    environment: RawObject | UnsetType = UNSET
+    date_ended: Time | UnsetType = UNSET
+    ended_because: EndReason | UnsetType | None = UNSET
 
 
 class MetricCreate(Struct):
@@ -171,6 +207,23 @@ class Run(Struct):
     etag: str
     project: RunProject
     user: RunUser
+    config: Raw
+    tags: list[str]
+    group: str | None
+    job_type: str | None
+    notes: str | None
+    parent_uuid: str | None
+    date_ended: str | None
+    #: Raw JSON of an `EndReason` or of null.
+    ended_because: Raw
+    environment: Raw | UnsetType
+
+
+class ConfigChange(Struct):
+    """A change of the config of a run in a response."""
+
+    timestamp: str
+    patch: Raw
 
 
 class Metric(Struct, gc=False):

@@ -96,6 +96,8 @@ class _Slice:
             execute("DELETE FROM series WHERE id = ?", series)
             self._rows -= _ROWS_OF_ITEM
         self._remove_rows("writers", "run", "writer", run)
+        self._remove_rows("run_tags", "run", "tag", run)
+        self._remove_rows("run_changes", "run", "number", run)
         if self.is_spent:
             return
         execute(

@@ -13,7 +13,14 @@ if TYPE_CHECKING:
 
 
 class RunRow(NamedTuple):
-    """A run, its project and its user. Times are in microseconds since 1970."""
+    """A run, its project and its user. Times are in microseconds since 1970.
+
+    Attributes:
+        config: A JSON object.
+        tags: A JSON array, in no order.
+        ended_because: A JSON object, or None.
+        environment: A JSON object, or None; always None in a list.
+    """
 
     id: int
     uuid: str
@@ -22,6 +29,15 @@ class RunRow(NamedTuple):
     status: str
     created: int
     updated: int
+    group_name: str | None
+    job_type: str | None
+    parent_uuid: str | None
+    ended: int | None
+    ended_because: str | None
+    notes: str | None
+    config: str
+    tags: str
+    environment: str | None
     project_uuid: str
     project_display_name: str
     project_slug: str
@@ -39,6 +55,10 @@ class RunFilters(NamedTuple):
         created_from: The earliest time of their creation.
         updated_from: The earliest time of their last update.
         created_before: The time before which they were created.
+        tag: One of their tags.
+        group_name: Their group.
+        job_type: Their type of job.
+        parent_uuid: The UUID of the run that they are a part of.
         older_than: The creation time and id of the run that they follow in the list.
     """
 
@@ -47,14 +67,22 @@ class RunFilters(NamedTuple):
     created_from: int | None
     updated_from: int | None
     created_before: int | None
+    tag: str | None
+    group_name: str | None
+    job_type: str | None
+    parent_uuid: str | None
     older_than: tuple[int, int] | None
 
 
 _RUN = """
 SELECT r.id, r.uuid, r.name, r.description, r.status, r.created, r.updated,
+  r.group_name, r.job_type, r.parent_uuid, r.ended, r.ended_because, r.notes, r.config,
+  (SELECT json_group_array(t.tag) FROM run_tags t WHERE t.run = r.id), {environment},
   p.uuid, p.display_name, p.slug, u.uuid, u.username, u.slug
 FROM runs r JOIN projects p ON p.id = r.project JOIN users u ON u.id = r.user
 """
+_RUN_IN_LIST = _RUN.format(environment="NULL")
+_RUN_WITH_ENVIRONMENT = _RUN.format(environment="r.environment")
 #: The condition of each filter, in the order of the fields.
 _CONDITIONS = (
     "r.status = ?",
@@ -62,6 +90,10 @@ _CONDITIONS = (
     "r.created >= ?",
     "r.updated >= ?",
     "r.created < ?",
+    "r.id IN (SELECT t.run FROM run_tags t WHERE t.tag = ?)",
+    "r.group_name = ?",
+    "r.job_type = ?",
+    "r.parent_uuid = ?",
     "(r.created, r.id) < (?, ?)",
 )
 
@@ -79,8 +111,9 @@ def list_runs(
         if value is not None:
             conditions.append(condition)
             parameters += value if isinstance(value, tuple) else (value,)
+    condition = " AND ".join(conditions)
     rows = connection.execute(
-        f"{_RUN} WHERE {' AND '.join(conditions)} ORDER BY r.created DESC, r.id DESC LIMIT ?",
+        f"{_RUN_IN_LIST} WHERE {condition} ORDER BY r.created DESC, r.id DESC LIMIT ?",
         (*parameters, limit),
     )
     return list(map(RunRow._make, rows))
@@ -88,7 +121,8 @@ def list_runs(
 
 def read_run(connection: sqlite3.Connection, run: int) -> RunRow:
     """Returns the run with this id."""
-    return RunRow._make(connection.execute(f"{_RUN} WHERE r.id = ?", (run,)).fetchone())
+    query = f"{_RUN_WITH_ENVIRONMENT} WHERE r.id = ?"
+    return RunRow._make(connection.execute(query, (run,)).fetchone())
 
 
 def find_run(connection: sqlite3.Connection, project: int, run_uuid: str) -> int | None:
@@ -137,13 +171,23 @@ def insert_run(
     description: str | None,
     status: str,
     created: int,
+    ended: int | None,
     idempotency_key: str | None,
+    group_name: str | None,
+    job_type: str | None,
+    parent_uuid: str | None,
+    notes: str | None,
+    config: str,
 ) -> int:
     """Creates a run and returns its id."""
     (run,) = connection.execute(
         "INSERT INTO runs (uuid, project, user, name, description, status, created, updated, "
-        "idempotency_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
-        (run_uuid, project, user, name, description, status, created, created, idempotency_key),
+        "idempotency_key, ended, group_name, job_type, parent_uuid, notes, config) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+        (
+            *(run_uuid, project, user, name, description, status, created, created),
+            *(idempotency_key, ended, group_name, job_type, parent_uuid, notes, config),
+        ),
     ).fetchone()
     return int(run)
 

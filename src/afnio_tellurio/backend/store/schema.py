@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 #: Identifies our databases, and the format of their tables.
 APPLICATION_ID = 0x54454C55
-FORMAT = 4
+FORMAT = 5
 #: A row of `deleted_runs` for runs that were deleted before their UUIDs were recorded.
 UNKNOWN_DELETED_RUNS = ""
+# Columns with long values are the last ones of a row, so that filters need not read them.
 # A project without a namespace and a run without a project are deleted; `removal` removes them.
 _TABLES = """
 CREATE TABLE namespaces (
@@ -38,9 +39,20 @@ CREATE TABLE runs (
   user INTEGER NOT NULL REFERENCES users,
   name TEXT NOT NULL, description TEXT, status TEXT NOT NULL,
   created INTEGER NOT NULL, updated INTEGER NOT NULL, idempotency_key TEXT,
+  group_name TEXT, job_type TEXT, parent_uuid TEXT, ended INTEGER, ended_because TEXT, notes TEXT,
+  config TEXT NOT NULL DEFAULT '{}', environment TEXT,
   UNIQUE (project, name), UNIQUE (project, idempotency_key)
 ) STRICT;
 CREATE INDEX runs_by_creation ON runs (project, created);
+CREATE TABLE run_tags (
+  run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, tag TEXT NOT NULL, PRIMARY KEY (run, tag)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX run_tags_by_tag ON run_tags (tag);
+CREATE TABLE run_changes (
+  run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, number INTEGER NOT NULL,
+  idempotency_key TEXT, config_changed INTEGER, config_patch TEXT,
+  PRIMARY KEY (run, number), UNIQUE (run, idempotency_key)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE series (
   id INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, name TEXT NOT
   NULL, count INTEGER NOT NULL, first_step INTEGER NOT NULL, last_step INTEGER NOT NULL, last_value,

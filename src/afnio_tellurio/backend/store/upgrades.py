@@ -54,6 +54,33 @@ def _add_levels_and_removal(connection: sqlite3.Connection) -> None:
     connection.execute("UPDATE series SET tile_width = NULL")
 
 
+def _add_details_of_runs(connection: sqlite3.Connection) -> None:
+    """Adds configs, tags, groups and ends of runs; a run that ended did so at its last update."""
+    for column in (
+        "group_name TEXT",
+        "job_type TEXT",
+        "parent_uuid TEXT",
+        "ended INTEGER",
+        "ended_because TEXT",
+        "notes TEXT",
+        "config TEXT NOT NULL DEFAULT '{}'",
+        "environment TEXT",
+    ):
+        connection.execute(f"ALTER TABLE runs ADD COLUMN {column}")
+    connection.execute("UPDATE runs SET ended = updated WHERE status <> 'RUNNING'")
+    connection.execute(
+        "CREATE TABLE run_tags (run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, "
+        "tag TEXT NOT NULL, PRIMARY KEY (run, tag)) STRICT, WITHOUT ROWID"
+    )
+    connection.execute("CREATE INDEX run_tags_by_tag ON run_tags (tag)")
+    connection.execute(
+        "CREATE TABLE run_changes (run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, "
+        "number INTEGER NOT NULL, idempotency_key TEXT, config_changed INTEGER, "
+        "config_patch TEXT, PRIMARY KEY (run, number), UNIQUE (run, idempotency_key)) "
+        "STRICT, WITHOUT ROWID"
+    )
+
+
 def _drop_not_null(connection: sqlite3.Connection, table: str, column: str) -> None:
     """Copies a table: SQLite cannot change a column. Foreign keys are not enforced here yet."""
     (statement,) = connection.execute(
@@ -67,4 +94,9 @@ def _drop_not_null(connection: sqlite3.Connection, table: str, column: str) -> N
 
 
 #: Functions that upgrade each older format to the next.
-UPGRADES = {1: _add_tiles, 2: _add_deleted_runs, 3: _add_levels_and_removal}
+UPGRADES = {
+    1: _add_tiles,
+    2: _add_deleted_runs,
+    3: _add_levels_and_removal,
+    4: _add_details_of_runs,
+}
