@@ -6,6 +6,7 @@ import sqlite3
 import sys
 import threading
 
+import exchanges
 import pytest
 from children import GUARD, complaints
 
@@ -163,7 +164,7 @@ print(run.finish())
     assert not journals()
 
 
-def test_a_change_that_the_backend_rejects_is_reported_and_holds_up_nothing(proxy, caplog):
+def test_a_change_that_the_backend_rejects_holds_up_nothing(proxy, caplog, monkeypatch):
     run = te.init("acme", "Digits")
     real = operations.update_run
 
@@ -173,14 +174,12 @@ def test_a_change_that_the_backend_rejects_is_reported_and_holds_up_nothing(prox
             fields = {"add_tags": [""]}
         return real(connection, path, fields, **keywords)
 
-    operations.update_run = refuse_tags
-    try:
+    monkeypatch.setattr(operations, "update_run", refuse_tags)
+    with exchanges.departing("request"):
         run.tag("best")
         run.log("loss", 1)
         run.flush()
-        run.finish()
-    finally:
-        operations.update_run = real
+    run.finish()
     assert caplog.text.count("the backend rejected a change of tags") == 1
     assert found(run.name).metrics("loss").values == [1]
     assert found(run.name).tags == ()

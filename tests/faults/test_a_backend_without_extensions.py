@@ -114,3 +114,45 @@ def test_a_request_that_cannot_be_encoded_is_not_called_an_answer(client):
         "Encoding objects of type object is unsupported"
     )
     assert not isinstance(caught.value, te.InvalidResponseError)
+
+
+def test_what_a_backend_does_not_keep_of_a_run_is_said_once(client, caplog):
+    for _ in range(2):
+        run = te.init(
+            "acme",
+            "Digits",
+            config={"lr": 0.1},
+            tags=["b", "a"],
+            group="g",
+            notes="n",
+            client=client,
+        )
+        run.update_config({"n": 1})
+        run.tag("c")
+        # The program goes on as on any backend.
+        assert (run.config, run.tags, run.group) == ({"lr": 0.1, "n": 1}, ("a", "b", "c"), "g")
+        run.log("loss", 1)
+        run.finish()
+        assert run.config_changes() == []
+        assert (run.status, run.ended_because) == (te.RunStatus.COMPLETED, None)
+        assert run.date_ended is not None
+    found = te.get_run("acme", "digits", run.name, client=client)
+    assert (found.config, found.tags, found.date_ended) == ({}, (), None)
+    for detail in ("config", "tags", "group", "notes"):
+        assert (
+            caplog.text.count(f"does not keep the {detail} of runs; use a backend that does") == 1
+        )
+    assert "environment" not in caplog.text
+
+
+def test_filters_that_a_backend_ignores_are_applied_here(client):
+    te.init("acme", "Digits", client=client).finish()
+    assert list(te.runs("acme", "digits", client=client, tag="a")) == []
+    assert list(te.runs("acme", "digits", client=client, group="a")) == []
+
+
+def test_removing_what_a_backend_does_not_keep_changes_nothing(client):
+    run = te.init("acme", "Digits", client=client)
+    run.update(notes=None)
+    with pytest.raises(te.InvalidResponseError, match="ignored the new notes"):
+        run.update(notes="n")

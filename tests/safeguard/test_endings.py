@@ -85,6 +85,38 @@ ENDINGS = {
 }  # fmt: skip
 
 
+#: The kind of each reason, and the words that tell of it: its type and message, or the signal.
+REASONS = {
+    "an unhandled exception": ("exception", "ZeroDivisionError: division by zero"),
+    "sys.exit(3)": ("exit", "The program exited with status 3."),
+    "sys.exit with a message": ("exit", "no data"),
+    "the builtin quit(2)": ("exit", "The program exited with status 2."),
+    "exit(4) imported from sys": ("exit", "The program exited with status 4."),
+    "SystemExit raised by hand": ("exit", "The program ended with an error."),
+    "KeyboardInterrupt": ("exception", "KeyboardInterrupt"),
+    "an exception deep in a call": ("exception", "ZeroDivisionError: division by zero"),
+    "an exception after one that was handled": ("exception", "ZeroDivisionError: division by zero"),
+    "a replaced excepthook": ("exception", "ZeroDivisionError: division by zero"),
+    "os._exit, of which its journal tells": ("vanished", "Its process disappeared"),
+    "SIGKILL, of which its journal tells": ("vanished", "Its process disappeared"),
+    "SIGTERM": ("signal", "signal SIGTERM"),
+    "SIGHUP": ("signal", "signal SIGHUP"),
+    "a with block left by typer.Exit(1)": ("exception", "click.exceptions.Exit: 1"),
+}
+
+
+def expect_reason(ending):
+    (run,) = te.runs("acme", "Digits")
+    reason = run.ended_because
+    kind, words = REASONS.get(ending, (None, None))
+    assert (reason and reason.kind) == kind
+    if kind is not None:
+        assert str(reason).startswith(words)
+    if kind == "exception":
+        assert 'File "<string>", line ' in reason.traceback
+    assert run.date_created <= run.date_ended <= run.date_updated
+
+
 #: These also in a process that no other one has forked.
 STARTED_ALONE = {"a normal end", "an unhandled exception", "sys.exit(3)", "SIGTERM"}
 
@@ -96,6 +128,7 @@ def test_a_run_left_open_gets_the_status_that_the_end_deserves(ending, run_pytho
     finished = run(f"{START}\n{end}\n")
     assert finished.returncode == exit_status, finished.stderr
     assert recorded() == status
+    expect_reason(ending)
 
 
 def test_an_exit_that_the_program_imported_from_sys_is_understood(run_python):

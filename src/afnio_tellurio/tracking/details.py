@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from afnio_tellurio.api.details import RunConfig
 from afnio_tellurio.api.entities import RunRecord
 from afnio_tellurio.notices import warn_once
 from afnio_tellurio.tracking.configuration import checked_config
@@ -50,6 +51,22 @@ def checked_details(
     if parent is not None:
         details["parent_uuid"] = _uuid_of_parent(call, parent)
     return details
+
+
+def keep_details(run: RunRecord, details: Mapping[str, Any]) -> None:
+    """Keeps in the run what it was started with, if the backend does not."""
+    for name, value in as_attributes(details).items():
+        if not getattr(run, name):
+            setattr(run, name, value)
+
+
+def as_attributes(details: Mapping[str, Any]) -> dict[str, Any]:
+    """The details of `createRun` as attributes of a run."""
+    return {
+        **details,
+        "config": RunConfig(details.get("config", {})),
+        "tags": tuple(sorted(details.get("tags", ()))),
+    }
 
 
 def as_changes(details: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from afnio_tellurio.tracking.statuses import ENDED, checked_status
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from afnio_tellurio.api.details import ConfigChange
     from afnio_tellurio.api.metrics import MetricPoint, MetricSummary
     from afnio_tellurio.client import TellurioClient
     from afnio_tellurio.delivery.outbox import DeliveryReceipt
@@ -71,6 +72,9 @@ class DisabledRun(Run):
     ) -> None:
         for field, value in changes.items():
             setattr(self, field, value)
+
+    def config_changes(self, client: TellurioClient | None = None) -> list[ConfigChange]:  # noqa: ARG002
+        return []
 
     @property
     def url(self) -> None:

@@ -18,6 +18,8 @@ MAX_TRACEBACK_BYTES = 16 * 1024
 _MAX_MESSAGE = 16_384
 _MAX_TYPE = 1024
 
+#: For a program that ended with an error without a call of `sys.exit`.
+UNKNOWN_STATUS = object()
 SUPERSEDED = {"kind": "superseded", "message": "The same thread or task started a newer run."}
 CANCELED = {"kind": "canceled", "message": "The task that started it was canceled."}
 
@@ -45,6 +47,8 @@ def reason_of_signal(number: int) -> dict[str, Any]:
 
 def reason_of_exit(status: Any) -> dict[str, Any]:
     """The reason for a run that ended with `sys.exit(status)`."""
+    if status is UNKNOWN_STATUS:
+        return {"kind": "exit", "message": "The program ended with an error."}
     if isinstance(status, int):
         return {"kind": "exit", "message": f"The program exited with status {status}."}
     return {"kind": "exit", "message": _printable(_text_of(status))[:_MAX_MESSAGE]}

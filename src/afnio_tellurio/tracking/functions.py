@@ -7,7 +7,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.api import operations
-from afnio_tellurio.api.details import RunConfig, warn_of_ignored_details
+from afnio_tellurio.api.details import warn_of_ignored_details
 from afnio_tellurio.api.entities import RunStatus, read_project, read_run
 from afnio_tellurio.api.operations import RunPath
 from afnio_tellurio.client import TellurioClient, connection_of
@@ -26,7 +26,7 @@ from afnio_tellurio.notices import warn_once
 from afnio_tellurio.settings.settings import read_settings
 from afnio_tellurio.tracking.active import active_run, join, open_runs
 from afnio_tellurio.tracking.announcements import tell_started
-from afnio_tellurio.tracking.details import checked_details
+from afnio_tellurio.tracking.details import as_attributes, checked_details, keep_details
 from afnio_tellurio.tracking.disabled import DisabledRun
 from afnio_tellurio.tracking.end_reasons import SUPERSEDED
 from afnio_tellurio.tracking.finding import get_run
@@ -147,9 +147,7 @@ def open_run(
         raise ValueError("init: resume is True, but there is no name; pass the name of the run")
     client = client_or_default(client)
     if client is None:
-        fields = checked_details("init", read_settings(), **details)
-        fields["config"] = RunConfig(fields.get("config", {}))
-        fields["tags"] = tuple(sorted(fields.get("tags", ())))
+        fields = as_attributes(checked_details("init", read_settings(), **details))
         nobody = str(uuid.UUID(int=0))
         return DisabledRun(nobody, name or "disabled", description, status, **fields), None
     connection = connection_of(client)
@@ -233,6 +231,7 @@ def _create_run(
     bind_run(run, client, project_slug, recording)
     if details:
         warn_of_ignored_details(connection, created, details)
+        keep_details(run, details)
         recording.record_birth(details)
     return run
 

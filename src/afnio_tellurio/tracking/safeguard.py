@@ -22,6 +22,7 @@ from afnio_tellurio.frameworks import release_run
 from afnio_tellurio.notices import warn
 from afnio_tellurio.tracking import active
 from afnio_tellurio.tracking.end_reasons import (
+    UNKNOWN_STATUS,
     reason_of_exception,
     reason_of_exit,
     reason_of_signal,
@@ -124,7 +125,7 @@ class _Safeguard:
         self.watch_exit()
         self._process = os.getpid()
         self._main_frame = _outermost_frame()
-        self._exit_status = 1
+        self._exit_status = UNKNOWN_STATUS
         if not self._exit_functions:
             self._watch_exit_functions()
         self._watch_signals()
