@@ -16,6 +16,8 @@ from pathlib import Path
 HERE = Path(__file__).parent / "golden"
 #: The formats of the database that there is a golden home of.
 FORMATS = sorted(int(folder.name.partition("-")[2]) for folder in HERE.glob("format-*"))
+#: The first format in which `kept` has a config, a tag and a group.
+FIRST_WITH_DETAILS = 5
 #: Steps and values of each metric, without NaN and the infinities, which JSON has as strings.
 KEPT = {
     "loss": (list(range(2100)), [step % 7 for step in range(2100)]),

@@ -275,7 +275,7 @@ def test_what_is_added_passes_the_tests_and_their_own_are_among_them(added, pyte
     passed = pass_tests(
         added,
         "(color or paused or picture or struct or layer or document or caller or every_operation"
-        " or (home and 5)) and not public",
+        " or (home and 6)) and not public",
         *TIES,
         "tests/scenarios/test_tracking.py",
         "tests/local/test_older_versions.py",
@@ -285,7 +285,7 @@ def test_what_is_added_passes_the_tests_and_their_own_are_among_them(added, pyte
     for how in ("in process", "over HTTP"):
         for name in ("a_color_is_read_back_as_it_was_given", "a_paused_run_is_resumed", "a_picture_is_read_back_as_it_was_saved"):  # fmt: skip
             assert f"test_{name}[{how}]" in passed
-    assert "test_a_home_of_each_format_is_read_and_its_journal_is_delivered_once[5]" in passed
+    assert "test_a_home_of_each_format_is_read_and_its_journal_is_delivered_once[6]" in passed
     if pytestconfig.getoption("--long"):
         pass_tests(added, "test", "tests/scenarios")
 
@@ -314,7 +314,7 @@ def test_a_database_from_before_the_change_is_brought_up_to_it(added, tmp_path):
     succeed(ROOT, sys.executable, "-c", record, **home)
     assert succeed(added, sys.executable, "-c", read, **home) == "None [1] #3366cc\n"
     refused = run(ROOT, sys.executable, "-c", record, **home)
-    assert "has format 6" in refused.stderr
+    assert "has format 7" in refused.stderr
 
 
 # What is deprecated and removed

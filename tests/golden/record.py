@@ -32,6 +32,11 @@ for value in (0.5, math.nan, -math.inf, 10**30, "text", None, {"a": [1]}):
 for step in (7, 7, 3):
     kept.log("steps", step, step=step)
 kept.finish()
+# Versions before format 5 ignore these fields.
+client.patch(
+    f"/api/v0/acme/projects/digits/runs/{kept.uuid}/",
+    json={"config_patch": {"seed": 10**30, "lr": 0.1}, "add_tags": ["golden"], "group": "homes"},
+)
 
 # It ends with this process, which is killed.
 left = te.init("acme", "Digits", "left", client=client)

@@ -73,6 +73,24 @@ def test_opening_an_old_home_delivers_its_journal_too(home, number):
     assert (left.status, left.metrics("note").values) == ("CRASHED", [["a", None]])
 
 
+@pytest.mark.parametrize(
+    "number",
+    [number for number in golden_homes.FORMATS if number >= golden_homes.FIRST_WITH_DETAILS],
+)
+def test_the_details_of_a_run_are_kept(home, number):
+    golden_homes.unpack_home(number, home)
+    path = (
+        f"/api/v0/acme/projects/digits/runs/{golden_homes.uuids_of(home / 'tellurio.db')['kept']}/"
+    )
+    with te.TellurioClient.local() as client:
+        kept = client.get(path).json()
+        changes = client.get(f"{path}config-changes/").json()
+    config = {"seed": 10**30, "lr": 0.1}
+    assert (kept["config"], kept["tags"], kept["group"]) == (config, ["golden"], "homes")
+    assert [change["patch"] for change in changes] == [config]
+    assert kept["date_created"] < kept["date_ended"] < kept["date_updated"]
+
+
 # Processes that check the format
 
 LOG_ON = """
