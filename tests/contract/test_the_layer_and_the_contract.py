@@ -109,6 +109,8 @@ ENTITIES = {
     "RunProject": (te.RunProject, {}, {}),
     "RunUser": (te.RunUser, {}, {}),
     "Run": (te.Run, {}, {"etag": "Run.update sends it, for programs that ask for that"}),
+    "EndReason": (te.EndReason, {}, {}),
+    "ConfigChange": (te.ConfigChange, {}, {}),
     "Metric": (te.MetricPoint, {}, {}),
     "MetricSummary": (te.MetricSummary, {}, {}),
     "SummaryColumns": (
@@ -321,6 +323,17 @@ BOUNDS = {
     "maxLength of name": limits.MAX_NAME_LENGTH,
     "maxLength of display_name": limits.MAX_NAME_LENGTH,
     "maxLength of Idempotency-Key": 255,
+    "maxLength of group": limits.MAX_NAME_LENGTH,
+    "maxLength of job_type": limits.MAX_NAME_LENGTH,
+    "maxLength of type": limits.MAX_END_TYPE,
+    "maxLength of message": limits.MAX_END_TEXT,
+    "maxLength of traceback": limits.MAX_END_TEXT,
+    # Words of ours.
+    "maxLength of kind": 64,
+    "maxLength of signal": 64,
+    "maxItems of tags": limits.MAX_TAGS,
+    "maxItems of add_tags": limits.MAX_TAGS,
+    "maxItems of remove_tags": limits.MAX_TAGS,
     "maximum of step": limits.MAX_STEP,
     "maximum of after_step": structs.MAX_STEP,
     "maximum of from_step": structs.MAX_STEP,
@@ -335,6 +348,7 @@ BOUNDS = {
     "maximum of limit in listProjectMetrics": backend_charts._MAX_METRICS,
     "maximum of limit in summarizeProjectMetrics": backend_charts._MAX_METRICS,
     "maximum of limit in listRuns": backend_runs._MAX_RUNS,
+    "maximum of limit in listConfigChanges": backend_runs._MAX_CHANGES,
     "maximum of limit in listMetrics": backend_metrics._MAX_METRICS,
 }
 #: What the backend checks with, beside the layer.
@@ -374,7 +388,7 @@ def test_each_bound_of_a_request_is_that_of_the_layer():
 
 #: The lists that the layer reads in full.
 LISTS_IN_FULL = (
-    "listNamespaces", "listProjects", "listProjectMetrics", "summarizeProjectMetrics",
+    "listConfigChanges", "listNamespaces", "listProjects", "listProjectMetrics", "summarizeProjectMetrics",
 )  # fmt: skip
 
 

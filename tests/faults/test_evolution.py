@@ -19,10 +19,18 @@ import afnio_tellurio as te
 from afnio_tellurio.client import connection_of
 
 CONTRACT = exchanges.CONTRACT
+REASON = CONTRACT["components"]["schemas"]["EndReason"]["properties"]
 #: Seconds that a call waits for delivery, which a broken response blocks.
 PATIENCE = 0.05
 #: The error of a call that timed out before any response.
 NO_ANSWER_YET = "not enough time"
+
+
+def fill(run):
+    """Adds what only some answers with a run have."""
+    if "ended_because" in run:
+        run["ended_because"] = dict.fromkeys(REASON, "word")
+        run["environment"] = {"python": "3.12"}
 
 
 class ChangedAnswers(httpx.BaseTransport):
@@ -46,7 +54,10 @@ class ChangedAnswers(httpx.BaseTransport):
         response.read()
         if operation != self.operation_id or response.status_code >= 300 or not response.content:
             return response
-        answer = self.change(response.json())
+        answer = response.json()
+        for run in answer if isinstance(answer, list) else [answer]:
+            fill(run)
+        answer = self.change(answer)
         self.changes += 1
         headers = {
             name: value for name, value in response.headers.items() if name != "content-length"
@@ -69,7 +80,11 @@ def client(tmp_path, monkeypatch):
 
 @pytest.fixture
 def run(client):
-    run = te.init("acme", "Digits", "r", "about", client=client)
+    run = te.init(
+        "acme", "Digits", "r", "about", client=client, config={"n": 1}, tags=["a"], group="g",
+        job_type="j", notes="n", parent="1f0e6f3a-58c1-4f0e-a3de-0f4b8a2f9c10",
+    )  # fmt: skip
+    run.update_config({"n": 2})
     run.log("loss", 0.5)
     run.log("loss", float("nan"))
     run.flush()
@@ -120,6 +135,7 @@ CALLS = {
     "listRuns": lambda client, _run: list(te.runs("acme", "Digits", client)),
     "getRun": lambda client, run: te.get_run("acme", "Digits", run.uuid, client),
     "updateRun": finish_another,
+    "listConfigChanges": lambda _client, run: run.config_changes(),
     "logMetric": log_another,
     "logMetricBatch": log_another,
     "listMetrics": lambda _client, run: run.metrics(),
@@ -226,6 +242,7 @@ def strings_in(value):
 #: The fields of entities that are strings, or entities themselves.
 PUBLIC = {
     "description", "display_name", "name", "organization", "org_slug", "project", "role", "slug", "status", "user",
+    "tags", "group", "job_type", "notes", "parent_uuid", "ended_because", "kind", "type", "message", "traceback", "signal",
     "username", "uuid", "visibility",
 }  # fmt: skip
 

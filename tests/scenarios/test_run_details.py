@@ -174,7 +174,11 @@ def test_tags_are_a_set():
         ({"tags": "baseline"}, TypeError, r"tags is 'baseline'; it must be a list of strings"),
         ({"tags": [""]}, ValueError, "tag is empty"),
         ({"tags": [7]}, TypeError, "tag is 7, a int; it must be a string"),
-        ({"tags": list(map(str, range(101)))}, ValueError, "tags has 101 tags; it may have 100"),
+        (
+            {"tags": list(map(str, range(101)))},
+            ValueError,
+            "tags has 101 tags; it may have up to 100",
+        ),
         ({"tags": 5}, TypeError, "tags is 5; it must be a list of strings"),
         ({"group": ""}, ValueError, "group is empty"),
         ({"group": 7}, TypeError, "group is 7"),

@@ -170,13 +170,13 @@ def test_an_interrupted_end_of_the_process_leaves_no_run_open(monkeypatch):
     first.log("loss", 1)
     second.log("loss", 2)
 
-    def interrupt(_status):
+    def interrupt(_status, _because):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
         patched.setattr(safeguard, "_is_ending", False)
         patched.setattr(second, "_end", interrupt)
-        safeguard._end_all(te.RunStatus.COMPLETED)
+        safeguard._end_all(te.RunStatus.COMPLETED, None)
     assert (first.status, second.status) == ("COMPLETED", "COMPLETED"), "left to the sender"
     for run, loss in ((first, 1), (second, 2)):
         run.finish()

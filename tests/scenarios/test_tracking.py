@@ -493,7 +493,7 @@ def test_a_run_is_renamed_and_described_also_when_it_is_finished():
 @pytest.mark.parametrize(
     ("arguments", "kind", "words"),
     [
-        ((), ValueError, "nothing to change; pass name or description"),
+        ((), ValueError, "nothing to change; pass a name, description"),
         (("",), ValueError, "run name is empty"),
         ((7,), TypeError, "run name is 7"),
         ((None, 7), TypeError, "description is 7"),

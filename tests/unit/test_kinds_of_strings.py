@@ -19,17 +19,37 @@ KINDS = [Tag, np.str_]
 #: What each call passes as strings; the test of the listing finds the ones that are missing.
 CALLS = {
     "afinish": ["status"],
-    "ainit": ["namespace_slug", "project_display_name", "name", "description", "status"],
+    "ainit": [
+        "namespace_slug",
+        "project_display_name",
+        "name",
+        "description",
+        "status",
+        "group",
+        "job_type",
+        "notes",
+        "parent",
+    ],
     "aget_run": ["namespace_slug", "project", "run"],
-    "aruns": ["namespace_slug", "project", "status"],
+    "aruns": ["namespace_slug", "project", "status", "tag", "group", "job_type", "parent"],
     "Run.afinish": ["status"],
     "Run.ametrics": ["name"],
-    "init": ["namespace_slug", "project_display_name", "name", "description", "status"],
+    "init": [
+        "namespace_slug",
+        "project_display_name",
+        "name",
+        "description",
+        "status",
+        "group",
+        "job_type",
+        "notes",
+        "parent",
+    ],
     "attach": ["namespace_slug", "project", "run"],
     "get_run": ["namespace_slug", "project", "run"],
     "delete_run": ["namespace_slug", "project", "run"],
     "finish": ["status"],
-    "runs": ["namespace_slug", "project", "status"],
+    "runs": ["namespace_slug", "project", "status", "tag", "group", "job_type", "parent"],
     "list_metrics": ["namespace_slug", "project"],
     "create_project": ["namespace_slug", "display_name", "visibility"],
     "get_project": ["namespace_slug", "project_slug"],
@@ -45,7 +65,8 @@ CALLS = {
     "Run.metrics": ["name"],
     "Run.iter_metrics": ["name"],
     "Run.curve": ["name"],
-    "Run.update": ["name", "description"],
+    "Run.update": ["name", "description", "notes", "group", "job_type"],
+    "Run.tag": ["add"],
 }
 #: Functions that need a notebook, a terminal or another backend, or make no request.
 ELSEWHERE = {"show", "login", "configure_logging"}
@@ -56,13 +77,14 @@ def public_functions():
         value = getattr(te, name)
         if inspect.isfunction(value):
             yield name, value
-    for name, value in vars(te.Run).items():
+    for name, value in inspect.getmembers_static(te.Run):
         if inspect.isfunction(value) and not name.startswith("_"):
             yield f"Run.{name}", value
 
 
 def takes_strings(annotation):
-    return "str" in str(annotation).replace("Mapping[str", "str").split("[")[0]
+    text = str(annotation).replace("OptionalChange", "str")
+    return "str" in text.replace("Mapping[str", "str").split("[")[0]
 
 
 def test_every_string_of_the_public_functions_is_tried():
@@ -92,6 +114,13 @@ async def read_awaitably(text):
     te.delete_run("acme", "other", third.name)
 
 
+def config_of(text):
+    return {
+        "config": {text("key"): text("value")}, "tags": [text("t")], "group": text("g"),
+        "job_type": text("j"), "notes": text("n"),
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_string_of_a_subclass_is_the_string_that_it_is(kind, backend):
     text = kind
@@ -108,6 +137,19 @@ def test_a_string_of_a_subclass_is_the_string_that_it_is(kind, backend):
     run.finish(status=text("CRASHED"))
     assert run.status is te.RunStatus.CRASHED
     run.update(text("second"), text("described again"))
+    run.update(notes=text("n"), group=text("g"), job_type=text("j"))
+    run.tag(text("t"), text("u"), remove=[text("u")])
+    run.update_config({text("key"): [text("value")]})
+    parent, labels = str(run.uuid), {"tag": "t", "group": "g", "job_type": "j"}
+    assert (run.config, run.tags) == ({"key": ["value"]}, ("t",))
+    with te.init("acme", "Other", "child", parent=text(parent), **config_of(text)) as child:
+        assert child.config == {"key": "value"}
+    if backend != "without extensions":
+        named = {name: text(value) for name, value in labels.items()}
+        assert [each.uuid for each in te.runs("acme", "other", **named)] == [parent]
+        (found,) = te.runs("acme", "other", parent=text(parent))
+        assert (found.tags, found.group, found.job_type, found.notes) == (("t",), "g", "j", "n")
+    te.delete_run("acme", "other", "child")
     run = te.get_run(text("acme"), text("other"), text("second"))
     assert run.description == "described again"
     found = te.runs(text("acme"), text("other"), status=text("CRASHED"))

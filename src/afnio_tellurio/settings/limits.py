@@ -25,6 +25,11 @@ CONNECT_RETRY_DELAY = 0.25
 #: The contract's bounds of a metric.
 MAX_NAME_LENGTH = 255
 MAX_STEP = 2**63 - 1
+#: Tags of one request.
+MAX_TAGS = 100
+#: Characters of the message and the traceback of an exception that ended a run, and of its type.
+MAX_END_TEXT = 16_384
+MAX_END_TYPE = 1024
 #: Points of one curve.
 MAX_BUCKETS = 10_000
 #: Runs, and metric names, in one request for samples.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from afnio_tellurio.api.details import RunConfig
 from afnio_tellurio.api.entities import RunRecord
 from afnio_tellurio.notices import warn_once
+from afnio_tellurio.settings.limits import MAX_TAGS
 from afnio_tellurio.tracking.configuration import checked_config
 from afnio_tellurio.tracking.redaction import redact_config
 from afnio_tellurio.validation import checked_name, checked_text
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 #: A text to set, None to remove it, or `...` to leave it as it is.
 OptionalChange: TypeAlias = str | EllipsisType | None
-
-_MAX_TAGS = 100
 
 
 def checked_details(
@@ -108,8 +107,10 @@ def checked_tags(call: str, argument: str, tags: Any) -> list[str]:
             f"{call}: {argument} is {tags!r}; it must be a list of strings, such as ['baseline']"
         )
     checked = list(dict.fromkeys(checked_name(call, "tag", tag) for tag in tags))  # pyright: ignore[reportUnknownVariableType]
-    if len(checked) > _MAX_TAGS:
-        raise ValueError(f"{call}: {argument} has {len(checked)} tags; it may have {_MAX_TAGS}")
+    if len(checked) > MAX_TAGS:
+        raise ValueError(
+            f"{call}: {argument} has {len(checked)} tags; it may have up to {MAX_TAGS}"
+        )
     return checked
 
 

@@ -7,16 +7,14 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.api.details import EndReason
+from afnio_tellurio.settings.limits import MAX_END_TEXT, MAX_END_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 #: The frames of a traceback that are kept, the innermost ones, and its bytes.
 MAX_FRAMES = 20
-MAX_TRACEBACK_BYTES = 16 * 1024
-#: The contract's bounds, in characters.
-_MAX_MESSAGE = 16_384
-_MAX_TYPE = 1024
+MAX_TRACEBACK_BYTES = MAX_END_TEXT
 
 #: For a program that ended with an error without a call of `sys.exit`.
 UNKNOWN_STATUS = object()
@@ -30,8 +28,8 @@ def reason_of_exception(error: BaseException) -> dict[str, Any]:
         return reason_of_exit(error.code)
     return {
         "kind": "exception",
-        "type": _printable(_name_of(type(error)))[:_MAX_TYPE],
-        "message": _printable(_message_of(error))[:_MAX_MESSAGE],
+        "type": _printable(_name_of(type(error)))[:MAX_END_TYPE],
+        "message": _printable(_message_of(error))[:MAX_END_TEXT],
         "traceback": _end_of_traceback(error),
     }
 
@@ -51,7 +49,7 @@ def reason_of_exit(status: Any) -> dict[str, Any]:
         return {"kind": "exit", "message": "The program ended with an error."}
     if isinstance(status, int):
         return {"kind": "exit", "message": f"The program exited with status {status}."}
-    return {"kind": "exit", "message": _printable(_text_of(status))[:_MAX_MESSAGE]}
+    return {"kind": "exit", "message": _printable(_text_of(status))[:MAX_END_TEXT]}
 
 
 def as_end_reason(reason: Mapping[str, Any] | None) -> EndReason | None:
