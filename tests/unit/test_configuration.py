@@ -50,6 +50,7 @@ class Level(enum.IntEnum):
 class Optimizer:
     lr: float = 0.1
     betas: tuple = (0.9, 0.99)
+    steps: int = dataclasses.field(init=False)
 
 
 @attrs.define

@@ -171,7 +171,10 @@ def _contained(value: Any) -> Mapping[Any, Any] | Iterable[Any] | None:
         fields = dataclasses.fields(kind)
     else:
         return None
-    return {field.name: getattr(value, field.name) for field in fields}
+    # A field without a default may not be set yet.
+    return {
+        field.name: getattr(value, field.name) for field in fields if hasattr(value, field.name)
+    }
 
 
 def _is_mapping_or_list(value: Any) -> bool:

@@ -50,7 +50,7 @@ _HARMLESS_KEYS = {
     "label", "lookup", "loss", "map", "mapping", "mask", "message", "metric", "monitor", "n",
     "name", "node", "num", "object", "obs", "observation", "on", "order", "ordering", "output",
     "param", "parameter", "parent", "partition", "path", "per", "primary", "prng", "prompt",
-    "public", "query", "question", "random", "response", "reward", "rng", "root", "routing", "row",
+    "public", "query", "question", "random", "response", "reward", "rng", "row",
     "sample", "score", "search", "self", "sequence", "shortcut", "sort", "source", "split", "src",
     "state", "step", "surrogate", "target", "text", "tgt", "time", "timestamp", "translation",
     "unique", "value", "video", "yaml",
@@ -63,9 +63,9 @@ _HARMLESS_TOKENS = {
     "input", "instruction", "lang", "language", "last", "latent", "mask", "max", "mean", "memory",
     "middle", "min", "n", "negative", "new", "newline", "next", "num", "oov", "output", "pad",
     "padding", "patch", "per", "placeholder", "prefix", "prev", "query", "rare", "region",
-    "register", "reserved", "sentinel", "sep", "separator", "sequence", "soft", "sot", "source",
-    "space", "special", "speech", "start", "state", "stop", "sub", "suffix", "system", "target",
-    "task", "text", "think", "time", "timestamp", "tool", "total", "trigger", "unk", "unknown",
+    "reserved", "sentinel", "sep", "separator", "sequence", "soft", "sot", "source",
+    "space", "special", "speech", "start", "state", "stop", "sub", "suffix", "target",
+    "task", "text", "think", "time", "timestamp", "tool", "total", "unk", "unknown",
     "video", "vision", "visual", "word",
 }  # fmt: skip
 #: A special token, such as <pad> or [PAD].
@@ -125,12 +125,15 @@ def redact_arguments(arguments: list[str]) -> list[str]:
             redacted.append(_redacted_value(argument, pending))
             pending = None
             continue
-        kind = _find_kind_in_path(name) if is_option or _OVERRIDE.fullmatch(name) else None
-        pending = kind if is_option and not equals else None
-        if equals and kind:
-            redacted.append(f"{name}={_redacted_value(value, kind)}")
+        kind = _find_kind_in_path(name) if is_option else None
+        pending = None if equals else kind
+        if not is_option:
+            redacted.append(_redacted_assignment(argument))
+        elif not equals:
+            redacted.append(redact_text(argument))
         else:
-            redacted.append(_redacted_header(argument))
+            shown = _redacted_value(value, kind) if kind else _redacted_assignment(value)
+            redacted.append(f"{name}={shown}")
     return redacted
 
 
@@ -170,11 +173,14 @@ def _redacted_token(found: re.Match[str]) -> str:
     return MARK if is_long or is_mixed else found[0]
 
 
-def _redacted_header(argument: str) -> str:
-    """An argument such as `Authorization: Basic dXNlcjpwYXNz`."""
-    name, colon, value = argument.partition(": ")
-    kind = _find_kind(name) if colon and _OVERRIDE.fullmatch(name) else None
-    return f"{name}: {_redacted_value(value, kind)}" if kind else redact_text(argument)
+def _redacted_assignment(text: str) -> str:
+    """A text such as `model.api_key=...` or `Authorization: Basic dXNlcjpwYXNz`."""
+    for separator in ("=", ": "):
+        name, found, value = text.partition(separator)
+        kind = _find_kind_in_path(name) if found and _OVERRIDE.fullmatch(name) else None
+        if kind:
+            return f"{name}{separator}{_redacted_value(value, kind)}"
+    return redact_text(text)
 
 
 def _redacted(value: Any, path: str, kind: str | None, paths: list[str]) -> Any:

@@ -1,0 +1,1 @@
+"""Reads facts about where a process runs from files, each within bounds."""
