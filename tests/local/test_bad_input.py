@@ -183,6 +183,27 @@ def test_each_time_that_is_accepted_can_be_read_back(api, logged, in_batch):
             assert stored[name] == LEGAL_STAMPS[stamp]
 
 
+@pytest.mark.parametrize("field", ["date_ended", "config_changed"])
+def test_each_time_of_a_run_that_is_accepted_can_be_read_back(api, run, field):
+    accepted = []
+    with exchanges.departing("request"):
+        for number, stamp in enumerate(STAMPS):
+            update = {field: stamp, "status": "FAILED", "config_patch": {"number": number}}
+            answer = api.patch(run, json=update)
+            assert answer.status_code in {200, 400}, (stamp, answer.text)
+            if answer.status_code == 400:
+                assert list(answer.json()) == [field, "code"]
+                continue
+            accepted.append(stamp)
+            changes = api.get(f"{run}config-changes/")
+            assert changes.status_code == 200
+            ended = api.get(run).json()["date_ended"]
+            stored = ended if field == "date_ended" else changes.json()[-1]["timestamp"]
+            assert stored == LEGAL_STAMPS.get(stamp, stored)
+            assert [answer.status_code for answer in all_reads(api, run)] == [200] * 11
+    assert set(accepted) >= set(LEGAL_STAMPS)
+
+
 @pytest.mark.parametrize(
     "value",
     ["1" * 4300, "1" * 4301, "-" + "9" * 4300, "[" + "1" * 4301 + "]", "1e308", "1e309", "[1e309]", "-0", "-0.0",
@@ -229,11 +250,24 @@ def test_each_name_that_is_accepted_can_be_read_back(api, run, name):
             api.patch(run, content=escaped(name=name, description=name), headers=kind),
             api.post(RUNS, content=escaped(name=name, description=name), headers=kind),
             api.post("/api/v0/acme/projects/", content=escaped(display_name=name), headers=kind),
+            api.patch(
+                run, content=escaped(add_tags=[name], group=name, job_type=name), headers=kind
+            ),
+            api.patch(run, content=escaped(notes=name, config_patch={name: name}), headers=kind),
+            api.patch(
+                run,
+                content=escaped(
+                    environment={name: name},
+                    status="FAILED",
+                    ended_because={"kind": "x", "message": name},
+                ),
+                headers=kind,
+            ),
         ]
         assert {answer.status_code for answer in answers} <= {200, 201, 400, 409}
         for answer in answers:
             if answer.status_code == 400:
-                assert set(answer.json()) <= {"name", "display_name", "detail", "code"}
+                assert set(answer.json()) <= {"name", "display_name", "add_tags", "detail", "code"}
         for read in all_reads(api, run):
             assert read.status_code == 200, read.text[:300]
             json.loads(read.content)
@@ -241,3 +275,14 @@ def test_each_name_that_is_accepted_can_be_read_back(api, run, name):
             (metric,) = api.get(f"{run}metrics/").json()
             assert metric["name"] == name
             assert api.get(f"{run}metrics/", params={"name": name}).json() == [metric]
+        if answers[4].status_code == 200:
+            for parameter in ("tag", "group", "job_type"):
+                (found,) = api.get(RUNS, params={parameter: name}).json()
+                assert (found["tags"], found["group"]) == ([name], name)
+        if answers[5].status_code == 200:
+            found = api.get(run).json()
+            assert (found["notes"], found["config"]) == (name, {name: name})
+        if answers[6].status_code == 200:
+            found = api.get(run).json()
+            assert found["ended_because"]["message"] == name
+            assert found["environment"] == {name: name}
