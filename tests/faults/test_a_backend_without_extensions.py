@@ -5,6 +5,7 @@ from plain_backend import PlainBackend
 from transports import use_transport
 
 import afnio_tellurio as te
+from afnio_tellurio import notices
 from afnio_tellurio.api import operations
 from afnio_tellurio.api.operations import RunPath
 from afnio_tellurio.backend import open_backend
@@ -116,7 +117,8 @@ def test_a_request_that_cannot_be_encoded_is_not_called_an_answer(client):
     assert not isinstance(caught.value, te.InvalidResponseError)
 
 
-def test_what_a_backend_does_not_keep_of_a_run_is_said_once(client, caplog):
+def test_what_a_backend_does_not_keep_of_a_run_is_said_once(client, caplog, monkeypatch):
+    monkeypatch.setattr(notices, "_shown", set())
     for _ in range(2):
         run = te.init(
             "acme",

@@ -313,13 +313,17 @@ def assert_dates_are_dates(seen):
             assert date is None or (isinstance(date, dt.datetime) and date.tzinfo), name
 
 
+#: Fields with any JSON.
+OPEN = {"value", "config", "patch", "environment"}
+
+
 def with_news(answer):
     """Adds a field to every object but those whose keys are names."""
     if isinstance(answer, list):
         return [with_news(item) for item in answer]
     if not isinstance(answer, dict):
         return answer
-    news = {name: with_news(value) if name != "value" else value for name, value in answer.items()}
+    news = {name: value if name in OPEN else with_news(value) for name, value in answer.items()}
     is_map = answer and all(isinstance(value, dict) for value in answer.values())
     return news if is_map else {**news, "news": {"deep": [1, {"er": None}]}}
 

@@ -9,6 +9,7 @@ import attrs
 import pytest
 
 import afnio_tellurio as te
+from afnio_tellurio import notices
 
 pytestmark = pytest.mark.needs_extension
 
@@ -108,6 +109,7 @@ def test_a_config_that_json_cannot_hold_is_refused_by_its_path(config, error, wo
 
 
 def test_credentials_are_replaced_before_they_are_recorded(home, caplog, monkeypatch):
+    monkeypatch.setattr(notices, "_shown", set())
     run = te.init("acme", "Digits", config={"api_key": "very-secret", "optim": {"lr": 0.1}})
     run.update_config({"service": {"password": "other-secret"}})
     run.flush()

@@ -146,7 +146,7 @@ def test_a_string_of_a_subclass_is_the_string_that_it_is(kind, backend):
         assert child.config == {"key": "value"}
     if backend != "without extensions":
         named = {name: text(value) for name, value in labels.items()}
-        assert [each.uuid for each in te.runs("acme", "other", **named)] == [parent]
+        assert [each.name for each in te.runs("acme", "other", **named)] == ["child", "second"]
         (found,) = te.runs("acme", "other", parent=text(parent))
         assert (found.tags, found.group, found.job_type, found.notes) == (("t",), "g", "j", "n")
     te.delete_run("acme", "other", "child")
