@@ -31,7 +31,7 @@ from afnio_tellurio.tracking.disabled import DisabledRun
 from afnio_tellurio.tracking.end_reasons import SUPERSEDED
 from afnio_tellurio.tracking.finding import get_run
 from afnio_tellurio.tracking.resuming import resume_run
-from afnio_tellurio.tracking.run import Run, bind_run
+from afnio_tellurio.tracking.run import Run, bind_run, capture_environment
 from afnio_tellurio.tracking.safeguard import activate, end, safeguard
 from afnio_tellurio.tracking.statuses import ENDED, checked_status
 from afnio_tellurio.validation import (
@@ -174,6 +174,7 @@ def open_run(
         if recording is None:
             return _find_open(run.uuid) or run, connection
         bind_run(run, client, slug, recording)
+    capture_environment(run)
     warn_of_orphans(connection.settings.journals)
     tell_started(run, client, namespace_slug, slug)
     return run, connection
