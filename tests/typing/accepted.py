@@ -153,6 +153,29 @@ def clients() -> None:
     te.TellurioClient(port="8443").close()
 
 
+def details() -> None:
+    parent = te.init("acme", "Digits", config={"lr": 0.1}, tags=["a"], group="g", notes="n")
+    run = te.init("acme", "Digits", key="k", resume="allow", job_type="train", parent=parent)
+    run.update_config({"lr": 0.01})
+    run.tag("best", remove=["a"])
+    run.update(notes=None, group="g", job_type=None, description=None)
+    assert_type(run.config["lr"], Any)
+    assert_type(run.tags, tuple[str, ...])
+    assert_type(run.parent_uuid, str | None)
+    assert_type(run.date_ended, dt.datetime | None)
+    assert_type(run.environment, dict[str, Any] | None)
+    reason: te.EndReason | None = run.ended_because
+    if reason is not None:
+        assert_type(reason.kind, str)
+        assert_type(reason.traceback, str | None)
+    change: te.ConfigChange
+    for change in run.config_changes():
+        assert_type(change.timestamp, dt.datetime)
+        assert_type(change.patch, dict[str, Any])
+    for child in te.runs("acme", "digits", tag="a", group="g", job_type="j", parent=parent):
+        assert_type(child, te.Run)
+
+
 def recovery() -> None:
     for journal in te.sync():
         assert_type(journal, te.SyncedJournal)
