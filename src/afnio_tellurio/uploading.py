@@ -11,7 +11,7 @@ import attrs
 import msgspec
 
 from afnio_tellurio.api import operations
-from afnio_tellurio.api.entities import RunStatus
+from afnio_tellurio.api.entities import RunRecord, RunStatus, read_run
 from afnio_tellurio.api.operations import RunPath
 from afnio_tellurio.client import TellurioClient, connection_of, open_database
 from afnio_tellurio.delivery.journal_file import JournalFile, remove_journal, write_journal
@@ -149,7 +149,9 @@ def _upload_run(
     if dry_run:
         return UploadedRun(run.name, upload.name, total, is_new=True)
     if not upload.is_written:
-        write_journal(journals, header, _metrics(run, connection_of(source)), _end_of(run))
+        metrics = _metrics(run, connection_of(source))
+        changes = _changes(run, connection_of(source))
+        write_journal(journals, header, metrics, changes, _end_of(run))
         upload.is_written, upload.total = True, total
         _write(record, upload)
 
@@ -248,6 +250,15 @@ def _metrics(run: Run, source: Connection) -> Iterator[tuple[int | None, int, st
     for metric in chain.from_iterable(operations.list_metrics(source, _path(run))):
         when = microseconds_of(metric.timestamp) if metric.timestamp else 0
         yield metric.step, when, metric.name, metric.value
+
+
+def _changes(run: Run, source: Connection) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """What the run was not created with. Lists of runs leave it out."""
+    model = operations.get_run(source, _path(run))
+    environment = read_run(RunRecord, model, "getRun", _path(run).namespace_slug).environment
+    if environment is not None:
+        key = str(uuid.uuid5(uuid.UUID(run.uuid), "environment"))
+        yield key, 0, {"environment": environment}
 
 
 def _record_path(run: Run, target: Connection) -> Path:

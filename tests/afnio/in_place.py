@@ -21,4 +21,6 @@ for module, names in PLACES.items():
         assert hasattr(module, name)
         setattr(module, name, getattr(te, name))
 # A test calls what afnio does at a normal end of the process.
-afnio.tellurio.run._finish_active_run_on_exit = partial(safeguard._end_all, te.RunStatus.COMPLETED)
+afnio.tellurio.run._finish_active_run_on_exit = partial(
+    safeguard._end_all, te.RunStatus.COMPLETED, None
+)

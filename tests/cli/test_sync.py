@@ -1,8 +1,10 @@
 """The command that delivers pending data and uploads local runs."""
 
 import math
+import os
 import re
 import sys
+import uuid
 
 import pytest
 
@@ -18,9 +20,14 @@ def local():
 
 
 @pytest.fixture
-def recorded(local):
+def recorded(monkeypatch):
     """Three local runs: one of each kind."""
-    with te.init("acme", "Digits!", "first", "what it is about", client=local) as run:
+    monkeypatch.setenv("TELLURIO_CAPTURE", "1")
+    local = te.TellurioClient.local()
+    with te.init(
+        "acme", "Digits!", "first", "what it is about", client=local, config={"n": 10**30, "x": None},
+        tags=["b", "a"], group="g", job_type="j", notes="n", parent=str(uuid.UUID(int=7)),
+    ) as run:  # fmt: skip
         for value in (0.5, math.nan, -math.inf, 10**30, "text", None, {"a": [1]}):
             run.log("train/loss", value)
         for step in (7, 7, 3):
@@ -34,12 +41,26 @@ def recorded(local):
         1 / 0  # noqa: B018
     open_run = te.init("acme", "Digits!", "third", client=local)
     open_run.log("count", 1)
-    return open_run
+    yield open_run
+    local.close()
 
 
 def facts(client):
     return {
-        run.name: (run.status.value, run.description, repr(run.metrics(client=client)))
+        run.name: (
+            run.status.value,
+            run.description,
+            repr(run.metrics(client=client)),
+            run.config,
+            run.tags,
+            run.group,
+            run.job_type,
+            run.notes,
+            run.parent_uuid,
+            run.date_ended,
+            run.ended_because,
+            te.get_run("acme", "digits", run.uuid, client).environment,
+        )
         for run in te.runs("acme", "digits", client=client)
     }
 
@@ -61,6 +82,8 @@ def test_finished_runs_are_uploaded_whole_and_a_second_call_does_nothing(
         assert te.get_project("acme", "digits", target).display_name == "Digits!"
     assert there == {name: here[name] for name in ("first", "second")}
     assert there["second"][0] == "CRASHED"
+    assert there["second"][-2].type == "ZeroDivisionError"
+    assert there["first"][-1]["process_id"] == os.getpid()
     recorded.finish()
     assert main(["sync", "acme/digits", "--to", server]) == 0
     assert capsys.readouterr().out == (

@@ -220,7 +220,7 @@ def test_the_end_of_a_run_that_was_deleted_is_not_sent(home):
         run_uuid=run.uuid, run_name="r", writer=str(uuid.uuid4()), owns_run=True,
     )  # fmt: skip
     te.delete_run("acme", "Digits", "r")
-    path = write_journal(home / "journals", header, [], End("COMPLETED"))
+    path = write_journal(home / "journals", header, [], [], End("COMPLETED"))
     (done,) = te.sync()
     assert (done.delivered, done.status, done.problem) == (0, None, None)
     assert not path.exists()

@@ -404,6 +404,7 @@ def journal_with(home, run, status, **changes):
             owns_run=True,
         ),
         [(None, 1, "loss", 7)],
+        [],
         End(status),
     )
 

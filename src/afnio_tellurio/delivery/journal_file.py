@@ -61,7 +61,7 @@ from afnio_tellurio.files import CREATE, make_private_directory, replace_whole
 from afnio_tellurio.settings.limits import BATCH_BYTES, BATCH_METRICS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from io import FileIO
     from pathlib import Path
 
@@ -489,6 +489,7 @@ def write_journal(
     folder: Path,
     header: Header,
     metrics: Iterable[tuple[int | None, int, str, Any]],
+    changes: Iterable[tuple[str, int, Mapping[str, Any]]],
     end: End,
 ) -> Path:
     """Writes the journal of a run that has ended, as if its process had died before delivery.
@@ -497,6 +498,7 @@ def write_journal(
         folder: The folder of the journals.
         header: The header.
         metrics: Step, time in microseconds since 1970, name and value of each metric.
+        changes: Idempotency key, time and body of `updateRun` of each change of the run.
         end: The end of the run.
 
     Raises:
@@ -506,6 +508,7 @@ def write_journal(
     path = folder / header.file_name()
     with replace_whole(path) as file:
         file.write(record_line(header) * 2)
+        file.writelines(record_line(CHANGE, *change) for change in changes)
         file.writelines(
             record_line(number, step, when, name, value)
             for number, (step, when, name, value) in enumerate(metrics)
