@@ -73,13 +73,16 @@ def _rename(options: argparse.Namespace) -> int:
 def _tag(options: argparse.Namespace) -> int:
     if not (options.add or options.remove):
         options.usage.error("tag requires a TAG to add, or --remove TAG")
-    run = te.get_run(*options.run)
+    namespace, project, name = options.run
+    run = te.get_run(namespace, project, name)
     run.tag(*options.add, remove=options.remove)
     # A thread delivers a change of a run that another process has open.
     run.flush()
-    tags = printable(", ".join(run.tags))
-    print(f"Tags of {printable(run.name)}: {tags or '-'}")
-    return 0
+    tags = te.get_run(namespace, project, run.uuid).tags
+    print(f"Tags of {printable(run.name)}: {printable(', '.join(tags)) or '-'}")
+    # A warning has named a backend that does not keep tags.
+    is_kept = {*options.add} - {*options.remove} <= {*tags}
+    return 0 if is_kept else 1
 
 
 def _delete(options: argparse.Namespace) -> int:
