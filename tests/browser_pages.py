@@ -3,6 +3,7 @@
 import re
 import time
 import weakref
+from pathlib import Path
 
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
@@ -30,6 +31,7 @@ globalThis.fetch = async (url, ...others) => {
   }
 };
 """
+AXE = Path(__file__).parent.parent / ".cache" / "node" / "node_modules" / "axe-core" / "axe.min.js"
 ANSWERED = "(part) => asked.filter(({ url, isOver }) => isOver && url.includes(part))"
 
 
@@ -140,6 +142,18 @@ class Opener:
             self._shared.put_back(self._serving.url)
         assert self._foreign_requests == []
         assert [line for line in self._messages if not EXPECTED.search(line)] == []
+
+
+def serious_barriers(page):
+    """The elements of a page that some people cannot read or use, by the rule that they break."""
+    # This bypasses the page's own policy, which allows no other script.
+    page.evaluate(AXE.read_text("utf-8"))
+    violations = page.evaluate("async () => (await axe.run()).violations")
+    return [
+        (violation["id"], [node["html"][:120] for node in violation["nodes"]][:3])
+        for violation in violations
+        if violation["impact"] in {"serious", "critical"}
+    ]
 
 
 def let_time_pass(page, milliseconds):

@@ -8,6 +8,7 @@ type Schemas = components["schemas"];
 declare global {
 	// Answers of the backend, from the contract.
 	type Run = Schemas["Run"];
+	type EndReason = Schemas["EndReason"];
 	type Project = Schemas["Project"] & {namespace: string};
 	type Namespace = Schemas["Namespace"];
 	type Metric = Schemas["ProjectMetric"];
@@ -32,6 +33,10 @@ declare global {
 	interface Polled<T> {
 		value: T | undefined;
 		error: Error | null;
+	}
+	interface Family {
+		parent: Run | undefined;
+		children: Run[];
 	}
 	interface RunList {
 		runs: Run[];
@@ -117,6 +122,8 @@ declare global {
 		lines: Line[];
 		height: number;
 		isLarge: boolean;
+		fields: object;
+		isOpen: boolean;
 	}
 	type VNode = ReturnType<typeof html>;
 	type Component = (props: Props) => VNode | string;

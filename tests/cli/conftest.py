@@ -94,13 +94,17 @@ def _home_of_examples(tmp_path_factory):
     ):
         patch.setenv("TELLURIO_HOME", str(home))
         for name in ("first", "second", "brave_pasta_123"):
-            with te.init("acme", "Digits", name, "learning rate 0.1", client=client) as run:
+            details = {"config": {"lr": 0.1}, "tags": ["draft"]}
+            with te.init(
+                "acme", "Digits", name, "learning rate 0.1", client=client, **details
+            ) as run:
                 for step in range(20):
                     run.log("val/loss", 1 / (step + 1), step=step)
                 run.log("note", f"{name} is done")
                 run.log("odd", float("nan"))
                 if name == "second":
                     run.log("only/here", 3)
+        te.init("acme", "Digits", "fold", parent=run, client=client).finish()
     return home
 
 

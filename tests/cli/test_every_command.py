@@ -27,6 +27,8 @@ NAMING_A_RUN = [name for name in COMMANDS if takes(name, metavar=RUN)]
 PRINTING_JSON = [name for name in COMMANDS if takes(name, option="--json")]
 #: The examples of these run as a person enters them; the others only as a shell splits them.
 IN_A_SHELL = {"runs", "sync"}
+#: What these fields contain is up to the run, or described in one row.
+ANY_FIELDS = {"metrics.NAME.last.", "config.", "environment.", "ended_because."}
 #: These print the same, in process and over HTTP.
 READING = ["projects", "runs", "show", "compare", "export"]
 DOCUMENT = (Path(__file__).parent.parent.parent / "docs" / "command-line.md").read_text("utf-8")
@@ -333,7 +335,7 @@ def paths_of(value, prefix=""):
     if isinstance(value, list) and value and isinstance(value[0], dict):
         for item in value:
             yield from paths_of(item, prefix)
-    elif isinstance(value, dict) and prefix != "metrics.NAME.last.":
+    elif isinstance(value, dict) and prefix not in ANY_FIELDS:
         for key, inner in value.items():
             is_named = prefix in {"metrics.", "settings."}
             yield from paths_of(inner, f"{prefix}{'NAME' if is_named else key}.")

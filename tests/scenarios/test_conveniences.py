@@ -83,6 +83,19 @@ def test_a_notebook_shows_a_run_as_a_table():
     assert (f'<a href="{run.url}"' in shown) == (run.url is not None)
 
 
+def test_the_table_has_tags_and_why_the_run_ended():
+    run = te.init("acme", "Digits", tags=["<b>", "a"])
+    with pytest.raises(ValueError, match="bad"), run:
+        raise ValueError("<i>bad</i>")
+    shown = run._repr_html_()
+    assert ">&lt;b&gt;, a</td>" in shown
+    assert ">ValueError: &lt;i&gt;bad&lt;/i&gt;</td>" in shown
+    with te.init("acme", "Digits") as other:
+        pass
+    assert "Tags" not in other._repr_html_()
+    assert "Ended" not in other._repr_html_()
+
+
 def test_a_run_of_a_program_s_own_has_a_table_too():
     run = te.Run("u", "mine", None, te.RunStatus.RUNNING)
     assert "mine" in run._repr_html_()

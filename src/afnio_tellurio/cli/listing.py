@@ -28,7 +28,7 @@ from afnio_tellurio.settings.limits import MAX_SAMPLED
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     Summaries = Mapping[str, Mapping[str, te.MetricSummary]]
 
@@ -63,7 +63,10 @@ def add_commands(commands: Commands) -> None:
         help="show the last values of these metrics",
     )
     runs.add_argument(
-        "--sort", metavar="METRIC", help="sort by the last value of this metric, smallest first"
+        "--sort",
+        metavar="METRIC",
+        help="sort by the last value of this metric, smallest first; default: newest first, with "
+        "runs indented below their parent",
     )
     runs.add_argument("--reverse", action="store_true", help="reverse the order")
     runs.add_argument("--limit", metavar="N", type=positive_integer, help="maximum number of runs")
@@ -83,6 +86,12 @@ def _add_filters(runs: argparse.ArgumentParser) -> None:
         "yesterday, '2 weeks ago'",
     )
     runs.add_argument("--until", metavar="DATE", type=date_until, help="created on or before DATE")
+    runs.add_argument("--tag", metavar="TAG", help="only runs with this tag")
+    runs.add_argument("--group", metavar="GROUP", help="only runs of this group")
+    runs.add_argument("--job-type", metavar="TYPE", help="only runs with this job type")
+    runs.add_argument(
+        "--parent", metavar="RUN-UUID", help="only the children of the run with this UUID"
+    )
 
 
 def _projects(options: argparse.Namespace) -> int:
@@ -121,6 +130,10 @@ def _runs(options: argparse.Namespace) -> int:
             status=te.RunStatus(options.status) if options.status else None,
             created_after=options.since,
             created_before=options.until,
+            tag=options.tag,
+            group=options.group,
+            job_type=options.job_type,
+            parent=options.parent,
             # Sorting and reversing need all runs.
             limit=None if options.sort or options.reverse else options.limit,
         )
@@ -139,27 +152,61 @@ def _runs(options: argparse.Namespace) -> int:
     elif options.reverse:
         runs = runs[::-1]
     runs = runs[: options.limit]
+    nested = [(0, run) for run in runs] if options.sort else _below_parents(runs)
     if options.json:
         facts = [
             run_facts(run)
             | ({"metrics": _last_values(summaries[run.uuid], names)} if names else {})
-            for run in runs
+            for _level, run in nested
         ]
         print(json.dumps(facts, indent=2))
         return 0
+    labels = _shown_labels(runs)
     rows = [
         [
-            run.name,
+            f"{'  ' * level}{run.name}",
             run.status.value,
             format_date(run.date_created),
             run_duration(run),
             username(run),
+            *(label_of(run) for label_of in labels.values()),
             *(_last_value(summaries[run.uuid].get(name)) for name in names),
         ]
-        for run in runs
+        for level, run in nested
     ]
-    print(table(["RUN", "STATUS", "CREATED", "DURATION", "USER", *names], rows))
+    print(table(["RUN", "STATUS", "CREATED", "DURATION", "USER", *labels, *names], rows))
     return 0
+
+
+def _below_parents(runs: Sequence[te.Run]) -> list[tuple[int, te.Run]]:
+    """Puts runs below their parent, if it is listed, each with the number of its ancestors."""
+    listed = {run.uuid for run in runs}
+    children: dict[str | None, list[te.Run]] = {}
+    for run in runs:
+        parent = run.parent_uuid if run.parent_uuid in listed else None
+        children.setdefault(parent, []).append(run)
+    nested: list[tuple[int, te.Run]] = []
+    waiting = [(0, run) for run in reversed(children.get(None, []))]
+    while waiting:
+        level, run = waiting.pop()
+        nested.append((level, run))
+        waiting.extend((level + 1, child) for child in reversed(children.get(run.uuid, [])))
+    # A program may have made a run its own ancestor.
+    placed = {run.uuid for _level, run in nested}
+    return nested + [(0, run) for run in runs if run.uuid not in placed]
+
+
+def _shown_labels(runs: Sequence[te.Run]) -> dict[str, Callable[[te.Run], str]]:
+    """The columns of tags and groups, without those that are empty."""
+    labels: dict[str, Callable[[te.Run], str]] = {
+        "TAGS": lambda run: ", ".join(run.tags) or "-",
+        "GROUP": lambda run: run.group or "-",
+    }
+    return {
+        header: label_of
+        for header, label_of in labels.items()
+        if any(label_of(run) != "-" for run in runs)
+    }
 
 
 def _load_summaries(

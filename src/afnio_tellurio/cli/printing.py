@@ -142,7 +142,12 @@ def short(value: Any, width: int = _VALUE_WIDTH) -> str:
     # Imported here: it takes 30 ms, and parsing arguments doesn't need it.
     from afnio_tellurio.validation import encoded_value
 
-    text = json.dumps(encoded_value(value), ensure_ascii=False)
+    return short_json(encoded_value(value), width)
+
+
+def short_json(value: Any, width: int = _VALUE_WIDTH) -> str:
+    """Returns JSON of up to `width` characters; unlike `short`, with all digits of a float."""
+    text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
@@ -153,9 +158,11 @@ def format_date(date: dt.datetime | None) -> str:
 
 def run_duration(run: te.Run) -> str:
     """Returns how long a run took, or `-`."""
-    if run.date_created is None or run.date_updated is None or run.status == te.RunStatus.RUNNING:
+    # Not every backend keeps when a run ended.
+    ended = run.date_ended or run.date_updated
+    if run.date_created is None or ended is None or run.status == te.RunStatus.RUNNING:
         return "-"
-    return duration((run.date_updated - run.date_created).total_seconds())
+    return duration(max(0.0, (ended - run.date_created).total_seconds()))
 
 
 def value_count(count: int) -> str:
@@ -169,7 +176,8 @@ def username(run: te.Run) -> str:
 
 
 def run_facts(run: te.Run) -> dict[str, Any]:
-    """Returns the fields of a run for JSON output."""
+    """Returns the fields of a run for JSON output, without those that a list of runs lacks."""
+    because = run.ended_because
     return {
         "uuid": run.uuid,
         "name": run.name,
@@ -177,7 +185,22 @@ def run_facts(run: te.Run) -> dict[str, Any]:
         "status": run.status.value,
         "date_created": run.date_created and run.date_created.isoformat(),
         "date_updated": run.date_updated and run.date_updated.isoformat(),
+        "date_ended": run.date_ended and run.date_ended.isoformat(),
+        "ended_because": because
+        and {
+            "kind": because.kind,
+            "type": because.type,
+            "message": because.message,
+            "signal": because.signal,
+            "traceback": because.traceback,
+        },
         "user": run.user and run.user.username,
+        "tags": list(run.tags),
+        "group": run.group,
+        "job_type": run.job_type,
+        "notes": run.notes,
+        "parent_uuid": run.parent_uuid,
+        "config": run.config,
     }
 
 

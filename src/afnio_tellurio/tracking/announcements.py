@@ -72,6 +72,8 @@ def render_run(run: RunRecord, address: str | None) -> str:
         "Status": _escaped(run.status.value.lower()),
         "Project": _escaped(project),
         "Created": _escaped(created),
+        "Ended because": _escaped(str(run.ended_because or "")),
+        "Tags": _escaped(", ".join(run.tags)),
         "Description": _escaped(run.description or ""),
     }
     rows = "".join(

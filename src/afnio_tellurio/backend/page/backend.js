@@ -59,13 +59,14 @@ async function request(path, query, signal) {
 	if (response.status === 401) throw new SignedOutError("Sign in to see your runs.");
 	if (!response.ok) {
 		const body = await response.json().catch(() => ({}));
-		throw new Error(body.detail ?? `The server returned status ${response.status}.`);
+		const message = body.detail ?? `The server returned status ${response.status}.`;
+		throw Object.assign(new Error(message), {status: response.status});
 	}
 	return response;
 }
 
 /** @param {Parameters<typeof request>} call */
-const get = async (...call) => (await request(...call)).json();
+export const get = async (...call) => (await request(...call)).json();
 
 /** @param {string} path @param {Query} query @param {AbortSignal} signal */
 async function getAll(path, query, signal) {
@@ -122,13 +123,20 @@ export const loadRuns = route => async (before, signal) => {
 };
 
 // A run's address has its UUID; its name works as well.
-/** @type {(route: Route) => Load<Run>} */
-export const loadRun = route => async (before, signal) => {
+/** @param {Route} route @param {AbortSignal} signal @returns {Promise<string>} */
+async function uuidOf(route, signal) {
 	const isUuid = /^[0-9a-f-]{36}$/i.test(route.run);
-	if (isUuid) return unlessSame(before, await get(runPath(route, route.run), {}, signal));
+	if (isUuid) return route.run;
 	const [named] = await get(`${projectPath(route)}runs/`, {name: route.run, limit: 1}, signal);
 	if (!named) throw new Error(`Run ${route.run} not found in this project.`);
-	return unlessSame(before, named);
+	return named.uuid;
+}
+
+/** @type {(route: Route) => Load<Run>} */
+export const loadRun = route => async (before, signal) => {
+	const uuid = before?.uuid ?? (await uuidOf(route, signal));
+	// Lists leave out the environment.
+	return unlessSame(before, await get(runPath(route, uuid), {}, signal));
 };
 
 /** @param {Run[]} runs */
@@ -215,7 +223,7 @@ function extended(known, fresh) {
 }
 
 /** @template T @param {T | undefined} before @param {T} fresh */
-function unlessSame(before, fresh) {
+export function unlessSame(before, fresh) {
 	return before && JSON.stringify(before) === JSON.stringify(fresh) ? before : fresh;
 }
 

@@ -55,7 +55,7 @@ export const when = time => (time ? clock.format(new Date(time)) : "");
 
 /** @param {Run} run */
 export function secondsOf(run) {
-	const end = run.status === "RUNNING" ? Date.now() : Date.parse(run.date_updated);
+	const end = run.status === "RUNNING" ? Date.now() : Date.parse(run.date_ended ?? run.date_updated);
 	return Math.max(0, (end - Date.parse(run.date_created)) / 1000);
 }
 

@@ -6,7 +6,6 @@ import {AXES, ChartPart} from "./chart.js";
 import {capitalized, groupsOf, Head, isNumber, Mark, number, Scroll, slotOf, when} from "./format.js";
 import {html, render, useEffect, useLayoutEffect, useRef, useState} from "./preact.js";
 import {chosenColumns, FACTS, KINDS, RunFilter, RunLink, RunTable, Status, useFiltered} from "./runs.js";
-import {Value} from "./values.js";
 
 // Runs in the charts unless others are selected, and at most.
 const SELECTED = 10;
@@ -165,11 +164,14 @@ function ProjectView({route, theme, onError}) {
 
 /** @type {Component} */
 function RunView({route, theme, onError}) {
+	// Other views do not need them.
+	const [parts, setParts] = useState(/** @type {typeof import("./details.js") | null} */ (null));
+	useEffect(() => void import("./details.js").then(setParts, onError), []);
 	const loaded = usePolled(backend.loadRun(route), []);
 	const run = loaded.value;
 	const values = usePolled(run ? backend.loadValues(route, run.uuid) : async before => before, [run?.uuid]);
 	useView(run?.name ?? route.run, onError, loaded, values);
-	if (!run) return Loading();
+	if (!run || !parts) return Loading();
 	const entries = Object.entries(values.value ?? {});
 	const isValue = (/** @type {unknown} */ value) =>
 		!isNumber(value) && !["NaN", "Infinity", "-Infinity"].includes(String(value));
@@ -178,7 +180,8 @@ function RunView({route, theme, onError}) {
 	const facts = [
 		...Object.values(FACTS)
 			.slice(1)
-			.map(([label, , show]) => [label, show(run)]),
+			.map(([label, , show]) => [label, show(run)])
+			.filter(([, fact]) => fact),
 		["Metrics", number(entries.length)],
 		["Values", number(count)],
 		["UUID", run.uuid]
@@ -186,12 +189,13 @@ function RunView({route, theme, onError}) {
 	return html`<h1><bdi>${run.name}</bdi> <${Status} run=${run} /></h1>
 		<p><bdi>${run.description}</bdi></p>
 		<dl class="facts">${facts.map(([label, fact]) => html`<div><dt>${label}</dt><dd>${fact}</dd></div>`)}</dl>
+		<${parts.RunDetails} route=${route} run=${run} />
 		${values.value && html`<${Curves} route=${route} names=${curves} shownRuns=${[{...run, slot: 0}]} theme=${theme} />`}
 		${entries
 			.filter(([, {last}]) => isValue(last))
 			.map(
 				([name, {last, last_step}]) =>
-					html`<section key=${name}><h2><bdi>${name}</bdi> <small>step ${last_step}</small></h2><${Value} name=${name} value=${last} /></section>`
+					html`<section key=${name}><h2><bdi>${name}</bdi> <small>step ${last_step}</small></h2><${parts.Value} name=${name} value=${last} /></section>`
 			)}`;
 }
 

@@ -38,7 +38,12 @@ export const FACTS = {
 	status: ["Status", run => run.status, run => html`<${Status} run=${run} />`],
 	user: ["User", run => run.user?.username, run => html`<bdi>${run.user?.username}</bdi>`],
 	started: ["Started", run => run.date_created, run => when(run.date_created)],
-	duration: ["Duration", secondsOf, run => html`<${Duration} run=${run} />`]
+	duration: ["Duration", secondsOf, run => html`<${Duration} run=${run} />`],
+	tags: [
+		"Tags",
+		run => run.tags?.join("\n") || undefined,
+		run => (run.tags?.length ? run.tags.map(tag => html`<bdi class="tag">${tag}</bdi> `) : "")
+	]
 };
 
 // A column of a metric is written "last:train/loss" in the address.
@@ -50,7 +55,7 @@ export function chosenColumns(metrics) {
 }
 
 /** @param {Run} run */
-const textsOf = ({name, user, description}) => [name, user?.username ?? "", description ?? ""];
+const textsOf = ({name, user, description, tags = []}) => [name, user?.username ?? "", description ?? "", ...tags];
 
 // A regular expression can take forever, and a link can contain one. So it runs in a worker.
 /** @param {Run[]} runs @param {string} pattern */

@@ -6,7 +6,7 @@ import {html} from "./preact.js";
 const ROWS = 100;
 
 /** @type {(value: unknown) => value is object} */
-const isObject = value => value !== null && typeof value === "object";
+export const isObject = value => value !== null && typeof value === "object";
 
 // Any value as rows of cells, or null if it is a single one.
 /** @param {unknown} value @returns {[string, Record<string, unknown>][] | null} */
