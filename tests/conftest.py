@@ -70,6 +70,8 @@ MEASURED_CHILDREN = {
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Each run of each test would ask git. The tests of it turn it on.
+    os.environ["TELLURIO_CAPTURE"] = "0"
     # The same examples each time, even if a busy machine generates them slowly.
     settings.register_profile(
         "any machine",
@@ -163,7 +165,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TELLURIO_HOME", str(tmp_path / "home"))
     # A run ends when everything is delivered, however busy the machine is.
     monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", str(GUARD))
-    # Each run of each test would ask git. The tests of it turn it on.
     monkeypatch.setenv("TELLURIO_CAPTURE", "0")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "configuration"))
     return tmp_path / "home"

@@ -37,6 +37,7 @@ def test_a_run_knows_where_it_came_from():
     assert found["working_directory"] == os.getcwd()
     assert "msgspec" in found["packages"]
     json.dumps(found)
+    assert te.get_run("acme", "digits", run.name).environment == found
     assert [each.environment for each in te.runs("acme", "digits")] == [None]
 
 
@@ -102,8 +103,7 @@ os._exit(1)
     )
     assert finished.returncode == 1, finished.stderr
     te.sync()
-    found = te.get_run("acme", "digits", "killed")
-    assert te.get_run("acme", "digits", found.uuid).environment["process_id"] != os.getpid()
+    assert te.get_run("acme", "digits", "killed").environment["process_id"] != os.getpid()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")

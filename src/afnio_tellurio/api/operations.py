@@ -288,6 +288,13 @@ def get_run(connection: Connection, path: RunPath) -> models.Run:
         ) from None
 
 
+def get_run_if_known(connection: Connection, path: RunPath) -> models.Run | None:
+    """A run; `None` for a backend without the operation for it, or without the run."""
+    return _call_if_known(
+        connection, models.Run, get_run_operation.sync_detailed, **_parameters(connection, path)
+    )
+
+
 def update_run(
     connection: Connection,
     path: RunPath,

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import Commands, metric_names, path_type, require_metrics
-from afnio_tellurio.cli.looking import find_run
 from afnio_tellurio.cli.printing import (
     MAX_CHART_WIDTH,
     Line,
@@ -56,8 +55,7 @@ def add_commands(commands: Commands) -> None:
 def _compare(options: argparse.Namespace) -> int:
     if not 1 < len(options.runs) <= len(_MARKS):
         options.usage.error(f"compare takes 2 to {len(_MARKS)} runs")
-    # Only JSON has the environment.
-    runs = [find_run(path) if options.json else te.get_run(*path) for path in options.runs]
+    runs = [te.get_run(*path) for path in options.runs]
     summaries = [run.summary() for run in runs]
     names = _selected_names(summaries, options.metrics)
     if options.json:

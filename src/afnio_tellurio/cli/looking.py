@@ -57,20 +57,8 @@ def add_commands(commands: Commands) -> None:
     show.set_defaults(command=_show)
 
 
-def find_run(path: Sequence[str]) -> te.Run:
-    """Finds a run with its environment.
-
-    Args:
-        path: The namespace, the project, and the run's name or UUID.
-    """
-    namespace, project, name = path
-    run = te.get_run(namespace, project, name)
-    # A run that is found by its name comes from a list, and lists have no environment.
-    return te.get_run(namespace, project, run.uuid) if run.environment is None else run
-
-
 def _show(options: argparse.Namespace) -> int:
-    run = find_run(options.run)
+    run = te.get_run(*options.run)
     summary = run.summary()
     if options.metrics is not None:
         require_metrics(options.metrics, summary, f"Run {run.name!r} has no metric")

@@ -133,7 +133,14 @@ def get_run(
         return DisabledRun(str(uuid.UUID(int=0)), run, None, RunStatus.RUNNING)
     run_uuid = _as_uuid(run)
     if run_uuid is None:
-        return _find_by_name("get_run", client, namespace_slug, slug, run)
+        named = _find_by_name("get_run", client, namespace_slug, slug, run)
+        # Lists leave out the environment.
+        path = RunPath(namespace_slug, slug, named.uuid)
+        model = operations.get_run_if_known(connection_of(client), path)
+        if model is None:
+            return named
+        (found,) = _read_runs(client, namespace_slug, slug, [model], "getRun")
+        return found
     try:
         path = RunPath(namespace_slug, slug, run_uuid)
         model = operations.get_run(connection_of(client), path)
