@@ -133,12 +133,12 @@ def get_run(
         return DisabledRun(str(uuid.UUID(int=0)), run, None, RunStatus.RUNNING)
     run_uuid = _as_uuid(run)
     if run_uuid is None:
-        named = _find_by_name("get_run", client, namespace_slug, slug, run)
+        by_name = _find_by_name("get_run", client, namespace_slug, slug, run)
         # Lists leave out the environment.
-        path = RunPath(namespace_slug, slug, named.uuid)
+        path = RunPath(namespace_slug, slug, by_name.uuid)
         model = operations.get_run_if_known(connection_of(client), path)
         if model is None:
-            return named
+            return by_name
         (found,) = _read_runs(client, namespace_slug, slug, [model], "getRun")
         return found
     try:
