@@ -125,6 +125,7 @@ ENTITIES = {
         {"width": "for the page, which draws ranges", "replaces_from": "for the page, which polls",
          "count": "for the page, which merges ranges"},
     ),
+    "TrashedItem": (te.TrashedItem, {}, {}),
     "Namespace": (
         te.RunOrg,
         {},
@@ -140,6 +141,7 @@ WITHOUT_ENTITY = {
     "MetricSummaries": "a dictionary of MetricSummary",
     "ProjectMetric": "list_metrics returns names",
     "RunStatus": "an enumeration",
+    "TrashedKind": "an enumeration, kept as a string",
     "Visibility": "an enumeration, kept as a string",
 }
 

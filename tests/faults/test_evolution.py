@@ -124,6 +124,13 @@ def finish_another(client, _run):
     return another
 
 
+def look_into_trash(client, _run):
+    with te.init("acme", "Digits", client=client) as deleted:
+        pass
+    te.delete_run("acme", "Digits", deleted.uuid, client)
+    return te.list_trash("acme", client)
+
+
 #: For each operation, a call of the public API that requests it and returns what the caller sees.
 CALLS = {
     "verifyApiKey": lambda client, _run: client.login(),
@@ -131,6 +138,9 @@ CALLS = {
     "listProjects": lambda client, _run: te.list_projects("acme", client),
     "getProject": lambda client, _run: te.get_project("acme", "digits", client),
     "createProject": create_another,
+    "restoreProject": lambda client, _run: te.restore_project("acme", "digits", client),
+    "restoreRun": lambda client, run: te.restore_run("acme", "Digits", run.uuid, client),
+    "listTrash": look_into_trash,
     "createRun": lambda client, _run: te.init("acme", "Digits", "new", client=client),
     "listRuns": lambda client, _run: list(te.runs("acme", "Digits", client)),
     "getRun": lambda client, run: te.get_run("acme", "Digits", run.uuid, client),
@@ -243,7 +253,7 @@ def strings_in(value):
 PUBLIC = {
     "description", "display_name", "name", "organization", "org_slug", "project", "role", "slug", "status", "user",
     "tags", "group", "job_type", "notes", "parent_uuid", "ended_because", "kind", "type", "message", "traceback", "signal",
-    "username", "uuid", "visibility",
+    "username", "uuid", "visibility", "project_slug",
 }  # fmt: skip
 
 
