@@ -88,6 +88,8 @@ def run(client):
     run.log("loss", 0.5)
     run.log("loss", float("nan"))
     run.flush()
+    te.create_project("acme", "Deleted", client=client)
+    te.delete_project("acme", "deleted", client)
     return run
 
 
@@ -124,13 +126,6 @@ def finish_another(client, _run):
     return another
 
 
-def look_into_trash(client, _run):
-    with te.init("acme", "Digits", client=client) as deleted:
-        pass
-    te.delete_run("acme", "Digits", deleted.uuid, client)
-    return te.list_trash("acme", client)
-
-
 #: For each operation, a call of the public API that requests it and returns what the caller sees.
 CALLS = {
     "verifyApiKey": lambda client, _run: client.login(),
@@ -140,7 +135,7 @@ CALLS = {
     "createProject": create_another,
     "restoreProject": lambda client, _run: te.restore_project("acme", "digits", client),
     "restoreRun": lambda client, run: te.restore_run("acme", "Digits", run.uuid, client),
-    "listTrash": look_into_trash,
+    "listTrash": lambda client, _run: te.list_trash("acme", client),
     "createRun": lambda client, _run: te.init("acme", "Digits", "new", client=client),
     "listRuns": lambda client, _run: list(te.runs("acme", "Digits", client)),
     "getRun": lambda client, run: te.get_run("acme", "Digits", run.uuid, client),
@@ -318,7 +313,13 @@ def naming(*case):
 
 def assert_dates_are_dates(seen):
     for entity in seen if isinstance(seen, list) else [seen]:
-        for name in ("date_created", "date_updated", "last_run_date"):
+        for name in (
+            "date_created",
+            "date_updated",
+            "last_run_date",
+            "date_deleted",
+            "date_purged",
+        ):
             date = getattr(entity, name, None)
             assert date is None or (isinstance(date, dt.datetime) and date.tzinfo), name
 

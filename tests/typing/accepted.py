@@ -69,6 +69,8 @@ def runs(client: te.TellurioClient) -> None:
     assert_type(run.organization, te.RunOrg | None)
     assert_type(run.project, te.RunProject | None)
     assert_type(run.user, te.RunUser | None)
+    assert_type(run.config_changes(), list[te.ConfigChange])
+    assert_type(run.ended_because, te.EndReason | None)
     run.update("name", description="description")
     run.update(description="description", if_unchanged=True)
     te.Run("uuid", "name", None, te.RunStatus.RUNNING)
