@@ -193,7 +193,8 @@ def restore_project(
 def list_trash(namespace_slug: str, client: TellurioClient | None = None) -> list[TrashedItem]:
     """The deleted runs and projects of a namespace that can be restored, the last one first.
 
-    The runs of a deleted project are restored with it, and are not listed.
+    The runs of a deleted project are restored with it, and are not listed. The list of a namespace
+    that does not exist, or of a backend without a trash, is empty.
 
     Args:
         namespace_slug: The slug of the namespace.
@@ -202,14 +203,11 @@ def list_trash(namespace_slug: str, client: TellurioClient | None = None) -> lis
     Raises:
         TypeError: The slug is not a string.
         ValueError: The slug is empty or contains an invalid character.
-        TellurioError: The request failed, or the backend has no trash.
+        TellurioError: The request failed.
     """
     namespace_slug = checked_slug("list_trash", "namespace slug", namespace_slug)
     client = client_or_default(client)
     if client is None:
         return []
-    connection = connection_of(client)
-    models = operations.list_trash(connection, namespace_slug)
-    if models is None:
-        raise operations.no_trash_error("list_trash", connection, namespace_slug)
-    return [read_trashed_item(model) for model in models]
+    models = operations.list_trash(connection_of(client), namespace_slug)
+    return [read_trashed_item(model) for model in models or ()]

@@ -93,7 +93,7 @@ def _home_of_examples(tmp_path_factory):
         te.TellurioClient.local(home / "tellurio.db") as client,
     ):
         patch.setenv("TELLURIO_HOME", str(home))
-        for name in ("first", "second", "brave_pasta_123"):
+        for name in ("calm_curry_7", "first", "second", "brave_pasta_123"):
             with te.init("acme", "Digits", name, "learning rate 0.1", client=client) as run:
                 for step in range(20):
                     run.log("val/loss", 1 / (step + 1), step=step)
@@ -101,6 +101,7 @@ def _home_of_examples(tmp_path_factory):
                 run.log("odd", float("nan"))
                 if name == "second":
                     run.log("only/here", 3)
+        te.delete_run("acme", "digits", "calm_curry_7", client)
     return home
 
 

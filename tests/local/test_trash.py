@@ -259,10 +259,10 @@ def test_items_of_one_moment_are_each_on_one_page(embedded, monkeypatch):
     assert cursor == {"cursor": None}
 
 
-def test_a_namespace_has_a_trash_of_its_own(api, run):
-    api.delete(run)
-    assert api.get("/api/v0/other/trash/").json() == []
-    assert len(api.get(TRASH).json()) == 1
+def test_a_namespace_has_a_trash_of_its_own(embedded):
+    embedded.delete(PROJECT)
+    assert embedded.get("/api/v0/other/trash/").json() == []
+    assert names_in(embedded) == ["Digits"]
 
 
 @pytest.mark.parametrize("value", [0.5, "x" * 500])

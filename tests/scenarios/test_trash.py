@@ -176,9 +176,9 @@ def test_a_backend_without_a_trash_deletes_for_good(run, backend):
         lambda: te.restore_run("acme", "Digits", run.uuid),
         lambda: te.restore_run("acme", "Digits", "first"),
         lambda: te.restore_project("acme", "digits"),
-        lambda: te.list_trash("acme"),
     ):
         with pytest.raises(te.TellurioError, match=r"tellurio\.db has no trash of acme"):
             call()
+    assert te.list_trash("acme") == []
     te.delete_project("acme", "digits", purge=True)
     assert te.get_project("acme", "digits") is None
