@@ -23,7 +23,9 @@ from commands import (
 )
 
 RUNS = ("NAMESPACE/PROJECT/RUN", "NAMESPACE/PROJECT[/RUN]")
-NAMING_A_RUN = [name for name in COMMANDS if any(takes(name, metavar=run) for run in RUNS)]
+NAMING_A_RUN = [
+    name for name in COMMANDS if name != "sync" and any(takes(name, metavar=run) for run in RUNS)
+]
 PRINTING_JSON = [name for name in COMMANDS if takes(name, option="--json")]
 #: The examples of these run as a person enters them; the others only as a shell splits them.
 IN_A_SHELL = {"runs", "sync"}
