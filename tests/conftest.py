@@ -28,6 +28,8 @@ from leftovers import (
     own_default_clients,
 )
 
+from afnio_tellurio.delivery import settling
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -161,8 +163,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TELLURIO_HOME", str(tmp_path / "home"))
     # A run ends when everything is delivered, however busy the machine is.
     monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", str(GUARD))
+    # Each run of each test would ask git. The tests of it turn it on.
+    monkeypatch.setenv("TELLURIO_CAPTURE", "0")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "configuration"))
     return tmp_path / "home"
+
+
+@pytest.fixture(autouse=True)
+def journals_are_delivered_when_a_test_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves journals that appear after a backend was opened to the test."""
+    monkeypatch.setattr(settling, "_watch", lambda *_: None)
 
 
 @pytest.fixture(autouse=True)

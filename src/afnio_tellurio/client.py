@@ -12,8 +12,8 @@ from afnio_tellurio.api import auth, operations
 from afnio_tellurio.api.connection import Connection
 from afnio_tellurio.api.retries import RequestOptions, make_options
 from afnio_tellurio.clock import monotonic
-from afnio_tellurio.delivery.recovery import recover_local
 from afnio_tellurio.delivery.senders import outboxes, resume, settle_all, wait_visibly
+from afnio_tellurio.delivery.settling import recover_local
 from afnio_tellurio.errors import InvalidAPIKeyError, PermissionDeniedError, refused_key
 from afnio_tellurio.notices import warn_of_settings
 from afnio_tellurio.served import page_url

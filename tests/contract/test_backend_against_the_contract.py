@@ -111,7 +111,7 @@ def raw_path(environ):
 
 
 #: Sets of requests until each operation was tried in full.
-MOST_ATTEMPTS = 5
+MOST_ATTEMPTS = 40
 
 
 def putting_a_run_that_is_there(api):

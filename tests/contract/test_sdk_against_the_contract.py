@@ -87,6 +87,7 @@ def test_the_public_calls_reach_every_operation():
         run.summary()
         run.curve("loss")
         run.update("second")
+        run.config_changes()
         te.summaries([run])
         te.curves([run], "loss")
     te.list_namespaces()

@@ -73,9 +73,90 @@ def test_a_disabled_run_is_resumed_in_name_only(monkeypatch):
     assert start().name == "job"
 
 
-def test_a_run_to_resume_needs_a_name():
-    with pytest.raises(ValueError, match="init: resume is True, but there is no name; pass"):
-        te.init("acme", "Digits", resume=True)
+@pytest.mark.parametrize("resume", [True, "allow", "must"])
+def test_a_run_to_resume_needs_a_key_or_a_name(resume):
+    words = f"init: resume is {resume!r}, but there is no key and no name; pass"
+    with pytest.raises(ValueError, match=words):
+        te.init("acme", "Digits", resume=resume)
+
+
+@pytest.mark.parametrize(
+    ("resume", "error"), [("auto", ValueError), (1, TypeError), (None, TypeError)]
+)
+def test_a_word_that_is_unknown_is_refused(resume, error):
+    with pytest.raises(
+        error, match=f"^init: resume is {resume!r}; it must be 'never', 'allow', 'must'"
+    ):
+        te.init("acme", "Digits", "job", resume=resume)
+    with pytest.raises(te.NotFoundError):
+        te.runs("acme", "digits")
+
+
+def test_a_key_finds_its_run_whatever_the_name_is():
+    first = te.init("acme", "Digits", key="slurm-1234", resume="allow", tags=["first"])
+    first.log("loss", 1)
+    first.update("renamed")
+    first.finish(status="CRASHED")
+    te.init("acme", "Digits", "renamed").finish()
+    te.init("acme", "Other", key="slurm-1234").finish()
+    second = te.init("acme", "Digits", "ignored", key="slurm-1234", resume="allow", tags=["second"])
+    assert (second.uuid, second.name, second.status) == (first.uuid, "renamed", "RUNNING")
+    assert second.tags == ("first", "second")
+    second.log("loss", 2)
+    second.finish()
+    third = te.init("acme", "Digits", key="slurm-1234", resume="must")
+    third.finish()
+    assert third.uuid == first.uuid
+    assert (third.metrics("loss").steps, third.metrics("loss").values) == ([0, 1], [1, 2])
+    assert len(list(te.runs("acme", "digits"))) == 2
+
+
+def test_a_key_in_use_is_refused_unless_its_run_is_to_be_resumed():
+    te.init("acme", "Digits", "job", key="k").finish()
+    for resume in (False, "never"):
+        with pytest.raises(
+            te.TellurioError, match=r"^init: run 'job' has the key 'k'; pass resume='allow'"
+        ):
+            te.init("acme", "Digits", key="k", resume=resume)
+    with pytest.raises(ValueError, match="^init: key is empty"):
+        te.init("acme", "Digits", key=" ")
+    with pytest.raises(TypeError, match="^init: key is 7"):
+        te.init("acme", "Digits", key=7)
+    assert runs() == [("job", "COMPLETED")]
+
+
+def test_a_run_that_must_be_resumed_must_exist():
+    for wanted in ({"key": "k"}, {"name": "job"}):
+        with pytest.raises(
+            LookupError, match=r"has no run .* to resume; resume='allow' starts one"
+        ):
+            te.init("acme", "Digits", resume="must", **wanted)
+    te.create_project("acme", "Digits")
+    with pytest.raises(
+        LookupError, match=r"^init: acme/digits has no run with the key 'k' to resume"
+    ):
+        te.init("acme", "Digits", key="k", resume="must")
+    assert runs() == []
+
+
+def test_attach_to_a_run_that_has_ended_says_how_to_resume_it():
+    te.init("acme", "Digits", "job").finish()
+    with pytest.raises(te.RunFinishedError, match=r"resume it with init\(\.\.\., resume=True\)"):
+        te.attach("acme", "Digits", "job")
+
+
+def test_a_job_with_a_key_that_was_killed_goes_on_with_its_run(run_python, journals):
+    for _ in range(3):
+        run_python(
+            JOB.replace('"job", resume=True', 'key="job", resume="allow"')
+            + "os.kill(os.getpid(), 9)"
+        )
+    run = te.init("acme", "Digits", key="job", resume="must")
+    run.log("loss", 0)
+    run.finish()
+    assert run.metrics("loss").steps == list(range(10))
+    assert [status for _name, status in runs()] == ["COMPLETED"]
+    assert not journals()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

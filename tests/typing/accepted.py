@@ -69,8 +69,6 @@ def runs(client: te.TellurioClient) -> None:
     assert_type(run.organization, te.RunOrg | None)
     assert_type(run.project, te.RunProject | None)
     assert_type(run.user, te.RunUser | None)
-    assert_type(run.config_changes(), list[te.ConfigChange])
-    assert_type(run.ended_because, te.EndReason | None)
     run.update("name", description="description")
     run.update(description="description", if_unchanged=True)
     te.Run("uuid", "name", None, te.RunStatus.RUNNING)
@@ -162,6 +160,29 @@ def clients() -> None:
         assert_type(owner, models.ApiKeyOwner)
     assert_type(te.TellurioClient.local(Path("runs.db"), recover=False), te.TellurioClient)
     te.TellurioClient(port="8443").close()
+
+
+def details() -> None:
+    parent = te.init("acme", "Digits", config={"lr": 0.1}, tags=["a"], group="g", notes="n")
+    run = te.init("acme", "Digits", key="k", resume="allow", job_type="train", parent=parent)
+    run.update_config({"lr": 0.01})
+    run.tag("best", remove=["a"])
+    run.update(notes=None, group="g", job_type=None, description=None)
+    assert_type(run.config["lr"], Any)
+    assert_type(run.tags, tuple[str, ...])
+    assert_type(run.parent_uuid, str | None)
+    assert_type(run.date_ended, dt.datetime | None)
+    assert_type(run.environment, dict[str, Any] | None)
+    reason: te.EndReason | None = run.ended_because
+    if reason is not None:
+        assert_type(reason.kind, str)
+        assert_type(reason.traceback, str | None)
+    change: te.ConfigChange
+    for change in run.config_changes():
+        assert_type(change.timestamp, dt.datetime)
+        assert_type(change.patch, dict[str, Any])
+    for child in te.runs("acme", "digits", tag="a", group="g", job_type="j", parent=parent):
+        assert_type(child, te.Run)
 
 
 def recovery() -> None:

@@ -29,6 +29,8 @@ CALLS = {
         "job_type",
         "notes",
         "parent",
+        "key",
+        "resume",
     ],
     "aget_run": ["namespace_slug", "project", "run"],
     "aruns": ["namespace_slug", "project", "status", "tag", "group", "job_type", "parent"],
@@ -44,6 +46,8 @@ CALLS = {
         "job_type",
         "notes",
         "parent",
+        "key",
+        "resume",
     ],
     "attach": ["namespace_slug", "project", "run"],
     "get_run": ["namespace_slug", "project", "run"],
@@ -145,7 +149,15 @@ def test_a_string_of_a_subclass_is_the_string_that_it_is(kind, backend):
     run.update_config({text("key"): [text("value")]})
     parent, labels = str(run.uuid), {"tag": "t", "group": "g", "job_type": "j"}
     assert (run.config, run.tags) == ({"key": ["value"]}, ("t",))
-    with te.init("acme", "Other", "child", parent=text(parent), **config_of(text)) as child:
+    with te.init(
+        "acme",
+        "Other",
+        "child",
+        parent=text(parent),
+        key=text("k"),
+        resume=text("allow"),
+        **config_of(text),
+    ) as child:
         assert child.config == {"key": "value"}
     if backend != "without extensions":
         named = {name: text(value) for name, value in labels.items()}

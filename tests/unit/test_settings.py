@@ -175,6 +175,12 @@ def test_a_section_may_write_its_backend_as_urls_can_be_written(file):
     assert (settings.exit_timeout, settings.keyring_service) == (5.0, "One")
 
 
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch):
+    # Tests of runs turn it off.
+    monkeypatch.delenv("TELLURIO_CAPTURE", raising=False)
+
+
 @pytest.mark.parametrize("name", ["redact", "capture"])
 def test_redaction_and_capture_are_on_until_they_are_turned_off(file, monkeypatch, name):
     assert getattr(read_settings(), name) is True

@@ -111,8 +111,8 @@ def _serve(options: argparse.Namespace) -> int:
         user = BackendUser(name, options.email or f"{name}@localhost")
     api_key = chosen_key or secrets.token_urlsafe(32)
     database = read_settings().database
-    # Opening it as a client delivers what processes that died had logged to it.
-    te.TellurioClient.local(database).close()
+    # It delivers what processes that have died, or die meanwhile, logged to the database.
+    recovery = te.TellurioClient.local(database)
     backend = open_backend(
         database, user=user, api_key=api_key, namespaces=options.namespace, any_namespace=False
     )
@@ -130,6 +130,7 @@ def _serve(options: argparse.Namespace) -> int:
             server.close()
     finally:
         backend.close()
+        recovery.close()
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections import Counter
 from contextlib import closing, contextmanager
@@ -34,7 +33,6 @@ from afnio_tellurio.errors import (
 from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.locking import try_lock
 from afnio_tellurio.notices import warn, warn_once
-from afnio_tellurio.settings.limits import RECOVERY_SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -85,7 +83,7 @@ _folders_looked_at: set[Path] = set()
 
 def list_orphans(folder: Path) -> Iterator[Path]:
     """The journals of dead processes that this user can open."""
-    orphans = filter(_is_orphan, _list_readable_journals(folder))
+    orphans = filter(_is_orphan, list_readable_journals(folder))
     return orphans if locks_reach_all(folder) else filterfalse(_may_live_elsewhere, orphans)
 
 
@@ -129,47 +127,19 @@ def warn_of_orphans(folder: Path) -> None:
         )
 
 
-def recover_local(connection: Connection) -> None:
-    """Delivers the journals of dead processes to the embedded backend that was just opened.
-
-    It waits for that a fifteenth of `TELLURIO_EXIT_TIMEOUT`; a thread does the rest.
-    """
-    paths = _list_readable_journals(connection.settings.journals)
-    if not paths:
-        return
-    thread = threading.Thread(
-        target=_recover, args=(connection, paths), name="tellurio-recovery", daemon=True
-    )
-    try:
-        thread.start()
-    except RuntimeError:
-        # The interpreter is shutting down and starts no threads; the next process delivers them.
-        return
-    thread.join(connection.settings.exit_timeout * RECOVERY_SHARE)
-
-
-def _recover(connection: Connection, paths: list[Path]) -> None:
-    for result in deliver_journals(paths, lambda journal: _if_dead(connection, journal)):
-        if connection.is_closed:
-            # The next process continues.
-            return
-        if result.problem:
-            warn(f"the journal {result.path} could not be delivered: {result.problem}")
-
-
 def deliver_orphans_of_run(connection: Connection, run_uuid: str) -> None:
     """Delivers the metrics that dead processes, such as forked children, logged to a live run."""
 
     def select(journal: JournalFile) -> Connection | None:
         is_selected = journal.header.run_uuid == run_uuid and not journal.header.owns_run
-        return _if_dead(connection, journal) if is_selected else None
+        return if_dead(connection, journal) if is_selected else None
 
     def deliver() -> None:
         for result in deliver_journals(orphans, select):
             if result.problem:
                 warn(f"the journal {result.path} could not be delivered: {result.problem}")
 
-    paths = _list_readable_journals(connection.settings.journals, f"{run_uuid}.")
+    paths = list_readable_journals(connection.settings.journals, f"{run_uuid}.")
     # Delivering one that cannot be opened reports why.
     orphans = [path for path in paths if _is_orphan(path, is_unreadable_one=True)]
     if orphans:
@@ -183,14 +153,14 @@ def deliver_journals_of_run(connection: Connection, run_uuid: str) -> str | None
         Why the run may still be ended by a process on this machine, or None if it cannot be.
     """
     folder = connection.settings.journals
-    paths = _list_readable_journals(folder, f"{run_uuid}.")
-    for result in deliver_journals(paths, lambda journal: _if_dead(connection, journal)):
+    paths = list_readable_journals(folder, f"{run_uuid}.")
+    for result in deliver_journals(paths, lambda journal: if_dead(connection, journal)):
         if result.problem and result.run_name is not None:
             return f"its journal {result.path} could not be delivered: {result.problem}"
         if result.problem:
             # It will never end the run.
             warn(f"the journal {result.path} could not be delivered: {result.problem}")
-    for path in _list_readable_journals(folder, f"{run_uuid}."):
+    for path in list_readable_journals(folder, f"{run_uuid}."):
         if _is_owned(connection, path):
             return f"another process still logs to it, through {path}"
     return None
@@ -207,7 +177,8 @@ def _is_owned(connection: Connection, path: Path) -> bool:
         return journal.header.owns_run and _if_addressed(connection, journal) is not None
 
 
-def _if_dead(connection: Connection, journal: JournalFile) -> Connection | None:
+def if_dead(connection: Connection, journal: JournalFile) -> Connection | None:
+    """The connection, if it is that of a journal, whose process is dead."""
     return None if may_live_elsewhere(journal) else _if_addressed(connection, journal)
 
 
@@ -475,7 +446,7 @@ def list_files(folder: Path, suffix: str, prefix: str = "") -> list[Path]:
     return sorted(path for path in paths if path.name.startswith(prefix) and path.suffix == suffix)
 
 
-def _list_readable_journals(folder: Path, prefix: str = "") -> list[Path]:
+def list_readable_journals(folder: Path, prefix: str = "") -> list[Path]:
     """The journals in a folder; none if it cannot be read, which logging warns about."""
     try:
         return list_journals(folder, prefix)

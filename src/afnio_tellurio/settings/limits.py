@@ -75,6 +75,8 @@ WAITING_RETRY_INTERVAL = 1.0
 DEFAULT_EXIT_TIMEOUT = 30.0
 #: The share of it that opening the embedded backend waits for journals of dead processes.
 RECOVERY_SHARE = 1 / 15
+#: Seconds between two looks for journals of processes that have died since.
+SETTLE_INTERVAL = 5.0
 
 #: Where `afnio-tellurio serve` listens by default.
 SERVE_HOST = "127.0.0.1"

@@ -41,7 +41,8 @@ async def ainit(
     job_type: str | None = None,
     notes: str | None = None,
     parent: RunRecord | str | None = None,
-    resume: bool = False,
+    key: str | None = None,
+    resume: bool | str = False,
 ) -> Run:
     """Does what `init` does, without blocking the event loop of asyncio, trio, or anyio.
 
@@ -64,6 +65,7 @@ async def ainit(
                 job_type=job_type,
                 notes=notes,
                 parent=parent,
+                key=key,
                 resume=resume,
             )
         )

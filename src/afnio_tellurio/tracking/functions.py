@@ -30,8 +30,8 @@ from afnio_tellurio.tracking.details import as_attributes, checked_details, keep
 from afnio_tellurio.tracking.disabled import DisabledRun
 from afnio_tellurio.tracking.end_reasons import SUPERSEDED
 from afnio_tellurio.tracking.finding import get_run
-from afnio_tellurio.tracking.resuming import resume_run
-from afnio_tellurio.tracking.run import Run, bind_run
+from afnio_tellurio.tracking.resuming import checked_resume, resume_if_asked, uuid_of_key
+from afnio_tellurio.tracking.run import Run, bind_run, capture_environment
 from afnio_tellurio.tracking.safeguard import activate, end, safeguard
 from afnio_tellurio.tracking.statuses import ENDED, checked_status
 from afnio_tellurio.validation import (
@@ -64,7 +64,8 @@ def init(
     job_type: str | None = None,
     notes: str | None = None,
     parent: RunRecord | str | None = None,
-    resume: bool = False,
+    key: str | None = None,
+    resume: bool | str = False,
 ) -> Run:
     """Starts a run and makes it the active one of this thread or task.
 
@@ -90,20 +91,26 @@ def init(
         job_type: What the run does within its group, such as `"train"`; 1 to 255 characters.
         notes: Notes of any length.
         parent: The run that this one is a part of, or its UUID. It may be of another process.
-        resume: Whether to resume the newest run of this name, if there is one: it becomes `RUNNING`
-            again, and steps continue. This is how a job that was stopped and starts again goes on
-            with its run. The run must have ended, or its process must have died.
+        key: Your own name for the run, unique in the project, such as `"slurm-1234"`; 1 to 255
+            characters. It finds the run again, whatever its name is.
+        resume: Whether to resume the run of this key, or without a key the newest run of this name:
+            `"allow"` or true if there is one, `"must"` requires one, and `"never"` or false
+            requires that no run has the key. The run becomes `RUNNING` again, and steps continue.
+            This is how a job that was stopped and starts again goes on with its run. The run must
+            have ended, or its process must have died.
 
     Raises:
         TypeError: An argument has the wrong type.
         ValueError: A name, tag, group or job type is empty or too long, the config cannot be
             recorded, the namespace is not a slug, the project's name has no slug, there is no such
-            status, or a run is to be resumed without a name.
+            status, or a run is to be resumed without a key or a name.
+        LookupError: The run to resume does not exist.
         NotFoundError: The namespace does not exist.
         InvalidAPIKeyError: The API key is missing or refused.
         DatabaseError: The embedded backend cannot use its database.
-        TellurioError: The request failed, or another process on this machine still owns the run to
-            resume after `TELLURIO_EXIT_TIMEOUT` seconds.
+        TellurioError: The request failed, a run has the key and is not to be resumed, or another
+            process on this machine still owns the run to resume after `TELLURIO_EXIT_TIMEOUT`
+            seconds.
     """
     return make_active(
         *open_run(
@@ -119,6 +126,7 @@ def init(
             job_type=job_type,
             notes=notes,
             parent=parent,
+            key=key,
             resume=resume,
         )
     )
@@ -132,7 +140,8 @@ def open_run(
     status: RunStatus | str | None,
     client: TellurioClient | None,
     *,
-    resume: bool,
+    key: str | None,
+    resume: bool | str,
     **details: Any,
 ) -> tuple[Run, Connection | None]:
     """Does the part of `init` that waits for the backend; see there."""
@@ -143,8 +152,7 @@ def open_run(
     if description is not None:
         description = checked_text("init", "description", description)
     status = RunStatus.RUNNING if status is None else checked_status("init", status)
-    if resume and name is None:
-        raise ValueError("init: resume is True, but there is no name; pass the name of the run")
+    resume, key = checked_resume(resume, name, key)
     client = client_or_default(client)
     if client is None:
         fields = as_attributes(checked_details("init", read_settings(), **details))
@@ -152,28 +160,31 @@ def open_run(
         return DisabledRun(nobody, name or "disabled", description, status, **fields), None
     connection = connection_of(client)
     fields = checked_details("init", connection.settings, **details)
-    resumed = None
-    if resume and name is not None:
-        resumed = resume_run(
-            client,
-            namespace_slug,
-            slug,
-            name=name,
-            description=description,
-            status=status,
-            details=fields,
-        )
+    resumed = resume_if_asked(
+        client,
+        namespace_slug,
+        slug,
+        resume,
+        name=name,
+        key=key,
+        description=description,
+        status=status,
+        details=fields,
+    )
     if resumed is None:
         if description is not None:
             fields["description"] = description
         with safeguard:
             slug = _ensure_project(connection, namespace_slug, slug, project_display_name)
-            run = _create_run(client, namespace_slug, slug, name, status, fields)
+            run_uuid = uuid.uuid4() if key is None else uuid_of_key(namespace_slug, slug, key)
+            path = RunPath(namespace_slug, slug, str(run_uuid))
+            run = _create_run(client, path, name, status, fields)
     else:
         run, recording = resumed
         if recording is None:
             return _find_open(run.uuid) or run, connection
         bind_run(run, client, slug, recording)
+    capture_environment(run)
     warn_of_orphans(connection.settings.journals)
     tell_started(run, client, namespace_slug, slug)
     return run, connection
@@ -193,8 +204,7 @@ def make_active(run: Run, connection: Connection | None) -> Run:
 
 def _create_run(
     client: TellurioClient,
-    namespace_slug: str,
-    project_slug: str,
+    path: RunPath,
     name: str | None,
     status: RunStatus,
     details: Mapping[str, Any],
@@ -203,8 +213,8 @@ def _create_run(
 
     So a later process can end the run if this one dies before the answer, or the answer is lost.
     """
-    connection, run_uuid = connection_of(client), str(uuid.uuid4())
-    path = RunPath(namespace_slug, project_slug, run_uuid)
+    connection = connection_of(client)
+    namespace_slug, project_slug, run_uuid = path
     recording = Recording(connection, path, run_name=name or "", owns_run=True)
     try:
         created = operations.create_run(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+import uuid
+from typing import TYPE_CHECKING, Literal
 
 from afnio_tellurio.api import operations
 from afnio_tellurio.api.entities import read_run
@@ -18,8 +19,9 @@ from afnio_tellurio.errors import NotFoundError, TellurioError, may_have_arrived
 from afnio_tellurio.tracking.active import open_runs
 from afnio_tellurio.tracking.details import as_changes
 from afnio_tellurio.tracking.finding import runs_named
-from afnio_tellurio.tracking.run import Run
+from afnio_tellurio.tracking.run import Run, bind_run
 from afnio_tellurio.tracking.safeguard import safeguard
+from afnio_tellurio.validation import checked_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,45 +31,103 @@ if TYPE_CHECKING:
     from afnio_tellurio.api.entities import RunStatus
     from afnio_tellurio.client import TellurioClient
 
+#: The namespace of the UUIDs of keys. It never changes: runs are found by it.
+_KEYS = uuid.UUID("6d1f7e52-0d0e-5b6c-9a3e-3f6b0c1c7a44")
 #: Seconds between looks at a journal that another process holds.
 _INTERVAL = 0.05
 
 
-def resume_run(
+def checked_resume(
+    resume: Any, name: str | None, key: Any
+) -> tuple[Literal["never", "allow", "must"], str | None]:
+    """Whether to resume a run, and its key.
+
+    Raises:
+        TypeError: `resume` is not a bool or a string, or the key is not a string.
+        ValueError: There is no such word, the key is empty or too long, or there is neither a key
+            nor a name to find the run by.
+    """
+    if key is not None:
+        key = checked_name("init", "key", key)
+    words: dict[Any, Literal["never", "allow", "must"]] = {
+        False: "never", True: "allow", "never": "never", "allow": "allow", "must": "must",
+    }  # fmt: skip
+    message = f"init: resume is {resume!r}; it must be 'never', 'allow', 'must', or a bool"
+    if not isinstance(resume, bool | str):
+        raise TypeError(message)
+    if resume not in words:
+        raise ValueError(message)
+    word = words[resume]
+    if word != "never" and name is None and key is None:
+        raise ValueError(
+            f"init: resume is {resume!r}, but there is no key and no name; pass one of them"
+        )
+    return word, key
+
+
+def resume_if_asked(
+    client: TellurioClient,
+    namespace_slug: str,
+    project_slug: str,
+    resume: Literal["never", "allow", "must"],
+    **wanted: Any,
+) -> tuple[Run, Recording | None] | None:
+    """Does what `_resume_run` does, if that is asked for.
+
+    Raises:
+        LookupError: The run must be resumed, and does not exist.
+        TellurioError: The run must not be resumed, and exists; or as for `_resume_run`.
+    """
+    name, key = wanted["name"], wanted["key"]
+    if resume == "never":
+        run = key and _find_run(client, namespace_slug, project_slug, name=None, key=key)
+        if run:
+            raise TellurioError(
+                f"init: run {run.name!r} has the key {key!r}; pass resume='allow' to go on with "
+                "it, or another key"
+            )
+        return None
+    resumed = _resume_run(client, namespace_slug, project_slug, **wanted)
+    if resumed is None and resume == "must":
+        what = f"named {name!r}" if key is None else f"with the key {key!r}"
+        raise LookupError(
+            f"init: {namespace_slug}/{project_slug} has no run {what} to resume; "
+            "resume='allow' starts one"
+        )
+    return resumed
+
+
+def _resume_run(
     client: TellurioClient,
     namespace_slug: str,
     project_slug: str,
     *,
-    name: str,
+    name: str | None,
+    key: str | None,
     description: str | None,
     status: RunStatus,
     details: Mapping[str, Any],
 ) -> tuple[Run, Recording | None] | None:
-    """Opens the newest run of a name again, whose journal is there first.
+    """Opens the run of a key, or the newest one of a name, again; its journal is there first.
 
     So a later process can end the run if this one dies before the answer, or the answer is lost.
 
     Returns:
-        The run and its recording, or None if the project has no run of this name. A run that is
-        open in this process is not changed, and comes without a recording.
+        The run and its recording, or None if the project has no such run. A run that is open in
+        this process is not changed, and comes without a recording.
 
     Raises:
         TellurioError: A request failed; or within `TELLURIO_EXIT_TIMEOUT`, a journal could not be
             delivered, or another process on this machine did not end the run.
     """
-    try:
-        named = runs_named(client, namespace_slug, project_slug, name)
-    except NotFoundError:
-        # The project does not exist yet.
+    run = _find_run(client, namespace_slug, project_slug, name=name, key=key)
+    if run is None:
         return None
-    if not named:
-        return None
-    run = named[0]
     if any(each.uuid == run.uuid for each in open_runs()):
         return run, None
     connection = connection_of(client)
     path = RunPath(namespace_slug, project_slug, run.uuid)
-    _wait_for_its_end(connection, path.run_uuid, name)
+    _wait_for_its_end(connection, path.run_uuid, run.name)
     with safeguard:
         recording = Recording(connection, path, run_name=run.name, owns_run=True)
         try:
@@ -80,6 +140,41 @@ def resume_run(
             recording.give_up(is_certain=not may_have_arrived(error))
             raise
     return run, recording
+
+
+def _find_run(
+    client: TellurioClient,
+    namespace_slug: str,
+    project_slug: str,
+    *,
+    name: str | None,
+    key: str | None,
+) -> Run | None:
+    """Finds the run of a key, or without one the newest run of a name.
+
+    Raises:
+        TellurioError: A request failed.
+    """
+    if key is None:
+        try:
+            named = runs_named(client, namespace_slug, project_slug, name or "")
+        except NotFoundError:
+            # The project does not exist yet.
+            return None
+        return named[0] if named else None
+    path = RunPath(namespace_slug, project_slug, uuid_of_key(namespace_slug, project_slug, key))
+    try:
+        model = operations.get_run(connection_of(client), path)
+    except LookupError:
+        return None
+    run = read_run(Run, model, "getRun", namespace_slug)
+    bind_run(run, client, project_slug)
+    return run
+
+
+def uuid_of_key(namespace_slug: str, project_slug: str, key: str) -> str:
+    """The UUID of the run that a caller's key names: every process finds the same one."""
+    return str(uuid.uuid5(_KEYS, f"{namespace_slug}/{project_slug}/{key}"))
 
 
 def _wait_for_its_end(connection: Connection, run_uuid: str, name: str) -> None:

@@ -21,6 +21,7 @@ from afnio_tellurio.notices import warn
 from afnio_tellurio.settings.limits import BATCH_METRICS, MAX_REMEMBERED_NAMES, MAX_STEP
 from afnio_tellurio.tracking.announcements import render_run
 from afnio_tellurio.tracking.awaiting import run_in_thread
+from afnio_tellurio.tracking.capturing import start_capture
 from afnio_tellurio.tracking.changing import change_ended_run, change_run
 from afnio_tellurio.tracking.configuration import merged
 from afnio_tellurio.tracking.details import (
@@ -43,7 +44,7 @@ from afnio_tellurio.validation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
     from afnio_tellurio.delivery.outbox import Outbox
@@ -82,6 +83,7 @@ class Run(RunReader):
     """
 
     _recording: Recording | None = attrs.field(init=False, repr=False, default=None)
+    _wait_for_capture: Callable[[], None] | None = attrs.field(init=False, repr=False, default=None)
 
     def __copy__(self) -> Self:
         return self
@@ -293,6 +295,7 @@ class Run(RunReader):
         recording, deadline = self._record(), self._deadline()
         with recording.held_for_end(deadline), within(deadline):
             if self.status not in ENDED:
+                self._settle_capture()
                 finish_run(self, recording, self._client_for(client), end, deadline)
             else:
                 # The call that ended it may have been interrupted, or ran out of time.
@@ -337,6 +340,7 @@ class Run(RunReader):
             with within(deadline), recording.held_for_end(deadline):
                 if self._has_ended():
                     return None
+                self._settle_capture()
                 problem = end_run(self, recording, self._client_for(None), end, deadline)
         except Exception as error:  # noqa: BLE001
             if foreign_cause(error) is not None:
@@ -352,6 +356,21 @@ class Run(RunReader):
         if problem is not None:
             warn(problem)
         return problem
+
+    def _capture(self) -> None:
+        """Records where the run comes from, unless the user does not want that."""
+        settings = self._settings(None)
+        if settings.capture:
+            self._wait_for_capture = start_capture(self._record_environment, redact=settings.redact)
+
+    def _record_environment(self, environment: dict[str, Any]) -> None:
+        self._change_details("init", {"environment": environment}, None)
+        self.environment = environment
+
+    def _settle_capture(self) -> None:
+        wait, self._wait_for_capture = self._wait_for_capture, None
+        if wait is not None:
+            wait()
 
     def _has_ended(self) -> bool:
         return self.status in ENDED
@@ -514,6 +533,11 @@ def _checked_metric_name(call: str, name: Any) -> str:
     if len(_checked_names) < MAX_REMEMBERED_NAMES:
         _checked_names.add(checked)
     return checked
+
+
+def capture_environment(run: Run) -> None:
+    """Records where a run comes from, in a thread."""
+    run._capture()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
 def bind_run(
