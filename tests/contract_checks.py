@@ -171,7 +171,7 @@ class Checks:
                     yield f"{what}: {parameter['name']} is missing"
             else:
                 yield from _errors(
-                    f"{what}: {parameter['name']}", validator, _number(given[key], parameter)
+                    f"{what}: {parameter['name']}", validator, _decoded(given[key], parameter)
                 )
 
     def request_body(self, request: httpx.Request, operation: Any) -> BodyCheck:
@@ -222,7 +222,7 @@ class Checks:
             if name in response.headers:
                 validator = self._validator((*place, name), header["schema"])
                 yield from _errors(
-                    f"header {name}", validator, _number(response.headers[name], header)
+                    f"header {name}", validator, _decoded(response.headers[name], header)
                 )
 
     def _body(
@@ -352,9 +352,11 @@ def _is_list(place: str, parameter: Any) -> bool:
     return place == "query" and parameter["schema"].get("type") == "array"
 
 
-def _number(word: str, parameter: Any) -> Any:
+def _decoded(word: str, parameter: Any) -> Any:
     if parameter["schema"].get("type") == "integer" and re.fullmatch(r"-?\d+", word):
         return int(word)
+    if parameter["schema"].get("type") == "boolean":
+        return {"true": True, "false": False}.get(word, word)
     return word
 
 

@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from typing import Any
 
     from afnio_tellurio.api.details import ConfigChange, EndReason
-    from afnio_tellurio.api.entities import Project, RunOrg, RunProject, RunStatus, RunUser
+    from afnio_tellurio.api.entities import (
+        Project,
+        RunOrg,
+        RunProject,
+        RunStatus,
+        RunUser,
+        TrashedItem,
+    )
     from afnio_tellurio.api.metrics import MetricCurve, MetricHistory, MetricPoint, MetricSummary
     from afnio_tellurio.client import TellurioClient
     from afnio_tellurio.default_client import login
@@ -52,9 +59,11 @@ if TYPE_CHECKING:
         get_project,
         list_namespaces,
         list_projects,
+        list_trash,
+        restore_project,
     )
     from afnio_tellurio.tracking.awaitable import afinish, aget_run, ainit, aruns
-    from afnio_tellurio.tracking.finding import delete_run, get_run, runs
+    from afnio_tellurio.tracking.finding import delete_run, get_run, restore_run, runs
     from afnio_tellurio.tracking.functions import (
         attach,
         finish,
@@ -80,6 +89,7 @@ _NAMES_OF = {
         "RunProject",
         "RunStatus",
         "RunUser",
+        "TrashedItem",
     ),
     "api.metrics": (
         "MetricCurve",
@@ -127,6 +137,8 @@ _NAMES_OF = {
         "get_project",
         "list_namespaces",
         "list_projects",
+        "list_trash",
+        "restore_project",
     ),
     "tracking.awaitable": (
         "afinish",
@@ -137,6 +149,7 @@ _NAMES_OF = {
     "tracking.finding": (
         "delete_run",
         "get_run",
+        "restore_run",
         "runs",
     ),
     "tracking.functions": (
@@ -187,6 +200,7 @@ __all__ = [
     "SyncedJournal",
     "TellurioClient",
     "TellurioError",
+    "TrashedItem",
     "afinish",
     "aget_run",
     "ainit",
@@ -206,9 +220,12 @@ __all__ = [
     "list_metrics",
     "list_namespaces",
     "list_projects",
+    "list_trash",
     "log",
     "log_metrics",
     "login",
+    "restore_project",
+    "restore_run",
     "runs",
     "show",
     "summaries",

@@ -1,4 +1,4 @@
-"""Listing, finding, creating and deleting projects."""
+"""Listing, finding, creating, deleting and restoring projects; the trash of a namespace."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ import datetime as dt
 import uuid
 
 from afnio_tellurio.api import operations
-from afnio_tellurio.api.entities import Project, RunOrg, read_namespace, read_project
+from afnio_tellurio.api.entities import (
+    Project,
+    RunOrg,
+    TrashedItem,
+    read_namespace,
+    read_project,
+    read_trashed_item,
+)
 from afnio_tellurio.client import TellurioClient, connection_of
 from afnio_tellurio.default_client import client_or_default
 from afnio_tellurio.validation import checked_display_name, checked_slug, checked_text
@@ -116,14 +123,23 @@ def create_project(
 
 
 def delete_project(
-    namespace_slug: str, project_slug: str, client: TellurioClient | None = None
+    namespace_slug: str,
+    project_slug: str,
+    client: TellurioClient | None = None,
+    *,
+    purge: bool = False,
 ) -> None:
     """Deletes a project, its runs and their metrics.
+
+    They stay in the trash for 30 days, until which `restore_project` restores them. A backend
+    without a trash deletes them for good.
 
     Args:
         namespace_slug: The slug of the namespace that owns the project.
         project_slug: The project's slug.
         client: The client to use; default the environment's.
+        purge: Whether to delete them for good at once. If the namespace has no such project, this
+            is the one in the trash that was deleted last.
 
     Raises:
         TypeError: A slug is not a string.
@@ -135,4 +151,63 @@ def delete_project(
     project_slug = checked_slug("delete_project", "project slug", project_slug)
     client = client_or_default(client)
     if client is not None:
-        operations.delete_project(connection_of(client), namespace_slug, project_slug)
+        operations.delete_project(connection_of(client), namespace_slug, project_slug, purge=purge)
+
+
+def restore_project(
+    namespace_slug: str, project_slug: str, client: TellurioClient | None = None
+) -> Project:
+    """Restores a deleted project, its runs and their metrics from the trash.
+
+    If several with the slug were deleted, this is the last one. If none is in the trash, the
+    project with the slug is returned as it is.
+
+    Args:
+        namespace_slug: The slug of the namespace that owns the project.
+        project_slug: The project's slug.
+        client: The client to use; default the environment's.
+
+    Raises:
+        TypeError: A slug is not a string.
+        ValueError: A slug is empty or contains an invalid character.
+        NotFoundError: No such project is in the trash.
+        ConflictError: A project with that slug was created meanwhile.
+        TellurioError: The request failed, or the backend has no trash.
+    """
+    namespace_slug = checked_slug("restore_project", "namespace slug", namespace_slug)
+    project_slug = checked_slug("restore_project", "project slug", project_slug)
+    client = client_or_default(client)
+    if client is None:
+        now = dt.datetime.now(dt.UTC)
+        nobody = str(uuid.UUID(int=0))
+        return Project(
+            nobody, project_slug, project_slug, now, None, "TEAM", None, None, None, None
+        )
+    connection = connection_of(client)
+    model = operations.restore_project(connection, namespace_slug, project_slug)
+    if model is None:
+        raise operations.no_trash_error("restore_project", connection, namespace_slug)
+    return read_project(model, "restoreProject")
+
+
+def list_trash(namespace_slug: str, client: TellurioClient | None = None) -> list[TrashedItem]:
+    """The deleted runs and projects of a namespace that can be restored, the last one first.
+
+    The runs of a deleted project are restored with it, and are not listed. The list of a namespace
+    that does not exist, or of a backend without a trash, is empty.
+
+    Args:
+        namespace_slug: The slug of the namespace.
+        client: The client to use; default the environment's.
+
+    Raises:
+        TypeError: The slug is not a string.
+        ValueError: The slug is empty or contains an invalid character.
+        TellurioError: The request failed.
+    """
+    namespace_slug = checked_slug("list_trash", "namespace slug", namespace_slug)
+    client = client_or_default(client)
+    if client is None:
+        return []
+    models = operations.list_trash(connection_of(client), namespace_slug)
+    return [read_trashed_item(model) for model in models or ()]

@@ -93,7 +93,7 @@ def _home_of_examples(tmp_path_factory):
         te.TellurioClient.local(home / "tellurio.db") as client,
     ):
         patch.setenv("TELLURIO_HOME", str(home))
-        for name in ("first", "second", "brave_pasta_123"):
+        for name in ("calm_curry_7", "first", "second", "brave_pasta_123"):
             details = {"config": {"lr": 0.1}, "tags": ["draft"]}
             with te.init(
                 "acme", "Digits", name, "learning rate 0.1", client=client, **details
@@ -105,6 +105,7 @@ def _home_of_examples(tmp_path_factory):
                 if name == "second":
                     run.log("only/here", 3)
         te.init("acme", "Digits", "fold", parent=run, client=client).finish()
+        te.delete_run("acme", "digits", "calm_curry_7", client)
     return home
 
 

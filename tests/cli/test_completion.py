@@ -61,7 +61,7 @@ def in_bash(script):
 
 def test_bash_completes_commands(in_bash):
     assert {"projects", "runs", "export", "completion"} <= set(in_bash(""))
-    assert in_bash("re") == ["rename"]
+    assert in_bash("ren") == ["rename"]
 
 
 def test_bash_completes_options_of_the_command_and_no_others(in_bash):

@@ -22,15 +22,17 @@ from commands import (
     takes,
 )
 
-RUN = "NAMESPACE/PROJECT/RUN"
-NAMING_A_RUN = [name for name in COMMANDS if takes(name, metavar=RUN)]
+RUNS = ("NAMESPACE/PROJECT/RUN", "NAMESPACE/PROJECT[/RUN]")
+NAMING_A_RUN = [
+    name for name in COMMANDS if name != "sync" and any(takes(name, metavar=run) for run in RUNS)
+]
 PRINTING_JSON = [name for name in COMMANDS if takes(name, option="--json")]
 #: The examples of these run as a person enters them; the others only as a shell splits them.
 IN_A_SHELL = {"runs", "sync"}
 #: What these fields contain is up to the run, or described in one row.
 ANY_FIELDS = {"metrics.NAME.last.", "config.", "environment.", "ended_because."}
 #: These print the same, in process and over HTTP.
-READING = ["projects", "runs", "show", "compare", "export"]
+READING = ["projects", "runs", "show", "compare", "export", "trash"]
 DOCUMENT = (Path(__file__).parent.parent.parent / "docs" / "command-line.md").read_text("utf-8")
 
 

@@ -99,7 +99,10 @@ def test_the_public_calls_reach_every_operation():
         run._recording.open_outbox().transfer._singles_left = 1
         run.log("loss", 1)
     te.delete_run("acme", "Digits", run.uuid)
+    te.restore_run("acme", "Digits", run.uuid)
     te.delete_project("acme", "digits")
+    te.restore_project("acme", "digits")
+    te.list_trash("acme")
     assert set(exchanges.checked_operations()[before:]) == OPERATION_IDS
 
 
@@ -243,4 +246,4 @@ def test_any_project_is_found_with_its_name_and_visibility(name, visibility):
         assert (found.display_name, found.visibility) == (name, visibility)
         assert [project.uuid for project in te.list_projects("acme")] == [made.uuid]
     finally:
-        te.delete_project("acme", made.slug)
+        te.delete_project("acme", made.slug, purge=True)

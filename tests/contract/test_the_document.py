@@ -14,7 +14,7 @@ OPERATIONS = {
 EXTENSIONS = {
     "listNamespaces", "listProjects", "getRun", "deleteRun", "logMetricBatch", "summarizeMetrics",
     "sampleMetric", "listProjectMetrics", "summarizeProjectMetrics", "sampleProjectMetrics",
-    "listConfigChanges",
+    "listConfigChanges", "listTrash", "restoreProject", "restoreRun",
 }  # fmt: skip
 
 
@@ -127,6 +127,7 @@ def test_enums_are_open_in_answers_and_closed_in_requests():
 def test_what_the_platform_is_not_known_to_have_is_marked():
     components = CONTRACT["components"]
     names = ("listNamespaces", "listProjects", "listRuns", "listMetrics", "createRun", "updateRun")
+    names += ("deleteProject", "deleteRun")
     marked = [exchanges._resolved(p) for name in names for p in OPERATIONS[name]["parameters"]]
     marked += components["headers"].values()
     marked += [

@@ -125,6 +125,7 @@ ENTITIES = {
         {"width": "for the page, which draws ranges", "replaces_from": "for the page, which polls",
          "count": "for the page, which merges ranges"},
     ),
+    "TrashedItem": (te.TrashedItem, {}, {}),
     "Namespace": (
         te.RunOrg,
         {},
@@ -140,6 +141,7 @@ WITHOUT_ENTITY = {
     "MetricSummaries": "a dictionary of MetricSummary",
     "ProjectMetric": "list_metrics returns names",
     "RunStatus": "an enumeration",
+    "TrashedKind": "an enumeration, kept as a string",
     "Visibility": "an enumeration, kept as a string",
 }
 
@@ -345,6 +347,7 @@ BOUNDS = {
     "maximum of buckets": limits.MAX_BUCKETS,
     "maximum of limit in listNamespaces": backend_projects._MAX_PAGE,
     "maximum of limit in listProjects": backend_projects._MAX_PAGE,
+    "maximum of limit in listTrash": backend_projects._MAX_PAGE,
     "maximum of limit in listProjectMetrics": backend_charts._MAX_METRICS,
     "maximum of limit in summarizeProjectMetrics": backend_charts._MAX_METRICS,
     "maximum of limit in listRuns": backend_runs._MAX_RUNS,
@@ -388,7 +391,8 @@ def test_each_bound_of_a_request_is_that_of_the_layer():
 
 #: The lists that the layer reads in full.
 LISTS_IN_FULL = (
-    "listConfigChanges", "listNamespaces", "listProjects", "listProjectMetrics", "summarizeProjectMetrics",
+    "listConfigChanges", "listNamespaces", "listProjects", "listProjectMetrics", "listTrash",
+    "summarizeProjectMetrics",
 )  # fmt: skip
 
 

@@ -80,7 +80,7 @@ def test_each_answer_declares_the_headers_that_all_have(name):
         assert ("Retry-After" in headers) == (status in {"429", "503"}), status
         assert ("Allow" in headers) == (status == "405"), status
         assert ("ETag" in headers) == (
-            name in {"createRun", "getRun", "updateRun"} and status[0] == "2"
+            name in {"createRun", "getRun", "updateRun", "restoreRun"} and status[0] == "2"
         )
 
 

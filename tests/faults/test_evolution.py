@@ -88,6 +88,8 @@ def run(client):
     run.log("loss", 0.5)
     run.log("loss", float("nan"))
     run.flush()
+    te.create_project("acme", "Deleted", client=client)
+    te.delete_project("acme", "deleted", client)
     return run
 
 
@@ -131,6 +133,9 @@ CALLS = {
     "listProjects": lambda client, _run: te.list_projects("acme", client),
     "getProject": lambda client, _run: te.get_project("acme", "digits", client),
     "createProject": create_another,
+    "restoreProject": lambda client, _run: te.restore_project("acme", "digits", client),
+    "restoreRun": lambda client, run: te.restore_run("acme", "Digits", run.uuid, client),
+    "listTrash": lambda client, _run: te.list_trash("acme", client),
     "createRun": lambda client, _run: te.init("acme", "Digits", "new", client=client),
     "listRuns": lambda client, _run: list(te.runs("acme", "Digits", client)),
     "getRun": lambda client, run: te.get_run("acme", "Digits", run.uuid, client),
@@ -243,7 +248,7 @@ def strings_in(value):
 PUBLIC = {
     "description", "display_name", "name", "organization", "org_slug", "project", "role", "slug", "status", "user",
     "tags", "group", "job_type", "notes", "parent_uuid", "ended_because", "kind", "type", "message", "traceback", "signal",
-    "username", "uuid", "visibility",
+    "username", "uuid", "visibility", "project_slug",
 }  # fmt: skip
 
 
@@ -308,7 +313,13 @@ def naming(*case):
 
 def assert_dates_are_dates(seen):
     for entity in seen if isinstance(seen, list) else [seen]:
-        for name in ("date_created", "date_updated", "last_run_date"):
+        for name in (
+            "date_created",
+            "date_updated",
+            "last_run_date",
+            "date_deleted",
+            "date_purged",
+        ):
             date = getattr(entity, name, None)
             assert date is None or (isinstance(date, dt.datetime) and date.tzinfo), name
 

@@ -61,9 +61,14 @@ def test_each_list_is_read_to_its_end(client):
     assert [summaries[run.uuid]["m3"].last for run in runs] == [0, 1, 2, 3, 4]
     assert len(list(te.runs("acme", "P a", client))) == 5
     assert len(runs[0].metrics(client=client)) == 5
+    for run in runs[1:]:
+        te.delete_run("acme", "P a", run.uuid, client)
+    te.delete_project("acme", "p-b", client)
+    names = [item.name for item in te.list_trash("acme", client)]
+    assert names == ["P b", "r4", "r3", "r2", "r1"]
     assert DividingBackend.continued == {
         "listNamespaces", "listProjects", "listProjectMetrics", "summarizeProjectMetrics",
-        "listRuns", "listMetrics",
+        "listRuns", "listMetrics", "listTrash",
     }  # fmt: skip
 
 

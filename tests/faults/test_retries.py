@@ -46,6 +46,7 @@ CALLS = {
     "listProjects": (lambda: te.list_projects("acme"), "200 OK", [PROJECT]),
     "listRuns": (lambda: list(te.runs("acme", "digits")), "200 OK", [RUN]),
     "getRun": (lambda: te.get_run("acme", "digits", RUN["uuid"]), "200 OK", RUN),
+    "restoreProject": (lambda: te.restore_project("acme", "digits"), "200 OK", PROJECT),
     "verifyApiKey": (
         lambda: te.TellurioClient().login(), "200 OK", {"email": "a@b.c", "username": "ada"}
     ),

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 PROJECTS = "/api/v0/acme/projects/"
 PROJECT = f"{PROJECTS}digits/"
 RUNS = f"{PROJECT}runs/"
+PURGE = {"purge": "true"}
 SECOND = 1_000_000
 
 
@@ -193,7 +194,7 @@ def test_a_page_costs_the_same_in_a_large_project(api, database, monkeypatch):
     start(api)
     add_runs(database, 100)
     small = cost_of_pages()
-    api.delete(PROJECT)
+    api.delete(PROJECT, params=PURGE)
     api.post(PROJECTS, json={"display_name": "Digits"})
     start(api)
     add_runs(database, 5000)
@@ -386,7 +387,7 @@ def slices_end_after_their_rows(monkeypatch):
 def test_a_slice_ends_in_time_if_the_disk_is_slow(api, database, long_run, monkeypatch):
     monkeypatch.setattr("afnio_tellurio.backend.application.REMOVAL_TIME", 0)
     monkeypatch.setattr(removal, "SLICE_TIME", -1)
-    api.delete(f"{RUNS}{long_run}/")
+    api.delete(f"{RUNS}{long_run}/", params=PURGE)
     assert count(database, "points") == LONG
     clock = itertools.count()
     monkeypatch.setattr(removal, "SLICE_TIME", 3)
@@ -434,7 +435,7 @@ def test_deleting_removes_slices_between_which_others_write(
     monkeypatch.setattr(removal.gate, "pass_through", write_meanwhile)
     removed_rows.clear()
     path = f"{RUNS}{long_run}/" if deleted == "run" else PROJECT
-    assert api.delete(path).status_code == 204
+    assert api.delete(path, params=PURGE).status_code == 204
     tiles = LONG // sampling.FANOUT
     assert sum(removed_rows) > LONG + tiles
     # A run that ends in a slice also records its UUID, and each of its rows counts.
@@ -459,7 +460,7 @@ def pass_through(pause=0.0):
 removal.gate.pass_through = pass_through
 backend = open_backend(__import__("pathlib").Path(sys.argv[1]), user=BackendUser("ada", "a@b"))
 api = httpx.Client(base_url="http://x", transport=httpx.WSGITransport(app=backend))
-api.delete(sys.argv[2])
+api.delete(sys.argv[2], params={"purge": "true"})
 """
 
 
@@ -497,7 +498,7 @@ def test_a_write_succeeds_if_the_disk_refuses_to_remove_what_was_deleted(
 
     with monkeypatch.context() as patch:
         patch.setattr(removal._Slice, "remove", fail)
-        assert api.delete(f"{RUNS}{long_run}/").status_code == 204
+        assert api.delete(f"{RUNS}{long_run}/", params=PURGE).status_code == 204
         assert "could not be removed from the disk yet: database or disk is full" in caplog.text
         assert api.post(RUNS, json={}).status_code == 201
     assert count(database, "points") == LONG
@@ -505,15 +506,16 @@ def test_a_write_succeeds_if_the_disk_refuses_to_remove_what_was_deleted(
         assert api.post(RUNS, json={}).status_code == 201
 
 
-def test_names_and_keys_of_what_was_deleted_are_free(api, monkeypatch):
+@pytest.mark.parametrize("query", [{}, PURGE])
+def test_names_and_keys_of_what_was_deleted_are_free(api, monkeypatch, query):
     monkeypatch.setattr("afnio_tellurio.backend.application.REMOVAL_TIME", 0)
     monkeypatch.setattr(removal, "SLICE_ROWS", 0)
     key = {"Idempotency-Key": "k"}
     first = api.post(RUNS, json={"name": "a"}, headers=key).json()
-    assert api.delete(f"{RUNS}{first['uuid']}/").status_code == 204
+    assert api.delete(f"{RUNS}{first['uuid']}/", params=query).status_code == 204
     second = api.post(RUNS, json={"name": "a"}, headers=key).json()
     assert (second["name"], second["uuid"] != first["uuid"]) == ("a", True)
-    assert api.delete(PROJECT).status_code == 204
+    assert api.delete(PROJECT, params=query).status_code == 204
     assert api.get(PROJECTS).json() == []
     assert api.get(PROJECT).status_code == 404
     assert api.post(PROJECTS, json={"display_name": "Digits"}).status_code == 201

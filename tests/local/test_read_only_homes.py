@@ -54,6 +54,7 @@ writing = {
     "update": lambda: found.update(description="changed"),
     "delete_run": lambda: te.delete_run("acme", "digits", "first"),
     "delete_project": lambda: te.delete_project("acme", "digits"),
+    "restore_run": lambda: te.restore_run("acme", "digits", found.uuid),
 }
 seen["errors"] = {}
 for name, write in writing.items():
@@ -151,7 +152,7 @@ def test_a_home_that_can_only_be_read_can_be_looked_at(home, look, recorded, end
     assert (listing[0], f"first  {status}" in listing[1]) == (0, True)
     assert (shown[0], status in shown[1], "loss" in shown[1]) == (0, True, True)
     assert (exported[0], exported[1].count("\nloss,")) == (0, 10)
-    assert len(seen["errors"]) == 5
+    assert len(seen["errors"]) == 6
     for message in seen["errors"].values():
         assert f"the database {home}/tellurio.db cannot be changed, because this" in message
         assert "copy its folder to a writable place" in message

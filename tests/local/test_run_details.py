@@ -509,7 +509,8 @@ def test_tags_and_changes_go_with_a_deleted_run(embedded, deleted):
     for number in range(300):
         update(api, path, key=str(number), config_patch={"a": number})
     assert rows(database, "SELECT count(*) FROM run_changes") == [(300,)]
-    assert api.delete(path if deleted == "run" else f"{PROJECTS}digits/").status_code == 204
+    gone = path if deleted == "run" else f"{PROJECTS}digits/"
+    assert api.delete(gone, params={"purge": "true"}).status_code == 204
     for table in ("run_tags", "run_changes", "runs"):
         assert rows(database, f"SELECT count(*) FROM {table}") == [(0,)]
 
@@ -521,7 +522,7 @@ def test_changes_are_removed_in_slices(embedded, monkeypatch):
         update(api, path, key=str(number), notes=str(number))
     monkeypatch.setattr(removal, "SLICE_ROWS", 100)
     monkeypatch.setattr(application, "REMOVAL_TIME", 0)
-    assert api.delete(path).status_code == 204
+    assert api.delete(path, params={"purge": "true"}).status_code == 204
     ((left,),) = rows(database, "SELECT count(*) FROM run_changes")
     assert 150 <= left < 300
     while rows(database, "SELECT 1 FROM runs WHERE project IS NULL"):

@@ -324,12 +324,12 @@ def test_a_long_series_is_sampled_from_tiles_alone(database, api, run):
 
 
 @pytest.mark.parametrize("api", ["in process"], indirect=True)
-def test_deleting_a_run_deletes_its_tiles(database, api, run):
+def test_purging_a_run_deletes_its_tiles(database, api, run):
     for start in range(0, 3000, 1000):
         log_all(api, run, [(step, math.sin(step)) for step in range(start, start + 1000)])
     connection = sqlite3.connect(database)
     assert connection.execute("SELECT count(*) FROM tiles").fetchone()[0] > 0
-    assert api.delete(run).status_code == 204
+    assert api.delete(run, params={"purge": "true"}).status_code == 204
     assert connection.execute("SELECT count(*) FROM tiles").fetchone() == (0,)
     connection.close()
 

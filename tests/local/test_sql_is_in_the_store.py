@@ -43,6 +43,7 @@ def test_the_statements_in_the_store_are_recognized():
         "sampling",
         "schema",
         "series",
+        "trash",
     ):
         assert sql_of((BACKEND / "store" / f"{name}.py").read_text("utf-8")), name
 

@@ -30,6 +30,13 @@ def projects(client: te.TellurioClient) -> None:
     assert_type(project.last_run_date, dt.datetime | None)
     assert_type(project.role, str | None)
     te.delete_project("acme", "digits", client=client)
+    te.delete_project("acme", "digits", purge=True)
+    assert_type(te.restore_project("acme", "digits", client), te.Project)
+    (item,) = te.list_trash("acme", client)
+    assert_type(item, te.TrashedItem)
+    assert_type(item.kind, str)
+    assert_type(item.date_purged, dt.datetime)
+    assert_type(item.bytes, int)
 
 
 def runs(client: te.TellurioClient) -> None:
@@ -50,6 +57,8 @@ def runs(client: te.TellurioClient) -> None:
     assert_type(te.attach("acme", "Digits", "name", client=client), te.Run)
     assert_type(te.get_active_run(), te.Run)
     te.delete_run("acme", "Digits", "name", client)
+    te.delete_run("acme", "Digits", "name", purge=True)
+    assert_type(te.restore_run("acme", "Digits", "name", client), te.Run)
     assert_type(run.uuid, str)
     assert_type(run.name, str)
     assert_type(run.description, str | None)

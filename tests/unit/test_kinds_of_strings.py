@@ -52,12 +52,15 @@ CALLS = {
     "attach": ["namespace_slug", "project", "run"],
     "get_run": ["namespace_slug", "project", "run"],
     "delete_run": ["namespace_slug", "project", "run"],
+    "restore_run": ["namespace_slug", "project", "run"],
     "finish": ["status"],
     "runs": ["namespace_slug", "project", "status", "tag", "group", "job_type", "parent"],
     "list_metrics": ["namespace_slug", "project"],
     "create_project": ["namespace_slug", "display_name", "visibility"],
     "get_project": ["namespace_slug", "project_slug"],
     "delete_project": ["namespace_slug", "project_slug"],
+    "restore_project": ["namespace_slug", "project_slug"],
+    "list_trash": ["namespace_slug"],
     "list_projects": ["namespace_slug"],
     "log": ["name"],
     "log_metrics": ["metrics"],
@@ -178,6 +181,9 @@ def test_a_string_of_a_subclass_is_the_string_that_it_is(kind, backend):
     asyncio.run(read_awaitably(text))
     te.delete_run(text("acme"), text("other"), text("second"))
     te.delete_project(text("acme"), text("other"))
+    assert [item.kind for item in te.list_trash(text("acme"))][:1] == ["project"]
+    assert te.restore_project(text("acme"), text("other")).slug == "other"
+    assert te.restore_run(text("acme"), text("other"), text("second")).name == "second"
 
 
 def test_a_request_that_cannot_be_encoded_is_not_the_backend_s_fault():

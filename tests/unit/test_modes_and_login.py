@@ -157,6 +157,9 @@ def test_disabled_mode_does_nothing_at_all(run_python, home):
         assert te.get_project("acme", "digits") is None
         assert te.create_project("acme", "Digits").slug == "digits"
         te.delete_project("acme", "digits")
+        assert te.list_trash("acme") == []
+        assert te.restore_project("acme", "digits").slug == "digits"
+        assert te.restore_run("acme", "digits", "x").name == "x"
         assert list(te.runs("acme", "digits")) == []
         assert te.get_run("acme", "digits", "x").metrics("loss").values == []
         assert te.login() == {"email": "", "username": ""}

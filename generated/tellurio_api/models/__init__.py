@@ -33,6 +33,8 @@ from .run_user import RunUser
 from .sampled_series import SampledSeries
 from .sequence_gap_error import SequenceGapError
 from .summary_columns import SummaryColumns
+from .trashed_item import TrashedItem
+from .trashed_kind import TrashedKind
 from .visibility import Visibility
 
 __all__ = (
@@ -68,5 +70,7 @@ __all__ = (
     "SampledSeries",
     "SequenceGapError",
     "SummaryColumns",
+    "TrashedItem",
+    "TrashedKind",
     "Visibility",
 )

@@ -173,6 +173,47 @@ def read_project(model: models.Project, operation: str) -> Project:
     )
 
 
+@attrs.frozen
+class TrashedItem:
+    """A deleted run or project, which can be restored.
+
+    Attributes:
+        kind: `"run"`, `"project"`, or a value added later.
+        uuid: Its UUID.
+        name: The run's name, or the project's display name.
+        project_slug: The slug of the project, or of the run's project.
+        date_deleted: When it was deleted, with a time zone.
+        date_purged: When the backend deletes it for good.
+        bytes: About how many bytes that frees.
+        extra: The fields of a backend that is newer than this SDK, by name.
+    """
+
+    kind: str
+    uuid: str
+    name: str
+    project_slug: str
+    date_deleted: dt.datetime = attrs.field(repr=False)
+    date_purged: dt.datetime
+    bytes: int
+    extra: dict[str, Any] = attrs.field(factory=dict[str, Any], repr=False, eq=False, kw_only=True)
+
+
+def read_trashed_item(model: models.TrashedItem) -> TrashedItem:
+    """The run or project in a response to `listTrash`."""
+    field = AnswerFields("listTrash")
+    return TrashedItem(
+        # An enumeration of the generated client is a string too.
+        kind=str(field.text("kind", model.kind)),
+        uuid=str(model.uuid),
+        name=field.text("name", model.name),
+        project_slug=field.text("project_slug", model.project_slug),
+        date_deleted=field.date("date_deleted", model.date_deleted),
+        date_purged=field.date("date_purged", model.date_purged),
+        bytes=field.integer("bytes", model.bytes_),
+        extra=model.additional_properties,
+    )
+
+
 @attrs.define(eq=False, slots=False)
 class RunRecord:
     """A run as the backend describes it."""
@@ -250,6 +291,6 @@ def read_run(kind: type[R], model: models.Run, operation: str, namespace_slug: s
     return run
 
 
-for _kind in (Project, RunOrg, RunProject, RunStatus, RunUser):
+for _kind in (Project, RunOrg, RunProject, RunStatus, RunUser, TrashedItem):
     # Tracebacks and reprs show a class as users import it; its module may change.
     _kind.__module__ = "afnio_tellurio"

@@ -30,18 +30,21 @@ from tellurio_api.api.projects import delete_project as delete_project_operation
 from tellurio_api.api.projects import get_project as get_project_operation
 from tellurio_api.api.projects import list_namespaces as list_namespaces_operation
 from tellurio_api.api.projects import list_projects as list_projects_operation
+from tellurio_api.api.projects import list_trash as list_trash_operation
+from tellurio_api.api.projects import restore_project as restore_project_operation
 from tellurio_api.api.runs import create_run as create_run_operation
 from tellurio_api.api.runs import delete_run as delete_run_operation
 from tellurio_api.api.runs import get_run as get_run_operation
 from tellurio_api.api.runs import list_config_changes as list_config_changes_operation
 from tellurio_api.api.runs import list_runs as list_runs_operation
+from tellurio_api.api.runs import restore_run as restore_run_operation
 from tellurio_api.api.runs import update_run as update_run_operation
 from tellurio_api.types import UNSET, Response
 
 from afnio_tellurio.api.answers import AnswerFields
 from afnio_tellurio.api.connection import operation_id
 from afnio_tellurio.api.pages import ANY_LIST, list_pages
-from afnio_tellurio.errors import ApiError, NotFoundError
+from afnio_tellurio.errors import ApiError, NotFoundError, TellurioError
 from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.settings.limits import LIST_PAGE, METRICS_PAGE, RUNS_PAGE
 
@@ -179,15 +182,55 @@ def create_project(
     )
 
 
-def delete_project(connection: Connection, namespace_slug: str, project_slug: str) -> None:
-    """Deletes a project, its runs and their metrics."""
+def delete_project(
+    connection: Connection, namespace_slug: str, project_slug: str, *, purge: bool = False
+) -> None:
+    """Deletes a project, its runs and their metrics, for good or to the trash if there is one."""
     connection.call(
         type(None),
         delete_project_operation.sync_detailed,
         namespace_slug=namespace_slug,
         project_slug=project_slug,
         client=connection.api,
+        purge=purge or UNSET,
     )
+
+
+def restore_project(
+    connection: Connection, namespace_slug: str, project_slug: str
+) -> models.Project | None:
+    """Restores a project from the trash."""
+    try:
+        return connection.call(
+            models.Project,
+            restore_project_operation.sync_detailed,
+            namespace_slug=namespace_slug,
+            project_slug=project_slug,
+            client=connection.api,
+        )
+    except ApiError as error:
+        _require_lacking_trash(connection, namespace_slug, error)
+        return None
+
+
+def list_trash(connection: Connection, namespace_slug: str) -> list[models.TrashedItem] | None:
+    """What is in the trash of a namespace."""
+    query = {"namespace_slug": namespace_slug}
+    return _list_all_if_known(connection, list_trash_operation.sync_detailed, query)
+
+
+def no_trash_error(call: str, connection: Connection, namespace_slug: str) -> TellurioError:
+    """Makes the error of a call that requires a trash, for a backend without one."""
+    return TellurioError(f"{call}: {connection.address} has no trash of {namespace_slug}")
+
+
+def _require_lacking_trash(connection: Connection, namespace_slug: str, error: ApiError) -> None:
+    """Raises the error of an operation on the trash, unless the backend has no trash."""
+    if error.status_code not in LACKING:
+        raise error
+    # The backend may have the operation, but not the run or project.
+    if isinstance(error, NotFoundError) and list_trash(connection, namespace_slug) is not None:
+        raise error
 
 
 # runs
@@ -329,9 +372,25 @@ def list_config_changes(connection: Connection, path: RunPath) -> list[models.Co
     )
 
 
-def delete_run(connection: Connection, path: RunPath) -> None:
-    """Deletes a run and its metrics."""
-    connection.call(type(None), delete_run_operation.sync_detailed, **_parameters(connection, path))
+def delete_run(connection: Connection, path: RunPath, *, purge: bool = False) -> None:
+    """Deletes a run and its metrics, for good or to the trash if there is one."""
+    connection.call(
+        type(None),
+        delete_run_operation.sync_detailed,
+        **_parameters(connection, path),
+        purge=purge or UNSET,
+    )
+
+
+def restore_run(connection: Connection, path: RunPath) -> models.Run | None:
+    """Restores a run from the trash."""
+    try:
+        return connection.call(
+            models.Run, restore_run_operation.sync_detailed, **_parameters(connection, path)
+        )
+    except ApiError as error:
+        _require_lacking_trash(connection, path.namespace_slug, error)
+        return None
 
 
 # metrics

@@ -23,8 +23,11 @@ from afnio_tellurio.settings.limits import (
 )
 
 #: The beginnings of operations that a backend may carry out twice. (createRun has a key, and
-#: updateRun sets the same fields again.)
-_REPEATABLE = ("GET ", "get", "list", "summarize", "sample", "verify", "createRun", "updateRun")
+#: updateRun sets the same fields again. What was restored stays as it is.)
+_REPEATABLE = (
+    *("GET ", "get", "list", "summarize", "sample", "verify", "restore"),
+    *("createRun", "updateRun"),
+)
 #: The statuses of a backend that is busy, or away behind its proxy.
 _TOO_MANY_REQUESTS = 429
 _PASSING = {_TOO_MANY_REQUESTS, 502, 503, 504}

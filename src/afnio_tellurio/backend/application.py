@@ -84,7 +84,9 @@ def open_backend(
     database = Database(path, create=create)
     if not any_namespace:
         _add_namespaces(database, (user.slug, *namespaces))
-    return Backend(database, user, api_key=api_key, any_namespace=any_namespace)
+    backend = Backend(database, user, api_key=api_key, any_namespace=any_namespace)
+    backend.empty_trash()
+    return backend
 
 
 @works_in_sqlite
@@ -118,6 +120,12 @@ class Backend:
     def is_read_only(self) -> bool:
         """Whether this user can only read the database."""
         return self._database.is_read_only
+
+    @works_in_sqlite
+    def empty_trash(self) -> None:
+        """Removes a slice of what is not kept any more, unless this user can only read."""
+        if not self.is_read_only:
+            self._remove_deleted(0.0)
 
     def close(self) -> None:
         """Closes the database."""

@@ -5,6 +5,8 @@ Each takes a `Call` and returns an `Answer`, or raises a `Refusal`.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 from slugify import slugify
 
@@ -13,6 +15,7 @@ from afnio_tellurio.backend.requests import (
     Answer,
     Call,
     Refusal,
+    boolean_of,
     current_time,
     cursor_of,
     integer_of,
@@ -23,12 +26,21 @@ from afnio_tellurio.backend.requests import (
     rows_for,
 )
 from afnio_tellurio.backend.store import projects as stored_projects
+from afnio_tellurio.backend.store import trash
 from afnio_tellurio.backend.structs import ErrorCode
 
 #: The maximum number of namespaces, and of projects, in one response.
 _MAX_PAGE = 1000
 
 _project_create = msgspec.json.Decoder(structs.ProjectCreate)
+
+
+class _TrashCursor(NamedTuple):
+    """The last item of a page."""
+
+    deleted: structs.Step
+    kind: str
+    id: structs.Step
 
 
 def _project_answer(row: stored_projects.ProjectRow) -> structs.Project:
@@ -82,10 +94,14 @@ def create_project(call: Call) -> Answer:
             created=current_time(),
         )
         if project is None:
-            detail = f"A project with the slug {slug} exists in {call.path['namespace_slug']}."
-            raise Refusal(409, {"detail": detail}, code=ErrorCode.SLUG_TAKEN)
+            raise _slug_taken(call, slug)
         row = stored_projects.read_project(connection, project)
     return Answer(201, structs.encode(_project_answer(row)))
+
+
+def _slug_taken(call: Call, slug: str) -> Refusal:
+    detail = f"A project with the slug {slug} exists in {call.path['namespace_slug']}."
+    return Refusal(409, {"detail": detail}, code=ErrorCode.SLUG_TAKEN)
 
 
 def get_project(call: Call) -> Answer:
@@ -99,7 +115,50 @@ def get_project(call: Call) -> Answer:
 
 
 def delete_project(call: Call) -> Answer:
-    """Deletes the project, its runs and their metrics."""
+    """Moves the project, its runs and their metrics to the trash, or purges them."""
+    is_purge = boolean_of(call, "purge")
     with call.database.writing() as connection:
-        stored_projects.delete_project(connection, project_of(connection, call))
+        if is_purge:
+            trash.purge_project(connection, project_of(connection, call, or_trashed=True))
+        else:
+            trash.trash_project(connection, project_of(connection, call))
     return Answer(204)
+
+
+def restore_project(call: Call) -> Answer:
+    """Moves the project that was deleted last back from the trash, or returns the one there is."""
+    slug = call.path["project_slug"]
+    with call.database.writing() as connection:
+        namespace = namespace_of(connection, call)
+        trashed = trash.find_project(connection, namespace, slug)
+        if trashed is not None:
+            if stored_projects.find_project(connection, namespace, slug) is not None:
+                raise _slug_taken(call, slug)
+            trash.restore_project(connection, trashed)
+        row = stored_projects.read_project(connection, project_of(connection, call))
+    return Answer(200, structs.encode(_project_answer(row)))
+
+
+def list_trash(call: Call) -> Answer:
+    """Returns the projects and runs in the trash of the namespace, the ones deleted last first."""
+    limit, cursor = integer_of(call, "limit", 1, _MAX_PAGE), cursor_of(call, _TrashCursor)
+    with call.database.reading() as connection:
+        rows = trash.list_trash(
+            connection, namespace_of(connection, call), after=cursor, limit=rows_for(limit)
+        )
+        page, headers = page_of(
+            rows, limit, lambda row: _TrashCursor(row.deleted, row.kind, row.id)
+        )
+        items = [
+            structs.TrashedItem(
+                kind=row.kind,
+                uuid=row.uuid,
+                name=row.name,
+                project_slug=row.project_slug,
+                date_deleted=rfc3339(row.deleted),
+                date_purged=rfc3339(row.deleted + trash.KEPT),
+                bytes=trash.bytes_of(connection, row.kind, row.id),
+            )
+            for row in page
+        ]
+    return Answer(200, structs.encode(items), headers)

@@ -22,6 +22,7 @@ from slugify import slugify
 from afnio_tellurio.backend import structs
 from afnio_tellurio.backend.store import projects as stored_projects
 from afnio_tellurio.backend.store import runs as stored_runs
+from afnio_tellurio.backend.store import trash
 from afnio_tellurio.backend.structs import ErrorCode
 from afnio_tellurio.settings.limits import CONTRACT_VERSION, VERSION_HEADER
 
@@ -324,6 +325,14 @@ def required_parameter(call: Call, name: str) -> str:
     return value
 
 
+def boolean_of(call: Call, name: str) -> bool:
+    """Returns an optional query parameter that must be true or false; False if it is missing."""
+    text = call.parameter(name)
+    if text not in {None, "true", "false"}:
+        raise Refusal(400, {name: [f"{quoted(text or '')} is not true or false."]})
+    return text == "true"
+
+
 def time_of(call: Call, name: str) -> int | None:
     """Returns an optional query parameter that must be a time, in microseconds since 1970."""
     text = call.parameter(name)
@@ -414,21 +423,38 @@ def namespace_of(connection: sqlite3.Connection, call: Call, *, create: bool = F
     return stored_projects.add_namespace(connection, slug) if create else None
 
 
-def project_of(connection: sqlite3.Connection, call: Call) -> int:
-    """Returns the id of the path's project."""
+def project_of(connection: sqlite3.Connection, call: Call, *, or_trashed: bool = False) -> int:
+    """Returns the id of the path's project.
+
+    Args:
+        connection: A connection in a transaction.
+        call: The request.
+        or_trashed: Whether the project may be in the trash, if no other has its slug.
+    """
     slug, project_slug = call.path["namespace_slug"], call.path["project_slug"]
     namespace = namespace_of(connection, call)
     project = stored_projects.find_project(connection, namespace, project_slug)
+    if project is None and or_trashed:
+        project = trash.find_project(connection, namespace, project_slug)
     if project is None:
         raise not_found(f"Project {slug}/{project_slug}")
     return project
 
 
-def run_of(connection: sqlite3.Connection, call: Call) -> int:
-    """Returns the id of the path's run."""
+def run_of(connection: sqlite3.Connection, call: Call, *, or_trashed: bool = False) -> int:
+    """Returns the id of the path's run.
+
+    Args:
+        connection: A connection in a transaction.
+        call: The request.
+        or_trashed: Whether the run may be in the trash.
+    """
     run_uuid = call.path["run_uuid"].lower()
     try:
-        run = stored_runs.find_run(connection, project_of(connection, call), run_uuid)
+        project = project_of(connection, call)
+        run = stored_runs.find_run(connection, project, run_uuid)
+        if run is None and or_trashed:
+            run = trash.find_run(connection, project, run_uuid)
         if run is None:
             raise not_found(f"Run {run_uuid} of project {call.path['project_slug']}")
     except Refusal as refusal:

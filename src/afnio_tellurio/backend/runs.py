@@ -17,6 +17,7 @@ from afnio_tellurio.backend.requests import (
     Answer,
     Call,
     Refusal,
+    boolean_of,
     current_time,
     cursor_of,
     integer_of,
@@ -33,6 +34,7 @@ from afnio_tellurio.backend.requests import (
 from afnio_tellurio.backend.run_names import random_run_name
 from afnio_tellurio.backend.store import changes as stored_changes
 from afnio_tellurio.backend.store import runs as stored_runs
+from afnio_tellurio.backend.store import trash
 from afnio_tellurio.backend.structs import ErrorCode
 
 if TYPE_CHECKING:
@@ -373,7 +375,22 @@ def _entity_tags_in(call: Call) -> set[str] | None:
 
 
 def delete_run(call: Call) -> Answer:
-    """Deletes the run and its metrics."""
+    """Moves the run and its metrics to the trash, or purges them."""
+    is_purge = boolean_of(call, "purge")
     with call.database.writing() as connection:
-        stored_runs.delete_run(connection, run_of(connection, call))
+        if is_purge:
+            trash.purge_run(connection, run_of(connection, call, or_trashed=True))
+        else:
+            trash.trash_run(connection, run_of(connection, call))
     return Answer(204)
+
+
+def restore_run(call: Call) -> Answer:
+    """Moves the run back from the trash of its project; one that is not there stays as it is."""
+    with call.database.writing() as connection:
+        run = run_of(connection, call, or_trashed=True)
+        trashed_name = trash.name_of_run(connection, run)
+        if trashed_name is not None:
+            name = _free_name(connection, project_of(connection, call), trashed_name, run)
+            trash.restore_run(connection, run, name=name, now=current_time())
+        return _run_response(200, connection, run)

@@ -219,6 +219,18 @@ class Run(Struct):
     environment: Raw | UnsetType
 
 
+class TrashedItem(Struct):
+    """A project or run in the trash in a response."""
+
+    kind: str
+    uuid: str
+    name: str
+    project_slug: str
+    date_deleted: str
+    date_purged: str
+    bytes: int
+
+
 class ConfigChange(Struct):
     """A change of the config of a run in a response."""
 

@@ -1,13 +1,11 @@
-"""The commands that change and delete runs."""
+"""The commands that change runs."""
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import Commands, path_type
-from afnio_tellurio.cli.printing import complain, value_count
 from afnio_tellurio.notices import printable
 
 if TYPE_CHECKING:
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def add_commands(commands: Commands) -> None:
-    """Adds `rename`, `tag`, and `delete`."""
+    """Adds `rename` and `tag`."""
     rename = commands.add_parser(
         "rename",
         help="rename a run, or change its notes, group or job type",
@@ -41,15 +39,6 @@ def add_commands(commands: Commands) -> None:
         "--remove", metavar="TAG", nargs="+", action="extend", default=[], help="tags to remove"
     )
     tag.set_defaults(command=_tag, usage=tag)
-
-    delete = commands.add_parser(
-        "delete",
-        help="delete a run and its metrics",
-        epilog="example: afnio-tellurio delete acme/digits/brave_pasta_123 --yes",
-    )
-    delete.add_argument("run", metavar="NAMESPACE/PROJECT/RUN", type=path_type(3))
-    delete.add_argument("--yes", action="store_true", help="skip confirmation")
-    delete.set_defaults(command=_delete)
 
 
 def _rename(options: argparse.Namespace) -> int:
@@ -83,32 +72,3 @@ def _tag(options: argparse.Namespace) -> int:
     # A warning has named a backend that does not keep tags.
     is_kept = {*options.add} - {*options.remove} <= {*tags}
     return 0 if is_kept else 1
-
-
-def _delete(options: argparse.Namespace) -> int:
-    namespace_slug, project, name = options.run
-    run = te.get_run(namespace_slug, project, name)
-    if not options.yes:
-        if not (sys.stdin and sys.stdin.isatty()):
-            raise ValueError("Can't ask for confirmation without a terminal; pass --yes")
-        values = value_count(sum(metric.count for metric in run.summary().values()))
-        question = f"Delete {printable(run.name)} ({run.status}, {values})? [y/N] "
-        if _ask(question).strip().lower() not in {"y", "yes"}:
-            complain("Canceled.")
-            return 1
-    te.delete_run(namespace_slug, project, run.uuid)
-    print(f"Deleted {printable(run.name)}")
-    return 0
-
-
-def _ask(question: str) -> str:
-    answer = ""
-    try:
-        # On stderr, so that the question is visible even if stdout is redirected.
-        complain(question, end="")
-        answer = sys.stdin.readline()
-    finally:
-        if not answer.endswith("\n"):
-            # Ctrl-C or Ctrl-D: the cursor is still after the question.
-            complain("")
-    return answer

@@ -21,6 +21,7 @@ from afnio_tellurio.cli import (
     serving,
     status,
     syncing,
+    trash,
 )
 from afnio_tellurio.cli.arguments import CommandParser
 from afnio_tellurio.cli.printing import complain
@@ -114,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         comparing,
         exporting,
         changing,
+        trash,
         syncing,
         serving,
         account,

@@ -1,4 +1,4 @@
-"""Finding and deleting runs."""
+"""Finding, deleting and restoring runs."""
 
 from __future__ import annotations
 
@@ -155,15 +155,25 @@ def get_run(
 
 
 def delete_run(
-    namespace_slug: str, project: str, run: str, client: TellurioClient | None = None
+    namespace_slug: str,
+    project: str,
+    run: str,
+    client: TellurioClient | None = None,
+    *,
+    purge: bool = False,
 ) -> None:
     """Deletes a run and its metrics.
+
+    It stays in the trash for 30 days, until which `restore_run` restores it. A backend without a
+    trash deletes it for good.
 
     Args:
         namespace_slug: The slug of the namespace that owns the project.
         project: The project's slug or display name.
         run: The run's UUID or name.
         client: The client to use; default the environment's.
+        purge: Whether to delete it for good at once. If the project has no such run, this is the
+            one in the trash that was deleted last.
 
     Raises:
         TypeError: A name is not a string.
@@ -182,17 +192,80 @@ def delete_run(
         return
     run_uuid = _as_uuid(run)
     if run_uuid is None:
-        run_uuid = _find_by_name("delete_run", client, namespace_slug, slug, run).uuid
+        run_uuid = _find_to_delete(client, namespace_slug, slug, run, purge=purge)
     try:
-        _delete(client, RunPath(namespace_slug, slug, run_uuid))
+        _delete(client, RunPath(namespace_slug, slug, run_uuid), purge=purge)
     except NotFoundError:
         named = runs_named(client, namespace_slug, slug, run)
         if not named:
             raise
-        _delete(client, RunPath(namespace_slug, slug, named[0].uuid))
+        _delete(client, RunPath(namespace_slug, slug, named[0].uuid), purge=purge)
 
 
-def _delete(client: TellurioClient, path: RunPath) -> None:
+def _find_to_delete(
+    client: TellurioClient, namespace_slug: str, slug: str, name: str, *, purge: bool
+) -> str:
+    """The UUID of the run with this name, which may be in the trash if it is to be purged."""
+    try:
+        return _find_by_name("delete_run", client, namespace_slug, slug, name).uuid
+    except LookupError:
+        trashed = _find_trashed(client, namespace_slug, slug, name) if purge else None
+        if trashed is None:
+            raise
+        return trashed
+
+
+def _find_trashed(client: TellurioClient, namespace_slug: str, slug: str, name: str) -> str | None:
+    """The UUID of the run with this name in the trash that was deleted last, if there is one."""
+    for item in operations.list_trash(connection_of(client), namespace_slug) or ():
+        if item.kind == "run" and (item.project_slug, item.name) == (slug, name):
+            return str(item.uuid)
+    return None
+
+
+def restore_run(
+    namespace_slug: str, project: str, run: str, client: TellurioClient | None = None
+) -> Run:
+    """Restores a deleted run and its metrics from the trash.
+
+    If another run of the project has its name now, `_1`, `_2`, ... is appended.
+
+    Args:
+        namespace_slug: The slug of the namespace that owns the project.
+        project: The project's slug or display name.
+        run: The run's UUID or name. If several with the name were deleted, this is the last one.
+        client: The client to use; default the environment's.
+
+    Raises:
+        TypeError: A name is not a string.
+        ValueError: A name is empty, too long or without a slug.
+        NotFoundError: The project does not exist; `restore_project` restores a deleted one.
+        LookupError: No such run is in the trash; a `NotFoundError` if the backend answered so.
+        TellurioError: The request failed, or the backend has no trash.
+    """
+    namespace_slug = checked_slug("restore_run", "namespace slug", namespace_slug)
+    slug = project_slug("restore_run", project)
+    run = checked_name("restore_run", "run", run)
+    client = client_or_default(client)
+    if client is None:
+        return DisabledRun(str(uuid.UUID(int=0)), run, None, RunStatus.RUNNING)
+    connection = connection_of(client)
+    # A name may look like a UUID.
+    run_uuid = _find_trashed(client, namespace_slug, slug, run) or _as_uuid(run)
+    if run_uuid is None:
+        if operations.list_trash(connection, namespace_slug) is None:
+            raise operations.no_trash_error("restore_run", connection, namespace_slug)
+        raise LookupError(
+            f"restore_run: the trash of {namespace_slug}/{slug} has no run named {run!r}"
+        )
+    model = operations.restore_run(connection, RunPath(namespace_slug, slug, run_uuid))
+    if model is None:
+        raise operations.no_trash_error("restore_run", connection, namespace_slug)
+    (restored,) = _read_runs(client, namespace_slug, slug, [model], "restoreRun")
+    return restored
+
+
+def _delete(client: TellurioClient, path: RunPath, *, purge: bool) -> None:
     for run in open_runs():
         if run.uuid == path.run_uuid:
             raise ValueError(
@@ -201,7 +274,7 @@ def _delete(client: TellurioClient, path: RunPath) -> None:
     connection = connection_of(client)
     # Metrics on their way would find the run gone, and would be reported.
     settle(connection, "deleteRun", path.run_uuid)
-    operations.delete_run(connection, path)
+    operations.delete_run(connection, path, purge=purge)
 
 
 def _as_uuid(run: str) -> str | None:

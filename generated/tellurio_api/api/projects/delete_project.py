@@ -8,13 +8,21 @@ import httpx
 from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.error import Error
-from ...types import PARSING_ERRORS, Response
+from ...types import PARSING_ERRORS, UNSET, Response, Unset
 
 
 def _get_kwargs(
     namespace_slug: str,
     project_slug: str,
+    *,
+    purge: bool | Unset = UNSET,
 ) -> dict[str, Any]:
+
+    params: dict[str, Any] = {}
+
+    params["purge"] = purge
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
     _kwargs: dict[str, Any] = {
         "method": "delete",
@@ -22,6 +30,7 @@ def _get_kwargs(
             namespace_slug=quote(str(namespace_slug), safe=""),
             project_slug=quote(str(project_slug), safe=""),
         ),
+        "params": params,
         "extensions": {
             "operation": "deleteProject",
             "path": {
@@ -40,6 +49,11 @@ def _parse_response(
     if response.status_code == 204:
         response_204 = cast(Any, None)
         return response_204
+
+    if response.status_code == 400:
+        response_400 = Error.from_dict(response.json())
+
+        return response_400
 
     if response.status_code == 401:
         response_401 = Error.from_dict(response.json())
@@ -103,14 +117,23 @@ def sync_detailed(
     project_slug: str,
     *,
     client: AuthenticatedClient | Client,
+    purge: bool | Unset = UNSET,
 ) -> Response[Any | Error]:
     """Delete a project
 
-     Deletes the project with its runs and their metrics.
+     Moves the project with its runs and their metrics to the trash for 30 days. Nothing finds them
+    there, and their slug is
+    free. A backend without a trash deletes them for good.
+
+    With `purge`, deletes them for good at once. If the namespace has no project with the slug, this is
+    the one in the trash
+    that was deleted last.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
+        purge (bool | Unset): Whether to delete for good at once, instead of moving to the trash;
+            no when not given.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
@@ -124,6 +147,7 @@ def sync_detailed(
     kwargs = _get_kwargs(
         namespace_slug=namespace_slug,
         project_slug=project_slug,
+        purge=purge,
     )
 
     response = client.get_httpx_client().request(
@@ -138,14 +162,23 @@ def sync(
     project_slug: str,
     *,
     client: AuthenticatedClient | Client,
+    purge: bool | Unset = UNSET,
 ) -> Any | Error | None:
     """Delete a project
 
-     Deletes the project with its runs and their metrics.
+     Moves the project with its runs and their metrics to the trash for 30 days. Nothing finds them
+    there, and their slug is
+    free. A backend without a trash deletes them for good.
+
+    With `purge`, deletes them for good at once. If the namespace has no project with the slug, this is
+    the one in the trash
+    that was deleted last.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
+        purge (bool | Unset): Whether to delete for good at once, instead of moving to the trash;
+            no when not given.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
@@ -160,6 +193,7 @@ def sync(
         namespace_slug=namespace_slug,
         project_slug=project_slug,
         client=client,
+        purge=purge,
     ).parsed
 
 
@@ -168,14 +202,23 @@ async def asyncio_detailed(
     project_slug: str,
     *,
     client: AuthenticatedClient | Client,
+    purge: bool | Unset = UNSET,
 ) -> Response[Any | Error]:
     """Delete a project
 
-     Deletes the project with its runs and their metrics.
+     Moves the project with its runs and their metrics to the trash for 30 days. Nothing finds them
+    there, and their slug is
+    free. A backend without a trash deletes them for good.
+
+    With `purge`, deletes them for good at once. If the namespace has no project with the slug, this is
+    the one in the trash
+    that was deleted last.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
+        purge (bool | Unset): Whether to delete for good at once, instead of moving to the trash;
+            no when not given.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
@@ -189,6 +232,7 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         namespace_slug=namespace_slug,
         project_slug=project_slug,
+        purge=purge,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -201,14 +245,23 @@ async def asyncio(
     project_slug: str,
     *,
     client: AuthenticatedClient | Client,
+    purge: bool | Unset = UNSET,
 ) -> Any | Error | None:
     """Delete a project
 
-     Deletes the project with its runs and their metrics.
+     Moves the project with its runs and their metrics to the trash for 30 days. Nothing finds them
+    there, and their slug is
+    free. A backend without a trash deletes them for good.
+
+    With `purge`, deletes them for good at once. If the namespace has no project with the slug, this is
+    the one in the trash
+    that was deleted last.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
+        purge (bool | Unset): Whether to delete for good at once, instead of moving to the trash;
+            no when not given.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
@@ -224,5 +277,6 @@ async def asyncio(
             namespace_slug=namespace_slug,
             project_slug=project_slug,
             client=client,
+            purge=purge,
         )
     ).parsed

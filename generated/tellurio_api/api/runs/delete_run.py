@@ -10,14 +10,22 @@ from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.error import Error
 from ...models.run_not_found_error import RunNotFoundError
-from ...types import PARSING_ERRORS, Response
+from ...types import PARSING_ERRORS, UNSET, Response, Unset
 
 
 def _get_kwargs(
     namespace_slug: str,
     project_slug: str,
     run_uuid: UUID,
+    *,
+    purge: bool | Unset = UNSET,
 ) -> dict[str, Any]:
+
+    params: dict[str, Any] = {}
+
+    params["purge"] = purge
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
     _kwargs: dict[str, Any] = {
         "method": "delete",
@@ -26,6 +34,7 @@ def _get_kwargs(
             project_slug=quote(str(project_slug), safe=""),
             run_uuid=quote(str(run_uuid), safe=""),
         ),
+        "params": params,
         "extensions": {
             "operation": "deleteRun",
             "path": {
@@ -45,6 +54,11 @@ def _parse_response(
     if response.status_code == 204:
         response_204 = cast(Any, None)
         return response_204
+
+    if response.status_code == 400:
+        response_400 = Error.from_dict(response.json())
+
+        return response_400
 
     if response.status_code == 401:
         response_401 = Error.from_dict(response.json())
@@ -109,15 +123,22 @@ def sync_detailed(
     run_uuid: UUID,
     *,
     client: AuthenticatedClient | Client,
+    purge: bool | Unset = UNSET,
 ) -> Response[Any | Error | RunNotFoundError]:
     """Delete a run
 
-     Deletes the run and its metrics.
+     Moves the run and its metrics to the trash for 30 days. Nothing finds them there, and the name of
+    the run is free. A
+    backend without a trash deletes them for good.
+
+    With `purge`, deletes them for good at once, also from the trash.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
         run_uuid (UUID): The UUID of the run.
+        purge (bool | Unset): Whether to delete for good at once, instead of moving to the trash;
+            no when not given.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
@@ -132,6 +153,7 @@ def sync_detailed(
         namespace_slug=namespace_slug,
         project_slug=project_slug,
         run_uuid=run_uuid,
+        purge=purge,
     )
 
     response = client.get_httpx_client().request(
@@ -147,15 +169,22 @@ def sync(
     run_uuid: UUID,
     *,
     client: AuthenticatedClient | Client,
+    purge: bool | Unset = UNSET,
 ) -> Any | Error | RunNotFoundError | None:
     """Delete a run
 
-     Deletes the run and its metrics.
+     Moves the run and its metrics to the trash for 30 days. Nothing finds them there, and the name of
+    the run is free. A
+    backend without a trash deletes them for good.
+
+    With `purge`, deletes them for good at once, also from the trash.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
         run_uuid (UUID): The UUID of the run.
+        purge (bool | Unset): Whether to delete for good at once, instead of moving to the trash;
+            no when not given.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
@@ -171,6 +200,7 @@ def sync(
         project_slug=project_slug,
         run_uuid=run_uuid,
         client=client,
+        purge=purge,
     ).parsed
 
 
@@ -180,15 +210,22 @@ async def asyncio_detailed(
     run_uuid: UUID,
     *,
     client: AuthenticatedClient | Client,
+    purge: bool | Unset = UNSET,
 ) -> Response[Any | Error | RunNotFoundError]:
     """Delete a run
 
-     Deletes the run and its metrics.
+     Moves the run and its metrics to the trash for 30 days. Nothing finds them there, and the name of
+    the run is free. A
+    backend without a trash deletes them for good.
+
+    With `purge`, deletes them for good at once, also from the trash.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
         run_uuid (UUID): The UUID of the run.
+        purge (bool | Unset): Whether to delete for good at once, instead of moving to the trash;
+            no when not given.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
@@ -203,6 +240,7 @@ async def asyncio_detailed(
         namespace_slug=namespace_slug,
         project_slug=project_slug,
         run_uuid=run_uuid,
+        purge=purge,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -216,15 +254,22 @@ async def asyncio(
     run_uuid: UUID,
     *,
     client: AuthenticatedClient | Client,
+    purge: bool | Unset = UNSET,
 ) -> Any | Error | RunNotFoundError | None:
     """Delete a run
 
-     Deletes the run and its metrics.
+     Moves the run and its metrics to the trash for 30 days. Nothing finds them there, and the name of
+    the run is free. A
+    backend without a trash deletes them for good.
+
+    With `purge`, deletes them for good at once, also from the trash.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
         run_uuid (UUID): The UUID of the run.
+        purge (bool | Unset): Whether to delete for good at once, instead of moving to the trash;
+            no when not given.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
@@ -241,5 +286,6 @@ async def asyncio(
             project_slug=project_slug,
             run_uuid=run_uuid,
             client=client,
+            purge=purge,
         )
     ).parsed

@@ -110,8 +110,3 @@ def insert_project(
         (str(uuid.uuid4()), namespace, slug, display_name, visibility, created),
     ).fetchone()
     return None if row is None else row[0]
-
-
-def delete_project(connection: sqlite3.Connection, project: int) -> None:
-    """Marks a project and its runs as deleted; `removal` removes them."""
-    connection.execute("UPDATE projects SET namespace = NULL WHERE id = ?", (project,))

@@ -1,14 +1,15 @@
 """Removes deleted runs and projects in slices, so that no other writer has to wait for long.
 
-Deleting only marks: a deleted project has no namespace, and a deleted run has no project. What is
-marked is invisible. It is removed by the request that deletes, and if that ends early, by later
-requests that write, also of other processes.
+Deleting only moves to the trash, see `trash`. What was there for 30 days, or is to be purged, is
+removed by the request that purges, by later requests that write, also of other processes, and by a
+backend that opens the database.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from afnio_tellurio.backend.store import trash
 from afnio_tellurio.backend.store.connections import gate
 from afnio_tellurio.clock import monotonic
 
@@ -29,13 +30,15 @@ _ROWS_OF_ITEM = 25
 _PAUSE = 0.01
 
 _DELETED_RUN = """
-SELECT id FROM (SELECT id FROM runs WHERE project IS NULL LIMIT 1) UNION ALL
-SELECT r.id FROM projects p JOIN runs r ON r.project = p.id WHERE p.namespace IS NULL LIMIT 1
+SELECT id FROM (SELECT id FROM runs WHERE deleted = 0 LIMIT 1) UNION ALL
+SELECT r.id FROM projects p JOIN runs r ON r.project = p.id WHERE p.deleted = 0 UNION ALL
+SELECT r.id FROM projects p JOIN runs r ON r.former_project = p.id AND r.deleted IS NOT NULL
+WHERE p.deleted = 0 LIMIT 1
 """
 
 
 def remove_deleted(database: Database, *, seconds: float = 0.0) -> None:
-    """Removes one slice of what was deleted, and more for up to this many seconds."""
+    """Removes one slice of what is not kept, and more for up to this many seconds."""
     give_up_at = monotonic() + seconds
     while remove_slice(database) and monotonic() < give_up_at:
         # A fork does not have to wait for this pause.
@@ -43,26 +46,18 @@ def remove_deleted(database: Database, *, seconds: float = 0.0) -> None:
 
 
 def remove_slice(database: Database) -> bool:
-    """Removes up to `SLICE_ROWS` rows of deleted runs and projects.
+    """Removes up to `SLICE_ROWS` rows of runs and projects that the trash does not keep.
 
     Returns:
         Whether there may be more to remove.
     """
     with database.reading() as connection:
-        if not _is_marked(connection):
+        if not trash.is_anything_expired(connection):
             return False
     with database.writing() as connection:
         work = _Slice(connection)
         work.remove()
         return work.is_spent
-
-
-def _is_marked(connection: sqlite3.Connection) -> bool:
-    (is_marked,) = connection.execute(
-        "SELECT EXISTS (SELECT 1 FROM runs WHERE project IS NULL) "
-        "OR EXISTS (SELECT 1 FROM projects WHERE namespace IS NULL)"
-    ).fetchone()
-    return bool(is_marked)
 
 
 class _Slice:
@@ -79,6 +74,8 @@ class _Slice:
         return self._rows <= 0 or monotonic() >= self._ends_at
 
     def remove(self) -> None:
+        # What is removed in part must not be restored, even if the clock is set back.
+        trash.purge_expired(self._connection)
         while not self.is_spent:
             run = self._connection.execute(_DELETED_RUN).fetchone()
             if run is None:
@@ -124,8 +121,7 @@ class _Slice:
 
     def _remove_projects(self) -> None:
         removed = self._connection.execute(
-            "DELETE FROM projects WHERE id IN "
-            "(SELECT id FROM projects WHERE namespace IS NULL LIMIT ?)",
+            "DELETE FROM projects WHERE id IN (SELECT id FROM projects WHERE deleted = 0 LIMIT ?)",
             (self._rows,),
         )
         self._rows -= removed.rowcount

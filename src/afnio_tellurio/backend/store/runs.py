@@ -201,13 +201,8 @@ def update_run(connection: sqlite3.Connection, run: int, changes: Mapping[str, A
     )
 
 
-def delete_run(connection: sqlite3.Connection, run: int) -> None:
-    """Marks a run as deleted; `removal` removes it and its metrics."""
-    connection.execute("UPDATE runs SET project = NULL WHERE id = ?", (run,))
-
-
 def is_deleted(connection: sqlite3.Connection, run_uuid: str) -> bool:
-    """Returns whether a run with this UUID was deleted."""
+    """Returns whether a run with this UUID was deleted; it may be in the trash."""
     row = connection.execute(
         "SELECT 1 FROM deleted_runs WHERE uuid = ? UNION ALL "
         "SELECT 1 FROM runs r LEFT JOIN projects p ON p.id = r.project "

@@ -19,7 +19,7 @@ FORMAT = 5
 #: A row of `deleted_runs` for runs that were deleted before their UUIDs were recorded.
 UNKNOWN_DELETED_RUNS = ""
 # Columns with long values are the last ones of a row, so that filters need not read them.
-# A project without a namespace and a run without a project are deleted; `removal` removes them.
+# A project without a namespace and a run without a project are deleted, see `trash`.
 _TABLES = """
 CREATE TABLE namespaces (
   id INTEGER PRIMARY KEY, uuid TEXT NOT NULL, slug TEXT NOT NULL UNIQUE, display_name TEXT NOT NULL
@@ -31,8 +31,9 @@ CREATE TABLE projects (
   id INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE,
   namespace INTEGER REFERENCES namespaces ON DELETE CASCADE,
   slug TEXT NOT NULL, display_name TEXT NOT NULL, visibility TEXT NOT NULL, created INTEGER NOT
-  NULL, UNIQUE (namespace, slug)
+  NULL, former_namespace INTEGER, deleted INTEGER, UNIQUE (namespace, slug)
 ) STRICT;
+CREATE INDEX projects_by_deletion ON projects (deleted) WHERE deleted IS NOT NULL;
 CREATE TABLE runs (
   id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE,
   project INTEGER REFERENCES projects ON DELETE CASCADE,
@@ -40,10 +41,13 @@ CREATE TABLE runs (
   name TEXT NOT NULL, description TEXT, status TEXT NOT NULL,
   created INTEGER NOT NULL, updated INTEGER NOT NULL, idempotency_key TEXT,
   group_name TEXT, job_type TEXT, parent_uuid TEXT, ended INTEGER, ended_because TEXT, notes TEXT,
+  former_project INTEGER, deleted INTEGER,
   config TEXT NOT NULL DEFAULT '{}', environment TEXT,
   UNIQUE (project, name), UNIQUE (project, idempotency_key)
 ) STRICT;
 CREATE INDEX runs_by_creation ON runs (project, created);
+CREATE INDEX runs_by_deletion ON runs (deleted) WHERE deleted IS NOT NULL;
+CREATE INDEX runs_by_former_project ON runs (former_project, deleted) WHERE deleted IS NOT NULL;
 CREATE TABLE run_tags (
   run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, tag TEXT NOT NULL, PRIMARY KEY (run, tag)
 ) STRICT, WITHOUT ROWID;

@@ -55,7 +55,10 @@ def _add_levels_and_removal(connection: sqlite3.Connection) -> None:
 
 
 def _add_details_of_runs(connection: sqlite3.Connection) -> None:
-    """Adds configs, tags, groups and ends of runs; a run that ended did so at its last update."""
+    """Adds configs, tags, groups and ends of runs, and the trash.
+
+    A run that ended did so at its last update. What was deleted is to be removed at once.
+    """
     for column in (
         "group_name TEXT",
         "job_type TEXT",
@@ -63,11 +66,23 @@ def _add_details_of_runs(connection: sqlite3.Connection) -> None:
         "ended INTEGER",
         "ended_because TEXT",
         "notes TEXT",
+        "former_project INTEGER",
+        "deleted INTEGER",
         "config TEXT NOT NULL DEFAULT '{}'",
         "environment TEXT",
     ):
         connection.execute(f"ALTER TABLE runs ADD COLUMN {column}")
     connection.execute("UPDATE runs SET ended = updated WHERE status <> 'RUNNING'")
+    connection.execute("ALTER TABLE projects ADD COLUMN former_namespace INTEGER")
+    connection.execute("ALTER TABLE projects ADD COLUMN deleted INTEGER")
+    connection.execute("UPDATE runs SET deleted = 0 WHERE project IS NULL")
+    connection.execute("UPDATE projects SET deleted = 0 WHERE namespace IS NULL")
+    for statement in (
+        "projects_by_deletion ON projects (deleted)",
+        "runs_by_deletion ON runs (deleted)",
+        "runs_by_former_project ON runs (former_project, deleted)",
+    ):
+        connection.execute(f"CREATE INDEX {statement} WHERE deleted IS NOT NULL")
     connection.execute(
         "CREATE TABLE run_tags (run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, "
         "tag TEXT NOT NULL, PRIMARY KEY (run, tag)) STRICT, WITHOUT ROWID"

@@ -1,0 +1,220 @@
+"""The commands that delete runs and projects, and restore them from the trash."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from typing import TYPE_CHECKING, Any
+
+import afnio_tellurio as te
+from afnio_tellurio.cli.arguments import Commands, path_type
+from afnio_tellurio.cli.printing import complain, format_date, table, value_count
+from afnio_tellurio.notices import printable
+
+if TYPE_CHECKING:
+    import argparse
+
+_PATH = "NAMESPACE/PROJECT[/RUN]"
+_KILO = 1000
+
+
+def add_commands(commands: Commands) -> None:
+    """Adds `delete`, `trash`, `restore` and `purge`."""
+    delete = commands.add_parser(
+        "delete",
+        help="delete a run or a project: move it to the trash",
+        description="Moves a run, or a project with its runs, to the trash for 30 days. A backend "
+        "without a trash deletes it for good.",
+        epilog="example: afnio-tellurio delete acme/digits/brave_pasta_123 --yes",
+    )
+    delete.add_argument("path", metavar=_PATH, type=path_type(2, 3))
+    delete.add_argument("--purge", action="store_true", help="delete for good at once")
+    delete.add_argument("--yes", action="store_true", help="skip confirmation")
+    delete.set_defaults(command=_delete)
+
+    trash = commands.add_parser(
+        "trash",
+        help="list the deleted runs and projects that can be restored",
+        epilog="example: afnio-tellurio trash acme",
+    )
+    trash.add_argument("namespace", metavar="NAMESPACE")
+    trash.add_argument("--json", action="store_true", help="print JSON")
+    trash.set_defaults(command=_trash)
+
+    restore = commands.add_parser(
+        "restore",
+        help="restore a run or a project from the trash",
+        epilog="example: afnio-tellurio restore acme/digits/calm_curry_7",
+    )
+    restore.add_argument("path", metavar=_PATH, type=path_type(2, 3))
+    restore.set_defaults(command=_restore)
+
+    purge = commands.add_parser(
+        "purge",
+        help="delete a run or a project in the trash for good",
+        epilog="example: afnio-tellurio purge acme/digits/calm_curry_7 --yes",
+    )
+    purge.add_argument("path", metavar=_PATH, type=path_type(2, 3))
+    purge.add_argument("--yes", action="store_true", help="skip confirmation")
+    purge.set_defaults(command=_purge)
+
+
+def _delete(options: argparse.Namespace) -> int:
+    namespace_slug, project, *run_name = options.path
+    found: te.Run | te.Project | None
+    if run_name:
+        found = te.get_run(namespace_slug, project, *run_name)
+        name = found.name
+    else:
+        found, name = te.get_project(namespace_slug, project), project
+    if found is None:
+        raise LookupError(f"{namespace_slug} has no project {project}")
+    _require_terminal(options)
+    if isinstance(found, te.Run):
+        # Counted only for the question.
+        values = 0 if options.yes else sum(metric.count for metric in found.summary().values())
+        described = f"{printable(name)} ({found.status}, {value_count(values)})"
+    else:
+        described = f"the project {printable(name)} with its runs"
+    if not _is_confirmed(options, f"Delete {described}{' for good' if options.purge else ''}?"):
+        return 1
+    if run_name:
+        te.delete_run(namespace_slug, project, found.uuid)
+    else:
+        te.delete_project(namespace_slug, project)
+    # Also before a purge: the trash has the size.
+    trashed = [item for item in te.list_trash(namespace_slug) if item.uuid == found.uuid]
+    if not trashed:
+        print(f"Deleted {printable(name)}")
+    elif options.purge:
+        _purge_item(namespace_slug, trashed[0])
+    else:
+        _describe_move(namespace_slug, trashed[0])
+    return 0
+
+
+def _describe_move(namespace_slug: str, item: te.TrashedItem) -> None:
+    path = f"{namespace_slug}/{_path_of(item)}"
+    print(
+        f"Moved {printable(_name_of(item))} to the trash. It is deleted for good on "
+        f"{format_date(item.date_purged)[:10]}, which frees about {_size(item.bytes)}.\n"
+        f"To restore it: afnio-tellurio restore {printable(shlex.quote(path))}"
+    )
+
+
+def _trash(options: argparse.Namespace) -> int:
+    items = te.list_trash(options.namespace)
+    if options.json:
+        print(json.dumps(list(map(_facts, items)), indent=2))
+        return 0
+    rows = [
+        [
+            _path_of(item),
+            item.kind,
+            format_date(item.date_deleted),
+            format_date(item.date_purged),
+            _size(item.bytes),
+        ]
+        for item in items
+    ]
+    print(table(["NAME", "KIND", "DELETED", "KEPT UNTIL", "FREES"], rows))
+    return 0
+
+
+def _facts(item: te.TrashedItem) -> dict[str, Any]:
+    return {
+        "uuid": item.uuid,
+        "kind": item.kind,
+        "name": item.name,
+        "project_slug": item.project_slug,
+        "date_deleted": item.date_deleted.isoformat(),
+        "date_purged": item.date_purged.isoformat(),
+        "bytes": item.bytes,
+    }
+
+
+def _restore(options: argparse.Namespace) -> int:
+    namespace_slug, project, *run_name = options.path
+    if run_name:
+        name = te.restore_run(namespace_slug, project, *run_name).name
+    else:
+        name = te.restore_project(namespace_slug, project).slug
+    print(f"Restored {printable(name)}")
+    return 0
+
+
+def _purge(options: argparse.Namespace) -> int:
+    namespace_slug, *path = options.path
+    kind = "run" if len(path) > 1 else "project"
+    for item in te.list_trash(namespace_slug):
+        is_named = "/".join(path) in {_path_of(item), f"{item.project_slug}/{item.uuid}"}
+        if item.kind == kind and is_named:
+            break
+    else:
+        raise LookupError(f"the trash of {namespace_slug} has no {kind} {'/'.join(path)}")
+    if kind == "project" and te.get_project(namespace_slug, item.project_slug) is not None:
+        # The backend would purge that one.
+        raise ValueError(f"there is another project {item.project_slug} now; delete it first")
+    _require_terminal(options)
+    question = f"Delete {printable(_name_of(item))} ({_size(item.bytes)}) for good?"
+    if not _is_confirmed(options, question):
+        return 1
+    _purge_item(namespace_slug, item)
+    return 0
+
+
+def _purge_item(namespace_slug: str, item: te.TrashedItem) -> None:
+    if item.kind == "run":
+        te.delete_run(namespace_slug, item.project_slug, item.uuid, purge=True)
+    else:
+        te.delete_project(namespace_slug, item.project_slug, purge=True)
+    name = printable(_name_of(item))
+    print(f"Deleted {name} for good, which freed about {_size(item.bytes)}")
+
+
+def _path_of(item: te.TrashedItem) -> str:
+    """Returns the rest of the path after the namespace."""
+    return f"{item.project_slug}/{item.name}" if item.kind == "run" else item.project_slug
+
+
+def _name_of(item: te.TrashedItem) -> str:
+    return item.name if item.kind == "run" else item.project_slug
+
+
+def _size(number: float) -> str:
+    """Returns a number of bytes, such as `4.1 MB`."""
+    if number < _KILO:
+        return f"{number} B"
+    units = ["kB", "MB", "GB", "TB"]
+    number /= _KILO
+    # What is rounded to 1000.0 has the next unit.
+    while round(number, 1) >= _KILO and len(units) > 1:
+        number /= _KILO
+        del units[0]
+    return f"{number:.1f} {units[0]}"
+
+
+def _require_terminal(options: argparse.Namespace) -> None:
+    if not options.yes and not (sys.stdin and sys.stdin.isatty()):
+        raise ValueError("Can't ask for confirmation without a terminal; pass --yes")
+
+
+def _is_confirmed(options: argparse.Namespace, question: str) -> bool:
+    if options.yes or _ask(f"{question} [y/N] ").strip().lower() in {"y", "yes"}:
+        return True
+    complain("Canceled.")
+    return False
+
+
+def _ask(question: str) -> str:
+    answer = ""
+    try:
+        # On stderr, so that the question is visible even if stdout is redirected.
+        complain(question, end="")
+        answer = sys.stdin.readline()
+    finally:
+        if not answer.endswith("\n"):
+            # Ctrl-C or Ctrl-D: the cursor is still after the question.
+            complain("")
+    return answer

@@ -1,0 +1,147 @@
+"""The commands that delete, and those on the trash."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+import afnio_tellurio as te
+from afnio_tellurio.cli.trash import _size
+
+
+@pytest.fixture
+def run(monkeypatch):
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+    with te.init("acme", "Digits", "a b") as run:
+        for step in range(2000):
+            run.log("loss", step / 2)
+    return te.get_run("acme", "digits", run.uuid)
+
+
+def outcome(finished):
+    assert finished.stderr == ""
+    return finished.returncode, finished.stdout
+
+
+def test_deleting_says_what_it_frees_and_how_to_restore(invoke, run):
+    status, out = outcome(invoke("delete", "acme/digits/a b", "--yes"))
+    (item,) = te.list_trash("acme")
+    assert status == 0
+    first, second = out.splitlines()
+    day = item.date_purged.astimezone().strftime("%Y-%m-%d")
+    assert first == (
+        "Moved a b to the trash. It is deleted for good on "
+        f"{day}, which frees about {_size(item.bytes)}."
+    )
+    assert re.search(r"[67]\d\.\d kB", first)
+    assert second == "To restore it: afnio-tellurio restore 'acme/digits/a b'"
+    assert outcome(invoke("restore", "acme/digits/a b")) == (0, "Restored a b\n")
+    assert te.get_run("acme", "digits", "a b").summary()["loss"].count == 2000
+
+
+def test_a_project_is_deleted_and_restored(invoke, run):
+    status, out = outcome(invoke("delete", "acme/digits", "--yes"))
+    assert (status, out.splitlines()[1]) == (
+        0,
+        "To restore it: afnio-tellurio restore acme/digits",
+    )
+    assert te.get_project("acme", "digits") is None
+    assert outcome(invoke("restore", "acme/digits")) == (0, "Restored digits\n")
+    assert [each.name for each in te.runs("acme", "digits")] == ["a b"]
+    assert invoke("delete", "acme/missing", "--yes").stderr.endswith(
+        "acme has no project missing\n"
+    )
+
+
+def test_the_trash_lists_names_dates_and_sizes(invoke, run):
+    assert json.loads(invoke("trash", "acme", "--json").stdout) == []
+    te.delete_run("acme", "digits", run.uuid)
+    te.create_project("acme", "Empty")
+    te.delete_project("acme", "empty")
+    status, out = outcome(invoke("trash", "acme"))
+    header, empty, deleted = out.splitlines()
+    assert status == 0
+    assert re.split(r"  +", header) == ["NAME", "KIND", "DELETED", "KEPT UNTIL", "FREES"]
+    assert re.split(r"  +", empty)[:2] == ["empty", "project"]
+    assert empty.endswith(" 0 B")
+    assert re.split(r"  +", deleted)[:2] == ["digits/a b", "run"]
+    (_, item) = json.loads(invoke("trash", "acme", "--json").stdout)
+    assert (item["uuid"], item["kind"], item["name"]) == (run.uuid, "run", "a b")
+
+
+@pytest.mark.parametrize("path", ["acme/digits/a b", "acme/digits"])
+@pytest.mark.parametrize("is_in_trash", [False, True])
+def test_purging_says_what_it_freed(invoke, run, path, is_in_trash):
+    if is_in_trash:
+        invoke("delete", path, "--yes")
+        status, out = outcome(invoke("purge", path, "--yes"))
+    else:
+        status, out = outcome(invoke("delete", path, "--purge", "--yes"))
+    name = path.rpartition("/")[2]
+    assert status == 0
+    assert re.fullmatch(rf"Deleted {name} for good, which freed about [67]\d\.\d kB\n", out)
+    assert te.list_trash("acme") == []
+    assert invoke("restore", path).returncode == 1
+
+
+def test_a_run_in_the_trash_is_purged_by_its_uuid(invoke, run):
+    te.delete_run("acme", "digits", run.uuid)
+    assert invoke("purge", f"acme/other/{run.uuid}", "--yes").returncode == 1
+    assert invoke("purge", f"acme/digits/{run.uuid}", "--yes").returncode == 0
+    assert te.list_trash("acme") == []
+
+
+def test_only_what_is_in_the_trash_is_purged_by_that_command(invoke, run):
+    for path, words in (
+        ("acme/digits/a b", "the trash of acme has no run digits/a b"),
+        ("acme/digits", "the trash of acme has no project digits"),
+    ):
+        refused = invoke("purge", path, "--yes")
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert words in refused.stderr
+    te.delete_project("acme", "digits")
+    te.create_project("acme", "Digits")
+    refused = invoke("purge", "acme/digits", "--yes")
+    assert "there is another project digits now; delete it first" in refused.stderr
+    assert te.get_project("acme", "digits") is not None
+    assert len(te.list_trash("acme")) == 1
+
+
+def test_a_terminal_is_asked_before_purging(at_terminal, run):
+    for answer, status in (("n\n", 1), ("y\n", 0)):
+        asked = at_terminal(
+            "delete", "acme/digits", "--purge", typed=answer, streams=("stdin", "stderr")
+        )
+        assert "Delete the project digits with its runs for good? [y/N] " in asked.shown
+        assert asked.status == status
+    assert te.list_trash("acme") == []
+
+
+def test_a_terminal_is_asked_before_purging_from_the_trash(at_terminal, invoke, run):
+    te.delete_run("acme", "digits", run.uuid)
+    refused = invoke("purge", "acme/digits/a b")
+    assert "pass --yes" in refused.stderr
+    for answer, status in (("\n", 1), ("yes\n", 0)):
+        asked = at_terminal("purge", "acme/digits/a b", typed=answer, streams=("stdin", "stderr"))
+        assert re.search(r"Delete a b \([67]\d\.\d kB\) for good\? \[y/N\] ", asked.shown)
+        assert asked.status == status
+        assert len(te.list_trash("acme")) == status
+
+
+def test_a_restored_run_whose_name_was_taken_shows_its_new_name(invoke, run):
+    te.delete_run("acme", "digits", "a b")
+    te.init("acme", "Digits", "a b").finish()
+    assert outcome(invoke("restore", "acme/digits/a b")) == (0, "Restored a b_1\n")
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_949, "999.9 kB"), (999_950, "1.0 MB"),
+        (4_123_456, "4.1 MB"), (7 * 10**9, "7.0 GB"), (2 * 10**15, "2000.0 TB"),
+    ],
+)  # fmt: skip
+def test_a_size_has_a_unit(number, text):
+    assert _size(number) == text
