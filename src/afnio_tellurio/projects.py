@@ -131,8 +131,8 @@ def delete_project(
 ) -> None:
     """Deletes a project, its runs and their metrics.
 
-    They stay in the trash for 30 days, until which `restore_project` restores them. A backend
-    without a trash deletes them for good.
+    They stay in the trash for 30 days, and `restore_project` restores them. A backend without a
+    trash deletes them for good.
 
     Args:
         namespace_slug: The slug of the namespace that owns the project.

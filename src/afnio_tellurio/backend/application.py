@@ -85,7 +85,7 @@ def open_backend(
     if not any_namespace:
         _add_namespaces(database, (user.slug, *namespaces))
     backend = Backend(database, user, api_key=api_key, any_namespace=any_namespace)
-    backend.empty_trash()
+    backend.remove_expired()
     return backend
 
 
@@ -122,7 +122,7 @@ class Backend:
         return self._database.is_read_only
 
     @works_in_sqlite
-    def empty_trash(self) -> None:
+    def remove_expired(self) -> None:
         """Removes a slice of what is not kept any more, unless this user can only read."""
         if not self.is_read_only:
             self._remove_deleted(0.0)

@@ -164,8 +164,8 @@ def delete_run(
 ) -> None:
     """Deletes a run and its metrics.
 
-    It stays in the trash for 30 days, until which `restore_run` restores it. A backend without a
-    trash deletes it for good.
+    It stays in the trash for 30 days, and `restore_run` restores it. A backend without a trash
+    deletes it for good.
 
     Args:
         namespace_slug: The slug of the namespace that owns the project.
