@@ -11,7 +11,7 @@ import pytest
 from children import GUARD, child_environment
 
 import afnio_tellurio as te
-from afnio_tellurio.delivery import journal_file, records, recovery
+from afnio_tellurio.delivery import journal_file, records, recovery, settling
 from afnio_tellurio.delivery.journal_file import JournalFile
 from afnio_tellurio.delivery.records import record_line
 
@@ -391,7 +391,7 @@ def test_opening_goes_on_while_a_large_journal_is_delivered(start_python, monkey
         return real(*arguments)
 
     monkeypatch.setattr(recovery, "_open_and_deliver", deliver_later)
-    monkeypatch.setattr(recovery, "RECOVERY_SHARE", 0.0)
+    monkeypatch.setattr(settling, "RECOVERY_SHARE", 0.0)
     client = te.TellurioClient.local()
     died = te.get_run("acme", "Digits", "died", client=client)
     assert died.status is te.RunStatus.RUNNING
