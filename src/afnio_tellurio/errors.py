@@ -93,7 +93,7 @@ class DeliveryError(TellurioError, ValueError):
     ) -> None:
         parts: list[str] = []
         if waiting > in_memory or not waiting:
-            subject = counted_metrics(waiting - in_memory) if waiting else "its end"
+            subject = counted_metrics(waiting - in_memory) if waiting else "its end or a change"
             parts.append(f"{subject} {'wait' if waiting - in_memory > 1 else 'waits'} in {path}")
         if in_memory:
             are_lost = "waits in memory and is" if in_memory == 1 else "wait in memory and are"

@@ -185,6 +185,17 @@ def test_a_change_that_the_backend_rejects_holds_up_nothing(proxy, caplog, monke
     assert found(run.name).tags == ()
 
 
+def test_flush_waits_for_changes_and_says_what_waits(proxy):
+    run = te.init("acme", "Digits", "r")
+    refuse_requests_of_delivery(proxy)
+    run.tag("best")
+    with pytest.raises(te.DeliveryError, match=r"flush: run 'r': its end or a change waits in /"):
+        run.flush(timeout=0.05)
+    proxy.fault = lambda *_: None
+    run.flush()
+    assert found("r").tags == ("best",)
+
+
 def test_after_the_end_a_change_is_sent_at_once(proxy):
     run = te.init("acme", "Digits", config={"lr": 0.1}, tags=["first"])
     run.finish()

@@ -222,7 +222,8 @@ def test_finish_raises_when_the_backend_cannot_be_told_and_can_be_called_again(
     run.flush()
     proxy.fault = lambda *_: "html"
     with pytest.raises(
-        te.DeliveryError, match=f"finish: run 'test_run': its end waits in {journals()[0]}"
+        te.DeliveryError,
+        match=f"finish: run 'test_run': its end or a change waits in {journals()[0]}",
     ):
         run.finish()
     assert run.status is te.RunStatus.RUNNING

@@ -363,7 +363,7 @@ def test_an_end_that_the_backend_refuses_fails_at_once_and_another_is_accepted(
     with pytest.raises(te.DeliveryError) as caught:
         run.finish()
     message = str(caught.value)
-    assert "its end waits in" in message
+    assert "its end or a change waits in" in message
     assert "the backend refuses the status COMPLETED; end the run with another one, or" in message
     assert '"COMPLETED" is not a valid choice' in message
     assert isinstance(caught.value, te.RefusedDeliveryError)
