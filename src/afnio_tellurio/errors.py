@@ -333,6 +333,15 @@ def never_had_run(error: ApiError) -> bool:
     return _fields_of(error.response).get("deleted") is False
 
 
+def was_deleted(error: ApiError) -> bool:
+    """Whether the backend answered that the run was deleted; not every backend reports it.
+
+    Args:
+        error: The error from a request for the run.
+    """
+    return _fields_of(error.response).get("deleted") is True
+
+
 def is_gone(error: ApiError) -> bool:
     """Whether the backend itself answered that a run or its project does not exist.
 

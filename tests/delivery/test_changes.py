@@ -15,6 +15,7 @@ from afnio_tellurio.api import operations
 from afnio_tellurio.api.operations import RunPath
 from afnio_tellurio.client import connection_of
 from afnio_tellurio.default_client import default_client
+from afnio_tellurio.delivery import journal_file
 from afnio_tellurio.delivery.journal_file import JournalFile
 from afnio_tellurio.delivery.records import record_line
 
@@ -194,6 +195,20 @@ def test_flush_waits_for_changes_and_says_what_waits(proxy):
     proxy.fault = lambda *_: None
     run.flush()
     assert found("r").tags == ("best",)
+
+
+def test_each_change_is_read_once(proxy, monkeypatch):
+    run = te.init("acme", "Digits", "r")
+    refuse_requests_of_delivery(proxy)
+    for number in range(100):
+        run.update_config({"step": number})
+    read, real = [], journal_file.find_record
+    monkeypatch.setattr(journal_file, "find_record", lambda line: read.append(line) or real(line))
+    proxy.fault = lambda *_: None
+    run.flush()
+    assert sum(b'"change"' in line for line in read) < 1000
+    assert [change.patch["step"] for change in run.config_changes()] == list(range(100))
+    run.finish()
 
 
 def test_after_the_end_a_change_is_sent_at_once(proxy):

@@ -213,3 +213,24 @@ def test_a_damaged_journal_does_not_keep_a_run_from_being_resumed(run_python, jo
     path.write_bytes(b"x" * path.stat().st_size)
     assert start().status == "RUNNING"
     assert f"the header of the journal {path} is damaged" in caplog.text
+
+
+def test_the_key_of_a_deleted_run_names_a_new_run():
+    first = te.init("acme", "Digits", key="k", resume="allow")
+    first.finish()
+    te.delete_run("acme", "Digits", first.uuid)
+    with pytest.raises(LookupError, match="has no run with the key 'k' to resume"):
+        te.init("acme", "Digits", key="k", resume="must")
+    second = te.init("acme", "Digits", key="k")
+    second.finish()
+    te.delete_run("acme", "Digits", second.uuid, purge=True)
+    third = te.init("acme", "Digits", key="k", resume="allow")
+    third.finish()
+    again = te.init("acme", "Digits", key="k", resume="must")
+    assert again.uuid == third.uuid
+    again.finish()
+    assert len({first.uuid, second.uuid, third.uuid}) == 3
+    te.restore_run("acme", "Digits", first.uuid)
+    restored = te.init("acme", "Digits", key="k", resume="must")
+    assert restored.uuid == first.uuid
+    restored.finish()

@@ -249,3 +249,23 @@ def test_the_details_of_another_program_are_read_as_they_are(monkeypatch):
     other.flush()
     assert (again(run).tags, again(run).config) == (("seen",), {"lr": 0.2})
     run.finish()
+
+
+def test_a_config_that_grows_too_large_is_refused_at_the_call():
+    run = te.init("acme", "Digits", config={"a": "x" * 5_000_000})
+    with pytest.raises(
+        ValueError, match="^update_config: config has 10,000,0.* bytes as JSON; it may"
+    ):
+        run.update_config({"b": "x" * 5_000_000})
+    run.update_config({"a": None, "b": "x" * 5_000_000})
+    run.finish()
+    assert again(run).config == run.config == {"b": "x" * 5_000_000}
+
+
+def test_a_resumed_run_keeps_the_nulls_of_its_config():
+    config = {"ckpt": None, "lr": 1, "optim": {"name": "adam", "beta": None}}
+    for _ in range(2):
+        with te.init("acme", "Digits", key="k", resume="allow", config=config) as run:
+            assert run.config == config
+    with te.init("acme", "Digits", key="k", resume="allow", config={"lr": None}) as run:
+        assert run.config == {"ckpt": None, "optim": config["optim"]}

@@ -121,3 +121,11 @@ def test_the_end_stays_when_the_run_is_renamed_later():
     run.tag("late")
     assert again(run).date_ended == run.date_ended == ended
     assert again(run).date_updated > ended
+
+
+@pytest.mark.needs_extension
+def test_credentials_in_the_reason_are_replaced():
+    run = fail(ValueError("no access for sk-aaaaaaaaaaaaaaaaaaaaaaa1 at https://ada:secret@host/"))
+    reason = again(run).ended_because
+    assert reason.message == "no access for [redacted] at https://ada:[redacted]@host/"
+    assert "aaaaaa1" not in reason.traceback

@@ -1,5 +1,7 @@
 """Connections to the server: what is read of a request, how long it may take, and how many there are."""
 
+import contextlib
+import gc
 import re
 import socket
 import sys
@@ -9,6 +11,7 @@ import traceback
 import pytest
 from awaiting_events import wait_until
 from children import GUARD
+from site_server import Serving
 
 from afnio_tellurio.backend import channels
 
@@ -360,3 +363,18 @@ def test_with_too_many_connections_the_oldest_idle_one_makes_room(serving, conne
         answers_of(program)
     programs[-1].sendall(request.encode())
     assert b"HTTP/1.1 200 OK" in programs[-1].recv(100_000) + programs[-1].recv(100_000)
+
+
+def test_a_large_answer_leaves_no_file_open_when_the_server_stops(tmp_path):
+    serving = Serving(tmp_path)
+    run = serving.run_with([{"name": "text", "value": "x" * 3_000_000}])
+    host, _, port = serving.netloc.rpartition(":")
+    connection = socket.create_connection((host, int(port)), GUARD)
+    with contextlib.closing(connection):
+        connection.sendall(f"GET {run}metrics/ HTTP/1.1\r\nHost: localhost\r\n{KEY}\r\n".encode())
+        received = b""
+        while not received.rstrip().endswith(b"]"):
+            received += connection.recv(1_000_000)
+        serving.close()
+    # A file that is left open is an error of this test.
+    gc.collect()

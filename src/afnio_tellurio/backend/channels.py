@@ -247,6 +247,13 @@ class Channel(HTTPChannel):
         for request in surplus:
             request.close()
 
+    def handle_close(self) -> None:
+        """Closes the connection, and the file of a large body that did not arrive whole."""
+        super().handle_close()
+        if self.request is not None:
+            self.request.close()
+            self.request = None
+
     def handle_write(self) -> None:
         """Sends output; then closes the connection if it must be."""
         if not (self._has_unread_body and self.close_when_flushed) or self.will_close:

@@ -11,7 +11,7 @@ from waitress import wasyncore
 from waitress.server import BaseWSGIServer, create_server
 
 from afnio_tellurio.backend.application import MAX_BODY_BYTES
-from afnio_tellurio.backend.channels import IDLE_SECONDS, Connections
+from afnio_tellurio.backend.channels import IDLE_SECONDS, Channel, Connections
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -114,6 +114,9 @@ class Server:
             signal.signal(number, handler)
         self._handlers.clear()
         self._server.task_dispatcher.shutdown()
+        for channel in list(self._sockets.values()):
+            if isinstance(channel, Channel):
+                channel.handle_close()
         wasyncore.close_all(self._sockets, ignore_all=True)
 
 

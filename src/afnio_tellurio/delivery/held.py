@@ -142,7 +142,7 @@ class HeldLines:
         for line in list(self.changes):
             fields = parsed_line(line[:-1])
             if fields is not None:
-                change = change_of(fields, -1, -1)
+                change = change_of(fields, -1, is_next=False)
                 return Batch([], position.segment, held=[line], change=change)
         lines = self._first(BATCH_METRICS)
         if not lines:

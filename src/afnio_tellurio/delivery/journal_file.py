@@ -226,7 +226,9 @@ class JournalFile:
             if fields[0] == NUMBER:
                 number = max(number, fields[1])
             elif fields[0] == CHANGE:
-                yield [], 0, change_of(fields, start, end)
+                # Damaged lines count when the next metric is read, and so does its number.
+                is_next = not is_damaged and number == position.number
+                yield [], 0, change_of(fields, end, is_next=is_next)
             if not isinstance(fields[0], int):
                 continue
             missing = max(0, fields[0] + lag - number) if is_damaged else 0
@@ -302,10 +304,10 @@ class JournalFile:
 
     def acknowledge_change(self, batch: Batch, change: Change) -> None:  # noqa: ARG002
         """Notes that a backend has a change, or refuses it."""
-        self._delivered_changes.add(change.key)
-        if change.start == self.position.offset:
-            # Else damaged lines are in between, which count when the next metric is read.
+        if change.is_next:
             self._store(self.position._replace(offset=change.after))
+        else:
+            self._delivered_changes.add(change.key)
 
     def acknowledge_single(self, batch: Batch) -> None:
         """Moves the position past the first metric of a batch, which was delivered by itself.

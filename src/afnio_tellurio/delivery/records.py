@@ -97,15 +97,15 @@ class Change(NamedTuple):
         key: Its idempotency key.
         time: When it was made, in microseconds since 1970.
         fields: The body of `updateRun`.
-        start: The offset of its line, or -1 if it is only in memory.
-        after: The offset of the next line.
+        after: The offset of the next line, or -1 if it is only in memory.
+        is_next: Whether the position may move past it: nothing before it must be read again.
     """
 
     key: str
     time: int
     fields: dict[str, Any]
-    start: int
     after: int
+    is_next: bool
 
 
 class End(NamedTuple):
@@ -215,10 +215,10 @@ def writer_of(writer: str, segment: int) -> uuid.UUID:
     return uuid.uuid5(uuid.UUID(writer), str(segment)) if segment else uuid.UUID(writer)
 
 
-def change_of(fields: list[Any], start: int, end: int) -> Change:
-    """The change in a record, whose line starts and ends at these offsets of the file."""
+def change_of(fields: list[Any], end: int, *, is_next: bool) -> Change:
+    """The change in a record, whose line ends at this offset of the file."""
     _kind, key, when, changes = fields
-    return Change(key, when, changes, start, end)
+    return Change(key, when, changes, end, is_next)
 
 
 def metrics_of(fields: list[Any], number: int, start: int, end: int) -> list[Metric]:

@@ -46,16 +46,25 @@ def checked_config(call: str, config: Any, label: str = "config") -> dict[str, A
     if not isinstance(fields, dict):
         kind = type(config).__name__
         raise TypeError(f"{call}: {label} is of type {kind}; it must be {_SOURCES}")
+    check_config_size(call, fields, label)  # pyright: ignore[reportUnknownArgumentType]
+    return cast("dict[str, Any]", fields)
+
+
+def check_config_size(call: str, config: Any, label: str = "config") -> None:
+    """Checks that a backend can hold a config, in its JSON form.
+
+    Raises:
+        ValueError: It is too large.
+    """
     import msgspec  # not for a command line that only reads its arguments
 
     # As the journal and a request encode it.
-    size = len(msgspec.json.encode(fields))
+    size = len(msgspec.json.encode(config))
     if size > MAX_VALUE_BYTES:
         raise ValueError(
             f"{call}: {label} has {size:,} bytes as JSON; it may have up to {MAX_VALUE_BYTES:,}. "
             "Write the large part to a file and record the file's path"
         )
-    return cast("dict[str, Any]", fields)
 
 
 def flattened(config: Mapping[str, Any]) -> dict[str, Any]:

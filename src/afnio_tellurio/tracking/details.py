@@ -68,12 +68,27 @@ def as_attributes(details: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def as_changes(details: Mapping[str, Any]) -> dict[str, Any]:
+def as_changes(details: Mapping[str, Any], run: RunRecord) -> dict[str, Any]:
     """The details of `createRun`, for a run that exists, as the body of `updateRun`."""
     names = {"config": "config_patch", "tags": "add_tags"}
-    return {
+    changes = {
         names.get(name, name): value for name, value in details.items() if name != "parent_uuid"
     }
+    if "config_patch" in changes:
+        changes["config_patch"] = _without_kept_nulls(changes["config_patch"], run.config)
+    return changes
+
+
+def _without_kept_nulls(patch: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """A patch without the nulls that the config has: in a patch, they would remove the field."""
+    kept: dict[str, Any] = {}
+    for name, value in patch.items():
+        before = config.get(name, ...)
+        if isinstance(value, dict) and isinstance(before, dict):
+            kept[name] = _without_kept_nulls(value, before)  # pyright: ignore[reportUnknownArgumentType]
+        elif value is not None or before is not None:
+            kept[name] = value
+    return kept
 
 
 def safe_config(call: str, config: Any, settings: Settings) -> dict[str, Any]:

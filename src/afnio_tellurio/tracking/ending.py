@@ -11,6 +11,7 @@ from afnio_tellurio.delivery.records import End, datetime_of
 from afnio_tellurio.errors import counted_metrics
 from afnio_tellurio.tracking.announcements import tell_ended
 from afnio_tellurio.tracking.end_reasons import as_end_reason
+from afnio_tellurio.tracking.redaction import redact_text
 from afnio_tellurio.tracking.statuses import ENDED
 
 if TYPE_CHECKING:
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
 
 
 def end_now(status: RunStatus, because: Mapping[str, Any] | None) -> End:
-    """The end of a run at this moment."""
-    return End(status.value, time.time_ns() // 1000, None if because is None else dict(because))
+    """The end of a run at this moment; passwords and known tokens in the reason are replaced."""
+    reason = None
+    if because is not None:
+        reason = {name: redact_text(text) for name, text in because.items()}
+    return End(status.value, time.time_ns() // 1000, reason)
 
 
 def _mark_as_ended(run: RunRecord, end: End) -> None:

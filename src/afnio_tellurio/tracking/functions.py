@@ -97,7 +97,8 @@ def init(
             `"allow"` or true if there is one, `"must"` requires one, and `"never"` or false
             requires that no run has the key. The run becomes `RUNNING` again, and steps continue.
             This is how a job that was stopped and starts again goes on with its run. The run must
-            have ended, or its process must have died.
+            have ended, or its process must have died. One that is open in this process is returned
+            as it is, and a parent is only for a new run.
 
     Raises:
         TypeError: An argument has the wrong type.
@@ -176,7 +177,9 @@ def open_run(
             fields["description"] = description
         with safeguard:
             slug = _ensure_project(connection, namespace_slug, slug, project_display_name)
-            run_uuid = uuid.uuid4() if key is None else uuid_of_key(namespace_slug, slug, key)
+            run_uuid = (
+                uuid.uuid4() if key is None else uuid_of_key(client, namespace_slug, slug, key)
+            )
             path = RunPath(namespace_slug, slug, str(run_uuid))
             run = _create_run(client, path, name, status, fields)
     else:

@@ -16,10 +16,11 @@ MARK = "[redacted]"
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 #: Words that mean a credential wherever they are in a name.
 _CREDENTIALS = {
-    "accesskey", "accesstoken", "apikey", "apitoken", "authorization", "authtoken", "bearer",
-    "bearertoken", "clientsecret", "connectionstring", "cookie", "cookies", "credential",
-    "credentials", "hftoken", "passcode", "passphrase", "passwd", "password", "passwords",
-    "privatekey", "pwd", "refreshtoken", "secret", "secretkey", "secrets", "sessiontoken",
+    "accesskey", "accesstoken", "adminpass", "apikey", "apitoken", "authorization", "authtoken",
+    "bearer", "bearertoken", "clientsecret", "connectionstring", "cookie", "cookies",
+    "credential", "credentials", "creds", "dbpass", "dsn", "hftoken", "jwt", "passcode",
+    "passphrase", "passwd", "password", "passwords", "privatekey", "pwd", "refreshtoken",
+    "rootpass", "secret", "secretkey", "secrets", "sessiontoken", "smtppass", "userpass",
 }  # fmt: skip
 #: What does so before `key`, `keys`, `token`, or `tokens`, wherever the two are.
 _OWNERS = {
@@ -43,30 +44,31 @@ _ENDINGS = ("apikey", "passphrase", "passwd", "password")
 _CONNECTIONS = {"conn", "connection"}
 #: Keys of mappings, tables, attention and random numbers.
 _HARMLESS_KEYS = {
-    "action", "answer", "attention", "audio", "batch", "by", "cache", "candidate", "caption",
-    "category", "child", "class", "column", "composite", "config", "context", "data", "dataset",
-    "default", "dict", "dst", "edge", "embedding", "feature", "field", "file", "foreign", "graph",
-    "group", "hash", "hot", "id", "idempotency", "image", "index", "input", "item", "join", "json",
-    "label", "lookup", "loss", "map", "mapping", "mask", "message", "metric", "monitor", "n",
-    "name", "node", "num", "object", "obs", "observation", "on", "order", "ordering", "output",
-    "param", "parameter", "parent", "partition", "path", "per", "primary", "prng", "prompt",
-    "public", "query", "question", "random", "response", "reward", "rng", "row",
-    "sample", "score", "search", "self", "sequence", "shortcut", "sort", "source", "split", "src",
-    "state", "step", "surrogate", "target", "text", "tgt", "time", "timestamp", "translation",
-    "unique", "value", "video", "yaml",
+    "action", "answer", "attention", "audio", "batch", "best", "by", "cache", "candidate",
+    "caption", "category", "child", "class", "column", "composite", "config", "context",
+    "cross", "data", "dataset", "default", "dict", "dst", "edge", "embedding", "eval",
+    "feature", "field", "file", "foreign", "graph", "group", "hash", "head", "hot", "id",
+    "idempotency", "image", "index", "input", "item", "join", "json", "label", "lookup", "loss",
+    "map", "mapping", "mask", "memory", "message", "metric", "monitor", "n", "name", "node",
+    "num", "object", "obs", "observation", "on", "order", "ordering", "output", "param",
+    "parameter", "parent", "partition", "path", "per", "primary", "prng", "prompt", "public",
+    "query", "question", "random", "response", "reward", "rng", "row", "sample", "score",
+    "search", "self", "sequence", "shortcut", "sort", "source", "split", "src", "state", "step",
+    "surrogate", "target", "text", "tgt", "time", "timestamp", "translation", "unique", "value",
+    "video", "weight", "yaml",
 }  # fmt: skip
 #: Tokens of language models.
 _HARMLESS_TOKENS = {
     "action", "additional", "assistant", "audio", "avg", "begin", "blank", "boa", "boi", "bos",
-    "by", "character", "class", "cls", "control", "decoder", "delimiter", "domain", "dummy", "each",
-    "end", "eoa", "eod", "eoi", "eos", "eot", "extra", "fim", "first", "forced", "human", "image",
-    "input", "instruction", "lang", "language", "last", "latent", "mask", "max", "mean", "memory",
-    "middle", "min", "n", "negative", "new", "newline", "next", "num", "oov", "output", "pad",
-    "padding", "patch", "per", "placeholder", "prefix", "prev", "query", "rare", "region",
-    "reserved", "sentinel", "sep", "separator", "sequence", "soft", "sot", "source",
-    "space", "special", "speech", "start", "state", "stop", "sub", "suffix", "target",
-    "task", "text", "think", "time", "timestamp", "tool", "total", "unk", "unknown",
-    "video", "vision", "visual", "word",
+    "by", "call", "character", "class", "cls", "control", "decoder", "delimiter", "domain",
+    "draft", "dummy", "each", "end", "eoa", "eod", "eoi", "eos", "eot", "extra", "fim", "first",
+    "forced", "human", "image", "img", "input", "instruction", "lang", "language", "last",
+    "latent", "mask", "max", "mean", "memory", "middle", "min", "n", "negative", "new",
+    "newline", "next", "num", "oov", "output", "pad", "padding", "patch", "per", "placeholder",
+    "prefix", "prev", "query", "rare", "region", "register", "reserved", "sentinel", "sep",
+    "separator", "sequence", "soft", "sot", "source", "space", "special", "speech", "start",
+    "state", "stop", "sub", "suffix", "summary", "target", "task", "text", "think", "time",
+    "timestamp", "tool", "total", "unk", "unknown", "user", "video", "vision", "visual", "word",
 }  # fmt: skip
 #: A special token, such as <pad> or [PAD].
 _SPECIAL_TOKEN = re.compile(r"<[^<>]{0,40}>|\[[^\[\]]{0,40}\]")
@@ -83,6 +85,10 @@ _TOKEN = re.compile(
     r"sk-(?P<openai>[A-Za-z0-9_-]{16,})"
     r"|gh[opsur]_[A-Za-z0-9]{20,}"
     r"|github_pat_[A-Za-z0-9_]{20,}"
+    r"|AIza[A-Za-z0-9_-]{30,}"
+    r"|(?:gsk|npm|sk_live|rk_live)_[A-Za-z0-9]{16,}"
+    r"|(?:xai|nvapi|pypi)-[A-Za-z0-9_-]{16,}"
+    r"|SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}"
     r"|glpat-[A-Za-z0-9_-]{20,}"
     r"|hf_[A-Za-z0-9]{20,}"
     r"|xox[abeoprs]-[A-Za-z0-9-]{10,}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from itertools import count
 from typing import TYPE_CHECKING, Literal
 
 from afnio_tellurio.api import operations
@@ -15,7 +16,7 @@ from afnio_tellurio.deadlines import within
 from afnio_tellurio.delivery.recording import Recording
 from afnio_tellurio.delivery.recovery import deliver_journals_of_run
 from afnio_tellurio.delivery.senders import settle
-from afnio_tellurio.errors import NotFoundError, TellurioError, may_have_arrived
+from afnio_tellurio.errors import NotFoundError, TellurioError, may_have_arrived, was_deleted
 from afnio_tellurio.tracking.active import open_runs
 from afnio_tellurio.tracking.details import as_changes
 from afnio_tellurio.tracking.finding import runs_named
@@ -131,7 +132,7 @@ def _resume_run(
     with safeguard:
         recording = Recording(connection, path, run_name=run.name, owns_run=True)
         try:
-            fields = {"status": status.value, **as_changes(details)}
+            fields = {"status": status.value, **as_changes(details, run)}
             if description is not None:
                 fields["description"] = description
             model = operations.update_run(connection, path, fields)
@@ -162,19 +163,36 @@ def _find_run(
             # The project does not exist yet.
             return None
         return named[0] if named else None
-    path = RunPath(namespace_slug, project_slug, uuid_of_key(namespace_slug, project_slug, key))
-    try:
-        model = operations.get_run(connection_of(client), path)
-    except LookupError:
-        return None
-    run = read_run(Run, model, "getRun", namespace_slug)
-    bind_run(run, client, project_slug)
-    return run
+    return _find_by_key(client, namespace_slug, project_slug, key)[1]
 
 
-def uuid_of_key(namespace_slug: str, project_slug: str, key: str) -> str:
-    """The UUID of the run that a caller's key names: every process finds the same one."""
-    return str(uuid.uuid5(_KEYS, f"{namespace_slug}/{project_slug}/{key}"))
+def _find_by_key(
+    client: TellurioClient, namespace_slug: str, project_slug: str, key: str
+) -> tuple[str, Run | None]:
+    """The UUID that a caller's key names, and its run if there is one.
+
+    Every process finds the same one. After the run was deleted, its UUID is never free again, and
+    the key names the next UUID.
+    """
+    connection = connection_of(client)
+    for generation in count():
+        name = f"{namespace_slug}/{project_slug}/{key}" + (f"#{generation}" if generation else "")
+        path = RunPath(namespace_slug, project_slug, str(uuid.uuid5(_KEYS, name)))
+        try:
+            model = operations.get_run(connection, path)
+        except LookupError as error:
+            if isinstance(error, NotFoundError) and was_deleted(error):
+                continue
+            return path.run_uuid, None
+        run = read_run(Run, model, "getRun", namespace_slug)
+        bind_run(run, client, project_slug)
+        return path.run_uuid, run
+    raise AssertionError("count() does not end")
+
+
+def uuid_of_key(client: TellurioClient, namespace_slug: str, project_slug: str, key: str) -> str:
+    """The UUID for a new run with a caller's key."""
+    return _find_by_key(client, namespace_slug, project_slug, key)[0]
 
 
 def _wait_for_its_end(connection: Connection, run_uuid: str, name: str) -> None:

@@ -23,7 +23,7 @@ from afnio_tellurio.tracking.announcements import render_run
 from afnio_tellurio.tracking.awaiting import run_in_thread
 from afnio_tellurio.tracking.capturing import start_capture
 from afnio_tellurio.tracking.changing import change_ended_run, change_run
-from afnio_tellurio.tracking.configuration import merged
+from afnio_tellurio.tracking.configuration import check_config_size, merged
 from afnio_tellurio.tracking.details import (
     OptionalChange,
     checked_changes,
@@ -396,8 +396,10 @@ class Run(RunReader):
         """
         patch = safe_config("update_config", config, self._settings(client))
         if patch:
+            whole = merged(self.config, patch)
+            check_config_size("update_config", whole)
             self._change_details("update_config", {"config_patch": patch}, client)
-            self.config = RunConfig(merged(self.config, patch))
+            self.config = RunConfig(whole)
 
     def tag(
         self, *add: str, remove: Iterable[str] = (), client: TellurioClient | None = None
@@ -487,7 +489,9 @@ class Run(RunReader):
             job_type=job_type,
         )
         if not changes:
-            raise ValueError("update: nothing to change; pass a name, description, notes, or group")
+            raise ValueError(
+                "update: nothing to change; pass a name, description, notes, group, or job type"
+            )
         self._change(changes, client, if_unchanged=if_unchanged)
 
     def _change(
