@@ -26,7 +26,7 @@ from afnio_tellurio.delivery.recovery import (
     may_live_elsewhere,
     unreadable,
 )
-from afnio_tellurio.delivery.resending import reopen_rejected
+from afnio_tellurio.delivery.resending import reopen_rejected, reopen_undeliverable
 from afnio_tellurio.delivery.senders import settle
 from afnio_tellurio.errors import (
     BackendUnreachableError,
@@ -279,11 +279,36 @@ def _write(record: Path, upload: _Upload) -> None:
         file.write(msgspec.json.encode(upload))
 
 
+def _run_finder(
+    connection_for: Callable[[JournalFile], Connection],
+) -> Callable[[JournalFile], bool]:
+    """Returns a function that returns True if the backend of a journal has its run."""
+    absent: set[str] = set()
+
+    def is_there(journal: JournalFile) -> bool:
+        connection, header = connection_for(journal), journal.header
+        if connection.address in absent:
+            return False
+        path = RunPath(header.namespace_slug, header.project_slug, header.run_uuid)
+        try:
+            operations.get_run(connection.for_delivery, path)
+        except LookupError:
+            return False
+        except BackendUnreachableError:
+            # Not again for each journal, each after a timeout.
+            absent.add(connection.address)
+            return False
+        return True
+
+    return is_there
+
+
 def sync(*, other_hosts: bool = False, rejected: bool = False) -> list[SyncedJournal]:
     """Delivers the metrics that dead processes logged, and ends their runs.
 
     A run that its process did not end is set to `CRASHED`. Journals of live processes are left to
-    them. Repeating it is safe.
+    them. What was logged to a run in the trash is delivered once the run is restored. Repeating it
+    is safe.
 
     Args:
         other_hosts: Whether to deliver the journals of other machines too, if the folder of the
@@ -320,6 +345,7 @@ def sync(*, other_hosts: bool = False, rejected: bool = False) -> list[SyncedJou
         return connection_of(clients[key])
 
     try:
+        reopen_undeliverable(settings.journals, _run_finder(connection_for))
         paths = list_journals(settings.journals)
     except OSError as error:
         raise_foreign(error)

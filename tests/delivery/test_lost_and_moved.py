@@ -6,9 +6,11 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
 import threading
 
 import pytest
+from awaiting_events import wait_until
 from children import GUARD, complaints
 
 import afnio_tellurio as te
@@ -526,3 +528,53 @@ def test_an_exception_of_a_signal_handler_during_a_write_reaches_the_application
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout == "50 True True\n"
     assert complaints(finished.stderr) == ""
+
+
+DELETED = """
+import sys
+import afnio_tellurio as te
+run = te.init("acme", "Digits", "restored", tags=["first"])
+run.log("count", 0, step=0)
+run.flush()
+print("logged", flush=True)
+sys.stdin.readline()
+for number in range(1, 10):
+    run.log("count", number, step=number)
+run.tag("second")
+run.finish()
+"""
+
+
+@pytest.mark.parametrize("ends", ["by itself", "killed"])
+@pytest.mark.parametrize("trashed", ["run", "project"])
+def test_what_was_logged_to_a_run_in_the_trash_is_delivered_when_it_is_restored(
+    proxy, start_python, home, journals, ends, trashed
+):
+    child = start_python("-c", DELETED, stdin=subprocess.PIPE)
+    assert child.stdout.readline() == "logged\n"
+    run = te.get_run("acme", "Digits", "restored")
+    if trashed == "run":
+        te.delete_run("acme", "Digits", run.uuid)
+    else:
+        te.delete_project("acme", "digits")
+    child.stdin.write("\n")
+    child.stdin.flush()
+    wait_until(lambda: list((home / "journals").glob("*.undeliverable")))
+    assert te.sync() == [], "its process lives, or the run is gone"
+    if ends == "killed":
+        child.kill()
+    child.wait(GUARD)
+    assert te.sync() == []
+    if trashed == "run":
+        te.restore_run("acme", "Digits", "restored")
+    else:
+        te.restore_project("acme", "digits")
+    (done,) = te.sync()
+    assert done.problem is None
+    again = te.get_run("acme", "Digits", "restored")
+    assert set(again.metrics("count").values) >= {0}
+    if ends == "by itself":
+        assert again.metrics("count").values == list(range(10))
+        assert again.tags == ("first", "second")
+    assert again.status in ("COMPLETED", "CRASHED")
+    assert list((home / "journals").glob("*")) == []

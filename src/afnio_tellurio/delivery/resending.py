@@ -1,4 +1,4 @@
-"""Sends again what a backend rejected, when it may have learned better."""
+"""Sends again what a backend rejected, or what was for a run that is restored."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from afnio_tellurio.delivery.journal_file import JournalFile
-from afnio_tellurio.delivery.records import SUFFIX
-from afnio_tellurio.delivery.recovery import SyncedJournal, list_files
+from afnio_tellurio.delivery.records import SUFFIX, UNDELIVERABLE_SUFFIX
+from afnio_tellurio.delivery.recovery import SyncedJournal, list_files, locked
 from afnio_tellurio.delivery.rejected import REJECTED_SUFFIX
+from afnio_tellurio.errors import TellurioError
 from afnio_tellurio.interruptions import raise_foreign
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -45,3 +47,32 @@ def reopen_rejected(folder: Path) -> tuple[list[Path], list[SyncedJournal]]:
             raise_foreign(error)
             problems.append(SyncedJournal(path=str(path), problem=str(error)))
     return journals, problems
+
+
+def reopen_undeliverable(folder: Path, is_there: Callable[[JournalFile], bool]) -> None:
+    """Turns the `.undeliverable` files in a folder into journals again, if their runs are there.
+
+    A run may have been restored since. The file of a live process stays: it would go on writing to
+    it.
+
+    Args:
+        folder: The folder.
+        is_there: Returns True if the backend has the run of a journal.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
+    for path in list_files(folder, UNDELIVERABLE_SUFFIX):
+        try:
+            with locked(path) as is_dead:
+                is_back = is_dead and _has_run(path, is_there)
+            if is_back:
+                path.rename(path.with_suffix(SUFFIX))
+        except (OSError, ValueError, msgspec.ValidationError, TellurioError) as error:
+            # It stays, as it was set aside.
+            raise_foreign(error)
+
+
+def _has_run(path: Path, is_there: Callable[[JournalFile], bool]) -> bool:
+    with closing(JournalFile.open(path)) as journal:
+        return is_there(journal)
