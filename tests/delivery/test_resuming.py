@@ -8,6 +8,7 @@ from children import GUARD
 from leftovers import own_default_clients
 
 import afnio_tellurio as te
+from afnio_tellurio.tracking import resuming
 
 JOB = """
 import os, signal, sys
@@ -234,3 +235,9 @@ def test_the_key_of_a_deleted_run_names_a_new_run():
     restored = te.init("acme", "Digits", key="k", resume="must")
     assert restored.uuid == first.uuid
     restored.finish()
+
+
+def test_a_backend_for_which_every_run_was_deleted_is_not_asked_forever(monkeypatch):
+    monkeypatch.setattr(resuming, "was_deleted", lambda _error: True)
+    with pytest.raises(te.TellurioError, match="^init: 100 runs with the key 'k' were deleted"):
+        te.init("acme", "Digits", key="k", resume="allow")

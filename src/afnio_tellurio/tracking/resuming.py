@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import uuid
-from itertools import count
 from typing import TYPE_CHECKING, Literal
 
 from afnio_tellurio.api import operations
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
 
 #: The namespace of the UUIDs of keys. It never changes: runs are found by it.
 _KEYS = uuid.UUID("6d1f7e52-0d0e-5b6c-9a3e-3f6b0c1c7a44")
+#: Runs of one key, deleted one after the other, that are looked for.
+_MAX_GENERATIONS = 100
 #: Seconds between looks at a journal that another process holds.
 _INTERVAL = 0.05
 
@@ -173,21 +174,27 @@ def _find_by_key(
 
     Every process finds the same one. After the run was deleted, its UUID is never free again, and
     the key names the next UUID.
+
+    Raises:
+        TellurioError: A request failed, or too many runs of the key were deleted.
     """
     connection = connection_of(client)
-    for generation in count():
-        name = f"{namespace_slug}/{project_slug}/{key}" + (f"#{generation}" if generation else "")
-        path = RunPath(namespace_slug, project_slug, str(uuid.uuid5(_KEYS, name)))
+    run_uuid = uuid.uuid5(_KEYS, f"{namespace_slug}/{project_slug}/{key}")
+    for _generation in range(_MAX_GENERATIONS):
+        path = RunPath(namespace_slug, project_slug, str(run_uuid))
         try:
             model = operations.get_run(connection, path)
         except LookupError as error:
             if isinstance(error, NotFoundError) and was_deleted(error):
+                run_uuid = uuid.uuid5(run_uuid, "next")
                 continue
             return path.run_uuid, None
         run = read_run(Run, model, "getRun", namespace_slug)
         bind_run(run, client, project_slug)
         return path.run_uuid, run
-    raise AssertionError("count() does not end")
+    raise TellurioError(
+        f"init: {_MAX_GENERATIONS} runs with the key {key!r} were deleted; use another key"
+    )
 
 
 def uuid_of_key(client: TellurioClient, namespace_slug: str, project_slug: str, key: str) -> str:
