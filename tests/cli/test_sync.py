@@ -7,9 +7,11 @@ import sys
 import uuid
 
 import pytest
+from children import GUARD
 
 import afnio_tellurio as te
 from afnio_tellurio.cli import main
+from afnio_tellurio.tracking import capturing
 
 
 @pytest.fixture
@@ -23,6 +25,8 @@ def local():
 def recorded(monkeypatch):
     """Three local runs: one of each kind."""
     monkeypatch.setenv("TELLURIO_CAPTURE", "1")
+    # A busy machine may take long to read it.
+    monkeypatch.setattr(capturing, "PATIENCE", float(GUARD))
     local = te.TellurioClient.local()
     with te.init(
         "acme", "Digits!", "first", "what it is about", client=local, config={"n": 10**30, "x": None},

@@ -19,6 +19,8 @@ pytestmark = pytest.mark.needs_extension
 def _capturing(backend, monkeypatch):
     monkeypatch.setenv("TELLURIO_CAPTURE", "1")
     monkeypatch.setattr(capturing, "_environments", {})
+    # A busy machine may take long to read it.
+    monkeypatch.setattr(capturing, "PATIENCE", float(GUARD))
     monkeypatch.setattr(notices, "_shown", set())
 
 
@@ -96,6 +98,8 @@ def test_a_process_that_is_killed_leaves_it_in_the_journal(run_python):
         """
 import os
 import afnio_tellurio as te
+from afnio_tellurio.tracking import capturing
+capturing.PATIENCE = 600.0
 run = te.init("acme", "Digits", "killed")
 run._settle_capture()
 os._exit(1)
