@@ -17,6 +17,7 @@ from afnio_tellurio.backend import charts as backend_charts
 from afnio_tellurio.backend import metrics as backend_metrics
 from afnio_tellurio.backend import projects as backend_projects
 from afnio_tellurio.backend import runs as backend_runs
+from afnio_tellurio.backend import tables as backend_tables
 from afnio_tellurio.backend import structs
 from afnio_tellurio.cli import listing
 from afnio_tellurio.settings import limits
@@ -124,6 +125,12 @@ ENTITIES = {
          "timestamp": "timestamps"},
         {"width": "for the page, which draws ranges", "replaces_from": "for the page, which polls",
          "count": "for the page, which merges ranges"},
+    ),
+    "Table": (
+        te.TableSummary, {"row_key": "key"}, {"name": "a key of the result"},
+    ),
+    "TableRow": (
+        te.TableRows, {"value": "rows", "timestamp": "timestamps"}, {"number": "their order"},
     ),
     "TrashedItem": (te.TrashedItem, {}, {}),
     "Namespace": (
@@ -352,6 +359,8 @@ BOUNDS = {
     "maximum of limit in summarizeProjectMetrics": backend_charts._MAX_METRICS,
     "maximum of limit in listRuns": backend_runs._MAX_RUNS,
     "maximum of limit in listConfigChanges": backend_runs._MAX_CHANGES,
+    "maxLength of row_key": limits.MAX_NAME_LENGTH,
+    "maximum of limit in listRows": backend_tables._MAX_ROWS,
     "maximum of limit in listMetrics": backend_metrics._MAX_METRICS,
 }
 #: What the backend checks with, beside the layer.
