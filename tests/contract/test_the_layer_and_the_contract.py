@@ -17,8 +17,8 @@ from afnio_tellurio.backend import charts as backend_charts
 from afnio_tellurio.backend import metrics as backend_metrics
 from afnio_tellurio.backend import projects as backend_projects
 from afnio_tellurio.backend import runs as backend_runs
-from afnio_tellurio.backend import tables as backend_tables
 from afnio_tellurio.backend import structs
+from afnio_tellurio.backend import tables as backend_tables
 from afnio_tellurio.cli import listing
 from afnio_tellurio.settings import limits
 from afnio_tellurio.tracking import statuses
@@ -360,6 +360,7 @@ BOUNDS = {
     "maximum of limit in listRuns": backend_runs._MAX_RUNS,
     "maximum of limit in listConfigChanges": backend_runs._MAX_CHANGES,
     "maxLength of row_key": limits.MAX_NAME_LENGTH,
+    "maximum of limit in listTables": backend_tables._MAX_TABLES,
     "maximum of limit in listRows": backend_tables._MAX_ROWS,
     "maximum of limit in listMetrics": backend_metrics._MAX_METRICS,
 }
@@ -400,8 +401,8 @@ def test_each_bound_of_a_request_is_that_of_the_layer():
 
 #: The lists that the layer reads in full.
 LISTS_IN_FULL = (
-    "listConfigChanges", "listNamespaces", "listProjects", "listProjectMetrics", "listTrash",
-    "summarizeProjectMetrics",
+    "listConfigChanges", "listNamespaces", "listProjects", "listProjectMetrics", "listTables",
+    "listTrash", "summarizeProjectMetrics",
 )  # fmt: skip
 
 
@@ -411,7 +412,7 @@ def test_each_list_with_cursors_is_read_to_its_end():
         for name, operation in operations_of(CONTRACT).items()
         if "Next-Cursor" in next(iter(operation["responses"].values())).get("headers", {})
     }
-    assert of_cursors == {"listRuns", "listMetrics", *LISTS_IN_FULL}
+    assert of_cursors == {"listRuns", "listMetrics", "listRows", *LISTS_IN_FULL}
     source = (SOURCES / "api" / "operations.py").read_text("utf-8")
     for name in of_cursors:
         function = re.sub("(?=[A-Z])", "_", name).lower()

@@ -36,9 +36,9 @@ class MetricCreate:
     are numbered in their order of arrival. A backend without tables records a metric.
      """
     row_key: str | Unset = UNSET
-    """ The field that identifies a row of the table: to readers, a row replaces an earlier one with the same value.
-    The row
-    must have it. The table keeps the last one that it was given.
+    """ The field that identifies a row of the table, which the row must have: to readers, a row replaces an earlier
+    one with
+    the same value. The last one that a table receives counts for all of its rows.
      """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=new_fields)
 

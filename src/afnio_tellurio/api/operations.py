@@ -512,8 +512,8 @@ def _metrics_page(*, client: tellurio_api.Client, **query: Any) -> Response[Any]
 
 def list_tables(connection: Connection, path: RunPath) -> list[models.Table] | None:
     """The tables of a run."""
-    return _call_if_known(
-        connection, ANY_LIST, list_tables_operation.sync_detailed, **_parameters(connection, path)
+    return _list_all_if_known(
+        connection, list_tables_operation.sync_detailed, _parameters(connection, path)
     )
 
 

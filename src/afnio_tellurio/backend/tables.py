@@ -22,12 +22,19 @@ from afnio_tellurio.backend.requests import (
 from afnio_tellurio.backend.store import tables as stored_tables
 from afnio_tellurio.backend.store import values
 
+_MAX_TABLES = 1_000
 _MAX_ROWS = 10_000
 
 _Number = Annotated[int, msgspec.Meta(ge=0, le=structs.MAX_STEP)]
 
 
-class _Cursor(NamedTuple):
+class _TableCursor(NamedTuple):
+    """The last table of a page."""
+
+    name: str
+
+
+class _RowCursor(NamedTuple):
     """The last row of a page."""
 
     number: _Number
@@ -49,20 +56,28 @@ def new_row(metric: structs.MetricCreate, timestamp: int) -> stored_tables.NewRo
 
 def list_tables(call: Call) -> Answer:
     """Returns the tables of the run, sorted by name."""
+    limit = integer_of(call, "limit", 1, _MAX_TABLES)
+    cursor = cursor_of(call, _TableCursor)
     with call.database.reading() as connection:
-        tables = stored_tables.list_tables(connection, run_of(connection, call))
+        tables = stored_tables.list_tables(
+            connection,
+            run_of(connection, call),
+            after="" if cursor is None else cursor.name,
+            limit=rows_for(limit),
+        )
+    page, headers = page_of(tables, limit, lambda table: _TableCursor(table.name))
     answers = [
         structs.Table(table.name, table.rows, table.row_key, rfc3339(table.last_timestamp))
-        for table in tables
+        for table in page
     ]
-    return Answer(200, structs.encode(answers))
+    return Answer(200, structs.encode(answers), headers)
 
 
 def list_rows(call: Call) -> Answer:
     """Returns the rows of a table in their order of arrival."""
     limit = integer_of(call, "limit", 1, _MAX_ROWS)
     name = required_parameter(call, "name")
-    cursor = cursor_of(call, _Cursor)
+    cursor = cursor_of(call, _RowCursor)
     with call.database.reading() as connection:
         rows = stored_tables.list_rows(
             connection,
@@ -71,7 +86,7 @@ def list_rows(call: Call) -> Answer:
             after=-1 if cursor is None else cursor.number,
             limit=rows_for(limit),
         )
-    page, headers = page_of(rows, limit, lambda row: _Cursor(row.number))
+    page, headers = page_of(rows, limit, lambda row: _RowCursor(row.number))
     answers = [
         structs.TableRow(row.number, msgspec.Raw(row.json.encode()), rfc3339(row.timestamp))
         for row in page

@@ -11,14 +11,25 @@ from ...client import AuthenticatedClient, Client
 from ...models.error import Error
 from ...models.run_not_found_error import RunNotFoundError
 from ...models.table import Table
-from ...types import PARSING_ERRORS, Response
+from ...types import PARSING_ERRORS, UNSET, Response, Unset
 
 
 def _get_kwargs(
     namespace_slug: str,
     project_slug: str,
     run_uuid: UUID,
+    *,
+    limit: int | Unset = UNSET,
+    cursor: str | Unset = UNSET,
 ) -> dict[str, Any]:
+
+    params: dict[str, Any] = {}
+
+    params["limit"] = limit
+
+    params["cursor"] = cursor
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
     _kwargs: dict[str, Any] = {
         "method": "get",
@@ -27,6 +38,7 @@ def _get_kwargs(
             project_slug=quote(str(project_slug), safe=""),
             run_uuid=quote(str(run_uuid), safe=""),
         ),
+        "params": params,
         "extensions": {
             "operation": "listTables",
             "path": {
@@ -52,6 +64,11 @@ def _parse_response(
             response_200.append(response_200_item)
 
         return response_200
+
+    if response.status_code == 400:
+        response_400 = Error.from_dict(response.json())
+
+        return response_400
 
     if response.status_code == 401:
         response_401 = Error.from_dict(response.json())
@@ -116,6 +133,8 @@ def sync_detailed(
     run_uuid: UUID,
     *,
     client: AuthenticatedClient | Client,
+    limit: int | Unset = UNSET,
+    cursor: str | Unset = UNSET,
 ) -> Response[Error | RunNotFoundError | list[Table]]:
     """List the tables of a run
 
@@ -125,11 +144,18 @@ def sync_detailed(
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
         run_uuid (UUID): The UUID of the run.
+        limit (int | Unset): The maximum number of tables in the response; all of them when not
+            given.
+        cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
+            ended.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
 
     Returns:
         Response[Error | RunNotFoundError | list[Table]]
@@ -139,6 +165,8 @@ def sync_detailed(
         namespace_slug=namespace_slug,
         project_slug=project_slug,
         run_uuid=run_uuid,
+        limit=limit,
+        cursor=cursor,
     )
 
     response = client.get_httpx_client().request(
@@ -154,6 +182,8 @@ def sync(
     run_uuid: UUID,
     *,
     client: AuthenticatedClient | Client,
+    limit: int | Unset = UNSET,
+    cursor: str | Unset = UNSET,
 ) -> Error | RunNotFoundError | list[Table] | None:
     """List the tables of a run
 
@@ -163,11 +193,18 @@ def sync(
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
         run_uuid (UUID): The UUID of the run.
+        limit (int | Unset): The maximum number of tables in the response; all of them when not
+            given.
+        cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
+            ended.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
 
     Returns:
         Error | RunNotFoundError | list[Table]
@@ -178,6 +215,8 @@ def sync(
         project_slug=project_slug,
         run_uuid=run_uuid,
         client=client,
+        limit=limit,
+        cursor=cursor,
     ).parsed
 
 
@@ -187,6 +226,8 @@ async def asyncio_detailed(
     run_uuid: UUID,
     *,
     client: AuthenticatedClient | Client,
+    limit: int | Unset = UNSET,
+    cursor: str | Unset = UNSET,
 ) -> Response[Error | RunNotFoundError | list[Table]]:
     """List the tables of a run
 
@@ -196,11 +237,18 @@ async def asyncio_detailed(
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
         run_uuid (UUID): The UUID of the run.
+        limit (int | Unset): The maximum number of tables in the response; all of them when not
+            given.
+        cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
+            ended.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
 
     Returns:
         Response[Error | RunNotFoundError | list[Table]]
@@ -210,6 +258,8 @@ async def asyncio_detailed(
         namespace_slug=namespace_slug,
         project_slug=project_slug,
         run_uuid=run_uuid,
+        limit=limit,
+        cursor=cursor,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -223,6 +273,8 @@ async def asyncio(
     run_uuid: UUID,
     *,
     client: AuthenticatedClient | Client,
+    limit: int | Unset = UNSET,
+    cursor: str | Unset = UNSET,
 ) -> Error | RunNotFoundError | list[Table] | None:
     """List the tables of a run
 
@@ -232,11 +284,18 @@ async def asyncio(
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
         run_uuid (UUID): The UUID of the run.
+        limit (int | Unset): The maximum number of tables in the response; all of them when not
+            given.
+        cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
+            ended.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Response headers:
+        Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
 
     Returns:
         Error | RunNotFoundError | list[Table]
@@ -248,5 +307,7 @@ async def asyncio(
             project_slug=project_slug,
             run_uuid=run_uuid,
             client=client,
+            limit=limit,
+            cursor=cursor,
         )
     ).parsed

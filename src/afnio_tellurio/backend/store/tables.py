@@ -84,11 +84,14 @@ def append_rows(connection: sqlite3.Connection, run: int, rows: Iterable[NewRow]
     return count - 1
 
 
-def list_tables(connection: sqlite3.Connection, run: int) -> list[StoredTable]:
-    """Returns the tables of a run, sorted by name."""
+def list_tables(
+    connection: sqlite3.Connection, run: int, *, after: str, limit: int
+) -> list[StoredTable]:
+    """Returns the tables of a run with greater names, sorted by name, up to the limit; -1: all."""
     rows = connection.execute(
-        "SELECT name, count, row_key, last_timestamp FROM tables WHERE run = ? ORDER BY name",
-        (run,),
+        "SELECT name, count, row_key, last_timestamp FROM tables WHERE run = ? AND name > ? "
+        "ORDER BY name LIMIT ?",
+        (run, after, limit),
     )
     return list(map(StoredTable._make, rows))
 
