@@ -4,9 +4,9 @@ import datetime as dt
 import math
 
 import numpy as np
-import pandas
-import polars
-import pyarrow
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
 import afnio_tellurio as te
@@ -107,7 +107,7 @@ def test_a_table_and_a_metric_may_have_the_same_name():
         run.log("loss", 0.5)
         run.log_rows("loss", [{"step": 0, "loss": 0.5}])
         run.log("loss", 0.25)
-    assert run.metrics("loss").values == [0.5, 0.25]
+    assert list(run.metrics("loss").values) == [0.5, 0.25]  # noqa: PD011
     assert list(run.metrics()) == list(run.summary()) == te.list_metrics("acme", "digits")
     assert run.rows("loss").rows == [{"step": 0, "loss": 0.5}]
 
@@ -180,13 +180,13 @@ def test_a_table_becomes_a_frame():
     table = run.rows("candidates")
     frame = table.to_polars()
     assert frame.schema == {
-        "id": polars.Int64, "score": polars.Float64, "note": polars.String,
-        "parents": polars.List(polars.Int64),
+        "id": pl.Int64, "score": pl.Float64, "note": pl.String,
+        "parents": pl.List(pl.Int64),
     }  # fmt: skip
     assert frame["note"].to_list() == ["x", None, None]
     assert repr(frame["score"].to_list()) == "[1.0, 0.5, nan]"
     assert table.to_arrow()["parents"].to_pylist() == [[], [1], [1, 2]]
-    assert table.to_arrow()["score"].type == pyarrow.float64()
+    assert table.to_arrow()["score"].type == pa.float64()
     assert list(table.to_pandas().columns) == ["id", "score", "note", "parents"]
     assert table.to_pandas()["id"].dtype == np.dtype("int64")
 
@@ -196,7 +196,7 @@ def test_an_empty_table_becomes_an_empty_frame():
         pass
     table = run.rows("none")
     assert table.to_polars().is_empty()
-    assert isinstance(table.to_pandas(), pandas.DataFrame)
+    assert isinstance(table.to_pandas(), pd.DataFrame)
     assert table.to_arrow().num_rows == 0
 
 
