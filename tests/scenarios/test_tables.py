@@ -107,7 +107,7 @@ def test_a_table_and_a_metric_may_have_the_same_name():
         run.log("loss", 0.5)
         run.log_rows("loss", [{"step": 0, "loss": 0.5}])
         run.log("loss", 0.25)
-    assert list(run.metrics("loss").values) == [0.5, 0.25]  # noqa: PD011
+    assert list(run.metrics("loss").values) == [0.5, 0.25]
     assert list(run.metrics()) == list(run.summary()) == te.list_metrics("acme", "digits")
     assert run.rows("loss").rows == [{"step": 0, "loss": 0.5}]
 
