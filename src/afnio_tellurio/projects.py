@@ -164,7 +164,7 @@ def restore_project(
 
     Args:
         namespace_slug: The slug of the namespace that owns the project.
-        project_slug: The project's slug.
+        project_slug: The project's slug, or its UUID, which `list_trash` returns.
         client: The client to use; default the environment's.
 
     Raises:

@@ -169,6 +169,24 @@ def test_of_several_deleted_with_one_name_the_last_is_restored(run):
     assert te.restore_run("acme", "digits", "first").uuid == run.uuid
 
 
+@pytest.mark.needs_extension
+def test_an_older_one_of_several_projects_is_restored_by_its_uuid(run):
+    te.delete_project("acme", "digits")
+    for _ in range(2):
+        te.create_project("acme", "Digits")
+        te.delete_project("acme", "digits")
+    oldest = min(te.list_trash("acme"), key=lambda item: item.date_deleted)
+    assert te.restore_project("acme", oldest.uuid).uuid == oldest.uuid
+    assert te.get_run("acme", "digits", run.uuid).name == run.name
+    other = te.list_trash("acme")[0]
+    with pytest.raises(te.ConflictError):
+        te.restore_project("acme", other.uuid)
+    te.delete_project("acme", "digits")
+    te.restore_project("acme", other.uuid)
+    te.delete_project("acme", oldest.uuid, purge=True)
+    assert oldest.uuid not in {item.uuid for item in te.list_trash("acme")}
+
+
 def test_a_backend_without_a_trash_deletes_for_good(run, backend):
     if backend != "without extensions":
         pytest.skip("it has a trash")

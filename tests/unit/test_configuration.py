@@ -270,6 +270,11 @@ def test_flattened_paths_end_at_lists_and_empty_mappings():
     assert flattened({}) == {}
 
 
+def test_flattened_paths_of_keys_with_dots_are_distinct():
+    config = {"a.b": 1, "a": {"b": 2, "b.c": {"d": 3}}}
+    assert flattened(config) == {'"a.b"': 1, "a.b": 2, 'a."b.c".d': 3}
+
+
 @pytest.mark.parametrize(
     ("original", "patch", "result"),
     [

@@ -127,15 +127,17 @@ def delete_project(call: Call) -> Answer:
 
 def restore_project(call: Call) -> Answer:
     """Moves the project that was deleted last back from the trash, or returns the one there is."""
-    slug = call.path["project_slug"]
     with call.database.writing() as connection:
         namespace = namespace_of(connection, call)
-        trashed = trash.find_project(connection, namespace, slug)
-        if trashed is not None:
+        project = trash.find_project(connection, namespace, call.path["project_slug"])
+        if project is None:
+            project = project_of(connection, call)
+        else:
+            slug = trash.slug_of_project(connection, project)
             if stored_projects.find_project(connection, namespace, slug) is not None:
                 raise _slug_taken(call, slug)
-            trash.restore_project(connection, trashed)
-        row = stored_projects.read_project(connection, project_of(connection, call))
+            trash.restore_project(connection, project)
+        row = stored_projects.read_project(connection, project)
     return Answer(200, structs.encode(_project_answer(row)))
 
 

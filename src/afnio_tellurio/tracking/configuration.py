@@ -70,11 +70,11 @@ def check_config_size(call: str, config: Any, label: str = "config") -> None:
 def flattened(config: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a config by their dotted paths, such as `{"optim.lr": 0.1}`.
 
-    Lists and empty mappings are values. A dot in a key looks like one between keys: if two paths
-    are equal, the last value is kept.
+    Lists and empty mappings are values. A key with a dot is in quotes: `{'"a.b"': 1}`.
     """
     values: dict[str, Any] = {}
-    for key, value in config.items():
+    for name, value in config.items():
+        key = f'"{name}"' if "." in name else name
         if isinstance(value, Mapping) and value:
             inner = flattened(cast("Mapping[str, Any]", value))
             values.update({f"{key}.{path}": leaf for path, leaf in inner.items()})

@@ -115,8 +115,8 @@ def sync_detailed(
 
      Moves the project with its runs and their metrics back from the trash: of several with the slug, the
     one that was deleted
-    last. Runs that were deleted before the project stay in the trash. If none is in the trash, and the
-    namespace has a
+    last. The UUID of a project in the trash, in the place of the slug, restores that one. Runs that
+    were deleted before the project stay in the trash. If none is in the trash, and the namespace has a
     project with the slug, the response has that one: so it is safe to repeat the request.
 
     Args:
@@ -154,8 +154,8 @@ def sync(
 
      Moves the project with its runs and their metrics back from the trash: of several with the slug, the
     one that was deleted
-    last. Runs that were deleted before the project stay in the trash. If none is in the trash, and the
-    namespace has a
+    last. The UUID of a project in the trash, in the place of the slug, restores that one. Runs that
+    were deleted before the project stay in the trash. If none is in the trash, and the namespace has a
     project with the slug, the response has that one: so it is safe to repeat the request.
 
     Args:
@@ -188,8 +188,8 @@ async def asyncio_detailed(
 
      Moves the project with its runs and their metrics back from the trash: of several with the slug, the
     one that was deleted
-    last. Runs that were deleted before the project stay in the trash. If none is in the trash, and the
-    namespace has a
+    last. The UUID of a project in the trash, in the place of the slug, restores that one. Runs that
+    were deleted before the project stay in the trash. If none is in the trash, and the namespace has a
     project with the slug, the response has that one: so it is safe to repeat the request.
 
     Args:
@@ -225,8 +225,8 @@ async def asyncio(
 
      Moves the project with its runs and their metrics back from the trash: of several with the slug, the
     one that was deleted
-    last. Runs that were deleted before the project stay in the trash. If none is in the trash, and the
-    namespace has a
+    last. The UUID of a project in the trash, in the place of the slug, restores that one. Runs that
+    were deleted before the project stay in the trash. If none is in the trash, and the namespace has a
     project with the slug, the response has that one: so it is safe to repeat the request.
 
     Args:

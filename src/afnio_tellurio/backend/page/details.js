@@ -30,11 +30,12 @@ const loadFamily = (route, run) => async (before, signal) => {
 // The values of nested fields by their dotted paths.
 /** @param {object} fields @returns {[string, unknown][]} */
 const flattened = (fields, start = "") =>
-	Object.entries(fields).flatMap(([key, value]) =>
-		isObject(value) && !Array.isArray(value) && Object.keys(value).length
+	Object.entries(fields).flatMap(([name, value]) => {
+		const key = name.includes(".") ? `"${name}"` : name;
+		return isObject(value) && !Array.isArray(value) && Object.keys(value).length
 			? flattened(value, `${start}${key}.`)
-			: [[start + key, value]]
-	);
+			: [[start + key, value]];
+	});
 
 /** @type {Component} */
 function Fields({label, fields, isOpen}) {

@@ -169,13 +169,19 @@ def find_run(connection: sqlite3.Connection, project: int, run_uuid: str) -> int
 
 
 def find_project(connection: sqlite3.Connection, namespace: int | None, slug: str) -> int | None:
-    """Returns the id of the project with this slug that was deleted last; None without one."""
+    """Returns the id of the project with this UUID, or of the last one with this slug, or None."""
     row = connection.execute(
-        "SELECT id FROM projects WHERE former_namespace = ? AND slug = ? AND deleted > ? "
-        "ORDER BY deleted DESC, id DESC LIMIT 1",
-        (namespace, slug, expired()),
+        "SELECT id FROM projects WHERE former_namespace = ? AND ? IN (slug, uuid) AND deleted > ? "
+        "ORDER BY uuid = ? DESC, deleted DESC, id DESC LIMIT 1",
+        (namespace, slug, expired(), slug),
     ).fetchone()
     return None if row is None else row[0]
+
+
+def slug_of_project(connection: sqlite3.Connection, project: int) -> str:
+    """Returns the slug of a project in the trash."""
+    (slug,) = connection.execute("SELECT slug FROM projects WHERE id = ?", (project,)).fetchone()
+    return str(slug)
 
 
 def name_of_run(connection: sqlite3.Connection, run: int) -> str | None:
