@@ -1,4 +1,4 @@
-"""What the callbacks of training frameworks do alike: record to a run, and never stop a training."""
+"""What the callbacks of frameworks do alike: record to a run, and never stop a training."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
 """A callback for studies of Optuna."""
-# Optuna need not be installed where types are checked.
-# pyright: reportMissingImports=false
 
 from __future__ import annotations
 
@@ -11,9 +9,6 @@ from afnio_tellurio.integrations.callbacks import RunRecorder, plain
 from afnio_tellurio.notices import warn_once
 
 if TYPE_CHECKING:
-    from optuna.study import Study
-    from optuna.trial import FrozenTrial
-
     from afnio_tellurio.tracking.run import Run
 
 __all__ = ["TellurioCallback"]
@@ -25,10 +20,10 @@ _TABLE = "trials"
 class TellurioCallback:
     """Logs the trials of a study, for `study.optimize(callbacks=[TellurioCallback()])`.
 
-    Each trial becomes a row of the table `trials`. A completed one also logs `value` (or `values/0`,
-    `values/1`, and so on), `best_value`, and its numeric parameters as `params/NAME`, at the step of
-    its number. The config of the run has the name and the directions of the study in `study`. The
-    run stays open.
+    Each trial becomes a row of the table `trials`. A completed one also logs `value`, `best_value`,
+    and its numeric parameters as `params/NAME`, at the step of its number. If a study has several
+    objectives, it logs `values/NAME` or `values/0`, `values/1`, and so on instead. The config of
+    the run has the name and the directions of the study in `study`. The run stays open.
 
     Args:
         run: The run; default the one that is active when the first trial ends.
@@ -38,7 +33,7 @@ class TellurioCallback:
         self._recorder = RunRecorder(run)
         self._recorded_studies: set[str] = set()
 
-    def __call__(self, study: Study, trial: FrozenTrial) -> None:
+    def __call__(self, study: Any, trial: Any) -> None:
         """Logs a trial that has ended.
 
         Raises:
@@ -57,14 +52,15 @@ class TellurioCallback:
             warn_once(f"trials are not recorded: {error}")
 
 
-def _metrics(study: Study, trial: FrozenTrial) -> dict[str, Any]:
+def _metrics(study: Any, trial: Any) -> dict[str, Any]:
     # The state by its name, without importing Optuna.
     if trial.state.name != "COMPLETE":
         return {}
     metrics = {f"params/{name}": value for name, value in trial.params.items()}
     if len(study.directions) > 1:
         names = study.metric_names or range(len(study.directions))
-        return metrics | {f"values/{name}": value for name, value in zip(names, trial.values)}
+        values = zip(names, trial.values, strict=False)
+        return metrics | {f"values/{name}": value for name, value in values}
     metrics["value"] = trial.values[0]
     try:
         metrics["best_value"] = study.best_value
@@ -73,7 +69,7 @@ def _metrics(study: Study, trial: FrozenTrial) -> dict[str, Any]:
     return metrics
 
 
-def _row(trial: FrozenTrial) -> dict[str, Any]:
+def _row(trial: Any) -> dict[str, Any]:
     values, duration = trial.values, trial.duration
     row: dict[str, Any] = {"number": trial.number, "state": trial.state.name.lower()}
     if values is not None:

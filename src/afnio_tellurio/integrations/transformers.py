@@ -1,6 +1,7 @@
 """A callback for the `Trainer` of Hugging Face transformers."""
 # transformers need not be installed where types are checked.
 # pyright: reportMissingImports=false, reportUnknownVariableType=false, reportUntypedBaseClass=false
+# pyright: reportUnknownMemberType=false
 
 from __future__ import annotations
 
@@ -49,7 +50,7 @@ class TellurioCallback(TrainerCallback):
             name: value for name, value in args.to_dict().items() if not name.endswith("_token")
         }
         config: dict[str, Any] = {"args": settings}
-        model_config = getattr(objects.get("model"), "config", None)
+        model_config: Any = getattr(objects.get("model"), "config", None)
         if hasattr(model_config, "to_dict"):
             model_config = model_config.to_dict()
         if isinstance(model_config, dict):
