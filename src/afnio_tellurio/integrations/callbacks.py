@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.errors import TellurioError
 from afnio_tellurio.notices import warn_once
@@ -101,8 +101,7 @@ def plain(value: Any, depth: int = 0) -> Any:
     except (TypeError, ValueError):
         content = _content(value) if depth < _MAX_DEPTH else None
     if isinstance(content, Mapping):
-        fields = cast("Mapping[Any, Any]", content)
-        return {str(key): plain(item, depth + 1) for key, item in fields.items()}
+        return {str(key): plain(item, depth + 1) for key, item in content.items()}
     if content is not None:
         return [plain(item, depth + 1) for item in content]
     # Not its text, which may hold a credential.
@@ -111,7 +110,7 @@ def plain(value: Any, depth: int = 0) -> Any:
 
 def _content(value: Any) -> Mapping[Any, Any] | list[Any] | tuple[Any, ...] | None:
     if isinstance(value, Mapping | list | tuple):
-        return cast("Mapping[Any, Any] | list[Any] | tuple[Any, ...]", value)
+        return value  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, argparse.Namespace):
         return vars(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -72,20 +72,22 @@ class TellurioLogger(Logger):
         Raises:
             ValueError: There is no run: none was passed, and none is active.
         """
-        return self._open().run
+        return self._started or self._open().run
 
     @property
     def name(self) -> str | None:
         """The slug of the run's project, or `None` in processes of other ranks."""
         if rank_zero_only.rank > 0:
             return None
-        project = self._open().run.project
+        project = (self._started or self._open().run).project
         return None if project is None else project.slug
 
     @property
     def version(self) -> str | None:
         """The name of the run, or `None` in processes of other ranks."""
-        return None if rank_zero_only.rank > 0 else self._open().run.name
+        if rank_zero_only.rank > 0:
+            return None
+        return (self._started or self._open().run).name
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
@@ -99,6 +101,11 @@ class TellurioLogger(Logger):
         """Merges the hyperparameters into the config of the run."""
         if params is not None:
             self._open().update_config(params)
+
+    @rank_zero_only
+    def log_graph(self, *_args: Any, **_keywords: Any) -> None:
+        """Resumes the run if the logger has ended it: `Trainer` calls this at each start."""
+        self._open()
 
     @rank_zero_only
     def finalize(self, status: str) -> None:

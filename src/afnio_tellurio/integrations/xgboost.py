@@ -83,7 +83,7 @@ def _with_numbers(value: Any) -> Any:
         fields = cast("dict[str, Any]", value)
         return {name: _with_numbers(item) for name, item in fields.items()}
     if isinstance(value, list):
-        return [_with_numbers(item) for item in cast("list[Any]", value)]
+        return [_with_numbers(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, str):
         for convert in (int, float):
             try:
