@@ -32,6 +32,8 @@ CHANGELOG = ROOT / "CHANGELOG.md"
 PACKAGE = "afnio_tellurio"
 INTEGRATIONS = (
     "integrations.afnio",
+    "integrations.dspy",
+    "integrations.gepa",
     "integrations.keras",
     "integrations.lightning",
     "integrations.optuna",

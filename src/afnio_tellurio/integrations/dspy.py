@@ -98,7 +98,11 @@ class TellurioCallback(BaseCallback):
 
     def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
         """Remembers the start of a call of an LM."""
-        self._secrets |= _secrets_of(instance.kwargs) | _secrets_of(inputs.get("kwargs"))
+        settings = getattr(instance, "kwargs", None)
+        secrets = _secrets_of(settings) | _secrets_of(inputs.get("kwargs"))
+        if not secrets <= self._secrets:
+            with self._lock:
+                self._secrets |= secrets
         self._start("lm", call_id, instance, inputs)
 
     def on_lm_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
@@ -131,11 +135,17 @@ class TellurioCallback(BaseCallback):
         """Remembers the start of an evaluation."""
         self._start("evaluate", call_id, instance, inputs)
 
-    def _end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
-        call = self._calls.pop(call_id)
-        self._log_call(call_id, call, monotonic() - call.start, outputs, exception)
+    def on_module_end(
+        self, call_id: str, outputs: Any, exception: BaseException | None = None
+    ) -> None:
+        """Records a call of a module."""
+        self._end(call_id, outputs, exception)
 
-    on_module_end = on_tool_end = _end
+    def on_tool_end(
+        self, call_id: str, outputs: Any, exception: BaseException | None = None
+    ) -> None:
+        """Records a call of a tool."""
+        self._end(call_id, outputs, exception)
 
     def on_compile_end(
         self, call_id: str, outputs: Any, exception: BaseException | None = None
@@ -162,6 +172,10 @@ class TellurioCallback(BaseCallback):
         }
         call = call._replace(inputs=_outlines(settings))
         self._log_call(call_id, call, seconds, result, exception)
+
+    def _end(self, call_id: str, outputs: Any, exception: BaseException | None) -> None:
+        call = self._calls.pop(call_id)
+        self._log_call(call_id, call, monotonic() - call.start, outputs, exception)
 
     def _start(self, kind: str, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
         self._calls[call_id] = _Call(kind, instance, inputs, active_call(), monotonic())
@@ -226,7 +240,7 @@ def _outline(value: Any) -> Any:
 
 def _history_entry(lm: Any, outputs: Any) -> Mapping[str, Any] | None:
     """What the history of an LM has on a call, which is recognized by its outputs."""
-    recent = list(lm.history)[-_RECENT_CALLS:]
+    recent = list(getattr(lm, "history", ()))[-_RECENT_CALLS:]
     return next((entry for entry in reversed(recent) if entry["outputs"] is outputs), None)
 
 

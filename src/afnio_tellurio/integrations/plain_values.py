@@ -34,14 +34,7 @@ def plain_fields(fields: Mapping[str, Any], max_text: int = MAX_TEXT) -> dict[st
 
 def plain_text(text: str, max_text: int = MAX_TEXT) -> str:
     """The text without credentials, cut after `max_text` characters."""
-    kept = redact_text(text[: max_text + _BEYOND_CUT])
-    cut = _cut(kept, max_text, len(text))
-    try:
-        encoded_scalar(cut)
-    except UnfitError:
-        # The spelling of a number that JSON does not have.
-        return repr(cut)
-    return cut
+    return _cut(redact_text(text[: max_text + _BEYOND_CUT]), max_text, len(text))
 
 
 def _plain(value: Any, max_text: int, depth: int) -> Any:
