@@ -44,8 +44,9 @@ with start_elsewhere("given") as given:
         both.train()
         both.log({"test_f1": 0.5, "words": "no number", "vector": torch.ones(2), "scalar": torch.tensor(2)})
         observed["active"] = str(active.status)
-    given_history = [entry["loss"] for entry in both.state.log_history if "loss" in entry]
-    observed["losses"] = given_history
+    for name in ("loss", "eval_loss"):
+        entries = [entry for entry in both.state.log_history if name in entry]
+        observed[name] = [[entry[key] for entry in entries] for key in ("step", name)]
     with te.init("demo", "Trainings", "again"):
         both.train()
 
@@ -72,8 +73,10 @@ def training(train):
 
 def test_metrics_have_the_names_and_steps_that_other_trackers_use(training):
     logged = training.logged("active")
-    assert logged["train/loss"] == ([1, 2, 3], training.observed["losses"])
-    assert logged["eval/loss"][0] == [2]
+    for metric, name in {"train/loss": "loss", "eval/loss": "eval_loss"}.items():
+        assert list(logged[metric]) == training.observed[name]
+    assert logged["train/loss"][0] == [1, 2, 3]
+    assert logged["eval/loss"][0][0] == 2
     assert logged["train/train_runtime"][0] == [3]
     assert logged["test/f1"] == ([3], [0.5])
     assert logged["train/scalar"] == ([3], [2])
