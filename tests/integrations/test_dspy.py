@@ -77,6 +77,8 @@ with te.init("demo", "Trainings", "real"):
     predict(question="one")
     observed["cost"] = real.history[0]["cost"]
     asyncio.run(predict.acall(question="two"))
+    with dspy.context(disable_history=True):
+        predict(question="three")
     observed["refusal"] = refusal(lambda: real("refuse"))
 
 with start_elsewhere("given") as given, te.init("demo", "Trainings", "active") as active:
@@ -128,32 +130,34 @@ def calls(program, run, kind=None):
     return [row for row in rows if kind in (None, row["kind"])]
 
 
-def test_tokens_and_costs_are_totals_and_a_cached_answer_adds_none(program):
+def test_tokens_and_costs_are_totals_of_what_the_history_has(program):
     logged = program.logged("real")
     seconds = logged.pop("dspy/lm_seconds")
-    assert seconds[0] == [1, 2, 3, 4]
+    assert seconds[0] == [1, 2, 3, 4, 5]
     assert all(each > 0 for each in seconds[1])
     cost = program.observed["cost"]
     assert cost > 0
-    steps = [1, 2, 3, 4]
+    steps = [1, 2, 3, 4, 5]
     assert logged == {
-        "dspy/lm_calls": (steps, [1, 2, 3, 4]),
-        "dspy/lm_errors": (steps, [0, 0, 0, 1]),
-        "dspy/prompt_tokens": (steps, [7, 7, 14, 14]),
-        "dspy/completion_tokens": (steps, [3, 3, 6, 6]),
-        "dspy/total_tokens": (steps, [10, 10, 20, 20]),
-        "dspy/cost_usd": (steps, [cost, cost, 2 * cost, 2 * cost]),
+        "dspy/lm_calls": (steps, [1, 2, 3, 4, 5]),
+        "dspy/lm_errors": (steps, [0, 0, 0, 0, 1]),
+        "dspy/prompt_tokens": (steps, [7, 7, 14, 14, 14]),
+        "dspy/completion_tokens": (steps, [3, 3, 6, 6, 6]),
+        "dspy/total_tokens": (steps, [10, 10, 20, 20, 20]),
+        "dspy/cost_usd": (steps, [cost, cost, 2 * cost, 2 * cost, 2 * cost]),
     }
 
 
 def test_a_call_of_an_lm_is_a_row(program):
-    first, cached, _, refused = calls(program, "real", "lm")
+    first, cached, _, unknown, refused = calls(program, "real", "lm")
     assert first["name"] == "openai/gpt-4o-mini"
     assert first["inputs"]["messages"][-1]["content"].startswith("[[ ## question ## ]]\none")
     assert first["outputs"] == ["[[ ## answer ## ]]\n1"]
     assert (first["total_tokens"], first["cost_usd"]) == (10, program.observed["cost"])
     assert first["exception"] is None
     assert "total_tokens" not in cached
+    # Its history was disabled: the tokens of another call are not taken for its own.
+    assert "total_tokens" not in unknown
     assert refused["inputs"] == {"prompt": "refuse"}
     assert refused["outputs"] is None
     assert refused["exception"].startswith("LMAuthError: [openai/gpt-4o-mini]")
