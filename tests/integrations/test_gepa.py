@@ -7,6 +7,7 @@ pytestmark = pytest.mark.slow
 PROGRAM = """
 import gepa
 from gepa.core.adapter import EvaluationBatch
+from gepa.strategies.proposal_sampling import SameParentSampling
 from afnio_tellurio.integrations.gepa import TellurioCallback
 
 WORDS = ["red", "green", "blue"]
@@ -20,7 +21,8 @@ class Adapter:
         known = " ".join(candidate.values()).split()
         if "broken" in known:
             raise RuntimeError("The program is broken.")
-        scores = [float(word in known) for word in batch]
+        other = 0.5 if "half" in known else 0.0
+        scores = [1.0 if word in known else other for word in batch]
         traces = list(batch) if capture_traces else None
         return EvaluationBatch(outputs=list(batch), scores=scores, trajectories=traces)
 
@@ -67,9 +69,15 @@ class SelectSeed:
 # Two children of the seed that changed different components: they can be merged.
 with te.init("demo", "Trainings", "merge"):
     optimize(
-        {"a": "start", "b": "blue"}, ["red", "green blue", *["nothing"] * 9], max_metric_calls=35,
+        {"a": "start", "b": "blue"}, ["red", "green blue", "nothing", "half", *["nothing"] * 9], max_metric_calls=50,
         candidate_selection_strategy=SelectSeed(), use_merge=True, merge_val_overlap_floor=1,
         callbacks=[TellurioCallback()],
+    )
+
+with te.init("demo", "Trainings", "several"):
+    optimize(
+        {"prompt": "start"}, ["nothing", "red"], max_metric_calls=10,
+        sampling_strategy=SameParentSampling(2), callbacks=[TellurioCallback()],
     )
 
 with te.init("demo", "Trainings", "resumed"):
@@ -205,9 +213,26 @@ def test_an_error_that_ends_the_optimization_ends_the_run_of_the_block(optimizat
     assert [row["will_continue"] for row in rows(optimization, "crash", "errors")] == [False]
 
 
+def test_a_front_that_stays_the_same_is_not_recorded_again(optimization):
+    # The last candidate is best at nothing.
+    assert len(rows(optimization, "merge", "candidates")) == 5
+    fronts = [row["candidates"] for row in rows(optimization, "merge", "pareto_front")]
+    assert fronts == [[0, 1], [0, 1, 2], [0, 1, 2, 3]]
+
+
+def test_a_rejected_one_of_several_proposals_has_no_texts(optimization):
+    rejected, accepted = rows(optimization, "several", "proposals")
+    assert (rejected["accepted"], accepted["accepted"]) == (False, True)
+    assert "components" not in rejected
+    (_, candidate) = rows(optimization, "several", "candidates")
+    assert candidate["index"] == accepted["candidate"]
+    assert candidate["components"] == {"prompt": "red"}
+
+
 def test_merges_are_proposals_of_their_own_kind(optimization):
     proposals = rows(optimization, "merge", "proposals")
-    assert [row["kind"] for row in proposals] == ["reflection", "reflection", "merge", "reflection"]
+    kinds = [row["kind"] for row in proposals]
+    assert kinds == ["reflection", "reflection", "merge", *["reflection"] * 3]
     assert proposals[2] == {
         "iteration": 3,
         "kind": "merge",
