@@ -9,6 +9,9 @@ import afnio_tellurio as te
 pytestmark = pytest.mark.slow
 
 PROGRAM = """
+import argparse
+import dataclasses
+
 import lightning as L
 import torch
 from lightning.pytorch.utilities import rank_zero_only
@@ -67,6 +70,43 @@ def crash():
 
 observed["active crash"] = refusal(crash)
 
+with te.init("demo", "Trainings", "active"):
+    logger = TellurioLogger()
+    trainer(logger).fit(Model(), loader)
+with te.init("demo", "Trainings", "active later"):
+    trainer(logger).fit(Model(), loader)
+
+@dataclasses.dataclass
+class Settings:
+    layers: list
+    rest: object
+
+with te.init("demo", "Trainings", "hyperparameters"):
+    settings = Settings([1, torch.nn.ReLU], argparse.Namespace(size=2, scheduler=object()))
+    TellurioLogger().log_hyperparams(argparse.Namespace(settings=settings, size=torch.tensor(2)))
+    for _ in range(3):
+        TellurioLogger().log_hyperparams({f"text{_}": "x" * 3_000_000})
+
+import pytorch_lightning as pl
+
+class OtherModel(pl.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+
+    def training_step(self, batch, index):
+        self.log("index", float(index))
+        return self.layer(batch).sum()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.5)
+
+with te.init("demo", "Trainings", "other package"):
+    pl.Trainer(
+        accelerator="cpu", logger=TellurioLogger(), log_every_n_steps=1, enable_progress_bar=False,
+        enable_model_summary=False, enable_checkpointing=False, max_epochs=1,
+    ).fit(OtherModel(), loader)
+
 with te.init("demo", "Trainings", "ended") as ended:
     logger = TellurioLogger()
     logger.log_metrics({"loss": 1})
@@ -120,6 +160,26 @@ def test_hyperparameters_are_in_the_config_and_secrets_are_not(training):
     assert next(change.patch["bad"] for change in training.run("own").config_changes()) == "object"
 
 
+def test_what_a_config_cannot_hold_is_replaced_by_the_name_of_its_type(training):
+    config = training.run("hyperparameters").config
+    assert config["size"] == 2
+    assert config["settings"] == {"layers": [1, "ReLU"], "rest": {"size": 2, "scheduler": "object"}}
+    assert sorted(config) == ["settings", "size", "text0", "text1"]
+    assert (
+        "the config of the training is not recorded: update_config: config has" in training.stderr
+    )
+
+
+def test_each_training_logs_to_the_run_that_is_active_at_its_start(training):
+    for name in ("active", "active later"):
+        assert training.logged(name)["train/index"] == ([0, 1, 2], [0, 1, 2])
+        assert training.run(name).config["rate"] == 0.5
+
+
+def test_the_logger_works_with_the_package_pytorch_lightning(training):
+    assert training.logged("other package")["index"] == ([0, 1, 2], [0, 1, 2])
+
+
 def test_an_exception_of_the_training_ends_the_run_as_crashed(training):
     assert training.observed["crash"] == "RuntimeError: The loss is lost."
     assert training.observed["active crash"] == "RuntimeError: The loss is lost."
@@ -148,7 +208,7 @@ def test_what_is_missing_is_refused(training):
     assert training.observed["no run"].startswith(
         "ValueError: no run is active; start one with init"
     )
-    assert training.observed["both"].startswith("TypeError")
+    assert training.observed["both"].startswith("TypeError: TellurioLogger: pass a run, or")
     assert training.observed["unknown"].startswith("TypeError: ")
 
 

@@ -7,7 +7,13 @@ import afnio_tellurio as te
 pytestmark = pytest.mark.slow
 
 PROGRAM = """
+import sys
 import optuna
+
+with te.init("demo", "Trainings", "without a callback"):
+    optuna.create_study().optimize(lambda trial: 1, 1)
+observed["loaded"] = [name for name in sys.modules if name.startswith("afnio_tellurio.integrations")]
+
 from afnio_tellurio.integrations.optuna import TellurioCallback
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -65,6 +71,11 @@ observed["no run"] = refusal(
 @pytest.fixture(scope="module")
 def training(train):
     return train(PROGRAM)
+
+
+def test_no_integration_is_loaded_until_a_program_imports_it(training):
+    assert training.observed["loaded"] == []
+    assert training.logged("without a callback") == {}
 
 
 def by_step(points):

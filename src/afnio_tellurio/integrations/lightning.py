@@ -46,7 +46,8 @@ class TellurioLogger(Logger):
     whatever starts it, and is resumed by the next one; a run of yours stays open.
 
     Args:
-        run: The run; default the active one, unless the logger is to start a run.
+        run: The run; default the one that is active at the start of each training, unless the
+            logger is to start a run.
         new_run: The arguments of `init`, by name. With them, the logger starts a run when it is
             first used.
 
@@ -57,9 +58,9 @@ class TellurioLogger(Logger):
     def __init__(self, run: Run | None = None, **new_run: Any) -> None:
         super().__init__()
         if new_run:
-            inspect.signature(init).bind(**new_run)
             if run is not None:
                 raise TypeError("TellurioLogger: pass a run, or arguments of init to start one")
+            inspect.signature(init).bind(**new_run)
         self._new_run = new_run
         self._started: Run | None = None
         self._recorder = RunRecorder(run)
@@ -99,13 +100,14 @@ class TellurioLogger(Logger):
         self, params: Mapping[str, Any] | Namespace | None, *_args: Any, **_keywords: Any
     ) -> None:
         """Merges the hyperparameters into the config of the run."""
+        self._start()
         if params is not None:
-            self._open().update_config(params)
+            self._recorder.update_config(params)
 
     @rank_zero_only
     def log_graph(self, *_args: Any, **_keywords: Any) -> None:
-        """Resumes the run if the logger has ended it: `Trainer` calls this at each start."""
-        self._open()
+        """Finds the run of the training that starts: `Trainer` calls this at each start."""
+        self._start()
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
@@ -120,6 +122,11 @@ class TellurioLogger(Logger):
             end(run, *outcome_of(error))
         else:
             end(run, RunStatus.FAILED, None)
+
+    def _start(self) -> None:
+        recorder = self._open()
+        if not self._new_run:
+            recorder.start()
 
     def _open(self) -> RunRecorder:
         """Starts a run, or resumes the one that the logger has started and ended."""
