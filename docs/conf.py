@@ -26,6 +26,8 @@ source_suffix = {".md": "markdown"}
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence"]
 
+# The frameworks of integrations, which are not installed here.
+autodoc_mock_imports = ["dspy", "keras", "pytorch_lightning", "transformers", "xgboost"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 # Google style; attributes are documented with their class.

@@ -30,7 +30,16 @@ LISTING = ROOT / "docs" / "public-api.txt"
 RELEASED = ROOT / "docs" / "public-api.released.txt"
 CHANGELOG = ROOT / "CHANGELOG.md"
 PACKAGE = "afnio_tellurio"
-INTEGRATIONS = ("integrations.afnio",)
+INTEGRATIONS = (
+    "integrations.afnio",
+    "integrations.dspy",
+    "integrations.gepa",
+    "integrations.keras",
+    "integrations.lightning",
+    "integrations.optuna",
+    "integrations.transformers",
+    "integrations.xgboost",
+)
 
 #: Methods that Python calls, and applications rely on without naming them.
 DUNDERS = {"__aenter__", "__aexit__", "__enter__", "__exit__", "__len__"}
@@ -106,7 +115,8 @@ def function_lines(path: str, function: Any) -> Iterator[str]:
 
 
 def is_attrs(name: str) -> bool:
-    return hasattr(runtime(name), "__attrs_attrs__")
+    # The frameworks of integrations may be missing.
+    return "." not in name and hasattr(runtime(name), "__attrs_attrs__")
 
 
 def runtime(name: str) -> Any:

@@ -70,6 +70,9 @@ fi
 
 # What runs with afnio; its programs run in its environment.
 scripts/make_environment.sh .cache/afnio pyproject.toml --editable . --group afnio
+# What runs with other frameworks, in the same way.
+torch=$(grep -ow 'torch==[0-9.]*' pyproject.toml)
+scripts/make_environment.sh --first-with-pip "$torch" .cache/integrations pyproject.toml --editable . --group integrations
 
 if ! command -v chromium chromium-browser >/dev/null && command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
   apt-get update -qq

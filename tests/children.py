@@ -14,6 +14,8 @@ RUN_LINE = re.compile(
 )
 #: Python with afnio, in an environment of its own.
 AFNIO_PYTHON = ROOT / ".cache" / "afnio" / "bin" / "python"
+#: Python with the frameworks of our integrations, in an environment of its own.
+INTEGRATIONS_PYTHON = ROOT / ".cache" / "integrations" / "bin" / "python"
 SOURCES = [ROOT / "src", ROOT / "generated"]
 #: Seconds after which waiting for another process or thread fails: no machine is that busy.
 GUARD = 600

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import exchanges
 import pytest
-from children import AFNIO_PYTHON, GUARD, child_environment
+from children import AFNIO_PYTHON, GUARD, INTEGRATIONS_PYTHON, child_environment
 from forking import ForkingHost
 from hypothesis import HealthCheck, settings
 from leftovers import (
@@ -56,6 +56,9 @@ collect_ignore = [path for path, tool in NEEDING.items() if find_spec(tool) is N
 if not AFNIO_PYTHON.exists():
     NEEDING["afnio"] = f"afnio in {AFNIO_PYTHON.parent.parent}"
     collect_ignore.append("afnio")
+if not INTEGRATIONS_PYTHON.exists():
+    NEEDING["integrations"] = f"frameworks in {INTEGRATIONS_PYTHON.parent.parent}"
+    collect_ignore.append("integrations")
 #: Tests that use one of these start processes or use sockets.
 LEAVING_THE_PROCESS = {
     "afnio_python", "browser", "faulty", "kernel", "start_python", "start_server", "start_serving",
