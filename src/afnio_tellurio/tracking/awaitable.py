@@ -41,6 +41,7 @@ async def ainit(
     job_type: str | None = None,
     notes: str | None = None,
     parent: RunRecord | str | None = None,
+    system_metrics: bool | float = False,
     key: str | None = None,
     resume: bool | str = False,
 ) -> Run:
@@ -65,6 +66,7 @@ async def ainit(
                 job_type=job_type,
                 notes=notes,
                 parent=parent,
+                system_metrics=system_metrics,
                 key=key,
                 resume=resume,
             )

@@ -44,12 +44,13 @@ from afnio_tellurio.validation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
     from afnio_tellurio.delivery.outbox import Outbox
     from afnio_tellurio.delivery.records import End
     from afnio_tellurio.settings.settings import Settings
+    from afnio_tellurio.tracking.recorders import Recorder
 
 
 @attrs.define(eq=False, slots=False)
@@ -84,6 +85,7 @@ class Run(RunReader):
 
     _recording: Recording | None = attrs.field(init=False, repr=False, default=None)
     _wait_for_capture: Callable[[], None] | None = attrs.field(init=False, repr=False, default=None)
+    _recorders: Sequence[Recorder] = attrs.field(init=False, repr=False, default=())
 
     def __copy__(self) -> Self:
         return self
@@ -296,7 +298,11 @@ class Run(RunReader):
         with recording.held_for_end(deadline), within(deadline):
             if self.status not in ENDED:
                 self._settle_capture()
-                finish_run(self, recording, self._client_for(client), end, deadline)
+                try:
+                    finish_run(self, recording, self._client_for(client), end, deadline)
+                finally:
+                    if not self._has_ended():
+                        self._start_recorders(self._recorders)
             else:
                 # The call that ended it may have been interrupted, or ran out of time.
                 undelivered = recording.find_undelivered(deadline)
@@ -367,7 +373,14 @@ class Run(RunReader):
         self._change_details("init", {"environment": environment}, None)
         self.environment = environment
 
+    def _start_recorders(self, recorders: Sequence[Recorder]) -> None:
+        self._recorders = recorders
+        for recorder in recorders:
+            recorder.start()
+
     def _settle_capture(self) -> None:
+        for recorder in self._recorders:
+            recorder.stop()
         wait, self._wait_for_capture = self._wait_for_capture, None
         if wait is not None:
             wait()
@@ -542,6 +555,11 @@ def _checked_metric_name(call: str, name: Any) -> str:
 def capture_environment(run: Run) -> None:
     """Records where a run comes from, in a thread."""
     run._capture()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+def start_recorders(run: Run, recorders: Sequence[Recorder]) -> None:
+    """Starts what records beside the program until the run ends."""
+    run._start_recorders(recorders)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
 def bind_run(
