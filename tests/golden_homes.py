@@ -2,6 +2,7 @@
 
 Each has a run `kept`, which is `COMPLETED`, and a run `left`, whose process was killed: of its six
 metrics, two are in the database and four in the journal. A third run, the last one, was deleted.
+Since there are tables, there is a run `with tables`, and the journal has two rows as well.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ HERE = Path(__file__).parent / "golden"
 FORMATS = sorted(int(folder.name.partition("-")[2]) for folder in HERE.glob("format-*"))
 #: The first format in which `kept` has a config, a tag and a group.
 FIRST_WITH_DETAILS = 5
+#: The first format with the run `with tables`, and rows in the journal of `left`.
+FIRST_WITH_TABLES = 6
 #: Steps and values of each metric, without NaN and the infinities, which JSON has as strings.
 KEPT = {
     "loss": (list(range(2100)), [step % 7 for step in range(2100)]),
@@ -25,6 +28,8 @@ KEPT = {
     "steps": ([3, 7, 7], [3, 7, 7]),
 }
 DELIVERED = {"count": ([0, 1], [0, 1])}
+#: Without the row that the third one replaces.
+ROWS = [{"index": 0, "score": 10**30}, {"index": 1, "score": 0.5}]
 LEFT = {"count": ([0, 1, 2, 9, 10], [0, 1, 2, 3, math.inf]), "note": ([9], [["a", None]])}
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         TrashedItem,
     )
     from afnio_tellurio.api.metrics import MetricCurve, MetricHistory, MetricPoint, MetricSummary
+    from afnio_tellurio.api.tables import TableRows, TableSummary
     from afnio_tellurio.client import TellurioClient
     from afnio_tellurio.default_client import login
     from afnio_tellurio.delivery.outbox import DeliveryReceipt
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
         init,
         log,
         log_metrics,
+        log_rows,
     )
     from afnio_tellurio.tracking.run import Run
     from afnio_tellurio.uploading import sync
@@ -97,6 +99,7 @@ _NAMES_OF = {
         "MetricPoint",
         "MetricSummary",
     ),
+    "api.tables": ("TableRows", "TableSummary"),
     "client": ("TellurioClient",),
     "default_client": ("login",),
     "delivery.outbox": ("DeliveryReceipt",),
@@ -160,6 +163,7 @@ _NAMES_OF = {
         "init",
         "log",
         "log_metrics",
+        "log_rows",
     ),
     "tracking.run": ("Run",),
     "uploading": ("sync",),
@@ -198,6 +202,8 @@ __all__ = [
     "RunStatus",
     "RunUser",
     "SyncedJournal",
+    "TableRows",
+    "TableSummary",
     "TellurioClient",
     "TellurioError",
     "TrashedItem",
@@ -223,6 +229,7 @@ __all__ = [
     "list_trash",
     "log",
     "log_metrics",
+    "log_rows",
     "login",
     "restore_project",
     "restore_run",

@@ -15,7 +15,7 @@ from afnio_tellurio.api.entities import RunRecord, RunStatus, read_run
 from afnio_tellurio.api.operations import RunPath
 from afnio_tellurio.client import TellurioClient, connection_of, open_database
 from afnio_tellurio.delivery.journal_file import JournalFile, remove_journal, write_journal
-from afnio_tellurio.delivery.records import End, Header, microseconds_of
+from afnio_tellurio.delivery.records import End, Header, Place, microseconds_of
 from afnio_tellurio.delivery.recovery import (
     SyncedJournal,
     address_of,
@@ -54,7 +54,7 @@ class UploadedRun:
         name: The run's name at the source.
         name_there: Its name at the target, with a number if it was taken; None before the run is
             created there.
-        metrics: The number of its metrics.
+        metrics: The number of its metrics and rows.
         is_new: Whether something was uploaded now, or would be without `dry_run`.
         problem: Why it was not uploaded, or None.
     """
@@ -125,6 +125,7 @@ def _upload_run(
     progress: Callable[[Run, int, int], None] | None,
 ) -> UploadedRun:
     total = sum(metric.count for metric in run.summary(source).values())
+    total += sum(table.count for table in run.tables(source).values())
     if run.status is RunStatus.RUNNING:
         return UploadedRun(run.name, None, total, is_new=False, problem="it is still running")
     connection = connection_of(target)
@@ -149,7 +150,7 @@ def _upload_run(
     if dry_run:
         return UploadedRun(run.name, upload.name, total, is_new=True)
     if not upload.is_written:
-        metrics = _metrics(run, connection_of(source))
+        metrics = chain(_metrics(run, connection_of(source)), _rows(run, connection_of(source)))
         changes = _changes(run, connection_of(source))
         write_journal(journals, header, metrics, changes, _end_of(run))
         upload.is_written, upload.total = True, total
@@ -245,11 +246,18 @@ def _header(run: Run, target: Connection, upload: _Upload) -> Header:
     )
 
 
-def _metrics(run: Run, source: Connection) -> Iterator[tuple[int | None, int, str, Any]]:
+def _metrics(run: Run, source: Connection) -> Iterator[tuple[Place, int, str, Any]]:
     settle(source, "listMetrics", run.uuid)
     for metric in chain.from_iterable(operations.list_metrics(source, _path(run))):
         when = microseconds_of(metric.timestamp) if metric.timestamp else 0
         yield metric.step, when, metric.name, metric.value
+
+
+def _rows(run: Run, source: Connection) -> Iterator[tuple[Place, int, str, Any]]:
+    for table in operations.list_tables(source, _path(run)) or ():
+        place = [] if table.row_key is None else [table.row_key]
+        for row in chain.from_iterable(operations.list_rows(source, _path(run), name=table.name)):
+            yield place, microseconds_of(row.timestamp), table.name, row.value.additional_properties
 
 
 def _changes(run: Run, source: Connection) -> Iterator[tuple[str, int, dict[str, Any]]]:

@@ -162,11 +162,12 @@ def accept_missing_value(log: Any) -> None:
     log.__defaults__ = (..., *log.__defaults__)
 
 
-def encoded_value(value: Any) -> Any:
+def encoded_value(value: Any, subject: str = "log: value") -> Any:
     """A copy of the value for JSON: NaN and the infinities become strings.
 
     Args:
         value: The value; `...` if the caller passed none.
+        subject: The function that is called, and what the value is, for messages.
 
     Raises:
         TypeError: It contains a type that JSON does not have.
@@ -178,7 +179,7 @@ def encoded_value(value: Any) -> Any:
         return _encoded(value, MAX_VALUE_DEPTH)
     except UnfitError as unfit:
         place = "".join(f"[{key!r}]" for key in reversed(unfit.path))
-        raise unfit.kind(f"log: value{place} {unfit.reason}") from None
+        raise unfit.kind(f"{subject}{place} {unfit.reason}") from None
 
 
 def encoded_scalar(value: Any) -> Any:

@@ -41,6 +41,9 @@ NO_SCHEMA_TELLS = {
     "Must contain a letter or digit for the slug.",
     # With its offset, a time may be before the year 1 or after 9999.
     "is not in the years 1 to 9999 in UTC.",
+    # It depends on another field.
+    "must be an object, because it is a row.",
+    "because row_key names it.",
     # It depends on what was logged before.
     "The last step is the maximum; pass a step.",
 }

@@ -88,6 +88,8 @@ def test_the_public_calls_reach_every_operation():
         run.curve("loss")
         run.update("second")
         run.config_changes()
+        run.log_rows("table", [{"a": 1}])
+        run.rows("table")
         te.summaries([run])
         te.curves([run], "loss")
     te.list_namespaces()

@@ -14,7 +14,7 @@ OPERATIONS = {
 EXTENSIONS = {
     "listNamespaces", "listProjects", "getRun", "deleteRun", "logMetricBatch", "summarizeMetrics",
     "sampleMetric", "listProjectMetrics", "summarizeProjectMetrics", "sampleProjectMetrics",
-    "listConfigChanges", "listTrash", "restoreProject", "restoreRun",
+    "listConfigChanges", "listTrash", "restoreProject", "restoreRun", "listTables", "listRows",
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from afnio_tellurio.backend import metrics as backend_metrics
 from afnio_tellurio.backend import projects as backend_projects
 from afnio_tellurio.backend import runs as backend_runs
 from afnio_tellurio.backend import structs
+from afnio_tellurio.backend import tables as backend_tables
 from afnio_tellurio.cli import listing
 from afnio_tellurio.settings import limits
 from afnio_tellurio.tracking import statuses
@@ -124,6 +125,12 @@ ENTITIES = {
          "timestamp": "timestamps"},
         {"width": "for the page, which draws ranges", "replaces_from": "for the page, which polls",
          "count": "for the page, which merges ranges"},
+    ),
+    "Table": (
+        te.TableSummary, {"row_key": "key"}, {"name": "a key of the result"},
+    ),
+    "TableRow": (
+        te.TableRows, {"value": "rows", "timestamp": "timestamps"}, {"number": "their order"},
     ),
     "TrashedItem": (te.TrashedItem, {}, {}),
     "Namespace": (
@@ -352,6 +359,9 @@ BOUNDS = {
     "maximum of limit in summarizeProjectMetrics": backend_charts._MAX_METRICS,
     "maximum of limit in listRuns": backend_runs._MAX_RUNS,
     "maximum of limit in listConfigChanges": backend_runs._MAX_CHANGES,
+    "maxLength of row_key": limits.MAX_NAME_LENGTH,
+    "maximum of limit in listTables": backend_tables._MAX_TABLES,
+    "maximum of limit in listRows": backend_tables._MAX_ROWS,
     "maximum of limit in listMetrics": backend_metrics._MAX_METRICS,
 }
 #: What the backend checks with, beside the layer.
@@ -391,8 +401,8 @@ def test_each_bound_of_a_request_is_that_of_the_layer():
 
 #: The lists that the layer reads in full.
 LISTS_IN_FULL = (
-    "listConfigChanges", "listNamespaces", "listProjects", "listProjectMetrics", "listTrash",
-    "summarizeProjectMetrics",
+    "listConfigChanges", "listNamespaces", "listProjects", "listProjectMetrics", "listTables",
+    "listTrash", "summarizeProjectMetrics",
 )  # fmt: skip
 
 
@@ -402,7 +412,7 @@ def test_each_list_with_cursors_is_read_to_its_end():
         for name, operation in operations_of(CONTRACT).items()
         if "Next-Cursor" in next(iter(operation["responses"].values())).get("headers", {})
     }
-    assert of_cursors == {"listRuns", "listMetrics", *LISTS_IN_FULL}
+    assert of_cursors == {"listRuns", "listMetrics", "listRows", *LISTS_IN_FULL}
     source = (SOURCES / "api" / "operations.py").read_text("utf-8")
     for name in of_cursors:
         function = re.sub("(?=[A-Z])", "_", name).lower()

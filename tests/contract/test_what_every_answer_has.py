@@ -52,6 +52,7 @@ def run(api):
 #: What each operation is sent, to succeed.
 QUERIES = {
     "sampleMetric": {"name": "loss", "buckets": 5},
+    "listRows": {"name": "table"},
     "sampleProjectMetrics": {"name": "loss", "buckets": 5, "run": "RUN"},
 }
 BODIES = {"createProject": {"display_name": "Letters"}}

@@ -144,6 +144,8 @@ CALLS = {
     "logMetric": log_another,
     "logMetricBatch": log_another,
     "listMetrics": lambda _client, run: run.metrics(),
+    "listTables": lambda _client, run: run.tables(),
+    "listRows": lambda _client, run: run.rows("table"),
     "summarizeMetrics": lambda _client, run: run.summary(),
     "sampleMetric": lambda _client, run: run.curve("loss"),
     "listProjectMetrics": lambda client, _run: te.list_metrics("acme", "Digits", client),

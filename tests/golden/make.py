@@ -24,7 +24,14 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 #: The last commit with each format of the database.
-COMMITS = {1: "a717e4c", 2: "6ef84f8", 3: "6b95e5f", 4: "3e19393", 5: "b03cfcf"}
+COMMITS = {
+    1: "a717e4c",
+    2: "6ef84f8",
+    3: "6b95e5f",
+    4: "3e19393",
+    5: "8d21c3f",
+    6: "78a18c1",
+}
 
 
 def make(number: int) -> None:

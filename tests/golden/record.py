@@ -38,6 +38,14 @@ client.patch(
     json={"config_patch": {"seed": 10**30, "lr": 0.1}, "add_tags": ["golden"], "group": "homes"},
 )
 
+# Versions before format 6 have no tables.
+has_tables = hasattr(te, "log_rows")
+if has_tables:
+    rows = [{"index": 0, "score": math.nan}, {"index": 1, "score": 0.5}]
+    with te.init("acme", "Digits", "with tables", client=client) as run:
+        run.log_rows("candidates", rows, key="index")
+        run.log_rows("candidates", [{"index": 0, "score": 10**30}])
+
 # It ends with this process, which is killed.
 left = te.init("acme", "Digits", "left", client=client)
 left.log("count", 0)
@@ -55,4 +63,6 @@ other.execute("BEGIN IMMEDIATE")
 left.log("count", 2)
 left.log_metrics({"count": 3, "note": ["a", None]}, step=9)
 left.log("count", math.inf)
+if has_tables:
+    left.log_rows("candidates", rows, key="index")
 os._exit(0)

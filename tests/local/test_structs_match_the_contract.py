@@ -12,7 +12,7 @@ ANSWERS = [
     "ApiKeyOwner", "Project", "Run", "RunProject", "RunUser", "Metric", "MetricBatchReceipt",
     "MetricSummary", "MetricBucket", "SequenceGapError", "RunNotFoundError", "Namespace", "ProjectMetric",
     "SummaryColumns", "MetricSamples", "SampledSeries", "ConfigChange", "EndReason",
-    "TrashedItem",
+    "TrashedItem", "Table", "TableRow",
 ]  # fmt: skip
 BOUNDS = (
     "minLength",

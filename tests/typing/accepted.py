@@ -80,6 +80,8 @@ def logging(run: te.Run, client: te.TellurioClient, anything: Any) -> None:
     te.log_metrics({"loss": 0.5, "note": "text"}, step=3)
     run.log("loss", anything, 3, client)
     run.log_metrics({"loss": 0.5})
+    te.log_rows("candidates", [{"index": 0, "prompt": "text"}], key="index")
+    run.log_rows("candidates", ({"index": index} for index in range(3)), client=client)
     assert_type(te.flush(), te.DeliveryReceipt)
     assert_type(run.flush(timeout=1.5), te.DeliveryReceipt)
     assert_type(te.finish(), te.DeliveryReceipt)
@@ -114,6 +116,14 @@ def reading(run: te.Run) -> None:
     assert_type(summary.count, int)
     assert_type(summary.minimum, float | None)
     assert_type(summary.last_timestamp, dt.datetime | None)
+    rows = run.rows("candidates", replaced=True)
+    assert_type(rows, te.TableRows)
+    assert_type(rows.key, str | None)
+    assert_type(rows.rows, list[dict[str, Any]])
+    assert_type(rows[0], dict[str, Any])
+    for row in rows:
+        assert_type(row, dict[str, Any])
+    assert_type(run.tables()["candidates"], te.TableSummary)
     assert_type(run.curve("loss", buckets=10), tuple[list[int], list[float]])
 
 

@@ -64,12 +64,15 @@ CALLS = {
     "list_projects": ["namespace_slug"],
     "log": ["name"],
     "log_metrics": ["metrics"],
+    "log_rows": ["name", "key"],
     "curves": ["names"],
     "summaries": ["names"],
     "Run.finish": ["status"],
     "Run.log": ["name"],
     "Run.log_metrics": ["metrics"],
+    "Run.log_rows": ["name", "key"],
     "Run.metrics": ["name"],
+    "Run.rows": ["name"],
     "Run.iter_metrics": ["name"],
     "Run.curve": ["name"],
     "Run.update": ["name", "description", "notes", "group", "job_type"],
@@ -139,6 +142,9 @@ def test_a_string_of_a_subclass_is_the_string_that_it_is(kind, backend):
     te.log_metrics({text("b"): [text("in a list")]})
     run.log(text("c"), {text("key"): text("value")})
     run.log_metrics({text("d"): 1.0})
+    te.log_rows(text("table"), [{text("key"): text("value")}], text("key"))
+    run.log_rows(text("table"), [{text("key"): text("value"), "again": 1}], text("key"))
+    assert run.rows(text("table")).rows == [{"key": "value", "again": 1}]
     assert te.attach(text("acme"), text("Other"), text("first")) is run
     te.finish(status=text("CRASHED"))
     run.finish(status=text("CRASHED"))

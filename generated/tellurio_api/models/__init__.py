@@ -33,6 +33,9 @@ from .run_user import RunUser
 from .sampled_series import SampledSeries
 from .sequence_gap_error import SequenceGapError
 from .summary_columns import SummaryColumns
+from .table import Table
+from .table_row import TableRow
+from .table_row_value import TableRowValue
 from .trashed_item import TrashedItem
 from .trashed_kind import TrashedKind
 from .visibility import Visibility
@@ -70,6 +73,9 @@ __all__ = (
     "SampledSeries",
     "SequenceGapError",
     "SummaryColumns",
+    "Table",
+    "TableRow",
+    "TableRowValue",
     "TrashedItem",
     "TrashedKind",
     "Visibility",

@@ -15,7 +15,7 @@ T = TypeVar("T", bound="MetricCreate")
 
 @_attrs_define
 class MetricCreate:
-    """A metric to record."""
+    """A metric, or a row of a table, to record."""
 
     name: str
     """ The name of the metric. Metrics with the same part before a `/` form a group. """
@@ -30,6 +30,16 @@ class MetricCreate:
     timestamp: datetime.datetime | Unset = UNSET
     """ When the value was measured; the time of receipt when not given. In UTC, it must be in the years 1 to 9999.
      """
+    is_row: bool | Unset = UNSET
+    """ Whether this is a row of the table `name` and not a metric. The value must be an object, and the step is
+    ignored: rows
+    are numbered in their order of arrival. A backend without tables records a metric.
+     """
+    row_key: str | Unset = UNSET
+    """ The field that identifies a row of the table, which the row must have: to readers, a row replaces an earlier
+    one with
+    the same value. The last one that a table receives counts for all of its rows.
+     """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=new_fields)
 
     def to_dict(self) -> dict[str, Any]:
@@ -43,6 +53,10 @@ class MetricCreate:
         if not isinstance(self.timestamp, Unset):
             timestamp = self.timestamp.isoformat()
 
+        is_row = self.is_row
+
+        row_key = self.row_key
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -55,6 +69,10 @@ class MetricCreate:
             field_dict["step"] = step
         if timestamp is not UNSET:
             field_dict["timestamp"] = timestamp
+        if is_row is not UNSET:
+            field_dict["is_row"] = is_row
+        if row_key is not UNSET:
+            field_dict["row_key"] = row_key
 
         return field_dict
 
@@ -74,11 +92,17 @@ class MetricCreate:
         else:
             timestamp = datetime.datetime.fromisoformat(_timestamp)
 
+        is_row = d.pop("is_row", UNSET)
+
+        row_key = d.pop("row_key", UNSET)
+
         metric_create = cls(
             name=name,
             value=value,
             step=step,
             timestamp=timestamp,
+            is_row=is_row,
+            row_key=row_key,
         )
 
         metric_create.additional_properties = d

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import math
 import operator
-from importlib import import_module
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +12,7 @@ import attrs
 from tellurio_api import models
 
 from afnio_tellurio.api.answers import AnswerFields, as_numbers, check_lengths, is_numeric
+from afnio_tellurio.api.frames import imported, polars_frame, unified
 from afnio_tellurio.settings.limits import METRICS_PAGE
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class MetricHistory:
             ImportError: pandas is not installed.
             OverflowError: There are floats, and an integer that no float is near.
         """
-        frame = _installed("to_pandas", "pandas").DataFrame(self._columns())
+        frame = imported("to_pandas", "pandas").DataFrame(self._columns())
         # Columns without values get other types, which cannot be combined with other runs' columns.
         return frame if self.steps else frame.astype(_PANDAS_TYPES)
 
@@ -102,23 +102,10 @@ class MetricHistory:
             TypeError: The values have several types, or are objects with several keys, which no
                 column can hold.
         """
-        polars = _installed("to_polars", "polars")
-        columns = self._columns()
-        values = columns["value"]
-        if _kinds(values) - {type(None)} == {int, float}:
-            # It would take all values for integers, and round.
-            values = columns["value"] = list(map(_as_floats, values))
+        polars = imported("to_polars", "polars")
         types = {"step": polars.Int64, "timestamp": polars.Datetime("us", "UTC")}
-        frame = polars.DataFrame(columns, schema_overrides=types)
-        if not values:
-            return frame.cast({"value": polars.Float64})
-        # It drops or rounds values that do not fit the type of the first list or object.
-        if frame["value"].dtype.is_nested() and repr(frame["value"].to_list()) != repr(values):
-            raise TypeError(
-                f"to_polars: the values of {self.name!r} have several types, which no column "
-                "can hold; use values, or to_pandas()"
-            )
-        return frame
+        frame = polars_frame(self._columns(), {"value": self.name}, types)
+        return frame if self.values else frame.cast({"value": polars.Float64})
 
     def to_arrow(self) -> Any:
         """A `pyarrow.Table` with the columns `step`, `value` and `timestamp`.
@@ -129,7 +116,7 @@ class MetricHistory:
             TypeError: The values have several types, which no column holds.
             ValueError: As `TypeError`, inside of lists.
         """
-        arrow = _installed("to_arrow", "pyarrow")
+        arrow = imported("to_arrow", "pyarrow")
         columns = self._columns()
         columns["step"] = arrow.array(self.steps, arrow.int64())
         columns["timestamp"] = arrow.array(self.timestamps, arrow.timestamp("us", "UTC"))
@@ -138,11 +125,7 @@ class MetricHistory:
         return arrow.table(columns)
 
     def _columns(self) -> dict[str, Any]:
-        values = self.values
-        if set(map(type, values)) - {type(None)} == {int, float}:
-            # One type for the column. A column of integers stays one.
-            values = list(map(_as_floats, values))
-        return {"step": self.steps, "value": values, "timestamp": self.timestamps}
+        return {"step": self.steps, "value": unified(self.values), "timestamp": self.timestamps}
 
 
 def read_history(name: str, metrics: Iterable[models.Metric]) -> MetricHistory:
@@ -315,33 +298,7 @@ def last_of_ranges(history: MetricHistory, buckets: int) -> list[tuple[int, Any]
     return list({step // width: (step, value) for step, value in points}.values())
 
 
-def _installed(call: str, package: str) -> Any:
-    try:
-        return import_module(package)
-    except ImportError as error:
-        raise ImportError(
-            f"{call}: {package} cannot be imported ({error}); "
-            f"install it with: pip install {package}",
-            name=package,
-        ) from error
-
-
 _PANDAS_TYPES = {"step": "int64", "value": "float64", "timestamp": "datetime64[us, UTC]"}
-
-
-def _kinds(values: list[Any]) -> set[type]:
-    """The types of the values, and of the items of lists."""
-    kinds = set(map(type, values))
-    if list in kinds:
-        kinds.discard(list)
-        kinds.update(*(_kinds(value) for value in values if isinstance(value, list)))  # pyright: ignore[reportUnknownArgumentType]
-    return kinds
-
-
-def _as_floats(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_as_floats(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
-    return value if value is None else float(value)
 
 
 for _kind in (MetricCurve, MetricHistory, MetricPoint, MetricSummary):

@@ -39,6 +39,8 @@ from tellurio_api.api.runs import list_config_changes as list_config_changes_ope
 from tellurio_api.api.runs import list_runs as list_runs_operation
 from tellurio_api.api.runs import restore_run as restore_run_operation
 from tellurio_api.api.runs import update_run as update_run_operation
+from tellurio_api.api.tables import list_rows as list_rows_operation
+from tellurio_api.api.tables import list_tables as list_tables_operation
 from tellurio_api.types import UNSET, Response
 
 from afnio_tellurio.api.answers import AnswerFields
@@ -393,32 +395,39 @@ def restore_run(connection: Connection, path: RunPath) -> models.Run | None:
         return None
 
 
-# metrics
+# metrics and tables
 
 
-def _metric_create(
-    name: str, value: Any, step: int | None, timestamp: dt.datetime
-) -> models.MetricCreate:
+class NewMetric(NamedTuple):
+    """A metric, or a row of a table, to record."""
+
+    name: str
+    value: Any
+    step: int | None
+    timestamp: dt.datetime
+    is_row: bool = False
+    row_key: str | None = None
+
+
+def _metric_create(metric: NewMetric) -> models.MetricCreate:
+    name, value, step, timestamp, is_row, row_key = metric
     return models.MetricCreate(
-        name=name, value=value, step=UNSET if step is None else step, timestamp=timestamp
+        name=name,
+        value=value,
+        step=UNSET if step is None else step,
+        timestamp=timestamp,
+        is_row=is_row or UNSET,
+        row_key=UNSET if row_key is None else row_key,
     )
 
 
-def log_metric(
-    connection: Connection,
-    path: RunPath,
-    *,
-    name: str,
-    value: Any,
-    step: int | None,
-    timestamp: dt.datetime,
-) -> None:
-    """Records one metric."""
+def log_metric(connection: Connection, path: RunPath, metric: NewMetric) -> None:
+    """Records one metric, or one row."""
     connection.call(
         models.Metric,
         log_metric_operation.sync_detailed,
         **_parameters(connection, path),
-        body=_metric_create(name, value, step, timestamp),
+        body=_metric_create(metric),
     )
 
 
@@ -428,7 +437,7 @@ def log_metric_batch(
     *,
     writer: uuid.UUID,
     first: int,
-    metrics: Iterable[tuple[str, Any, int | None, dt.datetime]],
+    metrics: Iterable[NewMetric],
 ) -> int:
     """Records metrics of one writer, numbered from `first`; returns the next expected number."""
     receipt = connection.call(
@@ -438,7 +447,7 @@ def log_metric_batch(
         body=models.MetricBatch(
             writer=writer,
             first_sequence_number=first,
-            metrics=[_metric_create(*metric) for metric in metrics],
+            metrics=list(map(_metric_create, metrics)),
         ),
     )
     field = AnswerFields("logMetricBatch")
@@ -499,6 +508,21 @@ def _metrics_page(*, client: tellurio_api.Client, **query: Any) -> Response[Any]
         except (msgspec.DecodeError, UnicodeDecodeError, TypeError, ValueError) as error:
             raise_foreign(error)
     return list_metrics_operation._build_response(client=client, response=response)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+def list_tables(connection: Connection, path: RunPath) -> list[models.Table] | None:
+    """The tables of a run."""
+    return _list_all_if_known(
+        connection, list_tables_operation.sync_detailed, _parameters(connection, path)
+    )
+
+
+def list_rows(
+    connection: Connection, path: RunPath, *, name: str
+) -> Iterator[list[models.TableRow]]:
+    """The rows of a table of a run, page by page."""
+    query = {**_parameters(connection, path), "name": name, "limit": METRICS_PAGE}
+    return list_pages(connection, "listRows", list_rows_operation.sync_detailed, query)
 
 
 def summarize_metrics(

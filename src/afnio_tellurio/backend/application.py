@@ -13,7 +13,7 @@ from http import HTTPStatus
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from afnio_tellurio.backend import auth, charts, metrics, projects, runs
+from afnio_tellurio.backend import auth, charts, metrics, projects, runs, tables
 from afnio_tellurio.backend.pace import Pace
 from afnio_tellurio.backend.requests import (
     Answer,
@@ -50,7 +50,7 @@ _JSON = "application/json"
 #: The headers of requests that operations read.
 _HEADERS = ("idempotency-key", "if-match")
 #: The modules of the operations.
-_MODULES = (auth, projects, runs, metrics, charts)
+_MODULES = (auth, projects, runs, metrics, tables, charts)
 
 
 def open_backend(

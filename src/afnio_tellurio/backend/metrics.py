@@ -24,13 +24,17 @@ from afnio_tellurio.backend.requests import (
 from afnio_tellurio.backend.store import metrics as stored_metrics
 from afnio_tellurio.backend.store import series as stored_series
 from afnio_tellurio.backend.store import values
+from afnio_tellurio.backend.store.tables import NewRow, append_rows
+from afnio_tellurio.backend.tables import new_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 _MAX_METRICS = 10_000
 
 _Position = Annotated[int, msgspec.Meta(ge=-1, le=structs.MAX_STEP)]
+
+_Item = tuple[str, int | None, values.Stored, int] | NewRow
 
 _metric_create = msgspec.json.Decoder(structs.MetricCreate)
 _metric_batch = msgspec.json.Decoder(structs.MetricBatch)
@@ -52,6 +56,14 @@ def _stored(raw: msgspec.Raw, field_name: str, index: int | None = None) -> valu
         raise Refusal(400, {field_name: [f"{location}{error}."]}) from None
 
 
+def _row(metric: structs.MetricCreate, timestamp: int, index: int | None = None) -> NewRow:
+    try:
+        return new_row(metric, timestamp)
+    except (ValueError, RecursionError) as error:
+        name, location = ("value", "") if index is None else ("metrics", f"[{index}].value: ")
+        raise Refusal(400, {name: [f"{location}{error}."]}) from None
+
+
 def _timestamp(
     metric: structs.MetricCreate, now: int, field_name: str, index: int | None = None
 ) -> int:
@@ -64,19 +76,13 @@ def _timestamp(
         raise Refusal(400, {field_name: [f"{location}{error}."]}) from None
 
 
-def _stored_all(metrics: Sequence[structs.MetricCreate]) -> list[values.Stored]:
-    numbers = values.native_numbers([metric.value for metric in metrics])
-    return [
-        _stored(metric.value, "metrics", index) if number is None else values.Stored(number, None)
-        for index, (metric, number) in enumerate(zip(metrics, numbers, strict=True))
-    ]
-
-
 def log_metric(call: Call) -> Answer:
     """Records one metric."""
     metric = call.decode_body(_metric_create)
-    value = _stored(metric.value, "value")
     timestamp = _timestamp(metric, current_time(), "timestamp")
+    if metric.is_row:
+        return _log_row(call, _row(metric, timestamp))
+    value = _stored(metric.value, "value")
     with call.database.writing() as connection:
         run = run_of(connection, call)
         series = stored_metrics.open_series(connection, run, {metric.name})[metric.name]
@@ -91,20 +97,33 @@ def log_metric(call: Call) -> Answer:
     return Answer(201, structs.encode(recorded))
 
 
+def _log_row(call: Call, row: NewRow) -> Answer:
+    with call.database.writing() as connection:
+        number = append_rows(connection, run_of(connection, call), [row])
+    value = msgspec.Raw(row.json.encode())
+    recorded = structs.Metric(row.table, value, number, rfc3339(row.timestamp))
+    return Answer(201, structs.encode(recorded))
+
+
+def _item(metric: structs.MetricCreate, now: int, number: float | None, index: int) -> _Item:
+    """What a metric of a batch stands for: a point, or a row of a table."""
+    timestamp = _timestamp(metric, now, "metrics", index)
+    if metric.is_row:
+        return _row(metric, timestamp, index)
+    value = (
+        _stored(metric.value, "metrics", index) if number is None else values.Stored(number, None)
+    )
+    return metric.name, None if metric.step is UNSET else metric.step, value, timestamp
+
+
 def log_metric_batch(call: Call) -> Answer:
     """Records a writer's metrics, all or none; skips those that were recorded before."""
     batch = call.decode_body(_metric_batch)
     now = current_time()
-    points = [
-        (
-            metric.name,
-            None if metric.step is UNSET else metric.step,
-            value,
-            _timestamp(metric, now, "metrics", index),
-        )
-        for index, (metric, value) in enumerate(
-            zip(batch.metrics, _stored_all(batch.metrics), strict=True)
-        )
+    numbers = values.native_numbers([metric.value for metric in batch.metrics])
+    items = [
+        _item(metric, now, number, index)
+        for index, (metric, number) in enumerate(zip(batch.metrics, numbers, strict=True))
     ]
     writer, first = str(batch.writer), batch.first_sequence_number
     with call.database.writing() as connection:
@@ -113,7 +132,9 @@ def log_metric_batch(call: Call) -> Answer:
         if first > expected:
             detail = f"The next sequence number is {expected} and the batch starts at {first}."
             raise Refusal(409, structs.SequenceGapError(detail, expected))
-        new_points = points[expected - first :]
+        new_items = items[expected - first :]
+        new_points = [item for item in new_items if not isinstance(item, NewRow)]
+        append_rows(connection, run, [item for item in new_items if isinstance(item, NewRow)])
         series = stored_metrics.open_series(connection, run, {point[0] for point in new_points})
         try:
             for name, step, value, timestamp in new_points:
@@ -121,9 +142,9 @@ def log_metric_batch(call: Call) -> Answer:
         except OverflowError:
             raise _no_next_step() from None
         stored_metrics.write_series(connection, list(series.values()))
-        next_number = expected + len(new_points)
+        next_number = expected + len(new_items)
         stored_metrics.expect_sequence_number(connection, run, writer, next_number)
-    return Answer(200, structs.encode(structs.MetricBatchReceipt(len(new_points), next_number)))
+    return Answer(200, structs.encode(structs.MetricBatchReceipt(len(new_items), next_number)))
 
 
 def _no_next_step() -> Refusal:

@@ -26,6 +26,8 @@ UUID_PATTERN = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _VISIBLE = r"[^\t-\r\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=_VISIBLE)]
 DisplayName = Annotated[str, Meta(min_length=1, max_length=255)]
+#: The name of a field of a row.
+RowKey = Annotated[str, Meta(min_length=1, max_length=255)]
 #: What JSON Schema cannot derive from the bounds.
 _INT64 = {"format": "int64"}
 Step = Annotated[int, Meta(ge=0, le=MAX_STEP, extra_json_schema=_INT64)]
@@ -136,6 +138,8 @@ class MetricCreate(Struct):
     value: Raw
     step: Step | UnsetType = UNSET
     timestamp: Time | UnsetType = UNSET
+    is_row: bool = False
+    row_key: RowKey | UnsetType = UNSET
 
 
 class MetricBatch(Struct):
@@ -245,6 +249,23 @@ class Metric(Struct, gc=False):
     # A number, or a `Raw` with any other JSON.
     value: Any
     step: int
+    timestamp: str
+
+
+class Table(Struct):
+    """A table in a response."""
+
+    name: str
+    count: int
+    row_key: str | None
+    last_timestamp: str
+
+
+class TableRow(Struct, gc=False):
+    """A row of a table in a response."""
+
+    number: int
+    value: Raw
     timestamp: str
 
 

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from io import FileIO
     from pathlib import Path
 
+    from afnio_tellurio.delivery.records import Place
+
 _SWITCH_CHECK_DELAY = 0.001
 #: Seconds that `log` waits, at most, while the last held lines are written.
 _SWITCH_TIMEOUT = 0.1
@@ -160,15 +162,19 @@ class Journal(JournalFile):
             return
         self._hold_rest([line], written)
 
-    def append_all(self, step: int | None, pairs: Sequence[tuple[str, Any]]) -> None:
-        """Writes several metrics at once, each a name and a value.
+    def append_all(self, place: Place, pairs: Sequence[tuple[str, Any]]) -> None:
+        """Writes several metrics, or rows of tables, at once: each a name and a value.
+
+        Args:
+            place: Their step, or None; for rows, a list with their key if they have one.
+            pairs: The names and values.
 
         Raises:
             JournalSealedError: The run is being ended.
         """
         now = time.time_ns() // 1000
         lines = [
-            record_line(count, step, now, name, value)
+            record_line(count, place, now, name, value)
             for count, (name, value) in enumerate(pairs, self.count)
         ]
         written = 0

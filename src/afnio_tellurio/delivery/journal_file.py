@@ -6,12 +6,14 @@ or three lines are the header; each other line is a record:
 
     ["0b9f1d55","born",{"config":{"lr":0.1},"tags":["baseline"]}]
     ["1c291ca3",7,null,1763892930123456,"train/loss",0.25]
+    ["4be2f0d1",8,["index"],1763892930123456,"candidates",{"index":0,"prompt":"Be brief."}]
     ["77e1a9c0","change","0a5ffb0c-...",1763892930123456,{"config_patch":{"lr":0.01}}]
     ["5d41402a","end","CRASHED",1763892930123456,{"kind":"signal","signal":"SIGTERM"}]
 
 A record starts with the CRC-32 of the rest of the line. For a metric follow the number of metrics
-before it, the step, the time in microseconds since 1970 (UTC), the name and the value; for a change
-of the run, its idempotency key, its time, and the body of `updateRun`. What the run was born with
+before it, the step, the time in microseconds since 1970 (UTC), the name and the value. A row of a
+table is a metric with a list in the place of the step: its key, if it has one. For a change of the
+run follow its idempotency key, its time, and the body of `updateRun`. What the run was born with
 is for a backend that has lost the run. Each line is written with one write(2), so the operating
 system has it when `log` returns.
 
@@ -49,6 +51,7 @@ from afnio_tellurio.delivery.records import (
     End,
     Header,
     Metric,
+    Place,
     Position,
     change_of,
     find_record,
@@ -70,7 +73,7 @@ _PREFIX_BYTES = 64
 #: More than the record of an end takes.
 _END_BYTES = 256 * 1024
 #: The start of the line of a metric: enough of it to tell it from a header with changed bytes.
-_METRIC_START = re.compile(rb'\["[0-9a-f]{8}",\d+,(?:null|\d+),\d+,"')
+_METRIC_START = re.compile(rb'\["[0-9a-f]{8}",\d+,(?:(?:null|\d+),\d+,"|\[["\]])')
 #: The header, and a few records.
 _LINES_AT_START = 10
 #: More than a checksum and five numbers ever need.
@@ -490,7 +493,7 @@ def remove_journal(path: Path) -> None:
 def write_journal(
     folder: Path,
     header: Header,
-    metrics: Iterable[tuple[int | None, int, str, Any]],
+    metrics: Iterable[tuple[Place, int, str, Any]],
     changes: Iterable[tuple[str, int, Mapping[str, Any]]],
     end: End,
 ) -> Path:
@@ -499,7 +502,7 @@ def write_journal(
     Args:
         folder: The folder of the journals.
         header: The header.
-        metrics: Step, time in microseconds since 1970, name and value of each metric.
+        metrics: Place, time in microseconds since 1970, name and value of each metric and row.
         changes: Idempotency key, time and body of `updateRun` of each change of the run.
         end: The end of the run.
 
@@ -512,8 +515,8 @@ def write_journal(
         file.write(record_line(header) * 2)
         file.writelines(record_line(CHANGE, *change) for change in changes)
         file.writelines(
-            record_line(number, step, when, name, value)
-            for number, (step, when, name, value) in enumerate(metrics)
+            record_line(number, place, when, name, value)
+            for number, (place, when, name, value) in enumerate(metrics)
         )
         file.write(record_line(END, *end))
     return path

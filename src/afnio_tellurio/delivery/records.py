@@ -13,7 +13,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FORMAT = 2
+FORMAT = 3
 SUFFIX = ".ndjson"
 #: Of a journal whose run is gone.
 UNDELIVERABLE_SUFFIX = ".undeliverable"
@@ -122,15 +122,20 @@ class End(NamedTuple):
     because: dict[str, Any] | None = None
 
 
+#: What a record has in the place of the step: a list for a row of a table, with its key if it has
+#: one.
+Place = int | None | list[str]
+
+
 class Metric(msgspec.Struct, frozen=True, gc=False):
-    """One metric of a journal.
+    """One metric, or one row of a table, of a journal.
 
     Attributes:
         number: Its sequence number.
         count: The number of metrics before it, according to its line.
         name: Its name.
         value: Its value, in its JSON form.
-        step: Its step, or None.
+        place: Its step, or None; for a row of a table, a list with its key if it has one.
         time: When it was logged, in microseconds since 1970.
         after: The offset to continue from when it, and all before it, are acknowledged.
     """
@@ -139,7 +144,7 @@ class Metric(msgspec.Struct, frozen=True, gc=False):
     count: int
     name: str
     value: Any
-    step: int | None
+    place: Place
     time: int
     after: int
 
@@ -230,12 +235,12 @@ def metrics_of(fields: list[Any], number: int, start: int, end: int) -> list[Met
         start: The offset of its line in the file.
         end: The offset of the next line.
     """
-    count, step, when, *pairs = fields
+    count, place, when, *pairs = fields
     names, values = pairs[::2], pairs[1::2]
     last = len(names) - 1
     return [
         Metric(
-            number + index, count + index, name, value, step, when, start if index < last else end
+            number + index, count + index, name, value, place, when, start if index < last else end
         )
         for index, (name, value) in enumerate(zip(names, values, strict=True))
     ]

@@ -59,7 +59,7 @@ class RejectedFile:
         count = self._count
         if count is None:
             count = len(METRIC_LINE.findall(self._read()))
-        lines = record_line(count, metric.step, metric.time, metric.name, metric.value)
+        lines = record_line(count, metric.place, metric.time, metric.name, metric.value)
         lines += record_line(REFUSED, metric.number, message)
         fd = os.open(self.path, CREATE | os.O_APPEND, 0o600)
         try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from afnio_tellurio.api import operations
 from afnio_tellurio.api.details import named_details, warn_of_ignored_details
 from afnio_tellurio.api.entities import read_etag
-from afnio_tellurio.api.operations import LACKING, RunPath
+from afnio_tellurio.api.operations import LACKING, NewMetric, RunPath
 from afnio_tellurio.api.retries import retry_after
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.delivery.records import Batch, Change, End, Metric, datetime_of, writer_of
@@ -246,7 +246,7 @@ class Transfer:
             self._path,
             writer=writer_of(self.journal.header.writer, batch.segment),
             first=batch.metrics[0].number - batch.segment,
-            metrics=map(_fields, batch.metrics),
+            metrics=map(_new_metric, batch.metrics),
         )
 
     def _rewind(self, batch: Batch, error: ConflictError) -> bool:
@@ -284,15 +284,7 @@ class Transfer:
         return True
 
     def _send_single(self, metric: Metric) -> None:
-        name, value, step, when = _fields(metric)
-        operations.log_metric(
-            self.connection.for_delivery,
-            self._path,
-            name=name,
-            value=value,
-            step=step,
-            timestamp=when,
-        )
+        operations.log_metric(self.connection.for_delivery, self._path, _new_metric(metric))
 
     def _handle_rejection(self, batch: Batch, error: ApiError) -> bool:
         if len(batch.metrics) > 1 and not self._singles_left:
@@ -379,8 +371,12 @@ def _one_number_of(batch: Batch) -> Batch | None:
     return None if metric is None else Batch([metric], batch.segment)
 
 
-def _fields(metric: Metric) -> tuple[str, object, int | None, dt.datetime]:
-    return metric.name, metric.value, metric.step, datetime_of(metric.time)
+def _new_metric(metric: Metric) -> NewMetric:
+    place, when = metric.place, datetime_of(metric.time)
+    if isinstance(place, list):
+        row_key = place[0] if place else None
+        return NewMetric(metric.name, metric.value, None, when, is_row=True, row_key=row_key)
+    return NewMetric(metric.name, metric.value, place, when)
 
 
 def _expected_number(error: ConflictError) -> int:

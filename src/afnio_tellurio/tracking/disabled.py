@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.api.entities import RunStatus
 from afnio_tellurio.api.metrics import MetricHistory
+from afnio_tellurio.api.tables import TableRows
 from afnio_tellurio.settings.settings import read_settings
 from afnio_tellurio.tracking.run import Run
 from afnio_tellurio.tracking.safeguard import deactivate
 from afnio_tellurio.tracking.statuses import ENDED, checked_status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from afnio_tellurio.api.details import ConfigChange
     from afnio_tellurio.api.metrics import MetricPoint, MetricSummary
+    from afnio_tellurio.api.tables import TableSummary
     from afnio_tellurio.client import TellurioClient
     from afnio_tellurio.delivery.outbox import DeliveryReceipt
     from afnio_tellurio.delivery.records import End
@@ -35,6 +37,15 @@ class DisabledRun(Run):
         self,
         metrics: Mapping[str, Any],
         step: int | None = None,
+        client: TellurioClient | None = None,
+    ) -> None:
+        pass
+
+    def log_rows(
+        self,
+        name: str,
+        rows: Iterable[Mapping[str, Any]],
+        key: str | None = None,
         client: TellurioClient | None = None,
     ) -> None:
         pass
@@ -82,6 +93,18 @@ class DisabledRun(Run):
 
     def metrics(self, name: str | None = None, client: TellurioClient | None = None) -> Any:  # noqa: ARG002
         return {} if name is None else MetricHistory(name, [], [], [])
+
+    def tables(self, client: TellurioClient | None = None) -> dict[str, TableSummary]:  # noqa: ARG002
+        return {}
+
+    def rows(
+        self,
+        name: str,
+        client: TellurioClient | None = None,  # noqa: ARG002
+        *,
+        replaced: bool = False,  # noqa: ARG002
+    ) -> TableRows:
+        return TableRows(name, None, [], [])
 
     def iter_metrics(
         self,

@@ -375,6 +375,20 @@ def log_metrics(
     get_active_run().log_metrics(metrics, step, client)
 
 
+def log_rows(
+    name: str,
+    rows: Iterable[Mapping[str, Any]],
+    key: str | None = None,
+    client: TellurioClient | None = None,
+) -> None:
+    """Appends rows to a table of the active run; see `Run.log_rows`.
+
+    Raises:
+        ValueError: No run is active.
+    """
+    get_active_run().log_rows(name, rows, key, client)
+
+
 def flush(timeout: float | None = None) -> DeliveryReceipt:
     """Waits until the backend has what was logged to the active run; see `Run.flush`.
 

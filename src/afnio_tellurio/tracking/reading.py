@@ -23,6 +23,7 @@ from afnio_tellurio.api.metrics import (
     summarize,
 )
 from afnio_tellurio.api.operations import RunPath
+from afnio_tellurio.api.tables import read_rows, read_table_summary, rows_of_history
 from afnio_tellurio.client import TellurioClient, connection_of
 from afnio_tellurio.default_client import default_client
 from afnio_tellurio.delivery.senders import settle
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from afnio_tellurio.api.connection import Connection
+    from afnio_tellurio.api.tables import TableRows, TableSummary
 
 
 @attrs.define(eq=False, slots=False)
@@ -162,6 +164,52 @@ class RunReader(RunRecord):
             points = [(bucket.last_step, bucket.last) for bucket in sampled]
         drawable = [(step, value) for step, value in points if is_finite_number(value)]
         return [step for step, _ in drawable], [float(value) for _, value in drawable]
+
+    def tables(self, client: TellurioClient | None = None) -> dict[str, TableSummary]:
+        """Reads back which tables the run has.
+
+        Args:
+            client: The client to use; default the one that the run was started with.
+
+        Returns:
+            The summary of each table, by its name; empty for a backend without tables.
+
+        Raises:
+            TellurioError: The request failed.
+        """
+        connection = self._settled("listTables", client)
+        tables = operations.list_tables(connection, self._path())
+        return dict(map(read_table_summary, tables or ()))
+
+    def rows(
+        self, name: str, client: TellurioClient | None = None, *, replaced: bool = False
+    ) -> TableRows:
+        """Reads back the rows of a table.
+
+        Args:
+            name: The table's name.
+            client: The client to use; default the one that the run was started with.
+            replaced: Whether to also return the rows that later ones replace.
+
+        Returns:
+            The rows, in the order in which they were logged; a row that replaces another one is in
+            the place of the first. Empty if the run does not have the table. A backend without
+            tables has the rows as metrics, and does not know the key: then all are returned.
+
+        Raises:
+            TypeError: The name is not a string.
+            ValueError: The name is empty or too long.
+            TellurioError: The request failed.
+        """
+        name = checked_name("rows", "table name", name)
+        connection, path = self._settled("listRows", client), self._path()
+        tables = operations.list_tables(connection, path)
+        if tables is None:
+            return rows_of_history(self.metrics(name, client))
+        table = dict(map(read_table_summary, tables)).get(name)
+        key = None if table is None else table.key
+        pages = operations.list_rows(connection, path, name=name)
+        return read_rows(name, key, chain.from_iterable(pages), replaced=replaced)
 
     def config_changes(self, client: TellurioClient | None = None) -> list[ConfigChange]:
         """Reads back how the config was changed since the run was created, oldest first.

@@ -33,6 +33,7 @@ from afnio_tellurio.tracking.details import (
 from afnio_tellurio.tracking.end_reasons import reason_of_exception
 from afnio_tellurio.tracking.ending import end_now, end_run, finish_run, leave_end
 from afnio_tellurio.tracking.reading import RunReader
+from afnio_tellurio.tracking.rows import checked_key, checked_rows
 from afnio_tellurio.tracking.safeguard import deactivate, outcome_of, safeguard
 from afnio_tellurio.tracking.statuses import ENDED, checked_status
 from afnio_tellurio.validation import (
@@ -203,17 +204,58 @@ class Run(RunReader):
         for name, value in metrics.items():
             pairs.append((_checked_metric_name("log_metrics", name), encoded_value(value)))
             check_size("log_metrics", *pairs[-1])
+        self._append_all("log_metrics", step, pairs, client)
+
+    def log_rows(
+        self,
+        name: str,
+        rows: Iterable[Mapping[str, Any]],
+        key: str | None = None,
+        client: TellurioClient | None = None,
+    ) -> None:
+        """Appends rows to a table of the run, as safely as metrics.
+
+        Tables and metrics may have the same names. Several processes may log to one table.
+
+        Args:
+            name: The table's name, 1 to 255 characters.
+            rows: The rows, each a mapping from the names of fields to values of JSON, of up to
+                8,000,000 bytes. Rows may have different fields.
+            key: The field that identifies a row, 1 to 255 characters; each row must have it. When
+                the table is read, a row replaces an earlier one with the same value. Default the
+                key that the table already has, if any.
+            client: The client to use; default the one that the run was started with.
+
+        Raises:
+            TypeError: The name is not a string, a row not a mapping, or a value not JSON; nothing
+                is recorded then.
+            ValueError: The name or key is empty or too long, or a row lacks the key, is too large
+                or cannot be stored unchanged; nothing is recorded then.
+            RunFinishedError: The run is finished.
+        """
+        name = checked_name("log_rows", "table name", name)
+        key = checked_key("log_rows", key)
+        pairs = [(name, row) for row in checked_rows("log_rows", name, rows, key)]
+        self._append_all("log_rows", [] if key is None else [key], pairs, client)
+
+    def _append_all(
+        self,
+        call: str,
+        place: int | list[str] | None,
+        pairs: Sequence[tuple[str, Any]],
+        client: TellurioClient | None,
+    ) -> None:
         if self.status in ENDED:
-            raise self._finished_error("log_metrics")
+            raise self._finished_error(call)
         recording = self._recording
         outbox = recording.outbox if recording is not None and client is None else None
         if outbox is None:
             outbox = self._outbox_for(client)
         try:
             for start in range(0, len(pairs), BATCH_METRICS):
-                outbox.append_all(step, pairs[start : start + BATCH_METRICS])
+                outbox.append_all(place, pairs[start : start + BATCH_METRICS])
         except JournalSealedError:
-            raise self._finished_error("log_metrics") from None
+            raise self._finished_error(call) from None
         if outbox.waker.is_idle:
             outbox.waker.wake()
 

@@ -147,7 +147,7 @@ def sync_detailed(
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
         run_uuid (UUID): The UUID of the run.
-        body (MetricCreate): A metric to record.
+        body (MetricCreate): A metric, or a row of a table, to record.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
@@ -190,7 +190,7 @@ def sync(
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
         run_uuid (UUID): The UUID of the run.
-        body (MetricCreate): A metric to record.
+        body (MetricCreate): A metric, or a row of a table, to record.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
@@ -228,7 +228,7 @@ async def asyncio_detailed(
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
         run_uuid (UUID): The UUID of the run.
-        body (MetricCreate): A metric to record.
+        body (MetricCreate): A metric, or a row of a table, to record.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
@@ -269,7 +269,7 @@ async def asyncio(
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
         run_uuid (UUID): The UUID of the run.
-        body (MetricCreate): A metric to record.
+        body (MetricCreate): A metric, or a row of a table, to record.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.

@@ -92,6 +92,12 @@ class _Slice:
                 return
             execute("DELETE FROM series WHERE id = ?", series)
             self._rows -= _ROWS_OF_ITEM
+        while table := execute("SELECT id FROM tables WHERE run = ?", (run,)).fetchone():
+            self._remove_rows("table_rows", "table_id", "number", table[0])
+            if self.is_spent:
+                return
+            execute("DELETE FROM tables WHERE id = ?", table)
+            self._rows -= _ROWS_OF_ITEM
         self._remove_rows("writers", "run", "writer", run)
         self._remove_rows("run_tags", "run", "tag", run)
         self._remove_rows("run_changes", "run", "number", run)

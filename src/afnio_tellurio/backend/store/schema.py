@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 #: Identifies our databases, and the format of their tables.
 APPLICATION_ID = 0x54454C55
-FORMAT = 5
+FORMAT = 6
 #: A row of `deleted_runs` for runs that were deleted before their UUIDs were recorded.
 UNKNOWN_DELETED_RUNS = ""
 # Columns with long values are the last ones of a row, so that filters need not read them.
@@ -73,6 +73,15 @@ CREATE TABLE tiles (
   NOT NULL, count INTEGER NOT NULL, step INTEGER NOT NULL, arrival INTEGER NOT NULL, value, json
   TEXT, timestamp INTEGER NOT NULL, minimum, maximum, PRIMARY KEY (series, width, tile)
 ) WITHOUT ROWID;
+CREATE TABLE tables (
+  id INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, name TEXT NOT
+  NULL, count INTEGER NOT NULL, bytes INTEGER NOT NULL, last_timestamp INTEGER NOT NULL,
+  row_key TEXT, UNIQUE (run, name)
+) STRICT;
+CREATE TABLE table_rows (
+  table_id INTEGER NOT NULL REFERENCES tables ON DELETE CASCADE, number INTEGER NOT NULL,
+  timestamp INTEGER NOT NULL, json TEXT NOT NULL, PRIMARY KEY (table_id, number)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE writers (
   run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, writer TEXT NOT NULL, next INTEGER NOT
   NULL, PRIMARY KEY (run, writer)

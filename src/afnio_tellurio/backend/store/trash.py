@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 #: Microseconds that the trash keeps a project or run.
 KEPT = 30 * 24 * 60 * 60 * 1_000_000
-#: Bytes in the database of a run with its index entries, of a series, and of a point without its
-#: text, with its share of the tiles; measured.
-_RUN_BYTES, _SERIES_BYTES, _POINT_BYTES = 300, 120, 38
+#: Bytes in the database of a run with its index entries, of a series, of a point without its text,
+#: with its share of the tiles, and of a row of a table without its text; measured.
+_RUN_BYTES, _SERIES_BYTES, _POINT_BYTES, _ROW_BYTES = 300, 120, 38, 20
 
 
 class TrashedRow(NamedTuple):
@@ -64,6 +64,8 @@ SELECT
   + (SELECT coalesce(sum(:series_bytes
     + count * (:point_bytes + coalesce(length(CAST(last_json AS BLOB)), 0))), 0)
     FROM chosen JOIN series ON run = chosen.id)
+  + (SELECT coalesce(sum(bytes + count * :row_bytes), 0)
+    FROM chosen JOIN tables ON run = chosen.id)
   + (SELECT coalesce(sum(length(CAST(config_patch AS BLOB))), 0)
     FROM chosen JOIN run_changes ON run = chosen.id)
 """
@@ -116,6 +118,7 @@ def bytes_of(connection: sqlite3.Connection, kind: str, identity: int) -> int:
             "run_bytes": _RUN_BYTES,
             "series_bytes": _SERIES_BYTES,
             "point_bytes": _POINT_BYTES,
+            "row_bytes": _ROW_BYTES,
         },
     ).fetchone()
     return int(number)

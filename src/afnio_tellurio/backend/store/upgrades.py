@@ -96,6 +96,21 @@ def _add_details_of_runs(connection: sqlite3.Connection) -> None:
     )
 
 
+def _add_tables_of_runs(connection: sqlite3.Connection) -> None:
+    """Adds the tables that runs have, and their rows."""
+    connection.execute(
+        "CREATE TABLE tables (id INTEGER PRIMARY KEY, "
+        "run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, name TEXT NOT NULL, "
+        "count INTEGER NOT NULL, bytes INTEGER NOT NULL, last_timestamp INTEGER NOT NULL, "
+        "row_key TEXT, UNIQUE (run, name)) STRICT"
+    )
+    connection.execute(
+        "CREATE TABLE table_rows (table_id INTEGER NOT NULL REFERENCES tables ON DELETE CASCADE, "
+        "number INTEGER NOT NULL, timestamp INTEGER NOT NULL, json TEXT NOT NULL, "
+        "PRIMARY KEY (table_id, number)) STRICT, WITHOUT ROWID"
+    )
+
+
 def _drop_not_null(connection: sqlite3.Connection, table: str, column: str) -> None:
     """Copies a table: SQLite cannot change a column. Foreign keys are not enforced here yet."""
     (statement,) = connection.execute(
@@ -114,4 +129,5 @@ UPGRADES = {
     2: _add_deleted_runs,
     3: _add_levels_and_removal,
     4: _add_details_of_runs,
+    5: _add_tables_of_runs,
 }

@@ -1,0 +1,82 @@
+"""Columns for the frames of pandas, polars and pyarrow, which are imported when they are used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def imported(call: str, package: str) -> Any:
+    """Imports a package that a conversion requires.
+
+    Raises:
+        ImportError: It is not installed.
+    """
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise ImportError(
+            f"{call}: {package} cannot be imported ({error}); "
+            f"install it with: pip install {package}",
+            name=package,
+        ) from error
+
+
+def unified(values: list[Any]) -> list[Any]:
+    """The values of a column, with floats in place of integers if there are floats too."""
+    # One type for the column. A column of integers stays one.
+    if set(map(type, values)) - {type(None)} == {int, float}:
+        return list(map(_as_floats, values))
+    return values
+
+
+def polars_frame(
+    columns: Mapping[str, list[Any]], labels: Mapping[str, str], types: Mapping[str, Any]
+) -> Any:
+    """A `polars.DataFrame` of columns.
+
+    Args:
+        columns: The values of each column.
+        labels: What to call a column in messages, if it is not its name.
+        types: The types of columns that cannot show them.
+
+    Raises:
+        ImportError: polars is not installed.
+        OverflowError: There is an integer too large for a column.
+        TypeError: The values of a column have several types, or are objects with several keys.
+    """
+    polars = imported("to_polars", "polars")
+    columns = {
+        # It would take all values for integers, and round.
+        name: list(map(_as_floats, values))
+        if _kinds(values) - {type(None)} == {int, float}
+        else values
+        for name, values in columns.items()
+    }
+    frame = polars.DataFrame(columns, schema_overrides=types)
+    for name, values in columns.items():
+        # It drops or rounds values that do not fit the type of the first list or object.
+        if frame[name].dtype.is_nested() and repr(frame[name].to_list()) != repr(values):
+            raise TypeError(
+                f"to_polars: the values of {labels.get(name, name)!r} have several types, which no "
+                "column can hold; use values, or to_pandas()"
+            )
+    return frame
+
+
+def _kinds(values: list[Any]) -> set[type]:
+    """The types of the values, and of the items of lists."""
+    kinds = set(map(type, values))
+    if list in kinds:
+        kinds.discard(list)
+        kinds.update(*(_kinds(value) for value in values if isinstance(value, list)))  # pyright: ignore[reportUnknownArgumentType]
+    return kinds
+
+
+def _as_floats(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_as_floats(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    return value if value is None else float(value)
