@@ -176,7 +176,7 @@ def details() -> None:
     parent = te.init("acme", "Digits", config={"lr": 0.1}, tags=["a"], group="g", notes="n")
     run = te.init("acme", "Digits", key="k", resume="allow", job_type="train", parent=parent)
     te.init("acme", "Digits", system_metrics=True)
-    te.init("acme", "Digits", system_metrics=2.5)
+    te.init("acme", "Digits", system_metrics=2.5, console=True)
     run.update_config({"lr": 0.01})
     run.tag("best", remove=["a"])
     run.update(notes=None, group="g", job_type=None, description=None)

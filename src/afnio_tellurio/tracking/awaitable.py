@@ -42,6 +42,7 @@ async def ainit(
     notes: str | None = None,
     parent: RunRecord | str | None = None,
     system_metrics: bool | float = False,
+    console: bool = False,
     key: str | None = None,
     resume: bool | str = False,
 ) -> Run:
@@ -67,6 +68,7 @@ async def ainit(
                 notes=notes,
                 parent=parent,
                 system_metrics=system_metrics,
+                console=console,
                 key=key,
                 resume=resume,
             )

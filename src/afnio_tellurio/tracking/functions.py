@@ -26,6 +26,7 @@ from afnio_tellurio.notices import warn_once
 from afnio_tellurio.settings.settings import read_settings
 from afnio_tellurio.tracking.active import active_run, join, open_runs
 from afnio_tellurio.tracking.announcements import tell_started
+from afnio_tellurio.tracking.console import checked_console
 from afnio_tellurio.tracking.details import as_attributes, checked_details, keep_details
 from afnio_tellurio.tracking.disabled import DisabledRun
 from afnio_tellurio.tracking.end_reasons import SUPERSEDED
@@ -67,6 +68,7 @@ def init(
     notes: str | None = None,
     parent: RunRecord | str | None = None,
     system_metrics: bool | float = False,
+    console: bool = False,
     key: str | None = None,
     resume: bool | str = False,
 ) -> Run:
@@ -97,6 +99,8 @@ def init(
         system_metrics: Whether to log what this process and its descendants use, every 10 seconds,
             under `system/`: processors, memory, and GPUs. A number is the seconds between two
             samples, 1 or more.
+        console: Whether to record the lines that this process prints to stdout and stderr while the
+            run is open, in the table `console`.
         key: Your own name for the run, unique in the project, such as `"slurm-1234"`; 1 to 255
             characters. It finds the run again, whatever its name is.
         resume: Whether to resume the run of this key, or without a key the newest run of this name:
@@ -135,6 +139,7 @@ def init(
             notes=notes,
             parent=parent,
             system_metrics=system_metrics,
+            console=console,
             key=key,
             resume=resume,
         )
@@ -150,6 +155,7 @@ def open_run(
     client: TellurioClient | None,
     *,
     system_metrics: bool | float,
+    console: bool,
     key: str | None,
     resume: bool | str,
     **details: Any,
@@ -163,6 +169,7 @@ def open_run(
         description = checked_text("init", "description", description)
     status = RunStatus.RUNNING if status is None else checked_status("init", status)
     system_interval = checked_interval("init", system_metrics)
+    console = checked_console("init", console)
     resume, key = checked_resume(resume, name, key)
     client = client_or_default(client)
     if client is None:
@@ -200,7 +207,7 @@ def open_run(
     capture_environment(run)
     warn_of_orphans(connection.settings.journals)
     tell_started(run, client, namespace_slug, slug)
-    start_recorders(run, make_recorders(run, system_interval=system_interval))
+    start_recorders(run, make_recorders(run, system_interval=system_interval, console=console))
     return run, connection
 
 

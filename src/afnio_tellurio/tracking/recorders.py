@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from afnio_tellurio.tracking.console import Console, RowsLog
 from afnio_tellurio.tracking.system_metrics import MetricsLog, SystemMetrics
 
 
@@ -19,9 +20,15 @@ class Recorder(Protocol):
         ...
 
 
-def make_recorders(run: MetricsLog, *, system_interval: float | None) -> list[Recorder]:
+class _Log(MetricsLog, RowsLog, Protocol):
+    """A run, as the recorders see it."""
+
+
+def make_recorders(run: _Log, *, system_interval: float | None, console: bool) -> list[Recorder]:
     """The recorders that a program asks for."""
     recorders: list[Recorder] = []
     if system_interval is not None:
         recorders.append(SystemMetrics(run, system_interval))
+    if console:
+        recorders.append(Console(run))
     return recorders
