@@ -30,7 +30,7 @@ LISTING = ROOT / "docs" / "public-api.txt"
 RELEASED = ROOT / "docs" / "public-api.released.txt"
 CHANGELOG = ROOT / "CHANGELOG.md"
 PACKAGE = "afnio_tellurio"
-INTEGRATIONS = ("integrations.afnio",)
+INTEGRATIONS = ("integrations.afnio", "integrations.log_handler")
 
 #: Methods that Python calls, and applications rely on without naming them.
 DUNDERS = {"__aenter__", "__aexit__", "__enter__", "__exit__", "__len__"}
