@@ -12,6 +12,7 @@ from afnio_tellurio.capture import processes
 from afnio_tellurio.capture.cgroups import GroupMemory, read_group_memory
 from afnio_tellurio.capture.gpus import Gpus, GpuUsage
 from afnio_tellurio.capture.processes import ProcessUsage, processor_seconds, read_tree
+from afnio_tellurio.tracking.system_metrics import Sampler
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -254,3 +255,13 @@ def test_a_library_without_a_driver(driver, monkeypatch):
         Gpus(driver)
     with pytest.raises(OSError):
         Gpus("no-such-library.so.1")
+
+
+def test_a_sample_has_the_gpus(driver, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    sample = Sampler(Gpus(driver)).sample()
+    assert {name: value for name, value in sample.items() if "gpu" in name} == {
+        "system/gpu0/utilization_percent": 75,
+        "system/gpu0/memory_bytes": 600,
+        "system/gpu1/memory_bytes": 601,
+    }
