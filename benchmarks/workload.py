@@ -99,6 +99,7 @@ OTHERS = {
     "record": "tabs:record",
     "requests": "batches:requests",
     "sample": "charts:sample",
+    "table": "tables:log_table",
     "write": "charts:write",
 }
 

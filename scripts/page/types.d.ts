@@ -10,6 +10,8 @@ declare global {
 	type Run = Schemas["Run"];
 	type EndReason = Schemas["EndReason"];
 	type Project = Schemas["Project"] & {namespace: string};
+	type Table = Schemas["Table"];
+	type TableRow = Schemas["TableRow"];
 	type Namespace = Schemas["Namespace"];
 	type Metric = Schemas["ProjectMetric"];
 	type MetricSummary = Schemas["MetricSummary"];
@@ -110,6 +112,7 @@ declare global {
 		value: unknown;
 		problem: string | null;
 		run: Run;
+		table: Table;
 		runs: Run[];
 		shownRuns: ShownRun[];
 		onSelect: (uuid: string, isShown: boolean) => void;

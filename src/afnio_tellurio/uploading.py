@@ -255,9 +255,11 @@ def _metrics(run: Run, source: Connection) -> Iterator[tuple[Place, int, str, An
 
 def _rows(run: Run, source: Connection) -> Iterator[tuple[Place, int, str, Any]]:
     for table in operations.list_tables(source, _path(run)) or ():
-        place = [] if table.row_key is None else [table.row_key]
         for row in chain.from_iterable(operations.list_rows(source, _path(run), name=table.name)):
-            yield place, microseconds_of(row.timestamp), table.name, row.value.additional_properties
+            fields = row.value.additional_properties
+            # A row from before the table had the key need not have it.
+            place = [table.row_key] if table.row_key in fields else []
+            yield place, microseconds_of(row.timestamp), table.name, fields
 
 
 def _changes(run: Run, source: Connection) -> Iterator[tuple[str, int, dict[str, Any]]]:

@@ -102,6 +102,7 @@ def _home_of_examples(tmp_path_factory):
                     run.log("val/loss", 1 / (step + 1), step=step)
                 run.log("note", f"{name} is done")
                 run.log("odd", float("nan"))
+                run.log_rows("candidates", [{"id": 0}, {"id": 1, "score": 0.5}], key="id")
                 if name == "second":
                     run.log("only/here", 3)
         te.init("acme", "Digits", "fold", parent=run, client=client).finish()

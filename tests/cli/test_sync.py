@@ -36,6 +36,8 @@ def recorded(monkeypatch):
             run.log("train/loss", value)
         for step in (7, 7, 3):
             run.log("steps", step, step=step)
+        run.log_rows("rows", [{"id": 0, "a": math.nan}, {"id": 1, "a": 0.5}], key="id")
+        run.log_rows("rows", [{"id": 0, "a": 10**30}, {"note": None}])
     with (
         pytest.raises(ZeroDivisionError),
         te.init("acme", "Digits!", "second", client=local) as run,
@@ -55,6 +57,10 @@ def facts(client):
             run.status.value,
             run.description,
             repr(run.metrics(client=client)),
+            [
+                (rows.key, repr(rows.rows), rows.timestamps)
+                for rows in (run.rows(name, client, replaced=True) for name in run.tables(client))
+            ],
             run.config,
             run.tags,
             run.group,
@@ -74,13 +80,13 @@ def test_finished_runs_are_uploaded_whole_and_a_second_call_does_nothing(
 ):
     assert main(["sync", "acme/digits", "--to", server, "--dry-run"]) == 1
     out, err = capsys.readouterr()
-    assert out == ("first: 10 values would be uploaded\nsecond: 2500 values would be uploaded\n")
+    assert out == ("first: 14 values would be uploaded\nsecond: 2500 values would be uploaded\n")
     assert err == "third: not uploaded: it is still running\n"
     with te.TellurioClient(server) as target:
         assert te.get_project("acme", "digits", target) is None
     assert main(["sync", "acme/digits", "--to", server]) == 1
     out, err = capsys.readouterr()
-    assert out == "first: 10 values uploaded\nsecond: 2500 values uploaded\n"
+    assert out == "first: 14 values uploaded\nsecond: 2500 values uploaded\n"
     with te.TellurioClient(server) as target:
         there, here = facts(target), facts(local)
         assert te.get_project("acme", "digits", target).display_name == "Digits!"
@@ -119,7 +125,7 @@ def test_a_name_that_is_taken_there_gets_a_number(recorded, server, capsys):
     with te.TellurioClient(server) as target:
         te.init("acme", "Digits!", "first", client=target).finish()
     assert main(["sync", "acme/digits/first", "--to", server]) == 0
-    assert capsys.readouterr().out == "first: 10 values uploaded as first_1\n"
+    assert capsys.readouterr().out == "first: 14 values uploaded as first_1\n"
     assert main(["sync", "acme/digits/first", "--to", server]) == 0
     assert capsys.readouterr().out == "first: already uploaded as first_1\n"
 

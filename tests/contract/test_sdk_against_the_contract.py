@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import afnio_tellurio as te
-from afnio_tellurio.backend import auth, charts, metrics, projects, runs
+from afnio_tellurio.backend import auth, charts, metrics, projects, runs, tables
 from afnio_tellurio.backend.application import _snake_case
 
 SOURCES = Path(te.__file__).parent
@@ -68,7 +68,7 @@ def test_an_import_alone_is_no_caller():
 def test_every_operation_has_a_function_in_the_embedded_backend_and_no_other_has():
     taking_calls = {
         name
-        for module in (auth, projects, runs, metrics, charts)
+        for module in (auth, projects, runs, metrics, tables, charts)
         for name, function in vars(module).items()
         if getattr(function, "__annotations__", {}) == {"call": "Call", "return": "Answer"}
     }

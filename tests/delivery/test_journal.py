@@ -38,7 +38,7 @@ def contents(journal):
     while (batch := journal.batch()) is not None:
         for metric in batch.metrics:
             assert metric.number not in found
-            found[metric.number] = (metric.name, metric.value, metric.step)
+            found[metric.number] = (metric.name, metric.value, metric.place)
         journal.acknowledge(batch, batch.metrics[-1].number + 1)
     return found
 
@@ -636,7 +636,7 @@ def test_a_line_of_an_earlier_version_with_several_metrics_is_read(folder):
         file.write(record_line(1, 7, 1763892930123456, "loss", 0.5, "note", "a", "count", 3))
     opened = JournalFile.open(journal.path)
     batch = opened.batch()
-    assert [(metric.number, metric.name, metric.step) for metric in batch.metrics] == [
+    assert [(metric.number, metric.name, metric.place) for metric in batch.metrics] == [
         (0, "first", 0), (1, "loss", 7), (2, "note", 7), (3, "count", 7)
     ]  # fmt: skip
     opened.acknowledge(batch, 2)

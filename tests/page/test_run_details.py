@@ -244,3 +244,28 @@ def test_details_are_for_everybody_and_any_width(open_page, client, scheme):
         page.wait_for_function(
             "(width) => document.documentElement.scrollWidth <= width", arg=width
         )
+
+
+def test_tables_are_listed_and_open_with_their_first_rows(open_page, client):
+    run = te.init("acme", "Digits", "run", client=client)
+    run.log_rows("candidates", [{"index": 0, "prompt": HOSTILE}, {"index": 1, "score": 0.5}])
+    run.log_rows("many", [{"number": number} for number in range(101)])
+    run.flush()
+    page = open_run(open_page, run)
+    expect(page.locator("h2", has_text="Tables")).to_be_visible()
+    tables = page.locator("details").filter(has_text="row")
+    expect(tables.locator("summary")).to_have_text(["candidates: 2 rows", "many: 101 rows"])
+    tables.nth(0).locator("summary").click()
+    rows = cells(page, "Value of candidates")
+    expect(rows.nth(0).locator("th")).to_have_text(["index", "prompt", "score"])
+    expect(rows.nth(1).locator("td bdi")).to_have_text(["0", HOSTILE, ""])
+    expect(rows.nth(2).locator("td bdi")).to_have_text(["1", "", "0.5"])
+    tables.nth(1).locator("summary").click()
+    expect(cells(page, "Value of many")).to_have_count(101)
+    expect(tables.nth(1)).to_contain_text("Only the first 100 rows are shown.")
+    assert serious_barriers(page) == []
+    run.log_rows("candidates", [{"index": 2}])
+    run.flush()
+    # An open table follows the run.
+    eventually(page, expect(rows).to_have_count, 4)
+    run.finish()

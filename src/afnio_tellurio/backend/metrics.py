@@ -36,6 +36,8 @@ _Position = Annotated[int, msgspec.Meta(ge=-1, le=structs.MAX_STEP)]
 
 _Item = tuple[str, int | None, values.Stored, int] | NewRow
 
+_NULL = msgspec.Raw(b"null")
+
 _metric_create = msgspec.json.Decoder(structs.MetricCreate)
 _metric_batch = msgspec.json.Decoder(structs.MetricBatch)
 
@@ -120,7 +122,8 @@ def log_metric_batch(call: Call) -> Answer:
     """Records a writer's metrics, all or none; skips those that were recorded before."""
     batch = call.decode_body(_metric_batch)
     now = current_time()
-    numbers = values.native_numbers([metric.value for metric in batch.metrics])
+    raws = [_NULL if metric.is_row else metric.value for metric in batch.metrics]
+    numbers = values.native_numbers(raws)
     items = [
         _item(metric, now, number, index)
         for index, (metric, number) in enumerate(zip(batch.metrics, numbers, strict=True))

@@ -21,6 +21,7 @@ from afnio_tellurio.cli import (
     serving,
     status,
     syncing,
+    tables,
     trash,
 )
 from afnio_tellurio.cli.arguments import CommandParser
@@ -112,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     for module in (
         listing,
         looking,
+        tables,
         comparing,
         exporting,
         changing,

@@ -63,6 +63,7 @@ def _show(options: argparse.Namespace) -> int:
     if options.metrics is not None:
         require_metrics(options.metrics, summary, f"Run {run.name!r} has no metric")
         summary = {name: summary[name] for name in options.metrics}
+    tables = run.tables()
     parent = _parent_of(options.run, run)
     children = _children_of(options.run, run)
     if options.json:
@@ -72,6 +73,7 @@ def _show(options: argparse.Namespace) -> int:
             "parent": parent and parent.name,
             "children": [_branch_facts(child) for child in children],
             "metrics": {name: metric_facts(metric) for name, metric in summary.items()},
+            "tables": {name: _table_facts(each) for name, each in tables.items()},
         }
         print(json.dumps(facts, indent=2))
         return 0
@@ -81,6 +83,7 @@ def _show(options: argparse.Namespace) -> int:
     _print_fields("CONFIG", run.config)
     _print_fields("ENVIRONMENT", _without_packages(run.environment or {}))
     _print_metrics(summary)
+    _print_tables(tables)
     _print_charts(run, summary, are_chosen=options.metrics is not None)
     return 0
 
@@ -209,6 +212,21 @@ def _print_metrics(summary: Mapping[str, te.MetricSummary]) -> None:
         for name, metric in summary.items()
     ]
     print(f"\n{table(['METRIC', 'COUNT', 'LAST', 'MINIMUM', 'MAXIMUM'], rows)}")
+
+
+def _table_facts(summary: te.TableSummary) -> dict[str, Any]:
+    last = summary.last_timestamp
+    return {
+        "count": summary.count,
+        "key": summary.key,
+        "last_timestamp": last and last.isoformat(),
+    }
+
+
+def _print_tables(tables: Mapping[str, te.TableSummary]) -> None:
+    if tables:
+        rows = [[name, str(each.count), each.key or "-"] for name, each in tables.items()]
+        print(f"\n{table(['TABLE', 'ROWS', 'KEY'], rows)}")
 
 
 def _print_charts(

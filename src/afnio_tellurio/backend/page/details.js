@@ -1,10 +1,10 @@
-// What a run is beside its metrics: why it ended, its notes, its children, its config and its environment.
+// What a run is beside its metrics: why it ended, its notes, its children, its config, its environment and its tables.
 
 import {get, projectPath, runPath, unlessSame, usePolled} from "./backend.js";
 import {counted, number, Scroll} from "./format.js";
-import {html} from "./preact.js";
+import {html, useState} from "./preact.js";
 import {RunLink, Status} from "./runs.js";
-import {isObject} from "./values.js";
+import {isObject, Value} from "./values.js";
 
 export {Value} from "./values.js";
 
@@ -13,6 +13,7 @@ const FEW = 8;
 const MOST = 1000;
 const CHARACTERS = 1000;
 const CHILDREN = 100;
+const ROWS = 100;
 
 // A run's parent, which need not exist, and its newest children.
 /** @type {(route: Route, run: Run) => Load<Family>} */
@@ -65,6 +66,36 @@ function Children({route, runs}) {
 		${runs.length > CHILDREN && html`<p>Only the newest ${CHILDREN} are shown.</p>`}`;
 }
 
+/** @type {(route: Route, run: Run) => Load<Table[]>} */
+const loadTables = (route, run) => async (before, signal) =>
+	unlessSame(before, await get(`${runPath(route, run.uuid)}tables/`, {}, signal));
+
+// Rows are loaded once they are to be seen.
+/** @type {(route: Route, run: Run, name: string, isOpen: boolean) => Load<TableRow[]>} */
+const loadRows = (route, run, name, isOpen) => async (before, signal) =>
+	isOpen
+		? unlessSame(before, await get(`${runPath(route, run.uuid)}tables/rows/`, {name, limit: ROWS}, signal))
+		: (before ?? []);
+
+/** @type {Component} */
+function TableOf({route, run, table: {name, count}}) {
+	const [isOpen, setOpen] = useState(false);
+	const rows = usePolled(loadRows(route, run, name, isOpen), [isOpen]);
+	const values = rows.value?.map(row => row.value) ?? [];
+	const toggle = (/** @type {any} */ event) => setOpen(event.currentTarget.open);
+	return html`<details onToggle=${toggle}><summary><bdi>${name}</bdi>: ${counted(count, "row")}</summary>
+		${rows.error && html`<p class="problem" role="alert">${rows.error.message}</p>`}
+		${values.length > 0 && html`<${Value} name=${name} value=${values} />`}
+		${count > ROWS && html`<p>Only the first ${ROWS} rows are shown.</p>`}</details>`;
+}
+
+/** @type {Component} */
+function Tables({route, run}) {
+	const tables = usePolled(loadTables(route, run), []);
+	if (!tables.value?.length) return "";
+	return html`<h2>Tables</h2>${tables.value.map(table => html`<${TableOf} key=${table.name} route=${route} run=${run} table=${table} />`)}`;
+}
+
 /** @type {Component} */
 export function RunDetails({route, run}) {
 	const family = usePolled(loadFamily(route, run), []);
@@ -85,5 +116,6 @@ export function RunDetails({route, run}) {
 		<${Children} route=${route} runs=${family.value?.children ?? []} />
 		<${Fields} label="Config" fields=${run.config ?? {}} isOpen=${true} />
 		<${Fields} label="Environment" fields=${environment} />
-		<${Fields} label=${counted(Object.keys(listed).length, "package")} fields=${listed} /></section>`;
+		<${Fields} label=${counted(Object.keys(listed).length, "package")} fields=${listed} />
+		<${Tables} route=${route} run=${run} /></section>`;
 }

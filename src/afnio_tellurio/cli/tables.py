@@ -1,0 +1,60 @@
+"""The command that prints the rows of a table."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import afnio_tellurio as te
+from afnio_tellurio.cli.arguments import Commands, path_type, require_metrics
+from afnio_tellurio.cli.printing import short, table
+
+if TYPE_CHECKING:
+    import argparse
+
+#: Rows of a table on a screen; JSON has all.
+_MAX_ROWS = 1000
+
+
+def add_commands(commands: Commands) -> None:
+    """Adds `rows`."""
+    rows = commands.add_parser(
+        "rows",
+        help="print the rows of a table of a run",
+        description="Prints the rows of a table in the order in which they were logged. A row that "
+        "has the same key as an earlier one is printed in the place of that one.",
+        epilog="example: afnio-tellurio rows acme/digits/first candidates",
+    )
+    rows.add_argument("run", metavar="NAMESPACE/PROJECT/RUN", type=path_type(3))
+    rows.add_argument("table", metavar="TABLE", help="the name of the table; show lists them")
+    rows.add_argument(
+        "--replaced", action="store_true", help="also print the rows that later ones replace"
+    )
+    rows.add_argument("--json", action="store_true", help="print JSON")
+    rows.set_defaults(command=_print_rows)
+
+
+def _print_rows(options: argparse.Namespace) -> int:
+    run = te.get_run(*options.run)
+    require_metrics([options.table], run.tables(), f"Run {run.name!r} has no table")
+    rows = run.rows(options.table, replaced=options.replaced)
+    if options.json:
+        from afnio_tellurio.validation import encoded_value
+
+        fields = {"name": rows.name, "key": rows.key, "rows": encoded_value(rows.rows)}
+        print(json.dumps(fields, indent=2))
+        return 0
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [[_cell(row, name) for name in names] for row in rows.rows[:_MAX_ROWS]]
+    print(table(names, lines))
+    if len(rows) > _MAX_ROWS:
+        print(f"\n{len(rows) - _MAX_ROWS} more rows; --json prints all")
+    return 0
+
+
+def _cell(row: dict[str, Any], name: str) -> str:
+    """The text of a field, without quotes; empty if the row does not have it."""
+    value = row.get(name)
+    if isinstance(value, str):
+        return value
+    return "" if name not in row else short(value)
