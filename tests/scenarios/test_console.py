@@ -250,6 +250,20 @@ def test_a_finish_that_fails_goes_on_recording(monkeypatch):
     assert rows(run) == [("stdout", "still open")]
 
 
+@local
+def test_an_end_that_is_interrupted_leaves_the_stream_as_it_was(monkeypatch):
+    def interrupt(_run):
+        raise KeyboardInterrupt
+
+    original = sys.stdout
+    with monkeypatch.context() as patch:
+        patch.setattr(te.Run, "_settle_capture", interrupt)
+        with te.init("acme", "Digits", console=True) as run:
+            assert sys.stdout is not original
+    assert sys.stdout is original
+    assert run.status == "COMPLETED"
+
+
 def test_a_process_without_stdout_records_stderr(monkeypatch):
     monkeypatch.setenv("TELLURIO_MODE", "local")
     monkeypatch.setattr(sys, "stdout", None)

@@ -420,9 +420,12 @@ class Run(RunReader):
         for recorder in recorders:
             recorder.start()
 
-    def _settle_capture(self) -> None:
+    def _stop_recorders(self) -> None:
         for recorder in self._recorders:
             recorder.stop()
+
+    def _settle_capture(self) -> None:
+        self._stop_recorders()
         wait, self._wait_for_capture = self._wait_for_capture, None
         if wait is not None:
             wait()
@@ -433,6 +436,7 @@ class Run(RunReader):
     def _leave_end(self, end: End) -> None:
         if self.status not in ENDED:
             warn(leave_end(self, self._record(), end))
+        self._stop_recorders()
 
     def update_config(self, config: Any, client: TellurioClient | None = None) -> None:
         """Merges changes into the config. Each change is kept with its time.
