@@ -36,6 +36,7 @@ INTEGRATIONS = (
     "integrations.gepa",
     "integrations.keras",
     "integrations.lightning",
+    "integrations.log_handler",
     "integrations.optuna",
     "integrations.transformers",
     "integrations.xgboost",

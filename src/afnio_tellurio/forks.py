@@ -32,6 +32,8 @@ class ForkStep(IntEnum):
     """Child: makes a new lock."""
     ACTIVE_RUN = 6
     """Child: makes a new lock; the active run stays active."""
+    CONSOLE = 7
+    """Child: makes new locks, and leaves unfinished lines of the console to the parent."""
 
 
 _before: dict[ForkStep, Callable[[], None]] = {}

@@ -22,6 +22,8 @@ from afnio_tellurio.settings.settings import is_quiet
 if TYPE_CHECKING:
     from afnio_tellurio.settings.settings import Settings
 
+#: How a line on stderr begins.
+PREFIX = "afnio-tellurio: "
 #: Seconds that a line waits for a full stderr.
 _WRITE_TIMEOUT = 1.0
 _GREEN, _RED = "32", "31"
@@ -126,7 +128,7 @@ def _print(text: str) -> None:
     try:
         if _is_writable(sys.stderr):
             # Not `print`, which writes the end of the line apart: another thread may write between.
-            _write(sys.stderr, f"afnio-tellurio: {text}\n")
+            _write(sys.stderr, f"{PREFIX}{text}\n")
     except Exception as error:  # noqa: BLE001
         # stderr is closed, a signal came in the middle of another line, or a program replaced it:
         # the line cannot be shown, and that must not hurt.

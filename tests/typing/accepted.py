@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterator
+from logging import getLogger
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -11,6 +12,7 @@ from tellurio_api import models
 from tellurio_api.api.auth import verify_api_key
 
 import afnio_tellurio as te
+from afnio_tellurio.integrations.log_handler import TellurioHandler
 
 
 def signing_in() -> None:
@@ -175,6 +177,9 @@ def clients() -> None:
 def details() -> None:
     parent = te.init("acme", "Digits", config={"lr": 0.1}, tags=["a"], group="g", notes="n")
     run = te.init("acme", "Digits", key="k", resume="allow", job_type="train", parent=parent)
+    te.init("acme", "Digits", system_metrics=True)
+    te.init("acme", "Digits", system_metrics=2.5, console=True)
+    getLogger().addHandler(TellurioHandler(run, level="INFO", table="logs"))
     run.update_config({"lr": 0.01})
     run.tag("best", remove=["a"])
     run.update(notes=None, group="g", job_type=None, description=None)

@@ -78,6 +78,16 @@ RECOVERY_SHARE = 1 / 15
 #: Seconds between two looks for journals of processes that have died since.
 SETTLE_INTERVAL = 5.0
 
+#: Seconds between two samples of system metrics: by default, and at least.
+SYSTEM_INTERVAL = 10.0
+MIN_SYSTEM_INTERVAL = 1.0
+#: Processor seconds of a sample; if one takes more, the interval grows in proportion. At the
+#: default interval, that is 0.1 % of a core.
+SYSTEM_SAMPLE_TIME = 0.01
+#: Characters of a printed line that is recorded, and bytes of all lines that a process prints.
+MAX_CONSOLE_LINE = 8192
+MAX_CONSOLE_BYTES = 50 * 2**20
+
 #: Where `afnio-tellurio serve` listens by default.
 SERVE_HOST = "127.0.0.1"
 SERVE_PORT = 8642

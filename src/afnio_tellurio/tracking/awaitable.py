@@ -41,6 +41,8 @@ async def ainit(
     job_type: str | None = None,
     notes: str | None = None,
     parent: RunRecord | str | None = None,
+    system_metrics: bool | float = False,
+    console: bool = False,
     key: str | None = None,
     resume: bool | str = False,
 ) -> Run:
@@ -65,6 +67,8 @@ async def ainit(
                 job_type=job_type,
                 notes=notes,
                 parent=parent,
+                system_metrics=system_metrics,
+                console=console,
                 key=key,
                 resume=resume,
             )

@@ -26,14 +26,17 @@ from afnio_tellurio.notices import warn_once
 from afnio_tellurio.settings.settings import read_settings
 from afnio_tellurio.tracking.active import active_run, join, open_runs
 from afnio_tellurio.tracking.announcements import tell_started
+from afnio_tellurio.tracking.console import checked_console
 from afnio_tellurio.tracking.details import as_attributes, checked_details, keep_details
 from afnio_tellurio.tracking.disabled import DisabledRun
 from afnio_tellurio.tracking.end_reasons import SUPERSEDED
 from afnio_tellurio.tracking.finding import get_run
+from afnio_tellurio.tracking.recorders import make_recorders
 from afnio_tellurio.tracking.resuming import checked_resume, resume_if_asked, uuid_of_key
-from afnio_tellurio.tracking.run import Run, bind_run, capture_environment
+from afnio_tellurio.tracking.run import Run, bind_run, capture_environment, start_recorders
 from afnio_tellurio.tracking.safeguard import activate, end, safeguard
 from afnio_tellurio.tracking.statuses import ENDED, checked_status
+from afnio_tellurio.tracking.system_metrics import checked_interval
 from afnio_tellurio.validation import (
     accept_missing_value,
     checked_display_name,
@@ -64,6 +67,8 @@ def init(
     job_type: str | None = None,
     notes: str | None = None,
     parent: RunRecord | str | None = None,
+    system_metrics: bool | float = False,
+    console: bool = False,
     key: str | None = None,
     resume: bool | str = False,
 ) -> Run:
@@ -91,6 +96,11 @@ def init(
         job_type: What the run does within its group, such as `"train"`; 1 to 255 characters.
         notes: Notes of any length.
         parent: The run that this one is a part of, or its UUID. It may be of another process.
+        system_metrics: Whether to log what this process and its descendants use, every 10 seconds,
+            under `system/`: processors, memory, and GPUs. A number is the seconds between two
+            samples, 1 or more.
+        console: Whether to record the lines that this process prints to stdout and stderr while the
+            run is open, in the table `console`.
         key: Your own name for the run, unique in the project, such as `"slurm-1234"`; 1 to 255
             characters. It finds the run again, whatever its name is.
         resume: Whether to resume the run of this key, or without a key the newest run of this name:
@@ -104,7 +114,8 @@ def init(
         TypeError: An argument has the wrong type.
         ValueError: A name, tag, group or job type is empty or too long, the config cannot be
             recorded, the namespace is not a slug, the project's name has no slug, there is no such
-            status, or a run is to be resumed without a key or a name.
+            status, the time between samples is too short, or a run is to be resumed without a key
+            or a name.
         LookupError: The run to resume does not exist.
         NotFoundError: The namespace does not exist.
         InvalidAPIKeyError: The API key is missing or refused.
@@ -127,6 +138,8 @@ def init(
             job_type=job_type,
             notes=notes,
             parent=parent,
+            system_metrics=system_metrics,
+            console=console,
             key=key,
             resume=resume,
         )
@@ -141,6 +154,8 @@ def open_run(
     status: RunStatus | str | None,
     client: TellurioClient | None,
     *,
+    system_metrics: bool | float,
+    console: bool,
     key: str | None,
     resume: bool | str,
     **details: Any,
@@ -153,6 +168,8 @@ def open_run(
     if description is not None:
         description = checked_text("init", "description", description)
     status = RunStatus.RUNNING if status is None else checked_status("init", status)
+    system_interval = checked_interval("init", system_metrics)
+    console = checked_console("init", console)
     resume, key = checked_resume(resume, name, key)
     client = client_or_default(client)
     if client is None:
@@ -190,6 +207,7 @@ def open_run(
     capture_environment(run)
     warn_of_orphans(connection.settings.journals)
     tell_started(run, client, namespace_slug, slug)
+    start_recorders(run, make_recorders(run, system_interval=system_interval, console=console))
     return run, connection
 
 

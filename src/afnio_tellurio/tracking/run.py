@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from afnio_tellurio.delivery.outbox import Outbox
     from afnio_tellurio.delivery.records import End
     from afnio_tellurio.settings.settings import Settings
+    from afnio_tellurio.tracking.recorders import Recorder
 
 
 @attrs.define(eq=False, slots=False)
@@ -85,6 +86,7 @@ class Run(RunReader):
 
     _recording: Recording | None = attrs.field(init=False, repr=False, default=None)
     _wait_for_capture: Callable[[], None] | None = attrs.field(init=False, repr=False, default=None)
+    _recorders: Sequence[Recorder] = attrs.field(init=False, repr=False, default=())
 
     def __copy__(self) -> Self:
         return self
@@ -338,7 +340,11 @@ class Run(RunReader):
         with recording.held_for_end(deadline), within(deadline):
             if self.status not in ENDED:
                 self._settle_capture()
-                finish_run(self, recording, self._client_for(client), end, deadline)
+                try:
+                    finish_run(self, recording, self._client_for(client), end, deadline)
+                finally:
+                    if not self._has_ended():
+                        self._start_recorders(self._recorders)
             else:
                 # The call that ended it may have been interrupted, or ran out of time.
                 undelivered = recording.find_undelivered(deadline)
@@ -409,7 +415,17 @@ class Run(RunReader):
         self._change_details("init", {"environment": environment}, None)
         self.environment = environment
 
+    def _start_recorders(self, recorders: Sequence[Recorder]) -> None:
+        self._recorders = recorders
+        for recorder in recorders:
+            recorder.start()
+
+    def _stop_recorders(self) -> None:
+        for recorder in self._recorders:
+            recorder.stop()
+
     def _settle_capture(self) -> None:
+        self._stop_recorders()
         wait, self._wait_for_capture = self._wait_for_capture, None
         if wait is not None:
             wait()
@@ -420,6 +436,7 @@ class Run(RunReader):
     def _leave_end(self, end: End) -> None:
         if self.status not in ENDED:
             warn(leave_end(self, self._record(), end))
+        self._stop_recorders()
 
     def update_config(self, config: Any, client: TellurioClient | None = None) -> None:
         """Merges changes into the config. Each change is kept with its time.
@@ -584,6 +601,11 @@ def _checked_metric_name(call: str, name: Any) -> str:
 def capture_environment(run: Run) -> None:
     """Records where a run comes from, in a thread."""
     run._capture()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+def start_recorders(run: Run, recorders: Sequence[Recorder]) -> None:
+    """Starts what records beside the program until the run ends."""
+    run._start_recorders(recorders)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
 def bind_run(
