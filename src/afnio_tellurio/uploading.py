@@ -11,8 +11,8 @@ import attrs
 import msgspec
 
 from afnio_tellurio.api import operations
+from afnio_tellurio.api.calling import RunPath
 from afnio_tellurio.api.entities import RunRecord, RunStatus, read_run
-from afnio_tellurio.api.operations import RunPath
 from afnio_tellurio.client import TellurioClient, connection_of, open_database
 from afnio_tellurio.delivery.journal_file import JournalFile, remove_journal, write_journal
 from afnio_tellurio.delivery.records import End, Header, Place, microseconds_of

@@ -417,7 +417,7 @@ def test_each_list_with_cursors_is_read_to_its_end():
     for name in of_cursors:
         function = re.sub("(?=[A-Z])", "_", name).lower()
         body = re.search(rf"\ndef {function}\(.*?(?=\n\n\n)", source, re.DOTALL)[0]
-        assert "list_pages(" in body or "_list_all" in body, f"api/operations.py, {function}"
+        assert "list_pages(" in body or "list_all" in body, f"api/operations.py, {function}"
 
 
 def test_the_words_for_programs_are_those_of_the_contract():

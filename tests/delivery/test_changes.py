@@ -12,7 +12,7 @@ from children import GUARD, complaints
 
 import afnio_tellurio as te
 from afnio_tellurio.api import operations
-from afnio_tellurio.api.operations import RunPath
+from afnio_tellurio.api.calling import RunPath
 from afnio_tellurio.client import connection_of
 from afnio_tellurio.default_client import default_client
 from afnio_tellurio.delivery import journal_file

@@ -7,7 +7,7 @@ from transports import use_transport
 import afnio_tellurio as te
 from afnio_tellurio import notices
 from afnio_tellurio.api import operations
-from afnio_tellurio.api.operations import RunPath
+from afnio_tellurio.api.calling import RunPath
 from afnio_tellurio.backend import open_backend
 from afnio_tellurio.client import connection_of
 from afnio_tellurio.delivery.restoring import restore_run

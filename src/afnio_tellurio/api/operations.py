@@ -9,7 +9,7 @@ import datetime as dt
 import uuid
 from http import HTTPStatus
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import tellurio_api
@@ -44,84 +44,23 @@ from tellurio_api.api.tables import list_tables as list_tables_operation
 from tellurio_api.types import UNSET, Response
 
 from afnio_tellurio.api.answers import AnswerFields
-from afnio_tellurio.api.connection import operation_id
+from afnio_tellurio.api.calling import (
+    LACKING,
+    RunPath,
+    call_if_known,
+    list_all,
+    list_all_if_known,
+    run_parameters,
+)
 from afnio_tellurio.api.pages import ANY_LIST, list_pages
 from afnio_tellurio.errors import ApiError, NotFoundError, TellurioError
 from afnio_tellurio.interruptions import raise_foreign
-from afnio_tellurio.settings.limits import LIST_PAGE, METRICS_PAGE, RUNS_PAGE
+from afnio_tellurio.settings.limits import METRICS_PAGE, RUNS_PAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from afnio_tellurio.api.connection import Connection
-
-P = ParamSpec("P")
-A = TypeVar("A")
-
-#: The statuses of a backend without an operation.
-LACKING = (404, 405, 501)
-
-
-class RunPath(NamedTuple):
-    """The run in a request's path."""
-
-    namespace_slug: str
-    project_slug: str
-    run_uuid: str
-
-
-class _RunParameters(TypedDict):
-    namespace_slug: str
-    project_slug: str
-    run_uuid: uuid.UUID
-    client: tellurio_api.Client
-
-
-def _parameters(connection: Connection, path: RunPath) -> _RunParameters:
-    return {
-        "namespace_slug": path.namespace_slug,
-        "project_slug": path.project_slug,
-        "run_uuid": uuid.UUID(path.run_uuid),
-        "client": connection.api,
-    }
-
-
-def _call_if_known(
-    connection: Connection,
-    answer: type[A],
-    operation: Callable[P, Response[Any]],
-    *args: P.args,
-    **kwargs: P.kwargs,
-) -> A | None:
-    """Runs an operation; returns `None` for a backend without it."""
-    try:
-        return connection.call(answer, operation, *args, **kwargs)
-    except ApiError as error:
-        if error.status_code not in LACKING:
-            raise
-        return None
-
-
-def _list_all(
-    connection: Connection, operation: Callable[..., Response[Any]], query: Mapping[str, Any]
-) -> list[Any]:
-    """All items of a list; a backend may send it in parts."""
-    parameters = {**query, "client": connection.api, "limit": LIST_PAGE}
-    pages = list_pages(connection, operation_id(operation), operation, parameters)
-    return list(chain.from_iterable(pages))
-
-
-def _list_all_if_known(
-    connection: Connection, operation: Callable[..., Response[Any]], query: Mapping[str, Any]
-) -> list[Any] | None:
-    """Does what `_list_all` does; returns `None` for a backend without the operation."""
-    try:
-        return _list_all(connection, operation, query)
-    except ApiError as error:
-        if error.status_code not in LACKING:
-            raise
-        return None
-
 
 # auth
 
@@ -143,13 +82,13 @@ def verify_api_key(connection: Connection) -> dict[str, str]:
 
 def list_namespaces(connection: Connection) -> list[models.Namespace]:
     """The namespaces that the API key can see."""
-    return _list_all(connection, list_namespaces_operation.sync_detailed, {})
+    return list_all(connection, list_namespaces_operation.sync_detailed, {})
 
 
 def list_projects(connection: Connection, namespace_slug: str) -> list[models.Project]:
     """The projects of a namespace."""
     query = {"namespace_slug": namespace_slug}
-    return _list_all(connection, list_projects_operation.sync_detailed, query)
+    return list_all(connection, list_projects_operation.sync_detailed, query)
 
 
 def get_project(
@@ -218,7 +157,7 @@ def restore_project(
 def list_trash(connection: Connection, namespace_slug: str) -> list[models.TrashedItem] | None:
     """What is in the trash of a namespace."""
     query = {"namespace_slug": namespace_slug}
-    return _list_all_if_known(connection, list_trash_operation.sync_detailed, query)
+    return list_all_if_known(connection, list_trash_operation.sync_detailed, query)
 
 
 def no_trash_error(call: str, connection: Connection, namespace_slug: str) -> TellurioError:
@@ -317,7 +256,7 @@ def get_run(connection: Connection, path: RunPath) -> models.Run:
     """A run, from a backend with or without the operation for it."""
     try:
         return connection.call(
-            models.Run, get_run_operation.sync_detailed, **_parameters(connection, path)
+            models.Run, get_run_operation.sync_detailed, **run_parameters(connection, path)
         )
     except ApiError as error:
         if error.status_code not in LACKING:
@@ -335,8 +274,8 @@ def get_run(connection: Connection, path: RunPath) -> models.Run:
 
 def get_run_if_known(connection: Connection, path: RunPath) -> models.Run | None:
     """A run; `None` for a backend without the operation for it, or without the run."""
-    return _call_if_known(
-        connection, models.Run, get_run_operation.sync_detailed, **_parameters(connection, path)
+    return call_if_known(
+        connection, models.Run, get_run_operation.sync_detailed, **run_parameters(connection, path)
     )
 
 
@@ -360,7 +299,7 @@ def update_run(
     return connection.call(
         models.Run,
         update_run_operation.sync_detailed,
-        **_parameters(connection, path),
+        **run_parameters(connection, path),
         if_match=UNSET if etag is None else etag,
         idempotency_key=UNSET if idempotency_key is None else idempotency_key,
         body=models.RunUpdate.from_dict(fields),
@@ -369,8 +308,8 @@ def update_run(
 
 def list_config_changes(connection: Connection, path: RunPath) -> list[models.ConfigChange] | None:
     """The changes of a run's config."""
-    return _list_all_if_known(
-        connection, list_config_changes_operation.sync_detailed, _parameters(connection, path)
+    return list_all_if_known(
+        connection, list_config_changes_operation.sync_detailed, run_parameters(connection, path)
     )
 
 
@@ -379,7 +318,7 @@ def delete_run(connection: Connection, path: RunPath, *, purge: bool = False) ->
     connection.call(
         type(None),
         delete_run_operation.sync_detailed,
-        **_parameters(connection, path),
+        **run_parameters(connection, path),
         purge=purge or UNSET,
     )
 
@@ -388,7 +327,7 @@ def restore_run(connection: Connection, path: RunPath) -> models.Run | None:
     """Restores a run from the trash."""
     try:
         return connection.call(
-            models.Run, restore_run_operation.sync_detailed, **_parameters(connection, path)
+            models.Run, restore_run_operation.sync_detailed, **run_parameters(connection, path)
         )
     except ApiError as error:
         _require_lacking_trash(connection, path.namespace_slug, error)
@@ -426,7 +365,7 @@ def log_metric(connection: Connection, path: RunPath, metric: NewMetric) -> None
     connection.call(
         models.Metric,
         log_metric_operation.sync_detailed,
-        **_parameters(connection, path),
+        **run_parameters(connection, path),
         body=_metric_create(metric),
     )
 
@@ -443,7 +382,7 @@ def log_metric_batch(
     receipt = connection.call(
         models.MetricBatchReceipt,
         log_metric_batch_operation.sync_detailed,
-        **_parameters(connection, path),
+        **run_parameters(connection, path),
         body=models.MetricBatch(
             writer=writer,
             first_sequence_number=first,
@@ -512,8 +451,8 @@ def _metrics_page(*, client: tellurio_api.Client, **query: Any) -> Response[Any]
 
 def list_tables(connection: Connection, path: RunPath) -> list[models.Table] | None:
     """The tables of a run."""
-    return _list_all_if_known(
-        connection, list_tables_operation.sync_detailed, _parameters(connection, path)
+    return list_all_if_known(
+        connection, list_tables_operation.sync_detailed, run_parameters(connection, path)
     )
 
 
@@ -521,7 +460,7 @@ def list_rows(
     connection: Connection, path: RunPath, *, name: str
 ) -> Iterator[list[models.TableRow]]:
     """The rows of a table of a run, page by page."""
-    query = {**_parameters(connection, path), "name": name, "limit": METRICS_PAGE}
+    query = {**run_parameters(connection, path), "name": name, "limit": METRICS_PAGE}
     return list_pages(connection, "listRows", list_rows_operation.sync_detailed, query)
 
 
@@ -529,11 +468,11 @@ def summarize_metrics(
     connection: Connection, path: RunPath
 ) -> dict[str, models.MetricSummary] | None:
     """The summaries of a run's metrics by name."""
-    summaries = _call_if_known(
+    summaries = call_if_known(
         connection,
         models.MetricSummaries,
         summarize_metrics_operation.sync_detailed,
-        **_parameters(connection, path),
+        **run_parameters(connection, path),
     )
     return None if summaries is None else summaries.additional_properties
 
@@ -542,11 +481,11 @@ def sample_metric(
     connection: Connection, path: RunPath, *, name: str, buckets: int
 ) -> list[models.MetricBucket] | None:
     """The values of one metric in ranges of steps."""
-    return _call_if_known(
+    return call_if_known(
         connection,
         ANY_LIST,
         sample_metric_operation.sync_detailed,
-        **_parameters(connection, path),
+        **run_parameters(connection, path),
         name=name,
         buckets=buckets,
     )
@@ -557,7 +496,7 @@ def list_project_metrics(
 ) -> list[str] | None:
     """The metric names of a project."""
     query = {"namespace_slug": namespace_slug, "project_slug": project_slug}
-    metrics: list[models.ProjectMetric] | None = _list_all_if_known(
+    metrics: list[models.ProjectMetric] | None = list_all_if_known(
         connection, list_project_metrics_operation.sync_detailed, query
     )
     if metrics is None:
@@ -581,7 +520,7 @@ def summarize_project_metrics(
         "name": names,
         "run": list(map(uuid.UUID, run_uuids)),
     }
-    return _list_all_if_known(connection, summarize_project_metrics_operation.sync_detailed, query)
+    return list_all_if_known(connection, summarize_project_metrics_operation.sync_detailed, query)
 
 
 def sample_project_metrics(
@@ -594,7 +533,7 @@ def sample_project_metrics(
     buckets: int,
 ) -> list[models.SampledSeries] | None:
     """Metrics of several runs in ranges of steps."""
-    samples = _call_if_known(
+    samples = call_if_known(
         connection,
         models.MetricSamples,
         sample_project_metrics_operation.sync_detailed,

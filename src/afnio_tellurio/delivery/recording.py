@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
     from typing import Any
 
+    from afnio_tellurio.api.calling import RunPath
     from afnio_tellurio.api.connection import Connection
-    from afnio_tellurio.api.operations import RunPath
     from afnio_tellurio.delivery.records import End
     from afnio_tellurio.delivery.transfer import RecordedEnd
 

@@ -13,8 +13,8 @@ import attrs
 import msgspec
 
 from afnio_tellurio.api import operations
+from afnio_tellurio.api.calling import RunPath
 from afnio_tellurio.api.entities import RunStatus
-from afnio_tellurio.api.operations import RunPath
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.deadlines import has_passed, run_until_deadline, seconds_left
 from afnio_tellurio.delivery.hosts import is_from_here, locks_reach_all

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from afnio_tellurio.api.calling import RunPath
     from afnio_tellurio.api.connection import Connection
-    from afnio_tellurio.api.operations import RunPath
 
 
 def restore_run(

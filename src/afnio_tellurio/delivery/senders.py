@@ -17,8 +17,8 @@ from afnio_tellurio.forks import ForkStep, at_fork
 from afnio_tellurio.notices import show_progress
 
 if TYPE_CHECKING:
+    from afnio_tellurio.api.calling import RunPath
     from afnio_tellurio.api.connection import Connection
-    from afnio_tellurio.api.operations import RunPath
 
 #: By the backend's address: one that is in trouble does not hold up the others.
 senders: dict[str, Sender] = {}

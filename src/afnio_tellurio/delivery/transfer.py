@@ -7,9 +7,10 @@ import random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from afnio_tellurio.api import operations
+from afnio_tellurio.api.calling import LACKING, RunPath
 from afnio_tellurio.api.details import named_details, warn_of_ignored_details
 from afnio_tellurio.api.entities import read_etag
-from afnio_tellurio.api.operations import LACKING, NewMetric, RunPath
+from afnio_tellurio.api.operations import NewMetric
 from afnio_tellurio.api.retries import retry_after
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.delivery.records import Batch, Change, End, Metric, datetime_of, writer_of

@@ -19,8 +19,8 @@ from afnio_tellurio.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from afnio_tellurio.api.calling import RunPath
     from afnio_tellurio.api.connection import Connection
-    from afnio_tellurio.api.operations import RunPath
 
 
 #: The fields that a caller may change.

@@ -8,8 +8,8 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.api import operations
+from afnio_tellurio.api.calling import RunPath
 from afnio_tellurio.api.entities import RunStatus, read_run
-from afnio_tellurio.api.operations import RunPath
 from afnio_tellurio.client import TellurioClient, connection_of
 from afnio_tellurio.default_client import client_or_default
 from afnio_tellurio.delivery.senders import settle

@@ -7,9 +7,9 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.api import operations
+from afnio_tellurio.api.calling import RunPath
 from afnio_tellurio.api.details import warn_of_ignored_details
 from afnio_tellurio.api.entities import RunStatus, read_project, read_run
-from afnio_tellurio.api.operations import RunPath
 from afnio_tellurio.client import TellurioClient, connection_of
 from afnio_tellurio.default_client import client_or_default
 from afnio_tellurio.delivery.recording import Recording

@@ -9,6 +9,7 @@ import attrs
 
 from afnio_tellurio.api import operations
 from afnio_tellurio.api.answers import is_finite_number
+from afnio_tellurio.api.calling import RunPath
 from afnio_tellurio.api.details import ConfigChange, read_config_change
 from afnio_tellurio.api.entities import RunRecord
 from afnio_tellurio.api.metrics import (
@@ -22,7 +23,6 @@ from afnio_tellurio.api.metrics import (
     read_summary,
     summarize,
 )
-from afnio_tellurio.api.operations import RunPath
 from afnio_tellurio.api.tables import read_rows, read_table_summary, rows_of_history
 from afnio_tellurio.client import TellurioClient, connection_of
 from afnio_tellurio.default_client import default_client

@@ -7,8 +7,8 @@ import uuid
 from typing import TYPE_CHECKING, Literal
 
 from afnio_tellurio.api import operations
+from afnio_tellurio.api.calling import RunPath
 from afnio_tellurio.api.entities import read_run
-from afnio_tellurio.api.operations import RunPath
 from afnio_tellurio.client import connection_of
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.deadlines import within
