@@ -159,6 +159,7 @@ def test_rows_of_a_finished_run_are_refused():
         run.log_rows("table", [{"a": 1}])
 
 
+@needs_tables
 def test_rows_count_in_the_receipt():
     with te.init("acme", "Digits") as run:
         run.log("loss", 1)
