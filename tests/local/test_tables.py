@@ -169,6 +169,19 @@ def test_lists_are_read_page_by_page(api, run):
     assert answer.json()["name"] == ["This parameter is required."]
 
 
+def test_a_page_of_large_rows_is_shorter(api, run):
+    for number in range(5):
+        log_batch(api, run, [row(a=number, text="x" * 3_000_000)])
+    found, cursor = [], {}
+    while True:
+        answer = list_rows(api, run, limit=1000, **cursor)
+        found.append([each["value"]["a"] for each in answer.json()])
+        if "Next-Cursor" not in answer.headers:
+            break
+        cursor = {"cursor": answer.headers["Next-Cursor"]}
+    assert found == [[0, 1], [2, 3], [4]]
+
+
 @pytest.fixture
 def embedded(tmp_path):
     path = tmp_path / "x.db"

@@ -170,6 +170,24 @@ def test_runs_at_once_record_the_same_process():
 
 
 @local
+def test_a_stream_in_the_place_of_both_is_recorded_once(monkeypatch):
+    outer = te.init("acme", "Digits", "outer", console=True)
+    monkeypatch.setattr(sys, "stderr", sys.stdout)
+
+    def work():
+        with te.init("acme", "Digits", "inner", console=True) as run:
+            print("once")
+        found.append(rows(run))
+
+    found = []
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    outer.finish()
+    assert found == [[("stdout", "once")]]
+
+
+@local
 def test_threads_may_print_at_once():
     with te.init("acme", "Digits", console=True) as run:
 
@@ -206,6 +224,22 @@ def test_what_is_recorded_is_bounded(monkeypatch):
         "ten bytes",
         "[the rest is not recorded: it exceeds 20 bytes]",
     ]
+
+
+@local
+def test_a_text_of_many_lines_is_recorded_in_parts(monkeypatch):
+    recorded = []
+    log_rows = te.Run.log_rows
+    monkeypatch.setattr(
+        te.Run,
+        "log_rows",
+        lambda run, name, rows: recorded.append(len(rows)) or log_rows(run, name, rows),
+    )
+    monkeypatch.setattr(module, "MAX_CONSOLE_BYTES", 100_000)
+    with te.init("acme", "Digits", console=True) as run:
+        print("x\n" * 200_000, end="")
+    assert max(recorded) < 50_000
+    assert sum(recorded) == len(rows(run)) == 50_001
 
 
 @local

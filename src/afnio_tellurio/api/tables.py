@@ -96,7 +96,7 @@ class TableRows:
             ImportError: pyarrow is not installed.
             OverflowError: There is an integer too large for a column.
             TypeError: The values of a field have several types, which no column can hold.
-            ValueError: As `TypeError`, inside of lists and objects.
+            ValueError: As `TypeError`; pyarrow raises either, depending on the types.
         """
         return imported("to_arrow", "pyarrow").table(self._columns())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -24,6 +25,8 @@ from afnio_tellurio.backend.store import values
 
 _MAX_TABLES = 1_000
 _MAX_ROWS = 10_000
+#: Characters of a page of several rows: clients do not read endless answers.
+_PAGE_LENGTH = 8 * 2**20
 
 _Number = Annotated[int, msgspec.Meta(ge=0, le=structs.MAX_STEP)]
 
@@ -74,7 +77,7 @@ def list_tables(call: Call) -> Answer:
 
 
 def list_rows(call: Call) -> Answer:
-    """Returns the rows of a table in their order of arrival."""
+    """Returns the rows of a table in their order of arrival; fewer than the limit if large."""
     limit = integer_of(call, "limit", 1, _MAX_ROWS)
     name = required_parameter(call, "name")
     cursor = cursor_of(call, _RowCursor)
@@ -85,7 +88,11 @@ def list_rows(call: Call) -> Answer:
             name,
             after=-1 if cursor is None else cursor.number,
             limit=rows_for(limit),
+            length=sys.maxsize if limit is None else _PAGE_LENGTH,
         )
+    if limit is not None and len(rows) > 1 and sum(len(row.json) for row in rows) > _PAGE_LENGTH:
+        # The last one only shows that there is another.
+        limit = len(rows) - 1
     page, headers = page_of(rows, limit, lambda row: _RowCursor(row.number))
     answers = [
         structs.TableRow(row.number, msgspec.Raw(row.json.encode()), rfc3339(row.timestamp))

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 TABLE = "console"
 STREAMS = ("stdout", "stderr")
+#: Characters of a printed text that are recorded at once.
+_PART = 2**16
 
 _lock = threading.RLock()
 _this_thread = threading.local()
@@ -63,7 +65,9 @@ class Console:
     def start(self) -> None:
         """Starts to record the streams that the process prints to now."""
         with _lock:
-            self._taps = [tap for tap in map(_tap, STREAMS) if tap is not None]
+            taps = [tap for tap in map(_tap, STREAMS) if tap is not None]
+            # One of them may be the other one: `sys.stderr = sys.stdout`.
+            self._taps = list(dict.fromkeys(taps))
             for tap in self._taps:
                 tap.tellurio_consoles = (*tap.tellurio_consoles, self)
 
@@ -86,19 +90,29 @@ class Console:
         It raises only what a signal handler raised: `print` must not fail for it.
         """
         try:
-            # `_hand_over` keeps a thread from coming here again while it holds the lock.
-            with self._assembling:
-                assembler = self._assemblers[stream]
-                lines = assembler.take_rest() if text is None else assembler.add(text)
-                rows = self._rows(stream, lines)
-            if rows:
-                self._run.log_rows(TABLE, rows)
+            if text is None:
+                self._record(stream, None)
+                return
+            # In parts: the rows of a text with millions of lines would fill the memory.
+            for start in range(0, len(text), _PART):
+                self._record(stream, text[start : start + _PART])
         except RunFinishedError:
             # The run ended meanwhile.
             return
         except Exception as error:  # noqa: BLE001 - the application's `print` must not fail
             raise_foreign(error)
             log(logging.DEBUG, f"a line of the console was not recorded: {error!r}")
+
+    def _record(self, stream: str, text: str | None) -> None:
+        if self._bytes_left < 0:
+            return
+        # `_hand_over` keeps a thread from coming here again while it holds the lock.
+        with self._assembling:
+            assembler = self._assemblers[stream]
+            lines = assembler.take_rest() if text is None else assembler.add(text)
+            rows = self._rows(stream, lines)
+        if rows:
+            self._run.log_rows(TABLE, rows)
 
     def _rows(self, stream: str, lines: list[str]) -> list[dict[str, str]]:
         rows: list[dict[str, str]] = []

@@ -87,7 +87,7 @@ function TableOf({route, run, table: {name, count}}) {
 	return html`<details onToggle=${toggle}><summary><bdi>${name}</bdi>: ${counted(count, "row")}</summary>
 		${rows.error && html`<p class="problem" role="alert">${rows.error.message}</p>`}
 		${values.length > 0 && html`<${Value} name=${name} value=${values} />`}
-		${count > ROWS && html`<p>Only the first ${ROWS} rows are shown.</p>`}</details>`;
+		${values.length > 0 && count > values.length && html`<p>Only the first ${values.length} rows are shown.</p>`}</details>`;
 }
 
 /** @type {Component} */

@@ -97,12 +97,27 @@ def list_tables(
 
 
 def list_rows(
-    connection: sqlite3.Connection, run: int, name: str, *, after: int, limit: int
+    connection: sqlite3.Connection, run: int, name: str, *, after: int, limit: int, length: int
 ) -> list[StoredRow]:
-    """Returns the rows of a table with greater numbers, in order, up to the limit; -1: all."""
-    rows = connection.execute(
+    """Returns the rows of a table with greater numbers, in order.
+
+    Args:
+        connection: A connection in a transaction.
+        run: The id of the run.
+        name: The name of the table.
+        after: The number of the row before the first one.
+        limit: The maximum number of rows; -1 for all.
+        length: The characters after which a list of several rows ends.
+    """
+    cursor = connection.execute(
         "SELECT r.number, r.timestamp, r.json FROM tables t JOIN table_rows r ON r.table_id = t.id "
         "WHERE t.run = ? AND t.name = ? AND r.number > ? ORDER BY r.number LIMIT ?",
         (run, name, after, limit),
     )
-    return list(map(StoredRow._make, rows))
+    rows: list[StoredRow] = []
+    for row in map(StoredRow._make, cursor):
+        rows.append(row)
+        length -= len(row.json)
+        if length < 0 and len(rows) > 1:
+            break
+    return rows
