@@ -490,3 +490,21 @@ def test_over_http_only_known_namespaces_exist(start_server):
             created = client.post("/api/v0/nobody/projects/", json={"display_name": "x"})
             assert created.status_code == 404
             assert client.get("/api/v0/nobody/projects/").status_code == 404
+
+
+def test_a_page_of_large_values_is_shorter(api, run):
+    for step in range(5):
+        for name in ("a", "b"):
+            log = {"name": name, "value": "x" * 3_000_000 if name == "b" else step, "step": step}
+            assert api.post(f"{run}metrics/", json=log).status_code == 201
+    found, cursor = [], {}
+    while True:
+        answer = api.get(f"{run}metrics/", params={"limit": 6, **cursor})
+        found.append([(each["name"], each["step"]) for each in answer.json()])
+        if "Next-Cursor" not in answer.headers:
+            break
+        cursor = {"cursor": answer.headers["Next-Cursor"]}
+    whole = [(name, step) for name in ("a", "b") for step in range(5)]
+    assert [point for page in found for point in page] == whole
+    # The page with the first of them is full; the next ends after 8 million characters.
+    assert [len(page) for page in found] == [6, 3, 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
@@ -9,6 +10,7 @@ from msgspec import UNSET
 
 from afnio_tellurio.backend import structs
 from afnio_tellurio.backend.requests import (
+    MAX_PAGE_LENGTH,
     Answer,
     Call,
     Refusal,
@@ -160,6 +162,7 @@ def list_metrics(call: Call) -> Answer:
     after_step = integer_of(call, "after_step", 0, structs.MAX_STEP)
     name = call.parameter("name")
     cursor = cursor_of(call, _Cursor)
+    length = sys.maxsize if limit is None else MAX_PAGE_LENGTH
     with call.database.reading() as connection:
         run = run_of(connection, call)
         series = stored_metrics.list_series(connection, run, cursor[0] if cursor else "")
@@ -169,18 +172,21 @@ def list_metrics(call: Call) -> Answer:
                 continue
             after = cursor[1:] if cursor and series_name == cursor[0] else (-1, -1)
             remaining = None if limit is None else limit - len(metrics)
-            rows = stored_metrics.list_points(
+            rows, length = stored_metrics.list_points(
                 connection,
                 identity,
                 after=after,
                 after_step=-1 if after_step is None else after_step,
                 limit=None if remaining is None else remaining + 1,
+                length=length,
             )
-            metrics += _metric_answers(series_name, rows[:remaining])
-            if remaining is not None and len(rows) > remaining:
+            kept = len(rows) if remaining is None else min(remaining, len(rows))
+            metrics += _metric_answers(series_name, rows[:kept])
+            # Large values end a page too.
+            if kept < len(rows) or length < 0:
                 # The next page starts after the last row of this one, or with this series.
-                *_value, step, _timestamp, arrival = rows[remaining - 1]
-                position = (series_name, step, arrival) if remaining else (series_name, -1, -1)
+                *_value, step, _timestamp, arrival = rows[kept - 1]
+                position = (series_name, step, arrival) if kept else (series_name, -1, -1)
                 return Answer(200, structs.encode(metrics), [next_cursor(position)])
     return Answer(200, structs.encode(metrics))
 

@@ -41,6 +41,8 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
 #: Characters of a parameter in an error message.
 _MAX_QUOTED = 100
+#: Characters of values after which a page ends: clients do not read endless answers.
+MAX_PAGE_LENGTH = 8 * 2**20
 #: The IDs of requests that are returned: others could break up a line of a log.
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 #: The word for programs in an error with this status.

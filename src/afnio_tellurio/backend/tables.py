@@ -10,6 +10,7 @@ from msgspec import UNSET
 
 from afnio_tellurio.backend import structs
 from afnio_tellurio.backend.requests import (
+    MAX_PAGE_LENGTH,
     Answer,
     Call,
     cursor_of,
@@ -25,8 +26,6 @@ from afnio_tellurio.backend.store import values
 
 _MAX_TABLES = 1_000
 _MAX_ROWS = 10_000
-#: Characters of a page of several rows: clients do not read endless answers.
-_PAGE_LENGTH = 8 * 2**20
 
 _Number = Annotated[int, msgspec.Meta(ge=0, le=structs.MAX_STEP)]
 
@@ -88,9 +87,9 @@ def list_rows(call: Call) -> Answer:
             name,
             after=-1 if cursor is None else cursor.number,
             limit=rows_for(limit),
-            length=sys.maxsize if limit is None else _PAGE_LENGTH,
+            length=sys.maxsize if limit is None else MAX_PAGE_LENGTH,
         )
-    if limit is not None and len(rows) > 1 and sum(len(row.json) for row in rows) > _PAGE_LENGTH:
+    if limit is not None and len(rows) > 1 and sum(len(row.json) for row in rows) > MAX_PAGE_LENGTH:
         # The last one only shows that there is another.
         limit = len(rows) - 1
     page, headers = page_of(rows, limit, lambda row: _RowCursor(row.number))

@@ -154,7 +154,8 @@ def list_points(
     after: tuple[int, int],
     after_step: int,
     limit: int | None,
-) -> list[tuple[Any, ...]]:
+    length: int,
+) -> tuple[list[tuple[Any, ...]], int]:
     """Returns points of a series, sorted by step and arrival.
 
     Args:
@@ -163,13 +164,23 @@ def list_points(
         after: The step and arrival of the point before the first one.
         after_step: The step before the first one.
         limit: The maximum number of points, or None.
+        length: The characters of texts after which the list ends.
 
     Returns:
-        The number, text, step, timestamp and arrival of each point.
+        The number, text, step, timestamp and arrival of each point, and the characters that are
+        left: below 0 if the list ends because of them.
     """
-    return connection.execute(
+    points: list[tuple[Any, ...]] = []
+    for point in connection.execute(
         "SELECT value, json, step, timestamp, arrival FROM points "
         "WHERE series = ? AND (step, arrival) > (?, ?) AND step > ? "
         "ORDER BY step, arrival LIMIT ?",
         (series, *after, after_step, -1 if limit is None else limit),
-    ).fetchall()
+    ):
+        points.append(point)
+        text = point[1]
+        if text is not None:
+            length -= len(text)
+            if length < 0:
+                break
+    return points, length
