@@ -243,7 +243,7 @@ def test_a_text_of_many_lines_is_recorded_in_parts(monkeypatch):
 
 
 @local
-def test_what_is_printed_while_a_line_is_recorded_does_not_recurse(monkeypatch, capsys):
+def test_what_is_printed_while_a_line_is_recorded_is_recorded_once(monkeypatch, capsys):
     real = te.Run.log_rows
 
     def log_rows(run, *arguments):
@@ -254,8 +254,33 @@ def test_what_is_printed_while_a_line_is_recorded_does_not_recurse(monkeypatch, 
     with te.init("acme", "Digits", console=True) as run:
         print("a line")
         sys.stderr.write("afnio-tellurio: a message of our own\n")
-    assert rows(run) == [("stdout", "a line")]
-    assert capsys.readouterr().out == "a line\nwhile it is recorded\n"
+    # What recording the second one causes would never end.
+    assert rows(run) == [("stdout", "a line"), ("stdout", "while it is recorded")]
+    assert capsys.readouterr().out == "a line\n" + 2 * "while it is recorded\n"
+
+
+@pytest.mark.usefixtures("_local")
+def test_the_last_words_of_a_signal_handler_are_recorded(monkeypatch):
+    class StopError(Exception):
+        pass
+
+    real = te.Run.log_rows
+
+    def interrupted(run, *arguments):
+        # As Python calls a signal handler: with the interrupted frame.
+        def handler(_number, _frame):
+            monkeypatch.setattr(te.Run, "log_rows", real)
+            print("preempted, saving")
+            raise StopError
+
+        handler(14, sys._getframe())
+
+    run = te.init("acme", "Digits", console=True)
+    monkeypatch.setattr(te.Run, "log_rows", interrupted)
+    with pytest.raises(StopError):
+        print("a line")
+    run.finish()
+    assert rows(run) == [("stdout", "preempted, saving")]
 
 
 @local

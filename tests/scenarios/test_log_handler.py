@@ -180,7 +180,7 @@ def test_our_own_messages_are_not_recorded(logger):
     assert messages(run) == ["a request of the program"]
 
 
-def test_what_is_logged_while_a_record_is_recorded_does_not_recurse(logger, monkeypatch):
+def test_what_is_logged_while_a_record_is_recorded_is_recorded_once(logger, monkeypatch):
     real = te.Run.log_rows
 
     def log_rows(run, *arguments):
@@ -191,7 +191,32 @@ def test_what_is_logged_while_a_record_is_recorded_does_not_recurse(logger, monk
     logger.addHandler(TellurioHandler())
     with te.init("acme", "Digits") as run:
         logger.info("a message")
-    assert messages(run) == ["a message"]
+    # What recording the second one causes would never end.
+    assert messages(run) == ["a message", "while it is recorded"]
+
+
+def test_a_message_within_a_message_is_recorded_after_it(logger):
+    class Talkative:
+        def __str__(self):
+            logger.info("asked for its text")
+            return "talkative"
+
+    logger.addHandler(TellurioHandler())
+    with te.init("acme", "Digits") as run:
+        logger.info("about %s", Talkative())
+    first, *others = messages(run)
+    # Other handlers ask too.
+    assert (first, set(others)) == ("about talkative", {"asked for its text"})
+
+
+def test_the_stack_of_a_record_is_kept(logger):
+    logger.addHandler(TellurioHandler())
+    with te.init("acme", "Digits") as run:
+        logger.info("where", stack_info=True)
+        logger.info("nowhere")
+    first, second = run.rows("logs")
+    assert "test_the_stack_of_a_record_is_kept" in first["stack"]
+    assert "stack" not in second
 
 
 def test_a_record_that_cannot_be_recorded_does_not_raise(capsys, monkeypatch):

@@ -45,6 +45,8 @@ def add_commands(commands: Commands) -> None:
     restore = commands.add_parser(
         "restore",
         help="restore a run or a project from the trash",
+        description="Restores what was deleted last under this name. The UUID in the place of the "
+        "name, which trash --json prints, restores another one.",
         epilog="example: afnio-tellurio restore acme/digits/calm_curry_7",
     )
     restore.add_argument("path", metavar=_PATH, type=path_type(2, 3))

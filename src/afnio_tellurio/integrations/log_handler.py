@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import threading
 from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.errors import RunFinishedError
 from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.tracking.active import active_run
+from afnio_tellurio.tracking.deferring import Deferrer
 from afnio_tellurio.validation import checked_name
 
 if TYPE_CHECKING:
@@ -25,15 +25,15 @@ _CLIENTS = frozenset({"httpx", "httpcore"})
 _OUR_THREADS = "tellurio-"
 
 _formatter = logging.Formatter()
-_this_thread = threading.local()
+_deferrer = Deferrer()
 
 
 class TellurioHandler(logging.Handler):
     """Records what a program logs, as rows of a table of a run.
 
-    A row has the `time` in UTC, the `level`, the `logger`, the `message`, and the `exception` if
-    there is one. Messages of this library itself are not recorded, nor are those that recording
-    one causes, and without an open run there is nothing to record to.
+    A row has the `time` in UTC, the `level`, the `logger`, the `message`, and, if there are any,
+    the `exception` and the `stack`. Messages of this library itself are not recorded. A message
+    from within another one is recorded after it. Without an open run there is nothing to record to.
     """
 
     def __init__(
@@ -56,10 +56,10 @@ class TellurioHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Records a message. What prevents that goes to `handleError`, as in every handler."""
-        if getattr(_this_thread, "is_recording", False):
-            return
+        _deferrer.call(lambda: self._record(record))
+
+    def _record(self, record: logging.LogRecord) -> None:
         try:
-            _this_thread.is_recording = True
             run: Run | None = active_run() if self._run is None else self._run
             if run is not None and not _is_about_us(record):
                 run.log_rows(self._table, [_row(record)])
@@ -71,8 +71,6 @@ class TellurioHandler(logging.Handler):
         except Exception as error:  # noqa: BLE001 - logging must not fail
             raise_foreign(error, by_type=False)
             self.handleError(record)
-        finally:
-            _this_thread.is_recording = False
 
 
 def _is_about_us(record: logging.LogRecord) -> bool:
@@ -99,6 +97,8 @@ def _row(record: logging.LogRecord) -> dict[str, Any]:
         exception = _formatter.formatException(record.exc_info) if is_real else None
     if exception:
         row["exception"] = _text(exception)
+    if record.stack_info:
+        row["stack"] = _text(record.stack_info)
     return row
 
 

@@ -15,6 +15,7 @@ from afnio_tellurio.logs import log
 from afnio_tellurio.notices import PREFIX
 from afnio_tellurio.settings.limits import MAX_CONSOLE_BYTES
 from afnio_tellurio.tracking.console_lines import LineAssembler
+from afnio_tellurio.tracking.deferring import Deferrer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,7 +26,7 @@ STREAMS = ("stdout", "stderr")
 _PART = 2**16
 
 _lock = threading.RLock()
-_this_thread = threading.local()
+_deferrer = Deferrer()
 
 
 def checked_console(call: str, console: Any) -> bool:
@@ -106,7 +107,7 @@ class Console:
     def _record(self, stream: str, text: str | None) -> None:
         if self._bytes_left < 0:
             return
-        # `_hand_over` keeps a thread from coming here again while it holds the lock.
+        # A thread that holds the lock does not come here again: its calls are deferred.
         with self._assembling:
             assembler = self._assemblers[stream]
             lines = assembler.take_rest() if text is None else assembler.add(text)
@@ -206,17 +207,14 @@ def _tap(name: str) -> _Tap | None:
 
 
 def _hand_over(tap: _Tap, text: Any) -> None:
-    if getattr(_this_thread, "is_recording", False) or not isinstance(text, str):
-        return
-    if text.startswith(PREFIX):
-        # Our own message, maybe about this run, and maybe in the middle of recording something.
-        return
-    try:
-        _this_thread.is_recording = True
-        for console in tap.tellurio_consoles:
-            console.add(tap.tellurio_name, text)
-    finally:
-        _this_thread.is_recording = False
+    # What starts so is our own message, maybe in the middle of recording something.
+    if isinstance(text, str) and not text.startswith(PREFIX):
+        _deferrer.call(lambda: _record(tap, text))
+
+
+def _record(tap: _Tap, text: str) -> None:
+    for console in tap.tellurio_consoles:
+        console.add(tap.tellurio_name, text)
 
 
 _consoles: weakref.WeakSet[Console] = weakref.WeakSet()
@@ -225,7 +223,7 @@ _consoles: weakref.WeakSet[Console] = weakref.WeakSet()
 def _leave_lines_to_parent() -> None:
     global _lock  # noqa: PLW0603
     _lock = threading.RLock()
-    _this_thread.is_recording = False
+    _deferrer.begin_anew()
     for console in list(_consoles):
         console.begin_anew()
 

@@ -51,7 +51,7 @@ def checked_interval(call: str, system_metrics: Any) -> float | None:
     if not MIN_SYSTEM_INTERVAL <= system_metrics <= threading.TIMEOUT_MAX:
         raise ValueError(
             f"{call}: system_metrics is {system_metrics!r}; the seconds between two samples must "
-            f"be {MIN_SYSTEM_INTERVAL:g} or more"
+            f"be {MIN_SYSTEM_INTERVAL:g} or more, and finite"
         )
     return float(system_metrics)
 
