@@ -344,8 +344,8 @@ def sync(*, other_hosts: bool = False, rejected: bool = False) -> list[SyncedJou
         if key not in clients:
             if is_local and not Path(address).exists():
                 raise DatabaseError(
-                    f"the database {address} does not exist; put it back there, "
-                    "or remove the journal to discard its metrics"
+                    f"the database {address} does not exist; put it back there, start a run, which "
+                    "creates a new one, or remove the journal to discard its metrics"
                 )
             clients[key] = (
                 open_database(settings, Path(address), create=False)

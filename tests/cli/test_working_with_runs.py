@@ -170,6 +170,24 @@ def test_a_misspelled_metric_is_an_error_that_names_the_right_one(invoke, runs, 
     assert finished.stderr == expected
 
 
+@pytest.mark.parametrize(
+    ("argument", "names"),
+    [
+        ('"precision, macro"', ["precision, macro"]),
+        ('loss , "precision, macro","say ""x"""', ["loss", "precision, macro", 'say "x"']),
+        ('" lead ", 5" disk', [" lead ", '5" disk']),
+    ],
+)
+def test_a_metric_with_a_comma_is_named_in_double_quotes(invoke, backend, argument, names):
+    with te.init("acme", "Digits", "r") as run:
+        for name in [*names, "other"]:
+            run.log(name, 1)
+    shown = json.loads(invoke("show", "acme/digits/r", "--metrics", argument, "--json").stdout)
+    assert list(shown["metrics"]) == names
+    exported = invoke("export", "acme/digits/r", "--metrics", argument, "--format", "jsonl").stdout
+    assert {json.loads(line)["name"] for line in exported.splitlines()} == set(names)
+
+
 def test_a_metric_of_other_runs_than_those_listed_is_no_error(invoke, runs):
     with te.init("acme", "Digits", "d") as run:
         run.log("special", 1)

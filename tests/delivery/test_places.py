@@ -128,6 +128,19 @@ def test_a_database_that_is_gone_is_a_problem_and_is_not_made(killed, home, caps
     assert path.exists()
 
 
+def test_a_run_creates_a_database_that_is_gone_and_the_journal_is_delivered_to_it(
+    killed, home, capsys
+):
+    killed()
+    for part in home.glob("tellurio.db*"):
+        part.rename(home / f"damaged-{part.name}")
+    assert main(["sync"]) == 1
+    assert "start a run, which creates a new one" in capsys.readouterr().err
+    te.init("acme", "Other", "next").finish()
+    te.sync()
+    assert recorded() == (te.RunStatus.CRASHED, list(range(10)))
+
+
 @pytest.mark.skipif(
     os.name == "nt" or os.geteuid() != 0, reason="only root can become another user"
 )

@@ -144,6 +144,15 @@ def test_a_key_in_the_clear_stays_on_this_machine(server, proxy, run_forked, var
     assert proxy.asked == []
 
 
+def test_a_proxy_that_is_not_used_is_not_blamed(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", f"http://127.0.0.1:{port}")
+    with pytest.raises(te.BackendUnreachableError, match="check the network and TELLURIO_BACKEND"):
+        te.init("acme", "Digits")
+
+
 @pytest.fixture(
     params=["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"]
 )

@@ -14,7 +14,7 @@ from tellurio_api.errors import InvalidResponse
 from afnio_tellurio.api import auth
 from afnio_tellurio.api.api_client import ApiClient, ReportedStream, operation_of
 from afnio_tellurio.api.http_client import RAW, ErrorStatusError, extra_headers, raise_if_error
-from afnio_tellurio.api.pool import Pool, proxy_variables
+from afnio_tellurio.api.pool import Pool, may_use_proxies, proxy_variables
 from afnio_tellurio.api.retries import RequestOptions, Retries
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.deadlines import has_passed, within
@@ -378,7 +378,7 @@ class Connection:
     def _unreachable(self, call: str, error: httpx.RequestError) -> BackendUnreachableError:
         """Makes the exception for an error of the network."""
         return BackendUnreachableError(
-            f"{call}: the backend at {self.url} cannot be reached: {_reason(error)}"
+            f"{call}: the backend at {self.url} cannot be reached: {_reason(error, self.url)}"
         )
 
     def _request(self, request: Callable[[], A]) -> A:
@@ -448,10 +448,10 @@ def _require_encryption(settings: Settings) -> None:
     )
 
 
-def _reason(error: httpx.RequestError) -> str:
+def _reason(error: httpx.RequestError, url: str) -> str:
     """The reason of an error of the network, and what to do."""
     reason = str(error) or type(error).__name__
     if "CERTIFICATE_VERIFY_FAILED" in reason:
         return f"{reason}; set SSL_CERT_FILE to the certificate of the authority"
-    suspects = ["the network", *proxy_variables()]
+    suspects = ["the network", *(proxy_variables() if may_use_proxies(url) else [])]
     return f"{reason}; check {', '.join(suspects)} and TELLURIO_BACKEND_HTTP_BASE_URL"

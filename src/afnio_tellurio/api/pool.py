@@ -82,14 +82,11 @@ class Pool:
         self.api = tellurio_api.Client(base_url=self._url).set_httpx_client(self.http)
 
     def _make_client_for_environment(self) -> HttpClient:
-        url = httpx.URL(self._url)
-        # A proxy could read the API key in plain HTTP to this machine.
-        uses_proxies = url.scheme != "http" or not is_this_machine(url.host)
         try:
-            return self._make_client(uses_proxies=uses_proxies)
+            return self._make_client(uses_proxies=may_use_proxies(self._url))
         except ImportError:
             # httpx prepares each proxy of the environment, also if it will not be used.
-            if not proxy_bypass(url.host):
+            if not proxy_bypass(httpx.URL(self._url).host):
                 raise
             return self._make_client(uses_proxies=False)
 
@@ -150,6 +147,12 @@ def user_agent() -> str:
     return (
         f"afnio-tellurio/{afnio_tellurio.__version__} contract/{CONTRACT_VERSION} python/{python}"
     )
+
+
+def may_use_proxies(url: str) -> bool:
+    """Whether requests to a backend go through the proxies of the environment."""
+    # A proxy could read the API key in plain HTTP to this machine.
+    return not url.startswith("http:") or not is_this_machine(httpx.URL(url).host)
 
 
 def proxy_variables() -> list[str]:

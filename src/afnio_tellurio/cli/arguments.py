@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
 import shutil
 import textwrap
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
 Commands: TypeAlias = "argparse._SubParsersAction[CommandParser]"  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+#: In the help of options whose type is `metric_names`.
+QUOTING_HELP = "put a name that has a comma in double quotes"
+#: A name in a list, up to the comma after it.
+_METRIC_NAME = re.compile(r'\s*(?:"((?:[^"]|"")*)"\s*|([^,]*)),')
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -51,8 +56,11 @@ def path_type(least: int, most: int | None = None) -> Callable[[str], list[str]]
 
 
 def metric_names(text: str) -> list[str]:
-    """The argument type for metric names, separated by commas."""
-    names = [name.strip() for name in text.split(",")]
+    """The argument type for metric names, separated by commas; a name may be in double quotes."""
+    names = [
+        quoted.replace('""', '"') if quoted else plain.strip()
+        for quoted, plain in _METRIC_NAME.findall(f"{text},")
+    ]
     if not all(names):
         raise argparse.ArgumentTypeError(f"{text!r} contains an empty name; use A,B")
     return list(dict.fromkeys(names))

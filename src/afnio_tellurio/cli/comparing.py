@@ -9,7 +9,13 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import afnio_tellurio as te
-from afnio_tellurio.cli.arguments import Commands, metric_names, path_type, require_metrics
+from afnio_tellurio.cli.arguments import (
+    QUOTING_HELP,
+    Commands,
+    metric_names,
+    path_type,
+    require_metrics,
+)
 from afnio_tellurio.cli.printing import (
     MAX_CHART_WIDTH,
     Line,
@@ -47,7 +53,9 @@ def add_commands(commands: Commands) -> None:
     compare.add_argument(
         "runs", metavar="NAMESPACE/PROJECT/RUN", nargs="+", type=path_type(3), help="two or more"
     )
-    compare.add_argument("--metrics", metavar="A,B", type=metric_names, help="only these metrics")
+    compare.add_argument(
+        "--metrics", metavar="A,B", type=metric_names, help=f"only these metrics; {QUOTING_HELP}"
+    )
     compare.add_argument("--json", action="store_true", help="print JSON")
     compare.set_defaults(command=_compare, usage=compare)
 

@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import (
+    QUOTING_HELP,
     Commands,
     metric_names,
     path_type,
@@ -76,7 +77,9 @@ def add_commands(commands: Commands) -> None:
         choices=("csv", "jsonl", "parquet"),
         help="default: from FILE's extension, else csv; parquet requires pyarrow",
     )
-    export.add_argument("--metrics", metavar="A,B", type=metric_names, help="only these metrics")
+    export.add_argument(
+        "--metrics", metavar="A,B", type=metric_names, help=f"only these metrics; {QUOTING_HELP}"
+    )
     export.set_defaults(command=_export, usage=export)
 
 

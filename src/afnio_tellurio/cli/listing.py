@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import (
+    QUOTING_HELP,
     Commands,
     metric_names,
     path_type,
@@ -60,7 +61,7 @@ def add_commands(commands: Commands) -> None:
         metavar="A,B",
         type=metric_names,
         default=[],
-        help="show the last values of these metrics",
+        help=f"show the last values of these metrics; {QUOTING_HELP}",
     )
     runs.add_argument(
         "--sort",

@@ -6,7 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import afnio_tellurio as te
-from afnio_tellurio.cli.arguments import Commands, metric_names, path_type, require_metrics
+from afnio_tellurio.cli.arguments import (
+    QUOTING_HELP,
+    Commands,
+    metric_names,
+    path_type,
+    require_metrics,
+)
 from afnio_tellurio.cli.printing import (
     MAX_CHART_WIDTH,
     chart,
@@ -51,7 +57,10 @@ def add_commands(commands: Commands) -> None:
     )
     show.add_argument("run", metavar="NAMESPACE/PROJECT/RUN", type=path_type(3))
     show.add_argument(
-        "--metrics", metavar="A,B", type=metric_names, help="only these metrics, with their charts"
+        "--metrics",
+        metavar="A,B",
+        type=metric_names,
+        help=f"only these metrics, with their charts; {QUOTING_HELP}",
     )
     show.add_argument("--json", action="store_true", help="print JSON")
     show.set_defaults(command=_show)
