@@ -89,6 +89,24 @@ PROPERTY = settings(
 )
 
 
+def test_what_is_delivered_while_the_lost_ones_are_counted_is_not_lost(folder):
+    class Racing(Journal):
+        """Another thread delivers everything just before it is seen that nothing waits."""
+
+        @property
+        def is_delivered(self):
+            batch = self.next_batch()
+            if batch is not None:
+                self.acknowledge(batch, len(batch.metrics))
+            return super().is_delivered
+
+    journal = Racing(folder, header())
+    journal.append_all(None, [("loss", number) for number in range(5)])
+    assert journal.lost == 0
+    assert journal.position.number == 5
+    journal.close()
+
+
 @PROPERTY
 @given(calls=CALLS)
 def test_what_was_appended_is_found_again_exactly(folder, calls):

@@ -134,8 +134,10 @@ class Journal(JournalFile):
         Their lines are damaged or were cut off, or neither the disk nor memory had room for them.
         """
         # In this order: metrics that are appended or delivered meanwhile are not lost.
-        count, held, position = self.count, len(self.held), self.position
-        waiting = 0 if self.is_delivered else held + self.count_metrics(position.offset)
+        count, held = self.count, len(self.held)
+        is_delivered = self.is_delivered
+        position = self.position
+        waiting = 0 if is_delivered else held + self.count_metrics(position.offset)
         vanished = max(0, count - position.number - waiting)
         return self.missing + self.held.dropped + vanished
 
