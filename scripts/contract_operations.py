@@ -207,16 +207,26 @@ class OperationComparison:
                     self._changes.add(side.less, place, f"content type {media} removed")
             elif media not in before:
                 if not _accepts(before, media):
-                    self._changes.add(side.more, place, f"content type {media} added")
+                    self._content_added(place, media, after[media][1], side)
             else:
                 (old_name, old_node), (new_name, new_node) = before[media], after[media]
                 if old_name != new_name:
                     text = f"content type is written {new_name}, was {old_name}"
                     self._changes.add(Kind.DOCUMENTATION, place, text)
                 self._changes.compare_rest(place, old_node, new_node, {"schema"})
+                self._changes.compare_marks(f"{place} {media}", old_node, new_node)
                 self.values.compare(
                     place, old_node.get("schema", {}), new_node.get("schema", {}), side
                 )
+
+    def _content_added(self, place: str, media: str, node: Node, side: Side) -> None:
+        text = f"content type {media} added"
+        if node.get(EXTENSION) is True:
+            # Released backends refuse it with 415, and released callers do not ask for it.
+            text += ", as an extension"
+            self._changes.add(Kind.COMPATIBLE, place, text, advice.EXTENSION_ADDED)
+        else:
+            self._changes.add(side.more, place, text)
 
     def _answers(self, name: str, old: Node, new: Node) -> None:
         for status in sorted(old.keys() | new.keys()):

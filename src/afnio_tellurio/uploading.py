@@ -13,9 +13,11 @@ import msgspec
 from afnio_tellurio.api import operations
 from afnio_tellurio.api.calling import RunPath
 from afnio_tellurio.api.entities import RunRecord, RunStatus, read_run
+from afnio_tellurio.api.metric_batches import Place
+from afnio_tellurio.api.metric_lists import list_metrics, restored
 from afnio_tellurio.client import TellurioClient, connection_of, open_database
 from afnio_tellurio.delivery.journal_file import JournalFile, remove_journal, write_journal
-from afnio_tellurio.delivery.records import End, Header, Place, microseconds_of
+from afnio_tellurio.delivery.records import End, Header, microseconds_of
 from afnio_tellurio.delivery.recovery import (
     SyncedJournal,
     address_of,
@@ -37,6 +39,7 @@ from afnio_tellurio.errors import (
 from afnio_tellurio.files import make_private_directory, replace_whole
 from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.settings.settings import read_settings
+from afnio_tellurio.validation import encoded_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -248,9 +251,10 @@ def _header(run: Run, target: Connection, upload: _Upload) -> Header:
 
 def _metrics(run: Run, source: Connection) -> Iterator[tuple[Place, int, str, Any]]:
     settle(source, "listMetrics", run.uuid)
-    for metric in chain.from_iterable(operations.list_metrics(source, _path(run))):
-        when = microseconds_of(metric.timestamp) if metric.timestamp else 0
-        yield metric.step, when, metric.name, metric.value
+    for metrics in chain.from_iterable(list_metrics(source, _path(run))):
+        values = restored(metrics)
+        for step, value, time in zip(metrics.steps, values, metrics.times, strict=True):
+            yield step, time or 0, metrics.name, encoded_value(value)
 
 
 def _rows(run: Run, source: Connection) -> Iterator[tuple[Place, int, str, Any]]:

@@ -17,13 +17,12 @@ from afnio_tellurio.settings.limits import (
     MAX_VALUE_BYTES,
     MAX_VALUE_DEPTH,
 )
+from afnio_tellurio.special_numbers import SPECIAL_NUMBERS, escape_word, plain
 
 #: Python does not convert longer integers to or from text by default
 #: (`sys.set_int_max_str_digits`: 4,300 digits).
 _MAX_INTEGER_BITS = 14_000
 _SLUG = re.compile(r"[-a-zA-Z0-9_]+")
-#: NaN and the infinities as strings: JSON has no numbers for them.
-SPECIAL_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _FLOAT_BYTES = 8
 #: The kinds of dtype of NumPy's times and differences of times.
 _TIME_KINDS = ("M", "m")
@@ -163,7 +162,7 @@ def accept_missing_value(log: Any) -> None:
 
 
 def encoded_value(value: Any, subject: str = "log: value") -> Any:
-    """A copy of the value for JSON: NaN and the infinities become strings.
+    """A copy of the value for JSON, see `special_numbers`.
 
     Args:
         value: The value; `...` if the caller passed none.
@@ -182,13 +181,23 @@ def encoded_value(value: Any, subject: str = "log: value") -> Any:
         raise unfit.kind(f"{subject}{place} {unfit.reason}") from None
 
 
+def json_value(value: Any) -> Any:
+    """A copy of the value for people: in JSON, with words for NaN and the infinities.
+
+    Raises:
+        TypeError: It contains a type that JSON does not have.
+        ValueError: It contains a value that JSON or the contract cannot represent.
+    """
+    return plain(encoded_value(value))
+
+
 def encoded_scalar(value: Any) -> Any:
     """A string, number, bool or None for JSON, also of a scalar of an array library.
 
     Raises:
         UnfitError: It is anything else, or JSON or the contract cannot represent it.
     """
-    return _encoded(value, 0)
+    return plain(_encoded(value, 0))
 
 
 def has_no_dimensions(value: Any) -> bool:
@@ -249,7 +258,7 @@ def _encoded(value: Any, levels: int) -> Any:
             raise UnfitError(ValueError, f"is an integer of {value.bit_length()} bits; use a float")
         return int(value)
     if isinstance(value, str):
-        return _encoded_string(value)
+        return escape_word(_encoded_string(value))
     if isinstance(value, dict | list | tuple):
         if not levels:
             raise UnfitError(

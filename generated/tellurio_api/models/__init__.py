@@ -8,8 +8,10 @@ from .end_reason import EndReason
 from .error import Error
 from .metric import Metric
 from .metric_batch import MetricBatch
+from .metric_batch_columns import MetricBatchColumns
 from .metric_batch_receipt import MetricBatchReceipt
 from .metric_bucket import MetricBucket
+from .metric_columns import MetricColumns
 from .metric_create import MetricCreate
 from .metric_samples import MetricSamples
 from .metric_summaries import MetricSummaries
@@ -48,8 +50,10 @@ __all__ = (
     "Error",
     "Metric",
     "MetricBatch",
+    "MetricBatchColumns",
     "MetricBatchReceipt",
     "MetricBucket",
+    "MetricColumns",
     "MetricCreate",
     "MetricSamples",
     "MetricSummaries",

@@ -10,7 +10,7 @@ from uuid import UUID
 from tellurio_api.types import UNSET
 
 from afnio_tellurio.errors import InvalidResponseError
-from afnio_tellurio.validation import SPECIAL_NUMBERS
+from afnio_tellurio.special_numbers import SPECIAL_NUMBERS
 
 T = TypeVar("T")
 

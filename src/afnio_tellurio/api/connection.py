@@ -95,6 +95,8 @@ class Connection:
         self.origin = self
         self._pool = Pool(self.url, self.key, transport, is_local=database is not None)
         self._for_delivery: Connection | None = None
+        #: Whether the backend knows batches in columns; None before that is known.
+        self.knows_columns: bool | None = None
         self._public_api: ApiClient | None = None
         # The embedded backend waits for others itself.
         self._only_reconnects = only_reconnects or database is not None

@@ -174,7 +174,7 @@ def encode_body(content: dict[str, Any]) -> dict[str, Any]:
     if json is None or content.get("extensions") == RAW:
         return {**content, "json": json}
     headers: dict[str, str] = dict(content.pop("headers", None) or {})
-    headers["Content-Type"] = "application/json"
+    headers.setdefault("Content-Type", "application/json")
     return {**content, "content": _encode(json), "headers": headers}
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-import operator
-from itertools import chain, islice
+from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
@@ -13,7 +13,13 @@ from tellurio_api import models
 
 from afnio_tellurio.api.answers import AnswerFields, as_numbers, check_lengths, is_numeric
 from afnio_tellurio.api.frames import imported, polars_frame, unified
-from afnio_tellurio.settings.limits import METRICS_PAGE
+from afnio_tellurio.api.metric_lists import (
+    ListedMetrics,
+    datetime_of,
+    joined,
+    microseconds_of,
+    restored,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -36,28 +42,29 @@ class MetricPoint(NamedTuple):
 
 
 def read_points(
-    loaded: list[list[models.Metric]], pages: Iterator[list[models.Metric]]
+    loaded: list[list[ListedMetrics]], pages: Iterator[list[ListedMetrics]]
 ) -> Iterator[MetricPoint]:
     """The values of pages of `listMetrics`: of those that are loaded, then of the others."""
     while loaded:
         # Taken off, so that memory holds no page longer than necessary.
-        yield from map(_read_point, loaded.pop(0))
-    yield from map(_read_point, chain.from_iterable(pages))
+        yield from chain.from_iterable(map(_points, loaded.pop(0)))
+    for page in pages:
+        yield from chain.from_iterable(map(_points, page))
 
 
-def _read_point(metric: models.Metric) -> MetricPoint:
-    """The value of one metric of an answer to `listMetrics`."""
-    name: Any = metric.name
-    step: Any = metric.step
-    value: Any = metric.value
-    timestamp: Any = metric.timestamp
-    if type(value) not in {int, float} and is_numeric(value):
-        value = as_numbers(value)
-    if type(step) is not int or type(timestamp) is not dt.datetime or type(name) is not str:
-        field = AnswerFields("listMetrics")
-        name, step = field.text("name", name), field.integer("step", step)
-        timestamp = field.optional_date("timestamp", timestamp)
-    return MetricPoint(name, step, value, timestamp)
+def _points(metrics: ListedMetrics) -> Iterator[MetricPoint]:
+    values = metrics.values
+    if not metrics.is_exact:
+        values = [as_numbers(value) if is_numeric(value) else value for value in values]
+    for step, value, time in zip(metrics.steps, values, metrics.times, strict=True):
+        yield MetricPoint(metrics.name, step, value, None if time is None else datetime_of(time))
+
+
+def _as_microseconds(timestamps: list[Any]) -> list[int | None]:
+    """Times as they are kept: in microseconds since 1970, which takes less than datetimes."""
+    if dt.datetime not in set(map(type, timestamps)):
+        return timestamps
+    return [None if time is None else microseconds_of(time) for time in timestamps]
 
 
 @attrs.frozen
@@ -67,17 +74,20 @@ class MetricHistory:
     Attributes:
         name: The metric's name.
         steps: The steps.
-        values: The values. Where the metric is numeric (each value is a number, or a list of
-            numbers at any depth), NaN and the infinities are floats. Otherwise they are the strings
-            `"NaN"`, `"Infinity"` and `"-Infinity"`, as they travel in JSON.
-        timestamps: When each value was measured, with time zone; `None` if the backend does not
-            say.
+        values: The values as they were logged. A backend that lists metrics as objects does not
+            tell NaN and the infinities from the words for them: there they are floats if each value
+            of the metric is a number, or a list of numbers at any depth, and else strings.
     """
 
     name: str
     steps: list[int] = attrs.field(repr=False)
     values: list[Any] = attrs.field(repr=False)
-    timestamps: list[dt.datetime | None] = attrs.field(repr=False)
+    _timestamps: list[Any] = attrs.field(repr=False, converter=_as_microseconds)
+
+    @cached_property
+    def timestamps(self) -> list[dt.datetime | None]:
+        """When each value was measured, with time zone; `None` if the backend does not say."""
+        return [None if time is None else datetime_of(time) for time in self._timestamps]
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -128,42 +138,20 @@ class MetricHistory:
         return {"step": self.steps, "value": unified(self.values), "timestamp": self.timestamps}
 
 
-def read_history(name: str, metrics: Iterable[models.Metric]) -> MetricHistory:
+def read_history(name: str, parts: Iterable[ListedMetrics]) -> MetricHistory:
     """The history made of answers to `listMetrics`, in any order."""
-    steps: list[Any] = []
-    values: list[Any] = []
-    timestamps: list[Any] = []
-    remaining = iter(metrics)
-    while page := list(islice(remaining, METRICS_PAGE)):
-        steps += [metric.step for metric in page]
-        values += [metric.value for metric in page]
-        timestamps += [metric.timestamp for metric in page]
-    # Comparing the set of types is much faster than checking each value, and shows for nearly all
-    # histories that nothing has to be converted.
-    field = AnswerFields("listMetrics")
-    if not set(map(type, steps)) <= {int}:
-        for step in steps:
-            field.integer("step", step)
-    if not all(map(operator.le, steps, steps[1:])):
-        order = sorted(range(len(steps)), key=steps.__getitem__)
-        steps = [steps[index] for index in order]
-        values = [values[index] for index in order]
-        timestamps = [timestamps[index] for index in order]
-    if not set(map(type, values)) <= {int, float} and all(map(is_numeric, values)):
-        values = [as_numbers(value) for value in values]
-    if set(map(type, timestamps)) != {dt.datetime} or any(
-        date.tzinfo is None for date in timestamps
-    ):
-        timestamps = [field.optional_date("timestamp", date) for date in timestamps]
-    return MetricHistory(name, steps, values, timestamps)
+    listed = list(parts)
+    if not listed:
+        return MetricHistory(name, [], [], [])
+    metrics = joined(listed)
+    return MetricHistory(name, metrics.steps, restored(metrics), metrics.times)
 
 
-def read_histories(metrics: Iterable[models.Metric]) -> dict[str, MetricHistory]:
+def read_histories(parts: Iterable[ListedMetrics]) -> dict[str, MetricHistory]:
     """The histories made of the answers to a `listMetrics` of all metrics."""
-    named: dict[str, list[models.Metric]] = {}
-    field = AnswerFields("listMetrics")
-    for metric in metrics:
-        named.setdefault(field.text("name", metric.name), []).append(metric)
+    named: dict[str, list[ListedMetrics]] = {}
+    for part in parts:
+        named.setdefault(part.name, []).append(part)
     return {name: read_history(name, named[name]) for name in sorted(named)}
 
 

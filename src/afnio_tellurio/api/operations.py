@@ -7,18 +7,12 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from http import HTTPStatus
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-import tellurio_api
 from tellurio_api import models
 from tellurio_api.api.auth import verify_api_key as verify_api_key_operation
-from tellurio_api.api.metrics import list_metrics as list_metrics_operation
 from tellurio_api.api.metrics import list_project_metrics as list_project_metrics_operation
-from tellurio_api.api.metrics import log_metric as log_metric_operation
-from tellurio_api.api.metrics import log_metric_batch as log_metric_batch_operation
 from tellurio_api.api.metrics import sample_metric as sample_metric_operation
 from tellurio_api.api.metrics import sample_project_metrics as sample_project_metrics_operation
 from tellurio_api.api.metrics import summarize_metrics as summarize_metrics_operation
@@ -41,7 +35,7 @@ from tellurio_api.api.runs import restore_run as restore_run_operation
 from tellurio_api.api.runs import update_run as update_run_operation
 from tellurio_api.api.tables import list_rows as list_rows_operation
 from tellurio_api.api.tables import list_tables as list_tables_operation
-from tellurio_api.types import UNSET, Response
+from tellurio_api.types import UNSET
 
 from afnio_tellurio.api.answers import AnswerFields
 from afnio_tellurio.api.calling import (
@@ -54,11 +48,10 @@ from afnio_tellurio.api.calling import (
 )
 from afnio_tellurio.api.pages import ANY_LIST, list_pages
 from afnio_tellurio.errors import ApiError, NotFoundError, TellurioError
-from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.settings.limits import METRICS_PAGE, RUNS_PAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from afnio_tellurio.api.connection import Connection
 
@@ -335,118 +328,6 @@ def restore_run(connection: Connection, path: RunPath) -> models.Run | None:
 
 
 # metrics and tables
-
-
-class NewMetric(NamedTuple):
-    """A metric, or a row of a table, to record."""
-
-    name: str
-    value: Any
-    step: int | None
-    timestamp: dt.datetime
-    is_row: bool = False
-    row_key: str | None = None
-
-
-def _metric_create(metric: NewMetric) -> models.MetricCreate:
-    name, value, step, timestamp, is_row, row_key = metric
-    return models.MetricCreate(
-        name=name,
-        value=value,
-        step=UNSET if step is None else step,
-        timestamp=timestamp,
-        is_row=is_row or UNSET,
-        row_key=UNSET if row_key is None else row_key,
-    )
-
-
-def log_metric(connection: Connection, path: RunPath, metric: NewMetric) -> None:
-    """Records one metric, or one row."""
-    connection.call(
-        models.Metric,
-        log_metric_operation.sync_detailed,
-        **run_parameters(connection, path),
-        body=_metric_create(metric),
-    )
-
-
-def log_metric_batch(
-    connection: Connection,
-    path: RunPath,
-    *,
-    writer: uuid.UUID,
-    first: int,
-    metrics: Iterable[NewMetric],
-) -> int:
-    """Records metrics of one writer, numbered from `first`; returns the next expected number."""
-    receipt = connection.call(
-        models.MetricBatchReceipt,
-        log_metric_batch_operation.sync_detailed,
-        **run_parameters(connection, path),
-        body=models.MetricBatch(
-            writer=writer,
-            first_sequence_number=first,
-            metrics=list(map(_metric_create, metrics)),
-        ),
-    )
-    field = AnswerFields("logMetricBatch")
-    return field.integer("next_sequence_number", receipt.next_sequence_number)
-
-
-def list_metrics(
-    connection: Connection, path: RunPath, *, name: str | None = None
-) -> Iterator[list[models.Metric]]:
-    """The metrics of a run, page by page.
-
-    Args:
-        connection: The backend.
-        path: The run.
-        name: Only metrics with this name.
-    """
-    query: dict[str, Any] = {
-        "namespace_slug": path.namespace_slug,
-        "project_slug": path.project_slug,
-        "run_uuid": uuid.UUID(path.run_uuid),
-        "client": connection.api,
-        "name": UNSET if name is None else name,
-        "limit": METRICS_PAGE,
-    }
-    metrics: list[models.Metric]
-    for metrics in list_pages(connection, "listMetrics", _metrics_page, query):
-        # A backend without the filter returns all of them.
-        yield metrics if name is None else [metric for metric in metrics if metric.name == name]
-
-
-class _ListedMetric(msgspec.Struct, gc=False):
-    """The fields of a `models.Metric`, of any type, as in that class."""
-
-    name: Any
-    value: Any
-    step: Any
-    timestamp: Any = UNSET
-
-
-_decode_metrics = msgspec.json.Decoder(list[_ListedMetric]).decode
-
-
-def _metrics_page(*, client: tellurio_api.Client, **query: Any) -> Response[Any]:
-    """Does what the generated listMetrics does, for millions of metrics.
-
-    The generated parser makes a dict and a model of each, which takes ten times as long. It still
-    parses every answer that msgspec refuses: it decides what is valid.
-    """
-    arguments = list_metrics_operation._get_kwargs(**query)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-    response = client.get_httpx_client().request(**arguments)
-    if response.status_code == HTTPStatus.OK:
-        try:
-            metrics = _decode_metrics(response.content)
-            for metric in metrics:
-                if metric.timestamp is not UNSET:
-                    metric.timestamp = dt.datetime.fromisoformat(metric.timestamp)
-            return Response(HTTPStatus.OK, response.content, dict(response.headers), metrics)
-        except (msgspec.DecodeError, UnicodeDecodeError, TypeError, ValueError) as error:
-            raise_foreign(error)
-    return list_metrics_operation._build_response(client=client, response=response)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
 def list_tables(connection: Connection, path: RunPath) -> list[models.Table] | None:

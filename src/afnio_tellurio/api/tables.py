@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import msgspec
 
-from afnio_tellurio.api.answers import AnswerFields, as_numbers, is_numeric
+from afnio_tellurio.api.answers import AnswerFields
 from afnio_tellurio.api.frames import imported, polars_frame, unified
+from afnio_tellurio.special_numbers import restore
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -51,9 +52,7 @@ class TableRows:
     Attributes:
         name: The table's name.
         key: The field that identifies a row, or `None`.
-        rows: The rows. Where a field is a number, or a list of numbers, in each row that has it,
-            NaN and the infinities are floats. Otherwise they are the strings `"NaN"`, `"Infinity"`
-            and `"-Infinity"`, as they travel in JSON.
+        rows: The rows.
         timestamps: When each row was logged, with time zone; `None` if the backend does not say.
     """
 
@@ -119,14 +118,14 @@ def read_rows(
     field = AnswerFields("listRows")
     newest: dict[Any, tuple[dict[str, Any], dt.datetime | None]] = {}
     for index, model in enumerate(models):
-        row = field.json_object("value", model.value)
+        row = restore(field.json_object("value", model.value))
         # A row from before the table had the key stays.
         place: Any = index
         if key is not None and key in row and not replaced:
             place = msgspec.json.encode(row[key])
         newest[place] = row, field.optional_date("timestamp", model.timestamp)
     rows = [row for row, _time in newest.values()]
-    return TableRows(name, key, _with_numbers(rows), [time for _row, time in newest.values()])
+    return TableRows(name, key, rows, [time for _row, time in newest.values()])
 
 
 def rows_of_history(history: MetricHistory) -> TableRows:
@@ -137,30 +136,7 @@ def rows_of_history(history: MetricHistory) -> TableRows:
         if isinstance(value, dict):
             rows.append(value)  # pyright: ignore[reportUnknownArgumentType]
             timestamps.append(timestamp)
-    return TableRows(history.name, None, _with_numbers(rows), timestamps)
-
-
-def _with_numbers(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows with floats in place of the words for NaN and the infinities in numeric fields."""
-    columns: dict[str, list[Any]] = {}
-    for row in rows:
-        for name, value in row.items():
-            if value is not None:
-                columns.setdefault(name, []).append(value)
-    numeric = {
-        name
-        for name, values in columns.items()
-        if {str, list} & set(map(type, values)) and all(map(is_numeric, values))
-    }
-    if not numeric:
-        return rows
-    return [
-        {
-            name: as_numbers(value) if name in numeric and value is not None else value
-            for name, value in row.items()
-        }
-        for row in rows
-    ]
+    return TableRows(history.name, None, rows, timestamps)
 
 
 for _kind in (TableRows, TableSummary):

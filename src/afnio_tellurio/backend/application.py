@@ -48,7 +48,7 @@ REMOVAL_TIME = 10.0
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _JSON = "application/json"
 #: The headers of requests that operations read.
-_HEADERS = ("idempotency-key", "if-match")
+_HEADERS = ("accept", "idempotency-key", "if-match")
 #: The modules of the operations.
 _MODULES = (auth, projects, runs, metrics, tables, charts)
 
@@ -302,7 +302,7 @@ def _body(environ: WSGIEnvironment, content_types: tuple[str, ...]) -> Body:
         unsupported = environ.get("CONTENT_TYPE", "")
         known = " or ".join(content_types)
         raise Refusal(415, {"detail": f'Unsupported media type "{unsupported}"; send {known}.'})
-    if content_type == _JSON:
+    if content_type == _JSON or content_type.endswith("+json"):
         return Body(content_type, _json_body(environ))
     parameters = dict(message.get_params([])[1:])
     return Body(content_type, stream=environ["wsgi.input"], parameters=parameters)

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import msgspec
 from msgspec import UNSET
 
 from afnio_tellurio.backend import structs
+from afnio_tellurio.backend.batches import (
+    COLUMNS,
+    decode_batch,
+    row_of,
+    timestamp_of,
+    value_of,
+)
 from afnio_tellurio.backend.requests import (
     MAX_PAGE_LENGTH,
     Answer,
@@ -19,29 +26,24 @@ from afnio_tellurio.backend.requests import (
     integer_of,
     next_cursor,
     rfc3339,
+    rows_for,
     run_of,
     second_of,
-    storable_microseconds_of,
 )
 from afnio_tellurio.backend.store import metrics as stored_metrics
 from afnio_tellurio.backend.store import series as stored_series
 from afnio_tellurio.backend.store import values
-from afnio_tellurio.backend.store.tables import NewRow, append_rows
-from afnio_tellurio.backend.tables import new_row
+from afnio_tellurio.backend.store.tables import append_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from afnio_tellurio.backend.store.metrics import Points
+    from afnio_tellurio.backend.store.tables import NewRow
 
 _MAX_METRICS = 10_000
 
 _Position = Annotated[int, msgspec.Meta(ge=-1, le=structs.MAX_STEP)]
 
-_Item = tuple[str, int | None, values.Stored, int] | NewRow
-
-_NULL = msgspec.Raw(b"null")
-
 _metric_create = msgspec.json.Decoder(structs.MetricCreate)
-_metric_batch = msgspec.json.Decoder(structs.MetricBatch)
 
 
 class _Cursor(NamedTuple):
@@ -52,52 +54,23 @@ class _Cursor(NamedTuple):
     arrival: _Position
 
 
-def _stored(raw: msgspec.Raw, field_name: str, index: int | None = None) -> values.Stored:
-    try:
-        return values.stored(raw)
-    except (ValueError, RecursionError) as error:
-        location = "" if index is None else f"[{index}].value: "
-        raise Refusal(400, {field_name: [f"{location}{error}."]}) from None
-
-
-def _row(metric: structs.MetricCreate, timestamp: int, index: int | None = None) -> NewRow:
-    try:
-        return new_row(metric, timestamp)
-    except (ValueError, RecursionError) as error:
-        name, location = ("value", "") if index is None else ("metrics", f"[{index}].value: ")
-        raise Refusal(400, {name: [f"{location}{error}."]}) from None
-
-
-def _timestamp(
-    metric: structs.MetricCreate, now: int, field_name: str, index: int | None = None
-) -> int:
-    if metric.timestamp is UNSET:
-        return now
-    try:
-        return storable_microseconds_of(metric.timestamp)
-    except ValueError as error:
-        location = "" if index is None else f"[{index}].timestamp: "
-        raise Refusal(400, {field_name: [f"{location}{error}."]}) from None
-
-
 def log_metric(call: Call) -> Answer:
     """Records one metric."""
     metric = call.decode_body(_metric_create)
-    timestamp = _timestamp(metric, current_time(), "timestamp")
+    timestamp = timestamp_of(metric, current_time(), "timestamp")
     if metric.is_row:
-        return _log_row(call, _row(metric, timestamp))
-    value = _stored(metric.value, "value")
+        return _log_row(call, row_of(metric, timestamp))
+    value = value_of(metric.value, "value")
     with call.database.writing() as connection:
         run = run_of(connection, call)
         series = stored_metrics.open_series(connection, run, {metric.name})[metric.name]
+        steps = None if metric.step is UNSET else [metric.step]
         try:
-            step = series.add(None if metric.step is UNSET else metric.step, value, timestamp)
+            step = series.extend(steps, [value], [timestamp])
         except OverflowError:
             raise _no_next_step() from None
         stored_metrics.write_series(connection, [series])
-    recorded = structs.Metric(
-        metric.name, values.raw(value.number, value.text), step, rfc3339(timestamp)
-    )
+    recorded = structs.Metric(metric.name, values.raw_value(value), step, rfc3339(timestamp))
     return Answer(201, structs.encode(recorded))
 
 
@@ -109,47 +82,30 @@ def _log_row(call: Call, row: NewRow) -> Answer:
     return Answer(201, structs.encode(recorded))
 
 
-def _item(metric: structs.MetricCreate, now: int, number: float | None, index: int) -> _Item:
-    """What a metric of a batch stands for: a point, or a row of a table."""
-    timestamp = _timestamp(metric, now, "metrics", index)
-    if metric.is_row:
-        return _row(metric, timestamp, index)
-    value = (
-        _stored(metric.value, "metrics", index) if number is None else values.Stored(number, None)
-    )
-    return metric.name, None if metric.step is UNSET else metric.step, value, timestamp
-
-
 def log_metric_batch(call: Call) -> Answer:
     """Records a writer's metrics, all or none; skips those that were recorded before."""
-    batch = call.decode_body(_metric_batch)
-    now = current_time()
-    raws = [_NULL if metric.is_row else metric.value for metric in batch.metrics]
-    numbers = values.native_numbers(raws)
-    items = [
-        _item(metric, now, number, index)
-        for index, (metric, number) in enumerate(zip(batch.metrics, numbers, strict=True))
-    ]
-    writer, first = str(batch.writer), batch.first_sequence_number
+    batch = decode_batch(call)
+    writer, first, end = batch.writer, batch.first, batch.first + len(batch.name)
     with call.database.writing() as connection:
         run = run_of(connection, call)
         expected = stored_metrics.next_sequence_number(connection, run, writer)
         if first > expected:
             detail = f"The next sequence number is {expected} and the batch starts at {first}."
             raise Refusal(409, structs.SequenceGapError(detail, expected))
-        new_items = items[expected - first :]
-        new_points = [item for item in new_items if not isinstance(item, NewRow)]
-        append_rows(connection, run, [item for item in new_items if isinstance(item, NewRow)])
-        series = stored_metrics.open_series(connection, run, {point[0] for point in new_points})
+        start = min(expected - first, len(batch.name))
+        append_rows(connection, run, batch.rows_from(start))
+        new_points = batch.series(start)
+        series = stored_metrics.open_series(connection, run, set(new_points))
         try:
-            for name, step, value, timestamp in new_points:
-                series[name].add(step, value, timestamp)
+            for name, points in new_points.items():
+                series[name].extend(*points)
         except OverflowError:
             raise _no_next_step() from None
         stored_metrics.write_series(connection, list(series.values()))
-        next_number = expected + len(new_items)
+        next_number = max(expected, end)
         stored_metrics.expect_sequence_number(connection, run, writer, next_number)
-    return Answer(200, structs.encode(structs.MetricBatchReceipt(len(new_items), next_number)))
+    receipt = structs.MetricBatchReceipt(next_number - expected, next_number)
+    return Answer(200, structs.encode(receipt))
 
 
 def _no_next_step() -> Refusal:
@@ -162,46 +118,74 @@ def list_metrics(call: Call) -> Answer:
     after_step = integer_of(call, "after_step", 0, structs.MAX_STEP)
     name = call.parameter("name")
     cursor = cursor_of(call, _Cursor)
-    length = sys.maxsize if limit is None else MAX_PAGE_LENGTH
+    remaining, length = limit, sys.maxsize if limit is None else MAX_PAGE_LENGTH
+    page: list[tuple[str, Points]] = []
+    headers: list[tuple[str, str]] = []
     with call.database.reading() as connection:
         run = run_of(connection, call)
         series = stored_metrics.list_series(connection, run, cursor[0] if cursor else "")
-        metrics: list[structs.Metric] = []
         for series_name, identity in series:
             if name is not None and series_name != name:
                 continue
-            after = cursor[1:] if cursor and series_name == cursor[0] else (-1, -1)
-            remaining = None if limit is None else limit - len(metrics)
-            rows, length = stored_metrics.list_points(
+            if remaining == 0:
+                headers = [next_cursor((series_name, -1, -1))]
+                break
+            points, length = stored_metrics.read_points(
                 connection,
                 identity,
-                after=after,
+                after=cursor[1:] if cursor and series_name == cursor[0] else (-1, -1),
                 after_step=-1 if after_step is None else after_step,
-                limit=None if remaining is None else remaining + 1,
+                limit=rows_for(remaining),
                 length=length,
             )
-            kept = len(rows) if remaining is None else min(remaining, len(rows))
-            metrics += _metric_answers(series_name, rows[:kept])
+            is_cut = remaining is not None and len(points.steps) > remaining
+            points = points.first(remaining) if is_cut else points
+            page.append((series_name, points))
             # Large values end a page too.
-            if kept < len(rows) or length < 0:
-                # The next page starts after the last row of this one, or with this series.
-                *_value, step, _timestamp, arrival = rows[kept - 1]
-                position = (series_name, step, arrival) if kept else (series_name, -1, -1)
-                return Answer(200, structs.encode(metrics), [next_cursor(position)])
-    return Answer(200, structs.encode(metrics))
+            if is_cut or length < 0:
+                headers = [next_cursor((series_name, points.steps[-1], points.arrivals[-1]))]
+                break
+            if remaining is not None:
+                remaining -= len(points.steps)
+    return _metrics_answer(call, page, headers)
 
 
-def _metric_answers(name: str, rows: Iterable[tuple[Any, ...]]) -> list[structs.Metric]:
+def _metrics_answer(
+    call: Call, page: list[tuple[str, Points]], headers: list[tuple[str, str]]
+) -> Answer:
+    if COLUMNS in call.headers.get("accept", ""):
+        columns = [
+            structs.MetricColumns(
+                name,
+                list(points.steps),
+                values.encodable(points.values),
+                list(points.timestamps),
+            )
+            for name, points in page
+            if points.steps
+        ]
+        return Answer(200, structs.encode(columns), headers, content_type=COLUMNS)
+    metrics: list[structs.Metric] = []
+    for name, points in page:
+        metrics += _metric_answers(name, points)
+    return Answer(200, structs.encode(metrics), headers)
+
+
+def _metric_answers(name: str, points: Points) -> list[structs.Metric]:
     # There may be millions of rows, so this avoids function calls. The encoder writes finite
-    # numbers exactly as `values.raw` does.
+    # numbers exactly as `values.raw_value` does.
     return [
         structs.Metric(
             name,
-            number if number is not None and number - number == 0 else values.raw(number, text),
+            value
+            if value.__class__ is not str and value - value == 0  # type: ignore[operator]
+            else values.raw_value(value),
             step,
             f"{second_of(timestamp // 1_000_000)}.{timestamp % 1_000_000:06d}Z",
         )
-        for number, text, step, timestamp, _arrival in rows
+        for step, value, timestamp in zip(
+            points.steps, points.values, points.timestamps, strict=True
+        )
     ]
 
 

@@ -161,7 +161,7 @@ def common_headers(environ: WSGIEnvironment) -> list[tuple[str, str]]:
     return [("X-Request-ID", request_id), (VERSION_HEADER, CONTRACT_VERSION)]
 
 
-_INTEGER_FIELDS = ("first_sequence_number", "step")
+_INTEGER_FIELDS = ("first_sequence_number", "step", "name", "timestamp")
 
 
 def _with_integers(body: bytes) -> bytes:
@@ -183,6 +183,9 @@ def _with_integers(body: bytes) -> bytes:
 
 def _as_integer(raw: msgspec.Raw) -> msgspec.Raw:
     text = bytes(raw).decode("utf-8")
+    if text.startswith("["):
+        items = msgspec.json.decode(text, type=list[msgspec.Raw])
+        return msgspec.Raw(b"[%b]" % b",".join(bytes(_as_integer(item)) for item in items))
     try:
         number = float(text)
     except ValueError:

@@ -152,6 +152,30 @@ class MetricBatch(Struct):
     metrics: Annotated[list[MetricCreate], Meta(min_length=1, max_length=MAX_BATCH)]
 
 
+_Index = Annotated[int, Meta(ge=0, le=MAX_BATCH - 1)]
+#: Microseconds since 1970, in the years 1 to 9999.
+_Microseconds = Annotated[
+    int, Meta(ge=-62_135_596_800_000_000, le=253_402_300_799_999_999, extra_json_schema=_INT64)
+]
+_Column = Meta(min_length=1, max_length=MAX_BATCH)
+
+
+class MetricBatchColumns(Struct):
+    """The body of logMetricBatch in columns. The values stay raw JSON."""
+
+    writer: UUID
+    first_sequence_number: Annotated[
+        int, Meta(ge=0, le=MAX_STEP - MAX_BATCH, extra_json_schema=_INT64)
+    ]
+    names: Annotated[list[Name], _Column]
+    name: Annotated[list[_Index], _Column]
+    value: Annotated[list[Raw], _Column]
+    timestamp: Annotated[list[_Microseconds], _Column]
+    step: Annotated[list[Step | None], _Column] | UnsetType = UNSET
+    is_row: Annotated[list[bool], _Column] | UnsetType = UNSET
+    row_key: Annotated[list[RowKey | None], _Column] | UnsetType = UNSET
+
+
 class ApiKeyOwner(Struct):
     """The response of verifyApiKey."""
 
@@ -250,6 +274,16 @@ class Metric(Struct, gc=False):
     value: Any
     step: int
     timestamp: str
+
+
+class MetricColumns(Struct):
+    """Metrics of one name in a response, in columns."""
+
+    name: str
+    step: list[int]
+    # Each is a number, or a `Raw` with any other JSON.
+    value: list[Any]
+    timestamp: list[int]
 
 
 class Table(Struct):

@@ -6,7 +6,6 @@ import sys
 from typing import Annotated, NamedTuple
 
 import msgspec
-from msgspec import UNSET
 
 from afnio_tellurio.backend import structs
 from afnio_tellurio.backend.requests import (
@@ -42,18 +41,25 @@ class _RowCursor(NamedTuple):
     number: _Number
 
 
-def new_row(metric: structs.MetricCreate, timestamp: int) -> stored_tables.NewRow:
+def new_row(
+    table: str, raw: msgspec.Raw, row_key: str | None, timestamp: int
+) -> stored_tables.NewRow:
     """Returns the row that a request has in place of a metric.
+
+    Args:
+        table: The name of its table.
+        raw: Its fields.
+        row_key: The field that identifies it, or None.
+        timestamp: Microseconds since 1970.
 
     Raises:
         ValueError: The value cannot be stored exactly, is not an object, or does not have the
             field that identifies the row.
     """
-    text, fields = values.stored_object(metric.value)
-    row_key = None if metric.row_key is UNSET else metric.row_key
+    text, fields = values.stored_object(raw)
     if row_key is not None and row_key not in fields:
         raise ValueError(f"must have the field {row_key!r}, because row_key names it")
-    return stored_tables.NewRow(metric.name, row_key, timestamp, text)
+    return stored_tables.NewRow(table, row_key, timestamp, text)
 
 
 def list_tables(call: Call) -> Answer:

@@ -29,7 +29,7 @@ from afnio_tellurio.cli.printing import value_count
 from afnio_tellurio.files import synchronize
 from afnio_tellurio.locking import try_lock
 from afnio_tellurio.notices import printable, show_progress
-from afnio_tellurio.validation import encoded_value
+from afnio_tellurio.validation import json_value
 
 if TYPE_CHECKING:
     import argparse
@@ -124,7 +124,7 @@ def _pages(run: te.Run, names: list[str] | None) -> Iterator[Page]:
             yield [
                 point
                 if point.value.__class__ is int
-                else point._replace(value=encoded_value(point.value))
+                else point._replace(value=json_value(point.value))
                 for point in page
             ]
 

@@ -244,6 +244,6 @@ def _last_value(summary: te.MetricSummary | None) -> str:
 
 
 def _last_values(summaries: Mapping[str, te.MetricSummary], names: list[str]) -> dict[str, Any]:
-    from afnio_tellurio.validation import encoded_value
+    from afnio_tellurio.validation import json_value
 
-    return {name: encoded_value(summaries[name].last) for name in names if name in summaries}
+    return {name: json_value(summaries[name].last) for name in names if name in summaries}

@@ -140,9 +140,9 @@ def short(value: Any, width: int = _VALUE_WIDTH) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     # Imported here: it takes 30 ms, and parsing arguments doesn't need it.
-    from afnio_tellurio.validation import encoded_value
+    from afnio_tellurio.validation import json_value
 
-    return short_json(encoded_value(value), width)
+    return short_json(json_value(value), width)
 
 
 def short_json(value: Any, width: int = _VALUE_WIDTH) -> str:
@@ -206,15 +206,15 @@ def run_facts(run: te.Run) -> dict[str, Any]:
 
 def metric_facts(metric: te.MetricSummary) -> dict[str, Any]:
     """Returns the summary of a metric for JSON output."""
-    from afnio_tellurio.validation import encoded_value
+    from afnio_tellurio.validation import json_value
 
     last = metric.last_timestamp
     return {
         "count": metric.count,
         "first_step": metric.first_step,
         "last_step": metric.last_step,
-        "last": encoded_value(metric.last),
-        "minimum": encoded_value(metric.minimum),
-        "maximum": encoded_value(metric.maximum),
+        "last": json_value(metric.last),
+        "minimum": json_value(metric.minimum),
+        "maximum": json_value(metric.maximum),
         "last_timestamp": last and last.isoformat(),
     }

@@ -39,9 +39,9 @@ def _print_rows(options: argparse.Namespace) -> int:
     require_metrics([options.table], run.tables(), f"Run {run.name!r} has no table")
     rows = run.rows(options.table, replaced=options.replaced)
     if options.json:
-        from afnio_tellurio.validation import encoded_value
+        from afnio_tellurio.validation import json_value
 
-        fields = {"name": rows.name, "key": rows.key, "rows": encoded_value(rows.rows)}
+        fields = {"name": rows.name, "key": rows.key, "rows": json_value(rows.rows)}
         print(json.dumps(fields, indent=2))
         return 0
     names = list(dict.fromkeys(name for row in rows for name in row))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.delivery.records import (
     Batch,
+    Metrics,
     Position,
     change_of,
     metrics_of,
@@ -143,7 +144,7 @@ class HeldLines:
             fields = parsed_line(line[:-1])
             if fields is not None:
                 change = change_of(fields, -1, is_next=False)
-                return Batch([], position.segment, held=[line], change=change)
+                return Batch(Metrics.of([]), position.segment, held=[line], change=change)
         lines = self._first(BATCH_METRICS)
         if not lines:
             return None
@@ -153,7 +154,7 @@ class HeldLines:
             for index, line in enumerate(lines)
             for metric in metrics_of(parsed_line(line[:-1]) or [], number + index, offset, offset)
         ]
-        return Batch(metrics, position.segment, held=lines)
+        return Batch(Metrics.of(metrics), position.segment, held=lines)
 
     def drop_delivered(self, count: int) -> None:
         """Removes the first lines, which the file does not have."""

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from io import FileIO
     from pathlib import Path
 
-    from afnio_tellurio.delivery.records import Place
+    from afnio_tellurio.api.metric_batches import Place
 
 _SWITCH_CHECK_DELAY = 0.001
 #: Seconds that `log` waits, at most, while the last held lines are written.
@@ -389,11 +389,13 @@ class Journal(JournalFile):
             return
         with self.held.reserved():
             before = self.position
-            last = batch.metrics[min(following - before.number, len(batch.metrics)) - 1]
+            metrics = batch.metrics
+            last = min(following - before.number, len(metrics)) - 1
+            lag = metrics.number + last - metrics.counts[last]
             # Some may have been written to the file meanwhile.
             position = self._advance(before, following)
             self.held.drop_delivered(following - position.number)
-            self._store(position._replace(number=following, lag=last.number - last.count))
+            self._store(position._replace(number=following, lag=lag))
 
     def acknowledge_change(self, batch: Batch, change: Change) -> None:
         """Notes that a backend has a change, or refuses it."""
@@ -407,7 +409,7 @@ class Journal(JournalFile):
             super()._skip_first(batch)
             return
         with self.held.reserved():
-            number = batch.metrics[0].number + 1
+            number = batch.metrics.number + 1
             position = self._advance(self.position, number)
             self.held.drop_delivered(number - position.number)
             self._store(position._replace(number=number, segment=number))

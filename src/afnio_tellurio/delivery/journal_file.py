@@ -39,6 +39,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from afnio_tellurio.delivery.metric_lines import read_metrics
 from afnio_tellurio.delivery.records import (
     BORN,
     CHANGE,
@@ -51,7 +52,7 @@ from afnio_tellurio.delivery.records import (
     End,
     Header,
     Metric,
-    Place,
+    Metrics,
     Position,
     change_of,
     find_record,
@@ -68,8 +69,12 @@ if TYPE_CHECKING:
     from io import FileIO
     from pathlib import Path
 
+    from afnio_tellurio.api.metric_batches import Place
+
 _START = Position(0, 0, 0)
 _PREFIX_BYTES = 64
+#: What a batch of metrics usually takes.
+_BLOCK_BYTES = 2**17
 #: More than the record of an end takes.
 _END_BYTES = 256 * 1024
 #: The start of the line of a metric: enough of it to tell it from a header with changed bytes.
@@ -189,6 +194,26 @@ class JournalFile:
 
     def batch(self) -> Batch | None:
         """The next metrics, or the next change, to send; None if nothing waits."""
+        metrics = self._intact_metrics()
+        batch = self._next_entries() if metrics is None else Batch(metrics, self.position.segment)
+        if batch is not None and batch.change is None:
+            after = batch.metrics.afters[-1], batch.metrics.following
+            self._read_until = max(self._read_until, after)
+        return batch
+
+    def _intact_metrics(self) -> Metrics | None:
+        """The next metrics, if no line with anything else is among them."""
+        offset, number = self.position.offset, self.position.number
+        metrics: Metrics | None = None
+        for size in (_BLOCK_BYTES, BATCH_BYTES):
+            data = self._read(offset, size)
+            *lines, _rest = data.split(b"\n", BATCH_METRICS)
+            metrics = read_metrics(lines, number=number, offset=offset) if lines else None
+            if metrics is None or len(metrics) == BATCH_METRICS or len(data) < size:
+                break
+        return metrics
+
+    def _next_entries(self) -> Batch | None:
         metrics: list[Metric] = []
         segment, missing_before = self.position.segment, 0
         for line, missing, change in self._entries(self.position):
@@ -197,7 +222,7 @@ class JournalFile:
                     continue
                 if metrics:
                     break
-                return Batch([], segment, change=change)
+                return Batch(Metrics.of([]), segment, change=change)
             if metrics:
                 is_large = line[-1].after - self.position.offset > BATCH_BYTES
                 is_apart = line[0].number != metrics[-1].number + 1
@@ -206,10 +231,7 @@ class JournalFile:
             elif missing:
                 segment, missing_before = line[0].number, missing
             metrics += line
-        if not metrics:
-            return None
-        self._read_until = max(self._read_until, (metrics[-1].after, metrics[-1].number + 1))
-        return Batch(metrics, segment, missing_before)
+        return Batch(Metrics.of(metrics), segment, missing_before) if metrics else None
 
     def _metrics(self, position: Position) -> Iterator[tuple[list[Metric], int]]:
         """The metrics of each line from a position on, and the number missing before them."""
@@ -287,8 +309,9 @@ class JournalFile:
                 the batch, if an earlier answer was lost.
         """
         self.missing += batch.missing
-        known = [metric for metric in batch.metrics if metric.number < following]
-        position = self._position_after(known[-1], batch.segment)
+        metrics = batch.metrics
+        last = min(following, metrics.following) - metrics.number - 1
+        position = self._position_after_part(metrics, last, batch.segment)
         if following > position.number:
             position = self._advance(position, following)._replace(number=following)
         self._store(position)
@@ -296,6 +319,11 @@ class JournalFile:
     def _position_after(self, metric: Metric, segment: int) -> Position:
         number, lag = metric.number + 1, metric.number - metric.count
         return Position(metric.after, number, segment, lag, self.position.floor)
+
+    def _position_after_part(self, metrics: Metrics, index: int, segment: int) -> Position:
+        number = metrics.number + index
+        after, lag = metrics.afters[index], number - metrics.counts[index]
+        return Position(after, number + 1, segment, lag, self.position.floor)
 
     def _advance(self, position: Position, number: int) -> Position:
         """The position of the first line with a metric of at least this number."""
@@ -328,13 +356,13 @@ class JournalFile:
         Raises:
             OSError: It cannot be written to the disk.
         """
-        self._rejected.append(self.header, batch.metrics[0], message)
+        self._rejected.append(self.header, batch.metrics, message)
         self._skip_first(batch)
 
     def _skip_first(self, batch: Batch) -> None:
         """Starts a segment after the first metric: the backend will never have its number."""
         self.missing += batch.missing
-        position = self._position_after(batch.metrics[0], batch.segment)
+        position = self._position_after_part(batch.metrics, 0, batch.segment)
         self._store(position._replace(segment=position.number))
 
     def rewind(self, number: int) -> int:

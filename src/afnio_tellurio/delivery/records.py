@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import uuid
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
@@ -13,7 +14,11 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FORMAT = 3
+    from afnio_tellurio.api.metric_batches import Place
+
+FORMAT = 4
+#: The first format in which strings have backslashes, see `special_numbers`.
+BACKSLASHES_FORMAT = 4
 SUFFIX = ".ndjson"
 #: Of a journal whose run is gone.
 UNDELIVERABLE_SUFFIX = ".undeliverable"
@@ -122,13 +127,8 @@ class End(NamedTuple):
     because: dict[str, Any] | None = None
 
 
-#: What a record has in the place of the step: a list for a row of a table, with its key if it has
-#: one.
-Place = int | None | list[str]
-
-
 class Metric(msgspec.Struct, frozen=True, gc=False):
-    """One metric, or one row of a table, of a journal.
+    """One metric, or one row of a table, of a line of a journal.
 
     Attributes:
         number: Its sequence number.
@@ -149,6 +149,62 @@ class Metric(msgspec.Struct, frozen=True, gc=False):
     after: int
 
 
+@dataclass(slots=True)
+class Metrics:
+    """Consecutive metrics, and rows of tables, of a journal in columns.
+
+    Attributes:
+        number: The sequence number of the first one.
+        names: Their names.
+        values: Their values as JSON.
+        places: Their steps or None; for rows, lists with their key if they have one.
+        times: When they were logged, in microseconds since 1970.
+        counts: The numbers of metrics before them, according to their lines.
+        afters: The offsets to continue from when they, and all before them, are acknowledged.
+    """
+
+    number: int
+    names: list[str]
+    values: list[msgspec.Raw]
+    places: list[Place]
+    times: list[int]
+    counts: list[int]
+    afters: list[int]
+
+    @classmethod
+    def of(cls, metrics: Sequence[Metric]) -> Metrics:
+        """Puts single metrics into columns."""
+        return cls(
+            metrics[0].number if metrics else 0,
+            [metric.name for metric in metrics],
+            [msgspec.Raw(encode(metric.value)) for metric in metrics],
+            [metric.place for metric in metrics],
+            [metric.time for metric in metrics],
+            [metric.count for metric in metrics],
+            [metric.after for metric in metrics],
+        )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def following(self) -> int:
+        """The sequence number after the last one."""
+        return self.number + len(self.names)
+
+    def part(self, start: int, end: int) -> Metrics:
+        """Returns the metrics from one index to another."""
+        return Metrics(
+            self.number + start,
+            self.names[start:end],
+            self.values[start:end],
+            self.places[start:end],
+            self.times[start:end],
+            self.counts[start:end],
+            self.afters[start:end],
+        )
+
+
 class Batch(NamedTuple):
     """Consecutive metrics of one segment, or a change of the run, to be sent in one request.
 
@@ -160,7 +216,7 @@ class Batch(NamedTuple):
         change: The change; there are no metrics then.
     """
 
-    metrics: list[Metric]
+    metrics: Metrics
     segment: int
     missing: int = 0
     held: Sequence[bytes] = ()

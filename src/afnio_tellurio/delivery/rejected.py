@@ -24,7 +24,7 @@ from afnio_tellurio.files import CREATE, replace_whole
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from afnio_tellurio.delivery.records import Metric
+    from afnio_tellurio.delivery.records import Metrics
 
 REJECTED_SUFFIX = ".rejected"
 #: The first field of the line after a metric.
@@ -45,12 +45,12 @@ class RejectedFile:
         # The number of metrics in it, or None before it was read.
         self._count: int | None = None
 
-    def append(self, header: Header, metric: Metric, message: str) -> None:
-        """Adds a metric.
+    def append(self, header: Header, metrics: Metrics, message: str) -> None:
+        """Adds the first of some metrics.
 
         Args:
             header: The header of the journal that it comes from.
-            metric: The metric.
+            metrics: The metrics.
             message: Why the backend refused it.
 
         Raises:
@@ -59,8 +59,10 @@ class RejectedFile:
         count = self._count
         if count is None:
             count = len(METRIC_LINE.findall(self._read()))
-        lines = record_line(count, metric.place, metric.time, metric.name, metric.value)
-        lines += record_line(REFUSED, metric.number, message)
+        lines = record_line(
+            count, metrics.places[0], metrics.times[0], metrics.names[0], metrics.values[0]
+        )
+        lines += record_line(REFUSED, metrics.number, message)
         fd = os.open(self.path, CREATE | os.O_APPEND, 0o600)
         try:
             size = os.fstat(fd).st_size

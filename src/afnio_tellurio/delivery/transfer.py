@@ -6,14 +6,24 @@ import datetime as dt
 import random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 from afnio_tellurio.api import operations
 from afnio_tellurio.api.calling import LACKING, RunPath
 from afnio_tellurio.api.details import named_details, warn_of_ignored_details
 from afnio_tellurio.api.entities import read_etag
-from afnio_tellurio.api.operations import NewMetric
+from afnio_tellurio.api.metric_batches import LoggedMetrics, log_metric, log_metric_batch
 from afnio_tellurio.api.retries import retry_after
 from afnio_tellurio.clock import monotonic
-from afnio_tellurio.delivery.records import Batch, Change, End, Metric, datetime_of, writer_of
+from afnio_tellurio.delivery.records import (
+    BACKSLASHES_FORMAT,
+    Batch,
+    Change,
+    End,
+    Metrics,
+    datetime_of,
+    writer_of,
+)
 from afnio_tellurio.delivery.restoring import restore_run
 from afnio_tellurio.errors import (
     ApiError,
@@ -36,11 +46,13 @@ from afnio_tellurio.settings.limits import (
     MAX_RETRY_DELAY,
     REFUSALS_IN_A_ROW,
 )
+from afnio_tellurio.special_numbers import add_backslashes
 
 if TYPE_CHECKING:
     from afnio_tellurio.api.connection import Connection
     from afnio_tellurio.delivery.journal_file import JournalFile
 
+_NUMBER_STARTS = frozenset(b"%c" % digit for digit in b"-0123456789")
 #: Errors that concern the whole run, not one request: retrying is useless.
 _FINAL_ERRORS = (InvalidAPIKeyError, PermissionDeniedError, NotFoundError)
 
@@ -105,7 +117,7 @@ class Transfer:
         return self._send_metrics(batch)
 
     def _send_metrics(self, batch: Batch) -> bool:
-        batch = batch._replace(metrics=batch.metrics[: self._limit])
+        batch = batch._replace(metrics=batch.metrics.part(0, self._limit))
         is_question = batch.missing > 0 and batch.segment != self._confirmed_segment
         if is_question:
             # The position may be older than what the backend has. Then it has metrics after those
@@ -116,13 +128,13 @@ class Transfer:
             if not self._singles_left:
                 following = self._send_batch(batch)
             if following is None:
-                self._send_single(batch.metrics[0])
+                self._send_single(batch)
         except (BadRequestError, PayloadTooLargeError) as error:
             return self._handle_rejection(batch, error)
         except ConflictError as error:
             if is_question:
                 # It has none of them: they start a segment of their own.
-                self._confirmed_segment = batch.metrics[0].number
+                self._confirmed_segment = batch.metrics.number
                 return True
             return self._rewind(batch, error)
         except NotFoundError as error:
@@ -227,7 +239,7 @@ class Transfer:
         return None
 
     def _send_all(self, batch: Batch) -> int:
-        first = batch.metrics[0].number - batch.segment
+        first = batch.metrics.number - batch.segment
         following = self._log_batch(batch)
         end = first + len(batch.metrics)
         # A higher number: it has later metrics too, from a request whose response was lost.
@@ -242,18 +254,24 @@ class Transfer:
         return batch.segment + following
 
     def _log_batch(self, batch: Batch) -> int:
-        return operations.log_metric_batch(
+        return log_metric_batch(
             self.connection.for_delivery,
             self._path,
             writer=writer_of(self.journal.header.writer, batch.segment),
-            first=batch.metrics[0].number - batch.segment,
-            metrics=map(_new_metric, batch.metrics),
+            first=batch.metrics.number - batch.segment,
+            metrics=self._logged(batch.metrics),
         )
+
+    def _logged(self, metrics: Metrics) -> LoggedMetrics:
+        values = metrics.values
+        if self.journal.header.format < BACKSLASHES_FORMAT:
+            values = [msgspec.Raw(add_backslashes(bytes(value))) for value in values]
+        return LoggedMetrics(metrics.names, values, metrics.places, metrics.times)
 
     def _rewind(self, batch: Batch, error: ConflictError) -> bool:
         """Goes back to the number that the backend expects: it was restored from a backup."""
         expected = batch.segment + _expected_number(error)
-        if self._has_rewound or expected >= batch.metrics[0].number:
+        if self._has_rewound or expected >= batch.metrics.number:
             return self.put_off(error)
         self._has_rewound = True
         # If it has nothing of this segment, it may lack earlier segments too.
@@ -284,8 +302,8 @@ class Transfer:
         self.rejected -= self.journal.rewind_to_start()
         return True
 
-    def _send_single(self, metric: Metric) -> None:
-        operations.log_metric(self.connection.for_delivery, self._path, _new_metric(metric))
+    def _send_single(self, batch: Batch) -> None:
+        log_metric(self.connection.for_delivery, self._path, self._logged(batch.metrics))
 
     def _handle_rejection(self, batch: Batch, error: ApiError) -> bool:
         if len(batch.metrics) > 1 and not self._singles_left:
@@ -313,7 +331,7 @@ class Transfer:
         if self.rejected == 1:
             warn(
                 f"run {self.journal.header.run_name!r}: the backend rejected the metric "
-                f"{batch.metrics[0].name!r}: {error.words}; rejected metrics are written to "
+                f"{batch.metrics.names[0]!r}: {error.words}; rejected metrics are written to "
                 f"{self.journal.path.with_suffix('.rejected')}; when the backend may accept them, "
                 "send them again with: afnio-tellurio sync --rejected"
             )
@@ -367,17 +385,11 @@ def end_fields(end: End) -> dict[str, Any]:
 
 def _one_number_of(batch: Batch) -> Batch | None:
     """The last metric of a batch with a number as its value: others may be large."""
-    numbers = (each for each in reversed(batch.metrics) if isinstance(each.value, int | float))
-    metric = next(numbers, None)
-    return None if metric is None else Batch([metric], batch.segment)
-
-
-def _new_metric(metric: Metric) -> NewMetric:
-    place, when = metric.place, datetime_of(metric.time)
-    if isinstance(place, list):
-        row_key = place[0] if place else None
-        return NewMetric(metric.name, metric.value, None, when, is_row=True, row_key=row_key)
-    return NewMetric(metric.name, metric.value, place, when)
+    metrics = batch.metrics
+    for index in reversed(range(len(metrics))):
+        if bytes(metrics.values[index])[:1] in _NUMBER_STARTS:
+            return Batch(metrics.part(index, index + 1), batch.segment)
+    return None
 
 
 def _expected_number(error: ConflictError) -> int:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.errors import TellurioError
 from afnio_tellurio.notices import warn_once
+from afnio_tellurio.special_numbers import SPECIAL_NUMBERS
 from afnio_tellurio.tracking.configuration import checked_config
 from afnio_tellurio.tracking.functions import get_active_run
-from afnio_tellurio.validation import SPECIAL_NUMBERS, UnfitError, checked_name, encoded_scalar
+from afnio_tellurio.validation import UnfitError, checked_name, encoded_scalar
 
 if TYPE_CHECKING:
     from afnio_tellurio.tracking.run import Run

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, cast
 
+from afnio_tellurio.special_numbers import SPECIAL_NUMBERS
 from afnio_tellurio.tracking.redaction import redact_config, redact_text
-from afnio_tellurio.validation import SPECIAL_NUMBERS, UnfitError, encoded_scalar
+from afnio_tellurio.validation import UnfitError, encoded_scalar
 
 #: Characters of one text; the rest is cut.
 MAX_TEXT = 10_000

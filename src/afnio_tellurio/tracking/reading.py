@@ -12,6 +12,7 @@ from afnio_tellurio.api.answers import is_finite_number
 from afnio_tellurio.api.calling import RunPath
 from afnio_tellurio.api.details import ConfigChange, read_config_change
 from afnio_tellurio.api.entities import RunRecord
+from afnio_tellurio.api.metric_lists import list_metrics
 from afnio_tellurio.api.metrics import (
     MetricHistory,
     MetricPoint,
@@ -74,7 +75,7 @@ class RunReader(RunRecord):
         if name is not None:
             name = checked_name("metrics", "metric name", name)
         connection = self._settled("listMetrics", client)
-        pages = operations.list_metrics(connection, self._path(), name=name)
+        pages = list_metrics(connection, self._path(), name=name)
         metrics = chain.from_iterable(pages)
         return read_histories(metrics) if name is None else read_history(name, metrics)
 
@@ -114,7 +115,7 @@ class RunReader(RunRecord):
         if name is not None:
             name = checked_name("iter_metrics", "metric name", name)
         connection = self._settled("listMetrics", client)
-        pages = operations.list_metrics(connection, self._path(), name=name)
+        pages = list_metrics(connection, self._path(), name=name)
         # Here, so that the call itself raises.
         return read_points([next(pages)], pages)
 

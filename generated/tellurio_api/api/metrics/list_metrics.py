@@ -10,7 +10,9 @@ from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.error import Error
 from ...models.metric import Metric
+from ...models.metric_columns import MetricColumns
 from ...models.run_not_found_error import RunNotFoundError
+from ...streams import media_type
 from ...types import PARSING_ERRORS, UNSET, Response, Unset
 
 
@@ -60,7 +62,20 @@ def _get_kwargs(
 
 def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Error | RunNotFoundError | list[Metric] | None:
+) -> Error | RunNotFoundError | list[MetricColumns] | list[Metric] | None:
+    if (
+        response.status_code == 200
+        and media_type(response) == "application/vnd.tellurio.columns+json"
+    ):
+        response_1200: list[MetricColumns] = []
+        _response_1200 = response.json()
+        for response_1200_item_data in _response_1200:
+            response_1200_item = MetricColumns.from_dict(response_1200_item_data)
+
+            response_1200.append(response_1200_item)
+
+        return response_1200
+
     if response.status_code == 200:
         response_200: list[Metric] = []
         _response_200 = response.json()
@@ -119,7 +134,7 @@ def _parse_response(
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[Error | RunNotFoundError | list[Metric]]:
+) -> Response[Error | RunNotFoundError | list[MetricColumns] | list[Metric]]:
     try:
         status_code = HTTPStatus(response.status_code)
         parsed = _parse_response(client=client, response=response)
@@ -143,11 +158,13 @@ def sync_detailed(
     after_step: int | Unset = UNSET,
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
-) -> Response[Error | RunNotFoundError | list[Metric]]:
+) -> Response[Error | RunNotFoundError | list[MetricColumns] | list[Metric]]:
     """List the metrics of a run
 
      The metrics of the run that match all given filters, sorted by name, then by step, then by order of
-    arrival.
+    arrival. A request
+    whose `Accept` header names `application/vnd.tellurio.columns+json` gets them in columns from a
+    backend that knows them.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
@@ -169,7 +186,7 @@ def sync_detailed(
         Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
 
     Returns:
-        Response[Error | RunNotFoundError | list[Metric]]
+        Response[Error | RunNotFoundError | list[MetricColumns] | list[Metric]]
     """
 
     kwargs = _get_kwargs(
@@ -199,11 +216,13 @@ def sync(
     after_step: int | Unset = UNSET,
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
-) -> Error | RunNotFoundError | list[Metric] | None:
+) -> Error | RunNotFoundError | list[MetricColumns] | list[Metric] | None:
     """List the metrics of a run
 
      The metrics of the run that match all given filters, sorted by name, then by step, then by order of
-    arrival.
+    arrival. A request
+    whose `Accept` header names `application/vnd.tellurio.columns+json` gets them in columns from a
+    backend that knows them.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
@@ -225,7 +244,7 @@ def sync(
         Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
 
     Returns:
-        Error | RunNotFoundError | list[Metric]
+        Error | RunNotFoundError | list[MetricColumns] | list[Metric]
     """
 
     return sync_detailed(
@@ -250,11 +269,13 @@ async def asyncio_detailed(
     after_step: int | Unset = UNSET,
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
-) -> Response[Error | RunNotFoundError | list[Metric]]:
+) -> Response[Error | RunNotFoundError | list[MetricColumns] | list[Metric]]:
     """List the metrics of a run
 
      The metrics of the run that match all given filters, sorted by name, then by step, then by order of
-    arrival.
+    arrival. A request
+    whose `Accept` header names `application/vnd.tellurio.columns+json` gets them in columns from a
+    backend that knows them.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
@@ -276,7 +297,7 @@ async def asyncio_detailed(
         Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
 
     Returns:
-        Response[Error | RunNotFoundError | list[Metric]]
+        Response[Error | RunNotFoundError | list[MetricColumns] | list[Metric]]
     """
 
     kwargs = _get_kwargs(
@@ -304,11 +325,13 @@ async def asyncio(
     after_step: int | Unset = UNSET,
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
-) -> Error | RunNotFoundError | list[Metric] | None:
+) -> Error | RunNotFoundError | list[MetricColumns] | list[Metric] | None:
     """List the metrics of a run
 
      The metrics of the run that match all given filters, sorted by name, then by step, then by order of
-    arrival.
+    arrival. A request
+    whose `Accept` header names `application/vnd.tellurio.columns+json` gets them in columns from a
+    backend that knows them.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
@@ -330,7 +353,7 @@ async def asyncio(
         Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
 
     Returns:
-        Error | RunNotFoundError | list[Metric]
+        Error | RunNotFoundError | list[MetricColumns] | list[Metric]
     """
 
     return (

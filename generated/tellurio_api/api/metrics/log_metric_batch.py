@@ -10,6 +10,7 @@ from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.error import Error
 from ...models.metric_batch import MetricBatch
+from ...models.metric_batch_columns import MetricBatchColumns
 from ...models.metric_batch_receipt import MetricBatchReceipt
 from ...models.run_not_found_error import RunNotFoundError
 from ...models.sequence_gap_error import SequenceGapError
@@ -21,7 +22,7 @@ def _get_kwargs(
     project_slug: str,
     run_uuid: UUID,
     *,
-    body: MetricBatch,
+    body: MetricBatch | MetricBatchColumns,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
 
@@ -42,9 +43,14 @@ def _get_kwargs(
         },
     }
 
-    _kwargs["json"] = body.to_dict()
+    if isinstance(body, MetricBatch):
+        _kwargs["json"] = body.to_dict()
 
-    headers["Content-Type"] = "application/json"
+        headers["Content-Type"] = "application/json"
+    if isinstance(body, MetricBatchColumns):
+        _kwargs["json"] = body.to_dict()
+
+        headers["Content-Type"] = "application/vnd.tellurio.columns+json"
 
     _kwargs["headers"] = headers
     return _kwargs
@@ -141,7 +147,7 @@ def sync_detailed(
     run_uuid: UUID,
     *,
     client: AuthenticatedClient | Client,
-    body: MetricBatch,
+    body: MetricBatch | MetricBatchColumns,
 ) -> Response[Error | MetricBatchReceipt | RunNotFoundError | SequenceGapError]:
     """Log a batch of metrics, exactly once
 
@@ -151,11 +157,18 @@ def sync_detailed(
     returns the number
     that it expects next. So it is safe to repeat a batch any number of times.
 
+    A batch has one of two forms: a list of metrics, or columns, which take a fraction of the work and
+    the bytes. A backend
+    that does not know columns answers 415.
+
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
         run_uuid (UUID): The UUID of the run.
         body (MetricBatch): Consecutive metrics of one writer.
+        body (MetricBatchColumns): Consecutive metrics of one writer in columns: the items with
+            the same index belong to one metric, so all lists but
+            `names` have the same length. They mean what they mean in `MetricCreate`.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
@@ -186,7 +199,7 @@ def sync(
     run_uuid: UUID,
     *,
     client: AuthenticatedClient | Client,
-    body: MetricBatch,
+    body: MetricBatch | MetricBatchColumns,
 ) -> Error | MetricBatchReceipt | RunNotFoundError | SequenceGapError | None:
     """Log a batch of metrics, exactly once
 
@@ -196,11 +209,18 @@ def sync(
     returns the number
     that it expects next. So it is safe to repeat a batch any number of times.
 
+    A batch has one of two forms: a list of metrics, or columns, which take a fraction of the work and
+    the bytes. A backend
+    that does not know columns answers 415.
+
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
         run_uuid (UUID): The UUID of the run.
         body (MetricBatch): Consecutive metrics of one writer.
+        body (MetricBatchColumns): Consecutive metrics of one writer in columns: the items with
+            the same index belong to one metric, so all lists but
+            `names` have the same length. They mean what they mean in `MetricCreate`.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
@@ -226,7 +246,7 @@ async def asyncio_detailed(
     run_uuid: UUID,
     *,
     client: AuthenticatedClient | Client,
-    body: MetricBatch,
+    body: MetricBatch | MetricBatchColumns,
 ) -> Response[Error | MetricBatchReceipt | RunNotFoundError | SequenceGapError]:
     """Log a batch of metrics, exactly once
 
@@ -236,11 +256,18 @@ async def asyncio_detailed(
     returns the number
     that it expects next. So it is safe to repeat a batch any number of times.
 
+    A batch has one of two forms: a list of metrics, or columns, which take a fraction of the work and
+    the bytes. A backend
+    that does not know columns answers 415.
+
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
         run_uuid (UUID): The UUID of the run.
         body (MetricBatch): Consecutive metrics of one writer.
+        body (MetricBatchColumns): Consecutive metrics of one writer in columns: the items with
+            the same index belong to one metric, so all lists but
+            `names` have the same length. They mean what they mean in `MetricCreate`.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.
@@ -269,7 +296,7 @@ async def asyncio(
     run_uuid: UUID,
     *,
     client: AuthenticatedClient | Client,
-    body: MetricBatch,
+    body: MetricBatch | MetricBatchColumns,
 ) -> Error | MetricBatchReceipt | RunNotFoundError | SequenceGapError | None:
     """Log a batch of metrics, exactly once
 
@@ -279,11 +306,18 @@ async def asyncio(
     returns the number
     that it expects next. So it is safe to repeat a batch any number of times.
 
+    A batch has one of two forms: a list of metrics, or columns, which take a fraction of the work and
+    the bytes. A backend
+    that does not know columns answers 415.
+
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
         project_slug (str): The slug of the project.
         run_uuid (UUID): The UUID of the run.
         body (MetricBatch): Consecutive metrics of one writer.
+        body (MetricBatchColumns): Consecutive metrics of one writer in columns: the items with
+            the same index belong to one metric, so all lists but
+            `names` have the same length. They mean what they mean in `MetricCreate`.
 
     Raises:
         errors.InvalidResponse: If the body does not match the contract.

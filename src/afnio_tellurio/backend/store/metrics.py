@@ -68,6 +68,20 @@ class SeriesWriter:
             self._high = number
         return step
 
+    def extend(self, steps, values, timestamps):
+        from afnio_tellurio.backend.store.values import Stored
+
+        step = 0
+        for s, v, when in zip(steps or [None] * len(values), values, timestamps):
+            if isinstance(v, str):
+                st = Stored(None, v)
+            elif v != v:
+                st = Stored(None, '"NaN"')
+            else:
+                st = Stored(v, None)
+            step = self.add(s, st, when)
+        return step
+
     def keep_tiles(self, connection: sqlite3.Connection) -> None:
         """Adds the points, which are already inserted, to the tiles of a long series."""
         if self._count > sampling.MAX_UNTILED_POINTS:
@@ -184,3 +198,33 @@ def list_points(
             if length < 0:
                 break
     return points, length
+
+
+from typing import NamedTuple
+
+
+class Points(NamedTuple):
+    steps: list
+    arrivals: list
+    values: list
+    timestamps: list
+
+    def first(self, count):
+        return Points(*(c[:count] for c in self))
+
+
+def read_points(connection, series, *, after, after_step, limit, length):
+    rows, length = list_points(
+        connection,
+        series,
+        after=after,
+        after_step=after_step,
+        limit=None if limit == -1 else limit,
+        length=length,
+    )
+    return Points(
+        [r[2] for r in rows],
+        [r[4] for r in rows],
+        [float("nan") if r[1] == '"NaN"' else r[0] if r[1] is None else r[1] for r in rows],
+        [r[3] for r in rows],
+    ), length

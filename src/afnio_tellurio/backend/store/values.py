@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Raw, Struct
 
+from afnio_tellurio.special_numbers import remove_backslashes
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 MAX_DEPTH = 100
 _INT64 = range(-(2**63), 2**63)
 _INFINITIES = {b'"Infinity"': math.inf, b'"-Infinity"': -math.inf}
+_SPELLINGS = {"nan": b'"NaN"', "inf": b'"Infinity"', "-inf": b'"-Infinity"'}
 _OBJECT_START = ord("{")
 _NUMBER_STARTS = frozenset(b"-0123456789")
 #: A string in JSON that is valid; possessive, since a text may be long.
@@ -32,6 +35,10 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _decode = msgspec.json.Decoder().decode
 _decode_list = msgspec.json.Decoder(list[Any]).decode
+
+
+#: A number, or the JSON of any other value.
+Value = int | float | str
 
 
 class Stored(Struct, frozen=True, gc=False):
@@ -67,6 +74,18 @@ def stored(raw: Raw) -> Stored:
     if "\\u" in text or data[0] in b"[{":
         _checked(text)
     return Stored(None, text)
+
+
+def exact(raw: Raw) -> Value:
+    """Converts a value of a request to a number, or to the JSON of any other value.
+
+    Raises:
+        ValueError: The value cannot be stored exactly.
+    """
+    if bytes(raw) == b'"NaN"':
+        return math.nan
+    value = stored(raw)
+    return value.number if value.text is None else value.text  # type: ignore[return-value]
 
 
 def stored_object(raw: Raw) -> tuple[str, dict[str, Any]]:
@@ -146,14 +165,28 @@ def _finite(text: str) -> float:
 def raw(number: float | None, text: str | None) -> Raw:
     """Returns a stored value as JSON."""
     if text is not None:
-        return Raw(text.encode("utf-8"))
+        return Raw(remove_backslashes(text.encode("utf-8")))
     return raw_number(number)
+
+
+def raw_value(value: Value) -> Raw:
+    """Returns a value as JSON, in which the words for NaN and the infinities are ambiguous."""
+    return raw(None, value) if isinstance(value, str) else raw_number(value)
+
+
+def encodable(column: Sequence[Value]) -> list[Any]:
+    """Prepares values for the encoder, exactly, see `special_numbers`."""
+    if set(map(type, column)) <= {int, float} and math.isfinite(sum(column)):  # type: ignore[arg-type]
+        return list(column)
+    return [
+        Raw(value.encode()) if isinstance(value, str) else raw_number(value) for value in column
+    ]
 
 
 def raw_number(number: float | None) -> Raw:
     """Returns a number or None as JSON."""
     if number is None:
         return Raw(b"null")
-    if isinstance(number, float) and math.isinf(number):
-        return Raw(b'"Infinity"' if number > 0 else b'"-Infinity"')
+    if isinstance(number, float) and not math.isfinite(number):
+        return Raw(_SPELLINGS[repr(number)])
     return Raw(repr(number).encode("ascii"))

@@ -1,0 +1,141 @@
+"""Requests that record metrics: batches in the form that the backend knows, and single ones."""
+
+from __future__ import annotations
+
+import datetime as dt
+from http import HTTPStatus
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+from tellurio_api import models
+from tellurio_api.api.metrics import log_metric as log_metric_operation
+from tellurio_api.api.metrics import log_metric_batch as log_metric_batch_operation
+from tellurio_api.types import UNSET
+
+from afnio_tellurio.api.answers import AnswerFields
+from afnio_tellurio.api.calling import RunPath, run_parameters
+from afnio_tellurio.errors import ApiError
+from afnio_tellurio.special_numbers import remove_backslashes
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import Sequence
+
+    from afnio_tellurio.api.connection import Connection
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
+#: The statuses of a backend that does not know columns. By the contract it is the first one, but
+#: a backend may also look for the fields of objects in them, or fail.
+_UNKNOWN_FORM = {
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+#: The step of a metric, or None; for a row of a table, a list with its key if it has one.
+Place = int | None | list[str]
+
+
+class LoggedMetrics(NamedTuple):
+    """Metrics and rows of tables to record, in columns.
+
+    Attributes:
+        names: Their names.
+        values: Their values as JSON, see `special_numbers`.
+        places: Their steps, or what they have in its place.
+        timestamps: When they were logged, in microseconds since 1970.
+    """
+
+    names: Sequence[str]
+    values: Sequence[msgspec.Raw]
+    places: Sequence[Place]
+    timestamps: Sequence[int]
+
+
+def log_metric_batch(
+    connection: Connection, path: RunPath, *, writer: uuid.UUID, first: int, metrics: LoggedMetrics
+) -> int:
+    """Records metrics of one writer, numbered from `first`; returns the next expected number."""
+    knows_columns = connection.knows_columns
+    if knows_columns is not False:
+        try:
+            following = _send(connection, path, _columns(writer, first, metrics))
+        except ApiError as error:
+            # Once it has accepted columns, only 415 means that it was replaced by an older one.
+            is_unsupported = error.status_code == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+            if not is_unsupported and (knows_columns or error.status_code not in _UNKNOWN_FORM):
+                raise
+        else:
+            connection.knows_columns = True
+            return following
+    following = _send(connection, path, _objects(writer, first, metrics))
+    # Not before: the metrics themselves may be what it refused.
+    connection.knows_columns = False
+    return following
+
+
+def _send(
+    connection: Connection, path: RunPath, body: models.MetricBatch | models.MetricBatchColumns
+) -> int:
+    receipt = connection.call(
+        models.MetricBatchReceipt,
+        log_metric_batch_operation.sync_detailed,
+        **run_parameters(connection, path),
+        body=body,
+    )
+    field = AnswerFields("logMetricBatch")
+    return field.integer("next_sequence_number", receipt.next_sequence_number)
+
+
+def _columns(writer: uuid.UUID, first: int, metrics: LoggedMetrics) -> models.MetricBatchColumns:
+    names: dict[str, int] = {}
+    indexes = [names.setdefault(name, len(names)) for name in metrics.names]
+    body = models.MetricBatchColumns(
+        writer=writer,
+        first_sequence_number=first,
+        names=list(names),
+        name=indexes,
+        value=list(metrics.values),
+        timestamp=list(metrics.timestamps),
+    )
+    kinds = set(map(type, metrics.places))
+    if list in kinds:
+        places = metrics.places
+        body.is_row = [isinstance(place, list) for place in places]
+        body.row_key = [place[0] if isinstance(place, list) and place else None for place in places]
+    if int in kinds:
+        body.step = [place if isinstance(place, int) else None for place in metrics.places]
+    return body
+
+
+def _objects(writer: uuid.UUID, first: int, metrics: LoggedMetrics) -> models.MetricBatch:
+    return models.MetricBatch(
+        writer=writer,
+        first_sequence_number=first,
+        metrics=[_object(*fields) for fields in zip(*metrics, strict=True)],
+    )
+
+
+def _object(name: str, value: msgspec.Raw, place: Place, timestamp: int) -> models.MetricCreate:
+    is_row = isinstance(place, list)
+    return models.MetricCreate(
+        name=name,
+        value=msgspec.Raw(remove_backslashes(bytes(value))),
+        step=UNSET if is_row or place is None else place,
+        timestamp=_EPOCH + timestamp * _MICROSECOND,
+        is_row=is_row or UNSET,
+        row_key=place[0] if is_row and place else UNSET,
+    )
+
+
+def log_metric(connection: Connection, path: RunPath, metrics: LoggedMetrics) -> None:
+    """Records the first of these metrics by itself."""
+    name, value, place, timestamp = (column[0] for column in metrics)
+    connection.call(
+        models.Metric,
+        log_metric_operation.sync_detailed,
+        **run_parameters(connection, path),
+        body=_object(name, value, place, timestamp),
+    )
