@@ -64,7 +64,7 @@ class PlainBackend(httpx.BaseTransport):
         headers = {
             name: word
             for name, word in request.headers.items()
-            if name not in {"idempotency-key", "if-match", "content-length"}
+            if name not in {"accept", "idempotency-key", "if-match", "content-length"}
         }
         plain = httpx.Request(
             request.method, request.url.copy_with(query=None), headers=headers, content=content

@@ -29,6 +29,7 @@ KEY = BASE["components"]["securitySchemes"]["Key"]
 PAIRS = [
     ("request: content type renamed with a parameter", {}, {f"{POST}|requestBody|content": renamed_key("application/json", "application/json; charset=utf-8")}, "-", "-"),
     ("request: content type added", {}, {f"{POST}|requestBody|content|text/csv": {"schema": {"type": "string"}}}, "B", "C"),
+    ("request: content type added as an extension", {}, {f"{POST}|requestBody|content|text/csv": {"schema": {"type": "string"}, "x-tellurio-extension": True}}, "-", "C"),
     ("request: body becomes optional", {}, {f"{POST}|requestBody|required": False}, "B", "C"),
     ("parameter: added, optional", {}, {f"{GET}|parameters|4": {"name": "q", "in": "query", "schema": {"type": "string"}}}, "B", "C"),
     ("parameter: becomes required", {}, {f"{GET}|parameters|0|required": True}, "C", "B"),
@@ -46,6 +47,8 @@ PAIRS = [
     ("answer: 4XX range added", {}, {f"{GET}|responses|4XX": {"description": "Any error."}}, "-", "B"),
     ("answer: header renamed in case only", {}, {f"{OK}|headers": renamed_key("Next-Cursor", "next-cursor")}, "-", "-"),
     ("answer: header removed", {}, {f"{OK}|headers|Next-Cursor": NOTHING}, "C", "-"),
+    ("answer: content type added as an extension", {}, {f"{OK}|content|text/csv": {"schema": {"type": "string"}, "x-tellurio-extension": True}}, "-", "B"),
+    ("a content type is no longer an extension", {f"{POST}|requestBody|content|text/csv": {"schema": {"type": "string"}, "x-tellurio-extension": True}}, {f"{POST}|requestBody|content|text/csv": {"schema": {"type": "string"}}}, "B", "C"),
     ("answer: content type removed", {}, {f"{OK}|content": {"text/csv": {"schema": {"type": "string"}}}}, "CB", "CB"),
     ("operation removed", {}, {POST: NOTHING}, "C", "B"),
     ("operation removed, an extension", {}, {"paths|/events/": NOTHING}, "C", "-"),

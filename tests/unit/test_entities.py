@@ -11,6 +11,7 @@ from tellurio_api import models
 
 import afnio_tellurio as te
 from afnio_tellurio.api.entities import read_namespace, read_project, read_run, read_status
+from afnio_tellurio.api.metric_lists import ListedMetrics
 from afnio_tellurio.api.metrics import read_history, read_summary
 
 DATE = dt.datetime(2026, 11, 23, 10, 15, 30, tzinfo=dt.UTC)
@@ -139,29 +140,44 @@ def test_a_run_can_be_made_by_hand_as_before():
     assert run.date_created is run.project is run.user is run.organization is None
 
 
-def metric(value, step=0, timestamp=DATE):
-    return models.Metric(name="m", value=value, step=step, timestamp=timestamp)
+NOON = 1_795_688_130_000_000
+
+
+def listed(*values, steps=None, is_exact=False):
+    count = len(values)
+    return ListedMetrics("m", steps or [0] * count, [*values], [NOON] * count, is_exact)
 
 
 def test_a_history_is_in_step_order_and_equal_steps_in_order_of_arrival():
-    history = read_history("m", [metric("c", 5), metric("a", 1), metric("b", 1)])
+    parts = [listed("c", "a", steps=[5, 1]), listed("b", steps=[1])]
+    history = read_history("m", parts)
     assert history.steps == [1, 1, 5]
     assert history.values == ["a", "b", "c"]
-    assert history.timestamps == [DATE] * 3
+    assert history.timestamps == [dt.datetime(2026, 11, 26, 10, 15, 30, tzinfo=dt.UTC)] * 3
     assert len(history) == 3
 
 
-def test_the_special_numbers_of_a_numeric_metric_are_floats():
-    history = read_history("m", [metric(0.5), metric("NaN"), metric("-Infinity")])
+def test_the_words_of_a_numeric_metric_are_floats_where_a_backend_does_not_tell_them():
+    history = read_history("m", [listed(0.5, "NaN", "-Infinity")])
     assert repr(history.values) == "[0.5, nan, -inf]"
-    nested = read_history("m", [metric([1, ["NaN"]]), metric([])])
+    nested = read_history("m", [listed([1, ["NaN"]], [])])
     assert repr(nested.values) == "[[1, [nan]], []]"
 
 
 def test_the_same_words_stay_text_where_a_metric_holds_text():
-    history = read_history("m", [metric("NaN"), metric("none")])
+    history = read_history("m", [listed("NaN", "none")])
     assert history.values == ["NaN", "none"]
-    assert read_history("m", [metric({"a": "NaN"})]).values == [{"a": "NaN"}]
+    assert read_history("m", [listed({"a": "NaN"})]).values == [{"a": "NaN"}]
+
+
+def test_words_stay_what_a_backend_tells_that_they_are():
+    assert read_history("m", [listed(0.5, "NaN", is_exact=True)]).values == [0.5, "NaN"]
+
+
+def test_a_history_made_by_hand_has_the_times_that_it_was_made_with():
+    history = te.MetricHistory("m", [0, 1], [1, 2], [DATE, None])
+    assert history.timestamps == [DATE, None]
+    assert history == te.MetricHistory("m", [0, 1], [1, 2], [DATE, None])
 
 
 def test_a_date_that_is_none_is_a_clear_error_and_no_silent_string():

@@ -24,7 +24,7 @@ class TableRow:
     number: int
     """ The number of rows that the table had before. """
     value: TableRowValue
-    """ The row as it was logged. NaN and the infinities are the strings `"NaN"`, `"Infinity"` and `"-Infinity"`.
+    """ The row as it was logged, with strings as in `MetricBatchColumns`.
      """
     timestamp: datetime.datetime
     """ When the row was logged, or received if the request did not include a timestamp. """

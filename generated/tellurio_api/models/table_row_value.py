@@ -14,7 +14,7 @@ T = TypeVar("T", bound="TableRowValue")
 
 @_attrs_define
 class TableRowValue:
-    """The row as it was logged. NaN and the infinities are the strings `"NaN"`, `"Infinity"` and `"-Infinity"`."""
+    """The row as it was logged, with strings as in `MetricBatchColumns`."""
 
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=new_fields)
 
