@@ -13,7 +13,6 @@ import msgspec
 from afnio_tellurio.api import operations
 from afnio_tellurio.api.calling import RunPath
 from afnio_tellurio.api.entities import RunRecord, RunStatus, read_run
-from afnio_tellurio.api.metric_batches import Place
 from afnio_tellurio.api.metric_lists import list_metrics, restored
 from afnio_tellurio.client import TellurioClient, connection_of, open_database
 from afnio_tellurio.delivery.journal_file import JournalFile, remove_journal, write_journal
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from afnio_tellurio.api.connection import Connection
+    from afnio_tellurio.api.metric_batches import Place
     from afnio_tellurio.tracking.run import Run
 
 

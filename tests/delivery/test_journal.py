@@ -24,6 +24,14 @@ from afnio_tellurio.delivery.records import FORMAT, End, Header, parsed_line, re
 from afnio_tellurio.locking import try_lock
 
 
+def numbers_of(batch):
+    return list(range(batch.metrics.number, batch.metrics.following))
+
+
+def batch_values(batch):
+    return [msgspec.json.decode(value) for value in batch.metrics.values]
+
+
 def header():
     return Header(
         backend="https://example.com", is_local=False, namespace_slug="acme",
@@ -36,10 +44,13 @@ def contents(journal):
     """Every metric of a journal by its number, found by acknowledging batch after batch."""
     found = {}
     while (batch := journal.batch()) is not None:
-        for metric in batch.metrics:
-            assert metric.number not in found
-            found[metric.number] = (metric.name, metric.value, metric.place)
-        journal.acknowledge(batch, batch.metrics[-1].number + 1)
+        metrics = batch.metrics
+        for number, name, value, place in zip(
+            numbers_of(batch), metrics.names, batch_values(batch), metrics.places, strict=True
+        ):
+            assert number not in found
+            found[number] = (name, value, place)
+        journal.acknowledge(batch, batch.metrics.following)
     return found
 
 
@@ -231,7 +242,7 @@ def test_a_sealed_journal_takes_nothing_until_it_is_unsealed(folder):
         journal.append(None, "loss", 2)
     journal.unseal()
     journal.append(None, "loss", 3)
-    assert [metric.value for metric in journal.next_batch().metrics] == [3]
+    assert batch_values(journal.next_batch()) == [3]
     journal.close()
     with pytest.raises(JournalSealedError):
         journal.append(None, "loss", 4)
@@ -277,7 +288,7 @@ def test_a_torn_line_that_was_cut_off_is_not_waited_for(folder, monkeypatch):
     assert journal.size == size - 5
     assert not journal.is_delivered_until(size)
     while (batch := journal.next_batch()) is not None:
-        journal.acknowledge(batch, batch.metrics[-1].number + 1)
+        journal.acknowledge(batch, batch.metrics.following)
     assert journal.is_delivered_until(size)
     journal.close()
 
@@ -294,17 +305,20 @@ def test_a_refused_metric_that_the_disk_takes_in_part_only_is_not_passed_over(fo
     journal.close()
 
 
-def test_a_batch_ends_at_a_thousand_metrics_or_a_mebibyte(folder):
+@pytest.mark.parametrize(
+    ("limit", "expected"), [(1000, [1000, 1000, 501, 1, 1]), (10_000, [2501, 1, 1])]
+)
+def test_a_batch_ends_at_its_limit_or_a_mebibyte(folder, limit, expected):
     journal = Journal(folder, header())
     for number in range(2500):
         journal.append(number, "loss", number)
     for _ in range(3):
         journal.append(None, "text", "x" * 600_000)
     sizes = []
-    while (batch := journal.next_batch()) is not None:
+    while (batch := journal.next_batch(limit)) is not None:
         sizes.append(len(batch.metrics))
-        journal.acknowledge(batch, batch.metrics[-1].number + 1)
-    assert sizes == [1000, 1000, 501, 1, 1]
+        journal.acknowledge(batch, batch.metrics.following)
+    assert sizes == expected
     journal.close()
 
 
@@ -312,7 +326,7 @@ def test_a_value_larger_than_what_is_read_at_once_is_found(folder):
     journal = Journal(folder, header())
     journal.append(None, "text", "x" * 5_000_000)
     journal.append(None, "loss", 1)
-    assert len(journal.next_batch().metrics[0].value) == 5_000_000
+    assert len(batch_values(journal.next_batch())[0]) == 5_000_000
     journal.close()
 
 
@@ -324,7 +338,7 @@ def test_a_backend_that_has_more_than_was_acknowledged_is_sent_no_more_of_it(fol
     journal.path.write_bytes(b"\n".join(lines))
     opened = JournalFile.open(journal.path)
     batch = opened.batch()
-    assert [metric.number for metric in batch.metrics] == [0, 1, 2, 3, 4]
+    assert numbers_of(batch) == [0, 1, 2, 3, 4]
     opened.acknowledge(batch, 10)
     assert opened.batch() is None
     opened.close()
@@ -336,7 +350,7 @@ def test_the_position_survives_the_process_and_a_torn_position_starts_anew(folde
     opened.acknowledge(opened.batch(), 4)
     opened.close()
     opened = JournalFile.open(journal.path)
-    assert [metric.number for metric in opened.batch().metrics] == [4, 5, 6, 7, 8, 9]
+    assert numbers_of(opened.batch()) == [4, 5, 6, 7, 8, 9]
     opened.close()
     journal.path.with_suffix(".ack").write_bytes(b'{"offset"')
     opened = JournalFile.open(journal.path)
@@ -350,7 +364,7 @@ def test_a_journal_whose_folder_was_removed_goes_on(folder):
     shutil.rmtree(folder)
     journal.append(None, "loss", 2)
     if sys.platform != "win32":
-        assert [metric.value for metric in journal.next_batch().metrics] == [1, 2]
+        assert batch_values(journal.next_batch()) == [1, 2]
     journal.close()
 
 
@@ -484,7 +498,7 @@ def holding(folder, monkeypatch):
 def test_a_file_knows_which_numbers_were_delivered_from_memory(holding):
     holding.acknowledge(holding.next_batch(), 2)
     holding.write_held()
-    assert [metric.number for metric in holding.next_batch().metrics] == [2, 3]
+    assert numbers_of(holding.next_batch()) == [2, 3]
     holding.close()
     found, _ = reopened(holding.path)
     assert found == {2: ("loss", 2, 0), 3: ("loss", 3, 0)}
@@ -495,7 +509,7 @@ def test_a_backend_that_lost_what_was_delivered_from_memory_gets_the_rest(holdin
     holding.write_held()
     holding.rewind_to_start()
     batch = holding.next_batch()
-    assert [metric.number for metric in batch.metrics] == [2, 3]
+    assert numbers_of(batch) == [2, 3]
     assert (batch.segment, holding.lost) == (2, 2)
 
 
@@ -503,7 +517,7 @@ def test_a_refused_metric_that_is_in_memory_only_is_set_aside(holding):
     holding.reject(holding.next_batch(), "no")
     assert b'"no"' in holding.path.with_suffix(".rejected").read_bytes()
     batch = holding.next_batch()
-    assert (batch.segment, [metric.value for metric in batch.metrics]) == (1, [1, 2, 3])
+    assert (batch.segment, batch_values(batch)) == (1, [1, 2, 3])
     holding.write_held()
     assert values_of(holding) == [1, 2, 3]
 
@@ -654,13 +668,13 @@ def test_a_line_of_an_earlier_version_with_several_metrics_is_read(folder):
         file.write(record_line(1, 7, 1763892930123456, "loss", 0.5, "note", "a", "count", 3))
     opened = JournalFile.open(journal.path)
     batch = opened.batch()
-    assert [(metric.number, metric.name, metric.place) for metric in batch.metrics] == [
+    assert [*zip(numbers_of(batch), batch.metrics.names, batch.metrics.places, strict=True)] == [
         (0, "first", 0), (1, "loss", 7), (2, "note", 7), (3, "count", 7)
     ]  # fmt: skip
     opened.acknowledge(batch, 2)
     opened.close()
     again = JournalFile.open(journal.path)
-    assert [metric.name for metric in again.batch().metrics] == ["note", "count"]
+    assert again.batch().metrics.names == ["note", "count"]
     again.close()
 
 

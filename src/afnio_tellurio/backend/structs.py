@@ -17,6 +17,7 @@ from afnio_tellurio.clock import RealDatetime
 
 MAX_STEP = 2**63 - 1
 MAX_BATCH = 1000
+MAX_COLUMN = 10_000
 MAX_TAGS = 100
 #: The contract's patterns of path and query parameters.
 SLUG_PATTERN = "[-a-zA-Z0-9_]+"
@@ -152,12 +153,12 @@ class MetricBatch(Struct):
     metrics: Annotated[list[MetricCreate], Meta(min_length=1, max_length=MAX_BATCH)]
 
 
-_Index = Annotated[int, Meta(ge=0, le=MAX_BATCH - 1)]
+_Index = Annotated[int, Meta(ge=0, le=MAX_COLUMN - 1)]
 #: Microseconds since 1970, in the years 1 to 9999.
 _Microseconds = Annotated[
     int, Meta(ge=-62_135_596_800_000_000, le=253_402_300_799_999_999, extra_json_schema=_INT64)
 ]
-_Column = Meta(min_length=1, max_length=MAX_BATCH)
+_Column = Meta(min_length=1, max_length=MAX_COLUMN)
 
 
 class MetricBatchColumns(Struct):
@@ -165,7 +166,7 @@ class MetricBatchColumns(Struct):
 
     writer: UUID
     first_sequence_number: Annotated[
-        int, Meta(ge=0, le=MAX_STEP - MAX_BATCH, extra_json_schema=_INT64)
+        int, Meta(ge=0, le=MAX_STEP - MAX_COLUMN, extra_json_schema=_INT64)
     ]
     names: Annotated[list[Name], _Column]
     name: Annotated[list[_Index], _Column]

@@ -18,7 +18,6 @@ from afnio_tellurio.delivery.records import (
 )
 from afnio_tellurio.settings.limits import (
     BATCH_BYTES,
-    BATCH_METRICS,
     HELD_BYTES,
     WRITE_RETRY_DELAY,
 )
@@ -135,7 +134,7 @@ class HeldLines:
 
     # Delivering them from memory
 
-    def batch(self, position: Position) -> Batch | None:
+    def batch(self, position: Position, limit: int) -> Batch | None:
         """The next lines to send, if the file has nothing to send after this position.
 
         They must be `reserved`.
@@ -145,7 +144,7 @@ class HeldLines:
             if fields is not None:
                 change = change_of(fields, -1, is_next=False)
                 return Batch(Metrics.of([]), position.segment, held=[line], change=change)
-        lines = self._first(BATCH_METRICS)
+        lines = self._first(limit)
         if not lines:
             return None
         number, offset = position.number, position.offset

@@ -37,7 +37,7 @@ from afnio_tellurio.delivery.records import (
 )
 from afnio_tellurio.files import synchronize
 from afnio_tellurio.locking import unlock
-from afnio_tellurio.settings.limits import APPEND_TIMEOUT
+from afnio_tellurio.settings.limits import APPEND_TIMEOUT, BATCH_METRICS
 from afnio_tellurio.threads import wait_until_left
 
 if TYPE_CHECKING:
@@ -364,20 +364,20 @@ class Journal(JournalFile):
             self._writer.seek(end)
             self._writer.truncate(end)
 
-    def next_batch(self) -> Batch | None:
-        """The next metrics to send: first from the file, then from memory."""
+    def next_batch(self, limit: int = BATCH_METRICS) -> Batch | None:
+        """The next metrics to send, up to a limit: first from the file, then from memory."""
         if not self.held:
-            return self._next_in_file()
+            return self._next_in_file(limit)
         # Else another thread could write the held lines to the file between the two looks.
         with self.held.reserved() as is_reserved:
-            batch = self._next_in_file()
+            batch = self._next_in_file(limit)
             if batch is None and is_reserved:
-                batch = self.held.batch(self.position)
+                batch = self.held.batch(self.position, limit)
         return batch
 
-    def _next_in_file(self) -> Batch | None:
+    def _next_in_file(self, limit: int) -> Batch | None:
         size = self.size
-        batch = self.batch()
+        batch = self.batch(limit)
         if batch is None:
             self._searched_size = size
         return batch

@@ -73,8 +73,6 @@ if TYPE_CHECKING:
 
 _START = Position(0, 0, 0)
 _PREFIX_BYTES = 64
-#: What a batch of metrics usually takes.
-_BLOCK_BYTES = 2**17
 #: More than the record of an end takes.
 _END_BYTES = 256 * 1024
 #: The start of the line of a metric: enough of it to tell it from a header with changed bytes.
@@ -192,28 +190,25 @@ class JournalFile:
         """The number of metrics that were logged and cannot be delivered."""
         return self.missing
 
-    def batch(self) -> Batch | None:
-        """The next metrics, or the next change, to send; None if nothing waits."""
-        metrics = self._intact_metrics()
-        batch = self._next_entries() if metrics is None else Batch(metrics, self.position.segment)
+    def batch(self, limit: int = BATCH_METRICS) -> Batch | None:
+        """The next metrics, up to a limit, or the next change, to send; None if nothing waits."""
+        metrics = self._intact_metrics(limit)
+        if metrics is None:
+            batch = self._next_entries(limit)
+        else:
+            batch = Batch(metrics, self.position.segment)
         if batch is not None and batch.change is None:
             after = batch.metrics.afters[-1], batch.metrics.following
             self._read_until = max(self._read_until, after)
         return batch
 
-    def _intact_metrics(self) -> Metrics | None:
+    def _intact_metrics(self, limit: int) -> Metrics | None:
         """The next metrics, if no line with anything else is among them."""
         offset, number = self.position.offset, self.position.number
-        metrics: Metrics | None = None
-        for size in (_BLOCK_BYTES, BATCH_BYTES):
-            data = self._read(offset, size)
-            *lines, _rest = data.split(b"\n", BATCH_METRICS)
-            metrics = read_metrics(lines, number=number, offset=offset) if lines else None
-            if metrics is None or len(metrics) == BATCH_METRICS or len(data) < size:
-                break
-        return metrics
+        *lines, _rest = self._read(offset, BATCH_BYTES).split(b"\n", limit)
+        return read_metrics(lines, number=number, offset=offset) if lines else None
 
-    def _next_entries(self) -> Batch | None:
+    def _next_entries(self, limit: int) -> Batch | None:
         metrics: list[Metric] = []
         segment, missing_before = self.position.segment, 0
         for line, missing, change in self._entries(self.position):
@@ -226,7 +221,7 @@ class JournalFile:
             if metrics:
                 is_large = line[-1].after - self.position.offset > BATCH_BYTES
                 is_apart = line[0].number != metrics[-1].number + 1
-                if is_large or is_apart or len(metrics) + len(line) > BATCH_METRICS:
+                if is_large or is_apart or len(metrics) + len(line) > limit:
                     break
             elif missing:
                 segment, missing_before = line[0].number, missing

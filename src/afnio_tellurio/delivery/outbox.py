@@ -236,7 +236,7 @@ class Outbox:
         )
 
     def _send_next(self) -> bool:
-        batch = self.journal.next_batch()
+        batch = self.journal.next_batch(self.transfer.batch_limit)
         if batch is not None:
             return self.transfer.send(batch)
         if self.wanted_end is not None and self.transfer.ended is None:

@@ -345,7 +345,7 @@ def _send_waiting(transfer: Transfer, progress: Callable[[int], None] | None) ->
     journal = transfer.journal
     attempts, give_up_at = _ATTEMPTS, monotonic() + _PATIENCE
     while transfer.stopped is None and transfer.holding is None and not has_passed():
-        batch = journal.batch()
+        batch = journal.batch(transfer.batch_limit)
         if batch is None:
             break
         if transfer.send(batch):

@@ -44,6 +44,7 @@ from afnio_tellurio.settings.limits import (
     BATCH_METRICS,
     FIRST_RETRY_DELAY,
     MAX_RETRY_DELAY,
+    OBJECT_BATCH_METRICS,
     REFUSALS_IN_A_ROW,
 )
 from afnio_tellurio.special_numbers import add_backslashes
@@ -110,6 +111,12 @@ class Transfer:
         header = journal.header
         self._path = RunPath(header.namespace_slug, header.project_slug, header.run_uuid)
 
+    @property
+    def batch_limit(self) -> int:
+        """How many metrics the next batch may have."""
+        knows_columns = self.connection.for_delivery.knows_columns
+        return min(self._limit, BATCH_METRICS if knows_columns else OBJECT_BATCH_METRICS)
+
     def send(self, batch: Batch) -> bool:
         """Sends a batch, or a part of it; returns True if the next one is due at once."""
         if batch.change is not None:
@@ -117,7 +124,7 @@ class Transfer:
         return self._send_metrics(batch)
 
     def _send_metrics(self, batch: Batch) -> bool:
-        batch = batch._replace(metrics=batch.metrics.part(0, self._limit))
+        batch = batch._replace(metrics=batch.metrics.part(0, self.batch_limit))
         is_question = batch.missing > 0 and batch.segment != self._confirmed_segment
         if is_question:
             # The position may be older than what the backend has. Then it has metrics after those
@@ -234,7 +241,7 @@ class Transfer:
             if never_had_run(error) or error.status_code not in LACKING:
                 raise
         # Either the run or the operation does not exist: a single metric shows which.
-        self._singles = min(max(1, 2 * self._singles), BATCH_METRICS)
+        self._singles = min(max(1, 2 * self._singles), OBJECT_BATCH_METRICS)
         self._singles_left = self._singles
         return None
 

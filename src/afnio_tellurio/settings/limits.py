@@ -46,8 +46,10 @@ LIST_PAGE = 500
 
 #: Valid metric names that a process remembers; each takes some 100 bytes.
 MAX_REMEMBERED_NAMES = 10_000
-#: Metrics in one batch, the contract's bound, and bytes of the journal in one batch.
-BATCH_METRICS = 1000
+#: Metrics in one batch, the bounds of the contract in columns and as objects, and bytes of the
+#: journal in one batch.
+BATCH_METRICS = 10_000
+OBJECT_BATCH_METRICS = 1000
 BATCH_BYTES = 2**20
 #: Metrics that a backend refuses one after another before delivery holds: it may refuse all.
 REFUSALS_IN_A_ROW = 10

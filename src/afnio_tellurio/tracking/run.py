@@ -17,7 +17,7 @@ from afnio_tellurio.delivery.recording import Recording
 from afnio_tellurio.errors import RunFinishedError
 from afnio_tellurio.interruptions import foreign_cause, raise_foreign
 from afnio_tellurio.notices import warn
-from afnio_tellurio.settings.limits import BATCH_METRICS, MAX_REMEMBERED_NAMES, MAX_STEP
+from afnio_tellurio.settings.limits import MAX_REMEMBERED_NAMES, MAX_STEP, OBJECT_BATCH_METRICS
 from afnio_tellurio.tracking.announcements import render_run
 from afnio_tellurio.tracking.awaiting import run_in_thread
 from afnio_tellurio.tracking.capturing import start_capture
@@ -242,8 +242,8 @@ class Run(RunDescriber):
         if outbox is None:
             outbox = self._outbox_for(client)
         try:
-            for start in range(0, len(pairs), BATCH_METRICS):
-                outbox.append_all(place, pairs[start : start + BATCH_METRICS])
+            for start in range(0, len(pairs), OBJECT_BATCH_METRICS):
+                outbox.append_all(place, pairs[start : start + OBJECT_BATCH_METRICS])
         except JournalSealedError:
             raise self._finished_error(call) from None
         if outbox.waker.is_idle:
