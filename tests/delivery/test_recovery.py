@@ -2,10 +2,12 @@
 
 import itertools
 import json
+import math
 import signal
 import subprocess
 import sys
 import threading
+import uuid
 
 import pytest
 from children import GUARD, child_environment
@@ -411,3 +413,20 @@ def test_a_position_that_is_a_folder_is_reported(died, journals):
     assert done.delivered == 100
     assert "is delivered, but cannot be removed" in done.problem
     assert te.get_run("acme", "Digits", "died").metrics("count").values == list(range(100))
+
+
+def test_a_journal_of_an_earlier_format_has_strings_without_backslashes(home, monkeypatch):
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+    run = te.init("acme", "Digits")
+    run.finish()
+    header = records.Header(
+        format=records.BACKSLASHES_FORMAT - 1, backend="tellurio.db", is_local=True,
+        namespace_slug="acme", project_slug="digits", run_uuid=run.uuid, run_name=run.name,
+        writer=str(uuid.uuid4()), owns_run=False,
+    )  # fmt: skip
+    values = ["NaN", "\\NaN", ["\\\\Infinity"], 0.5]
+    metrics = [(None, number, "m", value) for number, value in enumerate(values)]
+    journal_file.write_journal(home / "journals", header, metrics, [], records.End("COMPLETED"))
+    (result,) = te.sync()
+    assert (result.problem, result.delivered) == (None, 4)
+    assert repr(run.metrics("m").values) == repr([math.nan, *values[1:]])

@@ -41,6 +41,39 @@ def test_a_history_becomes_a_table_of_each_library():
     assert isinstance(arrow, pa.Table)
 
 
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([0.5, 1, math.inf, -0.0], "float64"),
+        ([1, -(2**63), 2**63 - 1], "int64"),
+        ([1, 2**70], "float64"),
+        ([True, False], "bool"),
+        ([[1, 2], [3, 4]], "object"),
+        (["a", None, {"b": 1}], "object"),
+        ([], "float64"),
+    ],
+    ids=repr,
+)
+def test_a_history_becomes_arrays_of_numpy(values, kind):
+    found = history(*values)
+    arrays = found.to_numpy()
+    assert list(arrays) == ["step", "value", "timestamp"]
+    assert [array.shape for array in arrays.values()] == [(len(values),)] * 3
+    assert (arrays["step"].dtype, arrays["value"].dtype) == ("int64", kind)
+    assert arrays["step"].tolist() == found.steps
+    assert arrays["value"].tolist() == values
+    assert arrays["timestamp"].dtype == "datetime64[us]"
+    assert [time.replace(tzinfo=dt.UTC) for time in arrays["timestamp"].tolist()] == (
+        found.timestamps
+    )
+
+
+def test_a_time_that_no_backend_told_is_missing_in_an_array():
+    found = MetricHistory("loss", [0, 1], [0.5, 1.5], [None, NOON])
+    assert found.to_numpy()["timestamp"].tolist() == [None, NOON.replace(tzinfo=None)]
+    assert found.to_pandas()["timestamp"].isna().tolist() == [True, False]
+
+
 def test_integers_stay_integers_in_a_table():
     found = history(1, 2**53 + 1)
     assert list(found.to_pandas()["value"]) == [1, 2**53 + 1]
@@ -86,7 +119,7 @@ def test_columns_of_times_that_no_backend_told_are_columns_of_times():
     assert found.to_arrow().schema == history(0.5).to_arrow().schema
 
 
-@pytest.mark.parametrize("package", ["pandas", "polars", "pyarrow"])
+@pytest.mark.parametrize("package", ["numpy", "pandas", "polars", "pyarrow"])
 def test_a_library_that_is_not_installed_is_named(run_python, package):
     call = {"pyarrow": "to_arrow"}.get(package, f"to_{package}")
     finished = run_python(f"""
@@ -124,8 +157,7 @@ def test_a_value_read_in_a_page_is_the_value_that_was_logged(backend, value):
     with te.init("acme", "Values") as run:
         run.log("m", value, step=0)
     (found,) = run.metrics("m").values  # noqa: PD011
-    wanted = math.inf if value == "Infinity" else value
-    assert (found, type(found), repr(found)) == (wanted, type(wanted), repr(wanted))
+    assert (found, type(found), repr(found)) == (value, type(value), repr(value))
 
 
 @pytest.fixture(params=["backend", "backend without the filters"])

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_NOT_A_TIME = -(2**63)
+
 
 def imported(call: str, package: str) -> Any:
     """Imports a package that a conversion requires.
@@ -28,9 +30,20 @@ def imported(call: str, package: str) -> Any:
 def unified(values: list[Any]) -> list[Any]:
     """The values of a column, with floats in place of integers if there are floats too."""
     # One type for the column. A column of integers stays one.
-    if set(map(type, values)) - {type(None)} == {int, float}:
-        return list(map(_as_floats, values))
-    return values
+    kinds = set(map(type, values))
+    if kinds == {int, float}:
+        return list(map(float, values))
+    return list(map(_as_floats, values)) if kinds - {type(None)} == {int, float} else values
+
+
+def is_int64(values: list[int]) -> bool:
+    """Whether a column of 64 bits can hold these integers."""
+    return min(values) >= -(2**63) and max(values) < 2**63
+
+
+def or_missing(times: list[int | None]) -> list[int]:
+    """Times as NumPy has them: its least integer stands for a missing one."""
+    return [_NOT_A_TIME if time is None else time for time in times]
 
 
 def polars_frame(

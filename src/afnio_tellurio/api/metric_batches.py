@@ -114,28 +114,31 @@ def _objects(writer: uuid.UUID, first: int, metrics: LoggedMetrics) -> models.Me
     return models.MetricBatch(
         writer=writer,
         first_sequence_number=first,
-        metrics=[_object(*fields) for fields in zip(*metrics, strict=True)],
+        metrics=[_object(metrics, index) for index in range(len(metrics.names))],
     )
 
 
-def _object(name: str, value: msgspec.Raw, place: Place, timestamp: int) -> models.MetricCreate:
-    is_row = isinstance(place, list)
-    return models.MetricCreate(
-        name=name,
-        value=msgspec.Raw(remove_backslashes(bytes(value))),
-        step=UNSET if is_row or place is None else place,
-        timestamp=_EPOCH + timestamp * _MICROSECOND,
-        is_row=is_row or UNSET,
-        row_key=place[0] if is_row and place else UNSET,
+def _object(metrics: LoggedMetrics, index: int) -> models.MetricCreate:
+    place = metrics.places[index]
+    value = remove_backslashes(bytes(metrics.values[index]))
+    metric = models.MetricCreate(
+        name=metrics.names[index],
+        value=msgspec.Raw(value),
+        timestamp=_EPOCH + metrics.timestamps[index] * _MICROSECOND,
     )
+    if isinstance(place, list):
+        metric.is_row = True
+        metric.row_key = place[0] if place else UNSET
+    elif place is not None:
+        metric.step = place
+    return metric
 
 
 def log_metric(connection: Connection, path: RunPath, metrics: LoggedMetrics) -> None:
     """Records the first of these metrics by itself."""
-    name, value, place, timestamp = (column[0] for column in metrics)
     connection.call(
         models.Metric,
         log_metric_operation.sync_detailed,
         **run_parameters(connection, path),
-        body=_object(name, value, place, timestamp),
+        body=_object(metrics, 0),
     )

@@ -12,7 +12,7 @@ import attrs
 from tellurio_api import models
 
 from afnio_tellurio.api.answers import AnswerFields, as_numbers, check_lengths, is_numeric
-from afnio_tellurio.api.frames import imported, polars_frame, unified
+from afnio_tellurio.api.frames import imported, is_int64, or_missing, polars_frame, unified
 from afnio_tellurio.api.metric_lists import (
     ListedMetrics,
     datetime_of,
@@ -92,6 +92,35 @@ class MetricHistory:
     def __len__(self) -> int:
         return len(self.steps)
 
+    def to_numpy(self) -> dict[str, Any]:
+        """NumPy arrays of equal length under the names `step`, `value` and `timestamp`.
+
+        Returns:
+            The steps as `int64`; the values as `int64`, `float64` or `bool`, or as objects if they
+            are anything else; the times as `datetime64[us]` in UTC, `NaT` where they are unknown.
+
+        Raises:
+            ImportError: NumPy is not installed.
+            OverflowError: There are floats, and an integer that no float is near.
+        """
+        numpy = imported("to_numpy", "numpy")
+        kinds = set(map(type, self.values))
+        kind: Any = float if kinds <= {int, float} else bool if kinds == {bool} else object
+        if kinds == {int} and is_int64(self.values):
+            kind = numpy.int64
+        values: list[Any] = list(map(float, self.values)) if kind is float else self.values
+        column = numpy.empty(len(values), kind)
+        # Not `array`, which would make lists of one length into further dimensions.
+        column[:] = values
+        return {
+            "step": numpy.array(self.steps, "int64"),
+            "value": column,
+            "timestamp": self._numpy_times(numpy),
+        }
+
+    def _numpy_times(self, numpy: Any) -> Any:
+        return numpy.array(or_missing(self._timestamps), "int64").view("datetime64[us]")
+
     def to_pandas(self) -> Any:
         """A `pandas.DataFrame` with the columns `step`, `value` and `timestamp`.
 
@@ -99,7 +128,15 @@ class MetricHistory:
             ImportError: pandas is not installed.
             OverflowError: There are floats, and an integer that no float is near.
         """
-        frame = imported("to_pandas", "pandas").DataFrame(self._columns())
+        pandas = imported("to_pandas", "pandas")
+        times = pandas.Series(self._numpy_times(imported("to_pandas", "numpy")))
+        frame = pandas.DataFrame(
+            {
+                "step": self.steps,
+                "value": unified(self.values),
+                "timestamp": times.dt.tz_localize("UTC"),
+            }
+        )
         # Columns without values get other types, which cannot be combined with other runs' columns.
         return frame if self.steps else frame.astype(_PANDAS_TYPES)
 
@@ -113,8 +150,10 @@ class MetricHistory:
                 column can hold.
         """
         polars = imported("to_polars", "polars")
-        types = {"step": polars.Int64, "timestamp": polars.Datetime("us", "UTC")}
-        frame = polars_frame(self._columns(), {"value": self.name}, types)
+        columns = {"step": self.steps, "value": unified(self.values), "timestamp": self._timestamps}
+        types = {"step": polars.Int64, "timestamp": polars.Int64}
+        frame = polars_frame(columns, {"value": self.name}, types)
+        frame = frame.cast({"timestamp": polars.Datetime("us", "UTC")})
         return frame if self.values else frame.cast({"value": polars.Float64})
 
     def to_arrow(self) -> Any:
@@ -127,15 +166,13 @@ class MetricHistory:
             ValueError: As `TypeError`, inside of lists.
         """
         arrow = imported("to_arrow", "pyarrow")
-        columns = self._columns()
-        columns["step"] = arrow.array(self.steps, arrow.int64())
-        columns["timestamp"] = arrow.array(self.timestamps, arrow.timestamp("us", "UTC"))
-        if not self.values:
-            columns["value"] = arrow.array([], arrow.float64())
+        times = arrow.array(self._timestamps, arrow.int64())
+        columns = {
+            "step": arrow.array(self.steps, arrow.int64()),
+            "value": unified(self.values) or arrow.array([], arrow.float64()),
+            "timestamp": times.cast(arrow.timestamp("us", "UTC")),
+        }
         return arrow.table(columns)
-
-    def _columns(self) -> dict[str, Any]:
-        return {"step": self.steps, "value": unified(self.values), "timestamp": self.timestamps}
 
 
 def read_history(name: str, parts: Iterable[ListedMetrics]) -> MetricHistory:

@@ -154,7 +154,7 @@ def _check_columns(batch: structs.MetricBatchColumns) -> None:
             raise Refusal(400, {name: [message]})
     if max(batch.name) >= len(batch.names):
         index, position = max(batch.name), batch.name.index(max(batch.name))
-        message = f"[{position}]: names has {len(batch.names)} items, so {index} is no index of it."
+        message = f"[{position}]: names has {len(batch.names)} items, so {index} is out of range."
         raise Refusal(400, {"name": [message]})
 
 

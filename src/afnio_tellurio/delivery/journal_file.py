@@ -11,7 +11,8 @@ or three lines are the header; each other line is a record:
     ["5d41402a","end","CRASHED",1763892930123456,{"kind":"signal","signal":"SIGTERM"}]
 
 A record starts with the CRC-32 of the rest of the line. For a metric follow the number of metrics
-before it, the step, the time in microseconds since 1970 (UTC), the name and the value. A row of a
+before it, the step, the time in microseconds since 1970 (UTC), the name and the value, in which
+`special_numbers` tells NaN and the infinities from the words for them. A row of a
 table is a metric with a list in the place of the step: its key, if it has one. For a change of the
 run follow its idempotency key, its time, and the body of `updateRun`. What the run was born with
 is for a backend that has lost the run. Each line is written with one write(2), so the operating
