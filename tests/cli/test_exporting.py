@@ -155,7 +155,7 @@ def test_two_exports_to_one_file_do_not_disturb_each_other(
 
 def test_progress_is_shown_on_a_terminal_and_cleared(long_run, at_terminal, monkeypatch, tmp_path):
     path = tmp_path / "long.csv"
-    monkeypatch.setattr("afnio_tellurio.api.operations.METRICS_PAGE", 100)
+    monkeypatch.setattr("afnio_tellurio.api.metric_lists.METRICS_PAGE", 100)
     monkeypatch.setattr("afnio_tellurio.cli.exporting._PAGE", 100)
     shown = at_terminal("export", long_run, "--output", str(path))
     assert shown.status == 0
@@ -201,7 +201,7 @@ def test_a_server_that_fails_in_the_middle_leaves_the_file_as_it_was(
 ):
     from faulty_proxy import FaultyProxy
 
-    monkeypatch.setattr("afnio_tellurio.api.operations.METRICS_PAGE", 1000)
+    monkeypatch.setattr("afnio_tellurio.api.metric_lists.METRICS_PAGE", 1000)
     with te.init("acme", "Digits", "long") as run:
         for step in range(2):
             run.log_metrics({f"m{number}": 1 for number in range(1000)}, step=step)

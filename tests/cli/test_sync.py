@@ -131,9 +131,9 @@ def test_a_name_that_is_taken_there_gets_a_number(recorded, server, capsys):
 
 
 def test_an_upload_that_fails_is_taken_up_where_it_was(recorded, server, capsys, monkeypatch, home):
-    from afnio_tellurio.api import operations
+    from afnio_tellurio.delivery import transfer
 
-    real = operations.log_metric_batch
+    real = transfer.log_metric_batch
     sent = []
 
     def refuse(connection, *arguments, **keywords):
@@ -145,11 +145,11 @@ def test_an_upload_that_fails_is_taken_up_where_it_was(recorded, server, capsys,
         return real(connection, *arguments, **keywords)
 
     monkeypatch.setattr("afnio_tellurio.delivery.recovery._ATTEMPTS", 1)
-    monkeypatch.setattr(operations, "log_metric_batch", refuse)
+    monkeypatch.setattr(transfer, "log_metric_batch", refuse)
     assert main(["sync", "acme/digits/second", "--to", server]) == 1
     assert "second: not uploaded: the cable is cut" in capsys.readouterr().err
     assert sent == [0, 1000, 2000]
-    monkeypatch.setattr(operations, "log_metric_batch", real)
+    monkeypatch.setattr(transfer, "log_metric_batch", real)
     assert main(["sync"]) == 0, "what is left waits as any journal does"
     assert capsys.readouterr().out == "second: 500 values uploaded, closed as CRASHED\n"
     assert main(["sync", "acme/digits/second", "--to", server]) == 0

@@ -143,6 +143,7 @@ ENTITIES = {
 WITHOUT_ENTITY = {
     "ApiKeyOwner": "login returns a dictionary of email and username, as afnio does",
     "MetricBatchReceipt": "delivery moves its position",
+    "MetricColumns": "MetricHistory has them as lists",
     "MetricBucket": "Run.curve returns two lists of numbers",
     "MetricSamples": "a list of SampledSeries, and the cursor of the page's polls",
     "MetricSummaries": "a dictionary of MetricSummary",
@@ -348,7 +349,7 @@ BOUNDS = {
     "maximum of from_step": structs.MAX_STEP,
     "maximum of to_step": structs.MAX_STEP,
     "maximum of first_sequence_number": structs.MAX_STEP - structs.MAX_BATCH,
-    "maxItems of metrics": limits.BATCH_METRICS,
+    "maxItems of metrics": limits.OBJECT_BATCH_METRICS,
     "maxItems of run": limits.MAX_SAMPLED,
     "maxItems of name": limits.MAX_SAMPLED,
     "maximum of buckets": limits.MAX_BUCKETS,
@@ -363,11 +364,17 @@ BOUNDS = {
     "maximum of limit in listTables": backend_tables._MAX_TABLES,
     "maximum of limit in listRows": backend_tables._MAX_ROWS,
     "maximum of limit in listMetrics": backend_metrics._MAX_METRICS,
+    "maximum of columns.first_sequence_number": structs.MAX_STEP - structs.MAX_COLUMN,
+    **{
+        f"maxItems of columns.{name}": limits.BATCH_METRICS
+        for name in ("names", "name", "value", "step", "timestamp", "is_row", "row_key")
+    },
 }
 #: What the backend checks with, beside the layer.
 OF_THE_BACKEND = {
     "maximum of step": structs.MAX_STEP,
     "maxItems of metrics": structs.MAX_BATCH,
+    "maxItems of columns.value": structs.MAX_COLUMN,
 }
 
 
@@ -386,9 +393,9 @@ def bounds_of_requests():
         for parameter in operation.get("parameters", ()):
             if "schema" in parameter:
                 note(parameter["name"], parameter["schema"], operation_id)
-    for schema in SCHEMAS.values():
+    for schema_name, schema in SCHEMAS.items():
         for name, field in schema.get("properties", {}).items():
-            note(name, field, "")
+            note(f"columns.{name}" if schema_name == "MetricBatchColumns" else name, field, "")
     return bounds
 
 
@@ -413,11 +420,12 @@ def test_each_list_with_cursors_is_read_to_its_end():
         if "Next-Cursor" in next(iter(operation["responses"].values())).get("headers", {})
     }
     assert of_cursors == {"listRuns", "listMetrics", "listRows", *LISTS_IN_FULL}
-    source = (SOURCES / "api" / "operations.py").read_text("utf-8")
+    sources = [SOURCES / "api" / name for name in ("operations.py", "metric_lists.py")]
+    source = "".join(path.read_text("utf-8") for path in sources)
     for name in of_cursors:
         function = re.sub("(?=[A-Z])", "_", name).lower()
         body = re.search(rf"\ndef {function}\(.*?(?=\n\n\n)", source, re.DOTALL)[0]
-        assert "list_pages(" in body or "list_all" in body, f"api/operations.py, {function}"
+        assert "list_pages(" in body or "list_all" in body, f"api/, {function}"
 
 
 def test_the_words_for_programs_are_those_of_the_contract():

@@ -1,11 +1,11 @@
 """A backend that refuses metrics, everything, or the end of a run, and what it may learn later."""
 
-import json
 import signal
 
 import pytest
 from awaiting_events import wait_until
 from children import GUARD
+from logged_bodies import metrics_of
 
 import afnio_tellurio as te
 from afnio_tellurio.cli import main
@@ -13,7 +13,7 @@ from afnio_tellurio.delivery import journal_file, sender, transfer
 from afnio_tellurio.delivery.records import End, Header, record_line
 from afnio_tellurio.settings.limits import REFUSALS_IN_A_ROW
 
-WORDS = b'{"metrics": ["[0].name: The backend does not like this name."]}'
+WORDS = b'{"name": ["The backend does not like this name."]}'
 
 
 class Refusing:
@@ -29,8 +29,7 @@ class Refusing:
         if not request.path.endswith(("/batch/", "/metrics/")) or request.command != "POST":
             return self._forward(request, body)
         self.requests += 1
-        fields = json.loads(body)
-        if any(map(self.refuses, fields.get("metrics", [fields]))):
+        if any(map(self.refuses, metrics_of(body))):
             return 400, {}, WORDS
         return self._forward(request, body)
 

@@ -68,7 +68,8 @@ def test_a_backend_that_refuses_columns_gets_objects_from_then_on(connect, statu
     run.log_rows("calls", [{"a": math.nan}])
     assert run.finish().accepted == 2504
     assert older.forms[0] == COLUMNS
-    assert set(older.forms[1:]) == {"application/json"}
+    # What fails may be in order later, so columns are tried again.
+    assert set(older.forms[1:]) - ({COLUMNS} if status == 500 else set()) == {"application/json"}
     found = te.get_run("acme", "digits", run.uuid, client=client)
     assert found.metrics("loss").values == [number / 10 for number in range(2500)]
     assert found.metrics("big").values == [10**30]
@@ -83,7 +84,7 @@ def test_a_metric_that_is_refused_in_both_forms_says_nothing_about_columns(conne
         content = request.read()
         if request.url.path.endswith("/batch/") and b'"bad"' in content:
             refused.append(json.loads(content))
-            detail = {"name": ["The backend does not like this name."]}
+            detail = {"metrics": ["[0].name: The backend does not like this name."]}
             return httpx.Response(400, json=detail, request=request)
         return OlderBackend.handle_request(older, request)
 

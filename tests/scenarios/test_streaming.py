@@ -34,7 +34,7 @@ def test_special_numbers_are_floats_and_words_stay_words():
 
 
 def test_pages_are_requested_when_they_are_needed(monkeypatch):
-    monkeypatch.setattr("afnio_tellurio.api.operations.METRICS_PAGE", 7)
+    monkeypatch.setattr("afnio_tellurio.api.metric_lists.METRICS_PAGE", 7)
     with te.init("acme", "Digits") as run:
         run.log_metrics({"loss": 0}, step=0)
         for step in range(1, 30):

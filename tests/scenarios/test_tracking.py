@@ -272,7 +272,7 @@ def test_a_history_holds_steps_values_and_timestamps_in_step_order():
 
 
 def test_a_history_longer_than_a_page_is_read_whole(monkeypatch):
-    monkeypatch.setattr("afnio_tellurio.api.operations.METRICS_PAGE", 7)
+    monkeypatch.setattr("afnio_tellurio.api.metric_lists.METRICS_PAGE", 7)
     run = te.init("acme", "Digits")
     for step in range(20):
         run.log("loss", step)

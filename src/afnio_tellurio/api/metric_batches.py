@@ -25,15 +25,6 @@ if TYPE_CHECKING:
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
-#: The statuses of a backend that does not know columns. By the contract it is the first one, but
-#: a backend may also look for the fields of objects in them, or fail.
-_UNKNOWN_FORM = {
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    HTTPStatus.BAD_REQUEST,
-    HTTPStatus.UNPROCESSABLE_ENTITY,
-    HTTPStatus.INTERNAL_SERVER_ERROR,
-}
-
 #: The step of a metric, or None; for a row of a table, a list with its key if it has one.
 Place = int | None | list[str]
 
@@ -58,22 +49,36 @@ def log_metric_batch(
     connection: Connection, path: RunPath, *, writer: uuid.UUID, first: int, metrics: LoggedMetrics
 ) -> int:
     """Records metrics of one writer, numbered from `first`; returns the next expected number."""
-    knows_columns = connection.knows_columns
-    if knows_columns is not False:
+    is_failure = False
+    if connection.knows_columns is not False:
         try:
             following = _send(connection, path, _columns(writer, first, metrics))
         except ApiError as error:
-            # Once it has accepted columns, only 415 means that it was replaced by an older one.
-            is_unsupported = error.status_code == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
-            if not is_unsupported and (knows_columns or error.status_code not in _UNKNOWN_FORM):
+            is_failure = error.status_code == HTTPStatus.INTERNAL_SERVER_ERROR
+            if not _is_of_older_backend(error, connection.knows_columns):
                 raise
         else:
             connection.knows_columns = True
             return following
     following = _send(connection, path, _objects(writer, first, metrics))
-    # Not before: the metrics themselves may be what it refused.
-    connection.knows_columns = False
+    # Not before: the metrics themselves may be what it refused. And a failure may pass.
+    if not is_failure:
+        connection.knows_columns = False
     return following
+
+
+def _is_of_older_backend(error: ApiError, knows_columns: bool | None) -> bool:
+    """Whether this may be the answer of a backend that does not know columns.
+
+    By the contract it is 415. It may also look for the field `metrics`, or fail.
+    """
+    if error.status_code == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+        return True
+    if knows_columns:
+        return False
+    if error.status_code in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}:
+        return b'"metrics"' in error.response.content
+    return error.status_code == HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _send(

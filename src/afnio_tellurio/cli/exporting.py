@@ -46,7 +46,6 @@ _COLUMNS = ("name", "step", "value", "timestamp")
 _FORMAT_OF_SUFFIX = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 #: What a spreadsheet takes for the start of a formula; some take full-width characters too.
 _FORMULA_STARTS = (*"=+-@", *"\uff1d\uff0b\uff0d\uff20", "\t", "\r", "\n")
-_SPECIAL_NUMBERS = {"NaN", "Infinity", "-Infinity"}
 #: The largest integer up to which every integer is exactly a double.
 _MAX_EXACT_INTEGER = 2**53
 
@@ -123,7 +122,7 @@ def _pages(run: te.Run, names: list[str] | None) -> Iterator[Page]:
         while page := list(islice(metrics, _PAGE)):
             yield [
                 point
-                if point.value.__class__ is int
+                if point.value.__class__ is int or point.value.__class__ is float
                 else point._replace(value=json_value(point.value))
                 for point in page
             ]
@@ -230,8 +229,8 @@ def _write_csv(pages: Iterable[Page], file: IO[bytes]) -> int:
             (
                 _cell(name),
                 step,
-                value
-                if value.__class__ is float or value.__class__ is int or _is_special(value)
+                _in_words(value)
+                if value.__class__ is float or value.__class__ is int
                 else json.dumps(value),
                 timestamp and timestamp.isoformat(),
             )
@@ -269,7 +268,10 @@ def _write_json_lines(pages: Iterable[Page], file: IO[bytes]) -> int:
     encoder = msgspec.json.Encoder()
     count = 0
     for page in pages:
-        rows = [dict(zip(_COLUMNS, row, strict=True)) for row in page]
+        rows = [
+            dict(zip(_COLUMNS, (name, step, _in_words(value), timestamp), strict=True))
+            for name, step, value, timestamp in page
+        ]
         try:
             file.write(encoder.encode_lines(rows))
         except UnicodeEncodeError:
@@ -321,11 +323,12 @@ def _double(value: Any) -> float | None:
         return float(value)
     if value.__class__ is int:
         return float(value) if abs(value) <= _MAX_EXACT_INTEGER else None
-    return float(value) if _is_special(value) else None
+    return None
 
 
-def _is_special(value: Any) -> bool:
-    return value.__class__ is str and value in _SPECIAL_NUMBERS
+def _in_words(value: Any) -> Any:
+    """Returns a word for NaN and the infinities, and any other value as it is."""
+    return json_value(value) if value.__class__ is float and value - value != 0 else value
 
 
 def _import_pyarrow(module: str) -> Any:
