@@ -32,6 +32,8 @@ from afnio_tellurio.backend.tables import new_row
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from afnio_tellurio.backend.store.chunks import Value
+
 _MAX_METRICS = 10_000
 
 _Position = Annotated[int, msgspec.Meta(ge=-1, le=structs.MAX_STEP)]
@@ -141,9 +143,15 @@ def log_metric_batch(call: Call) -> Answer:
         new_points = [item for item in new_items if not isinstance(item, NewRow)]
         append_rows(connection, run, [item for item in new_items if isinstance(item, NewRow)])
         series = stored_metrics.open_series(connection, run, {point[0] for point in new_points})
+        columns: dict[str, tuple[list[int | None], list[Value], list[int]]] = {}
+        for name, step, value, timestamp in new_points:
+            steps, column, timestamps = columns.setdefault(name, ([], [], []))
+            steps.append(step)
+            column.append(values.column_value(value))
+            timestamps.append(timestamp)
         try:
-            for name, step, value, timestamp in new_points:
-                series[name].add(step, value, timestamp)
+            for name, new_columns in columns.items():
+                series[name].extend(*new_columns)
         except OverflowError:
             raise _no_next_step() from None
         stored_metrics.write_series(connection, list(series.values()))

@@ -19,9 +19,12 @@ from msgspec import Raw, Struct
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from afnio_tellurio.backend.store.chunks import Value
+
 #: Nesting levels of lists and objects in one value; the contract's limit.
 MAX_DEPTH = 100
 _INT64 = range(-(2**63), 2**63)
+_NAN = '"NaN"'
 _INFINITIES = {b'"Infinity"': math.inf, b'"-Infinity"': -math.inf}
 _OBJECT_START = ord("{")
 _NUMBER_STARTS = frozenset(b"-0123456789")
@@ -48,6 +51,39 @@ class Stored(Struct, frozen=True, gc=False):
             number = float(self.text)
             return number if math.isfinite(number) else None
         return None
+
+
+def column_value(value: Stored) -> Value:
+    """Returns a value as it is in columns of points, where NaN is a number."""
+    if value.number is not None:
+        return value.number
+    assert value.text is not None
+    return math.nan if value.text == _NAN else value.text
+
+
+def number_and_text(value: Value) -> tuple[int | float | None, str | None]:
+    """Returns a value of a column of points as SQLite stores it."""
+    if isinstance(value, str):
+        return None, value
+    return (value, None) if value == value else (None, _NAN)  # noqa: PLR0124 - false for NaN
+
+
+def bounds_of(values: Sequence[Value]) -> tuple[int | float | None, int | float | None]:
+    """Returns minimum and maximum of values of a column; None without numbers. NaN is ignored."""
+    total: int | float
+    try:
+        total = sum(values)  # type: ignore[arg-type]
+    except TypeError:
+        total = math.nan
+    # Not NaN, so neither a text nor NaN is among them.
+    if total == total:  # noqa: PLR0124
+        return min(values), max(values)  # type: ignore[return-value]
+    numbers = [
+        number
+        for value in values
+        if (number := Stored(*number_and_text(value)).comparable()) is not None
+    ]
+    return min(numbers, default=None), max(numbers, default=None)
 
 
 def stored(raw: Raw) -> Stored:
