@@ -32,6 +32,7 @@ _VERSION = 1
 NUMBERS, ANY = 0, 1
 #: Integers up to this one are exact as doubles.
 _MAX_EXACT = 2**53
+_ONLY_FLOATS = {float}
 
 #: A number, or a value that is not one as JSON text. NaN is a number here.
 Value = int | float | str
@@ -79,13 +80,12 @@ class Points(NamedTuple):
     def sorted_by_step(self) -> Points:
         """Returns the points sorted by step; those of equal steps keep their order."""
         steps = self.steps
-        if isinstance(steps, range) and steps.step > 0:
+        if len(steps) < 2 or (isinstance(steps, range) and steps.step > 0):  # noqa: PLR2004
             return self
         ordered = sorted(steps)
         if ordered == list(steps):
             return self
         order = sorted(range(len(steps)), key=steps.__getitem__)
-        # At least two points: fewer are always sorted.
         pick = itemgetter(*order)
         return Points(ordered, pick(self.arrivals), pick(self.values), pick(self.timestamps))
 
@@ -197,7 +197,7 @@ def _is_progression(numbers: Sequence[int], stride: int) -> bool:
 
 def _encode_values(values: Sequence[Value]) -> bytes:
     kinds = set(map(type, values))
-    if kinds == {float}:
+    if kinds == _ONLY_FLOATS:
         return b"d" + _bytes_of_floats(values)
     if kinds == {int}:
         return b"i" + _encode_integers(cast("Sequence[int]", values))
@@ -214,9 +214,9 @@ def are_exact_doubles(values: Sequence[Value], kinds: set[type]) -> bool:
         values: The values.
         kinds: Their types.
     """
-    if str in kinds:
-        return False
-    return kinds == {float} or all(
+    if kinds == _ONLY_FLOATS:
+        return True
+    return str not in kinds and all(
         -_MAX_EXACT <= value <= _MAX_EXACT for value in values if isinstance(value, int)
     )
 
@@ -325,8 +325,8 @@ def encode_loose(points: Points, form: int) -> bytes:
     """Returns records of points in a form, which can be appended to others in this form."""
     columns = points.steps, points.timestamps, points.values
     if form == NUMBERS:
-        is_integer = (value.__class__ is int for value in points.values)
-        return b"".join(map(_RECORD.pack, *columns, is_integer))
+        are_integers = [value.__class__ is int for value in points.values]
+        return b"".join(map(_RECORD.pack, *columns, are_integers))
     records = [
         msgspec.json.encode((step, timestamp, _plain(value)))
         for step, timestamp, value in zip(*columns, strict=True)

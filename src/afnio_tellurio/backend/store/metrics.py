@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.backend.store import sampling
 from afnio_tellurio.backend.store.chunks import MAX_STEP, NO_POINTS, Points
-from afnio_tellurio.backend.store.packing import Layout, Packer, Tail
+from afnio_tellurio.backend.store.packing import Layout, Packer
 from afnio_tellurio.backend.store.points import read_points
 from afnio_tellurio.backend.store.values import bounds_of, column_value, number_and_text
 
@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from afnio_tellurio.backend.store.values import Stored
 
 _SERIES_COLUMNS = (
-    "s.id, s.count, s.first_step, s.last_step, s.last_value, s.last_json, s.last_timestamp, "
-    "s.minimum, s.maximum, s.tile_width, s.chunked, s.chunked_step, s.loose_step, s.tail, "
-    "l.count, l.form, length(l.data)"
+    "id, count, first_step, last_step, last_value, last_json, last_timestamp, minimum, maximum, "
+    "tile_width, chunked, chunked_step, loose_step"
 )
 
 
@@ -28,21 +27,17 @@ class SeriesWriter:
     """The row of one series, and the points that a transaction adds to it."""
 
     def __init__(self, row: tuple[Any, ...]) -> None:
-        self._id: int = row[0]
+        # A batch may have thousands of names, so only what changes is copied.
+        self._row = row
         self._count: int = row[1]
-        self._first: int = row[2]
         self._last: int = row[3]
-        self._last_point: tuple[Any, ...] = row[4:7]
-        self._low: float | None = row[7]
-        self._high: float | None = row[8]
-        self._before = sampling.Extent(row[0], row[1], row[9], row[2], row[3])
-        self._tile_width = self._before.tile_width
-        self._layout = Layout._make(row[10:14])
-        self._tail = Tail._make(row[14:17])
         self._steps: list[int] = []
         self._values: list[Value] = []
         self._timestamps: list[int] = []
+        self._first: int = row[2]
         self._ordered = NO_POINTS
+        self._new_columns: tuple[Any, ...] = ()
+        self._layout: tuple[Any, ...] = ()
 
     def add(self, wanted_step: int | None, value: Stored, timestamp: int) -> int:
         """Adds one point and returns its step.
@@ -97,45 +92,53 @@ class SeriesWriter:
         return found
 
     def pack(self, packer: Packer) -> None:
-        """Adds the new points to the packer, and to the row of the series."""
-        arrivals = range(self._before.points, self._count)
+        """Adds the new points to the packer, and to the columns of the row."""
+        row = self._row
+        arrivals = range(row[1], self._count)
         points = Points(self._steps, arrivals, self._values, self._timestamps)
         ordered = self._ordered = points.sorted_by_step()
+        last_point = row[4:7]
         if ordered.steps[-1] == self._last:
-            self._last_point = (*number_and_text(ordered.values[-1]), ordered.timestamps[-1])
-        if self._before.points == 0 or ordered.steps[0] < self._first:
+            last_point = (*number_and_text(ordered.values[-1]), ordered.timestamps[-1])
+        if row[1] == 0 or ordered.steps[0] < self._first:
             self._first = ordered.steps[0]
         low, high = bounds_of(self._values)
-        if low is not None and (self._low is None or low < self._low):
-            self._low = low
-        if high is not None and (self._high is None or high > self._high):
-            self._high = high
-        self._layout = packer.add(self._id, self._layout, self._tail, points, ordered)
+        if low is None or (row[7] is not None and row[7] <= low):
+            low = row[7]
+        if high is None or (row[8] is not None and row[8] >= high):
+            high = row[8]
+        layout = packer.add(row[0], Layout._make(row[10:]), points, ordered)
+        self._new_columns = (*last_point, low, high)
+        self._layout = layout
 
-    def keep_tiles(self, connection: sqlite3.Connection) -> None:
-        """Adds the points, which are already written, to the tiles of a long series."""
-        if self._count > sampling.MAX_UNTILED_POINTS:
-            self._tile_width = sampling.keep_tiles(
-                connection, self._before, (self._first, self._last), self._ordered
-            )
+    def keep_tiles(self, connection: sqlite3.Connection) -> int | None:
+        """Adds the points, which are already written, to the tiles of a long series.
+
+        Returns:
+            The width of the finest tiles, or None if the series needs none.
+        """
+        row = self._row
+        tile_width: int | None = row[9]
+        if self._count <= sampling.MAX_UNTILED_POINTS:
+            return tile_width
+        before = sampling.Extent(row[0], row[1], tile_width, row[2], row[3])
+        return sampling.keep_tiles(connection, before, (self._first, self._last), self._ordered)
 
     @property
     def has_new_points(self) -> bool:
         """Whether points were added."""
-        return self._count > self._before.points
+        return bool(self._values)
 
-    def row(self) -> tuple[Any, ...]:
+    def columns(self, tile_width: int | None) -> tuple[Any, ...]:
         """Returns the new values of the columns; the id comes last."""
         return (
             self._count,
             self._first,
             self._last,
-            *self._last_point,
-            self._low,
-            self._high,
-            self._tile_width,
+            *self._new_columns,
+            tile_width,
             *self._layout,
-            self._id,
+            self._row[0],
         )
 
 
@@ -160,9 +163,7 @@ def _select_series(
 ) -> dict[str, SeriesWriter]:
     marks = ", ".join("?" * len(names))
     rows = connection.execute(
-        f"SELECT s.name, {_SERIES_COLUMNS} FROM series s "  # noqa: S608 - placeholders only
-        "LEFT JOIN loose l ON l.series = s.id AND l.arrival = s.tail "
-        f"WHERE s.run = ? AND s.name IN ({marks})",
+        f"SELECT name, {_SERIES_COLUMNS} FROM series WHERE run = ? AND name IN ({marks})",  # noqa: S608
         (run, *names),
     )
     return {row[0]: SeriesWriter(row[1:]) for row in rows}
@@ -175,13 +176,12 @@ def write_series(connection: sqlite3.Connection, series: Sequence[SeriesWriter])
     for each in changed:
         each.pack(packer)
     packer.write()
-    for each in changed:
-        each.keep_tiles(connection)
+    rows = [each.columns(each.keep_tiles(connection)) for each in changed]
     connection.executemany(
         "UPDATE series SET count = ?, first_step = ?, last_step = ?, last_value = ?, "
         "last_json = ?, last_timestamp = ?, minimum = ?, maximum = ?, tile_width = ?, "
-        "chunked = ?, chunked_step = ?, loose_step = ?, tail = ? WHERE id = ?",
-        [each.row() for each in changed],
+        "chunked = ?, chunked_step = ?, loose_step = ? WHERE id = ?",
+        rows,
     )
 
 

@@ -11,20 +11,23 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from afnio_tellurio.backend.store import chunks
-from afnio_tellurio.backend.store.chunks import ANY, Points, joined, pieces
+from afnio_tellurio.backend.store.chunks import ANY, joined, pieces
 from afnio_tellurio.backend.store.points import decode, read_loose
 
 if TYPE_CHECKING:
     import sqlite3
 
-#: Loose points of a series that become chunks, and points of one loose row that is extended.
+    from afnio_tellurio.backend.store.chunks import Points
+
+#: Loose points of a series that become chunks, and points of one batch that do at once.
 LOOSE_POINTS = 128
+CHUNK_AT_ONCE = 64
 #: If loose points come before points in chunks, more of them are merged at once, since it takes as
 #: long as writing all chunks that they belong to: this fraction of the series, up to a maximum.
 LATE_FRACTION = 32
 MAX_LATE_POINTS = 65_536
-#: Bytes of a loose row that is extended, and characters of texts in a batch that become chunks.
-ROW_BYTES = 16 * 1024
+#: Characters of texts in a batch that become chunks at once.
+LOOSE_LENGTH = 16 * 1024
 #: Bytes of loose points with texts that are merged.
 LOOSE_BYTES = 2 * 2**20
 #: Rows of chunks that are written at once.
@@ -38,21 +41,11 @@ class Layout(NamedTuple):
         chunked: The number of its points in chunks; they arrived before the loose ones.
         chunked_step: The greatest step in chunks; -1 without chunks.
         loose_step: The least step of the loose points, or None without.
-        tail: The arrival of the first point in the last loose row, or None.
     """
 
     chunked: int
     chunked_step: int
     loose_step: int | None
-    tail: int | None
-
-
-class Tail(NamedTuple):
-    """The last loose row of a series: its number of points, form, and bytes; None without."""
-
-    points: int | None
-    form: int | None
-    size: int | None
 
 
 class Packer:
@@ -66,80 +59,60 @@ class Packer:
         self._connection = connection
         self._new_chunks: list[tuple[Any, ...]] = []
         self._new_loose: list[tuple[Any, ...]] = []
-        self._extended: list[tuple[Any, ...]] = []
         self._merged: list[tuple[int]] = []
 
-    def add(
-        self, series: int, layout: Layout, tail: Tail, points: Points, ordered: Points
-    ) -> Layout:
+    def add(self, series: int, layout: Layout, points: Points, ordered: Points) -> Layout:
         """Adds points to a series, which `write` writes.
 
         Args:
             series: The id of the series.
             layout: Where its points are.
-            tail: Its last loose row.
             points: The new points, in order of arrival.
             ordered: The same points, sorted by step.
 
         Returns:
             Where its points are with the new ones.
         """
-        arrival, first, last = points.arrivals[0], ordered.steps[0], ordered.steps[-1]
-        count = arrival + points.size
-        loose_step = first if layout.loose_step is None else min(layout.loose_step, first)
+        chunked, chunked_step, loose_step = layout
+        arrival, first = points.arrivals[0], ordered.steps[0]
+        if loose_step is None or first < loose_step:
+            loose_step = first
         form = chunks.form_of(points.values)
-        if not self._must_merge(series, layout, count, loose_step, {form, tail.form}, points):
-            tail_arrival = self._add_loose(series, layout.tail, tail, points, form)
-            return layout._replace(loose_step=loose_step, tail=tail_arrival)
-        if layout.tail is not None:
-            loose = read_loose(self._connection, series)
-            ordered = joined((loose, points)).sorted_by_step()
-            last = ordered.steps[-1]
+        is_late = loose_step < chunked_step
+        if not self._must_merge(series, arrival - chunked, points, form, is_late=is_late):
+            data = chunks.encode_loose(points, form)
+            self._new_loose.append((series, arrival, points.size, form, data))
+            return Layout(chunked, chunked_step, loose_step)
+        if arrival > chunked:
+            ordered = joined((read_loose(self._connection, series), points)).sorted_by_step()
             self._merged.append((series,))
-        if loose_step < layout.chunked_step:
-            ordered = self._merge_late(series, layout.chunked_step, ordered)
+        last = ordered.steps[-1]
+        if is_late:
+            ordered = self._merge_late(series, chunked_step, ordered)
         self._add_chunks(series, ordered)
-        return Layout(count, max(layout.chunked_step, last), None, None)
+        return Layout(arrival + points.size, max(chunked_step, last), None)
 
     def _must_merge(
-        self,
-        series: int,
-        layout: Layout,
-        count: int,
-        loose_step: int,
-        forms: set[int | None],
-        points: Points,
+        self, series: int, loose: int, points: Points, form: int, *, is_late: bool
     ) -> bool:
         """Returns whether the loose points and the new ones must become chunks."""
-        loose = count - layout.chunked
-        if ANY in forms and sum(map(len, _texts(points))) > ROW_BYTES:
+        size = points.size
+        if form == ANY and sum(map(len, _texts(points))) > LOOSE_LENGTH:
             return True
-        if loose < LOOSE_POINTS or loose_step >= layout.chunked_step:
-            return loose >= LOOSE_POINTS
-        if loose >= min(count // LATE_FRACTION, MAX_LATE_POINTS):
-            return True
-        if ANY not in forms:
+        if not is_late:
+            return size >= CHUNK_AT_ONCE or loose + size >= LOOSE_POINTS
+        if loose + size < LOOSE_POINTS:
             return False
-        (size,) = self._connection.execute(
-            "SELECT sum(length(data)) FROM loose WHERE series = ?", (series,)
-        ).fetchone()
-        return size is not None and size > LOOSE_BYTES
+        count = points.arrivals[0] + size
+        if loose + size >= min(count // LATE_FRACTION, MAX_LATE_POINTS):
+            return True
+        return self._has_long_texts(series)
 
-    def _add_loose(
-        self, series: int, tail_arrival: int | None, tail: Tail, points: Points, form: int
-    ) -> int:
-        """Adds points to the last loose row, or to a new one; returns the arrival of the row."""
-        arrival = points.arrivals[0]
-        if tail.points is not None and tail.size is not None and tail.form in {form, ANY}:
-            data = chunks.encode_loose(points, tail.form)
-            count = tail.points + points.size
-            if count <= LOOSE_POINTS and tail.size + len(data) <= ROW_BYTES:
-                assert tail_arrival is not None
-                self._extended.append((count, data, series, tail_arrival))
-                return tail_arrival
-        data = chunks.encode_loose(points, form)
-        self._new_loose.append((series, arrival, points.size, form, data))
-        return arrival
+    def _has_long_texts(self, series: int) -> bool:
+        (length,) = self._connection.execute(
+            "SELECT sum(length(data)) FROM loose WHERE series = ? AND form = ?", (series, ANY)
+        ).fetchone()
+        return length is not None and length > LOOSE_BYTES
 
     def _merge_late(self, series: int, chunked_step: int, points: Points) -> Points:
         """Merges sorted points with the chunks; returns those that come after all chunks."""
@@ -197,12 +170,6 @@ class Packer:
         executemany = self._connection.executemany
         executemany("DELETE FROM loose WHERE series = ?", self._merged)
         executemany("INSERT INTO loose VALUES (?, ?, ?, ?, ?)", self._new_loose)
-        # Appended in the database, so that batches do not read the rows.
-        executemany(
-            "UPDATE loose SET count = ?, data = CAST(data || ? AS BLOB) "
-            "WHERE series = ? AND arrival = ?",
-            self._extended,
-        )
 
 
 def chunk_row(series: int, points: Points) -> tuple[Any, ...]:

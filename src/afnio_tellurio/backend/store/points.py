@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sqlite3
 from bisect import bisect_left
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from afnio_tellurio.backend.store import chunks
@@ -72,10 +74,17 @@ def read_loose(connection: sqlite3.Connection, series: int) -> Points:
         "SELECT arrival, form, data FROM loose WHERE series = ? ORDER BY arrival", (series,)
     ).fetchall()
     try:
-        blocks = [chunks.decode_loose(data, form, arrival) for arrival, form, data in rows]
+        blocks = list(_decode_loose(rows))
     except ValueError as error:
         raise _damage(series, error) from error
     return joined(blocks) if blocks else NO_POINTS
+
+
+def _decode_loose(rows: list[tuple[int, int, bytes]]) -> Iterator[Points]:
+    # Rows follow one another without a gap.
+    for form, group in groupby(rows, itemgetter(1)):
+        arrivals, _forms, records = zip(*group, strict=True)
+        yield chunks.decode_loose(b"".join(records), form, arrivals[0])
 
 
 def decode(data: bytes, series: int, step: int) -> Points:

@@ -62,7 +62,7 @@ CREATE TABLE series (
   NULL, count INTEGER NOT NULL, first_step INTEGER NOT NULL, last_step INTEGER NOT NULL, last_value,
   last_json TEXT, last_timestamp INTEGER NOT NULL, minimum, maximum, tile_width INTEGER,
   chunked INTEGER NOT NULL DEFAULT 0, chunked_step INTEGER NOT NULL DEFAULT -1,
-  loose_step INTEGER, tail INTEGER, UNIQUE (run, name)
+  loose_step INTEGER, UNIQUE (run, name)
 );
 CREATE TABLE chunks (
   series INTEGER NOT NULL REFERENCES series ON DELETE CASCADE, step INTEGER NOT NULL, arrival

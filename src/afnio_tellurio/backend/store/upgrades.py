@@ -128,7 +128,6 @@ def _add_chunks(connection: sqlite3.Connection) -> None:
         "chunked INTEGER NOT NULL DEFAULT 0",
         "chunked_step INTEGER NOT NULL DEFAULT -1",
         "loose_step INTEGER",
-        "tail INTEGER",
     ):
         connection.execute(f"ALTER TABLE series ADD COLUMN {column}")
     connection.execute("UPDATE series SET chunked = count, chunked_step = last_step")
