@@ -42,6 +42,24 @@ def change_database(tmp_path):
     return change
 
 
+@pytest.fixture
+def back_up(tmp_path):
+    """Copies the database of the served backend; returns a function that restores the copy."""
+    copy = sqlite3.connect(":memory:")
+
+    def start():
+        with contextlib.closing(sqlite3.connect(tmp_path / DATABASE)) as connection:
+            connection.backup(copy)
+        return restore
+
+    def restore():
+        with contextlib.closing(sqlite3.connect(tmp_path / DATABASE)) as connection:
+            copy.backup(connection)
+
+    yield start
+    copy.close()
+
+
 def log(run, *numbers):
     for number in numbers:
         run.log("count", number, step=number)
@@ -203,14 +221,13 @@ def test_sync_creates_a_run_again_that_the_backend_lost(
     assert not journals()
 
 
-def test_a_restored_backend_is_sent_what_it_lacks_and_no_more(run, proxy, change_database):
-    log(run, *range(100))
+def test_a_restored_backend_is_sent_what_it_lacks_and_no_more(run, proxy, back_up):
+    log(run, *range(40))
     run.flush()
-    change_database(
-        "DELETE FROM points WHERE step >= 40",
-        "UPDATE series SET count = 40, last_step = 39",
-        "UPDATE writers SET next = 40",
-    )
+    restore = back_up()
+    log(run, *range(40, 100))
+    run.flush()
+    restore()
     proxy.bodies = []
     log(run, *range(100, 110))
     run.finish()
@@ -220,14 +237,18 @@ def test_a_restored_backend_is_sent_what_it_lacks_and_no_more(run, proxy, change
     assert starts[-1] == 40, f"sent again from where the backend is: {starts}"
 
 
-def test_what_was_sent_one_by_one_is_not_sent_again(run, proxy, change_database):
+def test_what_was_sent_one_by_one_is_not_sent_again(run, proxy, change_database, back_up):
     proxy.fault = lambda _method, path: (404, b"{}") if path.endswith("/batch/") else None
     log(run, *range(10))
     run.flush()
     work_again(proxy)
-    log(run, *range(10, 30))
+    log(run, *range(10, 16))
     run.flush()
-    change_database("UPDATE writers SET next = 0", "DELETE FROM points WHERE step >= 16")
+    restore = back_up()
+    log(run, *range(16, 30))
+    run.flush()
+    restore()
+    change_database("UPDATE writers SET next = 0")
     log(run, 30)
     run.finish()
     values = recorded(run)

@@ -11,6 +11,7 @@ import golden_homes
 import httpx
 import pytest
 from children import GUARD
+from stored_points import count_points
 
 from afnio_tellurio.backend import BackendUser, open_backend
 from afnio_tellurio.backend.store import connections, metrics, removal, sampling, series
@@ -53,6 +54,8 @@ def rows(database, query, *parameters):
 
 
 def count(database, table):
+    if table == "points":
+        return count_points(database)
     return rows(database, f"SELECT count(*) FROM {table}")[0][0]
 
 
@@ -244,16 +247,17 @@ def record(database, run, steps, name="loss"):
 
 @pytest.fixture
 def read_rows(monkeypatch):
-    """The number of rows of points and tiles that were read for samples."""
-    numbers = {"rows": 0}
+    """The numbers of tiles, and of chunks and loose rows, that were read for samples."""
+    numbers = {"tiles": 0, "chunks": 0}
 
     class Counted:
-        def __init__(self, cursor):
+        def __init__(self, cursor, table):
             self.cursor = cursor
+            self.table = table
 
         def __iter__(self):
             for row in self.cursor:
-                numbers["rows"] += 1
+                numbers[self.table] += 1
                 yield row
 
         def __getattr__(self, name):
@@ -263,8 +267,9 @@ def read_rows(monkeypatch):
 
     def count_rows(connection, statement, *parameters):
         cursor = execute(connection, statement, *parameters)
-        if re.search(r"FROM (points|tiles) ", statement) and statement.startswith("SELECT"):
-            return Counted(cursor)
+        table = re.search(r"^SELECT.*FROM (chunks|tiles) ", statement)
+        if table:
+            return Counted(cursor, table[1])
         return cursor
 
     monkeypatch.setattr(connections.Connection, "execute", count_rows)
@@ -305,7 +310,7 @@ def test_a_zoom_reads_a_number_of_rows_that_depends_on_its_ranges_only(
         record(database, long_run, [2**40])
     buckets = 50
     for first, last in [*windows(), (0, 2**40)]:
-        read_rows["rows"] = 0
+        read_rows |= {"tiles": 0, "chunks": 0}
         tracemalloc.start()
         (loss,) = sample(api, long_run, buckets, first, last)["series"]
         (_, peak), _ = tracemalloc.get_traced_memory(), tracemalloc.stop()
@@ -314,7 +319,8 @@ def test_a_zoom_reads_a_number_of_rows_that_depends_on_its_ranges_only(
         assert (loss["minimum"][0], loss["step"][0] >= first) == (float(first), True)
         assert buckets / 2 - 2 <= len(loss["step"]) <= buckets
         # Indexes to find the width, then entries of the ranges and of both ends.
-        assert read_rows["rows"] <= 4 * sampling.FANOUT * buckets
+        assert read_rows["tiles"] <= 4 * sampling.FANOUT * buckets
+        assert read_rows["chunks"] <= 8
         assert peak < 2 * 2**20
 
 
@@ -393,7 +399,8 @@ def test_a_slice_ends_in_time_if_the_disk_is_slow(api, database, long_run, monke
     monkeypatch.setattr(removal, "SLICE_TIME", 3)
     monkeypatch.setattr(removal, "monotonic", lambda: next(clock))
     api.post(RUNS, json={})
-    assert count(database, "points") == LONG - removal._STATEMENT_ROWS
+    removed = removal._STATEMENT_ROWS // removal._ROWS_OF_ITEM
+    assert count(database, "chunks") == LONG // 1000 - removed
 
 
 @pytest.fixture
@@ -417,7 +424,7 @@ def removed_rows(monkeypatch):
 def test_deleting_removes_slices_between_which_others_write(
     api, database, long_run, monkeypatch, removed_rows, deleted
 ):
-    monkeypatch.setattr(removal, "SLICE_ROWS", 1000)
+    monkeypatch.setattr(removal, "SLICE_ROWS", 100)
     for _ in range(30):
         start(api)
     others, pass_through = [], removal.gate.pass_through
@@ -437,10 +444,10 @@ def test_deleting_removes_slices_between_which_others_write(
     path = f"{RUNS}{long_run}/" if deleted == "run" else PROJECT
     assert api.delete(path, params=PURGE).status_code == 204
     tiles = LONG // sampling.FANOUT
-    assert sum(removed_rows) > LONG + tiles
+    assert sum(removed_rows) > LONG // 1000 + tiles
     # A run that ends in a slice also records its UUID, and each of its rows counts.
-    assert max(removed_rows) <= 2 * 1000
-    assert len(others) > 60
+    assert max(removed_rows) <= 2 * 100
+    assert len(others) > 50
     assert count(database, "points") == count(database, "tiles") == count(database, "series") == 0
     assert count(database, "runs") == (31 if deleted == "run" else 1)
     assert count(database, "projects") == (2 if deleted == "run" else 1)
@@ -451,7 +458,7 @@ import os, signal, sys
 import httpx
 from afnio_tellurio.backend import BackendUser, open_backend
 from afnio_tellurio.backend.store import removal
-removal.SLICE_ROWS, removal.SLICE_TIME = 1000, 600
+removal.SLICE_ROWS, removal.SLICE_TIME = 100, 600
 slices = []
 def pass_through(pause=0.0):
     slices.append(pause)
@@ -466,8 +473,9 @@ api.delete(sys.argv[2], params={"purge": "true"})
 
 @pytest.mark.parametrize("deleted", ["run", "project"])
 def test_a_deletion_that_was_killed_is_completed_by_later_writes(
-    api, database, long_run, start_python, deleted
+    api, database, long_run, start_python, monkeypatch, deleted
 ):
+    monkeypatch.setattr(removal, "SLICE_ROWS", 100)
     path = f"{RUNS}{long_run}/"
     child = start_python("-c", KILLED, str(database), path if deleted == "run" else PROJECT)
     _out, err = child.communicate()
@@ -480,10 +488,10 @@ def test_a_deletion_that_was_killed_is_completed_by_later_writes(
     assert api.post(RUNS, json={"uuid": long_run}).status_code == 409
     assert api.get(f"{PROJECT}metrics/").json() == []
     other, writes = start(api), 0
-    while count(database, "points") > writes:
+    while count(database, "points") > writes or count(database, "tiles"):
         api.post(f"{RUNS}{other}/metrics/", json={"name": "loss", "value": 1})
         writes += 1
-        assert writes < LONG / removal.SLICE_ROWS + 5
+        assert writes < LONG / sampling.FANOUT / removal.SLICE_ROWS + LONG / 1000 + 5
     api.patch(f"{RUNS}{other}/", json={"status": "COMPLETED"})
     assert count(database, "series") == count(database, "runs") == count(database, "projects") == 1
     assert rows(database, "SELECT uuid FROM deleted_runs") == [(long_run,)]

@@ -3,7 +3,6 @@
 import contextlib
 import math
 import sqlite3
-from itertools import count
 
 import golden_homes
 import httpx
@@ -199,42 +198,27 @@ def test_no_transaction_begins_in_a_database_of_another_format(tmp_path, changed
     backend.close()
 
 
-# Processes that do not check it
+# Processes that do not check it, and tiles that lack points
 
 
-class EarlyWriter:
-    """Writes points as the store of format 1 did: without tiles, and without a look at the format."""
-
-    def __init__(self, path):
-        self.connection = sqlite3.connect(path, isolation_level=None)
-
-    def write(self, values, step=None):
-        execute = self.connection.execute
-        execute("BEGIN IMMEDIATE")
-        series, arrival, _first, last = execute(
-            "SELECT id, count, first_step, last_step FROM series WHERE name = 'loss'"
-        ).fetchone()
-        for value, number in zip(values, count(), strict=False):
-            at = last + 1 + number if step is None else step
-            execute(
-                "INSERT INTO points VALUES (?, ?, ?, ?, NULL, 1)",
-                (series, at, arrival + number, value),
-            )
-            execute(
-                "UPDATE series SET count = count + 1, last_step = max(last_step, ?), "
-                "minimum = min(minimum, ?) WHERE id = ?",
-                (at, value, series),
-            )
-        execute("COMMIT")
+def test_a_process_that_does_not_check_the_format_writes_no_points_after_the_upgrade(home):
+    golden_homes.unpack_home(1, home)
+    with contextlib.closing(sqlite3.connect(home / "tellurio.db", isolation_level=None)) as early:
+        insert = "INSERT INTO points SELECT id, last_step + 1, count, 7, NULL, 1 FROM series"
+        early.execute("BEGIN")
+        early.execute(insert)
+        early.execute("ROLLBACK")
+        run = te.get_run("acme", "digits", "kept")
+        with pytest.raises(sqlite3.OperationalError, match="no such table"):
+            early.execute(insert)
+    assert run.metrics("loss").steps == list(range(LONG))
 
 
 @pytest.fixture
-def upgraded(home):
-    """A home of format 1 that was upgraded, and a process that had it open before."""
+def kept(home):
+    """The run of an upgraded home."""
     golden_homes.unpack_home(1, home)
-    early = EarlyWriter(home / "tellurio.db")
-    yield te.get_run("acme", "digits", "kept"), early
-    early.connection.close()
+    return te.get_run("acme", "digits", "kept")
 
 
 def tiled(path):
@@ -242,43 +226,37 @@ def tiled(path):
     return {total for _, total in rows(path, "SELECT width, sum(count) FROM tiles GROUP BY width")}
 
 
-@pytest.mark.parametrize("step", [None, 5, LONG * 100])
-def test_curves_have_what_a_process_wrote_that_knows_no_tiles(home, upgraded, step):
-    run, early = upgraded
-    assert tiled(home / "tellurio.db") == {LONG}
-    early.write([-1, -2, -3], step)
-    last = range(LONG, LONG + 3) if step is None else [step] * 3
-    drawn = dict(zip(*run.curve("loss", buckets=10_000), strict=True))
-    assert {each: value for each, value in drawn.items() if value < 0} == dict(
-        zip(last, [-1, -2, -3], strict=True)
-    )
-    assert tiled(home / "tellurio.db") == {LONG + 3}, "the tiles were built again"
-    early.write([-3], step)
-    curves = te.curves([run], "loss")
-    assert min(low for curve in curves for low in curve.minima) == -3
-    assert tiled(home / "tellurio.db") == {LONG + 4}
-    early.write([-4])
+def change(path, statement):
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(statement)
+
+
+STALE = {
+    "points are missing": "DELETE FROM tiles WHERE tile = 0",
+    "a width is missing": "DELETE FROM tiles WHERE width = (SELECT max(width) FROM tiles)",
+    "all are missing": "DELETE FROM tiles",
+    "they were never built": "UPDATE series SET tile_width = NULL",
+}
+
+
+@pytest.mark.parametrize("statement", STALE.values(), ids=STALE)
+def test_tiles_that_lack_points_are_built_again(home, kept, statement):
+    database = home / "tellurio.db"
+    expected = golden_homes.KEPT["loss"]
+    assert tiled(database) == {LONG}
+    change(database, statement)
+    assert kept.curve("loss", buckets=10_000) == expected
+    assert tiled(database) == {LONG}, "the tiles were built again"
+    change(database, statement)
+    (curve,) = te.curves([kept], "loss")
+    assert (min(curve.minima), max(curve.maxima)) == (0, 6)
+    assert tiled(database) == {LONG}
+    change(database, statement)
     with te.TellurioClient.local() as client:
-        path = f"/api/v0/acme/projects/digits/runs/{run.uuid}/metrics/"
+        path = f"/api/v0/acme/projects/digits/runs/{kept.uuid}/metrics/"
         assert client.post(path, json={"name": "loss", "value": -5}).is_success
-    assert run.summary()["loss"].minimum == -5
-    assert tiled(home / "tellurio.db") == {LONG + 6}, "also before more is added to them"
-    assert run.curve("loss", buckets=10_000)[1][-2:] == [-4, -5]
-
-
-def test_a_metric_that_became_long_without_tiles_is_drawn(home, upgraded):
-    run, early = upgraded
-    short = "(SELECT id FROM series WHERE name = 'steps')"
-    early.connection.execute(
-        f"WITH RECURSIVE n(i) AS (SELECT 3 UNION ALL SELECT i + 1 FROM n WHERE i < {2 * LONG}) "
-        f"INSERT INTO points SELECT {short}, i + 10, i, i, NULL, 1 FROM n"
-    )
-    early.connection.execute(
-        f"UPDATE series SET count = {2 * LONG + 1}, last_step = {2 * LONG + 10} WHERE id = {short}"
-    )
-    steps, values = run.curve("steps", buckets=10_000)
-    assert (len(steps), values[-1]) == (2 * LONG, 2 * LONG)
-    assert tiled(home / "tellurio.db") == {LONG, 2 * LONG + 1}
+    assert tiled(database) == {LONG + 1}, "also before more is added to them"
+    assert kept.curve("loss", buckets=10_000)[1] == [*expected[1], -5]
 
 
 def test_a_database_that_can_only_be_read_is_sampled_without_stale_tiles(tmp_path):
@@ -287,13 +265,11 @@ def test_a_database_that_can_only_be_read_is_sampled_without_stale_tiles(tmp_pat
     run = golden_homes.uuids_of(path)["kept"]
     backend = open_backend(path, user=BackendUser("ada", "ada@example.com"))
     api = httpx.Client(base_url="http://x", transport=httpx.WSGITransport(app=backend))
-    early = EarlyWriter(path)
-    early.write([-1])
+    change(path, STALE["points are missing"])
     backend._database._pool.is_read_only = True
     url = "/api/v0/acme/projects/digits/metrics/sample/"
     answer = api.get(url, params={"run": run, "name": "loss", "buckets": 100}).json()
     (series,) = answer["series"]
-    assert sum(series["count"]) == LONG + 1
-    assert series["minimum"][-1] == -1
-    early.connection.close()
+    assert sum(series["count"]) == LONG
+    assert series["maximum"][0] == 6
     backend.close()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from afnio_tellurio.backend import BackendUser, open_backend
 from afnio_tellurio.backend.store import sampling, schema
 from afnio_tellurio.backend.store.database import Database
+from afnio_tellurio.backend.store.upgrades import UPGRADES
 
 PROJECT = "/api/v0/acme/projects/digits/"
 
@@ -317,7 +318,7 @@ def test_a_long_series_is_sampled_from_tiles_alone(database, api, run):
     for start in range(0, 6000, 1000):
         log_all(api, run, [(step, step) for step in range(start, start + 1000)])
     with sqlite3.connect(database) as connection:
-        connection.execute("DELETE FROM points")
+        connection.execute("DELETE FROM chunks")
     connection.close()
     (series,) = samples(api, run, buckets=100)["series"]
     assert sum(series["count"]) == 6000
@@ -370,7 +371,7 @@ def test_an_upgrade_that_fails_leaves_the_database_as_it_was(tmp_path, monkeypat
     def fail(*arguments):
         raise RuntimeError("killed")
 
-    monkeypatch.setattr(sampling, "build_tiles", fail)
+    monkeypatch.setitem(UPGRADES, 6, fail)
     with pytest.raises(RuntimeError, match="killed"):
         Database(path)
     connection = sqlite3.connect(path)

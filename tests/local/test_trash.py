@@ -10,6 +10,7 @@ import uuid
 import exchanges
 import httpx
 import pytest
+from stored_points import count_points
 
 from afnio_tellurio.backend import BackendUser, open_backend
 from afnio_tellurio.backend.store import removal, trash
@@ -56,7 +57,10 @@ def start(api, **fields):
 
 
 def log(api, run, number, value=0.5):
-    batch = [{"name": "loss", "value": value, "step": step} for step in range(number)]
+    names = ("loss", "accuracy")
+    batch = [
+        {"name": names[index % 2], "value": value, "step": index // 2} for index in range(number)
+    ]
     body = {"writer": str(uuid.uuid4()), "first_sequence_number": 0, "metrics": batch}
     assert api.post(f"{RUNS}{run['uuid']}/metrics/batch/", json=body).status_code == 200
 
@@ -77,8 +81,11 @@ def names_in(api):
 
 
 def counts(database):
-    tables = ("projects", "runs", "points", "run_tags")
-    return [rows(database, f"SELECT count(*) FROM {table}")[0][0] for table in tables]
+    projects, runs, tags = (
+        rows(database, f"SELECT count(*) FROM {table}")[0][0]
+        for table in ("projects", "runs", "run_tags")
+    )
+    return [projects, runs, count_points(database), tags]
 
 
 # Expiry

@@ -21,6 +21,7 @@ from afnio_tellurio.special_numbers import add_backslashes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from afnio_tellurio.backend.store.chunks import Value
     from afnio_tellurio.backend.store.tables import NewRow
 
 #: The content type of batches and lists in columns.
@@ -41,7 +42,7 @@ class Series(NamedTuple):
     """
 
     steps: Sequence[int | None] | None
-    values: Sequence[values.Value]
+    values: Sequence[Value]
     timestamps: Sequence[int]
 
 
@@ -63,7 +64,7 @@ class Batch(NamedTuple):
     first: int
     names: list[str]
     name: list[int]
-    values: list[values.Value]
+    values: list[Value]
     steps: list[int | None] | None
     timestamps: list[int]
     rows: dict[int, NewRow]
@@ -110,7 +111,7 @@ def _from_objects(batch: structs.MetricBatch) -> Batch:
     assert result.steps is not None
     for index, metric in enumerate(metrics):
         timestamp = timestamp_of(metric, now, "metrics", index)
-        value: values.Value | None = numbers[index]
+        value: Value | None = numbers[index]
         if metric.is_row:
             value = 0
             result.rows[index] = row_of(metric, timestamp, index)
@@ -176,7 +177,7 @@ def _rows_of_columns(batch: structs.MetricBatchColumns) -> dict[int, NewRow]:
     return rows
 
 
-def _exact(raw: msgspec.Raw, location: str) -> values.Value:
+def _exact(raw: msgspec.Raw, location: str) -> Value:
     try:
         return values.exact(raw)
     except (ValueError, RecursionError) as error:
@@ -187,7 +188,7 @@ def _with_backslashes(raw: msgspec.Raw) -> msgspec.Raw:
     return msgspec.Raw(add_backslashes(bytes(raw)))
 
 
-def value_of(raw: msgspec.Raw, field_name: str, location: str = "") -> values.Value:
+def value_of(raw: msgspec.Raw, field_name: str, location: str = "") -> Value:
     """Returns the value of a metric that is an object of its own."""
     try:
         return values.exact(_with_backslashes(raw))

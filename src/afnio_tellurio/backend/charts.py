@@ -24,7 +24,7 @@ from afnio_tellurio.backend.requests import (
     rows_for,
     run_of,
 )
-from afnio_tellurio.backend.store import sampling, values
+from afnio_tellurio.backend.store import points, sampling, values
 from afnio_tellurio.backend.store import series as stored_series
 from afnio_tellurio.errors import DatabaseError
 from afnio_tellurio.logs import log
@@ -233,7 +233,7 @@ def _appended(
     """Returns the last ranges if few points were appended, and None if the whole is to be sent."""
     if before is None or not 0 < series.extent.points - before.points <= _MAX_NEW_POINTS:
         return None
-    after_last = stored_series.count_points_after(connection, series.extent.series, before.last)
+    after_last = points.count_points_after(connection, series.extent.series, before.last)
     if after_last != series.extent.points - before.points:
         # Some new points have earlier steps.
         return None

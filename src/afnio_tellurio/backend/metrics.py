@@ -26,17 +26,17 @@ from afnio_tellurio.backend.requests import (
     integer_of,
     next_cursor,
     rfc3339,
-    rows_for,
     run_of,
     second_of,
 )
 from afnio_tellurio.backend.store import metrics as stored_metrics
 from afnio_tellurio.backend.store import series as stored_series
 from afnio_tellurio.backend.store import values
+from afnio_tellurio.backend.store.points import read_points
 from afnio_tellurio.backend.store.tables import append_rows
 
 if TYPE_CHECKING:
-    from afnio_tellurio.backend.store.metrics import Points
+    from afnio_tellurio.backend.store.chunks import Points
     from afnio_tellurio.backend.store.tables import NewRow
 
 _MAX_METRICS = 10_000
@@ -64,9 +64,9 @@ def log_metric(call: Call) -> Answer:
     with call.database.writing() as connection:
         run = run_of(connection, call)
         series = stored_metrics.open_series(connection, run, {metric.name})[metric.name]
-        steps = None if metric.step is UNSET else [metric.step]
+        wanted_step = None if metric.step is UNSET else metric.step
         try:
-            step = series.extend(steps, [value], [timestamp])
+            step = series.add(wanted_step, value, timestamp)
         except OverflowError:
             raise _no_next_step() from None
         stored_metrics.write_series(connection, [series])
@@ -130,16 +130,16 @@ def list_metrics(call: Call) -> Answer:
             if remaining == 0:
                 headers = [next_cursor((series_name, -1, -1))]
                 break
-            points, length = stored_metrics.read_points(
+            points, length = read_points(
                 connection,
                 identity,
                 after=cursor[1:] if cursor and series_name == cursor[0] else (-1, -1),
                 after_step=-1 if after_step is None else after_step,
-                limit=rows_for(remaining),
+                limit=None if remaining is None else remaining + 1,
                 length=length,
             )
             is_cut = remaining is not None and len(points.steps) > remaining
-            points = points.first(remaining) if is_cut else points
+            points = points.part(0, remaining or 0) if is_cut else points
             page.append((series_name, points))
             # Large values end a page too.
             if is_cut or length < 0:

@@ -38,6 +38,7 @@ from afnio_tellurio.backend.store.database_files import (
     size_and_time_of,
     size_of,
 )
+from afnio_tellurio.backend.store.moving import move_slice
 from afnio_tellurio.backend.store.schema import prepare, require_current, require_unchanged
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.deadlines import seconds_left
@@ -303,6 +304,9 @@ class Database:
             else:
                 prepare(connection, self.path)
                 self._configure(connection, pool)
+                # Each slice may have to wait for one of another process.
+                while _retry_while_busy(lambda: move_slice(connection)):
+                    pass
             # Makes SQLite open the write-ahead log.
             connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
             connection.files = Files.at(path)

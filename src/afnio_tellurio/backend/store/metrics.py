@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.backend.store import sampling
+from afnio_tellurio.backend.store.chunks import MAX_STEP, NO_POINTS, Points
+from afnio_tellurio.backend.store.packing import Layout, Packer
+from afnio_tellurio.backend.store.values import bounds_of, number_and_text
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    from afnio_tellurio.backend.store.values import Stored
+    from afnio_tellurio.backend.store.chunks import Value
 
-#: The greatest integer of SQLite.
-MAX_STEP = 2**63 - 1
 _SERIES_COLUMNS = (
     "id, count, first_step, last_step, last_value, last_json, last_timestamp, minimum, maximum, "
-    "tile_width"
+    "tile_width, chunked, chunked_step, loose_step"
 )
 
 
@@ -25,18 +25,19 @@ class SeriesWriter:
     """The row of one series, and the points that a transaction adds to it."""
 
     def __init__(self, row: tuple[Any, ...]) -> None:
-        self.points: list[tuple[Any, ...]] = []
-        self._id: int = row[0]
+        # A batch may have thousands of names, so only what changes is copied.
+        self._row = row
         self._count: int = row[1]
-        self._first: int = row[2]
         self._last: int = row[3]
-        self._last_point: tuple[Any, ...] = row[4:7]
-        self._low: float | None = row[7]
-        self._high: float | None = row[8]
-        self._before = sampling.Extent(row[0], row[1], row[9], row[2], row[3])
-        self._tile_width = self._before.tile_width
+        self._steps: list[int] = []
+        self._values: list[Value] = []
+        self._timestamps: list[int] = []
+        self._first: int = row[2]
+        self._ordered = NO_POINTS
+        self._new_columns: tuple[Any, ...] = ()
+        self._layout: tuple[Any, ...] = ()
 
-    def add(self, wanted_step: int | None, value: Stored, timestamp: int) -> int:
+    def add(self, wanted_step: int | None, value: Value, timestamp: int) -> int:
         """Adds one point and returns its step.
 
         Args:
@@ -47,59 +48,95 @@ class SeriesWriter:
         Raises:
             OverflowError: The last step of the series is the maximum.
         """
-        step = self._last + 1 if wanted_step is None else wanted_step
-        if step > MAX_STEP:
+        self.extend([wanted_step], [value], [timestamp])
+        return self._steps[-1]
+
+    def extend(
+        self,
+        steps: Sequence[int | None] | None,
+        values: Sequence[Value],
+        timestamps: Sequence[int],
+    ) -> None:
+        """Adds points.
+
+        Args:
+            steps: Their steps; None for the one after the last step, as a step or for all.
+            values: Their values.
+            timestamps: Microseconds since 1970.
+
+        Raises:
+            OverflowError: The last step of the series is the maximum.
+        """
+        new_steps: Sequence[int]
+        if steps is None:
+            new_steps = range(self._last + 1, self._last + 1 + len(values))
+        else:
+            new_steps = self._with_next_steps(steps)
+        last = max(new_steps, default=-1)
+        if last > MAX_STEP:
             raise OverflowError("no step follows the last one")
-        number, text = value.number, value.text
-        self.points.append((self._id, step, self._count, number, text, timestamp))
-        if step >= self._last:
-            self._last = step
-            self._last_point = (number, text, timestamp)
-        if self._count == 0 or step < self._first:
-            self._first = step
-        self._count += 1
-        if number is None:
-            number = value.comparable()
-            if number is None:
-                return step
-        if self._low is None or number < self._low:
-            self._low = number
-        if self._high is None or number > self._high:
-            self._high = number
-        return step
+        self._last = max(self._last, last)
+        self._count += len(values)
+        self._steps += new_steps
+        self._values += values
+        self._timestamps += timestamps
 
-    def extend(self, steps, values, timestamps):
-        from afnio_tellurio.backend.store.values import Stored
+    def _with_next_steps(self, steps: Sequence[int | None]) -> list[int]:
+        last = self._last
+        found: list[int] = []
+        for step in steps:
+            found.append(last + 1 if step is None else step)
+            last = max(last, found[-1])
+        return found
 
-        step = 0
-        for s, v, when in zip(steps or [None] * len(values), values, timestamps):
-            if isinstance(v, str):
-                st = Stored(None, v)
-            elif v != v:
-                st = Stored(None, '"NaN"')
-            else:
-                st = Stored(v, None)
-            step = self.add(s, st, when)
-        return step
+    def pack(self, packer: Packer) -> None:
+        """Adds the new points to the packer, and to the columns of the row."""
+        row = self._row
+        arrivals = range(row[1], self._count)
+        points = Points(self._steps, arrivals, self._values, self._timestamps)
+        ordered = self._ordered = points.sorted_by_step()
+        last_point = row[4:7]
+        if ordered.steps[-1] == self._last:
+            last_point = (*number_and_text(ordered.values[-1]), ordered.timestamps[-1])
+        if row[1] == 0 or ordered.steps[0] < self._first:
+            self._first = ordered.steps[0]
+        low, high = bounds_of(self._values)
+        if low is None or (row[7] is not None and row[7] <= low):
+            low = row[7]
+        if high is None or (row[8] is not None and row[8] >= high):
+            high = row[8]
+        layout = packer.add(row[0], Layout._make(row[10:]), points, ordered)
+        self._new_columns = (*last_point, low, high)
+        self._layout = layout
 
-    def keep_tiles(self, connection: sqlite3.Connection) -> None:
-        """Adds the points, which are already inserted, to the tiles of a long series."""
-        if self._count > sampling.MAX_UNTILED_POINTS:
-            self._tile_width = sampling.keep_tiles(
-                connection, self._before, (self._first, self._last), self.points
-            )
+    def keep_tiles(self, connection: sqlite3.Connection) -> int | None:
+        """Adds the points, which are already written, to the tiles of a long series.
 
-    def row(self) -> tuple[Any, ...]:
+        Returns:
+            The width of the finest tiles, or None if the series needs none.
+        """
+        row = self._row
+        tile_width: int | None = row[9]
+        if self._count <= sampling.MAX_UNTILED_POINTS:
+            return tile_width
+        before = sampling.Extent(row[0], row[1], tile_width, row[2], row[3])
+        return sampling.keep_tiles(connection, before, (self._first, self._last), self._ordered)
+
+    @property
+    def has_new_points(self) -> bool:
+        """Whether points were added."""
+        return bool(self._values)
+
+    def columns(self, tile_width: int | None) -> tuple[Any, ...]:
         """Returns the new values of the columns; the id comes last."""
         return (
             self._count,
             self._first,
             self._last,
-            *self._last_point,
-            self._low,
-            self._high,
-            self._tile_width,
-            self._id,
+            *self._new_columns,
+            tile_width,
+            *self._layout,
+            self._row[0],
         )
 
 
@@ -107,32 +144,42 @@ def open_series(
     connection: sqlite3.Connection, run: int, names: set[str]
 ) -> dict[str, SeriesWriter]:
     """Returns the series of these metrics; new ones are created."""
-    marks = ", ".join("?" * len(names))
-    query = f"SELECT name, {_SERIES_COLUMNS} FROM series WHERE run = ? AND name IN ({marks})"  # noqa: S608
-    rows = connection.execute(query, (run, *names))
-    series = {row[0]: SeriesWriter(row[1:]) for row in rows}
-    for name in names - series.keys():
-        (identity,) = connection.execute(
+    series = _select_series(connection, run, names)
+    missing = names - series.keys()
+    if missing:
+        connection.executemany(
             "INSERT INTO series (run, name, count, first_step, last_step, last_timestamp) "
-            "VALUES (?, ?, 0, 0, -1, 0) RETURNING id",
-            (run, name),
-        ).fetchone()
-        series[name] = SeriesWriter((identity, 0, 0, -1, None, None, 0, None, None, None))
+            "VALUES (?, ?, 0, 0, -1, 0)",
+            [(run, name) for name in sorted(missing)],
+        )
+        series |= _select_series(connection, run, missing)
     return series
+
+
+def _select_series(
+    connection: sqlite3.Connection, run: int, names: set[str]
+) -> dict[str, SeriesWriter]:
+    marks = ", ".join("?" * len(names))
+    rows = connection.execute(
+        f"SELECT name, {_SERIES_COLUMNS} FROM series WHERE run = ? AND name IN ({marks})",  # noqa: S608
+        (run, *names),
+    )
+    return {row[0]: SeriesWriter(row[1:]) for row in rows}
 
 
 def write_series(connection: sqlite3.Connection, series: Sequence[SeriesWriter]) -> None:
     """Writes the new points of these series, and their rows."""
-    connection.executemany(
-        "INSERT INTO points VALUES (?, ?, ?, ?, ?, ?)",
-        itertools.chain.from_iterable(each.points for each in series),
-    )
-    for each in series:
-        each.keep_tiles(connection)
+    changed = [each for each in series if each.has_new_points]
+    packer = Packer(connection)
+    for each in changed:
+        each.pack(packer)
+    packer.write()
+    rows = [each.columns(each.keep_tiles(connection)) for each in changed]
     connection.executemany(
         "UPDATE series SET count = ?, first_step = ?, last_step = ?, last_value = ?, "
-        "last_json = ?, last_timestamp = ?, minimum = ?, maximum = ?, tile_width = ? WHERE id = ?",
-        [each.row() for each in series],
+        "last_json = ?, last_timestamp = ?, minimum = ?, maximum = ?, tile_width = ?, "
+        "chunked = ?, chunked_step = ?, loose_step = ? WHERE id = ?",
+        rows,
     )
 
 
@@ -159,72 +206,3 @@ def list_series(connection: sqlite3.Connection, run: int, first_name: str) -> li
     return connection.execute(
         "SELECT name, id FROM series WHERE run = ? AND name >= ? ORDER BY name", (run, first_name)
     ).fetchall()
-
-
-def list_points(
-    connection: sqlite3.Connection,
-    series: int,
-    *,
-    after: tuple[int, int],
-    after_step: int,
-    limit: int | None,
-    length: int,
-) -> tuple[list[tuple[Any, ...]], int]:
-    """Returns points of a series, sorted by step and arrival.
-
-    Args:
-        connection: A connection in a transaction.
-        series: The id of the series.
-        after: The step and arrival of the point before the first one.
-        after_step: The step before the first one.
-        limit: The maximum number of points, or None.
-        length: The characters of texts after which the list ends.
-
-    Returns:
-        The number, text, step, timestamp and arrival of each point, and the characters that are
-        left: below 0 if the list ends because of them.
-    """
-    points: list[tuple[Any, ...]] = []
-    for point in connection.execute(
-        "SELECT value, json, step, timestamp, arrival FROM points "
-        "WHERE series = ? AND (step, arrival) > (?, ?) AND step > ? "
-        "ORDER BY step, arrival LIMIT ?",
-        (series, *after, after_step, -1 if limit is None else limit),
-    ):
-        points.append(point)
-        text = point[1]
-        if text is not None:
-            length -= len(text)
-            if length < 0:
-                break
-    return points, length
-
-
-from typing import NamedTuple
-
-
-class Points(NamedTuple):
-    steps: list
-    arrivals: list
-    values: list
-    timestamps: list
-
-    def first(self, count):
-        return Points(*(c[:count] for c in self))
-
-
-def read_points(connection, series, *, after, after_step, limit, length):
-    rows, length = list_points(
-        connection,
-        series,
-        after=after,
-        after_step=after_step,
-        limit=None if limit == -1 else limit,
-        length=length,
-    )
-    return Points(
-        [r[2] for r in rows],
-        [r[4] for r in rows],
-        [float("nan") if r[1] == '"NaN"' else r[0] if r[1] is None else r[1] for r in rows],
-        [r[3] for r in rows],
-    ), length

@@ -24,7 +24,7 @@ SLICE_ROWS = 5_000
 SLICE_TIME = 0.05
 #: Rows that one statement removes.
 _STATEMENT_ROWS = 250
-#: Removing a series or a run takes as long as removing this many rows of points.
+#: Removing a series, a run or a chunk takes as long as removing this many small rows.
 _ROWS_OF_ITEM = 25
 #: Seconds between two slices, in which other writers get their turn.
 _PAUSE = 0.01
@@ -86,7 +86,9 @@ class _Slice:
     def _remove_run(self, run: int) -> None:
         execute = self._connection.execute
         while series := execute("SELECT id FROM series WHERE run = ?", (run,)).fetchone():
-            self._remove_rows("points", "series", "step, arrival", series[0])
+            # Their rows are long.
+            self._remove_rows("chunks", "series", "step, arrival", series[0], _ROWS_OF_ITEM)
+            self._remove_rows("loose", "series", "arrival", series[0], _ROWS_OF_ITEM)
             self._remove_rows("tiles", "series", "width, tile", series[0])
             if self.is_spent:
                 return
@@ -110,20 +112,22 @@ class _Slice:
         execute("DELETE FROM runs WHERE id = ?", (run,))
         self._rows -= _ROWS_OF_ITEM
 
-    def _remove_rows(self, table: str, owner: str, key: str, identity: int) -> None:
+    def _remove_rows(
+        self, table: str, owner: str, key: str, identity: int, weight: int = 1
+    ) -> None:
         """Removes the rows of a run or series, the first ones by primary key first."""
         execute = self._connection.execute
         last: tuple[Any, ...] | None = ()
         while last is not None and not self.is_spent:
             last = execute(
                 f"SELECT {key} FROM {table} WHERE {owner} = ? ORDER BY {key} LIMIT 1 OFFSET ?",  # noqa: S608 - constant names
-                (identity, min(self._rows, _STATEMENT_ROWS) - 1),
+                (identity, -(-min(self._rows, _STATEMENT_ROWS) // weight) - 1),
             ).fetchone()
             condition, bound = f"{owner} = ?", last or ()
             if last is not None:
                 condition += f" AND ({key}) <= ({', '.join('?' * len(last))})"
             removed = execute(f"DELETE FROM {table} WHERE {condition}", (identity, *bound))  # noqa: S608
-            self._rows -= removed.rowcount
+            self._rows -= removed.rowcount * weight
 
     def _remove_projects(self) -> None:
         removed = self._connection.execute(

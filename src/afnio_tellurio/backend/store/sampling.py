@@ -9,14 +9,19 @@ finer tiles and points at its ends, so what is read depends on the number of ran
 from __future__ import annotations
 
 import itertools
-from operator import itemgetter
+from bisect import bisect_left
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from afnio_tellurio.backend.store import values
+from afnio_tellurio.backend.store.chunks import MAX_STEP
+from afnio_tellurio.backend.store.points import read_blocks
+from afnio_tellurio.backend.store.values import bounds_of, number_and_text
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
+
+    from afnio_tellurio.backend.store.chunks import Points
 
 #: A series with more points than this has tiles.
 MAX_UNTILED_POINTS = 2048
@@ -28,7 +33,6 @@ _STEP_BITS = 63
 # A range: its index, count and greatest step; arrival, number, text and timestamp of the value at
 # that step; minimum and maximum.
 Range = list[Any]
-_STEP_AND_ARRIVAL = itemgetter(2, 3)
 
 
 class Extent(NamedTuple):
@@ -69,15 +73,15 @@ def keep_tiles(
     connection: sqlite3.Connection,
     before: Extent,
     steps: tuple[int, int],
-    points: Sequence[tuple[Any, ...]],
+    points: Points,
 ) -> int:
-    """Adds new points of a series, which are already inserted, to its tiles.
+    """Adds new points of a series, which are already written, to its tiles.
 
     Args:
         connection: A connection in a write transaction.
         before: The series without the new points.
         steps: Its first and last step, including the new points.
-        points: The new points.
+        points: The new points, sorted by step.
 
     Returns:
         The width of its finest tiles.
@@ -86,7 +90,7 @@ def keep_tiles(
     if tile_width is None or not has_whole_tiles(connection, before):
         return build_tiles(connection, series, steps)
     stored_widths = before.widths()
-    changed = sorted(map(_range_of_point, points), key=_STEP_AND_ARRIVAL)
+    changed = list(_ranges_of_points(points, tile_width))
     for width in _widths(tile_width, *steps):
         if width not in stored_widths:
             _build_level(connection, series, width)
@@ -100,7 +104,7 @@ def build_tiles(connection: sqlite3.Connection, series: int, steps: tuple[int, i
     """Stores all tiles of a series, and returns the width of the finest ones."""
     connection.execute("DELETE FROM tiles WHERE series = ?", (series,))
     tile_width = _finest_width(connection, series)
-    points = _points(connection, series, *steps)
+    points = _points(connection, series, *steps, tile_width)
     _insert(connection, series, tile_width, _gather(points, tile_width))
     for width in _widths(tile_width, *steps)[1:]:
         _build_level(connection, series, width)
@@ -109,20 +113,25 @@ def build_tiles(connection: sqlite3.Connection, series: int, steps: tuple[int, i
 
 def _finest_width(connection: sqlite3.Connection, series: int) -> int:
     """Returns the smallest power of two for tiles that hold `FANOUT` points on average."""
-    (points,) = connection.execute(
-        "SELECT count(*) FROM points WHERE series = ?", (series,)
-    ).fetchone()
-    low, high = 0, _STEP_BITS - 1
-    while low < high:
-        middle = (low + high) // 2
-        (tiles,) = connection.execute(
-            "SELECT count(DISTINCT step / ?) FROM points WHERE series = ?", (1 << middle, series)
-        ).fetchone()
-        if (tiles - 1) * FANOUT <= points:
-            high = middle
-        else:
-            low = middle + 1
-    return 1 << low
+    points = 0
+    # Two steps are in the same tile of width 2**k if they differ in their last k bits only.
+    lengths: Counter[int] = Counter()
+    last = None
+    for block in read_blocks(connection, series):
+        points += block.size
+        steps = block.steps
+        if last is not None:
+            lengths[(last ^ steps[0]).bit_length()] += 1
+        last = steps[-1]
+        differences = map(int.__xor__, steps, itertools.islice(steps, 1, None))
+        lengths.update(map(int.bit_length, differences))
+    power = _STEP_BITS - 1
+    # Tiles beside the first one.
+    tiles = lengths[_STEP_BITS]
+    while power > 0 and (tiles + lengths[power]) * FANOUT <= points:
+        tiles += lengths[power]
+        power -= 1
+    return 1 << power
 
 
 def _build_level(connection: sqlite3.Connection, series: int, width: int) -> None:
@@ -198,7 +207,7 @@ def width_for(
     else:
         if unit > 1 or indexes is None:
             # All of them if there are no tiles: those that the series had were stale.
-            limit = -1 if extent.tile_width is None else most + 1
+            limit = None if extent.tile_width is None else most + 1
             occupied = _occupied_steps(connection, extent.series, first, last, limit)
             if len(occupied) <= most or extent.tile_width is None:
                 indexes, unit = occupied, 1
@@ -222,14 +231,14 @@ def _occupied(
 
 
 def _occupied_steps(
-    connection: sqlite3.Connection, series: int, first: int, last: int, limit: int
+    connection: sqlite3.Connection, series: int, first: int, last: int, limit: int | None
 ) -> list[int]:
-    rows = connection.execute(
-        "SELECT DISTINCT step FROM points WHERE series = ? AND step BETWEEN ? AND ? "
-        "ORDER BY step LIMIT ?",
-        (series, first, last, limit),
-    )
-    return [step for (step,) in rows]
+    found: dict[int, None] = {}
+    for block in read_blocks(connection, series, after=(first - 1, MAX_STEP), last_step=last):
+        found.update(dict.fromkeys(block.steps))
+        if limit is not None and len(found) >= limit:
+            break
+    return list(found)[:limit]
 
 
 def ranges_of(
@@ -240,15 +249,24 @@ def ranges_of(
     The first and the last range contain only values between the two steps.
     """
     widths = [tile_width for tile_width in extent.widths() if tile_width <= width]
-    return list(_gather(_entries(connection, extent.series, widths, *steps), width))
+    entries = _entries(connection, extent.series, [width, *widths], *steps)
+    return list(_gather(entries, width))
 
 
 def _entries(
     connection: sqlite3.Connection, series: int, widths: Sequence[int], first: int, last: int
 ) -> Iterator[Range]:
-    """Yields complete tiles of these widths, the widest possible, and points at both ends."""
-    if not widths:
-        yield from _points(connection, series, first, last)
+    """Yields complete tiles, the widest possible, and at both ends ranges of points.
+
+    Args:
+        connection: A connection in a transaction.
+        series: The id of the series.
+        widths: The width of the ranges of points, and those of the tiles.
+        first: The first step.
+        last: The last step.
+    """
+    if len(widths) == 1:
+        yield from _points(connection, series, first, last, widths[0])
         return
     *finer, width = widths
     start, end = -(-first // width), (last + 1) // width
@@ -271,23 +289,38 @@ def _entries(
 _TILE = "tile, count, step, arrival, value, json, timestamp, minimum, maximum"
 
 
-def _points(connection: sqlite3.Connection, series: int, first: int, last: int) -> Iterator[Range]:
-    rows = connection.execute(
-        "SELECT series, step, arrival, value, json, timestamp FROM points "
-        "WHERE series = ? AND step BETWEEN ? AND ? ORDER BY step, arrival",
-        (series, first, last),
-    )
-    return map(_range_of_point, rows)
+def _points(
+    connection: sqlite3.Connection, series: int, first: int, last: int, width: int
+) -> Iterator[Range]:
+    """Yields ranges of points in order; one of `width` steps may be several, one after another."""
+    for block in read_blocks(connection, series, after=(first - 1, MAX_STEP), last_step=last):
+        yield from _ranges_of_points(block, width)
 
 
-def _range_of_point(point: tuple[Any, ...]) -> Range:
-    _series, step, arrival, number, text, timestamp = point
-    low = values.Stored(number, text).comparable() if number is None else number
-    return [0, 1, step, arrival, number, text, timestamp, low, low]
+def _ranges_of_points(points: Points, width: int) -> Iterator[Range]:
+    """Yields the ranges of `width` steps of sorted points."""
+    steps, arrivals, values, timestamps = points
+    start = 0
+    while start < len(steps):
+        index = steps[start] // width
+        end = bisect_left(steps, (index + 1) * width, start)
+        last = end - 1
+        low, high = bounds_of(values[start:end])
+        yield [
+            index,
+            end - start,
+            steps[last],
+            arrivals[last],
+            *number_and_text(values[last]),
+            timestamps[last],
+            low,
+            high,
+        ]
+        start = end
 
 
 def _gather(entries: Iterable[Range], width: int) -> Iterator[Range]:
-    """Merges points and smaller ranges, in order of their steps, into ranges of `width` steps."""
+    """Merges ranges, in order of their steps, into ranges of `width` steps."""
     merged: Range | None = None
     for entry in entries:
         index = entry[2] // width

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from afnio_tellurio.backend.store.database_files import read_only_error
-from afnio_tellurio.backend.store.series import build_missing_tiles
+from afnio_tellurio.backend.store.moving import is_unfinished
 from afnio_tellurio.backend.store.upgrades import UPGRADES
 from afnio_tellurio.errors import DatabaseError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 #: Identifies our databases, and the format of their tables.
 APPLICATION_ID = 0x54454C55
-FORMAT = 6
+FORMAT = 7
 #: A row of `deleted_runs` for runs that were deleted before their UUIDs were recorded.
 UNKNOWN_DELETED_RUNS = ""
 # Columns with long values are the last ones of a row, so that filters need not read them.
@@ -61,13 +61,18 @@ CREATE TABLE series (
   id INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, name TEXT NOT
   NULL, count INTEGER NOT NULL, first_step INTEGER NOT NULL, last_step INTEGER NOT NULL, last_value,
   last_json TEXT, last_timestamp INTEGER NOT NULL, minimum, maximum, tile_width INTEGER,
-  UNIQUE (run, name)
+  chunked INTEGER NOT NULL DEFAULT 0, chunked_step INTEGER NOT NULL DEFAULT -1,
+  loose_step INTEGER, UNIQUE (run, name)
 );
-CREATE TABLE points (
+CREATE TABLE chunks (
   series INTEGER NOT NULL REFERENCES series ON DELETE CASCADE, step INTEGER NOT NULL, arrival
-  INTEGER NOT NULL, value, json TEXT, timestamp INTEGER NOT NULL, PRIMARY KEY (series, step,
-  arrival)
-) WITHOUT ROWID;
+  INTEGER NOT NULL, last_step INTEGER NOT NULL, count INTEGER NOT NULL, data BLOB NOT NULL,
+  PRIMARY KEY (series, step, arrival)
+) STRICT;
+CREATE TABLE loose (
+  series INTEGER NOT NULL REFERENCES series ON DELETE CASCADE, arrival INTEGER NOT NULL,
+  count INTEGER NOT NULL, form INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (series, arrival)
+) STRICT;
 CREATE TABLE tiles (
   series INTEGER NOT NULL REFERENCES series ON DELETE CASCADE, width INTEGER NOT NULL, tile INTEGER
   NOT NULL, count INTEGER NOT NULL, step INTEGER NOT NULL, arrival INTEGER NOT NULL, value, json
@@ -91,7 +96,10 @@ CREATE TABLE deleted_runs (uuid TEXT NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID
 
 
 def prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Creates the tables in an empty file or upgrades them; rejects files of other programs."""
+    """Creates the tables in an empty file or upgrades them; rejects files of other programs.
+
+    After an upgrade, `moving` has to move the points.
+    """
     # Checked before any write: the file of another program must not change.
     if _format_of(connection, path) == FORMAT:
         return
@@ -105,7 +113,6 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     else:
         for older_format in range(file_format, FORMAT):
             UPGRADES[older_format](connection)
-        build_missing_tiles(connection)
     connection.execute(f"PRAGMA user_version={FORMAT}")
     connection.execute("COMMIT")
 
@@ -116,6 +123,8 @@ def require_current(connection: sqlite3.Connection, path: Path) -> None:
     if file_format != FORMAT:
         problem = "is empty" if file_format == 0 else f"has the older format {file_format}"
         raise read_only_error(path, f"{problem} and cannot be upgraded")
+    if is_unfinished(connection):
+        raise read_only_error(path, "has an unfinished upgrade that cannot go on")
 
 
 def require_unchanged(connection: sqlite3.Connection, path: Path) -> None:

@@ -137,14 +137,6 @@ def summarize_names(
     return _select(connection, selection, columns, order, limit).fetchall()
 
 
-def count_points_after(connection: sqlite3.Connection, series: int, step: int) -> int:
-    """Returns the number of points of a series after a step."""
-    (count,) = connection.execute(
-        "SELECT count(*) FROM points WHERE series = ? AND step > ?", (series, step)
-    ).fetchone()
-    return int(count)
-
-
 def _select(
     connection: sqlite3.Connection,
     selection: Selection,

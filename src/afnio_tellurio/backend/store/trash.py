@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 KEPT = 30 * 24 * 60 * 60 * 1_000_000
 #: Bytes in the database of a run with its index entries, of a series, of a point without its text,
 #: with its share of the tiles, and of a row of a table without its text; measured.
-_RUN_BYTES, _SERIES_BYTES, _POINT_BYTES, _ROW_BYTES = 300, 120, 38, 20
+_RUN_BYTES, _SERIES_BYTES, _POINT_BYTES, _ROW_BYTES = 300, 120, 16, 20
 
 
 class TrashedRow(NamedTuple):

@@ -111,6 +111,28 @@ def _add_tables_of_runs(connection: sqlite3.Connection) -> None:
     )
 
 
+def _add_chunks(connection: sqlite3.Connection) -> None:
+    """Adds chunks and loose points; `moving` moves the points into chunks after the upgrade."""
+    connection.execute("ALTER TABLE points RENAME TO old_points")
+    connection.execute(
+        "CREATE TABLE chunks (series INTEGER NOT NULL REFERENCES series ON DELETE CASCADE, "
+        "step INTEGER NOT NULL, arrival INTEGER NOT NULL, last_step INTEGER NOT NULL, "
+        "count INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (series, step, arrival)) STRICT"
+    )
+    connection.execute(
+        "CREATE TABLE loose (series INTEGER NOT NULL REFERENCES series ON DELETE CASCADE, "
+        "arrival INTEGER NOT NULL, count INTEGER NOT NULL, form INTEGER NOT NULL, "
+        "data BLOB NOT NULL, PRIMARY KEY (series, arrival)) STRICT"
+    )
+    for column in (
+        "chunked INTEGER NOT NULL DEFAULT 0",
+        "chunked_step INTEGER NOT NULL DEFAULT -1",
+        "loose_step INTEGER",
+    ):
+        connection.execute(f"ALTER TABLE series ADD COLUMN {column}")
+    connection.execute("UPDATE series SET chunked = count, chunked_step = last_step")
+
+
 def _drop_not_null(connection: sqlite3.Connection, table: str, column: str) -> None:
     """Copies a table: SQLite cannot change a column. Foreign keys are not enforced here yet."""
     (statement,) = connection.execute(
@@ -130,4 +152,5 @@ UPGRADES = {
     3: _add_levels_and_removal,
     4: _add_details_of_runs,
     5: _add_tables_of_runs,
+    6: _add_chunks,
 }

@@ -21,9 +21,12 @@ from afnio_tellurio.special_numbers import remove_backslashes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from afnio_tellurio.backend.store.chunks import Value
+
 #: Nesting levels of lists and objects in one value; the contract's limit.
 MAX_DEPTH = 100
 _INT64 = range(-(2**63), 2**63)
+_NAN = '"NaN"'
 _INFINITIES = {b'"Infinity"': math.inf, b'"-Infinity"': -math.inf}
 _SPELLINGS = {"nan": b'"NaN"', "inf": b'"Infinity"', "-inf": b'"-Infinity"'}
 _OBJECT_START = ord("{")
@@ -35,10 +38,6 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _decode = msgspec.json.Decoder().decode
 _decode_list = msgspec.json.Decoder(list[Any]).decode
-
-
-#: A number, or the JSON of any other value.
-Value = int | float | str
 
 
 class Stored(Struct, frozen=True, gc=False):
@@ -55,6 +54,31 @@ class Stored(Struct, frozen=True, gc=False):
             number = float(self.text)
             return number if math.isfinite(number) else None
         return None
+
+
+def number_and_text(value: Value) -> tuple[int | float | None, str | None]:
+    """Returns a value of a column of points as SQLite stores it."""
+    if isinstance(value, str):
+        return None, value
+    return (value, None) if value == value else (None, _NAN)  # noqa: PLR0124 - false for NaN
+
+
+def bounds_of(values: Sequence[Value]) -> tuple[int | float | None, int | float | None]:
+    """Returns minimum and maximum of values of a column; None without numbers. NaN is ignored."""
+    total: int | float
+    try:
+        total = sum(values)  # type: ignore[arg-type]
+    except TypeError:
+        total = math.nan
+    # Not NaN, so neither a text nor NaN is among them.
+    if total == total:  # noqa: PLR0124
+        return min(values), max(values)  # type: ignore[return-value]
+    numbers = [
+        number
+        for value in values
+        if (number := Stored(*number_and_text(value)).comparable()) is not None
+    ]
+    return min(numbers, default=None), max(numbers, default=None)
 
 
 def stored(raw: Raw) -> Stored:

@@ -1,0 +1,102 @@
+"""Moves the points of a database of format 6 into chunks, in slices, after its upgrade to format 7.
+
+The upgrade itself only renames their table, so that no process of an older version uses it any
+more. What is moved stays moved if the process is killed. Every process that opens the database
+moves what is left, also several at once, before it uses the database.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from afnio_tellurio.backend.store.chunks import Points, encode, pieces
+from afnio_tellurio.backend.store.series import build_missing_tiles
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
+    from afnio_tellurio.backend.store.chunks import Value
+
+#: Points that one transaction moves, and characters of their texts.
+SLICE_POINTS = 50_000
+SLICE_LENGTH = 16 * 2**20
+
+
+def is_unfinished(connection: sqlite3.Connection) -> bool:
+    """Returns whether there are points, or their empty table, to move."""
+    query = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'old_points'"
+    (count,) = connection.execute(query).fetchone()
+    return bool(count)
+
+
+def move_slice(connection: sqlite3.Connection) -> bool:
+    """Moves the next points in a transaction of its own.
+
+    Returns:
+        Whether there may be more to move.
+    """
+    if not is_unfinished(connection):
+        return False
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Another process may have finished meanwhile.
+        if is_unfinished(connection) and not _move_points(connection):
+            connection.execute("DROP TABLE old_points")
+            build_missing_tiles(connection)
+        connection.execute("COMMIT")
+    except BaseException:  # raised again: the next attempt must not start in a transaction
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return True
+
+
+def _move_points(connection: sqlite3.Connection) -> bool:
+    rows = _next_points(connection)
+    if not rows:
+        return False
+    connection.executemany(
+        "INSERT INTO chunks (series, step, arrival, last_step, count, data) "
+        "VALUES (?, ?, ?, ?, ?, ?)",
+        _chunk_rows(rows),
+    )
+    connection.execute(
+        "DELETE FROM old_points WHERE (series, step, arrival) <= (?, ?, ?)", rows[-1][:3]
+    )
+    return True
+
+
+def _next_points(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
+    cursor = connection.execute(
+        "SELECT series, step, arrival, value, json, timestamp FROM old_points "
+        "ORDER BY series, step, arrival LIMIT ?",
+        (SLICE_POINTS,),
+    )
+    rows: list[tuple[Any, ...]] = []
+    length = 0
+    for row in cursor:
+        rows.append(row)
+        length += len(row[4] or "")
+        if length > SLICE_LENGTH:
+            break
+    cursor.close()
+    return rows
+
+
+def _chunk_rows(rows: list[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    for series, group in groupby(rows, itemgetter(0)):
+        _series, steps, arrivals, numbers, texts, timestamps = zip(*group, strict=True)
+        values = list(map(_value, numbers, texts))
+        for piece in pieces(Points(steps, arrivals, values, timestamps)):
+            key = piece.steps[0], piece.arrivals[0]
+            yield series, *key, piece.steps[-1], piece.size, encode(piece)
+
+
+def _value(number: float | None, text: str | None) -> Value:
+    if number is not None:
+        return number
+    return math.nan if text is None or text == '"NaN"' else text
