@@ -31,7 +31,13 @@ class Tool:
 
 OURS = Tool(
     "afnio_tellurio",
-    {"TELLURIO_MODE": "local", "TELLURIO_HOME": "{folder}/tellurio", "TELLURIO_QUIET": "1"},
+    {
+        "TELLURIO_MODE": "local",
+        "TELLURIO_HOME": "{folder}/tellurio",
+        "TELLURIO_QUIET": "1",
+        # Also on a busy machine, a process delivers everything before it ends.
+        "TELLURIO_EXIT_TIMEOUT": "600",
+    },
     most=1_000_000,
 )
 PEERS = [

@@ -65,24 +65,31 @@ def _measured(folder: Path, count: int, tabs: int) -> tuple[float, dict[str, lis
     """The metrics per second of all writers together, and what the tabs saw meanwhile."""
     polled: dict[str, list[Any]] = {"durations": [], "problems": []}
     with served(environment_of(OURS), folder) as (address, _token):
-        every = [_start(folder, WORKLOAD, OURS.name, "record", n, count) for n in range(WRITERS)]
+        variables = variables_of(OURS, folder)
+        record = (WORKLOAD, OURS.name, "record")
+        every = [start(folder, variables, *record, number, count) for number in range(WRITERS)]
         if tabs:
-            every.append(_start(folder, TABS_SCRIPT, address, KEY, tabs))
+            every.append(start(folder, variables, TABS_SCRIPT, address, KEY, tabs))
         for process in every:
-            _tell(process, "go")
-        moments = [json.loads(_end(process)) for process in every[:WRITERS]]
+            tell(process, "go")
+        moments = [json.loads(end(process)) for process in every[:WRITERS]]
         if tabs:
-            polled = json.loads(_end(every[-1]))
+            polled = json.loads(end(every[-1]))
+    return rate_of(moments, count), polled
+
+
+def rate_of(moments: list[tuple[float, float]], count: int) -> float:
+    """The metrics per second of all writers, from when each began and delivered `count`."""
     seconds = max(end for _, end in moments) - min(begin for begin, _ in moments)
-    return WRITERS * count / seconds, polled
+    return len(moments) * count / seconds
 
 
-def _start(folder: Path, *arguments: object) -> subprocess.Popen[str]:
+def start(folder: Path, variables: dict[str, str], *arguments: object) -> subprocess.Popen[str]:
     """Starts a process, and returns when it is ready to begin."""
     process = subprocess.Popen(
         [python_of(environment_of(OURS)), *map(str, arguments)],
         cwd=folder,
-        env=variables_of(OURS, folder),
+        env=variables,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -92,13 +99,15 @@ def _start(folder: Path, *arguments: object) -> subprocess.Popen[str]:
     return process
 
 
-def _tell(process: subprocess.Popen[str], message: str) -> None:
+def tell(process: subprocess.Popen[str], message: str) -> None:
+    """Sends a line to a process."""
     assert process.stdin is not None
     process.stdin.write(f"{message}\n")
     process.stdin.flush()
 
 
-def _end(process: subprocess.Popen[str]) -> str:
+def end(process: subprocess.Popen[str]) -> str:
+    """Closes a process's input, and returns what it printed until its end."""
     out, _ = process.communicate()
     assert process.returncode == 0
     return out

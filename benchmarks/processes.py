@@ -64,16 +64,26 @@ def fresh_folder() -> Generator[Path]:
         yield Path(folder).resolve()
 
 
-def run_workload(tool: Tool, folder: Path, command: str, *numbers: int) -> Finished:
+def run_workload(
+    tool: Tool, folder: Path, command: str, *numbers: int, environment: Path | None = None
+) -> Finished:
     """Runs a workload to its end.
+
+    Args:
+        tool: The tool.
+        folder: Its directory.
+        command: What to run.
+        numbers: The arguments of the command.
+        environment: Another environment than the tool's own.
 
     Raises:
         WorkloadError: It failed.
     """
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        environment_of(tool)  # made before the measurement starts
+        # Made before the measurement starts.
+        python = python_of(environment or environment_of(tool))
         started_at = time.time_ns()
-        process = _start(tool, folder, output, errors, command, *numbers)
+        process = _start(python, tool, folder, output, errors, command, *numbers)
         watchdog = threading.Timer(PATIENCE, process.kill)
         watchdog.start()
         _, status, usage = os.wait4(process.pid, 0)
@@ -98,7 +108,8 @@ def kill_workload(tool: Tool, folder: Path, command: str, *numbers: int) -> None
         WorkloadError: It failed before.
     """
     with tempfile.TemporaryFile() as errors:
-        process = _start(tool, folder, subprocess.PIPE, errors, command, *numbers)
+        python = python_of(environment_of(tool))
+        process = _start(python, tool, folder, subprocess.PIPE, errors, command, *numbers)
         watchdog = threading.Timer(PATIENCE, process.kill)
         watchdog.start()
         assert process.stdout is not None
@@ -126,10 +137,15 @@ def variables_of(tool: Tool, folder: Path) -> dict[str, str]:
 
 
 def _start(
-    tool: Tool, folder: Path, output: IO[bytes] | int, errors: IO[bytes], *arguments: str | int
+    python: Path,
+    tool: Tool,
+    folder: Path,
+    output: IO[bytes] | int,
+    errors: IO[bytes],
+    *arguments: str | int,
 ) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [python_of(environment_of(tool)), WORKLOAD, tool.name, *map(str, arguments)],
+        [python, WORKLOAD, tool.name, *map(str, arguments)],
         cwd=folder,
         env=variables_of(tool, folder),
         stdin=subprocess.DEVNULL,

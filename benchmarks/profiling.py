@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 #: A line as long as that of a common metric.
 LINE = b'{"name":"train/loss","value":0.12345678901234567,"step":12345,"time":17000000}\n'
 
+#: The name of the thread that delivers.
+SENDER = "tellurio-sender"
+
 
 def floor(count: int) -> object:
     """p50 and p99, in microseconds, of the least that a log must do to survive the process."""
@@ -91,6 +94,28 @@ def profile(workload: Workload, count: int, in_threads: int) -> object:
         [_name(entry.code), entry.callcount, entry.inlinetime * 1000, entry.totaltime * 1000]
         for entry in sorted(entries, key=lambda entry: entry.inlinetime, reverse=True)
     ]
+
+
+def sender(workload: Workload, count: int) -> list[float]:
+    """The seconds that the sender's thread has a processor, until all metrics are delivered."""
+    seconds: list[float] = []
+    run = threading.Thread.run
+
+    def timed(thread: threading.Thread) -> None:
+        before = time.thread_time()
+        run(thread)
+        if thread.name == SENDER:
+            seconds.append(time.thread_time() - before)
+
+    setattr(threading.Thread, "run", timed)  # noqa: B010
+    with workload.recording() as log:
+        for step in range(count):
+            log("loss", 1 / (step + 1), step)
+    for thread in threading.enumerate():
+        if thread.name == SENDER:
+            thread.join()
+    assert seconds
+    return [sum(seconds)]
 
 
 def _name(code: Any) -> str:

@@ -86,6 +86,7 @@ OF_THE_TOOL = {
     "latency": "workload:latency",
     "profile": "profiling:profile",
     "scale": "workload:scale",
+    "sender": "profiling:sender",
     "steps": "workload:steps",
     "whole": "workload:whole",
 }
@@ -95,6 +96,7 @@ OTHERS = {
     "floor": "profiling:floor",
     "grow": "charts:grow",
     "large": "large:large",
+    "parts": "workloads.with_afnio_tellurio:log_parts",
     "read": "workloads.with_afnio_tellurio:read",
     "record": "tabs:record",
     "requests": "batches:requests",

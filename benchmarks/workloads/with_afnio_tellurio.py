@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import afnio_tellurio as te
@@ -24,13 +25,35 @@ def recording() -> Generator[Log]:
         yield log
 
 
-def read(count: int) -> list[float]:
-    """The seconds that it takes to read `count` points back, in a list."""
+def log_parts(count: int, parts: int) -> list[float]:
+    """The seconds of each part of a series of `count` points, until the part is delivered."""
+    durations: list[float] = []
+    with te.init("bench", "bench") as run:
+        for part in range(parts):
+            before = time.perf_counter()
+            for step in range(part * count // parts, (part + 1) * count // parts):
+                run.log("loss", 1 / (step + 1), step=step)
+            receipt = run.flush()
+            durations.append(time.perf_counter() - before)
+            assert receipt.accepted == (part + 1) * count // parts, receipt
+    return durations
+
+
+def read(count: int, is_arrow: int = 0) -> list[float]:
+    """The seconds that it takes to read `count` points back, in a list.
+
+    Args:
+        count: The number of points.
+        is_arrow: 0 for the values as a Python list, 1 for an Arrow table.
+    """
+    if is_arrow:
+        import_module("pyarrow")  # its import is not measured
     run = next(te.runs("bench", "bench"))
     before = time.perf_counter()
     history = run.metrics("loss")
+    points = history.to_arrow() if is_arrow else history.values
     seconds = time.perf_counter() - before
-    assert len(history) == count
+    assert len(points) == count
     return [seconds]
 
 
