@@ -102,7 +102,7 @@ def _page(*, client: tellurio_api.Client, **query: Any) -> Response[Any]:
     built = list_metrics_operation._build_response(client=client, response=response)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     parsed = built.parsed
     if isinstance(parsed, list):
-        parsed = _read_objects(parsed)
+        parsed = _read_objects(parsed)  # pyright: ignore[reportUnknownArgumentType]
     return Response(built.status_code, built.content, built.headers, parsed)
 
 

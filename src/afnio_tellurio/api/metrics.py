@@ -62,7 +62,8 @@ def _points(metrics: ListedMetrics) -> Iterator[MetricPoint]:
 
 def _as_microseconds(timestamps: list[Any]) -> list[int | None]:
     """Times as they are kept: in microseconds since 1970, which takes less than datetimes."""
-    if dt.datetime not in set(map(type, timestamps)):
+    first = next((time for time in timestamps if time is not None), None)
+    if not isinstance(first, dt.datetime):
         return timestamps
     return [None if time is None else microseconds_of(time) for time in timestamps]
 

@@ -10,10 +10,10 @@ import math
 import sys
 from array import array
 from bisect import bisect_left, bisect_right
-from itertools import accumulate, chain, islice
+from itertools import accumulate, islice
 from operator import itemgetter, sub
 from struct import Struct, error
-from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import msgspec
 
@@ -106,8 +106,27 @@ def joined(blocks: Sequence[Points]) -> Points:
     )
 
 
-def _concatenated(columns: Sequence[Sequence[T]]) -> list[T]:
-    return list(chain.from_iterable(columns))
+def _concatenated(columns: Sequence[Sequence[T]]) -> Sequence[T]:
+    joined_range = _joined_range(columns)
+    if joined_range is not None:
+        return cast("Sequence[T]", joined_range)
+    column: list[T] = []
+    for part in columns:
+        column += part
+    return column
+
+
+def _joined_range(columns: Sequence[Sequence[Any]]) -> range | None:
+    """Returns the range that ranges form together, or None if they do not."""
+    first, last = columns[0], columns[-1]
+    if not isinstance(first, range) or not isinstance(last, range):
+        return None
+    stop = first.start
+    for part in columns:
+        if not isinstance(part, range) or (part.start, part.step) != (stop, first.step):
+            return None
+        stop = part.start + len(part) * part.step
+    return range(first.start, stop, first.step)
 
 
 def pieces(points: Points) -> Iterator[Points]:
