@@ -17,6 +17,8 @@ from .metric_samples import MetricSamples
 from .metric_summaries import MetricSummaries
 from .metric_summary import MetricSummary
 from .namespace import Namespace
+from .packed_kind import PackedKind
+from .packed_numbers import PackedNumbers
 from .project import Project
 from .project_create import ProjectCreate
 from .project_metric import ProjectMetric
@@ -59,6 +61,8 @@ __all__ = (
     "MetricSummaries",
     "MetricSummary",
     "Namespace",
+    "PackedKind",
+    "PackedNumbers",
     "Project",
     "ProjectCreate",
     "ProjectMetric",

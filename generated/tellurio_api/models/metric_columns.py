@@ -2,38 +2,60 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import new_fields
+from ..types import is_array, is_object, new_fields
+
+if TYPE_CHECKING:
+    from ..models.packed_numbers import PackedNumbers
+
 
 T = TypeVar("T", bound="MetricColumns")
 
 
 @_attrs_define
 class MetricColumns:
-    """Metrics of one name in columns. All lists have the same length."""
+    """Metrics of one name in columns. All columns have the same length. A backend may pack any of them that has numbers
+    only.
+
+    """
 
     name: str
     """ The name of the metric. """
-    step: list[int]
+    step: list[int] | PackedNumbers
     """ The steps. """
-    value: list[Any]
+    value: list[Any] | PackedNumbers
     """ The values, with strings as in `MetricBatchColumns`. """
-    timestamp: list[int]
+    timestamp: list[int] | PackedNumbers
     """ When each value was measured, in microseconds since 1970 (UTC). """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=new_fields)
 
     def to_dict(self) -> dict[str, Any]:
         name = self.name
 
-        step = self.step
+        step: dict[str, Any] | list[int]
+        if isinstance(self.step, list):
+            step = self.step
 
-        value = self.value
+        else:
+            step = self.step.to_dict()
 
-        timestamp = self.timestamp
+        value: dict[str, Any] | list[Any]
+        if isinstance(self.value, list):
+            value = self.value
+
+        else:
+            value = self.value.to_dict()
+
+        timestamp: dict[str, Any] | list[int]
+        if isinstance(self.timestamp, list):
+            timestamp = self.timestamp
+
+        else:
+            timestamp = self.timestamp.to_dict()
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -50,14 +72,61 @@ class MetricColumns:
 
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        from ..models.packed_numbers import PackedNumbers
+
         d = dict(src_dict)
         name = d.pop("name")
 
-        step = cast(list[int], d.pop("step"))
+        def _parse_step(data: object) -> list[int] | PackedNumbers:
+            try:
+                if not is_array(data):
+                    raise TypeError()
+                step_type_0 = cast(list[int], data)
 
-        value = cast(list[Any], d.pop("value"))
+                return step_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            if not is_object(data):
+                raise TypeError()
+            step_type_1 = PackedNumbers.from_dict(data)
 
-        timestamp = cast(list[int], d.pop("timestamp"))
+            return step_type_1
+
+        step = _parse_step(d.pop("step"))
+
+        def _parse_value(data: object) -> list[Any] | PackedNumbers:
+            try:
+                if not is_array(data):
+                    raise TypeError()
+                value_type_0: list[Any] = data
+
+                return value_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            if not is_object(data):
+                raise TypeError()
+            value_type_1 = PackedNumbers.from_dict(data)
+
+            return value_type_1
+
+        value = _parse_value(d.pop("value"))
+
+        def _parse_timestamp(data: object) -> list[int] | PackedNumbers:
+            try:
+                if not is_array(data):
+                    raise TypeError()
+                timestamp_type_0 = cast(list[int], data)
+
+                return timestamp_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            if not is_object(data):
+                raise TypeError()
+            timestamp_type_1 = PackedNumbers.from_dict(data)
+
+            return timestamp_type_1
+
+        timestamp = _parse_timestamp(d.pop("timestamp"))
 
         metric_columns = cls(
             name=name,

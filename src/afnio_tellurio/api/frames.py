@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _NOT_A_TIME = -(2**63)
 
@@ -36,13 +37,32 @@ def unified(values: list[Any]) -> list[Any]:
     return list(map(_as_floats, values)) if kinds - {type(None)} == {int, float} else values
 
 
-def is_int64(values: list[int]) -> bool:
-    """Whether a column of 64 bits can hold these integers."""
-    return min(values) >= -(2**63) and max(values) < 2**63
+def numpy_values(numpy: Any, values: Sequence[Any]) -> Any:
+    """An array of numbers or booleans, or else of objects."""
+    if isinstance(values, array):
+        return numpy.array(values)
+    kinds = set(map(type, values))
+    kind: Any = float if kinds <= {int, float} else bool if kinds == {bool} else object
+    if kinds == {int} and min(values) >= -(2**63) and max(values) < 2**63:
+        kind = numpy.int64
+    column = numpy.empty(len(values), kind)
+    # Not `array`, which would make lists of one length into further dimensions.
+    column[:] = list(map(float, values)) if kind is float else values
+    return column
 
 
-def or_missing(times: list[int | None]) -> list[int]:
+def arrow_numbers(arrow: Any, numbers: Sequence[Any]) -> Any:
+    """An array of Arrow: of integers, or of doubles if they are packed so."""
+    if not isinstance(numbers, array):
+        return arrow.array(numbers, arrow.int64())
+    kind = arrow.float64() if numbers.typecode == "d" else arrow.int64()
+    return arrow.Array.from_buffers(kind, len(numbers), [None, arrow.py_buffer(numbers)])
+
+
+def or_missing(times: Sequence[int | None]) -> Sequence[int]:
     """Times as NumPy has them: its least integer stands for a missing one."""
+    if isinstance(times, array):
+        return times  # pyright: ignore[reportUnknownVariableType]
     return [_NOT_A_TIME if time is None else time for time in times]
 
 

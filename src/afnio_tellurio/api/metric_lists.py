@@ -5,22 +5,24 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import operator
+import sys
 import uuid
+from array import array
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 from tellurio_api.api.metrics import list_metrics as list_metrics_operation
 from tellurio_api.types import UNSET, Response
 
-from afnio_tellurio.api.answers import AnswerFields, as_numbers, check_lengths, is_numeric
+from afnio_tellurio.api.answers import AnswerFields, as_numbers, is_numeric
 from afnio_tellurio.api.pages import list_pages
 from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.settings.limits import METRICS_PAGE
 from afnio_tellurio.special_numbers import restore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import tellurio_api
 
@@ -34,6 +36,7 @@ _MICROSECOND = dt.timedelta(microseconds=1)
 _FIRST_TIME = (dt.datetime.min.replace(tzinfo=dt.UTC) - _EPOCH) // _MICROSECOND
 _LAST_TIME = (dt.datetime.max.replace(tzinfo=dt.UTC) - _EPOCH) // _MICROSECOND
 _NATIVE = {int, float}
+_CODES = {"int64": "q", "float64": "d"}
 
 
 class ListedMetrics(NamedTuple):
@@ -49,10 +52,14 @@ class ListedMetrics(NamedTuple):
     """
 
     name: str
-    steps: list[int]
-    values: list[Any]
-    times: list[int | None]
+    steps: Sequence[int]
+    values: Sequence[Any]
+    times: Sequence[int | None]
     is_exact: bool
+
+
+#: The index of `is_exact`, after the columns.
+_IS_EXACT = ListedMetrics._fields.index("is_exact")
 
 
 def list_metrics(
@@ -106,25 +113,41 @@ def _page(*, client: tellurio_api.Client, **query: Any) -> Response[Any]:
     return Response(built.status_code, built.content, built.headers, parsed)
 
 
+class _Packed(msgspec.Struct):
+    kind: str
+    base64: bytes
+
+
 class _Columns(msgspec.Struct):
     name: str
-    step: list[int]
-    value: list[Any]
-    timestamp: list[int]
+    step: list[int] | _Packed
+    value: list[Any] | _Packed
+    timestamp: list[int] | _Packed
 
 
 _decode_columns = msgspec.json.Decoder(list[_Columns]).decode
 
 
 def _read_columns(columns: _Columns) -> ListedMetrics:
-    check_lengths("listMetrics", columns.step, columns.value, columns.timestamp)
-    times: list[Any] = columns.timestamp
+    steps, values, times = map(_unpacked, (columns.step, columns.value, columns.timestamp))
+    if not len(steps) == len(values) == len(times):
+        raise ValueError("columns of one metric have different lengths")
     if times and not (min(times) >= _FIRST_TIME and max(times) <= _LAST_TIME):
         raise ValueError("a timestamp is not in the years 1 to 9999")
-    values = columns.value
-    if not set(map(type, values)) <= _NATIVE:
+    if isinstance(values, list) and not set(map(type, values)) <= _NATIVE:
         values = [restore(value) for value in values]
-    return ListedMetrics(columns.name, columns.step, values, times, is_exact=True)
+    return ListedMetrics(columns.name, steps, values, times, is_exact=True)
+
+
+def _unpacked(column: list[Any] | _Packed) -> Sequence[Any]:
+    if isinstance(column, list):
+        return column
+    if column.kind not in _CODES:
+        raise ValueError(f"a column has numbers of the unknown kind {column.kind!r}")
+    numbers: array[Any] = array(_CODES[column.kind], column.base64)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
 
 
 class _Object(msgspec.Struct, gc=False):
@@ -158,7 +181,7 @@ def _microseconds(field: AnswerFields, timestamp: Any) -> int | None:
     return None if date is None else microseconds_of(date)
 
 
-def restored(metrics: ListedMetrics) -> list[Any]:
+def restored(metrics: ListedMetrics) -> Sequence[Any]:
     """The values with floats for the words of numbers, as far as the backend tells them."""
     if metrics.is_exact or set(map(type, metrics.values)) <= _NATIVE:
         return metrics.values
@@ -170,16 +193,25 @@ def restored(metrics: ListedMetrics) -> list[Any]:
 
 def joined(parts: list[ListedMetrics]) -> ListedMetrics:
     """Metrics of one name of several pages, in the order of their steps."""
-    first = parts[0]
-    steps = list(itertools.chain.from_iterable(part.steps for part in parts))
-    values = list(itertools.chain.from_iterable(part.values for part in parts))
-    times = list(itertools.chain.from_iterable(part.times for part in parts))
-    if not all(map(operator.le, steps, steps[1:])):
+    steps, values, times = (
+        _concatenated([part[index] for part in parts]) for index in range(1, _IS_EXACT)
+    )
+    is_exact = all(part.is_exact for part in parts)
+    # By the contract, columns are in order.
+    if not is_exact and not all(map(operator.le, steps, steps[1:])):
         order = sorted(range(len(steps)), key=steps.__getitem__)
-        steps = [steps[index] for index in order]
-        values = [values[index] for index in order]
-        times = [times[index] for index in order]
-    return ListedMetrics(first.name, steps, values, times, all(part.is_exact for part in parts))
+        steps, values, times = (
+            [column[index] for index in order] for column in (steps, values, times)
+        )
+    return ListedMetrics(parts[0].name, steps, values, times, is_exact)
+
+
+def _concatenated(columns: list[Any]) -> Sequence[Any]:
+    codes = {getattr(column, "typecode", "") for column in columns}
+    whole: Any = columns[0][:0] if len(codes) == 1 else []
+    for column in columns:
+        whole.extend(column)
+    return cast("Sequence[Any]", whole)
 
 
 def microseconds_of(time: dt.datetime) -> int:

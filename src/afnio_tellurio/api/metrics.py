@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from array import array
 from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,7 +13,14 @@ import attrs
 from tellurio_api import models
 
 from afnio_tellurio.api.answers import AnswerFields, as_numbers, check_lengths, is_numeric
-from afnio_tellurio.api.frames import imported, is_int64, or_missing, polars_frame, unified
+from afnio_tellurio.api.frames import (
+    arrow_numbers,
+    imported,
+    numpy_values,
+    or_missing,
+    polars_frame,
+    unified,
+)
 from afnio_tellurio.api.metric_lists import (
     ListedMetrics,
     datetime_of,
@@ -22,7 +30,7 @@ from afnio_tellurio.api.metric_lists import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 class MetricPoint(NamedTuple):
@@ -53,14 +61,18 @@ def read_points(
 
 
 def _points(metrics: ListedMetrics) -> Iterator[MetricPoint]:
-    values = metrics.values
+    values: Sequence[Any] = metrics.values
     if not metrics.is_exact:
         values = [as_numbers(value) if is_numeric(value) else value for value in values]
     for step, value, time in zip(metrics.steps, values, metrics.times, strict=True):
         yield MetricPoint(metrics.name, step, value, None if time is None else datetime_of(time))
 
 
-def _as_microseconds(timestamps: list[Any]) -> list[int | None]:
+def _as_list(column: Sequence[Any]) -> list[Any]:
+    return column if isinstance(column, list) else list(column)
+
+
+def _as_microseconds(timestamps: Sequence[Any]) -> Sequence[int | None]:
     """Times as they are kept: in microseconds since 1970, which takes less than datetimes."""
     first = next((time for time in timestamps if time is not None), None)
     if not isinstance(first, dt.datetime):
@@ -74,16 +86,28 @@ class MetricHistory:
 
     Attributes:
         name: The metric's name.
-        steps: The steps.
-        values: The values as they were logged. A backend that lists metrics as objects does not
-            tell NaN and the infinities from the words for them: there they are floats if each value
-            of the metric is a number, or a list of numbers at any depth, and else strings.
     """
 
     name: str
-    steps: list[int] = attrs.field(repr=False)
-    values: list[Any] = attrs.field(repr=False)
-    _timestamps: list[Any] = attrs.field(repr=False, converter=_as_microseconds)
+    # Lists or arrays: there may be millions, and frames need no object for each.
+    _steps: Sequence[int] = attrs.field(repr=False, eq=list)
+    _values: Sequence[Any] = attrs.field(repr=False, eq=list)
+    _timestamps: Sequence[Any] = attrs.field(repr=False, eq=list, converter=_as_microseconds)
+
+    @cached_property
+    def steps(self) -> list[int]:
+        """The steps."""
+        return _as_list(self._steps)
+
+    @cached_property
+    def values(self) -> list[Any]:
+        """The values as they were logged.
+
+        A backend that lists metrics as objects does not tell NaN and the infinities from the words
+        for them: there they are floats if each value of the metric is a number, or a list of
+        numbers at any depth, and else strings.
+        """
+        return _as_list(self._values)
 
     @cached_property
     def timestamps(self) -> list[dt.datetime | None]:
@@ -91,7 +115,7 @@ class MetricHistory:
         return [None if time is None else datetime_of(time) for time in self._timestamps]
 
     def __len__(self) -> int:
-        return len(self.steps)
+        return len(self._steps)
 
     def to_numpy(self) -> dict[str, Any]:
         """NumPy arrays of equal length under the names `step`, `value` and `timestamp`.
@@ -105,17 +129,9 @@ class MetricHistory:
             OverflowError: There are floats, and an integer that no float is near.
         """
         numpy = imported("to_numpy", "numpy")
-        kinds = set(map(type, self.values))
-        kind: Any = float if kinds <= {int, float} else bool if kinds == {bool} else object
-        if kinds == {int} and is_int64(self.values):
-            kind = numpy.int64
-        values: list[Any] = list(map(float, self.values)) if kind is float else self.values
-        column = numpy.empty(len(values), kind)
-        # Not `array`, which would make lists of one length into further dimensions.
-        column[:] = values
         return {
-            "step": numpy.array(self.steps, "int64"),
-            "value": column,
+            "step": numpy.array(self._steps, "int64"),
+            "value": numpy_values(numpy, self._values),
             "timestamp": self._numpy_times(numpy),
         }
 
@@ -130,16 +146,14 @@ class MetricHistory:
             OverflowError: There are floats, and an integer that no float is near.
         """
         pandas = imported("to_pandas", "pandas")
-        times = pandas.Series(self._numpy_times(imported("to_pandas", "numpy")))
-        frame = pandas.DataFrame(
-            {
-                "step": self.steps,
-                "value": unified(self.values),
-                "timestamp": times.dt.tz_localize("UTC"),
-            }
-        )
+        numpy = imported("to_pandas", "numpy")
+        times = pandas.Series(self._numpy_times(numpy)).dt.tz_localize("UTC")
+        are_packed = isinstance(self._values, array)
+        values = numpy.array(self._values) if are_packed else unified(self.values)
+        columns = {"step": numpy.array(self._steps, "int64"), "value": values, "timestamp": times}
+        frame = pandas.DataFrame(columns)
         # Columns without values get other types, which cannot be combined with other runs' columns.
-        return frame if self.steps else frame.astype(_PANDAS_TYPES)
+        return frame if self._steps else frame.astype(_PANDAS_TYPES)
 
     def to_polars(self) -> Any:
         """A `polars.DataFrame` with the columns `step`, `value` and `timestamp`.
@@ -151,7 +165,8 @@ class MetricHistory:
                 column can hold.
         """
         polars = imported("to_polars", "polars")
-        columns = {"step": self.steps, "value": unified(self.values), "timestamp": self._timestamps}
+        times = list(self._timestamps)
+        columns = {"step": self.steps, "value": unified(self.values), "timestamp": times}
         types = {"step": polars.Int64, "timestamp": polars.Int64}
         frame = polars_frame(columns, {"value": self.name}, types)
         frame = frame.cast({"timestamp": polars.Datetime("us", "UTC")})
@@ -167,10 +182,15 @@ class MetricHistory:
             ValueError: As `TypeError`, inside of lists.
         """
         arrow = imported("to_arrow", "pyarrow")
-        times = arrow.array(self._timestamps, arrow.int64())
+        times = arrow_numbers(arrow, self._timestamps)
+        values = (
+            arrow_numbers(arrow, self._values)
+            if isinstance(self._values, array) or not self._values
+            else unified(self.values)
+        )
         columns = {
-            "step": arrow.array(self.steps, arrow.int64()),
-            "value": unified(self.values) or arrow.array([], arrow.float64()),
+            "step": arrow_numbers(arrow, self._steps),
+            "value": values if len(values) else arrow.array([], arrow.float64()),
             "timestamp": times.cast(arrow.timestamp("us", "UTC")),
         }
         return arrow.table(columns)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from array import array
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 
 import msgspec
 from msgspec import UNSET
@@ -36,10 +37,14 @@ from afnio_tellurio.backend.store.points import read_points
 from afnio_tellurio.backend.store.tables import append_rows
 
 if TYPE_CHECKING:
-    from afnio_tellurio.backend.store.chunks import Points
+    from collections.abc import Sequence
+
+    from afnio_tellurio.backend.store.chunks import Points, Value
     from afnio_tellurio.backend.store.tables import NewRow
 
 _MAX_METRICS = 10_000
+#: Numbers of a column that are packed.
+_PACKED_FROM = 100
 
 _Position = Annotated[int, msgspec.Meta(ge=-1, le=structs.MAX_STEP)]
 
@@ -156,10 +161,7 @@ def _metrics_answer(
     if COLUMNS in call.headers.get("accept", ""):
         columns = [
             structs.MetricColumns(
-                name,
-                list(points.steps),
-                values.encodable(points.values),
-                list(points.timestamps),
+                name, _column(points.steps), _column(points.values), _column(points.timestamps)
             )
             for name, points in page
             if points.steps
@@ -169,6 +171,19 @@ def _metrics_answer(
     for name, points in page:
         metrics += _metric_answers(name, points)
     return Answer(200, structs.encode(metrics), headers)
+
+
+def _column(numbers: Sequence[Value]) -> list[Any] | structs.PackedNumbers:
+    """Packs a column, unless a list is shorter, or it has anything else than numbers."""
+    kinds = set(map(type, numbers))
+    if len(numbers) < _PACKED_FROM or kinds not in ({int}, {float}):
+        return values.encodable(numbers)
+    code, kind = ("q", "int64") if kinds == {int} else ("d", "float64")
+    packed = array(code, cast("Sequence[float]", numbers))
+    if sys.byteorder == "big":
+        packed.byteswap()
+    # The encoder writes bytes in Base64.
+    return structs.PackedNumbers(kind, packed.tobytes())
 
 
 def _metric_answers(name: str, points: Points) -> list[structs.Metric]:

@@ -277,14 +277,21 @@ class Metric(Struct, gc=False):
     timestamp: str
 
 
+class PackedNumbers(Struct):
+    """Numbers of 8 bytes each in a response."""
+
+    kind: str
+    base64: bytes
+
+
 class MetricColumns(Struct):
     """Metrics of one name in a response, in columns."""
 
     name: str
-    step: list[int]
+    step: list[int] | PackedNumbers
     # Each is a number, or a `Raw` with any other JSON.
-    value: list[Any]
-    timestamp: list[int]
+    value: list[Any] | PackedNumbers
+    timestamp: list[int] | PackedNumbers
 
 
 class Table(Struct):

@@ -110,6 +110,11 @@ def _concatenated(columns: Sequence[Sequence[T]]) -> Sequence[T]:
     joined_range = _joined_range(columns)
     if joined_range is not None:
         return cast("Sequence[T]", joined_range)
+    if all(isinstance(part, array) for part in columns):
+        numbers = cast("array[float]", columns[0])[:]
+        for part in columns[1:]:
+            numbers += cast("array[float]", part)
+        return cast("Sequence[T]", numbers)
     column: list[T] = []
     for part in columns:
         column += part
@@ -289,7 +294,7 @@ class _Reader:
         code, count = self._take(1), self._count
         values: Sequence[Value]
         if code == b"d":
-            values = self._read_array("d", count).tolist()
+            values = self._read_array("d", count)
         elif code == b"i":
             values = self.read_integers()
         elif code == b"m":
