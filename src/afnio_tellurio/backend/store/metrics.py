@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from afnio_tellurio.backend.store import sampling
 from afnio_tellurio.backend.store.chunks import MAX_STEP, NO_POINTS, Points
@@ -83,7 +83,9 @@ class SeriesWriter:
         self._values += values
         self._timestamps += timestamps
 
-    def _with_next_steps(self, steps: Sequence[int | None]) -> list[int]:
+    def _with_next_steps(self, steps: Sequence[int | None]) -> Sequence[int]:
+        if None not in steps:
+            return cast("Sequence[int]", steps)
         last = self._last
         found: list[int] = []
         for step in steps:
