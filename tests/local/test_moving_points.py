@@ -144,6 +144,19 @@ def test_a_failing_slice_leaves_what_was_moved_and_the_next_one_goes_on(old, mon
     assert points_of(old) == expected()
 
 
+def test_nothing_is_moved_after_a_newer_version_changed_the_format(old, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("afnio_tellurio.backend.store.database.move_slice", lambda *_: False)
+        Database(old).close()
+    before = moved(old)
+    with contextlib.closing(sqlite3.connect(old, isolation_level=None)) as connection:
+        connection.execute(f"PRAGMA user_version = {schema.FORMAT + 1}")
+        assert not moving.move_slice(connection, schema.FORMAT)
+        assert moved(old) == before
+        assert moving.move_slice(connection, schema.FORMAT + 1)
+    assert moved(old) == (moving.SLICE_POINTS, before[1] - moving.SLICE_POINTS)
+
+
 def test_long_texts_are_moved_in_smaller_slices(tmp_path, monkeypatch):
     path = tmp_path / "old.db"
     golden_homes.unpack_database(6, path)
@@ -170,7 +183,7 @@ def test_points_that_were_moved_are_followed_by_new_ones(tmp_path):
 
 
 def test_an_unfinished_upgrade_is_named_if_the_database_can_only_be_read(old, monkeypatch):
-    monkeypatch.setattr("afnio_tellurio.backend.store.database.move_slice", lambda _: False)
+    monkeypatch.setattr("afnio_tellurio.backend.store.database.move_slice", lambda *_: False)
     Database(old).close()
     assert moved(old) is not None
     monkeypatch.setattr("afnio_tellurio.backend.store.database.is_writable", lambda _: False)

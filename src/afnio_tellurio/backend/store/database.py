@@ -39,7 +39,12 @@ from afnio_tellurio.backend.store.database_files import (
     size_of,
 )
 from afnio_tellurio.backend.store.moving import move_slice
-from afnio_tellurio.backend.store.schema import prepare, require_current, require_unchanged
+from afnio_tellurio.backend.store.schema import (
+    FORMAT,
+    prepare,
+    require_current,
+    require_unchanged,
+)
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.deadlines import seconds_left
 from afnio_tellurio.errors import DatabaseError
@@ -305,7 +310,7 @@ class Database:
                 prepare(connection, self.path)
                 self._configure(connection, pool)
                 # Each slice may have to wait for one of another process.
-                while _retry_while_busy(lambda: move_slice(connection)):
+                while _retry_while_busy(lambda: move_slice(connection, FORMAT)):
                     pass
             # Makes SQLite open the write-ahead log.
             connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from afnio_tellurio.backend.store import sampling
 from afnio_tellurio.backend.store.chunks import MAX_STEP, NO_POINTS, Points
@@ -22,16 +22,31 @@ _SERIES_COLUMNS = (
 
 
 class SeriesWriter:
-    """The row of one series, and the points that a transaction adds to it."""
+    """The row of one series, and the points that a transaction adds to it.
+
+    A batch may have thousands of names with one point each, so it copies little.
+    """
+
+    __slots__ = (
+        "_count",
+        "_first",
+        "_last",
+        "_layout",
+        "_new_columns",
+        "_ordered",
+        "_row",
+        "_steps",
+        "_timestamps",
+        "_values",
+    )
 
     def __init__(self, row: tuple[Any, ...]) -> None:
-        # A batch may have thousands of names, so only what changes is copied.
         self._row = row
         self._count: int = row[1]
         self._last: int = row[3]
-        self._steps: list[int] = []
-        self._values: list[Value] = []
-        self._timestamps: list[int] = []
+        self._steps: Sequence[int] = ()
+        self._values: Sequence[Value] = ()
+        self._timestamps: Sequence[int] = ()
         self._first: int = row[2]
         self._ordered = NO_POINTS
         self._new_columns: tuple[Any, ...] = ()
@@ -61,7 +76,7 @@ class SeriesWriter:
 
         Args:
             steps: Their steps; None for the one after the last step, as a step or for all.
-            values: Their values.
+            values: Their values. The columns must not change any more.
             timestamps: Microseconds since 1970.
 
         Raises:
@@ -77,11 +92,16 @@ class SeriesWriter:
             raise OverflowError("no step follows the last one")
         self._last = max(self._last, last)
         self._count += len(values)
-        self._steps += new_steps
-        self._values += values
-        self._timestamps += timestamps
+        if self._values:
+            self._steps = [*self._steps, *new_steps]
+            self._values = [*self._values, *values]
+            self._timestamps = [*self._timestamps, *timestamps]
+        else:
+            self._steps, self._values, self._timestamps = new_steps, values, timestamps
 
-    def _with_next_steps(self, steps: Sequence[int | None]) -> list[int]:
+    def _with_next_steps(self, steps: Sequence[int | None]) -> Sequence[int]:
+        if None not in steps:
+            return cast("Sequence[int]", steps)
         last = self._last
         found: list[int] = []
         for step in steps:

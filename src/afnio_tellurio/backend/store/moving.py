@@ -33,8 +33,12 @@ def is_unfinished(connection: sqlite3.Connection) -> bool:
     return bool(count)
 
 
-def move_slice(connection: sqlite3.Connection) -> bool:
+def move_slice(connection: sqlite3.Connection, file_format: int) -> bool:
     """Moves the next points in a transaction of its own.
+
+    Args:
+        connection: A connection to a database of this format.
+        file_format: The format; a process of a newer version may change it meanwhile.
 
     Returns:
         Whether there may be more to move.
@@ -43,8 +47,10 @@ def move_slice(connection: sqlite3.Connection) -> bool:
         return False
     connection.execute("BEGIN IMMEDIATE")
     try:
-        # Another process may have finished meanwhile.
-        if is_unfinished(connection) and not _move_points(connection):
+        # Another process may have finished, or may be of a newer version.
+        (current,) = connection.execute("PRAGMA user_version").fetchone()
+        is_current: bool = current == file_format
+        if is_current and is_unfinished(connection) and not _move_points(connection):
             connection.execute("DROP TABLE old_points")
             build_missing_tiles(connection)
         connection.execute("COMMIT")
@@ -52,7 +58,7 @@ def move_slice(connection: sqlite3.Connection) -> bool:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    return True
+    return is_current
 
 
 def _move_points(connection: sqlite3.Connection) -> bool:

@@ -24,7 +24,7 @@ LOOSE_POINTS = 128
 CHUNK_AT_ONCE = 64
 #: If loose points come before points in chunks, more of them are merged at once, since it takes as
 #: long as writing all chunks that they belong to: this fraction of the series, up to a maximum.
-LATE_FRACTION = 32
+LATE_FRACTION = 8
 MAX_LATE_POINTS = 65_536
 #: Characters of texts in a batch that become chunks at once.
 LOOSE_LENGTH = 16 * 1024
