@@ -9,6 +9,7 @@ from html import escape
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from afnio_tellurio.notices import printable
 from afnio_tellurio.overviews import curves, summaries
 from afnio_tellurio.tracking.run import Run
 from afnio_tellurio.validation import checked_name
@@ -68,7 +69,7 @@ def _runs_of(run: Run | Iterable[Run]) -> list[Run]:
 
 
 def _names(runs: Sequence[Run]) -> str:
-    return ", ".join(run.name for run in runs)
+    return printable(", ".join(run.name for run in runs))
 
 
 def draw_curves(runs: Sequence[Run], names: Sequence[str]) -> str:

@@ -135,3 +135,16 @@ def test_a_notebook_displays_the_picture_inline(kernel):
     drawing = content["data"]["text/html"]
     assert len(_lines(drawing)[0]) == 10
     assert not re.search(r"https?:|<script|<link|url\(", drawing)
+
+
+def test_the_text_of_a_picture_cannot_control_a_terminal(kernel):
+    messages = kernel(
+        """
+        import afnio_tellurio as te
+        with te.init("acme", "Digits", "evil\\x1b[2J\\x9b\\u202e") as run:
+            run.log("loss", 1)
+            te.show(run)
+        """
+    )
+    ((_kind, content),) = messages
+    assert content["data"]["text/plain"] == "<curves of evil�[2J��>"
