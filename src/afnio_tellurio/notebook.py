@@ -98,7 +98,7 @@ def draw_curves(runs: Sequence[Run], names: Sequence[str]) -> str:
     legend = "".join(
         f'<span style="margin-right:1.2em"><svg width="26" height="8" aria-hidden="true">'
         f'<line x1="0" y1="4" x2="26" y2="4" {_stroke(index)}/></svg> '
-        f"<bdi>{escape(run.name)}</bdi> {escape(run.status.value.lower())}</span>"
+        f"<bdi>{escape(printable(run.name))}</bdi> {escape(run.status.value.lower())}</span>"
         for index, run in enumerate(runs)
     )
     body = "".join(charts) or "<p>No numeric metrics yet.</p>"
@@ -132,7 +132,7 @@ def _draw_chart(name: str, lines: Mapping[int, MetricCurve]) -> str:
         for index, line in lines.items()
         for points in _parts(line, across, up)
     )
-    title = escape(name)
+    title = escape(printable(name))
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}" role="img" '
         f'style="font:11px system-ui,sans-serif;fill:currentColor"><title>{title}</title>'
