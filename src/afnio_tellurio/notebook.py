@@ -9,6 +9,7 @@ from html import escape
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from afnio_tellurio.notices import printable
 from afnio_tellurio.overviews import curves, summaries
 from afnio_tellurio.tracking.run import Run
 from afnio_tellurio.validation import checked_name
@@ -68,7 +69,7 @@ def _runs_of(run: Run | Iterable[Run]) -> list[Run]:
 
 
 def _names(runs: Sequence[Run]) -> str:
-    return ", ".join(run.name for run in runs)
+    return printable(", ".join(run.name for run in runs))
 
 
 def draw_curves(runs: Sequence[Run], names: Sequence[str]) -> str:
@@ -97,7 +98,7 @@ def draw_curves(runs: Sequence[Run], names: Sequence[str]) -> str:
     legend = "".join(
         f'<span style="margin-right:1.2em"><svg width="26" height="8" aria-hidden="true">'
         f'<line x1="0" y1="4" x2="26" y2="4" {_stroke(index)}/></svg> '
-        f"<bdi>{escape(run.name)}</bdi> {escape(run.status.value.lower())}</span>"
+        f"<bdi>{escape(printable(run.name))}</bdi> {escape(run.status.value.lower())}</span>"
         for index, run in enumerate(runs)
     )
     body = "".join(charts) or "<p>No numeric metrics yet.</p>"
@@ -131,7 +132,7 @@ def _draw_chart(name: str, lines: Mapping[int, MetricCurve]) -> str:
         for index, line in lines.items()
         for points in _parts(line, across, up)
     )
-    title = escape(name)
+    title = escape(printable(name))
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}" role="img" '
         f'style="font:11px system-ui,sans-serif;fill:currentColor"><title>{title}</title>'

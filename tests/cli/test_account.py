@@ -74,6 +74,16 @@ def test_a_key_is_asked_for_unseen_and_kept_for_its_owner_alone(terminal, invoke
     }
 
 
+def test_what_a_backend_says_of_a_user_cannot_control_a_terminal(start_server, invoke):
+    user = "ada\x9b31m\x7f\u202e\x1b[2J"
+    url = start_server(api_key=KEY, user=user, email="\x9d0;title\x9c@example.com")
+    for arguments in (("whoami",), ("whoami", "--json")):
+        finished = invoke(*arguments, TELLURIO_BACKEND_HTTP_BASE_URL=url, TELLURIO_API_KEY=KEY)
+        assert (finished.returncode, finished.stderr) == (0, "")
+        assert not set(finished.stdout) & set("\x1b\x7f\x9b\x9c\x9d\u202e")
+    assert json.loads(finished.stdout)["username"] == user
+
+
 def test_a_refused_key_is_asked_for_again_and_never_kept(terminal, url):
     shown = terminal("login")
     for _ in range(3):

@@ -5,6 +5,7 @@ import json
 import pytest
 
 import afnio_tellurio as te
+from afnio_tellurio.settings.limits import MAX_VALUE_DEPTH
 
 RUN = "acme/digits/first"
 
@@ -49,6 +50,17 @@ def test_long_tables_are_cut_on_a_screen_and_whole_in_json(invoke):
         "key": "id",
         "rows": [{"id": 0, "prompt": "Be brief.", "score": "NaN"}, {"id": 1}],
     }
+
+
+def test_rows_of_the_greatest_depth_are_printed(invoke):
+    row = {"value": "leaf"}
+    for _ in range(MAX_VALUE_DEPTH - 1):
+        row = {"value": row}
+    with te.init("acme", "Digits", "second") as run:
+        run.log_rows("deep", [row])
+    path = "acme/digits/second"
+    assert json.loads(shown(invoke("rows", path, "deep", "--json")))["rows"] == [row]
+    assert shown(invoke("rows", path, "deep")).startswith("value\n")
 
 
 def test_a_table_that_does_not_exist_is_an_error_that_names_a_similar_one(invoke):

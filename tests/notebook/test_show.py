@@ -135,3 +135,20 @@ def test_a_notebook_displays_the_picture_inline(kernel):
     drawing = content["data"]["text/html"]
     assert len(_lines(drawing)[0]) == 10
     assert not re.search(r"https?:|<script|<link|url\(", drawing)
+
+
+def test_names_control_neither_a_terminal_nor_the_text_beside_them(kernel):
+    messages = kernel(
+        """
+        import afnio_tellurio as te
+        with te.init("acme", "Digits", "evil\\x1b[2J\\x9b\\u202e") as run:
+            run.log("loss\\u2066", 1)
+            te.show(run)
+        """
+    )
+    ((_kind, content),) = messages
+    assert content["data"]["text/plain"] == "<curves of evil�[2J��>"
+    drawing = content["data"]["text/html"]
+    assert "<bdi>evil�[2J��</bdi>" in drawing
+    assert "<title>loss�</title>" in drawing
+    assert not set(drawing) & set("\x1b\x9b\u202e\u2066")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,58 @@ def test_a_name_is_text_everywhere(open_page, client):
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV").first.click()
     assert not any(line.startswith("=") for line in download.value.path().read_text().split("\n"))
+
+
+#: The page's own words, outside of names, that are written from right to left.
+REVERSED = """
+() => {
+  const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const left = (node, index) => {
+    const range = document.createRange();
+    range.setStart(node, index);
+    range.setEnd(node, index + 1);
+    return range.getBoundingClientRect().left;
+  };
+  const reversed = [];
+  while (words.nextNode()) {
+    const node = words.currentNode;
+    const first = node.data.search(/[a-z]{2}/);
+    if (node.parentElement.closest("bdi, option, style") || first < 0) continue;
+    if (left(node, first) > left(node, first + 1)) reversed.push(node.data);
+  }
+  return reversed;
+}
+"""
+
+
+@pytest.mark.parametrize("name", ["open\u202e\u2066", "closed\u2069\u202e"])
+def test_a_name_does_not_reverse_what_follows_it(open_page, client, name):
+    with te.init("acme", "Digits", name, name, tags=[name, "other"], client=client) as run:
+        run.log("list " + name, [[1]])
+        run.log(name, 1)
+        run.log(name, 2)
+        run.log_rows(name, [{name: name}])
+        te.init("acme", "Digits", f"child {name}", parent=run, client=client).finish()
+    for path, words in ((PROJECT, "th small"), (f"{PROJECT}runs/{run.uuid}/", "summary")):
+        page = open_page(path)
+        expect(page.locator("figure canvas").first).to_be_visible()
+        expect(page.locator(words, has_text=re.compile("last|1 row"))).to_be_visible()
+        assert page.evaluate(REVERSED) == []
+
+
+def test_the_choice_of_columns_fits_a_narrow_screen(open_view):
+    page = open_view("project", width=360)
+    page.get_by_text("Columns").click()
+    panel = page.locator(".panel")
+    expect(panel.locator("select").first).to_be_visible()
+    for width in (360, 320, 480, 768):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function(
+            "(width) => document.documentElement.scrollWidth <= width", arg=width
+        )
+        box = panel.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
 
 
 @pytest.mark.parametrize(("view", "limit"), [("project", 120_000), ("run", 127_000)])

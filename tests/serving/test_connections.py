@@ -153,13 +153,14 @@ def test_answers_to_head_requests_have_no_body(connect, head, method, path, key)
     assert received.endswith(b"\r\n\r\n")
 
 
-def test_an_error_in_a_head_request_has_no_body(connect, head):
+def test_an_error_in_a_head_request_has_no_body_and_logs_nothing(connect, head, caplog):
     received = answers_of(connect(head("HEAD /", "Host: a\r\n")))
     assert received.startswith(b"HTTP/1.1 400 ")
     assert received.endswith(b"\r\n\r\n")
     received = answers_of(connect(head("HEAD /", "no colon\r\n")))
     assert received.startswith(b"HTTP/1.0 400 ")
     assert received.endswith(b"\r\n\r\n")
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize(
@@ -173,6 +174,9 @@ def test_an_error_in_a_head_request_has_no_body(connect, head):
         ["Content-Length: 5, 5\r\n"],
         ["Content-Length: +5\r\n"],
         ["Content-Length : 5\r\n"],
+        ["Transfer-Encoding: chunked\r\n", "Transfer-Encoding: chunked\r\n"],
+        ["Transfer-Encoding: chunked, chunked\r\n"],
+        ["transfer-encoding: ,chunked\r\n"],
     ],
 )
 def test_an_ambiguous_request_is_refused_and_ends_the_connection(connect, head, headers):

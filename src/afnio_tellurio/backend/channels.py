@@ -6,6 +6,7 @@ the oldest one without a key is closed, so that they cannot keep others out.
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
@@ -44,6 +45,10 @@ MAX_KEYLESS_CONNECTIONS = 100
 #: Requests without a valid key that are answered if a client sends them without waiting for the
 #: answers, which are kept in memory until it reads them.
 MAX_KEYLESS_REQUESTS = 10
+
+
+#: A Transfer-Encoding that is a list. The parser accepts one that has chunked several times.
+_REPEATED_CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r\n]*,", re.IGNORECASE)
 
 
 class Connections:
@@ -162,6 +167,8 @@ def _check_framing(head: bytes) -> None:
         raise ParsingError("Host is repeated; send it once.")
     if b"transfer-encoding" in names and b"content-length" in names:
         raise ParsingError("Send Content-Length or Transfer-Encoding, not both.")
+    if names.count(b"transfer-encoding") > 1 or _REPEATED_CHUNKED.search(head):
+        raise ParsingError("Transfer-Encoding is repeated; send it once.")
     if b"transfer-encoding" in names and head.split(b"\r\n")[0].rstrip().endswith(b"HTTP/1.0"):
         raise ParsingError("HTTP/1.0 has no Transfer-Encoding.")
 
@@ -173,6 +180,10 @@ class _ErrorTask(ErrorTask):
     def has_body(self) -> bool:
         first_line: bytes = getattr(self.request, "first_line", b"")
         return not first_line.startswith(b"HEAD ") and super().has_body
+
+    def write(self, data: bytes) -> None:
+        # Waitress would log each body that it does not send.
+        super().write(data if self.has_body else b"")
 
 
 class Channel(HTTPChannel):

@@ -7,6 +7,7 @@ import datetime as dt
 import functools
 import getpass
 import re
+import sys
 import time
 import uuid
 from contextlib import suppress
@@ -382,8 +383,16 @@ def rows_for(limit: int | None) -> int:
     return -1 if limit is None else limit + 1
 
 
+def length_for(limit: int | None) -> int:
+    """Returns the characters after which a page ends; a list without a limit has no end."""
+    return sys.maxsize if limit is None else MAX_PAGE_LENGTH
+
+
 def page_of(
-    rows: list[R], limit: int | None, position: Callable[[R], Any]
+    rows: list[R],
+    limit: int | None,
+    position: Callable[[R], Any],
+    length_of: Callable[[R], int] | None = None,
 ) -> tuple[list[R], list[tuple[str, str]]]:
     """Returns a page, and the header with the cursor of the next one if there is more.
 
@@ -391,7 +400,11 @@ def page_of(
         rows: The rows, up to `rows_for` the limit.
         limit: The number of rows that the page may have; None for all.
         position: The place of a row in the list.
+        length_of: The characters of a row, if the rows are those up to `length_for` the limit.
     """
+    if length_of is not None and len(rows) > 1 and sum(map(length_of, rows)) > length_for(limit):
+        # The last one only shows that there is another.
+        limit = len(rows) - 1
     if limit is None or len(rows) <= limit:
         return rows, []
     return rows[:limit], [next_cursor(position(rows[limit - 1]))]

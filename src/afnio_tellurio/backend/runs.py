@@ -21,6 +21,7 @@ from afnio_tellurio.backend.requests import (
     current_time,
     cursor_of,
     integer_of,
+    length_for,
     page_of,
     project_of,
     quoted,
@@ -150,9 +151,12 @@ def list_runs(call: Call) -> Answer:
             connection,
             project_of(connection, call),
             filters,
-            rows_for(limit),
+            limit=rows_for(limit),
+            length=length_for(limit),
         )
-    page, headers = page_of(rows, limit, lambda row: _Cursor(row.created, row.id))
+    page, headers = page_of(
+        rows, limit, lambda row: _Cursor(row.created, row.id), stored_runs.RunRow.length
+    )
     return Answer(200, structs.encode([_run_answer(row) for row in page]), headers)
 
 
@@ -355,10 +359,16 @@ def list_config_changes(call: Call) -> Answer:
         rows = stored_changes.list_config_changes(
             connection,
             run_of(connection, call),
-            0 if cursor is None else cursor.number,
-            rows_for(limit),
+            after=0 if cursor is None else cursor.number,
+            limit=rows_for(limit),
+            length=length_for(limit),
         )
-    page, headers = page_of(rows, limit, lambda row: _ChangeCursor(row.number))
+    page, headers = page_of(
+        rows,
+        limit,
+        lambda row: _ChangeCursor(row.number),
+        stored_changes.ConfigChangeRow.length,
+    )
     changes = [structs.ConfigChange(rfc3339(row.changed), _raw(row.patch)) for row in page]
     return Answer(200, structs.encode(changes), headers)
 

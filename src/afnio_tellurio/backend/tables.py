@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, NamedTuple
 
 import msgspec
 
 from afnio_tellurio.backend import structs
 from afnio_tellurio.backend.requests import (
-    MAX_PAGE_LENGTH,
     Answer,
     Call,
     cursor_of,
     integer_of,
+    length_for,
     page_of,
     required_parameter,
     rfc3339,
@@ -93,12 +92,11 @@ def list_rows(call: Call) -> Answer:
             name,
             after=-1 if cursor is None else cursor.number,
             limit=rows_for(limit),
-            length=sys.maxsize if limit is None else MAX_PAGE_LENGTH,
+            length=length_for(limit),
         )
-    if limit is not None and len(rows) > 1 and sum(len(row.json) for row in rows) > MAX_PAGE_LENGTH:
-        # The last one only shows that there is another.
-        limit = len(rows) - 1
-    page, headers = page_of(rows, limit, lambda row: _RowCursor(row.number))
+    page, headers = page_of(
+        rows, limit, lambda row: _RowCursor(row.number), stored_tables.StoredRow.length
+    )
     answers = [
         structs.TableRow(row.number, msgspec.Raw(row.json.encode()), rfc3339(row.timestamp))
         for row in page

@@ -223,7 +223,7 @@ def _whoami(options: argparse.Namespace) -> int:
     if options.json:
         source = credential and credential.source
         facts = {"backend": address, **owner, "key_source": source}
-        print(json.dumps(facts, indent=2, ensure_ascii=False))
+        print(json.dumps(facts, indent=2))
         return 0
     print(printable(owner["username"]))
     print(f"backend  {printable(address)}")

@@ -41,7 +41,8 @@ def _print_rows(options: argparse.Namespace) -> int:
     if options.json:
         from afnio_tellurio.validation import json_value
 
-        fields = {"name": rows.name, "key": rows.key, "rows": json_value(rows.rows)}
+        # Each on its own: a list of them would be nested deeper than a value may be.
+        fields = {"name": rows.name, "key": rows.key, "rows": list(map(json_value, rows.rows))}
         print(json.dumps(fields, indent=2))
         return 0
     names = list(dict.fromkeys(name for row in rows for name in row))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from afnio_tellurio.backend.store.pages import rows_within
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
@@ -15,6 +17,10 @@ class ConfigChangeRow(NamedTuple):
     number: int
     changed: int
     patch: str
+
+    def length(self) -> int:
+        """Returns about how many characters it has in a response."""
+        return len(self.patch)
 
 
 def change_tags(
@@ -61,15 +67,20 @@ def add_change(
 
 
 def list_config_changes(
-    connection: sqlite3.Connection, run: int, after: int, limit: int
+    connection: sqlite3.Connection, run: int, *, after: int, limit: int, length: int
 ) -> list[ConfigChangeRow]:
-    """Returns the changes of a run's config with greater numbers, in order, up to the limit.
+    """Returns the changes of a run's config with greater numbers, in order.
 
-    A limit of -1 returns all.
+    Args:
+        connection: A connection in a transaction.
+        run: The id of the run.
+        after: The number of the change before the first one.
+        limit: The maximum number of changes; -1 for all.
+        length: The characters after which a list of several changes ends.
     """
     rows = connection.execute(
         "SELECT number, config_changed, config_patch FROM run_changes "
         "WHERE run = ? AND number > ? AND config_patch IS NOT NULL ORDER BY number LIMIT ?",
         (run, after, limit),
     )
-    return list(map(ConfigChangeRow._make, rows))
+    return rows_within(map(ConfigChangeRow._make, rows), length, ConfigChangeRow.length)

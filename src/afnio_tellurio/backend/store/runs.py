@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from afnio_tellurio.backend.store.pages import rows_within
 from afnio_tellurio.backend.store.schema import UNKNOWN_DELETED_RUNS
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ class RunRow(NamedTuple):
     user_uuid: str
     username: str
     user_slug: str
+
+    def length(self) -> int:
+        """Returns about how many characters it has in a response."""
+        texts = (self.description, self.ended_because, self.notes, self.config, self.tags)
+        return sum(len(text) for text in texts if text is not None)
 
 
 class RunFilters(NamedTuple):
@@ -99,11 +105,16 @@ _CONDITIONS = (
 
 
 def list_runs(
-    connection: sqlite3.Connection, project: int, filters: RunFilters, limit: int
+    connection: sqlite3.Connection, project: int, filters: RunFilters, *, limit: int, length: int
 ) -> list[RunRow]:
-    """Returns the runs of a project that match all filters, newest first, up to the limit.
+    """Returns the runs of a project that match all filters, newest first.
 
-    A limit of -1 returns all.
+    Args:
+        connection: A connection in a transaction.
+        project: The id of the project.
+        filters: What the runs must match.
+        limit: The maximum number of runs; -1 for all.
+        length: The characters after which a list of several runs ends.
     """
     conditions = ["r.project = ?"]
     parameters: list[Any] = [project]
@@ -116,7 +127,7 @@ def list_runs(
         f"{_RUN_IN_LIST} WHERE {condition} ORDER BY r.created DESC, r.id DESC LIMIT ?",
         (*parameters, limit),
     )
-    return list(map(RunRow._make, rows))
+    return rows_within(map(RunRow._make, rows), length, RunRow.length)
 
 
 def read_run(connection: sqlite3.Connection, run: int) -> RunRow:

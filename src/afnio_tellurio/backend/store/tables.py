@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from afnio_tellurio.backend.store.pages import rows_within
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
@@ -53,6 +55,10 @@ class StoredRow(NamedTuple):
     number: int
     timestamp: int
     json: str
+
+    def length(self) -> int:
+        """Returns about how many characters it has in a response."""
+        return len(self.json)
 
 
 def append_rows(connection: sqlite3.Connection, run: int, rows: Iterable[NewRow]) -> int:
@@ -114,10 +120,4 @@ def list_rows(
         "WHERE t.run = ? AND t.name = ? AND r.number > ? ORDER BY r.number LIMIT ?",
         (run, name, after, limit),
     )
-    rows: list[StoredRow] = []
-    for row in map(StoredRow._make, cursor):
-        rows.append(row)
-        length -= len(row.json)
-        if length < 0 and len(rows) > 1:
-            break
-    return rows
+    return rows_within(map(StoredRow._make, cursor), length, StoredRow.length)
