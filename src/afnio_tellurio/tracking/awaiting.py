@@ -7,6 +7,8 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from afnio_tellurio.interruptions import ignored, raise_foreign
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
@@ -29,7 +31,8 @@ async def run_in_thread(work: Callable[[], T]) -> T:
 
     try:
         loop = asyncio.get_running_loop()
-    except RuntimeError:
+    except RuntimeError as error:
+        raise_foreign(error)
         # A coroutine that is collected when its loop is gone still ends its blocks.
         return work()
     done: asyncio.Future[T] = loop.create_future()
@@ -63,7 +66,7 @@ def current_task() -> Any:
         return trio.lowlevel.current_task()
     asyncio: Any = sys.modules.get("asyncio")
     if asyncio is not None:
-        with suppress(RuntimeError):  # no loop runs in this thread
+        with ignored(RuntimeError):  # no loop runs in this thread
             return asyncio.current_task()
     return None
 
@@ -74,6 +77,7 @@ def _trio_in_use() -> Any:
     if trio is not None:
         try:
             trio.lowlevel.current_task()
-        except RuntimeError:
+        except RuntimeError as error:
+            raise_foreign(error)
             return None
     return trio
