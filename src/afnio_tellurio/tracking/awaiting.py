@@ -16,17 +16,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def run_in_thread(work: Callable[[], T]) -> T:
-    """Runs blocking work beside the event loop of asyncio or trio.
+async def run_in_thread(work: Callable[[], T], *, is_shielded: bool = False) -> T:
+    """Runs blocking work beside the event loop of asyncio or trio. It goes on if it is canceled.
 
-    Not in asyncio's own pool: at exit the interpreter waits for its threads without limit.
+    Not in their own pools: at exit the interpreter waits for the threads of asyncio's without
+    limit, and trio's starts no work in a canceled scope.
+
+    Args:
+        work: The work.
+        is_shielded: Whether a canceled scope of trio waits for the work.
     """
     trio = _trio_in_use()
     if trio is not None:
-        # A canceled scope would raise at each await, before the work has begun.
-        with trio.CancelScope(shield=True):
-            result: T = await trio.to_thread.run_sync(work)
-        return result
+        return await _run_beside_trio(trio, work, is_shielded=is_shielded)
     import asyncio  # already imported by a program with an event loop; 30 ms for others
 
     try:
@@ -57,6 +59,28 @@ async def run_in_thread(work: Callable[[], T]) -> T:
 
     threading.Thread(target=run, name="tellurio-await", daemon=True).start()
     return await done
+
+
+async def _run_beside_trio(trio: Any, work: Callable[[], T], *, is_shielded: bool) -> T:
+    token, done = trio.lowlevel.current_trio_token(), trio.Event()
+    outcomes: list[tuple[T, None] | tuple[None, BaseException]] = []
+
+    def run() -> None:
+        try:
+            outcomes.append((work(), None))
+        except BaseException as error:  # noqa: BLE001 - it is raised again where it is awaited
+            outcomes.append((None, error))
+        # The loop may have ended: then no caller waits.
+        with suppress(trio.RunFinishedError):
+            token.run_sync_soon(done.set)
+
+    threading.Thread(target=run, name="tellurio-await", daemon=True).start()
+    with trio.CancelScope(shield=is_shielded):
+        await done.wait()
+    ((result, error),) = outcomes
+    if error is not None:
+        raise error
+    return result  # type: ignore[return-value]
 
 
 def current_task() -> Any:
