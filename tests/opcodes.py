@@ -26,14 +26,16 @@ def at_each_opcode(
     *,
     rooms: tuple[str, ...] = ("",),
     every: int = 1,
+    exceptions: type[BaseException] = Interrupted,
 ) -> Iterator[tuple[int, BaseException | None]]:
     """Repeats a call, each time interrupted one bytecode of the SDK later.
 
     Args:
         call: The function to call, with the number of the turn.
-        interrupt: Called in the middle; it may raise `Interrupted`.
+        interrupt: Called in the middle; it may raise one of `exceptions`.
         rooms: Interrupts only files whose path in the package starts with one of these.
         every: Interrupts only at every Nth bytecode.
+        exceptions: What the call may raise.
 
     Yields:
         The number of the turn, and the exception that the call raised, or None.
@@ -60,7 +62,7 @@ def at_each_opcode(
         sys.settrace(trace)
         try:
             call(turn)
-        except Interrupted as error:
+        except exceptions as error:
             raised = error
         finally:
             sys.settrace(before)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from afnio_tellurio.clock import monotonic
+from afnio_tellurio.interruptions import raise_foreign
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -64,7 +65,8 @@ def run_until_deadline(work: Callable[[], None]) -> None:
     thread = threading.Thread(target=run, name="tellurio-work", daemon=True)
     try:
         thread.start()
-    except RuntimeError:
+    except RuntimeError as error:
+        raise_foreign(error)
         # The interpreter is shutting down and starts no threads.
         work()
         return

@@ -29,6 +29,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from afnio_tellurio.interruptions import raise_foreign
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -381,7 +383,8 @@ def _fields_of(response: httpx.Response) -> dict[str, Any]:
     """The fields of an error response; none if it is something else, such as a proxy's page."""
     try:
         body: Any = response.json()
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError) as error:
+        raise_foreign(error)
         return {}
     return body if isinstance(body, dict) else {}  # pyright: ignore[reportUnknownVariableType]
 
@@ -396,7 +399,8 @@ def _text_of(response: httpx.Response) -> str:
     content = response.content[:_SEARCHED_BYTES]
     try:
         return content.decode(response.charset_encoding or "utf-8", "replace")
-    except (LookupError, ValueError):
+    except (LookupError, ValueError) as error:
+        raise_foreign(error)
         # Python has codecs that are not for text, and those that reject what they cannot decode.
         return content.decode("utf-8", "replace")
 

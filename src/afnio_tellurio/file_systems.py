@@ -6,6 +6,8 @@ import os
 import re
 import sys
 
+from afnio_tellurio.interruptions import raise_foreign
+
 #: On any other, several machines may share a file, but neither its locks nor memory mapped from it.
 _LOCAL_FILE_SYSTEMS = {
     "apfs", "aufs", "bcachefs", "btrfs", "ecryptfs", "exfat", "ext2", "ext3", "ext4", "f2fs",
@@ -25,7 +27,8 @@ def find_file_system(path: str | os.PathLike[str]) -> str | None:
     try:
         with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as mounts:  # noqa: PTH123
             entries = [line.split() for line in mounts]
-    except OSError:
+    except OSError as error:
+        raise_foreign(error)
         return None
     path = os.path.realpath(path)
     mount_points = [

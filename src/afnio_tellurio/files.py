@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
+
+from afnio_tellurio.interruptions import ignored, raise_foreign
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -28,11 +30,22 @@ def synchronize(fd: int) -> None:
         # There, fsync alone leaves the data in the cache of the disk.
         try:
             fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
-        except OSError:
+        except OSError as error:
+            raise_foreign(error)
             # Some file systems do not support it.
             os.fsync(fd)
     else:
         os.fsync(fd)
+
+
+def real_path(path: str | Path) -> Path:
+    """The absolute path without symbolic links; the file may be missing."""
+    try:
+        return Path(os.path.realpath(path, strict=True))
+    except OSError as error:
+        raise_foreign(error)
+    # Not at once: it ignores every `OSError`, also one that a signal handler raised.
+    return Path(os.path.realpath(path))
 
 
 def make_private_directory(path: Path) -> None:
@@ -63,6 +76,6 @@ def replace_whole(path: Path) -> Generator[IO[bytes], None, None]:
             synchronize(fd)
         Path(name).replace(path)
     except BaseException:  # raised again: an interrupted call must leave no file behind
-        with suppress(OSError):
+        with ignored(OSError):
             Path(name).unlink()
         raise

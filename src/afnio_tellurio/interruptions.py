@@ -10,11 +10,12 @@ from __future__ import annotations
 import inspect
 import itertools
 import sys
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import FrameType
+    from types import FrameType, TracebackType
 
 #: The packages whose exceptions are failures of the SDK: this one and its dependencies.
 _OUR_PACKAGES = frozenset(
@@ -86,6 +87,25 @@ def raise_foreign(error: BaseException, *, by_type: bool = True) -> None:
     finally:
         # The exceptions that a library wrapped it in are not part of its history.
         foreign.__context__ = context
+
+
+class ignored(AbstractContextManager[None]):  # noqa: N801 - used like contextlib.suppress
+    """Ignores failures of the SDK with these types, and no exception of the application.
+
+    Args:
+        kinds: The types.
+    """
+
+    def __init__(self, *kinds: type[Exception]) -> None:
+        self._kinds = kinds
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> bool:
+        return isinstance(error, self._kinds) and foreign_cause(error) is None
 
 
 def is_from_signal_handler(error: BaseException) -> bool:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import sys
 
+from afnio_tellurio.interruptions import raise_foreign
+
 if sys.platform == "win32":
     import msvcrt
 
@@ -20,7 +22,8 @@ if sys.platform == "win32":
         os.lseek(fd, _LOCKED_BYTE, os.SEEK_SET)
         try:
             msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
-        except OSError:
+        except OSError as error:
+            raise_foreign(error)
             return False
         finally:
             os.lseek(fd, position, os.SEEK_SET)
@@ -36,7 +39,8 @@ else:
         """Locks the file for this process; returns False if another process holds the lock."""
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except BlockingIOError as error:
+            raise_foreign(error)
             return False
         return True
 

@@ -7,6 +7,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.locking import try_lock
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def page_url(database: Path) -> str | None:
     """The URL of the page of this database, or `None` if no server runs now."""
     try:
         descriptor = os.open(_record(database), os.O_RDWR)
-    except OSError:
+    except OSError as error:
+        raise_foreign(error)
         return None
     try:
         content = os.read(descriptor, _MAX_BYTES)
@@ -50,7 +52,8 @@ def page_url(database: Path) -> str | None:
         if not content or try_lock(descriptor):
             return None
         url = json.loads(content)["url"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise_foreign(error)
         return None
     finally:
         os.close(descriptor)

@@ -283,7 +283,8 @@ def _record_path(run: Run, target: Connection) -> Path:
 def _read(record: Path) -> _Upload | None:
     try:
         return msgspec.json.decode(record.read_bytes(), type=_Upload)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        raise_foreign(error)
         return None
 
 
@@ -306,7 +307,8 @@ def _run_finder(
         path = RunPath(header.namespace_slug, header.project_slug, header.run_uuid)
         try:
             operations.get_run(connection.for_delivery, path)
-        except LookupError:
+        except LookupError as error:
+            raise_foreign(error)
             return False
         except BackendUnreachableError:
             # Not again for each journal, each after a timeout.

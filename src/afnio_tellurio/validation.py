@@ -10,6 +10,7 @@ from typing import Any
 
 from slugify import slugify
 
+from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.settings.limits import (
     MAX_BUCKETS,
     MAX_NAME_LENGTH,
@@ -128,7 +129,8 @@ def checked_step(step: Any) -> int | None:
     try:
         # A bool has an index, but True as a step is a mistake.
         number = None if isinstance(step, bool) else operator.index(step)
-    except TypeError:
+    except TypeError as error:
+        raise_foreign(error)
         number = None
     if number is None:
         raise TypeError(

@@ -258,3 +258,53 @@ def test_finish_can_be_interrupted_anywhere_and_called_again(is_raised, home, py
         assert recorded(run, "inner") == ({turn: 1} if turn in inner else {})
     te.sync()
     assert not os.listdir(home / "journals")
+
+
+#: Types that the SDK catches, because calls of the system raise them too.
+CAUGHT = (TimeoutError, FileNotFoundError, BlockingIOError, RuntimeError, ValueError, KeyError)
+#: The modules that catch them.
+CATCHING = (
+    "backend/requests.py",
+    "backend/store/database_files.py",
+    "delivery/journal",
+    "delivery/recovery.py",
+    "delivery/worker.py",
+    "file_systems.py",
+    "files.py",
+    "locking.py",
+    "settings/settings_file.py",
+    "tracking/capturing.py",
+)
+
+
+def start_and_end(_turn):
+    te.init("acme", "Digits").finish()
+
+
+def read_back(_turn):
+    te.get_run("acme", "Digits", "interrupted").summary()
+
+
+def deliver_journals(_turn):
+    te.sync()
+
+
+@pytest.mark.parametrize("kind", CAUGHT)
+@pytest.mark.parametrize("call", [start_and_end, read_back, deliver_journals])
+def test_an_exception_of_a_common_type_reaches_the_program(run, call, kind, monkeypatch):
+    run.log("count", 1)
+    run.finish()
+    thrown, unraisable = [], []
+    # Python ignores exceptions in finalizers.
+    monkeypatch.setattr("sys.unraisablehook", lambda report: unraisable.append(report.exc_value))
+
+    def interrupt(_turn):
+        thrown.append(kind("the time limit of a job"))
+        raise thrown[-1]
+
+    for turn, raised in at_each_opcode(
+        call, interrupt, rooms=CATCHING, every=41, exceptions=Exception
+    ):
+        if len(thrown) > turn and thrown[turn] not in unraisable:
+            assert raised is thrown[turn]
+    assert len(thrown) > 5

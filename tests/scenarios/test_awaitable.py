@@ -5,8 +5,10 @@ import inspect
 import threading
 
 import anyio
+import anyio.lowlevel
 import pytest
 import trio
+from children import GUARD
 from leftovers import end_active_run
 
 import afnio_tellurio as te
@@ -154,3 +156,33 @@ def test_a_run_that_another_handle_has_open_is_that_handle():
 
     asyncio.run(main())
     end_active_run()
+
+
+def test_a_canceled_scope_does_not_wait_for_the_backend(run_loop, monkeypatch):
+    has_begun, is_released, has_ended = (threading.Event() for _ in range(3))
+
+    def wait_for_backend(*_arguments):
+        has_begun.set()
+        is_released.wait(GUARD)
+        has_ended.set()
+
+    monkeypatch.setattr(awaitable, "get_run", wait_for_backend)
+
+    async def cancel(scope):
+        while not has_begun.is_set():
+            await anyio.lowlevel.checkpoint()
+        scope.cancel()
+
+    async def main():
+        async with anyio.create_task_group() as group:
+            with anyio.CancelScope() as scope:
+                group.start_soon(cancel, scope)
+                await te.aget_run("acme", "digits", "r")
+        assert scope.cancelled_caught
+        assert not has_ended.is_set()
+
+    try:
+        run_loop(main())
+    finally:
+        is_released.set()
+    assert has_ended.wait(GUARD)

@@ -7,11 +7,19 @@ import socket
 import sys
 import threading
 
+import httpcore
 import httpx
 import pytest
 
+from afnio_tellurio.api.network import Network, clock
 from afnio_tellurio.errors import DatabaseError
-from afnio_tellurio.interruptions import foreign_cause, is_from_signal_handler, raise_foreign
+from afnio_tellurio.files import real_path
+from afnio_tellurio.interruptions import (
+    foreign_cause,
+    ignored,
+    is_from_signal_handler,
+    raise_foreign,
+)
 
 
 class SoftTimeLimitError(Exception):
@@ -221,3 +229,42 @@ def test_every_package_that_does_our_work_is_known(run_python):
         """
     )
     assert (finished.stdout.strip(), finished.stderr) == ("[]", "")
+
+
+class WrappingNetwork(httpcore.NetworkBackend):
+    """A network in which a handler raises while a host name is encoded."""
+
+    def connect_tcp(self, *_arguments, **_options):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except TimeoutError as error:
+            # As the interpreter does for an exception in a codec.
+            raise TimeoutError("encoding with 'idna' codec failed") from error
+
+
+def test_an_exception_while_a_host_name_is_encoded_is_raised_unchanged(interrupted_by):
+    clock.start()
+    error = interrupted_by(
+        raise_timeout, lambda: Network(WrappingNetwork()).connect_tcp("localhost", 1)
+    )
+    assert str(error) == "the job's time is over"
+
+
+def test_only_failures_of_the_sdk_are_ignored(interrupted_by):
+    with ignored(OSError, ValueError):
+        raise FileNotFoundError("a file is missing")
+
+    def work():
+        with ignored(OSError):
+            signal.raise_signal(signal.SIGTERM)
+
+    assert str(interrupted_by(raise_timeout, work)) == "the job's time is over"
+    with pytest.raises(KeyError), ignored(OSError):
+        raise KeyError("another type")
+
+
+def test_an_exception_while_a_path_is_resolved_is_raised(interrupted_by, monkeypatch, tmp_path):
+    assert real_path(tmp_path / "missing") == (tmp_path / "missing").resolve()
+    monkeypatch.setattr("os.lstat", lambda *_arguments: signal.raise_signal(signal.SIGTERM))
+    error = interrupted_by(raise_timeout, lambda: real_path(tmp_path))
+    assert str(error) == "the job's time is over"

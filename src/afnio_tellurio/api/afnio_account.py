@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from afnio_tellurio.files import replace_whole
+from afnio_tellurio.interruptions import raise_foreign
 
 #: The file, in the home directory.
 FILE = "~/.tellurio_config.json"
@@ -61,7 +62,8 @@ def _read() -> dict[str, Any]:
     try:
         with account_file().open("rb") as file:
             content: Any = json.loads(file.read(_MAX_BYTES))
-    except (OSError, RuntimeError, ValueError, RecursionError):
+    except (OSError, RuntimeError, ValueError, RecursionError) as error:
+        raise_foreign(error)
         # afnio too starts with an empty one if it cannot read the file.
         return {}
     return cast("dict[str, Any]", content) if isinstance(content, dict) else {}

@@ -10,6 +10,7 @@ from uuid import UUID
 from tellurio_api.types import UNSET
 
 from afnio_tellurio.errors import InvalidResponseError
+from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.special_numbers import SPECIAL_NUMBERS
 
 T = TypeVar("T")
@@ -59,7 +60,8 @@ class AnswerFields:
         seconds: float = self._checked(name, value, (float, int))
         try:
             return dt.datetime.fromtimestamp(seconds, dt.UTC)
-        except (ValueError, OverflowError, OSError):
+        except (ValueError, OverflowError, OSError) as error:
+            raise_foreign(error)
             raise self._error(name, value, "a time in seconds since 1970") from None
 
     def optional_date(self, name: str, value: Any) -> dt.datetime | None:

@@ -133,7 +133,8 @@ def can_ask() -> bool:
 def _is_at_terminal() -> bool:
     try:
         return sys.stdin.isatty() and _is_in_foreground(sys.stdin.fileno())
-    except (AttributeError, OSError, ValueError):
+    except (AttributeError, OSError, ValueError) as error:
+        raise_foreign(error)
         # It is closed, or missing.
         return False
 

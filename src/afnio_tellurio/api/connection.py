@@ -26,6 +26,7 @@ from afnio_tellurio.errors import (
     api_error,
     forget_key,
 )
+from afnio_tellurio.files import real_path
 from afnio_tellurio.interruptions import foreign_cause, raise_foreign
 from afnio_tellurio.settings.limits import CONNECT_TIMEOUT, READ_TIMEOUT
 from afnio_tellurio.settings.urls import is_this_machine
@@ -179,7 +180,7 @@ class Connection:
     @property
     def address(self) -> str:
         """The backend's URL, or the path of its database."""
-        return self.url if self.database is None else str(self.database.resolve())
+        return self.url if self.database is None else str(real_path(self.database))
 
     @property
     def name_in_journals(self) -> str:
@@ -188,10 +189,10 @@ class Connection:
         The path of a database in that folder is relative to it: the folder may be moved, or
         mounted elsewhere.
         """
-        home = self.settings.home.resolve()
-        if self.database is None or not self.database.resolve().is_relative_to(home):
+        home = real_path(self.settings.home)
+        if self.database is None or not real_path(self.database).is_relative_to(home):
             return self.address
-        return self.database.resolve().relative_to(home).as_posix()
+        return real_path(self.database).relative_to(home).as_posix()
 
     def forward(self, request: httpx.Request, *, stream: bool) -> httpx.Response:
         """Sends a request of the generated client.

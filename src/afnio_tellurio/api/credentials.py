@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.errors import CredentialsError
 from afnio_tellurio.files import make_private_directory, replace_whole
+from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.locking import try_lock
 from afnio_tellurio.settings.settings import configuration_directory
 
@@ -70,6 +71,7 @@ def write_key(url: str, api_key: str) -> None:
         with _locked(path):
             _replace(path, {**_read(path), url: {"api_key": api_key}})
     except OSError as error:
+        raise_foreign(error)
         raise _unwritable(path, error) from None
 
 
@@ -91,6 +93,7 @@ def remove_key(url: str) -> bool:
             else:
                 path.unlink(missing_ok=True)
     except OSError as error:
+        raise_foreign(error)
         raise _unwritable(path, error) from None
     return is_removed
 
@@ -105,9 +108,11 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
     try:
         # Opening must not block if the path is a pipe.
         fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise_foreign(error)
         return {}
     except OSError as error:
+        raise_foreign(error)
         status = _status(path)
         if status is None:
             # A directory that we may not search, such as another user's home, has no keys of ours.
@@ -134,7 +139,8 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
 def _status(path: Path) -> os.stat_result | None:
     try:
         return path.stat()
-    except OSError:
+    except OSError as error:
+        raise_foreign(error)
         return None
 
 
@@ -161,7 +167,8 @@ def _refuse_unsafe(path: Path, status: os.stat_result) -> None:
 def _parse(text: bytes) -> dict[str, dict[str, str]] | None:
     try:
         entries: Any = json.loads(text)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError) as error:
+        raise_foreign(error)
         return None
     # A newer version may store more fields next to the key; they are preserved.
     is_valid = isinstance(entries, dict) and all(

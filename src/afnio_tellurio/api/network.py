@@ -78,7 +78,12 @@ class Network(httpcore.NetworkBackend):
         left = clock.limit(timeout)
         if not left:
             raise httpcore.ConnectTimeout(_OUT_OF_TIME)
-        stream = self._network.connect_tcp(host, port, left, local_address, socket_options)
+        try:
+            stream = self._network.connect_tcp(host, port, left, local_address, socket_options)
+        except BaseException as error:  # raised again: the application's exception, or httpcore's
+            # The codec of host names raises another one in place of any exception.
+            raise_foreign(error)
+            raise
         return self.add(_Stream(stream, self))
 
 

@@ -60,7 +60,8 @@ class Pool:
         """Opens new connections; the former ones stay open."""
         try:
             self.http = self._make_client_for_environment()
-        except ImportError:
+        except ImportError as error:
+            raise_foreign(error)
             raise ValueError(
                 f"{' or '.join(proxy_variables())} is a SOCKS proxy; support it with: "
                 "pip install 'httpx[socks]'"
@@ -84,7 +85,8 @@ class Pool:
     def _make_client_for_environment(self) -> HttpClient:
         try:
             return self._make_client(uses_proxies=may_use_proxies(self._url))
-        except ImportError:
+        except ImportError as error:
+            raise_foreign(error)
             # httpx prepares each proxy of the environment, also if it will not be used.
             if not proxy_bypass(httpx.URL(self._url).host):
                 raise

@@ -15,6 +15,7 @@ import httpx
 
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.deadlines import seconds_left
+from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.settings.limits import (
     CONNECT_RETRY_DELAY,
     MAX_RETRIES,
@@ -162,7 +163,8 @@ def retry_after(response: httpx.Response) -> float:
     value: str = response.headers.get("retry-after", "")
     try:
         seconds = float(value) if value.isdecimal() else _seconds_until(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError) as error:
+        raise_foreign(error)
         return 0.0
     return max(0.0, min(seconds, MAX_RETRY_DELAY))
 

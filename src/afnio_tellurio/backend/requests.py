@@ -25,6 +25,7 @@ from afnio_tellurio.backend.store import projects as stored_projects
 from afnio_tellurio.backend.store import runs as stored_runs
 from afnio_tellurio.backend.store import trash
 from afnio_tellurio.backend.structs import ErrorCode
+from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.settings.limits import CONTRACT_VERSION, VERSION_HEADER
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ class BackendUser:
         """Returns the user who runs this process."""
         try:
             username = getpass.getuser()
-        except (OSError, KeyError, ImportError):
+        except (OSError, KeyError, ImportError) as error:
+            raise_foreign(error)
             # In a container, the user may have a number but no name.
             username = "local"
         # The environment may hold bytes that are not UTF-8.

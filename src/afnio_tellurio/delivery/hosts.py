@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from afnio_tellurio.file_systems import find_file_system, is_local
+from afnio_tellurio.interruptions import raise_foreign
 
 if TYPE_CHECKING:
     from afnio_tellurio.delivery.records import Header
@@ -55,7 +56,8 @@ def this_host() -> Host:
 def _read(path: Path) -> str | None:
     try:
         return path.read_text("ascii").strip() or None
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        raise_foreign(error)
         return None
 
 

@@ -7,7 +7,6 @@ import os
 import sys
 import time
 import uuid
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -36,6 +35,7 @@ from afnio_tellurio.delivery.records import (
     record_line,
 )
 from afnio_tellurio.files import synchronize
+from afnio_tellurio.interruptions import ignored, raise_foreign
 from afnio_tellurio.locking import unlock
 from afnio_tellurio.settings.limits import APPEND_TIMEOUT, BATCH_METRICS
 from afnio_tellurio.threads import wait_until_left
@@ -96,6 +96,7 @@ class Journal(JournalFile):
             self._open()
             self._is_direct = True
         except OSError as error:
+            raise_foreign(error)
             self.held.note_trouble(error)
 
     def _open(self) -> None:
@@ -288,6 +289,7 @@ class Journal(JournalFile):
             if not self._is_closed:
                 self._write_held()
         except OSError as error:
+            raise_foreign(error)
             self.held.note_trouble(error)
         finally:
             self._is_switching = False
@@ -450,6 +452,7 @@ class Journal(JournalFile):
         try:
             self._restore_beginning()
         except OSError as error:
+            raise_foreign(error)
             self.held.note_trouble(error)
 
     def _return_to_path(self) -> None:
@@ -460,6 +463,7 @@ class Journal(JournalFile):
                 self._stop_direct()
                 self._copy_to_path()
         except OSError as error:
+            raise_foreign(error)
             self.held.note_trouble(error)
         finally:
             self.held.lock.release()
@@ -494,7 +498,8 @@ class Journal(JournalFile):
         try:
             if self._writer is not None:
                 synchronize(self._writer.fileno())
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            raise_foreign(error)
             # If another thread has just closed it, there is nothing left to do.
             if not self._is_closed:
                 raise
@@ -508,7 +513,7 @@ class Journal(JournalFile):
         self._head = line * 2
         if self._writer is not None:
             # It is for people only.
-            with suppress(OSError, ValueError):
+            with ignored(OSError, ValueError):
                 self._writer.write(line)
             beginning = self._beginning + line
             if self._read(0, len(beginning)) == beginning:
@@ -531,7 +536,7 @@ class Journal(JournalFile):
         self.stay_at_path()
         self._end_line = record_line(END, *end)
         self.write_held()
-        with suppress(OSError):
+        with ignored(OSError):
             self.synchronize()
 
     def forget(self) -> None:
@@ -551,7 +556,8 @@ class Journal(JournalFile):
         if was_written and not self._is_removed:
             try:
                 remove_journal(self.path)
-            except OSError:
+            except OSError as error:
+                raise_foreign(error)
                 # Another thread may have removed it, and the folder may be inaccessible since.
                 if not self._is_removed:
                     raise
@@ -565,7 +571,7 @@ class Journal(JournalFile):
         with self.held.reserved():
             # Not where files are closed: a forked child must not release its parent's lock.
             if self._writer is not None:
-                with suppress(OSError, ValueError):
+                with ignored(OSError, ValueError):
                     unlock(self._writer.fileno())
             self._close_files()
 

@@ -34,7 +34,6 @@ import errno
 import os
 import re
 import threading
-from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +62,7 @@ from afnio_tellurio.delivery.records import (
 )
 from afnio_tellurio.delivery.rejected import METRIC_LINE, REFUSED, REJECTED_SUFFIX, RejectedFile
 from afnio_tellurio.files import CREATE, make_private_directory, replace_whole
+from afnio_tellurio.interruptions import ignored, raise_foreign
 from afnio_tellurio.settings.limits import BATCH_BYTES, BATCH_METRICS
 
 if TYPE_CHECKING:
@@ -133,7 +133,8 @@ class JournalFile:
     def _read_position(self) -> Position:
         try:
             fields = parsed_line(self._ack_path.read_bytes().rstrip())
-        except OSError:
+        except OSError as error:
+            raise_foreign(error)
             fields = None
         # Missing or torn: delivery starts again, and the backend skips what it has.
         return Position(*fields) if fields else _START
@@ -144,7 +145,8 @@ class JournalFile:
         file = self._file
         try:
             return 0 if file is None else os.fstat(file.fileno()).st_size
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            raise_foreign(error)
             # Another thread has just closed it.
             return 0
 
@@ -435,9 +437,9 @@ class JournalFile:
             # In place, with a fixed length: a rename for each batch would cost milliseconds.
             self._ack_file.seek(0)
             self._ack_file.write(record_line(*position)[:-1].ljust(_ACK_BYTES))
-        except OSError:
+        except OSError as error:
             # The disk is full: a later process sends some metrics again; the backend skips them.
-            pass
+            raise_foreign(error)
 
     def may_be_expected(self, number: int) -> bool:  # noqa: ARG002
         """Whether a backend may expect this sequence number next, past the end of a batch.
@@ -497,7 +499,7 @@ class JournalFile:
         """Renames the file, so that no later process tries to deliver it: the run is gone."""
         aside = self.path.with_suffix(UNDELIVERABLE_SUFFIX)
         # Windows renames no open file: the next process tries again.
-        with suppress(OSError):
+        with ignored(OSError):
             self.path.rename(aside)
             self.path = aside
 
@@ -510,7 +512,7 @@ def remove_journal(path: Path) -> None:
     """
     # The position last: if the journal stays, it must not be delivered again from the start.
     for file in (path, path.with_suffix(".ack")):
-        with suppress(FileNotFoundError, NotADirectoryError):
+        with ignored(FileNotFoundError, NotADirectoryError):
             file.unlink()
 
 
@@ -571,10 +573,12 @@ if hasattr(os, "pread"):
     def _read_at(file: FileIO, offset: int, length: int) -> bytes:
         try:
             return os.pread(file.fileno(), length, max(0, offset))
-        except ValueError:
+        except ValueError as error:
+            raise_foreign(error)
             # Another thread has just closed it.
             return b""
         except OSError as error:
+            raise_foreign(error)
             if error.errno != errno.EBADF:
                 raise
             return b""

@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from afnio_tellurio.files import CREATE, make_private_directory
+from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.locking import try_lock
 from afnio_tellurio.settings.limits import BATCH_BYTES
 
@@ -47,9 +48,11 @@ def is_at(path: Path, file: FileIO) -> bool:
     """Whether an open file is at a path, as far as can be told."""
     try:
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise_foreign(error)
         return False
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        raise_foreign(error)
         # Or another thread has just closed the file.
         return True
 

@@ -138,6 +138,7 @@ class Outbox:
         try:
             self.journal.remove()
         except OSError as error:
+            raise_foreign(error)
             warn_once(
                 f"the journal {self.journal.path} was delivered but cannot be removed: {error}"
             )
@@ -252,6 +253,7 @@ class Outbox:
         try:
             self.journal.synchronize()
         except OSError as error:
+            raise_foreign(error)
             warn_once(
                 f"the journal {self.journal.path} cannot be synchronized to the disk: {error}"
             )

@@ -30,6 +30,7 @@ from afnio_tellurio.errors import (
     TellurioError,
     never_had_run,
 )
+from afnio_tellurio.files import real_path
 from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.locking import try_lock
 from afnio_tellurio.notices import warn, warn_once
@@ -197,7 +198,7 @@ def address_of(journal: JournalFile) -> str:
     if not database.exists() and (home / database.name).exists():
         # An earlier version stored the whole path, and the folder has been moved since.
         database = home / database.name
-    return str(database.resolve())
+    return str(real_path(database))
 
 
 def deliver_journals(
@@ -241,7 +242,8 @@ def _open_and_deliver(
 ) -> SyncedJournal | None:
     try:
         journal = JournalFile.open(path)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        raise_foreign(error)
         # Another process was faster.
         return None
     except (OSError, ValueError, msgspec.ValidationError) as error:
@@ -441,7 +443,8 @@ def list_files(folder: Path, suffix: str, prefix: str = "") -> list[Path]:
     try:
         # Not glob, which treats a folder that it cannot read as empty.
         paths = list(folder.iterdir())
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        raise_foreign(error)
         return []
     return sorted(path for path in paths if path.name.startswith(prefix) and path.suffix == suffix)
 
@@ -472,7 +475,8 @@ def locked(path: Path) -> Generator[bool, None, None]:
     """
     try:
         fd = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        raise_foreign(error)
         # Another process was faster.
         yield False
         return

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from afnio_tellurio.delivery.records import Header, parsed_line, record_line
 from afnio_tellurio.files import CREATE, replace_whole
+from afnio_tellurio.interruptions import raise_foreign
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,7 +106,8 @@ class RejectedFile:
     def _read(self) -> bytes:
         try:
             return self.path.read_bytes()
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            raise_foreign(error)
             return b""
 
 

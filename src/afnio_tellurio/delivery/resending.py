@@ -40,7 +40,8 @@ def reopen_rejected(folder: Path) -> tuple[list[Path], list[SyncedJournal]]:
             with closing(JournalFile.open(path)) as journal:
                 target = folder / journal.header.file_name()
             journals.append(path.rename(target))
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            raise_foreign(error)
             # Another process was faster.
             continue
         except (OSError, ValueError, msgspec.ValidationError) as error:

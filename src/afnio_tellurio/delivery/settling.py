@@ -13,6 +13,7 @@ from afnio_tellurio.delivery.recovery import (
     if_dead,
     list_readable_journals,
 )
+from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.notices import warn
 from afnio_tellurio.settings.limits import RECOVERY_SHARE, SETTLE_INTERVAL
 
@@ -38,7 +39,8 @@ def recover_local(connection: Connection) -> None:
     )
     try:
         thread.start()
-    except RuntimeError:
+    except RuntimeError as error:
+        raise_foreign(error)
         # The interpreter is shutting down and starts no threads; the next process delivers them.
         return
     is_done.wait(connection.settings.exit_timeout * RECOVERY_SHARE)

@@ -39,6 +39,7 @@ from afnio_tellurio.errors import (
     is_gone,
     never_had_run,
 )
+from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.notices import warn
 from afnio_tellurio.settings.limits import (
     BATCH_METRICS,
@@ -333,6 +334,7 @@ class Transfer:
         try:
             self.journal.reject(batch, error.words)
         except OSError as trouble:
+            raise_foreign(trouble)
             return self.put_off(TellurioError(f"a rejected metric cannot be written: {trouble}"))
         self.rejected += 1
         if self.rejected == 1:
@@ -403,7 +405,8 @@ def _expected_number(error: ConflictError) -> int:
     """The sequence number that the backend expects next, or 0 if its response has no number."""
     try:
         body: Any = error.response.json()
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError) as problem:
+        raise_foreign(problem)
         return 0
     number: Any = body.get("next_sequence_number") if isinstance(body, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
     return number if isinstance(number, int) and number > 0 else 0

@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
+from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.notices import warn_once
 from afnio_tellurio.settings.limits import FIRST_RETRY_DELAY, LINGER_TIME
 
@@ -41,7 +42,8 @@ class Worker:
             return True
         try:
             threading.Thread(target=self._run, name=self._name, daemon=True).start()
-        except RuntimeError:
+        except RuntimeError as error:
+            raise_foreign(error)
             # The interpreter is shutting down and starts no threads.
             return False
         return True

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.settings.limits import DEFAULT_EXIT_TIMEOUT
 from afnio_tellurio.settings.settings_file import (
     VARIABLES,
@@ -184,7 +185,8 @@ def _named_url(file: Mapping[str, tuple[str, Any]]) -> str | None:
     """The URL of the backend without arguments, or `None` if it is invalid."""
     try:
         return _Sources({"base_url": None, "port": None}, file).base_url() or DEFAULT_BASE_URL
-    except ValueError:
+    except ValueError as error:
+        raise_foreign(error)
         return None
 
 
@@ -192,7 +194,8 @@ def is_quiet() -> bool:
     """Whether lines for people are silenced. An invalid setting silences nothing."""
     try:
         return read_settings().quiet
-    except ValueError:
+    except ValueError as error:
+        raise_foreign(error)
         # The call that needs the setting raises it.
         return bool(os.environ.get(VARIABLES["quiet"]))
 
@@ -200,7 +203,8 @@ def is_quiet() -> bool:
 def _parse_mode(source: str, value: Any) -> Mode:
     try:
         return Mode(str(value).lower())
-    except ValueError:
+    except ValueError as error:
+        raise_foreign(error)
         raise ValueError(f"{source} is {value!r}; set it to one of {', '.join(Mode)}") from None
 
 
@@ -219,7 +223,8 @@ def _parse_folder(source: str, value: Any) -> Path:
     try:
         folder = Path(_parse_text(source, value)).expanduser()
         return folder if folder.is_absolute() else _resolve_once(source, folder)
-    except RuntimeError:
+    except RuntimeError as error:
+        raise_foreign(error)
         raise ValueError(
             f"{source} is {value!r}, and ~ cannot be expanded; use an absolute path"
         ) from None
@@ -230,6 +235,7 @@ def _resolve_once(source: str, folder: Path) -> Path:
         try:
             _directories.setdefault(folder, folder.absolute())
         except OSError as error:
+            raise_foreign(error)
             raise ValueError(
                 f"{source} is {str(folder)!r}, and the working directory no longer exists; "
                 "use an absolute path"
@@ -240,7 +246,8 @@ def _resolve_once(source: str, folder: Path) -> Path:
 def _parse_seconds(source: str, value: Any) -> float:
     try:
         seconds = -1.0 if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError) as error:
+        raise_foreign(error)
         seconds = -1.0
     if not 0 <= seconds < float("inf"):
         raise ValueError(f"{source} is {value!r}; set it to a number of seconds, 0 or more")
@@ -275,7 +282,8 @@ def _default_home() -> Path:
 def _platform_directory(find: Callable[..., str]) -> Path | None:
     try:
         directory = Path(find("tellurio", appauthor=False, roaming=sys.platform == "win32"))
-    except RuntimeError:
+    except RuntimeError as error:
+        raise_foreign(error)
         return None
     # Older versions of platformdirs leave the ~ in place.
     return directory if directory.is_absolute() else None

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.settings.urls import backend_url
 
 if TYPE_CHECKING:
@@ -62,9 +63,11 @@ def read_settings_file(path: Path) -> SettingsFile:
     """
     try:
         content = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise_foreign(error)
         return SettingsFile()
     except OSError as error:
+        raise_foreign(error)
         if not _is_there(path):
             # It is in a directory that this user cannot read, such as another user's home.
             return SettingsFile()
@@ -94,7 +97,8 @@ def read_settings_file(path: Path) -> SettingsFile:
 def _is_there(path: Path) -> bool:
     try:
         path.stat()
-    except OSError:
+    except OSError as error:
+        raise_foreign(error)
         return False
     return True
 

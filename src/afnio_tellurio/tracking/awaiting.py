@@ -7,6 +7,8 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from afnio_tellurio.interruptions import ignored, raise_foreign
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
@@ -14,22 +16,25 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def run_in_thread(work: Callable[[], T]) -> T:
-    """Runs blocking work beside the event loop of asyncio or trio.
+async def run_in_thread(work: Callable[[], T], *, is_shielded: bool = False) -> T:
+    """Runs blocking work beside the event loop of asyncio or trio. It goes on if it is canceled.
 
-    Not in asyncio's own pool: at exit the interpreter waits for its threads without limit.
+    Not in their own pools: at exit the interpreter waits for the threads of asyncio's without
+    limit, and trio's starts no work in a canceled scope.
+
+    Args:
+        work: The work.
+        is_shielded: Whether a canceled scope of trio waits for the work.
     """
     trio = _trio_in_use()
     if trio is not None:
-        # A canceled scope would raise at each await, before the work has begun.
-        with trio.CancelScope(shield=True):
-            result: T = await trio.to_thread.run_sync(work)
-        return result
+        return await _run_beside_trio(trio, work, is_shielded=is_shielded)
     import asyncio  # already imported by a program with an event loop; 30 ms for others
 
     try:
         loop = asyncio.get_running_loop()
-    except RuntimeError:
+    except RuntimeError as error:
+        raise_foreign(error)
         # A coroutine that is collected when its loop is gone still ends its blocks.
         return work()
     done: asyncio.Future[T] = loop.create_future()
@@ -56,6 +61,28 @@ async def run_in_thread(work: Callable[[], T]) -> T:
     return await done
 
 
+async def _run_beside_trio(trio: Any, work: Callable[[], T], *, is_shielded: bool) -> T:
+    token, done = trio.lowlevel.current_trio_token(), trio.Event()
+    outcomes: list[tuple[T, None] | tuple[None, BaseException]] = []
+
+    def run() -> None:
+        try:
+            outcomes.append((work(), None))
+        except BaseException as error:  # noqa: BLE001 - it is raised again where it is awaited
+            outcomes.append((None, error))
+        # The loop may have ended: then no caller waits.
+        with suppress(trio.RunFinishedError):
+            token.run_sync_soon(done.set)
+
+    threading.Thread(target=run, name="tellurio-await", daemon=True).start()
+    with trio.CancelScope(shield=is_shielded):
+        await done.wait()
+    ((result, error),) = outcomes
+    if error is not None:
+        raise error
+    return result  # type: ignore[return-value]
+
+
 def current_task() -> Any:
     """The task of asyncio or trio that runs this code, else None."""
     trio = _trio_in_use()
@@ -63,7 +90,7 @@ def current_task() -> Any:
         return trio.lowlevel.current_task()
     asyncio: Any = sys.modules.get("asyncio")
     if asyncio is not None:
-        with suppress(RuntimeError):  # no loop runs in this thread
+        with ignored(RuntimeError):  # no loop runs in this thread
             return asyncio.current_task()
     return None
 
@@ -74,6 +101,7 @@ def _trio_in_use() -> Any:
     if trio is not None:
         try:
             trio.lowlevel.current_task()
-        except RuntimeError:
+        except RuntimeError as error:
+            raise_foreign(error)
             return None
     return trio

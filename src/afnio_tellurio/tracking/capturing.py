@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.deadlines import seconds_left
+from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.logs import log
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def start_capture(record: Callable[[dict[str, Any]], None], *, redact: bool) -> 
     thread = threading.Thread(target=capture, name="tellurio-capture", daemon=True)
     try:
         thread.start()
-    except RuntimeError:
+    except RuntimeError as error:
+        raise_foreign(error)
         # The interpreter is shutting down and starts no threads.
         return lambda: None
     return lambda: thread.join(seconds_left(PATIENCE))

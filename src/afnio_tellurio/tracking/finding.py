@@ -14,6 +14,7 @@ from afnio_tellurio.client import TellurioClient, connection_of
 from afnio_tellurio.default_client import client_or_default
 from afnio_tellurio.delivery.senders import settle
 from afnio_tellurio.errors import NotFoundError
+from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.tracking.active import open_runs
 from afnio_tellurio.tracking.details import checked_filters, has_details
 from afnio_tellurio.tracking.disabled import DisabledRun
@@ -144,7 +145,8 @@ def get_run(
     try:
         path = RunPath(namespace_slug, slug, run_uuid)
         model = operations.get_run(connection_of(client), path)
-    except LookupError:
+    except LookupError as error:
+        raise_foreign(error)
         # A name may look like a UUID. If it is not one, the answer is about the UUID.
         named = runs_named(client, namespace_slug, slug, run)
         if not named:
@@ -208,7 +210,8 @@ def _find_to_delete(
     """The UUID of the run with this name, which may be in the trash if it is to be purged."""
     try:
         return _find_by_name("delete_run", client, namespace_slug, slug, name).uuid
-    except LookupError:
+    except LookupError as error:
+        raise_foreign(error)
         trashed = _find_trashed(client, namespace_slug, slug, name) if purge else None
         if trashed is None:
             raise
@@ -280,7 +283,8 @@ def _delete(client: TellurioClient, path: RunPath, *, purge: bool) -> None:
 def _as_uuid(run: str) -> str | None:
     try:
         return str(uuid.UUID(run))
-    except ValueError:
+    except ValueError as error:
+        raise_foreign(error)
         return None
 
 

@@ -16,6 +16,7 @@ from afnio_tellurio.delivery.recording import Recording
 from afnio_tellurio.delivery.recovery import deliver_journals_of_run
 from afnio_tellurio.delivery.senders import settle
 from afnio_tellurio.errors import NotFoundError, TellurioError, may_have_arrived, was_deleted
+from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.tracking.active import open_runs
 from afnio_tellurio.tracking.details import as_changes
 from afnio_tellurio.tracking.finding import runs_named
@@ -185,6 +186,7 @@ def _find_by_key(
         try:
             model = operations.get_run(connection, path)
         except LookupError as error:
+            raise_foreign(error)
             if isinstance(error, NotFoundError) and was_deleted(error):
                 run_uuid = uuid.uuid5(run_uuid, "next")
                 continue

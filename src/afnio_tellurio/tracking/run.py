@@ -124,7 +124,7 @@ class Run(RunDescriber):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await run_in_thread(lambda: self.__exit__(kind, error, traceback))
+        await run_in_thread(lambda: self.__exit__(kind, error, traceback), is_shielded=True)
 
     def log(
         self, name: str, value: Any, step: int | None = None, client: TellurioClient | None = None

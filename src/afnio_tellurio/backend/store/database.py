@@ -48,6 +48,8 @@ from afnio_tellurio.backend.store.schema import (
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.deadlines import seconds_left
 from afnio_tellurio.errors import DatabaseError
+from afnio_tellurio.files import real_path
+from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.logs import log
 
 if TYPE_CHECKING:
@@ -83,6 +85,7 @@ class Database:
         try:
             self.path = path.absolute()
         except OSError as error:
+            raise_foreign(error)
             raise open_error(path, "the working directory no longer exists") from error
         self._pool: Pool | None = None
         self._is_closed = False
@@ -199,11 +202,12 @@ class Database:
         return pool
 
     def _new_pool(self, *, create: bool) -> Pool:
-        path = os.path.realpath(self.path)
+        path = str(real_path(self.path))
         try:
             with creation_lock():
                 can_write = self._make_ready(path, create=create)
         except OSError as error:
+            raise_foreign(error)
             raise open_error(self.path, error.strerror or str(error)) from error
         uses_log = can_write and not is_on_network(path)
         pool = Pool(uses_log=uses_log, is_read_only=not can_write)
@@ -255,7 +259,7 @@ class Database:
         return connection
 
     def _connect_unless_replaced(self, pool: Pool) -> Connection | None:
-        path = os.path.realpath(self.path)
+        path = str(real_path(self.path))
         opened = [(each, each.files) for each in open_connections()]
         before = Files.at(path)
         self._require_usable(before, opened)

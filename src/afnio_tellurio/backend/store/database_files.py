@@ -9,13 +9,13 @@ import os
 import stat
 import threading
 from collections import deque
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from afnio_tellurio.errors import DatabaseError
 from afnio_tellurio.file_systems import find_file_system, is_local
 from afnio_tellurio.files import make_private_directory
+from afnio_tellurio.interruptions import ignored, raise_foreign
 from afnio_tellurio.logs import log
 
 if TYPE_CHECKING:
@@ -65,9 +65,11 @@ def identity_of(path: str | Path) -> tuple[int, int] | None:
     """Returns device and inode of the file at a path, or None if it is missing."""
     try:
         status = os.stat(path)  # noqa: PTH116 - called for each transaction
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise_foreign(error)
         return None
     except OSError as error:
+        raise_foreign(error)
         raise open_error(path, error.strerror or str(error)) from error
     return status.st_dev, status.st_ino
 
@@ -76,7 +78,8 @@ def size_of(path: str | Path) -> int:
     """Returns the size of a file in bytes; 0 if it is missing."""
     try:
         return os.stat(path).st_size  # noqa: PTH116
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        raise_foreign(error)
         return 0
 
 
@@ -105,6 +108,7 @@ def set_aside(path: str, stale: Mapping[str, tuple[int, int] | None]) -> None:
                 continue
             os.rename(path + suffix, aside + suffix)  # noqa: PTH104
         except OSError as error:
+            raise_foreign(error)
             raise open_error(path + suffix, error.strerror or str(error)) from error
         log(
             logging.WARNING,
@@ -128,7 +132,7 @@ def create_private(path: str) -> None:
     """Creates the file and its folders, accessible to their owner only."""
     make_private_directory(Path(path).parent)
     # Another process may create it first.
-    with suppress(FileExistsError):
+    with ignored(FileExistsError):
         # SQLite's journals get the permissions of the database. This C code runs no signal handler
         # between open and close; a handler could use the database and lose its locks on close.
         flags = os.O_CREAT | os.O_EXCL | os.O_RDWR

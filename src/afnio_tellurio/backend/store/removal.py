@@ -21,13 +21,16 @@ if TYPE_CHECKING:
 #: Rows that one transaction removes, and seconds after which it stops earlier: large values, or a
 #: slow disk.
 SLICE_ROWS = 5_000
-SLICE_TIME = 0.05
-#: Rows that one statement removes.
-_STATEMENT_ROWS = 250
+SLICE_TIME = 0.025
+#: Rows that one statement removes, and the seconds of one after which the next removes one row:
+#: 100 values of 8 MB take longer than others may have to wait.
+_STATEMENT_ROWS = 100
+_STATEMENT_TIME = 0.005
 #: Removing a series, a run or a chunk takes as long as removing this many small rows.
 _ROWS_OF_ITEM = 25
-#: Seconds between two slices, in which other writers get their turn.
-_PAUSE = 0.01
+#: Seconds between two slices, at least. Another program that waits for the lock looks every 25 ms
+#: at first, so it finds the lock free once.
+_PAUSE = 0.03
 
 _DELETED_RUN = """
 SELECT id FROM (SELECT id FROM runs WHERE deleted = 0 LIMIT 1) UNION ALL
@@ -40,24 +43,26 @@ WHERE p.deleted = 0 LIMIT 1
 def remove_deleted(database: Database, *, seconds: float = 0.0) -> None:
     """Removes one slice of what is not kept, and more for up to this many seconds."""
     give_up_at = monotonic() + seconds
-    while remove_slice(database) and monotonic() < give_up_at:
-        # A fork does not have to wait for this pause.
-        gate.pass_through(_PAUSE)
+    while (held := remove_slice(database)) is not None and monotonic() < give_up_at:
+        # As long as the slice took: who waits for long looks less often. A fork does not have to
+        # wait for this pause.
+        gate.pass_through(max(_PAUSE, held))
 
 
-def remove_slice(database: Database) -> bool:
+def remove_slice(database: Database) -> float | None:
     """Removes up to `SLICE_ROWS` rows of runs and projects that the trash does not keep.
 
     Returns:
-        Whether there may be more to remove.
+        The seconds for which it held the lock, or None if there is no more to remove.
     """
     with database.reading() as connection:
         if not trash.is_anything_expired(connection):
-            return False
+            return None
     with database.writing() as connection:
+        began = monotonic()
         work = _Slice(connection)
         work.remove()
-        return work.is_spent
+    return monotonic() - began if work.is_spent else None
 
 
 class _Slice:
@@ -118,16 +123,21 @@ class _Slice:
         """Removes the rows of a run or series, the first ones by primary key first."""
         execute = self._connection.execute
         last: tuple[Any, ...] | None = ()
+        count = 1
         while last is not None and not self.is_spent:
+            began = monotonic()
             last = execute(
                 f"SELECT {key} FROM {table} WHERE {owner} = ? ORDER BY {key} LIMIT 1 OFFSET ?",  # noqa: S608 - constant names
-                (identity, -(-min(self._rows, _STATEMENT_ROWS) // weight) - 1),
+                (identity, min(-(-self._rows // weight), count) - 1),
             ).fetchone()
             condition, bound = f"{owner} = ?", last or ()
             if last is not None:
                 condition += f" AND ({key}) <= ({', '.join('?' * len(last))})"
             removed = execute(f"DELETE FROM {table} WHERE {condition}", (identity, *bound))  # noqa: S608
             self._rows -= removed.rowcount * weight
+            # A statement cannot be stopped, and the sizes of the values are unknown until then.
+            is_quick = monotonic() - began < _STATEMENT_TIME
+            count = min(2 * count, _STATEMENT_ROWS) if is_quick else 1
 
     def _remove_projects(self) -> None:
         removed = self._connection.execute(
