@@ -143,3 +143,32 @@ def test_what_neither_disk_nor_memory_took_is_counted(proxy, monkeypatch, tmp_pa
     assert caught.value.waiting == 0
     assert kept == list(range(len(kept)))
     assert run.finish().accepted == len(kept), "the run is finished all the same"
+
+
+def test_what_is_in_memory_at_the_end_is_counted_if_the_backend_is_on_the_full_disk(
+    run_python, monkeypatch
+):
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+    monkeypatch.setenv("TELLURIO_EXIT_TIMEOUT", "1")
+    # Measuring writes files of its own when the process ends.
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+    finished = run_python(
+        f"""{START}
+fill()
+for number in range(100, 1000):
+    run.log("count", number)
+try:
+    run.finish()
+except te.DeliveryError as error:
+    assert "wait in memory and are lost when this process ends" in str(error), error
+    print(error.in_memory)
+"""
+    )
+    assert finished.returncode == 0, finished.stderr
+    in_memory = int(finished.stdout)
+    assert 0 < in_memory <= 900
+    assert f"{in_memory} metrics wait in memory and are lost" in finished.stderr
+    (done,) = te.sync()
+    assert (done.lost, done.problem) == (0, None)
+    kept = te.get_run("acme", "Digits", "full").metrics("count").values
+    assert kept == list(range(1000 - in_memory))

@@ -360,3 +360,36 @@ def test_an_interpreter_that_exits_at_once_after_log_has_delivered(run_python):
     )
     run = te.get_run("acme", "Digits", "quick")
     assert (run.status, run.metrics("count").values) == (te.RunStatus.COMPLETED, [1])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it looks at the open files in /proc")
+def test_runs_that_were_logged_to_and_dropped_leave_no_file_open_once_they_are_delivered(
+    run_python,
+):
+    said = finished(
+        run_python,
+        """
+        import os, time
+        import afnio_tellurio as te
+        folder = os.path.join(os.environ["TELLURIO_HOME"], "journals")
+        def journals():
+            return {name for name in os.listdir(folder) if name.endswith(".ndjson")}
+        def open_files():
+            for number in os.listdir("/proc/self/fd"):
+                # One of them is that of the list itself.
+                if os.path.islink(link := f"/proc/self/fd/{number}"):
+                    if os.readlink(link).startswith(folder):
+                        yield os.readlink(link)
+        run = te.init("acme", "Digits", "shared")
+        own, writers = journals(), set()
+        for number in range(50):
+            te.get_run("acme", "Digits", "shared").log("count", number)
+            writers |= journals()
+        while journals() != own:
+            time.sleep(0.01)
+        print(len(writers) > 1, {path.rpartition("/")[2] for path in open_files()} == own)
+        """,
+        timeout=GUARD,
+    )
+    assert said == "True True\n"
+    assert sorted(shared().metrics("count").values) == list(range(50))

@@ -17,7 +17,6 @@ from afnio_tellurio.backend import BackendUser, open_backend
 from afnio_tellurio.backend.store import connections, metrics, removal, sampling, series
 from afnio_tellurio.backend.store.connections import works_in_sqlite
 from afnio_tellurio.backend.store.database import Database
-from afnio_tellurio.backend.store.values import Stored
 
 pytestmark = pytest.mark.slow
 PROJECTS = "/api/v0/acme/projects/"
@@ -236,7 +235,7 @@ def record(database, run, steps, name="loss"):
             ((identity,),) = connection.execute("SELECT id FROM runs WHERE uuid = ?", (run,))
             writer = metrics.open_series(connection, identity, {name})[name]
             for step in part:
-                writer.add(step, Stored(float(step), None), step)
+                writer.add(step, float(step), step)
             metrics.write_series(connection, [writer])
 
     steps = list(steps)

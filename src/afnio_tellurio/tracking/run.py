@@ -454,7 +454,10 @@ class Run(RunDescriber):
 
     def _finished_error(self, call: str) -> RunFinishedError:
         state = f"is finished ({self.status})" if self.status in ENDED else "is being finished"
-        return RunFinishedError(f"{call}: run {self.name!r} {state}; start a new one with init")
+        remedy = "start a new one with init"
+        if safeguard.is_ending:
+            remedy = "the process is exiting: register an exit hook that logs after init"
+        return RunFinishedError(f"{call}: run {self.name!r} {state}; {remedy}")
 
     def _deadline(self) -> float:
         timeout = self._connection_for(None).settings.exit_timeout

@@ -102,8 +102,8 @@ class _Safeguard:
         self._exit_functions: list[tuple[Any, str, Any, Any]] = []
         self._guarded: FrameType | None = None
         self._postponed: int | None = None
-        # Whether the process ends already, and waits for delivery.
-        self._is_ending = False
+        #: Whether the process ends already: it waits for delivery, or runs later exit hooks.
+        self.is_ending = False
 
     def watch_exit(self) -> None:
         """Installs the exit hook that delivers logged metrics."""
@@ -180,7 +180,7 @@ class _Safeguard:
 
     def _end_all(self, status: RunStatus, because: Mapping[str, Any] | None) -> None:
         deadline = monotonic() + _exit_timeout()
-        self._is_ending = True
+        self.is_ending = True
         try:
             _end_open_runs(status, because, deadline)
             undelivered = wait_for_all(deadline)
@@ -224,20 +224,20 @@ class _Safeguard:
             if callable(previous) or not is_second:
                 # The main thread is inside the SDK, maybe in a transaction or holding a lock.
                 return
-            self._is_ending = True
+            self.is_ending = True
         if callable(previous):
             self._signal = number
             previous(number, frame)
             return
         # Not while an end waits already: who sends a second signal does not want to wait.
-        if self._process == os.getpid() and not self._is_ending:
-            self._is_ending = True
+        if self._process == os.getpid() and not self.is_ending:
+            self.is_ending = True
             try:
                 with suppress(KeyboardInterrupt):
                     because, deadline = reason_of_signal(number), monotonic() + _exit_timeout()
                     _end_open_runs(RunStatus.CRASHED, because, deadline)
             finally:
-                self._is_ending = False
+                self.is_ending = False
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
 
