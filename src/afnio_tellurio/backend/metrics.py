@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 _MAX_METRICS = 10_000
 #: Numbers of a column that are packed.
 _PACKED_FROM = 100
+_PACKED_KINDS = {"q": "int64", "d": "float64"}
 
 _Position = Annotated[int, msgspec.Meta(ge=-1, le=structs.MAX_STEP)]
 
@@ -175,15 +176,17 @@ def _metrics_answer(
 
 def _column(numbers: Sequence[Value]) -> list[Any] | structs.PackedNumbers:
     """Packs a column, unless a list is shorter, or it has anything else than numbers."""
-    kinds = set(map(type, numbers))
-    if len(numbers) < _PACKED_FROM or kinds not in ({int}, {float}):
+    code = "q" if isinstance(numbers, range) else getattr(numbers, "typecode", None)
+    if code is None:
+        kinds = set(map(type, numbers))
+        code = "d" if kinds == {float} else "q" if kinds == {int} else None
+    if code is None or len(numbers) < _PACKED_FROM:
         return values.encodable(numbers)
-    code, kind = ("q", "int64") if kinds == {int} else ("d", "float64")
     packed = array(code, cast("Sequence[float]", numbers))
     if sys.byteorder == "big":
         packed.byteswap()
     # The encoder writes bytes in Base64.
-    return structs.PackedNumbers(kind, packed.tobytes())
+    return structs.PackedNumbers(_PACKED_KINDS[code], packed.tobytes())
 
 
 def _metric_answers(name: str, points: Points) -> list[structs.Metric]:
