@@ -15,7 +15,8 @@ from afnio_tellurio.api.calling import RunPath
 from afnio_tellurio.api.entities import RunRecord, RunStatus, read_run
 from afnio_tellurio.api.metric_lists import list_metrics, restored
 from afnio_tellurio.client import TellurioClient, connection_of, open_database
-from afnio_tellurio.delivery.journal_file import JournalFile, remove_journal, write_journal
+from afnio_tellurio.delivery.journal_file import JournalFile
+from afnio_tellurio.delivery.journal_writing import remove_journal, write_journal
 from afnio_tellurio.delivery.records import End, Header, microseconds_of
 from afnio_tellurio.delivery.recovery import (
     SyncedJournal,

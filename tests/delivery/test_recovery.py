@@ -13,7 +13,14 @@ import pytest
 from children import GUARD, child_environment
 
 import afnio_tellurio as te
-from afnio_tellurio.delivery import journal_file, records, recovery, settling, transfer
+from afnio_tellurio.delivery import (
+    journal_file,
+    journal_writing,
+    records,
+    recovery,
+    settling,
+    transfer,
+)
 from afnio_tellurio.delivery.journal_file import JournalFile
 from afnio_tellurio.delivery.records import record_line
 from afnio_tellurio.settings.limits import BATCH_BYTES
@@ -306,14 +313,14 @@ def test_a_tail_of_zeros_is_read_once(died, journals, monkeypatch):
     with path.open("r+b") as file:
         # A file system may have reserved room for more, of which nothing was written.
         file.truncate(path.stat().st_size + 200 * 2**20)
-    sizes, read = [], journal_file._read_at
+    sizes, read = [], journal_file.read_at
 
     def count(*arguments):
         data = read(*arguments)
         sizes.append(len(data))
         return data
 
-    monkeypatch.setattr(journal_file, "_read_at", count)
+    monkeypatch.setattr(journal_file, "read_at", count)
     journal = JournalFile.open(path)
     batch = journal.batch()
     # Only what is read at once is read again, line by line.
@@ -429,7 +436,7 @@ def test_a_journal_of_an_earlier_format_has_strings_without_backslashes(home, mo
     )  # fmt: skip
     values = ["NaN", "\\NaN", ["\\\\Infinity"], 0.5]
     metrics = [(None, number, "m", value) for number, value in enumerate(values)]
-    journal_file.write_journal(home / "journals", header, metrics, [], records.End("COMPLETED"))
+    journal_writing.write_journal(home / "journals", header, metrics, [], records.End("COMPLETED"))
     (result,) = te.sync()
     assert (result.problem, result.delivered) == (None, 4)
     assert repr(run.metrics("m").values) == repr([math.nan, *values[1:]])

@@ -9,7 +9,7 @@ from logged_bodies import metrics_of
 
 import afnio_tellurio as te
 from afnio_tellurio.cli import main
-from afnio_tellurio.delivery import journal_file, sender, transfer
+from afnio_tellurio.delivery import journal_file, journal_writing, sender, transfer
 from afnio_tellurio.delivery.records import End, Header, record_line
 from afnio_tellurio.settings.limits import REFUSALS_IN_A_ROW
 
@@ -315,7 +315,7 @@ def test_a_backend_that_lost_the_run_is_sent_what_was_rejected_once(
         run.log("loss", number)
     assert run.flush().rejected == 3
     other = sqlite3.connect(tmp_path / "server" / "tellurio.db", isolation_level=None)
-    for table in ("tiles", "points", "series", "writers", "runs"):
+    for table in ("tiles", "chunks", "loose", "series", "writers", "runs"):
         other.execute(f"DELETE FROM {table}")
     other.close()
     refusing.refuses = lambda metric: metric["name"] == "bad" and metric["value"] == 1
@@ -390,7 +390,7 @@ def test_the_end_of_a_block_that_the_backend_refuses_is_one_warning(proxy, refus
 def journal_with(home, run, status, **changes):
     """Writes the journal of a dead process that ended a run."""
     header = run._recording.outbox.journal.header
-    return journal_file.write_journal(
+    return journal_writing.write_journal(
         home / "journals",
         Header(
             backend=header.backend,

@@ -14,11 +14,12 @@ from msgspec.structs import replace
 
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.delivery.held import HeldLines
-from afnio_tellurio.delivery.journal_file import JournalFile, remove_journal
+from afnio_tellurio.delivery.journal_file import JournalFile
 from afnio_tellurio.delivery.journal_writing import (
     create_file,
     disk_is_full,
     is_at,
+    remove_journal,
     write_all,
     write_copy,
 )

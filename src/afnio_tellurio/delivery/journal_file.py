@@ -30,21 +30,17 @@ Next to the journal are `.ack`, the position up to which a backend has acknowled
 
 from __future__ import annotations
 
-import errno
 import os
 import re
-import threading
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
+from afnio_tellurio.delivery.journal_reading import read_at, read_header
 from afnio_tellurio.delivery.metric_lines import read_metrics
 from afnio_tellurio.delivery.records import (
     BORN,
     CHANGE,
     END,
-    FORMAT,
     NUMBER,
     UNDELIVERABLE_SUFFIX,
     Batch,
@@ -61,16 +57,15 @@ from afnio_tellurio.delivery.records import (
     record_line,
 )
 from afnio_tellurio.delivery.rejected import METRIC_LINE, REFUSED, REJECTED_SUFFIX, RejectedFile
-from afnio_tellurio.files import CREATE, make_private_directory, replace_whole
+from afnio_tellurio.files import CREATE
 from afnio_tellurio.interruptions import ignored, raise_foreign
 from afnio_tellurio.settings.limits import BATCH_BYTES, BATCH_METRICS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator
     from io import FileIO
     from pathlib import Path
 
-    from afnio_tellurio.api.metric_batches import Place
 
 _START = Position(0, 0, 0)
 _PREFIX_BYTES = 64
@@ -125,7 +120,7 @@ class JournalFile:
         """
         file = path.open("rb", buffering=0)
         try:
-            return cls(path, _read_header(path, file), file)
+            return cls(path, read_header(path, file), file)
         except BaseException:  # raised again: an interrupted call must leave no file open
             file.close()
             raise
@@ -296,7 +291,7 @@ class JournalFile:
 
     def _read(self, offset: int, length: int) -> bytes:
         file = self._file
-        return b"" if file is None else _read_at(file, offset, length)
+        return b"" if file is None else read_at(file, offset, length)
 
     def acknowledge(self, batch: Batch, following: int) -> None:
         """Moves the position past the metrics that a backend has of a batch's segment.
@@ -502,91 +497,3 @@ class JournalFile:
         with ignored(OSError):
             self.path.rename(aside)
             self.path = aside
-
-
-def remove_journal(path: Path) -> None:
-    """Removes a journal and its `.ack` file; rejected metrics stay.
-
-    Raises:
-        OSError: It cannot be removed.
-    """
-    # The position last: if the journal stays, it must not be delivered again from the start.
-    for file in (path, path.with_suffix(".ack")):
-        with ignored(FileNotFoundError, NotADirectoryError):
-            file.unlink()
-
-
-def write_journal(
-    folder: Path,
-    header: Header,
-    metrics: Iterable[tuple[Place, int, str, Any]],
-    changes: Iterable[tuple[str, int, Mapping[str, Any]]],
-    end: End,
-) -> Path:
-    """Writes the journal of a run that has ended, as if its process had died before delivery.
-
-    Args:
-        folder: The folder of the journals.
-        header: The header.
-        metrics: Place, time in microseconds since 1970, name and value of each metric and row.
-        changes: Idempotency key, time and body of `updateRun` of each change of the run.
-        end: The end of the run.
-
-    Raises:
-        OSError: It cannot be written to the disk.
-    """
-    make_private_directory(folder)
-    path = folder / header.file_name()
-    with replace_whole(path) as file:
-        file.write(record_line(header) * 2)
-        file.writelines(record_line(CHANGE, *change) for change in changes)
-        file.writelines(
-            record_line(number, place, when, name, value)
-            for number, (place, when, name, value) in enumerate(metrics)
-        )
-        file.write(record_line(END, *end))
-    return path
-
-
-def _read_header(path: Path, file: FileIO) -> Header:
-    # There are two or three header lines, the last with the name of the run; a damaged byte may
-    # have split one of them.
-    header: Header | None = None
-    for line in file.read(BATCH_BYTES).split(b"\n")[:4]:
-        head: Any = (parsed_line(line) or [None])[0]
-        version: Any = head.get("format") if hasattr(head, "get") else None
-        if version is None:
-            continue
-        if not isinstance(version, int) or version > FORMAT:
-            raise ValueError(
-                f"the journal {path} has format {version}; this afnio-tellurio supports formats up "
-                f"to {FORMAT}; upgrade afnio-tellurio"
-            )
-        header = msgspec.convert(head, Header)
-    if header is None:
-        raise ValueError(f"the header of the journal {path} is damaged; its run is unknown")
-    return header
-
-
-if hasattr(os, "pread"):
-
-    def _read_at(file: FileIO, offset: int, length: int) -> bytes:
-        try:
-            return os.pread(file.fileno(), length, max(0, offset))
-        except ValueError as error:
-            raise_foreign(error)
-            # Another thread has just closed it.
-            return b""
-        except OSError as error:
-            raise_foreign(error)
-            if error.errno != errno.EBADF:
-                raise
-            return b""
-
-else:  # pragma: no cover - Windows
-    _reading = threading.Lock()
-
-    def _read_at(file: FileIO, offset: int, length: int) -> bytes:
-        with _reading:
-            file.seek(max(0, offset))
-            return file.read(length)

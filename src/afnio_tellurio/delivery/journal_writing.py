@@ -10,17 +10,21 @@ from __future__ import annotations
 import errno
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from afnio_tellurio.files import CREATE, make_private_directory
-from afnio_tellurio.interruptions import raise_foreign
+from afnio_tellurio.delivery.records import CHANGE, END, record_line
+from afnio_tellurio.files import CREATE, make_private_directory, replace_whole
+from afnio_tellurio.interruptions import ignored, raise_foreign
 from afnio_tellurio.locking import try_lock
 from afnio_tellurio.settings.limits import BATCH_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
     from io import FileIO
     from pathlib import Path
+
+    from afnio_tellurio.api.metric_batches import Place
+    from afnio_tellurio.delivery.records import End, Header
 
 _LOCK_RETRY_DELAY = 0.001
 
@@ -97,3 +101,47 @@ def write_all(writer: FileIO, data: bytes) -> None:
 def disk_is_full() -> OSError:
     """The error of a write that was cut short, for which the system has none."""
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def write_journal(
+    folder: Path,
+    header: Header,
+    metrics: Iterable[tuple[Place, int, str, Any]],
+    changes: Iterable[tuple[str, int, Mapping[str, Any]]],
+    end: End,
+) -> Path:
+    """Writes the journal of a run that has ended, as if its process had died before delivery.
+
+    Args:
+        folder: The folder of the journals.
+        header: The header.
+        metrics: Place, time in microseconds since 1970, name and value of each metric and row.
+        changes: Idempotency key, time and body of `updateRun` of each change of the run.
+        end: The end of the run.
+
+    Raises:
+        OSError: It cannot be written to the disk.
+    """
+    make_private_directory(folder)
+    path = folder / header.file_name()
+    with replace_whole(path) as file:
+        file.write(record_line(header) * 2)
+        file.writelines(record_line(CHANGE, *change) for change in changes)
+        file.writelines(
+            record_line(number, place, when, name, value)
+            for number, (place, when, name, value) in enumerate(metrics)
+        )
+        file.write(record_line(END, *end))
+    return path
+
+
+def remove_journal(path: Path) -> None:
+    """Removes a journal and its `.ack` file; rejected metrics stay.
+
+    Raises:
+        OSError: It cannot be removed.
+    """
+    # The position last: if the journal stays, it must not be delivered again from the start.
+    for file in (path, path.with_suffix(".ack")):
+        with ignored(FileNotFoundError, NotADirectoryError):
+            file.unlink()

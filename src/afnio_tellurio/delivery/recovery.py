@@ -18,7 +18,8 @@ from afnio_tellurio.api.entities import RunStatus
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.deadlines import has_passed, run_until_deadline, seconds_left
 from afnio_tellurio.delivery.hosts import is_from_here, locks_reach_all
-from afnio_tellurio.delivery.journal_file import JournalFile, remove_journal
+from afnio_tellurio.delivery.journal_file import JournalFile
+from afnio_tellurio.delivery.journal_writing import remove_journal
 from afnio_tellurio.delivery.records import SUFFIX, End, microseconds_of
 from afnio_tellurio.delivery.transfer import Transfer, end_fields
 from afnio_tellurio.errors import (
