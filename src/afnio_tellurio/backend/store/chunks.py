@@ -10,7 +10,7 @@ import math
 import sys
 from array import array
 from bisect import bisect_left, bisect_right
-from itertools import accumulate, chain, islice
+from itertools import accumulate, islice
 from operator import itemgetter, sub
 from struct import Struct, error
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
@@ -99,15 +99,30 @@ def joined(blocks: Sequence[Points]) -> Points:
         return blocks[0]
     steps, arrivals, values, timestamps = zip(*blocks, strict=True)
     return Points(
-        _concatenated(steps),
-        _concatenated(arrivals),
+        _concatenated_integers(steps),
+        _concatenated_integers(arrivals),
         _concatenated(values),
         _concatenated(timestamps),
     )
 
 
 def _concatenated(columns: Sequence[Sequence[T]]) -> list[T]:
-    return list(chain.from_iterable(columns))
+    result: list[T] = []
+    for column in columns:
+        result += column
+    return result
+
+
+def _concatenated_integers(columns: Sequence[Sequence[int]]) -> Sequence[int]:
+    """Returns all integers; ranges that follow one another remain a range."""
+    whole = columns[0]
+    for column in columns[1:]:
+        if not isinstance(whole, range) or not isinstance(column, range):
+            return _concatenated(columns)
+        if column.start != whole.stop or column.step != whole.step:
+            return _concatenated(columns)
+        whole = range(whole.start, column.stop, whole.step)
+    return whole
 
 
 def pieces(points: Points) -> Iterator[Points]:
