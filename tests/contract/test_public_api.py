@@ -40,7 +40,7 @@ CHANGES = [
     ("tracking/run.py", "async def aflush(", "async def await_flush(", "-async Run.aflush("),
     ("errors.py", "class NotFoundError(ApiError, LookupError)", "class NotFoundError(ApiError)", "+class NotFoundError(ApiError)"),
     ("errors.py", "self.waiting = waiting", "self.undelivered = waiting", "-DeliveryError.waiting"),
-    ("api/metrics.py", "values: list[Any] =", "values: list[float] =", "+MetricHistory.values: list[float]"),
+    ("api/metrics.py", "values: list[float] =", "values: list[int] =", "+MetricCurve.values: list[int]"),
     ("api/entities.py", 'CRASHED = "CRASHED"', 'CRASHED = "BROKEN"', "-RunStatus.CRASHED = 'CRASHED'"),
     ("__init__.py", '    "sync",\n]', "]", "-sync(*, other_hosts: bool = False"),
 ]  # fmt: skip

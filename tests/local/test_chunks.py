@@ -262,15 +262,34 @@ def test_points_in_random_order_leave_few_loose_rows(database):
     check_partition(database)
 
 
-def test_long_texts_do_not_stay_loose(database):
+def test_texts_do_not_stay_loose(database):
+    write(database, {"a": (None, [0.5] * 50_000, range(50_000))})
+    most = packing.MAX_LATE_POINTS[chunks.ANY]
+    for number in range(30):
+        write(database, {"a": ([number] * 50, ['"text"'] * 50, [0] * 50)})
+        ((loose,),) = rows(database, "SELECT coalesce(sum(count), 0) FROM loose")
+        assert loose < most
+    # One long text is written into its chunk at once.
+    long = '"' + "x" * packing.LOOSE_LENGTH + '"'
+    write(database, {"a": ([7], [long], [0])})
+    assert rows(database, "SELECT * FROM loose") == []
+    check_partition(database)
+
+
+def test_chunks_are_divided_by_the_length_of_texts(database):
     text = '"' + "x" * 10_000 + '"'
-    write(database, {"a": (None, [0.5] * 5000, range(5000))})
-    for number in range(400):
-        write(database, {"a": ([number], [text], [0])})
-    (loose,) = rows(database, "SELECT sum(length(data)) FROM loose")
-    assert loose[0] <= packing.LOOSE_BYTES + 2 * len(text)
+    write(database, {"a": (None, [text] * 200, range(200))})
     assert max(rows(database, "SELECT length(data) FROM chunks"))[0] < 2 * chunks.CHUNK_LENGTH
     check_partition(database)
+
+
+def test_missing_chunks_are_named(database):
+    write(database, {"a": (None, [0.5] * 200, range(200))})
+    with sqlite3.connect(database.path) as connection:
+        connection.execute("DELETE FROM chunks")
+    connection.close()
+    with pytest.raises(sqlite3.DatabaseError, match="chunks of the metric with id 1 are missing"):
+        write(database, {"a": ([3] * 200, [0.5] * 200, [1] * 200)})
 
 
 def test_a_page_reads_only_the_chunks_that_it_needs(database, monkeypatch):

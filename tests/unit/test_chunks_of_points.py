@@ -156,7 +156,9 @@ def test_pieces_are_limited_in_points_and_in_length():
     points = points_of([0.5] * 5000)
     parts = list(chunks.pieces(points))
     assert [part.size for part in parts] == [1000] * 5
-    assert chunks.joined(parts).steps == list(range(5000))
+    assert chunks.joined(parts).steps == range(5000)
+    apart = chunks.joined([parts[0], parts[2]])
+    assert apart.steps == [*range(1000), *range(2000, 3000)]
     long = '"' + "x" * chunks.CHUNK_LENGTH + '"'
     half = long[len(long) // 2 + 1 :]
     values = [long, 1, long, long, half, half, half, 2]

@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right
 from itertools import accumulate, islice
 from operator import itemgetter, sub
 from struct import Struct, error
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 import msgspec
 
@@ -99,39 +99,35 @@ def joined(blocks: Sequence[Points]) -> Points:
         return blocks[0]
     steps, arrivals, values, timestamps = zip(*blocks, strict=True)
     return Points(
-        _concatenated(steps),
-        _concatenated(arrivals),
+        _concatenated_integers(steps),
+        _concatenated_integers(arrivals),
         _concatenated(values),
         _concatenated(timestamps),
     )
 
 
 def _concatenated(columns: Sequence[Sequence[T]]) -> Sequence[T]:
-    joined_range = _joined_range(columns)
-    if joined_range is not None:
-        return cast("Sequence[T]", joined_range)
-    if all(isinstance(part, array) for part in columns):
+    if all(isinstance(column, array) for column in columns):
         numbers = cast("array[float]", columns[0])[:]
         for part in columns[1:]:
             numbers += cast("array[float]", part)
         return cast("Sequence[T]", numbers)
-    column: list[T] = []
-    for part in columns:
-        column += part
-    return column
+    result: list[T] = []
+    for column in columns:
+        result += column
+    return result
 
 
-def _joined_range(columns: Sequence[Sequence[Any]]) -> range | None:
-    """Returns the range that ranges form together, or None if they do not."""
-    first, last = columns[0], columns[-1]
-    if not isinstance(first, range) or not isinstance(last, range):
-        return None
-    stop = first.start
-    for part in columns:
-        if not isinstance(part, range) or (part.start, part.step) != (stop, first.step):
-            return None
-        stop = part.start + len(part) * part.step
-    return range(first.start, stop, first.step)
+def _concatenated_integers(columns: Sequence[Sequence[int]]) -> Sequence[int]:
+    """Returns all integers; ranges that follow one another remain a range."""
+    whole = columns[0]
+    for column in columns[1:]:
+        if not isinstance(whole, range) or not isinstance(column, range):
+            return _concatenated(columns)
+        if column.start != whole.stop or column.step != whole.step:
+            return _concatenated(columns)
+        whole = range(whole.start, column.stop, whole.step)
+    return whole
 
 
 def pieces(points: Points) -> Iterator[Points]:

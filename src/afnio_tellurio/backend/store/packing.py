@@ -7,29 +7,27 @@ again.
 
 from __future__ import annotations
 
+import sqlite3
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from afnio_tellurio.backend.store import chunks
-from afnio_tellurio.backend.store.chunks import ANY, joined, pieces
+from afnio_tellurio.backend.store.chunks import ANY, NUMBERS, joined, pieces
 from afnio_tellurio.backend.store.points import decode, read_loose
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from afnio_tellurio.backend.store.chunks import Points
 
 #: Loose points of a series that become chunks, and points of one batch that do at once.
 LOOSE_POINTS = 128
 CHUNK_AT_ONCE = 64
 #: If loose points come before points in chunks, more of them are merged at once, since it takes as
-#: long as writing all chunks that they belong to: this fraction of the series, up to a maximum.
+#: long as writing all chunks that they belong to: this fraction of the series, up to a maximum,
+#: which is smaller for texts, since they are held in memory.
 LATE_FRACTION = 8
-MAX_LATE_POINTS = 65_536
+MAX_LATE_POINTS = {NUMBERS: 65_536, ANY: 1024}
 #: Characters of texts in a batch that become chunks at once.
 LOOSE_LENGTH = 16 * 1024
-#: Bytes of loose points with texts that are merged.
-LOOSE_BYTES = 2 * 2**20
 #: Rows of chunks that are written at once.
 _CHUNK_ROWS = 32
 
@@ -79,7 +77,7 @@ class Packer:
             loose_step = first
         form = chunks.form_of(points.values)
         is_late = loose_step < chunked_step
-        if not self._must_merge(series, arrival - chunked, points, form, is_late=is_late):
+        if not _must_merge(arrival - chunked, points, form, is_late=is_late):
             data = chunks.encode_loose(points, form)
             self._new_loose.append((series, arrival, points.size, form, data))
             return Layout(chunked, chunked_step, loose_step)
@@ -91,28 +89,6 @@ class Packer:
             ordered = self._merge_late(series, chunked_step, ordered)
         self._add_chunks(series, ordered)
         return Layout(arrival + points.size, max(chunked_step, last), None)
-
-    def _must_merge(
-        self, series: int, loose: int, points: Points, form: int, *, is_late: bool
-    ) -> bool:
-        """Returns whether the loose points and the new ones must become chunks."""
-        size = points.size
-        if form == ANY and sum(map(len, _texts(points))) > LOOSE_LENGTH:
-            return True
-        if not is_late:
-            return size >= CHUNK_AT_ONCE or loose + size >= LOOSE_POINTS
-        if loose + size < LOOSE_POINTS:
-            return False
-        count = points.arrivals[0] + size
-        if loose + size >= min(count // LATE_FRACTION, MAX_LATE_POINTS):
-            return True
-        return self._has_long_texts(series)
-
-    def _has_long_texts(self, series: int) -> bool:
-        (length,) = self._connection.execute(
-            "SELECT sum(length(data)) FROM loose WHERE series = ? AND form = ?", (series, ANY)
-        ).fetchone()
-        return length is not None and length > LOOSE_BYTES
 
     def _merge_late(self, series: int, chunked_step: int, points: Points) -> Points:
         """Merges sorted points with the chunks; returns those that come after all chunks."""
@@ -144,6 +120,10 @@ class Packer:
                 "ORDER BY step, arrival LIMIT 1",
                 (series,),
             ).fetchone()
+            if row is None:
+                raise sqlite3.DatabaseError(
+                    f"the chunks of the metric with id {series} are missing"
+                )
         following = self._connection.execute(
             "SELECT step FROM chunks WHERE series = ? AND (step, arrival) > (?, ?) "
             "ORDER BY step, arrival LIMIT 1",
@@ -170,6 +150,18 @@ class Packer:
         executemany = self._connection.executemany
         executemany("DELETE FROM loose WHERE series = ?", self._merged)
         executemany("INSERT INTO loose VALUES (?, ?, ?, ?, ?)", self._new_loose)
+
+
+def _must_merge(loose: int, points: Points, form: int, *, is_late: bool) -> bool:
+    """Returns whether the loose points of a series and the new ones must become chunks."""
+    size = points.size
+    if form == ANY and sum(map(len, _texts(points))) > LOOSE_LENGTH:
+        return True
+    if not is_late:
+        return size >= CHUNK_AT_ONCE or loose + size >= LOOSE_POINTS
+    count = points.arrivals[0] + size
+    limit = min(count // LATE_FRACTION, MAX_LATE_POINTS[form])
+    return loose + size >= max(limit, LOOSE_POINTS)
 
 
 def chunk_row(series: int, points: Points) -> tuple[Any, ...]:
