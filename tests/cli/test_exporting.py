@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no 
 #: Stops after a page until a file exists, so that a test can catch an export in the middle.
 IN_PAGES = """
 import os, sys, time
-import afnio_tellurio.api.operations as operations
+import afnio_tellurio.api.metric_lists as metric_lists
 operations.METRICS_PAGE = 100
 from afnio_tellurio.cli import exporting, main
 exporting._PAGE = 100
@@ -38,9 +38,9 @@ sys.exit(main(sys.argv[1:]))
 MEASURED = """
 import os, re, sys
 from pathlib import Path
-import afnio_tellurio.api.operations as operations
+import afnio_tellurio.api.metric_lists as metric_lists
 from afnio_tellurio.cli import main
-operations.METRICS_PAGE = int(os.environ.get("PAGE", operations.METRICS_PAGE))
+metric_lists.METRICS_PAGE = int(os.environ.get("PAGE", metric_lists.METRICS_PAGE))
 for arguments in (sys.argv[1:6], sys.argv[6:]):
     assert main(["export", *arguments]) == 0
     print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1], file=sys.stderr)

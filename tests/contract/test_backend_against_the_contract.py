@@ -44,6 +44,9 @@ NO_SCHEMA_TELLS = {
     # It depends on another field.
     "must be an object, because it is a row.",
     "because row_key names it.",
+    # The columns of a batch belong together.
+    "they must be as many.",
+    "is out of range.",
     # It depends on what was logged before.
     "The last step is the maximum; pass a step.",
 }
@@ -113,6 +116,7 @@ def raw_path(environ):
     return quote_from_bytes(environ["PATH_INFO"].encode("latin-1")).encode("ascii")
 
 
+COLUMNS = ("name", "value", "timestamp", "step", "is_row", "row_key")
 #: Sets of requests until each operation was tried in full.
 MOST_ATTEMPTS = 40
 
@@ -144,11 +148,26 @@ def putting_a_run_that_is_there(api):
 def beginning(_context, body):
     """Makes a batch the first of its writer: any other number is a gap."""
     is_batch = isinstance(body, dict) and type(body.get("first_sequence_number")) is int
-    return (
-        {**body, "first_sequence_number": 0}
-        if is_batch and body["first_sequence_number"] > 0
-        else body
-    )
+    if not is_batch:
+        return body
+    first = min(0, body["first_sequence_number"])
+    return {**body, "first_sequence_number": first, **matching_columns(body)}
+
+
+def matching_columns(body):
+    """The columns of a batch, cut to one length, with indexes of names that it has."""
+    columns = {name: body[name] for name in COLUMNS if isinstance(body.get(name), list)}
+    names, indexes = body.get("names"), columns.get("name")
+    if (
+        not names
+        or not indexes
+        or not isinstance(names, list)
+        or not {*map(type, indexes)} <= {int}
+    ):
+        return {}
+    count = min(map(len, columns.values()))
+    columns["name"] = [index if index < 0 else index % len(names) for index in indexes]
+    return {name: column[:count] for name, column in columns.items()}
 
 
 def found(application, *, examples, seed, operation_id=None, hooks=None, phases=None):
