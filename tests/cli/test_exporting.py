@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no 
 IN_PAGES = """
 import os, sys, time
 import afnio_tellurio.api.metric_lists as metric_lists
-operations.METRICS_PAGE = 100
+metric_lists.METRICS_PAGE = 100
 from afnio_tellurio.cli import exporting, main
 exporting._PAGE = 100
 pages = exporting._pages

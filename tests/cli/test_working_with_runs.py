@@ -271,8 +271,8 @@ def test_an_interrupted_export_leaves_no_file_and_one_line(backend, start_python
             run.log("m", step)
     program = """
 import sys
-import afnio_tellurio.api.operations as operations
-operations.METRICS_PAGE = 10
+import afnio_tellurio.api.metric_lists as metric_lists
+metric_lists.METRICS_PAGE = 10
 from afnio_tellurio.cli import exporting, main
 exporting._PAGE = 10
 pages = exporting._pages

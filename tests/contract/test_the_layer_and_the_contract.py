@@ -144,6 +144,8 @@ WITHOUT_ENTITY = {
     "ApiKeyOwner": "login returns a dictionary of email and username, as afnio does",
     "MetricBatchReceipt": "delivery moves its position",
     "MetricColumns": "MetricHistory has them as lists",
+    "PackedNumbers": "MetricHistory has them as lists",
+    "PackedKind": "MetricHistory has them as lists",
     "MetricBucket": "Run.curve returns two lists of numbers",
     "MetricSamples": "a list of SampledSeries, and the cursor of the page's polls",
     "MetricSummaries": "a dictionary of MetricSummary",

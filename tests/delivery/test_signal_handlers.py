@@ -84,7 +84,7 @@ def test_out_of_what_parses_many_metrics(alarm, backend, monkeypatch):
     run.log("loss", 1)
     run.finish()
     with monkeypatch.context() as patch:
-        patch.setattr("afnio_tellurio.api.operations._decode_metrics", ring)
+        patch.setattr("afnio_tellurio.api.metric_lists._decode_columns", ring)
         with reaches_us(alarm):
             run.metrics("loss")
     assert run.metrics("loss").values == [1]

@@ -45,11 +45,14 @@ class ChangedAnswers(httpx.BaseTransport):
         self.change = None
         self.status = None
         self.changes = 0
+        self.knows_columns = False
 
     def handle_request(self, request):
         operation = exchanges._operation(request)[0]["operationId"]
         if operation == "logMetricBatch" and self.operation_id == "logMetric":
             return httpx.Response(404, json={"detail": "Not found."}, request=request)
+        if not self.knows_columns:
+            request.headers.pop("accept", None)
         response = self._inner.handle_request(request)
         response.read()
         if operation != self.operation_id or response.status_code >= 300 or not response.content:
@@ -277,6 +280,35 @@ def test_a_field_that_is_missing(client, run, operation):
                 assert not isinstance(seen, Exception), seen
             elif isinstance(seen, Exception):
                 assert any(str(step) in str(seen) for step in path if step != "loss"), "it is named"
+
+
+COLUMNS = ["name", "step", "value", "timestamp"]
+WRONG_COLUMNS = [
+    None, 1, "word", {}, [None, None], ["a", "b"], [1], [1, 2, 3], [[], {}], [2**70, 2**70], [0.5, 1.5],
+    {"kind": "float64", "base64": "AAAAAAAA0D8AAAAAAADAPw=="},
+    {"kind": "int64", "base64": "AAAAAAAA0D8AAAAAAADAPw=="},
+    {"kind": "int64", "base64": "AAAAAAAA0D8="}, {"kind": "int64", "base64": "AAAA"},
+    {"kind": "int64", "base64": "?"}, {"kind": "int64"}, {"base64": ""}, {"kind": "int8", "base64": ""},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_a_column_that_is_missing_or_holds_anything_else(client, run, column):
+    connection_of(client)._pool.transport.knows_columns = True
+    for wrong in [*WRONG_COLUMNS, NothingChangedError]:
+
+        def change(answer, wrong=wrong):
+            assert set(answer[0]) >= set(COLUMNS)
+            del answer[0][column]
+            if wrong is not NothingChangedError:
+                answer[0][column] = wrong
+            return True
+
+        seen = outcome(client, run, "listMetrics", change)
+        if not isinstance(seen, Exception):
+            history = next(iter(seen.values()))
+            assert len(history.steps) == len(history.values) == len(history.timestamps)
+            history.to_numpy()
 
 
 WRONG = [None, True, -1, 1.5, "", "word", [], [[]], {}, {"a": {}}, 2**70, "2026-11-23", "\x00"]

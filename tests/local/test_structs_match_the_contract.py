@@ -15,7 +15,7 @@ ANSWERS = [
     "ApiKeyOwner", "Project", "Run", "RunProject", "RunUser", "Metric", "MetricBatchReceipt",
     "MetricSummary", "MetricBucket", "SequenceGapError", "RunNotFoundError", "Namespace", "ProjectMetric",
     "SummaryColumns", "MetricSamples", "SampledSeries", "ConfigChange", "EndReason",
-    "TrashedItem", "Table", "TableRow", "MetricColumns",
+    "TrashedItem", "Table", "TableRow", "MetricColumns", "PackedNumbers",
 ]  # fmt: skip
 BOUNDS = (
     "minLength",

@@ -174,7 +174,7 @@ def test_an_interrupted_end_of_the_process_leaves_no_run_open(monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(safeguard, "_is_ending", False)
+        patched.setattr(safeguard, "is_ending", False)
         patched.setattr(second, "_end", interrupt)
         safeguard._end_all(te.RunStatus.COMPLETED, None)
     assert (first.status, second.status) == ("COMPLETED", "COMPLETED"), "left to the sender"

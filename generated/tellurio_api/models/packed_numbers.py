@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -17,14 +17,18 @@ T = TypeVar("T", bound="PackedNumbers")
 class PackedNumbers:
     """Numbers of 8 bytes each, in little-endian order."""
 
-    kind: PackedKind
-    """ Whether the numbers are integers or doubles. """
+    kind: PackedKind | str
+    """ Whether they are integers or doubles. """
     base64: str
     """ The bytes in Base64. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=new_fields)
 
     def to_dict(self) -> dict[str, Any]:
-        kind = self.kind.value
+        kind: str
+        if isinstance(self.kind, PackedKind):
+            kind = self.kind.value
+        else:
+            kind = self.kind
 
         base64 = self.base64
 
@@ -42,7 +46,19 @@ class PackedNumbers:
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         d = dict(src_dict)
-        kind = PackedKind(d.pop("kind"))
+
+        def _parse_kind(data: object) -> PackedKind | str:
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                kind_type_0 = PackedKind(data)
+
+                return kind_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(PackedKind | str, data)
+
+        kind = _parse_kind(d.pop("kind"))
 
         base64 = d.pop("base64")
 

@@ -18,7 +18,7 @@ from tellurio_api.types import UNSET, Response
 from afnio_tellurio.api.answers import AnswerFields, as_numbers, is_numeric
 from afnio_tellurio.api.pages import list_pages
 from afnio_tellurio.interruptions import raise_foreign
-from afnio_tellurio.settings.limits import METRICS_PAGE
+from afnio_tellurio.settings.limits import MAX_STEP, METRICS_PAGE
 from afnio_tellurio.special_numbers import restore
 
 if TYPE_CHECKING:
@@ -130,6 +130,10 @@ _decode_columns = msgspec.json.Decoder(list[_Columns]).decode
 
 def _read_columns(columns: _Columns) -> ListedMetrics:
     steps, values, times = map(_unpacked, (columns.step, columns.value, columns.timestamp))
+    if "d" in {getattr(steps, "typecode", ""), getattr(times, "typecode", "")}:
+        raise ValueError("steps or timestamps are not integers")
+    if isinstance(steps, list) and steps and not (min(steps) >= 0 and max(steps) <= MAX_STEP):
+        raise ValueError(f"a step is not from 0 to {MAX_STEP}")
     if not len(steps) == len(values) == len(times):
         raise ValueError("columns of one metric have different lengths")
     if times and not (min(times) >= _FIRST_TIME and max(times) <= _LAST_TIME):
@@ -156,7 +160,7 @@ class _Object(msgspec.Struct, gc=False):
     name: Any
     value: Any
     step: Any
-    timestamp: dt.datetime | msgspec.UnsetType = msgspec.UNSET
+    timestamp: Any = UNSET
 
 
 _decode_objects = msgspec.json.Decoder(list[_Object]).decode
@@ -177,7 +181,9 @@ def _read_objects(objects: list[Any]) -> list[ListedMetrics]:
 
 
 def _microseconds(field: AnswerFields, timestamp: Any) -> int | None:
-    date = None if timestamp is msgspec.UNSET else field.optional_date("timestamp", timestamp)
+    if isinstance(timestamp, str):
+        timestamp = dt.datetime.fromisoformat(timestamp)
+    date = field.optional_date("timestamp", timestamp)
     return None if date is None else microseconds_of(date)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import msgspec
 
-from afnio_tellurio.api.answers import AnswerFields
+from afnio_tellurio.api.answers import AnswerFields, as_numbers, is_numeric
 from afnio_tellurio.api.frames import imported, polars_frame, unified
 from afnio_tellurio.special_numbers import restore
 
@@ -136,7 +136,30 @@ def rows_of_history(history: MetricHistory) -> TableRows:
         if isinstance(value, dict):
             rows.append(value)  # pyright: ignore[reportUnknownArgumentType]
             timestamps.append(timestamp)
-    return TableRows(history.name, None, rows, timestamps)
+    return TableRows(history.name, None, _with_numbers(rows), timestamps)
+
+
+def _with_numbers(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with floats in place of the words for NaN and the infinities in numeric fields."""
+    columns: dict[str, list[Any]] = {}
+    for row in rows:
+        for name, value in row.items():
+            if value is not None:
+                columns.setdefault(name, []).append(value)
+    numeric = {
+        name
+        for name, values in columns.items()
+        if {str, list} & set(map(type, values)) and all(map(is_numeric, values))
+    }
+    if not numeric:
+        return rows
+    return [
+        {
+            name: as_numbers(value) if name in numeric and value is not None else value
+            for name, value in row.items()
+        }
+        for row in rows
+    ]
 
 
 for _kind in (TableRows, TableSummary):

@@ -153,7 +153,7 @@ class MetricBatch(Struct):
     metrics: Annotated[list[MetricCreate], Meta(min_length=1, max_length=MAX_BATCH)]
 
 
-_Index = Annotated[int, Meta(ge=0, le=MAX_COLUMN - 1)]
+_Index = Annotated[int, Meta(ge=0, le=MAX_COLUMN - 1, extra_json_schema=_INT64)]
 #: Microseconds since 1970, in the years 1 to 9999.
 _Microseconds = Annotated[
     int, Meta(ge=-62_135_596_800_000_000, le=253_402_300_799_999_999, extra_json_schema=_INT64)
