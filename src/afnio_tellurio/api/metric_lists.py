@@ -129,11 +129,8 @@ _decode_columns = msgspec.json.Decoder(list[_Columns]).decode
 
 
 def _read_columns(columns: _Columns) -> ListedMetrics:
-    steps, values, times = map(_unpacked, (columns.step, columns.value, columns.timestamp))
-    if "d" in {getattr(steps, "typecode", ""), getattr(times, "typecode", "")}:
-        raise ValueError("steps or timestamps are not integers")
-    if isinstance(steps, list) and steps and not (min(steps) >= 0 and max(steps) <= MAX_STEP):
-        raise ValueError(f"a step is not from 0 to {MAX_STEP}")
+    steps, times = _integers("step", columns.step), _integers("timestamp", columns.timestamp)
+    values = _unpacked(columns.value)
     if not len(steps) == len(values) == len(times):
         raise ValueError("columns of one metric have different lengths")
     if times and not (min(times) >= _FIRST_TIME and max(times) <= _LAST_TIME):
@@ -143,7 +140,22 @@ def _read_columns(columns: _Columns) -> ListedMetrics:
     return ListedMetrics(columns.name, steps, values, times, is_exact=True)
 
 
-def _unpacked(column: list[Any] | _Packed) -> Sequence[Any]:
+def _integers(name: str, column: list[int] | _Packed) -> Sequence[int]:
+    numbers = _unpacked(column)
+    if isinstance(numbers, list):
+        _check_integers(name, numbers)
+    elif numbers.typecode != "q":
+        raise ValueError(f"the column {name!r} has floats")
+    return numbers
+
+
+def _check_integers(name: str, numbers: list[int]) -> None:
+    """Raises ValueError for one that NumPy and frames cannot hold."""
+    if numbers and not (min(numbers) >= -MAX_STEP and max(numbers) <= MAX_STEP):
+        raise ValueError(f"a {name} does not fit into 64 bits")
+
+
+def _unpacked(column: list[Any] | _Packed) -> list[Any] | array[Any]:
     if isinstance(column, list):
         return column
     if column.kind not in _CODES:
@@ -174,6 +186,7 @@ def _read_objects(objects: list[Any]) -> list[ListedMetrics]:
         steps = [metric.step for metric in metrics]
         if not set(map(type, steps)) <= {int}:
             steps = [field.integer("step", step) for step in steps]
+        _check_integers("step", steps)
         times = [_microseconds(field, metric.timestamp) for metric in metrics]
         values = [metric.value for metric in metrics]
         page.append(ListedMetrics(field.text("name", name), steps, values, times, is_exact=False))
