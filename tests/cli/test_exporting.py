@@ -24,7 +24,6 @@ import os, sys, time
 import afnio_tellurio.api.metric_lists as metric_lists
 metric_lists.METRICS_PAGE = 100
 from afnio_tellurio.cli import exporting, main
-exporting._PAGE = 100
 pages = exporting._pages
 def stopping(*arguments):
     for number, page in enumerate(pages(*arguments), 1):
@@ -156,7 +155,6 @@ def test_two_exports_to_one_file_do_not_disturb_each_other(
 def test_progress_is_shown_on_a_terminal_and_cleared(long_run, at_terminal, monkeypatch, tmp_path):
     path = tmp_path / "long.csv"
     monkeypatch.setattr("afnio_tellurio.api.metric_lists.METRICS_PAGE", 100)
-    monkeypatch.setattr("afnio_tellurio.cli.exporting._PAGE", 100)
     shown = at_terminal("export", long_run, "--output", str(path))
     assert shown.status == 0
     assert "\r\x1b[Klong: 100 of 3,000 values\r\x1b[Klong: 200 of 3,000 values" in shown.shown

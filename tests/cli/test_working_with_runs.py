@@ -274,7 +274,6 @@ import sys
 import afnio_tellurio.api.metric_lists as metric_lists
 metric_lists.METRICS_PAGE = 10
 from afnio_tellurio.cli import exporting, main
-exporting._PAGE = 10
 pages = exporting._pages
 def slowly(*arguments):
     for page in pages(*arguments):
@@ -416,8 +415,12 @@ def test_a_dead_server_is_one_line(invoke, arguments):
     assert "http://127.0.0.1:9 cannot be reached" in line
 
 
-def test_an_export_that_nobody_reads_to_its_end_is_no_traceback(monkeypatch, start_python):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_export_that_nobody_reads_to_its_end_is_no_traceback(
+    monkeypatch, start_python, unbuffered
+):
     monkeypatch.setenv("TELLURIO_MODE", "local")
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     log_more_than_a_pipe_holds()
     child = start_python("-m", "afnio_tellurio.cli", "export", "acme/digits/long")
     assert child.stdout.readline() == "name,step,value,timestamp\n"

@@ -9,14 +9,17 @@ import os
 import secrets
 import stat
 import sys
+from array import array
 from contextlib import contextmanager, suppress
 from glob import escape
 from importlib import import_module
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import afnio_tellurio as te
+from afnio_tellurio.api.frames import arrow_numbers
+from afnio_tellurio.api.metric_lists import datetime_of, restored
 from afnio_tellurio.cli.arguments import (
     QUOTING_HELP,
     Commands,
@@ -34,12 +37,13 @@ from afnio_tellurio.validation import json_value
 if TYPE_CHECKING:
     import argparse
     import datetime as dt
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
-    Page = list[tuple[str, int, Any, dt.datetime | None]]
+    from afnio_tellurio.api.metric_lists import ListedMetrics
 
-#: Values that are written at a time.
-_PAGE = 1000
+    Page = list[ListedMetrics]
+    Row = tuple[str, int, Any, dt.datetime | None]
+
 #: File systems hold names of up to 255 bytes, and a temporary file has 15 more than its prefix.
 _MAX_PREFIX_BYTES = 240
 _COLUMNS = ("name", "step", "value", "timestamp")
@@ -118,14 +122,24 @@ def _is_file(stream: IO[Any] | None) -> bool:
 
 def _pages(run: te.Run, names: list[str] | None) -> Iterator[Page]:
     for name in [None] if names is None else names:
-        metrics = run.iter_metrics(name)
-        while page := list(islice(metrics, _PAGE)):
-            yield [
-                point
-                if point.value.__class__ is int or point.value.__class__ is float
-                else point._replace(value=json_value(point.value))
-                for point in page
-            ]
+        for page in run._pages_of_metrics(name):  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+            yield [part._replace(values=_plain(restored(part))) for part in page]
+
+
+def _plain(values: Sequence[Any]) -> Sequence[Any]:
+    """Returns numbers as they are, and any other value as JSON has it."""
+    if isinstance(values, array) or set(map(type, values)) <= {int, float}:
+        return values
+    return [
+        value if value.__class__ is int or value.__class__ is float else json_value(value)
+        for value in values
+    ]
+
+
+def _rows(page: Page) -> Iterator[Row]:
+    for part in page:
+        for step, value, time in zip(part.steps, part.values, part.times, strict=True):
+            yield part.name, step, value, None if time is None else datetime_of(time)
 
 
 def _with_progress(run: te.Run, pages: Iterable[Page], names: list[str] | None) -> Iterator[Page]:
@@ -134,7 +148,7 @@ def _with_progress(run: te.Run, pages: Iterable[Page], names: list[str] | None) 
     total = sum(metric.count for name, metric in summaries.items() if not names or name in names)
     count = 0
     for page in pages:
-        count += len(page)
+        count += _size(page)
         show_progress(f"{printable(run.name)}: {count:,} of {max(total, count):,} values")
         yield page
 
@@ -194,12 +208,18 @@ def _named_errors(path: Path) -> Generator[None]:
         raise
 
 
+def _size(page: Page) -> int:
+    return sum(len(part.steps) for part in page)
+
+
 def _shown(pages: Iterable[Page]) -> Iterator[Page]:
     """Yields the pages with names and texts that cannot control a terminal."""
     for page in pages:
         yield [
-            (printable(name), step, _printable_value(value), timestamp)
-            for name, step, value, timestamp in page
+            part._replace(
+                name=printable(part.name), values=list(map(_printable_value, part.values))
+            )
+            for part in page
         ]
 
 
@@ -234,11 +254,21 @@ def _write_csv(pages: Iterable[Page], file: IO[bytes]) -> int:
                 else json.dumps(value),
                 timestamp and timestamp.isoformat(),
             )
-            for name, step, value, timestamp in page
+            for name, step, value, timestamp in _rows(page)
         )
         lines.flush()
-        count += len(page)
+        count += _size(page)
     return count
+
+
+def _write_all(file: IO[bytes], data: bytes) -> None:
+    """Writes data to a file, or to stdout, which has no buffer if Python is told so.
+
+    Then a write to a full disk, or to a pipe that is closed meanwhile, may end early.
+    """
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 class _Utf8Lines:
@@ -258,7 +288,7 @@ class _Utf8Lines:
         self._lines.append(f"{line.removesuffix(self.TERMINATOR)}\n")
 
     def flush(self) -> None:
-        self._file.write("".join(self._lines).encode("utf-8", "backslashreplace"))
+        _write_all(self._file, "".join(self._lines).encode("utf-8", "backslashreplace"))
         self._lines.clear()
 
 
@@ -270,15 +300,15 @@ def _write_json_lines(pages: Iterable[Page], file: IO[bytes]) -> int:
     for page in pages:
         rows = [
             dict(zip(_COLUMNS, (name, step, _in_words(value), timestamp), strict=True))
-            for name, step, value, timestamp in page
+            for name, step, value, timestamp in _rows(page)
         ]
         try:
-            file.write(encoder.encode_lines(rows))
+            _write_all(file, encoder.encode_lines(rows))
         except UnicodeEncodeError:
             # A lone surrogate: Python's own encoder escapes it.
             text = "".join(f"{json.dumps(row, default=str)}\n" for row in rows)
-            file.write(text.encode("ascii"))
-        count += len(page)
+            _write_all(file, text.encode("ascii"))
+        count += len(rows)
     return count
 
 
@@ -296,25 +326,38 @@ def _write_parquet(pages: Iterable[Page], file: IO[bytes]) -> int:
     count = 0
     with parquet.ParquetWriter(file, schema) as writer:
         for page in pages:
-            names, steps, values, timestamps = zip(*page, strict=True) if page else [()] * 4
-            numbers = [_double(value) for value in values]
-            columns = [
-                names,
-                steps,
-                numbers,
-                [
-                    json.dumps(value) if number is None else None
-                    for value, number in zip(values, numbers, strict=True)
-                ],
-                timestamps,
-            ]
-            arrays = [
-                arrow.array(column, column_type)
-                for column, column_type in zip(columns, schema.types, strict=True)
-            ]
-            writer.write_batch(arrow.record_batch(arrays, schema=schema))
-            count += len(page)
+            writer.write_batch(_record_batch(arrow, schema, page))
+            count += _size(page)
     return count
+
+
+def _record_batch(arrow: Any, schema: Any, page: Page) -> Any:
+    names = [name for part in page for name in [part.name] * len(part.steps)]
+    steps, times = array("q"), list(chain.from_iterable(part.times for part in page))
+    for part in page:
+        steps.extend(part.steps)
+    if all(getattr(part.values, "typecode", "") == "d" for part in page):
+        packed = array("d")
+        for part in page:
+            packed.extend(part.values)
+        numbers, texts = arrow_numbers(arrow, packed), arrow.nulls(len(names), arrow.string())
+    else:
+        values = list(chain.from_iterable(part.values for part in page))
+        doubles = list(map(_double, values))
+        numbers = arrow.array(doubles, arrow.float64())
+        texts = arrow.array(map(_text_beside, values, doubles), arrow.string())
+    columns = [
+        arrow.array(names, arrow.string()),
+        arrow_numbers(arrow, steps),
+        numbers,
+        texts,
+        arrow.array(times, arrow.int64()).cast(arrow.timestamp("us", "UTC")),
+    ]
+    return arrow.record_batch(columns, schema=schema)
+
+
+def _text_beside(value: Any, number: float | None) -> str | None:
+    return json.dumps(value) if number is None else None
 
 
 def _double(value: Any) -> float | None:

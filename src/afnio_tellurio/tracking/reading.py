@@ -12,7 +12,7 @@ from afnio_tellurio.api.answers import is_finite_number
 from afnio_tellurio.api.calling import RunPath
 from afnio_tellurio.api.details import ConfigChange, read_config_change
 from afnio_tellurio.api.entities import RunRecord
-from afnio_tellurio.api.metric_lists import list_metrics
+from afnio_tellurio.api.metric_lists import ListedMetrics, list_metrics
 from afnio_tellurio.api.metrics import (
     MetricHistory,
     MetricPoint,
@@ -112,12 +112,17 @@ class RunReader(RunRecord):
             ValueError: The name is empty or too long.
             TellurioError: The request failed; the iterator raises it for further pages.
         """
+        pages = self._pages_of_metrics(name, client)
+        # Here, so that the call itself raises.
+        return read_points([next(pages)], pages)
+
+    def _pages_of_metrics(
+        self, name: str | None, client: TellurioClient | None = None
+    ) -> Iterator[list[ListedMetrics]]:
         if name is not None:
             name = checked_name("iter_metrics", "metric name", name)
         connection = self._settled("listMetrics", client)
-        pages = list_metrics(connection, self._path(), name=name)
-        # Here, so that the call itself raises.
-        return read_points([next(pages)], pages)
+        return list_metrics(connection, self._path(), name=name)
 
     def summary(self, client: TellurioClient | None = None) -> dict[str, MetricSummary]:
         """Reads back a summary of each metric.
