@@ -20,6 +20,9 @@ _WORD = re.compile(r"\\*(?:NaN|-?Infinity)")
 _BACKSLASHED = re.compile(rb'(?<![^\s\[,:])"((?:\\\\)+(?:NaN|-?Infinity)")(?!\s*:)')
 _ESCAPED = re.compile(rb'(?<![^\s\[,:])"\\\\((?:\\\\)*(?:NaN|-?Infinity)")(?!\s*:)')
 
+# An escape in JSON; in hexadecimal, of a character of ASCII that needs none.
+_ESCAPE = re.compile(rb"\\(?:u00([2-7][0-9a-fA-F])|.)", re.DOTALL)
+
 
 def escape_word(text: str) -> str:
     """Adds a backslash to a string that would be taken for a number, or lose a backslash."""
@@ -52,6 +55,18 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: plain(item) for name, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
     return value
+
+
+def spell_out(json: bytes) -> bytes:
+    r"""Returns JSON without hexadecimal escapes of ASCII, so that each word has one spelling."""
+    return _ESCAPE.sub(_spelled_out, json) if b"\\u00" in json else json
+
+
+def _spelled_out(escape: re.Match[bytes]) -> bytes:
+    if escape[1] is None:
+        return escape[0]
+    character = bytes.fromhex(escape[1].decode("ascii"))
+    return b"\\" + character if character in b'"\\' else character
 
 
 def add_backslashes(json: bytes) -> bytes:

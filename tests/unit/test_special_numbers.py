@@ -13,6 +13,7 @@ from afnio_tellurio.special_numbers import (
     plain,
     remove_backslashes,
     restore,
+    spell_out,
 )
 from afnio_tellurio.validation import encoded_value, json_value
 
@@ -64,3 +65,14 @@ def test_the_json_of_objects_loses_one_backslash_and_gets_it_back(seed):
 def test_a_long_text_of_backslashes_takes_no_time_that_grows_with_its_square():
     text = b'"' + b"\\\\" * 2_000_000 + b'x"'
     assert remove_backslashes(add_backslashes(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text", [*WORDS, *OTHERS, "\0\x1f\x7fä", "\\u005cNaN", "\\\\u004e"], ids=ascii
+)
+def test_a_word_has_one_spelling_however_it_was_escaped(text):
+    plainly = json.dumps(text).replace("\\u007f", "\x7f").encode()
+    escaped = b'"%b"' % b"".join(b"\\u%04x" % ord(character) for character in text)
+    assert spell_out(escaped) == plainly
+    assert spell_out(plainly) == plainly
+    assert spell_out(b'{"a": [%b]}' % escaped) == b'{"a": [%b]}' % plainly

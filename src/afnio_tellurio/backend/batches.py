@@ -16,7 +16,7 @@ from afnio_tellurio.backend.requests import (
 )
 from afnio_tellurio.backend.store import values
 from afnio_tellurio.backend.tables import new_row
-from afnio_tellurio.special_numbers import add_backslashes
+from afnio_tellurio.special_numbers import add_backslashes, spell_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -151,7 +151,9 @@ def _check_columns(batch: structs.MetricBatchColumns) -> None:
     for name in ("value", "timestamp", "step", "is_row", "row_key"):
         column = getattr(batch, name)
         if column is not UNSET and len(column) != count:
-            message = f"has {len(column)} items, and name has {count}; they must be as many."
+            message = (
+                f"has {len(column)} items, and name has {count}; they must be as many."
+            )
             raise Refusal(400, {name: [message]})
     if max(batch.name) >= len(batch.names):
         index, position = max(batch.name), batch.name.index(max(batch.name))
@@ -185,7 +187,7 @@ def _exact(raw: msgspec.Raw, location: str) -> Value:
 
 
 def _with_backslashes(raw: msgspec.Raw) -> msgspec.Raw:
-    return msgspec.Raw(add_backslashes(bytes(raw)))
+    return msgspec.Raw(add_backslashes(spell_out(bytes(raw))))
 
 
 def value_of(raw: msgspec.Raw, field_name: str, location: str = "") -> Value:

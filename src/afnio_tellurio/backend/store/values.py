@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Raw, Struct
 
-from afnio_tellurio.special_numbers import remove_backslashes
+from afnio_tellurio.special_numbers import remove_backslashes, spell_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,9 +106,10 @@ def exact(raw: Raw) -> Value:
     Raises:
         ValueError: The value cannot be stored exactly.
     """
-    if bytes(raw) == b'"NaN"':
+    data = spell_out(bytes(raw))
+    if data == b'"NaN"':
         return math.nan
-    value = stored(raw)
+    value = stored(Raw(data))
     return value.number if value.text is None else value.text  # type: ignore[return-value]
 
 
@@ -121,7 +122,7 @@ def stored_object(raw: Raw) -> tuple[str, dict[str, Any]]:
     Raises:
         ValueError: It is not an object, or cannot be stored exactly.
     """
-    data = bytes(raw)
+    data = spell_out(bytes(raw))
     if data[0] != _OBJECT_START:
         raise ValueError("must be an object, because it is a row")
     if _depth(data) > MAX_DEPTH:
