@@ -45,7 +45,7 @@ NO_SCHEMA_TELLS = {
     "must be an object, because it is a row.",
     "because row_key names it.",
     # The columns of a batch belong together.
-    "they must be as many.",
+    "all columns must have as many.",
     "is out of range.",
     # It depends on what was logged before.
     "The last step is the maximum; pass a step.",

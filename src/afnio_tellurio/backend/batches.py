@@ -152,7 +152,7 @@ def _check_columns(batch: structs.MetricBatchColumns) -> None:
         column = getattr(batch, name)
         if column is not UNSET and len(column) != count:
             message = (
-                f"has {len(column)} items, and name has {count}; they must be as many."
+                f"has {len(column)} items, and name has {count}; all columns must have as many."
             )
             raise Refusal(400, {name: [message]})
     if max(batch.name) >= len(batch.names):
