@@ -165,6 +165,35 @@ def test_long_texts_are_moved_in_smaller_slices(tmp_path, monkeypatch):
     assert rows(path, "SELECT count(*) FROM chunks WHERE count < 10")[0][0] > 4
 
 
+def test_a_long_upgrade_is_said_once_and_a_short_one_is_not(old, monkeypatch, caplog):
+    monkeypatch.setattr(moving, "ANNOUNCED_POINTS", LONG)
+    Database(old).close()
+    assert caplog.text.count("is being upgraded once; moving 322,1") == 1
+    caplog.clear()
+    Database(old).close()
+    assert not caplog.text
+    golden_homes.unpack_database(6, old.with_name("short.db"))
+    Database(old.with_name("short.db")).close()
+    assert not caplog.text
+
+
+def test_strings_keep_their_backslashes_and_words_stay_what_they_were(tmp_path):
+    path = tmp_path / "old.db"
+    golden_homes.unpack_database(6, path)
+    texts = ['"\\\\NaN"', '["\\\\Infinity", "NaN"]', '"NaN"']
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        (series,) = connection.execute("SELECT id FROM series WHERE name = 'steps'").fetchone()
+        connection.execute("DELETE FROM points WHERE series = ?", (series,))
+        connection.executemany(
+            "INSERT INTO points VALUES (?, ?, ?, NULL, ?, 0)",
+            [(series, number, number, text) for number, text in enumerate(texts)],
+        )
+    with te.TellurioClient.local(path) as client:
+        run = golden_homes.uuids_of(path)["kept"]
+        values = te.get_run("acme", "digits", run, client=client).metrics("steps").values
+    assert repr(values) == repr(["\\NaN", ["\\Infinity", math.nan], math.nan])
+
+
 def test_points_that_were_moved_are_followed_by_new_ones(tmp_path):
     path = tmp_path / "old.db"
     golden_homes.unpack_database(6, path)

@@ -38,7 +38,7 @@ from afnio_tellurio.backend.store.database_files import (
     size_and_time_of,
     size_of,
 )
-from afnio_tellurio.backend.store.moving import move_slice
+from afnio_tellurio.backend.store.moving import announce, move_slice
 from afnio_tellurio.backend.store.schema import (
     FORMAT,
     prepare,
@@ -313,6 +313,7 @@ class Database:
             else:
                 prepare(connection, self.path)
                 self._configure(connection, pool)
+                announce(connection, self.path)
                 # Each slice may have to wait for one of another process.
                 while _retry_while_busy(lambda: move_slice(connection, FORMAT)):
                     pass

@@ -7,6 +7,7 @@ moves what is left, also several at once, before it uses the database.
 
 from __future__ import annotations
 
+import logging
 import math
 from itertools import groupby
 from operator import itemgetter
@@ -14,16 +15,23 @@ from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.backend.store.chunks import Points, encode, pieces
 from afnio_tellurio.backend.store.series import build_missing_tiles
+from afnio_tellurio.logs import log
+from afnio_tellurio.special_numbers import add_backslashes
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
+    from pathlib import Path
 
     from afnio_tellurio.backend.store.chunks import Value
 
 #: Points that one transaction moves, and characters of their texts.
 SLICE_POINTS = 50_000
 SLICE_LENGTH = 16 * 2**20
+#: From this number of points on, a message says that they are moved.
+ANNOUNCED_POINTS = 500_000
+#: Seconds that it takes to move one.
+_TIME_OF_POINT = 4e-6
 
 
 def is_unfinished(connection: sqlite3.Connection) -> bool:
@@ -31,6 +39,19 @@ def is_unfinished(connection: sqlite3.Connection) -> bool:
     query = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'old_points'"
     (count,) = connection.execute(query).fetchone()
     return bool(count)
+
+
+def announce(connection: sqlite3.Connection, path: Path) -> None:
+    """Logs that points are moved if that takes long: a program seems to hang meanwhile."""
+    if not is_unfinished(connection):
+        return
+    (count,) = connection.execute("SELECT coalesce(sum(count), 0) FROM series").fetchone()
+    if count >= ANNOUNCED_POINTS:
+        log(
+            logging.WARNING,
+            f"the database {path} is being upgraded once; moving {count:,} values takes about "
+            f"{math.ceil(count * _TIME_OF_POINT)} s",
+        )
 
 
 def move_slice(connection: sqlite3.Connection, file_format: int) -> bool:
@@ -105,4 +126,7 @@ def _chunk_rows(rows: list[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
 def _value(number: float | None, text: str | None) -> Value:
     if number is not None:
         return number
-    return math.nan if text is None or text == '"NaN"' else text
+    if text is None or text == '"NaN"':
+        return math.nan
+    # Formats before 7 had no backslash in front of words.
+    return add_backslashes(text.encode()).decode()
