@@ -17,7 +17,7 @@ from afnio_tellurio.errors import (
 )
 from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.notices import warn, warn_once
-from afnio_tellurio.settings.limits import SYNCHRONIZE_INTERVAL
+from afnio_tellurio.settings.limits import GATHERED_BYTES, SYNCHRONIZE_INTERVAL
 
 if TYPE_CHECKING:
     from afnio_tellurio.api.connection import Connection
@@ -237,9 +237,13 @@ class Outbox:
         )
 
     def _send_next(self) -> bool:
-        batch = self.journal.next_batch(self.transfer.batch_limit)
+        journal = self.journal
+        batch = journal.next_batch(self.transfer.batch_limit)
         if batch is not None:
-            return self.transfer.send(batch)
+            is_due = self.transfer.send(batch)
+            has_sent_all = journal.position.number == batch.metrics.following
+            rest = journal.size - journal.position.offset
+            return is_due and not (has_sent_all and rest < GATHERED_BYTES)
         if self.wanted_end is not None and self.transfer.ended is None:
             self.transfer.end(self.wanted_end)
         return False

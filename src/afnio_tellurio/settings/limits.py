@@ -68,6 +68,9 @@ GATHER_DELAY = 0.02
 #: While this many metrics arrive within that time, the sender waits on, up to `BURST_DELAY` s.
 BURST_METRICS = 1000
 BURST_DELAY = 0.5
+#: While fewer bytes wait after a batch, more metrics may gather before the next: a request takes as
+#: long as a thousand metrics.
+GATHERED_BYTES = 2**17
 #: Seconds before a failed request is repeated: the first time, and at most.
 FIRST_RETRY_DELAY = 0.2
 MAX_RETRY_DELAY = 30.0
