@@ -53,7 +53,7 @@ def test_a_run_is_tracked_and_read_back_without_blocking(run_loop):
 def test_requests_are_made_in_other_threads(run_loop, monkeypatch):
     threads = []
     for module, name in (
-        (awaitable, "open_run"), (awaitable, "get_run"), (awaitable, "runs"), (te.Run, "finish"),
+        (awaitable, "open_run"), (awaitable, "get_run"), (awaitable, "runs"), (te.Run, "_finish"),
         (te.Run, "metrics"),
     ):  # fmt: skip
         original = getattr(module, name)

@@ -62,6 +62,13 @@ def test_another_site_cannot_read_or_write(serving, origin, method):
     assert json.loads(listed.body) == []
 
 
+@pytest.mark.parametrize("path", [PROJECTS, "/session"])
+def test_a_proxy_that_replaces_the_host_is_told_of_the_public_url(serving, path):
+    answer = serving.ask("POST", path, b"{}", Origin="http://runs.example.com", **KEY)
+    assert answer.status == 403
+    assert b"--public-url" in answer.body
+
+
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "nonsense"])
 def test_what_a_browser_says_comes_from_another_site_is_refused(serving, site):
     session = serving.signed_in()

@@ -139,7 +139,11 @@ class Site:
             )
         origin: str | None = environ.get("HTTP_ORIGIN")
         if origin is not None and not self._is_own_origin(origin.lower(), host.lower()):
-            return "Cross-site requests are rejected."
+            # Or a proxy has replaced the host.
+            return (
+                "Cross-site requests are rejected; for a server behind a proxy, start it with "
+                "--public-url and the URL that browsers use."
+            )
         site = environ.get("HTTP_SEC_FETCH_SITE", "none")
         if site in {"none", "same-origin"}:
             return None

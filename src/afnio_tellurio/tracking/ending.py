@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from afnio_tellurio.api.entities import read_status, set_etag
+from afnio_tellurio.api.entities import RunStatus, read_status, set_etag
 from afnio_tellurio.client import connection_of
 from afnio_tellurio.delivery.records import End, datetime_of
 from afnio_tellurio.errors import counted_metrics
 from afnio_tellurio.tracking.announcements import tell_ended
-from afnio_tellurio.tracking.end_reasons import as_end_reason
+from afnio_tellurio.tracking.end_reasons import as_end_reason, reason_of_exception
 from afnio_tellurio.tracking.redaction import redact_text
-from afnio_tellurio.tracking.statuses import ENDED
+from afnio_tellurio.tracking.statuses import ENDED, checked_status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from afnio_tellurio.api.entities import RunRecord, RunStatus
+    from afnio_tellurio.api.entities import RunRecord
     from afnio_tellurio.client import TellurioClient
     from afnio_tellurio.delivery.outbox import Outbox
     from afnio_tellurio.delivery.recording import Recording
@@ -29,6 +30,20 @@ def end_now(status: RunStatus, because: Mapping[str, Any] | None) -> End:
     if because is not None:
         reason = {name: redact_text(text) for name, text in because.items()}
     return End(status.value, time.time_ns() // 1000, reason)
+
+
+def requested_end(status: RunStatus | str | None) -> End:
+    """The end at this moment that a call of `finish` requests.
+
+    Raises:
+        TypeError: The status is not a string.
+        ValueError: There is no such status, or a run cannot end with it.
+    """
+    status = RunStatus.COMPLETED if status is None else checked_status("finish", status)
+    if status not in ENDED:
+        raise ValueError(f"finish: status is {status}; it must be COMPLETED, CRASHED or FAILED")
+    error = sys.exception() if status is not RunStatus.COMPLETED else None
+    return end_now(status, None if error is None else reason_of_exception(error))
 
 
 def _mark_as_ended(run: RunRecord, end: End) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, Self
 
 import attrs
@@ -22,11 +21,10 @@ from afnio_tellurio.tracking.announcements import render_run
 from afnio_tellurio.tracking.awaiting import run_in_thread
 from afnio_tellurio.tracking.capturing import start_capture
 from afnio_tellurio.tracking.describing import RunDescriber
-from afnio_tellurio.tracking.end_reasons import reason_of_exception
-from afnio_tellurio.tracking.ending import end_now, end_run, finish_run, leave_end
+from afnio_tellurio.tracking.ending import end_now, end_run, finish_run, leave_end, requested_end
 from afnio_tellurio.tracking.rows import checked_key, checked_rows
 from afnio_tellurio.tracking.safeguard import deactivate, outcome_of, safeguard
-from afnio_tellurio.tracking.statuses import ENDED, checked_status
+from afnio_tellurio.tracking.statuses import ENDED
 from afnio_tellurio.validation import (
     accept_missing_value,
     check_size,
@@ -77,6 +75,8 @@ class Run(RunDescriber):
     _recording: Recording | None = attrs.field(init=False, repr=False, default=None)
     _wait_for_capture: Callable[[], None] | None = attrs.field(init=False, repr=False, default=None)
     _recorders: Sequence[Recorder] = attrs.field(init=False, repr=False, default=())
+    # What a coroutine decided, before a thread of its own ends the run.
+    _chosen_end: End | None = attrs.field(init=False, repr=False, default=None)
 
     def __copy__(self) -> Self:
         return self
@@ -124,6 +124,8 @@ class Run(RunDescriber):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        # If it is canceled, the process may end before the thread starts.
+        self._chosen_end = end_now(*outcome_of(error))
         await run_in_thread(lambda: self.__exit__(kind, error, traceback), is_shielded=True)
 
     def log(
@@ -321,11 +323,9 @@ class Run(RunDescriber):
             DeliveryError: The backend could not be told. The run is still open, its metrics stay on
                 the disk, and `finish` can be called again.
         """
-        status = RunStatus.COMPLETED if status is None else checked_status("finish", status)
-        if status not in ENDED:
-            raise ValueError(f"finish: status is {status}; it must be COMPLETED, CRASHED or FAILED")
-        error = sys.exception() if status is not RunStatus.COMPLETED else None
-        end = end_now(status, None if error is None else reason_of_exception(error))
+        return self._finish(client, requested_end(status))
+
+    def _finish(self, client: TellurioClient | None, end: End) -> DeliveryReceipt:
         recording, deadline = self._record(), self._deadline()
         with recording.held_for_end(deadline), within(deadline):
             if self.status not in ENDED:
@@ -334,6 +334,7 @@ class Run(RunDescriber):
                     finish_run(self, recording, self._client_for(client), end, deadline)
                 finally:
                     if not self._has_ended():
+                        self._chosen_end = None
                         self._start_recorders(self._recorders)
             else:
                 # The call that ended it may have been interrupted, or ran out of time.
@@ -350,7 +351,8 @@ class Run(RunDescriber):
         status: RunStatus | str | None = RunStatus.COMPLETED,
     ) -> DeliveryReceipt:
         """Does what `finish` does, without blocking the event loop."""
-        return await run_in_thread(lambda: self.finish(client, status))
+        self._chosen_end = end = requested_end(status)
+        return await run_in_thread(lambda: self._finish(client, end))
 
     def _end(self, status: RunStatus, because: Mapping[str, Any] | None = None) -> str | None:
         """Ends the run without ever raising, as the end of a block or of the process must.
@@ -371,7 +373,7 @@ class Run(RunDescriber):
         if self.status in ENDED:
             deactivate(self)
             return None
-        end = end_now(status, because)
+        end = self._chosen_end or end_now(status, because)
         try:
             deadline, recording = self._deadline(), self._record()
             # Another thread may be ending it, with another status: the first one counts.
@@ -425,7 +427,7 @@ class Run(RunDescriber):
 
     def _leave_end(self, end: End) -> None:
         if self.status not in ENDED:
-            warn(leave_end(self, self._record(), end))
+            warn(leave_end(self, self._record(), self._chosen_end or end))
         self._stop_recorders()
 
     def _append_change(
