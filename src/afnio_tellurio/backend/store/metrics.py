@@ -216,7 +216,8 @@ def expect_sequence_number(
 ) -> None:
     """Sets the sequence number that a run expects next from a writer."""
     connection.execute(
-        "INSERT INTO writers VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET next = excluded.next",
+        "INSERT INTO writers VALUES (?, ?, ?) "
+        "ON CONFLICT (run, writer) DO UPDATE SET next = excluded.next",
         (run, writer, number),
     )
 

@@ -152,18 +152,24 @@ def _insert(
     )
 
 
+#: The columns of the point with the greatest step; of several, the one that arrived last.
+_LATER_COLUMNS = ", ".join(
+    f"{column} = CASE WHEN excluded.step >= tiles.step "
+    f"THEN excluded.{column} ELSE tiles.{column} END"
+    for column in ("step", "arrival", "value", "json", "timestamp")
+)
+
+
 def _merge(connection: sqlite3.Connection, series: int, width: int, tiles: Iterable[Range]) -> None:
     """Merges ranges into the stored tiles; new points always have a greater arrival."""
     connection.executemany(
-        "INSERT INTO tiles VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-        "count = count + excluded.count, "
-        "arrival = iif(excluded.step >= step, excluded.arrival, arrival), "
-        "value = iif(excluded.step >= step, excluded.value, value), "
-        "json = iif(excluded.step >= step, excluded.json, json), "
-        "timestamp = iif(excluded.step >= step, excluded.timestamp, timestamp), "
-        "step = max(step, excluded.step), "
-        "minimum = coalesce(min(minimum, excluded.minimum), minimum, excluded.minimum), "
-        "maximum = coalesce(max(maximum, excluded.maximum), maximum, excluded.maximum)",
+        "INSERT INTO tiles VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (series, width, tile) DO UPDATE SET "
+        f"count = tiles.count + excluded.count, {_LATER_COLUMNS}, "
+        "minimum = CASE WHEN tiles.minimum IS NULL OR excluded.minimum < tiles.minimum "
+        "THEN excluded.minimum ELSE tiles.minimum END, "
+        "maximum = CASE WHEN tiles.maximum IS NULL OR excluded.maximum > tiles.maximum "
+        "THEN excluded.maximum ELSE tiles.maximum END",
         [(series, width, *tile) for tile in tiles],
     )
 

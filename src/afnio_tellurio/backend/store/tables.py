@@ -76,10 +76,10 @@ def append_rows(connection: sqlite3.Connection, run: int, rows: Iterable[NewRow]
         size = sum(len(row.json) for row in new_rows)
         table, count = connection.execute(
             "INSERT INTO tables (run, name, count, bytes, last_timestamp, row_key) "
-            "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-            "count = count + excluded.count, bytes = bytes + excluded.bytes, "
+            "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (run, name) DO UPDATE SET "
+            "count = tables.count + excluded.count, bytes = tables.bytes + excluded.bytes, "
             "last_timestamp = excluded.last_timestamp, "
-            "row_key = coalesce(excluded.row_key, row_key) RETURNING id, count",
+            "row_key = coalesce(excluded.row_key, tables.row_key) RETURNING id, count",
             (run, name, len(new_rows), size, new_rows[-1].timestamp, row_key),
         ).fetchone()
         first = count - len(new_rows)
