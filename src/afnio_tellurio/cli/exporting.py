@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import afnio_tellurio as te
-from afnio_tellurio.api.frames import arrow_numbers
-from afnio_tellurio.api.metric_lists import datetime_of, restored
 from afnio_tellurio.cli.arguments import (
     QUOTING_HELP,
     Commands,
@@ -121,6 +119,8 @@ def _is_file(stream: IO[Any] | None) -> bool:
 
 
 def _pages(run: te.Run, names: list[str] | None) -> Iterator[Page]:
+    from afnio_tellurio.api.metric_lists import restored
+
     for name in [None] if names is None else names:
         for page in run._pages_of_metrics(name):  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
             yield [part._replace(values=_plain(restored(part))) for part in page]
@@ -137,6 +137,8 @@ def _plain(values: Sequence[Any]) -> Sequence[Any]:
 
 
 def _rows(page: Page) -> Iterator[Row]:
+    from afnio_tellurio.api.metric_lists import datetime_of
+
     for part in page:
         for step, value, time in zip(part.steps, part.values, part.times, strict=True):
             yield part.name, step, value, None if time is None else datetime_of(time)
@@ -332,6 +334,8 @@ def _write_parquet(pages: Iterable[Page], file: IO[bytes]) -> int:
 
 
 def _record_batch(arrow: Any, schema: Any, page: Page) -> Any:
+    from afnio_tellurio.api.frames import arrow_numbers
+
     names = [name for part in page for name in [part.name] * len(part.steps)]
     steps, times = array("q"), list(chain.from_iterable(part.times for part in page))
     for part in page:

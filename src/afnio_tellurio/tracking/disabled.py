@@ -11,7 +11,7 @@ from afnio_tellurio.api.tables import TableRows
 from afnio_tellurio.settings.settings import read_settings
 from afnio_tellurio.tracking.run import Run
 from afnio_tellurio.tracking.safeguard import deactivate
-from afnio_tellurio.tracking.statuses import ENDED, checked_status
+from afnio_tellurio.tracking.statuses import ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -50,12 +50,8 @@ class DisabledRun(Run):
     ) -> None:
         pass
 
-    def finish(
-        self,
-        client: TellurioClient | None = None,  # noqa: ARG002
-        status: RunStatus | str | None = RunStatus.COMPLETED,
-    ) -> DeliveryReceipt:
-        self._end(RunStatus.COMPLETED if status is None else checked_status("finish", status))
+    def _finish(self, client: TellurioClient | None, end: End) -> DeliveryReceipt:  # noqa: ARG002
+        self._leave_end(end)
         return self._receipt()
 
     def _end(self, status: RunStatus, because: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002

@@ -163,7 +163,7 @@ _LATER_COLUMNS = ", ".join(
 def _merge(connection: sqlite3.Connection, series: int, width: int, tiles: Iterable[Range]) -> None:
     """Merges ranges into the stored tiles; new points always have a greater arrival."""
     connection.executemany(
-        "INSERT INTO tiles VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "INSERT INTO tiles VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608 - constant names
         "ON CONFLICT (series, width, tile) DO UPDATE SET "
         f"count = tiles.count + excluded.count, {_LATER_COLUMNS}, "
         "minimum = CASE WHEN tiles.minimum IS NULL OR excluded.minimum < tiles.minimum "
