@@ -33,9 +33,16 @@ class Error:
     - 409 `uuid_taken`: the UUID belongs to a run of another project.
     - 409 `key_taken`: the idempotency key belongs to a run with another UUID.
     - 409 `sequence_gap`: the batch starts after the next sequence number that the backend expects.
-    - 412 `precondition_failed`: the run was changed since the response with the tag in `If-Match`.
+    - 409 `blobs_missing`: the project does not have all blobs.
+    - 409 `type_taken`: the artifact has another type.
+    - 409 `upload_incomplete`: the upload does not have all parts.
+    - 409 `version_aliased`: the version has aliases.
+    - 412 `precondition_failed`: the run was changed since the response with the tag in `If-Match`, or the alias
+    names
+      another version.
     - 413 `too_large`: the request body is larger than the backend accepts.
-    - 415 `unsupported_media_type`: the request body is not `application/json`.
+    - 415 `unsupported_media_type`: the request body does not have a content type of the operation.
+    - 416 `range_not_satisfiable`: the file does not have the part that `Range` names.
     - 429 `rate_limited`: too many requests.
     - 501 `not_implemented`: the backend does not have the operation.
     - 503 `unavailable`: the backend cannot record or read anything at the moment.

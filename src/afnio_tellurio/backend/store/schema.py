@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from afnio_tellurio.backend.store.artifact_tables import ARTIFACT_TABLES
 from afnio_tellurio.backend.store.database_files import read_only_error
 from afnio_tellurio.backend.store.moving import is_unfinished
 from afnio_tellurio.backend.store.upgrades import UPGRADES
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 #: Identifies our databases, and the format of their tables.
 APPLICATION_ID = 0x54454C55
-FORMAT = 7
+FORMAT = 8
 #: A row of `deleted_runs` for runs that were deleted before their UUIDs were recorded.
 UNKNOWN_DELETED_RUNS = ""
 # Columns with long values are the last ones of a row, so that filters need not read them.
@@ -107,7 +108,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     # Another process may have done it first.
     file_format = _format_of(connection, path)
     if file_format == 0:
-        for statement in _TABLES.split(";\n"):
+        for statement in (_TABLES + ARTIFACT_TABLES).split(";\n"):
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
     else:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from afnio_tellurio.backend.store.artifact_tables import ARTIFACT_TABLES
+
 if TYPE_CHECKING:
     import sqlite3
 
@@ -133,6 +135,12 @@ def _add_chunks(connection: sqlite3.Connection) -> None:
     connection.execute("UPDATE series SET chunked = count, chunked_step = last_step")
 
 
+def _add_artifacts(connection: sqlite3.Connection) -> None:
+    """Adds the tables of blobs, artifacts, and files of runs."""
+    for statement in ARTIFACT_TABLES.split(";\n"):
+        connection.execute(statement)
+
+
 def _drop_not_null(connection: sqlite3.Connection, table: str, column: str) -> None:
     """Copies a table: SQLite cannot change a column. Foreign keys are not enforced here yet."""
     (statement,) = connection.execute(
@@ -153,4 +161,5 @@ UPGRADES = {
     4: _add_details_of_runs,
     5: _add_tables_of_runs,
     6: _add_chunks,
+    7: _add_artifacts,
 }
