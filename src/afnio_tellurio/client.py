@@ -105,6 +105,7 @@ class TellurioClient:
             database=self._backend.path,
             transport=httpx.WSGITransport(app=self._backend),
         )
+        self._connection.adopt_blob = self._backend.adopt_blob
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"

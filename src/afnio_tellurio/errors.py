@@ -92,9 +92,12 @@ class DeliveryError(TellurioError, ValueError):
         path: str,
         reason: str,
         in_memory: int = 0,
+        content: str | None = None,
     ) -> None:
         parts: list[str] = []
-        if waiting > in_memory or not waiting:
+        if content is not None:
+            parts.append(f"{content} wait in {path}")
+        elif waiting > in_memory or not waiting:
             subject = counted_metrics(waiting - in_memory) if waiting else "its end or a change"
             parts.append(f"{subject} {'wait' if waiting - in_memory > 1 else 'waits'} in {path}")
         if in_memory:
@@ -108,7 +111,7 @@ class DeliveryError(TellurioError, ValueError):
         # The run of a journal that was set aside is gone, and `sync` leaves it alone.
         remedy = "" if path.endswith(".undeliverable") else "; deliver with: afnio-tellurio sync"
         super().__init__(f"{call}: run {run_name!r}: {', and '.join(parts)} ({reason}){remedy}")
-        self._arguments = (call, run_name, waiting, lost, path, reason, in_memory)
+        self._arguments = (call, run_name, waiting, lost, path, reason, in_memory, content)
         self.waiting = waiting
         self.lost = lost
         self.path = path

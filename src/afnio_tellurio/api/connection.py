@@ -96,6 +96,8 @@ class Connection:
         self.origin = self
         self._pool = Pool(self.url, self.key, transport, is_local=database is not None)
         self._for_delivery: Connection | None = None
+        #: Takes a file of this process as a blob, if the backend is in this process; else None.
+        self.adopt_blob: Callable[[str, str, Path, str, int], None] | None = None
         #: Whether the backend knows batches in columns; None before that is known.
         self.knows_columns: bool | None = None
         self._public_api: ApiClient | None = None

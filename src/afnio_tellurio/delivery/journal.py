@@ -194,16 +194,20 @@ class Journal(JournalFile):
         if not self._is_direct or self._write_some(line) != len(line):
             self._birth_line = line
 
-    def append_change(self, fields: Mapping[str, Any]) -> None:
-        """Writes a change of the run; when it returns, the operating system has it.
+    def append_change(
+        self, fields: Mapping[str, Any], *, kind: str = CHANGE, key: str | None = None
+    ) -> None:
+        """Writes a change of the run, or an upload; when it returns, the system has it.
 
         Args:
-            fields: The body of `updateRun`.
+            fields: The fields of `Change`.
+            kind: Its kind.
+            key: Its key; default a new one.
 
         Raises:
             JournalSealedError: The run is being ended.
         """
-        line = record_line(CHANGE, str(uuid.uuid4()), time.time_ns() // 1000, fields)
+        line = record_line(kind, key or str(uuid.uuid4()), time.time_ns() // 1000, fields)
         written = 0
         if self._is_direct or self._wait_until_direct():
             written = self._write_some(line)

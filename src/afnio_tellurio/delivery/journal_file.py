@@ -8,13 +8,15 @@ or three lines are the header; each other line is a record:
     ["1c291ca3",7,null,1763892930123456,"train/loss",0.25]
     ["4be2f0d1",8,["index"],1763892930123456,"candidates",{"index":0,"prompt":"Be brief."}]
     ["77e1a9c0","change","0a5ffb0c-...",1763892930123456,{"config_patch":{"lr":0.01}}]
+    ["8a1f63c2","upload","4be1d0f2-...",1763892930123456,{"artifact":"model","type":"model"}]
     ["5d41402a","end","CRASHED",1763892930123456,{"kind":"signal","signal":"SIGTERM"}]
 
 A record starts with the CRC-32 of the rest of the line. For a metric follow the number of metrics
 before it, the step, the time in microseconds since 1970 (UTC), the name and the value, in which
 `special_numbers` tells NaN and the infinities from the words for them. A row of a
 table is a metric with a list in the place of the step: its key, if it has one. For a change of the
-run follow its idempotency key, its time, and the body of `updateRun`. What the run was born with
+run follow its idempotency key, its time, and the body of `updateRun`; for an upload, what
+`uploads` does with the files in the folder that is named after the key. What the run was born with
 is for a backend that has lost the run. Each line is written with one write(2), so the operating
 system has it when `log` returns.
 
@@ -43,6 +45,7 @@ from afnio_tellurio.delivery.records import (
     END,
     NUMBER,
     UNDELIVERABLE_SUFFIX,
+    UPLOAD,
     Batch,
     Change,
     End,
@@ -68,6 +71,7 @@ if TYPE_CHECKING:
 
 
 _START = Position(0, 0, 0)
+_CHANGES = frozenset({CHANGE, UPLOAD})
 _PREFIX_BYTES = 64
 #: More than the record of an end takes.
 _END_BYTES = 256 * 1024
@@ -243,7 +247,7 @@ class JournalFile:
                 continue
             if fields[0] == NUMBER:
                 number = max(number, fields[1])
-            elif fields[0] == CHANGE:
+            elif fields[0] in _CHANGES:
                 # Damaged lines count when the next metric is read, and so does its number.
                 is_next = not is_damaged and number == position.number
                 yield [], 0, change_of(fields, end, is_next=is_next)
@@ -470,7 +474,7 @@ class JournalFile:
     def _last_time(self, offset: int) -> int | None:
         times: list[int] = []
         for fields, *_ in self._records(offset):
-            if fields is not None and (isinstance(fields[0], int) or fields[0] == CHANGE):
+            if fields is not None and (isinstance(fields[0], int) or fields[0] in _CHANGES):
                 times.append(fields[2])
         return max(times, default=None)
 

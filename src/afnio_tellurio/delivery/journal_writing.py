@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
-from afnio_tellurio.delivery.records import CHANGE, END, record_line
+from afnio_tellurio.delivery.records import CHANGE, END, FILES_SUFFIX, record_line
 from afnio_tellurio.files import CREATE, make_private_directory, replace_whole
 from afnio_tellurio.interruptions import ignored, raise_foreign
 from afnio_tellurio.locking import try_lock
@@ -141,6 +142,7 @@ def remove_journal(path: Path) -> None:
     Raises:
         OSError: It cannot be removed.
     """
+    shutil.rmtree(path.with_suffix(FILES_SUFFIX), ignore_errors=True)
     # The position last: if the journal stays, it must not be delivered again from the start.
     for file in (path, path.with_suffix(".ack")):
         with ignored(FileNotFoundError, NotADirectoryError):

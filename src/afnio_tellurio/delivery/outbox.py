@@ -13,6 +13,7 @@ from afnio_tellurio.errors import (
     DeliveryError,
     InvalidAPIKeyError,
     TellurioError,
+    counted_metrics,
     delivery_error,
 )
 from afnio_tellurio.interruptions import raise_foreign
@@ -27,18 +28,29 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class DeliveryReceipt:
-    """The state of the metrics that this process logged to a run.
+    """The state of the metrics and files that this process logged to a run.
 
     Attributes:
-        accepted: The number that the backend has.
-        waiting: The number in the journal that the backend has not acknowledged.
-        rejected: The number that the backend rejected; they are in the `.rejected` file next to the
-            journal.
+        accepted: The number of metrics that the backend has.
+        waiting: The number of metrics in the journal that the backend has not acknowledged.
+        rejected: The number of metrics that the backend rejected; they are in the `.rejected` file
+            next to the journal.
+        files: The number of files that the backend has.
+        bytes: The number of their bytes.
+        waiting_files: The number of files that wait to be uploaded.
+        waiting_bytes: The number of their bytes.
+        rejected_files: The number of files that the backend refused, or that were changed before
+            they were uploaded.
     """
 
     accepted: int
     waiting: int
     rejected: int
+    files: int = 0
+    bytes: int = 0
+    waiting_files: int = 0
+    waiting_bytes: int = 0
+    rejected_files: int = 0
 
 
 class Waker(Protocol):
@@ -66,6 +78,10 @@ class Outbox:
     """
 
     waker: Waker
+    #: Outboxes of one backend and one lane share a thread.
+    lane = "metrics"
+    #: What it delivers, for messages.
+    content = "metrics"
 
     def __init__(self, connection: Connection, journal: Journal) -> None:
         self.journal = journal
@@ -110,7 +126,12 @@ class Outbox:
             lost=self.journal.lost,
             path=str(self.journal.path),
             reason=self.transfer.problem or "not enough time",
+            content=self.describe_waiting() if self.content == "files" else None,
         )
+
+    def describe_waiting(self) -> str:
+        """What waits, for a message."""
+        return counted_metrics(self.journal.waiting_count())
 
     def receipt(self) -> DeliveryReceipt:
         """The number of metrics that were logged, by their state."""
@@ -201,7 +222,7 @@ class Outbox:
         self._has_warned_of_hold = True
         warn(
             f"run {self.journal.header.run_name!r}: delivery holds, and tries again from time to "
-            f"time: {self.transfer.holding}. Nothing is lost: metrics wait in {self.journal.path}"
+            f"time: {self.transfer.holding}. Nothing is lost: {self.content} wait in {self.journal.path}"
         )
 
     def warn_of_stop(self) -> bool:
@@ -217,7 +238,7 @@ class Outbox:
         run, path = self.journal.header.run_name, self.journal.path
         self.journal.stay_at_path()
         in_memory = self.journal.in_memory_count()
-        state = f"metrics stay in {path}"
+        state = f"{self.content} stay in {path}"
         if in_memory:
             state += f", except {in_memory} that could not be written and are only in memory"
         if isinstance(error, InvalidAPIKeyError):
@@ -241,6 +262,8 @@ class Outbox:
         batch = journal.next_batch(self.transfer.batch_limit)
         if batch is not None:
             is_due = self.transfer.send(batch)
+            if batch.change is not None:
+                return is_due
             has_sent_all = journal.position.number == batch.metrics.following
             rest = journal.size - journal.position.offset
             return is_due and not (has_sent_all and rest < GATHERED_BYTES)

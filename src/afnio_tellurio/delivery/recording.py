@@ -7,8 +7,11 @@ import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import attrs
+
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.deadlines import within
+from afnio_tellurio.delivery.file_outbox import FileOutbox
 from afnio_tellurio.delivery.outbox import DeliveryReceipt, Outbox
 from afnio_tellurio.delivery.recovery import deliver_orphans_of_run
 from afnio_tellurio.delivery.senders import (
@@ -65,6 +68,8 @@ class Recording:
         self.outbox: Outbox | None = None
         self.ended: RecordedEnd | None = None
         self._outboxes: dict[int, Outbox] = {}
+        self._file_outboxes: dict[int, FileOutbox] = {}
+        self._birth: Mapping[str, Any] | None = None
         if owns_run:
             self.open_outbox()
 
@@ -95,6 +100,35 @@ class Recording:
             outbox.journal.seal()
         return outbox
 
+    def open_file_outbox(self, connection: Connection | None = None) -> FileOutbox:
+        """The outbox for files of a connection, by default the run's own; opens it if necessary."""
+        connection = self.connection if connection is None else connection.origin
+        outbox = self._file_outboxes.get(id(connection))
+        if outbox is None:
+            with self._opening:
+                outbox = self._file_outboxes.get(id(connection))
+                if outbox is None:
+                    outbox = self._open_file_outbox(connection)
+        return outbox
+
+    def _open_file_outbox(self, connection: Connection) -> FileOutbox:
+        outbox = open_outbox(
+            connection, self.path, run_name=self.run_name, owns_run=False, kind=FileOutbox
+        )
+        outbox = self._file_outboxes.setdefault(id(connection), outbox)
+        if self._birth is not None:
+            outbox.journal.record_birth(self._birth)
+        if not self.owns_run:
+            weakref.finalize(self, release_outbox, outbox).atexit = False
+        _recordings.add(self)
+        if self._is_ending:
+            outbox.journal.seal()
+        return outbox
+
+    def _all_outboxes(self) -> list[Outbox]:
+        """Those of metrics, then those of files."""
+        return [*self._outboxes.values(), *self._file_outboxes.values()]
+
     @contextmanager
     def held_for_end(self, deadline: float) -> Generator[None]:
         """Keeps other threads from ending the run at the same time.
@@ -115,12 +149,12 @@ class Recording:
         Raises:
             DeliveryError: It does not have it at the deadline, or delivery has stopped.
         """
-        for outbox in list(self._outboxes.values()):
+        for outbox in self._all_outboxes():
             require_delivery(outbox, call, deadline and deadline - monotonic())
 
     def find_undelivered(self, deadline: float) -> Outbox | None:
         """Waits for delivery; returns an outbox that is not delivered at the deadline."""
-        for outbox in list(self._outboxes.values()):
+        for outbox in self._all_outboxes():
             if not wait_visibly(outbox, deadline):
                 return outbox
         return None
@@ -138,7 +172,7 @@ class Recording:
         last = self.open_outbox(connection)
         # Metrics logged from now on are refused: delivery must come to an end.
         self._is_ending = True
-        for outbox in list(self._outboxes.values()):
+        for outbox in self._all_outboxes():
             outbox.journal.seal()
         for outbox in list(self._outboxes.values()):
             if outbox is not last and not wait_visibly(outbox, deadline):
@@ -159,7 +193,7 @@ class Recording:
             is_certain: Whether the backend has not created it. Else the journals stay: a later
                 process ends the run, if there is one.
         """
-        for outbox in list(self._outboxes.values()):
+        for outbox in self._all_outboxes():
             forget_outbox(outbox)
             outbox.journal.seal()
             if is_certain:
@@ -170,11 +204,12 @@ class Recording:
     def name_run(self, run_name: str) -> None:
         """Records the name of the run, which the backend may have chosen."""
         self.run_name = run_name
-        for outbox in list(self._outboxes.values()):
+        for outbox in self._all_outboxes():
             outbox.journal.name_run(run_name)
 
     def record_birth(self, details: Mapping[str, Any]) -> None:
         """Records what the run was created with, for a backend that loses it."""
+        self._birth = details
         self.open_outbox().journal.record_birth(details)
 
     def reopen(self, connection: Connection) -> bool:
@@ -188,7 +223,7 @@ class Recording:
         if last.transfer.ended is not None:
             return False
         self._is_ending = False
-        for outbox in list(self._outboxes.values()):
+        for outbox in self._all_outboxes():
             outbox.journal.unseal()
         return True
 
@@ -199,9 +234,11 @@ class Recording:
         outbox.wanted_end = end
 
     def close(self) -> None:
-        """Closes every outbox."""
+        """Closes every outbox; those of files as soon as all is delivered."""
         for outbox in list(self._outboxes.values()):
             close_outbox(outbox)
+        for outbox in list(self._file_outboxes.values()):
+            release_outbox(outbox)
 
     def leave_to_parent(self) -> None:
         """In a forked child: logs through new journals, to a run that the parent ends."""
@@ -209,16 +246,16 @@ class Recording:
         self._opening = threading.RLock()
         self._is_ending = False
         self._outboxes = {}
+        self._file_outboxes = {}
         self.outbox = None
         self.owns_run = False
 
     def receipt(self) -> DeliveryReceipt:
-        """The number of metrics that this process logged, by their state."""
-        receipts = [outbox.receipt() for outbox in list(self._outboxes.values())]
+        """The number of metrics and files that this process logged, by their state."""
+        receipts = [attrs.asdict(outbox.receipt()) for outbox in self._all_outboxes()]
+        names = [field.name for field in attrs.fields(DeliveryReceipt)]
         return DeliveryReceipt(
-            accepted=sum(receipt.accepted for receipt in receipts),
-            waiting=sum(receipt.waiting for receipt in receipts),
-            rejected=sum(receipt.rejected for receipt in receipts),
+            **{name: sum(receipt[name] for receipt in receipts) for name in names}
         )
 
 

@@ -16,16 +16,20 @@ if TYPE_CHECKING:
 
     from afnio_tellurio.api.metric_batches import Place
 
-FORMAT = 4
+FORMAT = 5
 #: The first format in which strings have backslashes, see `special_numbers`.
-BACKSLASHES_FORMAT = 4
+BACKSLASHES_FORMAT = 5
 SUFFIX = ".ndjson"
+#: Of the folder with the files of a journal.
+FILES_SUFFIX = ".files"
 #: Of a journal whose run is gone.
 UNDELIVERABLE_SUFFIX = ".undeliverable"
 #: The first field of the record of the run's end.
 END = "end"
 #: The first field of a record with a change of the run itself.
 CHANGE = "change"
+#: The first field of a record with files, and what to do with them at the backend.
+UPLOAD = "upload"
 #: The first field of the record with what the run was created with.
 BORN = "born"
 #: The first field of a record that holds the sequence number of the next metric.
@@ -96,16 +100,18 @@ class Position(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A change of the run itself.
+    """A change of the run itself, or files to upload.
 
     Attributes:
-        key: Its idempotency key.
+        kind: `CHANGE` or `UPLOAD`.
+        key: Its idempotency key; for an upload, also the name of the folder with its files.
         time: When it was made, in microseconds since 1970.
-        fields: The body of `updateRun`.
+        fields: The body of `updateRun`; for an upload, see `uploads`.
         after: The offset of the next line, or -1 if it is only in memory.
         is_next: Whether the position may move past it: nothing before it must be read again.
     """
 
+    kind: str
     key: str
     time: int
     fields: dict[str, Any]
@@ -278,8 +284,8 @@ def writer_of(writer: str, segment: int) -> uuid.UUID:
 
 def change_of(fields: list[Any], end: int, *, is_next: bool) -> Change:
     """The change in a record, whose line ends at this offset of the file."""
-    _kind, key, when, changes = fields
-    return Change(key, when, changes, end, is_next)
+    kind, key, when, changes = fields
+    return Change(kind, key, when, changes, end, is_next)
 
 
 def metrics_of(fields: list[Any], number: int, start: int, end: int) -> list[Metric]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.delivery.hosts import this_host
@@ -12,7 +12,6 @@ from afnio_tellurio.delivery.outbox import Outbox
 from afnio_tellurio.delivery.records import Header
 from afnio_tellurio.delivery.sender import Sender
 from afnio_tellurio.delivery.synchronizer import Synchronizer
-from afnio_tellurio.errors import counted_metrics
 from afnio_tellurio.forks import ForkStep, at_fork
 from afnio_tellurio.notices import show_progress
 
@@ -20,8 +19,11 @@ if TYPE_CHECKING:
     from afnio_tellurio.api.calling import RunPath
     from afnio_tellurio.api.connection import Connection
 
-#: By the backend's address: one that is in trouble does not hold up the others.
-senders: dict[str, Sender] = {}
+O = TypeVar("O", bound=Outbox)
+
+#: By the backend's address and the lane: one that is in trouble, or uploads files, does not hold up
+#: the others.
+senders: dict[tuple[str, str], Sender] = {}
 
 
 def outboxes(connection: Connection | None = None) -> list[Outbox]:
@@ -41,22 +43,31 @@ def _are_resting() -> bool:
 synchronizer = Synchronizer(outboxes, _are_resting)
 
 
-def _sender_of(connection: Connection) -> Sender:
-    sender = senders.get(connection.address)
+def _sender_of(outbox: Outbox) -> Sender:
+    key = outbox.transfer.connection.address, outbox.lane
+    sender = senders.get(key)
     if sender is None:
         # Another thread may have made one meanwhile.
-        sender = senders.setdefault(connection.address, Sender(synchronizer.wake))
+        sender = senders.setdefault(key, Sender(synchronizer.wake))
     return sender
 
 
-def open_outbox(connection: Connection, path: RunPath, *, run_name: str, owns_run: bool) -> Outbox:
-    """Opens a journal for metrics of this process, and passes it to the sender.
+def open_outbox(
+    connection: Connection,
+    path: RunPath,
+    *,
+    run_name: str,
+    owns_run: bool,
+    kind: type[O] = Outbox,
+) -> O:
+    """Opens a journal for metrics or files of this process, and passes it to the sender.
 
     Args:
         connection: The backend to deliver to.
         path: The run.
         run_name: Its name, for messages.
         owns_run: Whether the run ends with this process.
+        kind: The kind of outbox.
     """
     host = this_host()
     header = Header(
@@ -72,37 +83,37 @@ def open_outbox(connection: Connection, path: RunPath, *, run_name: str, owns_ru
         machine=host.machine,
         boot=host.boot,
     )
-    outbox = Outbox(connection, Journal(connection.settings.journals, header))
-    _sender_of(connection).add(outbox)
+    outbox = kind(connection, Journal(connection.settings.journals, header))
+    _sender_of(outbox).add(outbox)
     return outbox
 
 
 def close_outbox(outbox: Outbox) -> None:
     """Removes an outbox from its sender and closes it."""
-    _sender_of(outbox.transfer.connection).close(outbox)
+    _sender_of(outbox).close(outbox)
 
 
 def forget_outbox(outbox: Outbox) -> None:
     """Removes an outbox from its sender."""
-    _sender_of(outbox.transfer.connection).forget(outbox)
+    _sender_of(outbox).forget(outbox)
 
 
 def release_outbox(outbox: Outbox) -> None:
     """Closes an outbox as soon as all is delivered: nothing can be logged to it anymore."""
     outbox.is_released = True
-    _sender_of(outbox.transfer.connection).wake()
+    _sender_of(outbox).wake()
 
 
 def resume(connection: Connection) -> None:
     """Resumes delivery through a connection after its problem is fixed."""
     for outbox in outboxes(connection):
         outbox.resume()
-        _sender_of(connection).wake()
+        _sender_of(outbox).wake()
 
 
 def wait_for(outbox: Outbox, timeout: float | None) -> bool:
     """Waits until the present content of an outbox is delivered; see `Sender.wait_for`."""
-    return _sender_of(outbox.transfer.connection).wait_for(outbox, timeout)
+    return _sender_of(outbox).wait_for(outbox, timeout)
 
 
 def require_delivery(outbox: Outbox, call: str, timeout: float | None) -> None:
@@ -119,14 +130,27 @@ def require_delivery(outbox: Outbox, call: str, timeout: float | None) -> None:
         raise outbox.problem(call)
 
 
-def settle(connection: Connection, call: str, run_uuid: str) -> None:
-    """Waits until the logged metrics of a run can be read from a backend.
+def settle(connection: Connection, call: str, run_uuid: str, *, lane: str = "metrics") -> None:
+    """Waits until the logged metrics, or files, of a run can be read from a backend.
 
     Raises:
         DeliveryError: They cannot be delivered within `TELLURIO_EXIT_TIMEOUT`.
     """
     for outbox in _outboxes_to(connection):
-        if outbox.journal.header.run_uuid == run_uuid:
+        if outbox.journal.header.run_uuid == run_uuid and outbox.lane == lane:
+            require_delivery(outbox, call, connection.settings.exit_timeout)
+
+
+def settle_project(connection: Connection, call: str, namespace: str, project: str) -> None:
+    """Waits until the files that this process logged to a project can be read from a backend.
+
+    Raises:
+        DeliveryError: They cannot be delivered within `TELLURIO_EXIT_TIMEOUT`.
+    """
+    for outbox in _outboxes_to(connection):
+        header = outbox.journal.header
+        is_of_project = (header.namespace_slug, header.project_slug) == (namespace, project)
+        if is_of_project and outbox.lane == "files":
             require_delivery(outbox, call, connection.settings.exit_timeout)
 
 
@@ -168,7 +192,7 @@ def wait_visibly(outbox: Outbox, deadline: float) -> bool:
         while not wait_for(outbox, min(1.0, max(0.0, deadline - monotonic()))):
             if outbox.is_stuck or monotonic() >= deadline:
                 return False
-            left = counted_metrics(outbox.journal.waiting_count())
+            left = outbox.describe_waiting()
             is_shown = show_progress(
                 f"{left} left to deliver; Ctrl-C leaves them for afnio-tellurio sync"
             )

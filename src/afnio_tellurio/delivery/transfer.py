@@ -14,16 +14,19 @@ from afnio_tellurio.api.details import named_details, warn_of_ignored_details
 from afnio_tellurio.api.entities import read_etag
 from afnio_tellurio.api.metric_batches import LoggedMetrics, log_metric, log_metric_batch
 from afnio_tellurio.api.retries import retry_after
+from afnio_tellurio.artifacts.capture import ChangedFileError
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.delivery.records import (
     BACKSLASHES_FORMAT,
     Batch,
     Change,
     End,
+    UPLOAD,
     Metrics,
     datetime_of,
     writer_of,
 )
+from afnio_tellurio.delivery.file_transfer import FileTransfer, named_upload
 from afnio_tellurio.delivery.restoring import restore_run
 from afnio_tellurio.errors import (
     ApiError,
@@ -111,6 +114,7 @@ class Transfer:
         self._is_restored = False
         header = journal.header
         self._path = RunPath(header.namespace_slug, header.project_slug, header.run_uuid)
+        self.files = FileTransfer(connection, self._path, journal.path)
 
     @property
     def batch_limit(self) -> int:
@@ -120,9 +124,11 @@ class Transfer:
 
     def send(self, batch: Batch) -> bool:
         """Sends a batch, or a part of it; returns True if the next one is due at once."""
-        if batch.change is not None:
-            return self._send_change(batch, batch.change)
-        return self._send_metrics(batch)
+        if batch.change is None:
+            return self._send_metrics(batch)
+        if batch.change.kind == UPLOAD:
+            return self._send_upload(batch, batch.change)
+        return self._send_change(batch, batch.change)
 
     def _send_metrics(self, batch: Batch) -> bool:
         batch = batch._replace(metrics=batch.metrics.part(0, self.batch_limit))
@@ -182,6 +188,55 @@ class Transfer:
         self.journal.acknowledge_change(batch, change)
         self._note_success()
         return True
+
+    def _send_upload(self, batch: Batch, upload: Change) -> bool:
+        try:
+            if not self.files.step(upload):
+                self._note_success()
+                return True
+        except NotFoundError as error:
+            return self._handle_missing(error)
+        except TellurioError as error:
+            if not _is_refusal(error):
+                return self._hold_files(error) if _is_lacking(error) else self.put_off(error)
+            self._reject_upload(upload, error)
+        except (ChangedFileError, FileNotFoundError) as error:
+            raise_foreign(error)
+            self._reject_upload(upload, error)
+        except OSError as error:
+            raise_foreign(error)
+            return self.put_off(TellurioError(f"the files to upload cannot be read: {error}"))
+        self.journal.acknowledge_change(batch, upload)
+        self.files.remove_files(upload)
+        self._note_success()
+        return True
+
+    def _handle_missing(self, error: NotFoundError) -> bool:
+        """Finds out what is missing: the run, or the operations on files."""
+        try:
+            operations.get_run(self.connection.for_delivery, self._path)
+        except NotFoundError as problem:
+            return self.restore(problem)
+        except TellurioError as problem:
+            return self.put_off(problem)
+        return self._hold_files(error)
+
+    def _hold_files(self, error: TellurioError) -> bool:
+        self.put_off(error)
+        self.holding = (
+            "the backend does not support artifacts; upgrade it, then deliver the files with: "
+            f"afnio-tellurio sync ({error})"
+        )
+        self.stopped = None
+        return False
+
+    def _reject_upload(self, upload: Change, error: Exception) -> None:
+        self.files.results[upload.key] = error
+        reason = error.words if isinstance(error, ApiError) else str(error)
+        warn(
+            f"run {self.journal.header.run_name!r}: {named_upload(upload)} was not recorded: "
+            f"{reason}"
+        )
 
     def end(self, end: End) -> bool:
         """Sends the end of the run; returns True if the backend has recorded it."""
@@ -390,6 +445,17 @@ def end_fields(end: End) -> dict[str, Any]:
     if end.because is not None:
         fields["ended_because"] = end.because
     return fields
+
+
+def _is_refusal(error: TellurioError) -> bool:
+    """Whether a backend would refuse the same upload again."""
+    if isinstance(error, ConflictError):
+        return error.code == "type_taken"
+    return isinstance(error, BadRequestError | PayloadTooLargeError)
+
+
+def _is_lacking(error: TellurioError) -> bool:
+    return isinstance(error, ApiError) and error.status_code in LACKING
 
 
 def _one_number_of(batch: Batch) -> Batch | None:

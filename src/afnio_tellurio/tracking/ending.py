@@ -69,6 +69,10 @@ def finish_run(
     if undelivered is not None:
         _reopen(run, recording, client, end)
         raise undelivered.problem("finish")
+    # Files are delivered after the end: the run has ended, however long they take.
+    undelivered = recording.find_undelivered(deadline)
+    if undelivered is not None:
+        raise undelivered.problem("finish")
     damaged = recording.find_lost()
     if damaged is not None:
         raise damaged.problem("finish")

@@ -1,0 +1,79 @@
+"""The outbox of files: they have a journal and a thread of their own, so metrics never wait."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from afnio_tellurio.delivery.file_transfer import files_folder
+from afnio_tellurio.delivery.outbox import DeliveryReceipt, Outbox
+from afnio_tellurio.delivery.records import UPLOAD
+from afnio_tellurio.sizes import counted_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from afnio_tellurio.api.connection import Connection
+    from afnio_tellurio.delivery.journal import Journal
+
+
+class FileOutbox(Outbox):
+    """The files of this process for one run, on their way to the backend. Threads may share it.
+
+    Attributes:
+        folder: Where the files wait, each upload in a folder that is named after its key.
+    """
+
+    lane = "files"
+    content = "files"
+
+    def __init__(self, connection: Connection, journal: Journal) -> None:
+        super().__init__(connection, journal)
+        self.folder: Path = files_folder(journal.path)
+        # By key: another thread may log at the same time.
+        self._logged: dict[str, tuple[int, int]] = {}
+
+    def append_upload(self, key: str, fields: Mapping[str, Any]) -> None:
+        """Records an upload, whose files are in its folder.
+
+        Raises:
+            JournalSealedError: The run is being ended.
+        """
+        self._logged[key] = fields["files"], fields["bytes"]
+        try:
+            self.journal.append_change(fields, kind=UPLOAD, key=key)
+        except BaseException:  # raised again: what was not recorded is not counted
+            del self._logged[key]
+            raise
+
+    def waiting(self) -> tuple[int, int]:
+        """The numbers of files and bytes that the backend does not have yet."""
+        results = self.transfer.files.results
+        waiting = [counts for key, counts in list(self._logged.items()) if key not in results]
+        files, size = (sum(column) for column in zip(*waiting, strict=True)) if waiting else (0, 0)
+        return files, max(0, size - self.transfer.files.sent)
+
+    def describe_waiting(self) -> str:
+        """What waits, for a message."""
+        files, size = self.waiting()
+        return f"{files} file{'' if files == 1 else 's'} ({counted_bytes(size)})"
+
+    def receipt(self) -> DeliveryReceipt:
+        """The number of files that were logged, by their state."""
+        files, size = self.waiting()
+        results = self.transfer.files.results
+        rejected = [
+            self._logged[key][0]
+            for key, result in list(results.items())
+            if isinstance(result, Exception) and key in self._logged
+        ]
+        return DeliveryReceipt(
+            accepted=0,
+            waiting=0,
+            rejected=0,
+            files=self.transfer.files.files,
+            bytes=self.transfer.files.bytes,
+            waiting_files=files,
+            waiting_bytes=size,
+            rejected_files=sum(rejected),
+        )

@@ -1,0 +1,298 @@
+"""Delivers the files of a journal: first their bytes, then what refers to them.
+
+The record of an upload has one of these forms, with the number of its `files` and `bytes`:
+
+    {"artifact":"model","version":{"type":"model","aliases":["best"]},"files":1,"bytes":1048576}
+    {"run_file":{"path":"samples","kind":"image","step":3,"digest":"6ae8..."},"files":1,"bytes":2048}
+    {"artifact":"model","alias":"best","names":"sha256:9f86...","files":0,"bytes":0}
+
+The folder that is named after its key has the files, see `artifacts.capture`. It is removed when the
+backend has all of it. So an upload that is interrupted starts again, and the backend says what it
+has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import time
+from typing import TYPE_CHECKING, Any
+
+from afnio_tellurio.api import artifact_operations as operations
+from afnio_tellurio.api.artifact_entities import read_run_file, read_version
+from afnio_tellurio.api.artifact_operations import ProjectPath
+from afnio_tellurio.artifact_manifests import encode_manifest
+from afnio_tellurio.artifacts.capture import open_captured, read_index
+from afnio_tellurio.delivery.records import FILES_SUFFIX
+from afnio_tellurio.errors import ConflictError
+from afnio_tellurio.settings.limits import BLOB_BYTES, BLOBS_BYTES, CHECKED_BLOBS, INLINE_FILES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from afnio_tellurio.api.artifact_entities import RunFile, VersionRecord
+    from afnio_tellurio.api.calling import RunPath
+    from afnio_tellurio.api.connection import Connection
+    from afnio_tellurio.artifacts.capture import CapturedBlob
+    from afnio_tellurio.delivery.records import Change
+
+#: How often the blobs are sent again that a backend says it lacks, although it took them before.
+_ROUNDS = 3
+#: Seconds between two requests while the backend still verifies a large file.
+_VERIFYING_PAUSE = 0.5
+#: Bytes that are read at once.
+_READ_BYTES = 2**20
+
+
+def files_folder(journal: Path) -> Path:
+    """The folder with the files of a journal."""
+    return journal.with_suffix(FILES_SUFFIX)
+
+
+def named_upload(upload: Change) -> str:
+    """An upload, for a message."""
+    fields = upload.fields
+    if "alias" in fields:
+        return f"the alias {fields['alias']!r} of artifact {fields['artifact']!r}"
+    if "artifact" in fields:
+        return f"a version of artifact {fields['artifact']!r}"
+    return f"the file {fields['run_file']['path']!r}"
+
+
+class FileTransfer:
+    """Delivers uploads, one request at a time.
+
+    Attributes:
+        results: What the backend returned for each upload, or why it refused it, by key.
+        files: The number of files that were delivered.
+        bytes: The number of their bytes.
+        sent: The number of bytes that were sent of the present upload.
+    """
+
+    def __init__(self, connection: Connection, path: RunPath, journal: Path) -> None:
+        self.results: dict[str, VersionRecord | RunFile | Exception] = {}
+        self.files = 0
+        self.bytes = 0
+        self.sent = 0
+        self._connection = connection
+        self._path = path
+        self._project = ProjectPath(path.namespace_slug, path.project_slug)
+        self._journal = journal
+        self._key: str | None = None
+        self._requests: Generator[None, None, None] = _nothing()
+
+    def step(self, change: Change) -> bool:
+        """Sends the next request of an upload; returns True if it was the last one."""
+        if self._key != change.key:
+            self._key, self._requests = change.key, self._deliver(change)
+            self.sent = 0
+        try:
+            next(self._requests)
+        except StopIteration:
+            self._key = None
+            self.files += change.fields.get("files", 0)
+            self.bytes += change.fields.get("bytes", 0)
+            return True
+        except BaseException:  # raised again; the next step starts this upload again
+            self._key = None
+            raise
+        return False
+
+    def remove_files(self, change: Change) -> None:
+        """Removes the files of an upload, which the backend has, or refuses."""
+        shutil.rmtree(files_folder(self._journal) / change.key, ignore_errors=True)
+
+    def _deliver(self, change: Change) -> Generator[None, None, None]:
+        fields = change.fields
+        connection = self._connection.for_delivery
+        if "alias" in fields:
+            model = operations.set_artifact_alias(
+                connection, self._project, fields["artifact"], fields["alias"], fields["names"]
+            )
+            self.results[change.key] = read_version(model, "setArtifactAlias")
+            return
+        upload = _Upload(connection, self._project, files_folder(self._journal) / change.key)
+        if "artifact" in fields:
+            body = {**fields["version"], **upload.add_manifest()}
+        yield from self._counted(upload, upload.send_all())
+        for attempt in range(_ROUNDS):
+            try:
+                if "artifact" in fields:
+                    version = operations.create_artifact_version(
+                        connection,
+                        self._project,
+                        fields["artifact"],
+                        body,
+                        idempotency_key=change.key,
+                    )
+                    self.results[change.key] = read_version(version, "createArtifactVersion")
+                else:
+                    file = operations.log_run_file(
+                        connection, self._path, fields["run_file"], idempotency_key=change.key
+                    )
+                    self.results[change.key] = read_run_file(file, "logRunFile")
+                return
+            except ConflictError as error:
+                missing = operations.missing_blobs(error)
+                if missing is None or attempt == _ROUNDS - 1:
+                    raise
+            yield from self._counted(upload, upload.send(missing))
+
+    def _counted(
+        self, upload: _Upload, requests: Generator[None, None, None]
+    ) -> Generator[None, None, None]:
+        for _ in requests:
+            self.sent = upload.sent
+            yield
+
+
+def _nothing() -> Generator[None, None, None]:
+    yield from ()
+
+
+class _Blob:
+    """A blob to send: its name, its size, and how to read a part of it."""
+
+    def __init__(
+        self, digest: str, size: int, open_part: Callable[[int, int], BinaryIO], path: Path | None
+    ) -> None:
+        self.digest = digest
+        self.size = size
+        self.open_part = open_part
+        #: A file of ours that has its bytes and nothing else, or None.
+        self.path = path
+
+
+class _Upload:
+    """The blobs of one upload.
+
+    Attributes:
+        sent: The number of bytes that the backend has.
+    """
+
+    def __init__(self, connection: Connection, project: ProjectPath, folder: Path) -> None:
+        self.sent = 0
+        self._connection = connection
+        self._project = project
+        self._folder = folder
+        self._index = read_index(folder)
+        self._blobs = {blob.digest: self._captured(blob) for blob in self._index.blobs}
+
+    def _captured(self, blob: CapturedBlob) -> _Blob:
+        def open_part(start: int, end: int) -> BinaryIO:
+            return open_captured(self._folder, blob, start, end)
+
+        path = self._folder / blob.digest if blob.at == "file" else None
+        return _Blob(blob.digest, blob.size, open_part, path)
+
+    def add_manifest(self) -> dict[str, Any]:
+        """The files as the body of `createArtifactVersion` has them; many as a blob of their own."""
+        files = self._index.files
+        if len(files) <= INLINE_FILES:
+            return {"files": [_fields_of(file) for file in files]}
+        manifest = encode_manifest(files)
+        digest = hashlib.sha256(manifest).hexdigest()
+        self._blobs[digest] = _Blob(
+            digest, len(manifest), lambda start, end: io.BytesIO(manifest[start:end]), None
+        )
+        return {"manifest_digest": digest}
+
+    def send_all(self) -> Generator[None, None, None]:
+        """Sends the blobs that the backend lacks."""
+        blobs = list(self._blobs.values())
+        for start in range(0, len(blobs), CHECKED_BLOBS):
+            some = [(blob.digest, blob.size) for blob in blobs[start : start + CHECKED_BLOBS]]
+            missing = operations.check_blobs(self._connection, self._project, some)
+            self.sent += sum(size for digest, size in some if digest not in set(missing))
+            yield
+            yield from self.send(missing)
+
+    def send(self, digests: Sequence[str]) -> Generator[None, None, None]:
+        """Sends blobs, the small ones many at once."""
+        batch: list[_Blob] = []
+        for blob in [self._blobs[digest] for digest in digests if digest in self._blobs]:
+            if self._adopts(blob):
+                self.sent += blob.size
+                yield
+            elif blob.size > BLOB_BYTES:
+                yield from self._send_parts(blob)
+            elif blob.size > BLOBS_BYTES:
+                operations.put_blob(
+                    self._connection, self._project, blob.digest, _opener(blob, 0, blob.size)
+                )
+                self.sent += blob.size
+                yield
+            else:
+                batch.append(blob)
+                if len(batch) == CHECKED_BLOBS or sum(blob.size for blob in batch) > BLOBS_BYTES:
+                    yield from self._send_batch(batch)
+                    batch = []
+        yield from self._send_batch(batch)
+
+    def _adopts(self, blob: _Blob) -> bool:
+        """Whether a backend in this process takes the file itself; then nothing is copied."""
+        adopt = self._connection.adopt_blob
+        if adopt is None or blob.path is None:
+            return False
+        adopt(*self._project, blob.path, blob.digest, blob.size)
+        return True
+
+    def _send_batch(self, batch: Sequence[_Blob]) -> Generator[None, None, None]:
+        if not batch:
+            return
+        body = io.BytesIO()
+        for blob in batch:
+            body.write(f"{blob.digest} {blob.size}\n".encode())
+            with blob.open_part(0, blob.size) as file:
+                body.write(file.read())
+        content = body.getvalue()
+        operations.put_blobs(self._connection, self._project, lambda: io.BytesIO(content))
+        self.sent += sum(blob.size for blob in batch)
+        yield
+
+    def _send_parts(self, blob: _Blob) -> Generator[None, None, None]:
+        upload = operations.create_upload(self._connection, self._project, blob.digest, blob.size)
+        received = set(upload.received)
+        for number, start in enumerate(range(0, blob.size, upload.part_size), 1):
+            end = min(start + upload.part_size, blob.size)
+            if number not in received:
+                opener = _opener(blob, start, end)
+                operations.put_upload_part(
+                    self._connection,
+                    self._project,
+                    str(upload.uuid),
+                    number,
+                    _digest_of(opener),
+                    opener,
+                )
+            self.sent += end - start
+            yield
+        while not operations.complete_upload(self._connection, self._project, str(upload.uuid)):
+            yield
+            time.sleep(_VERIFYING_PAUSE)
+
+
+def _opener(blob: _Blob, start: int, end: int) -> Callable[[], BinaryIO]:
+    return lambda: blob.open_part(start, end)
+
+
+def _digest_of(open_part: Callable[[], BinaryIO]) -> bytes:
+    digest = hashlib.sha256()
+    with open_part() as file:
+        while data := file.read(_READ_BYTES):
+            digest.update(data)
+    return digest.digest()
+
+
+def _fields_of(file: Any) -> dict[str, Any]:
+    fields = {
+        "path": file.path,
+        "digest": file.digest,
+        "size": file.size,
+        "executable": file.executable or None,
+        "reference": file.reference,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
