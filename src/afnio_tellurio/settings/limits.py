@@ -108,3 +108,20 @@ SERVE_HOST = "127.0.0.1"
 SERVE_PORT = 8642
 #: A server that has the page too sends this header; its page addresses runs by UUID.
 PAGE_HEADER = "Tellurio-Page"
+
+#: Files, folders and bytes of one artifact; more are most likely the wrong folder.
+MAX_ARTIFACT_FILES = 100_000
+MAX_ARTIFACT_BYTES = 2**40
+#: Bytes of the largest file that is captured in one file with others: a file of its own takes a
+#: block of the disk, and time.
+PACKED_BYTES = 2**14
+#: Bytes above which a file is not copied, but read where it is when it is delivered.
+IN_PLACE_BYTES = 2**30
+#: Bytes of a file in memory at one time.
+PIECE_BYTES = 2**20
+#: Bytes of a disk that captured files leave free; on a disk that is not larger, a share.
+FREE_BYTES = 2**30
+FREE_SHARE = 0.1
+#: Bytes of captured files that may wait for delivery, or a share of the free bytes if that is more.
+WAITING_BYTES = 2**30
+WAITING_SHARE = 0.1

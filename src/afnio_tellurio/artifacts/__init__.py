@@ -1,0 +1,1 @@
+"""The files of artifacts: collects, captures and saves them; knows no network."""
