@@ -22,9 +22,9 @@ from afnio_tellurio.interruptions import ignored, raise_foreign
 from afnio_tellurio.settings.limits import PIECE_BYTES
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Callable, Generator, Iterable, Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
 #: Windows has none: there, folders are checked before they are entered.
 _HAS_DESCRIPTORS = os.open in os.supports_dir_fd and hasattr(os, "O_DIRECTORY")
