@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from afnio_tellurio.artifact_paths import check_path, check_paths
-from afnio_tellurio.artifacts.opening import check_regular, quoted, unreadable
+from afnio_tellurio.artifacts.opening import check_regular, is_link, quoted, unreadable
 from afnio_tellurio.artifacts.patterns import Patterns
 from afnio_tellurio.artifacts.sources import Source
 from afnio_tellurio.interruptions import raise_foreign
@@ -153,9 +153,9 @@ class _Walk:
     def _looked_at(self, folder: _Folder, entry: os.DirEntry[str]) -> _Folder | Source | None:
         """Returns what an entry is, or None if it is left out."""
         parts = (*folder.parts, entry.name)
-        is_link = _is_link(entry)
-        # For a link, `entry.is_dir` fails if it leads to itself.
-        is_folder = os.path.isdir(entry.path) if is_link else entry.is_dir()  # noqa: PTH112
+        status = entry.stat(follow_symlinks=False)
+        leads_on = is_link(status)
+        is_folder = os.path.isdir(entry.path) if leads_on else stat.S_ISDIR(status.st_mode)  # noqa: PTH112
         if self._exclude.match(parts, is_folder=is_folder):
             return None
         is_included = (
@@ -165,12 +165,14 @@ class _Walk:
         )
         if not is_folder and not is_included:
             return None
-        real = self._followed(entry) if is_link else entry.path
+        real = entry.path
+        if leads_on:
+            real = self._followed(entry)
+            status = os.lstat(real)
         if is_folder:
-            if is_link:
+            if leads_on:
                 _check_cycle(folder, entry, real)
             return _Folder(real, parts, folder, is_included)
-        status = os.lstat(real) if is_link else entry.stat(follow_symlinks=False)
         check_regular(entry.path, status)
         self._count_file(status.st_size)
         return Source("/".join(parts), Path(real), _is_executable(status))
@@ -214,12 +216,6 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
     except OSError as error:
         raise_foreign(error)
         raise unreadable(folder, error) from error
-
-
-def _is_link(entry: os.DirEntry[str]) -> bool:
-    # Python has it from 3.12 on; a junction of Windows leads to a folder.
-    is_junction = getattr(entry, "is_junction", None)
-    return entry.is_symlink() or (is_junction is not None and is_junction())
 
 
 def _is_within(root: str, real: str) -> bool:

@@ -16,6 +16,8 @@ _FLAGS = (
     | getattr(os, "O_NOFOLLOW", 0)
     | getattr(os, "O_BINARY", 0)
 )
+#: `IO_REPARSE_TAG_MOUNT_POINT`; other tags mark, for example, files that a cloud synchronizes.
+_JUNCTION = 0xA0000003
 _SPECIAL_FILES = (
     (stat.S_ISLNK, "a symbolic link"),
     (stat.S_ISDIR, "a folder"),
@@ -52,6 +54,15 @@ def open_regular(file: str | os.PathLike[str]) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def is_link(status: os.stat_result) -> bool:
+    """Returns whether a file is a symbolic link, or a junction, which is Windows' link to a folder.
+
+    Args:
+        status: Of the link itself.
+    """
+    return stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) == _JUNCTION
 
 
 def check_regular(file: str | os.PathLike[str], status: os.stat_result) -> None:
