@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import uuid
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, cast
 
 from tellurio_api import models
 from tellurio_api.api.artifacts import abort_upload as abort_upload_operation
@@ -42,6 +42,7 @@ from afnio_tellurio.errors import InvalidResponseError
 from afnio_tellurio.interruptions import raise_foreign
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Callable, Mapping, Sequence
     from typing import BinaryIO
 
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from afnio_tellurio.errors import ConflictError
 
     #: Opens the body of a request: once for each attempt.
-    OpenBody = Callable[[], BinaryIO]
+    OpenBody = Callable[[], BinaryIO | io.RawIOBase]
 
 
 class ProjectPath(NamedTuple):
@@ -118,7 +119,8 @@ def _send(
 
     def request() -> Response[Any]:
         with body() as stream:
-            return operation(**parameters, **_client(connection), body=File(stream))
+            body_file = File(cast("BinaryIO", stream))
+            return operation(**parameters, **_client(connection), body=body_file)
 
     connection.exchange(type(None), operation_id(operation), request, parameters)
 

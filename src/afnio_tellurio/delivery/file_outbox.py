@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.delivery.file_transfer import files_folder
@@ -45,6 +46,21 @@ class FileOutbox(Outbox):
         except BaseException:  # raised again: what was not recorded is not counted
             del self._logged[key]
             raise
+
+    def log_alias(self, artifact: str, alias: str, version: str) -> None:
+        """Records an alias of a version, to be set when the version is there.
+
+        Raises:
+            JournalSealedError: The run is being ended.
+        """
+        fields = {"artifact": artifact, "alias": alias, "names": version, "files": 0, "bytes": 0}
+        self.append_upload(str(uuid.uuid4()), fields)
+        self.wake()
+
+    def wake(self) -> None:
+        """Wakes the thread that delivers it."""
+        if self.waker.is_idle:
+            self.waker.wake()
 
     def waiting(self) -> tuple[int, int]:
         """The numbers of files and bytes that the backend does not have yet."""

@@ -3,19 +3,18 @@
 The record of an upload has one of these forms, with the number of its `files` and `bytes`:
 
     {"artifact":"model","version":{"type":"model","aliases":["best"]},"files":1,"bytes":1048576}
-    {"run_file":{"path":"samples","kind":"image","step":3,"digest":"6ae8..."},"files":1,"bytes":2048}
+    {"run_file":{"path":"samples","kind":"image","digest":"6ae8..."},"files":1,"bytes":2048}
     {"artifact":"model","alias":"best","names":"sha256:9f86...","files":0,"bytes":0}
 
-The folder that is named after its key has the files, see `artifacts.capture`. It is removed when the
-backend has all of it. So an upload that is interrupted starts again, and the backend says what it
-has.
+The folder that is named after its key has the files, see `artifacts.capture`. It is removed when
+the backend has all of it. So an upload that is interrupted starts again, and the backend knows what
+it has.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -23,20 +22,21 @@ from afnio_tellurio.api import artifact_operations as operations
 from afnio_tellurio.api.artifact_entities import read_run_file, read_version
 from afnio_tellurio.api.artifact_operations import ProjectPath
 from afnio_tellurio.artifact_manifests import encode_manifest
-from afnio_tellurio.artifacts.capture import open_captured, read_index
+from afnio_tellurio.artifacts.index import read_index, remove_captured
+from afnio_tellurio.artifacts.reading import open_captured
 from afnio_tellurio.delivery.records import FILES_SUFFIX
-from afnio_tellurio.errors import ConflictError
+from afnio_tellurio.errors import ConflictError, TellurioError
 from afnio_tellurio.settings.limits import BLOB_BYTES, BLOBS_BYTES, CHECKED_BLOBS, INLINE_FILES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
     from afnio_tellurio.api.artifact_entities import RunFile, VersionRecord
     from afnio_tellurio.api.calling import RunPath
     from afnio_tellurio.api.connection import Connection
-    from afnio_tellurio.artifacts.capture import CapturedBlob
+    from afnio_tellurio.artifacts.index import CapturedBlob
     from afnio_tellurio.delivery.records import Change
 
 #: How often the blobs are sent again that a backend says it lacks, although it took them before.
@@ -103,7 +103,7 @@ class FileTransfer:
 
     def remove_files(self, change: Change) -> None:
         """Removes the files of an upload, which the backend has, or refuses."""
-        shutil.rmtree(files_folder(self._journal) / change.key, ignore_errors=True)
+        remove_captured(files_folder(self._journal) / change.key)
 
     def _deliver(self, change: Change) -> Generator[None, None, None]:
         fields = change.fields
@@ -117,29 +117,36 @@ class FileTransfer:
         upload = _Upload(connection, self._project, files_folder(self._journal) / change.key)
         if "artifact" in fields:
             body = {**fields["version"], **upload.add_manifest()}
+        else:
+            body = fields["run_file"]
         yield from self._counted(upload, upload.send_all())
-        for attempt in range(_ROUNDS):
-            try:
-                if "artifact" in fields:
-                    version = operations.create_artifact_version(
-                        connection,
-                        self._project,
-                        fields["artifact"],
-                        body,
-                        idempotency_key=change.key,
-                    )
-                    self.results[change.key] = read_version(version, "createArtifactVersion")
-                else:
-                    file = operations.log_run_file(
-                        connection, self._path, fields["run_file"], idempotency_key=change.key
-                    )
-                    self.results[change.key] = read_run_file(file, "logRunFile")
+        for _ in range(_ROUNDS):
+            missing = self._record(change, body)
+            if missing is None:
                 return
-            except ConflictError as error:
-                missing = operations.missing_blobs(error)
-                if missing is None or attempt == _ROUNDS - 1:
-                    raise
             yield from self._counted(upload, upload.send(missing))
+        raise TellurioError(f"{self._connection.url} does not keep the files that it accepts")
+
+    def _record(self, change: Change, body: Mapping[str, Any]) -> list[str] | None:
+        """Records what refers to the blobs; returns the missing ones, or None if there are none."""
+        connection, fields = self._connection.for_delivery, change.fields
+        try:
+            if "artifact" in fields:
+                version = operations.create_artifact_version(
+                    connection, self._project, fields["artifact"], body, idempotency_key=change.key
+                )
+                self.results[change.key] = read_version(version, "createArtifactVersion")
+            else:
+                file = operations.log_run_file(
+                    connection, self._path, body, idempotency_key=change.key
+                )
+                self.results[change.key] = read_run_file(file, "logRunFile")
+        except ConflictError as error:
+            missing = operations.missing_blobs(error)
+            if missing is None:
+                raise
+            return missing
+        return None
 
     def _counted(
         self, upload: _Upload, requests: Generator[None, None, None]
@@ -157,7 +164,11 @@ class _Blob:
     """A blob to send: its name, its size, and how to read a part of it."""
 
     def __init__(
-        self, digest: str, size: int, open_part: Callable[[int, int], BinaryIO], path: Path | None
+        self,
+        digest: str,
+        size: int,
+        open_part: Callable[[int, int], BinaryIO | io.RawIOBase],
+        path: Path | None,
     ) -> None:
         self.digest = digest
         self.size = size
@@ -182,14 +193,14 @@ class _Upload:
         self._blobs = {blob.digest: self._captured(blob) for blob in self._index.blobs}
 
     def _captured(self, blob: CapturedBlob) -> _Blob:
-        def open_part(start: int, end: int) -> BinaryIO:
+        def open_part(start: int, end: int) -> io.RawIOBase:
             return open_captured(self._folder, blob, start, end)
 
         path = self._folder / blob.digest if blob.at == "file" else None
         return _Blob(blob.digest, blob.size, open_part, path)
 
     def add_manifest(self) -> dict[str, Any]:
-        """The files as the body of `createArtifactVersion` has them; many as a blob of their own."""
+        """The files in the body of `createArtifactVersion`; many become a blob of their own."""
         files = self._index.files
         if len(files) <= INLINE_FILES:
             return {"files": [_fields_of(file) for file in files]}
@@ -247,7 +258,7 @@ class _Upload:
         for blob in batch:
             body.write(f"{blob.digest} {blob.size}\n".encode())
             with blob.open_part(0, blob.size) as file:
-                body.write(file.read())
+                body.write(file.read() or b"")
         content = body.getvalue()
         operations.put_blobs(self._connection, self._project, lambda: io.BytesIO(content))
         self.sent += sum(blob.size for blob in batch)
@@ -275,11 +286,11 @@ class _Upload:
             time.sleep(_VERIFYING_PAUSE)
 
 
-def _opener(blob: _Blob, start: int, end: int) -> Callable[[], BinaryIO]:
+def _opener(blob: _Blob, start: int, end: int) -> Callable[[], BinaryIO | io.RawIOBase]:
     return lambda: blob.open_part(start, end)
 
 
-def _digest_of(open_part: Callable[[], BinaryIO]) -> bytes:
+def _digest_of(open_part: Callable[[], BinaryIO | io.RawIOBase]) -> bytes:
     digest = hashlib.sha256()
     with open_part() as file:
         while data := file.read(_READ_BYTES):

@@ -222,7 +222,8 @@ class Outbox:
         self._has_warned_of_hold = True
         warn(
             f"run {self.journal.header.run_name!r}: delivery holds, and tries again from time to "
-            f"time: {self.transfer.holding}. Nothing is lost: {self.content} wait in {self.journal.path}"
+            f"time: {self.transfer.holding}. Nothing is lost: {self.content} wait in "
+            f"{self.journal.path}"
         )
 
     def warn_of_stop(self) -> bool:

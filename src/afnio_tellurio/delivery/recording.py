@@ -90,6 +90,7 @@ class Recording:
             self.path,
             run_name=self.run_name,
             owns_run=self.owns_run and not self._outboxes,
+            kind=Outbox,
         )
         # A signal handler that logs may have been here meanwhile.
         outbox = self._outboxes.setdefault(id(connection), outbox)

@@ -16,10 +16,12 @@ from afnio_tellurio.forks import ForkStep, at_fork
 from afnio_tellurio.notices import show_progress
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from afnio_tellurio.api.calling import RunPath
     from afnio_tellurio.api.connection import Connection
 
-O = TypeVar("O", bound=Outbox)
+AnyOutbox = TypeVar("AnyOutbox", bound=Outbox)
 
 #: By the backend's address and the lane: one that is in trouble, or uploads files, does not hold up
 #: the others.
@@ -58,8 +60,8 @@ def open_outbox(
     *,
     run_name: str,
     owns_run: bool,
-    kind: type[O] = Outbox,
-) -> O:
+    kind: Callable[[Connection, Journal], AnyOutbox],
+) -> AnyOutbox:
     """Opens a journal for metrics or files of this process, and passes it to the sender.
 
     Args:

@@ -14,19 +14,19 @@ from afnio_tellurio.api.details import named_details, warn_of_ignored_details
 from afnio_tellurio.api.entities import read_etag
 from afnio_tellurio.api.metric_batches import LoggedMetrics, log_metric, log_metric_batch
 from afnio_tellurio.api.retries import retry_after
-from afnio_tellurio.artifacts.capture import ChangedFileError
+from afnio_tellurio.artifacts.opening import ChangedFileError
 from afnio_tellurio.clock import monotonic
+from afnio_tellurio.delivery.file_transfer import FileTransfer, named_upload
 from afnio_tellurio.delivery.records import (
     BACKSLASHES_FORMAT,
+    UPLOAD,
     Batch,
     Change,
     End,
-    UPLOAD,
     Metrics,
     datetime_of,
     writer_of,
 )
-from afnio_tellurio.delivery.file_transfer import FileTransfer, named_upload
 from afnio_tellurio.delivery.restoring import restore_run
 from afnio_tellurio.errors import (
     ApiError,
@@ -42,7 +42,7 @@ from afnio_tellurio.errors import (
     is_gone,
     never_had_run,
 )
-from afnio_tellurio.interruptions import raise_foreign
+from afnio_tellurio.interruptions import ignored, raise_foreign
 from afnio_tellurio.notices import warn
 from afnio_tellurio.settings.limits import (
     BATCH_METRICS,
@@ -196,18 +196,22 @@ class Transfer:
                 return True
         except NotFoundError as error:
             return self._handle_missing(error)
+        except ChangedFileError as error:
+            self._reject_upload(upload, error)
         except TellurioError as error:
             if not _is_refusal(error):
                 return self._hold_files(error) if _is_lacking(error) else self.put_off(error)
             self._reject_upload(upload, error)
-        except (ChangedFileError, FileNotFoundError) as error:
+        except FileNotFoundError as error:
             raise_foreign(error)
             self._reject_upload(upload, error)
         except OSError as error:
             raise_foreign(error)
             return self.put_off(TellurioError(f"the files to upload cannot be read: {error}"))
         self.journal.acknowledge_change(batch, upload)
-        self.files.remove_files(upload)
+        # Otherwise they are removed with the journal.
+        with ignored(OSError):
+            self.files.remove_files(upload)
         self._note_success()
         return True
 

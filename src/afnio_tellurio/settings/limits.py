@@ -53,14 +53,17 @@ OBJECT_BATCH_METRICS = 1000
 BATCH_BYTES = 2**20
 #: Blobs in one request: the bound of the contract.
 CHECKED_BLOBS = 1000
-#: Bytes of the largest blob that is sent whole, the bound of the contract, and of the blobs that are
-#: sent together: they are in memory.
+#: Bytes of the largest blob that is sent whole, the bound of the contract, and of the blobs that
+#: are sent together, from memory.
 BLOB_BYTES = 16 * 2**20
 BLOBS_BYTES = 4 * 2**20
 #: Files of a version in the request that creates it, the bound of the contract; more are a blob.
 INLINE_FILES = 1000
-#: Bytes of a file that are downloaded in one request.
+#: Bytes of the metadata of a version as JSON.
+MAX_METADATA_BYTES = 65_536
+#: Bytes of a file that are downloaded in one request, and bytes that an open file reads ahead.
 DOWNLOADED_BYTES = 8 * 2**20
+READ_AHEAD_BYTES = 2**20
 #: Metrics that a backend refuses one after another before delivery holds: it may refuse all.
 REFUSALS_IN_A_ROW = 10
 #: Bytes of lines kept in memory while the disk is full; what exceeds them is lost.

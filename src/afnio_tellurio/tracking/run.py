@@ -20,9 +20,9 @@ from afnio_tellurio.settings.limits import MAX_REMEMBERED_NAMES, MAX_STEP, OBJEC
 from afnio_tellurio.tracking.announcements import render_run
 from afnio_tellurio.tracking.awaiting import run_in_thread
 from afnio_tellurio.tracking.capturing import start_capture
-from afnio_tellurio.tracking.describing import RunDescriber
 from afnio_tellurio.tracking.ending import end_now, end_run, finish_run, leave_end, requested_end
 from afnio_tellurio.tracking.rows import checked_key, checked_rows
+from afnio_tellurio.tracking.run_artifacts import RunWithArtifacts
 from afnio_tellurio.tracking.safeguard import deactivate, outcome_of, safeguard
 from afnio_tellurio.tracking.statuses import ENDED
 from afnio_tellurio.validation import (
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 @attrs.define(eq=False, slots=False)
-class Run(RunDescriber):
+class Run(RunWithArtifacts):
     """One execution of an agent, a workflow or an experiment.
 
     Threads may share it. As a context manager (`with` or `async with`) it ends as `COMPLETED`, or

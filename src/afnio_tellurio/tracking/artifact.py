@@ -1,0 +1,253 @@
+"""Artifacts: files to log, or a version that a backend has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from afnio_tellurio.api import artifact_operations as operations
+from afnio_tellurio.api.artifact_entities import read_version
+from afnio_tellurio.artifact_paths import check_path
+from afnio_tellurio.artifacts.collecting import collect_directory, collect_file
+from afnio_tellurio.artifacts.sources import BytesSource, Reference
+from afnio_tellurio.errors import TellurioError
+from afnio_tellurio.tracking.artifact_arguments import (
+    checked_aliases,
+    checked_artifact_name,
+    checked_metadata,
+    checked_type,
+)
+from afnio_tellurio.tracking.artifact_version import ArtifactVersion, Pending
+from afnio_tellurio.validation import checked_text
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    from afnio_tellurio.api.artifact_entities import VersionRecord
+    from afnio_tellurio.api.connection import Connection
+    from afnio_tellurio.artifact_manifests import ManifestFile
+    from afnio_tellurio.artifacts.sources import AnySource
+    from afnio_tellurio.delivery.file_outbox import FileOutbox
+
+
+class Artifact(ArtifactVersion):
+    """Files under a name: built by hand to be logged, or a version that was logged or is used.
+
+    A version never changes, except for its aliases. `run.log_artifact` returns when the files are
+    captured, and a thread uploads them; `wait` waits for that.
+
+    Args:
+        name: The name, 1 to 128 letters, digits, underscores, dots, or dashes.
+        type: What its versions are, 1 to 64 characters; the same for all versions of the name.
+        description: A description of the version, up to 65,536 characters.
+        metadata: What is known of the version: values of JSON by name, up to 64 KiB in all.
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValueError: An argument is invalid.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        type: str = "file",  # noqa: A002 - the name that users of trackers know
+        description: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.name = checked_artifact_name("Artifact", name)
+        self.type = checked_type("Artifact", type)
+        if description is not None:
+            description = checked_text("Artifact", "description", description)
+        super().__init__(description, checked_metadata("Artifact", metadata))
+        self._sources: list[AnySource] = []
+
+    # Building it
+
+    def add_file(self, path: str | os.PathLike[str], name: str | None = None) -> Self:
+        """Adds a file. It is read when the artifact is logged.
+
+        Args:
+            path: The file.
+            name: Its path in the artifact; default the file's name.
+
+        Raises:
+            OSError: The file does not exist.
+            TellurioError: The artifact has been logged.
+            ValueError: It is not a regular file, or its path in the artifact is invalid.
+        """
+        return self._add(collect_file(path, name))
+
+    def add_dir(
+        self,
+        path: str | os.PathLike[str],
+        name: str | None = None,
+        *,
+        include: Sequence[str] | None = None,
+        exclude: Sequence[str] | None = None,
+        symlinks: Literal["inside", "refuse"] = "inside",
+    ) -> Self:
+        """Adds the files of a folder and of its subfolders.
+
+        Args:
+            path: The folder.
+            name: Where its files are in the artifact; default at the top.
+            include: Patterns of paths in the folder, as in `.gitignore`; default all files.
+            exclude: Patterns of paths to leave out.
+            symlinks: `"inside"` follows symbolic links that stay in the folder and refuses others;
+                `"refuse"` refuses all.
+
+        Raises:
+            OSError: The folder does not exist, or cannot be read.
+            TellurioError: The artifact has been logged.
+            ValueError: It has no files to log, a link that leaves it, or a file that is not
+                regular.
+        """
+        return self._add(collect_directory(path, name, include, exclude, symlinks))
+
+    def add_bytes(self, data: bytes, name: str) -> Self:
+        """Adds a file with these bytes.
+
+        Raises:
+            TellurioError: The artifact has been logged.
+            TypeError: The data is not bytes.
+            ValueError: The path is invalid.
+        """
+        if not isinstance(data, bytes | bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"add_bytes: data is of type {type(data).__name__}; it must be bytes")
+        return self._add([BytesSource(_checked_path("add_bytes", name), bytes(data))])
+
+    def add_text(self, text: str, name: str) -> Self:
+        """Adds a file with this text in UTF-8; see `add_bytes`."""
+        data = checked_text("add_text", "text", text).encode()
+        return self._add([BytesSource(_checked_path("add_text", name), data)])
+
+    def add_reference(
+        self,
+        uri: str,
+        name: str | None = None,
+        *,
+        digest: str | None = None,
+        size: int | None = None,
+    ) -> Self:
+        """Adds a file that stays where it is. Nothing opens the address.
+
+        Args:
+            uri: Where the file is, for example `s3://acme/data.parquet`.
+            name: Its path in the artifact; default the end of the address.
+            digest: The SHA-256 of its bytes in hexadecimal, if that is known.
+            size: Its size in bytes, if that is known.
+
+        Raises:
+            TellurioError: The artifact has been logged.
+            ValueError: An argument is invalid.
+        """
+        uri = checked_text("add_reference", "uri", uri)
+        if name is None:
+            name = uri.rstrip("/").rpartition("/")[2]
+        return self._add([Reference(_checked_path("add_reference", name), uri, digest, size)])
+
+    def _add(self, sources: Sequence[AnySource]) -> Self:
+        if self._pending is not None or self._record is not None:
+            raise TellurioError(
+                f"artifact {self.name!r} has been logged and cannot change; make a new Artifact"
+            )
+        self._sources += sources
+        return self
+
+    # Changing what names it
+
+    def alias(self, *names: str) -> None:
+        """Makes aliases name this version, instead of those that they named before.
+
+        While the version is being uploaded, they are set after it.
+
+        Raises:
+            TypeError: An alias is not a string.
+            ValueError: An alias is invalid, or reserved.
+            TellurioError: The request failed.
+        """
+        checked = checked_aliases("alias", names)
+        pending = self._pending
+        if self._known() is None and pending is not None and pending.result() is None:
+            for name in checked:
+                pending.append_alias(self.name, name)
+            return
+        record = self._required("alias")
+        for name in checked:
+            model = operations.set_artifact_alias(
+                self._reachable(), self._project, record.artifact, name, record.version
+            )
+            self._record = read_version(model, "setArtifactAlias")
+
+    def unalias(self, *names: str) -> None:
+        """Removes aliases of this version; those that name another version stay.
+
+        Raises:
+            TellurioError: The request failed.
+        """
+        record = self._refreshed("unalias")
+        for name in checked_aliases("unalias", names):
+            if name in record.aliases:
+                operations.delete_artifact_alias(
+                    self._reachable(), self._project, record.artifact, name
+                )
+        self._refreshed("unalias")
+
+    def delete(self, *, force: bool = False, purge: bool = False) -> None:
+        """Deletes the version. The trash keeps it for 30 days.
+
+        Args:
+            force: Whether to delete it although it has aliases.
+            purge: Whether to delete it for good at once.
+
+        Raises:
+            ConflictError: It has aliases, and `force` is false.
+            TellurioError: The request failed.
+        """
+        path = self._path(self._required("delete"))
+        operations.delete_artifact_version(self._reachable(), path, force=force, purge=purge)
+
+
+def _checked_path(call: str, path: Any) -> str:
+    path = checked_text(call, "name", path)
+    try:
+        check_path(path)
+    except ValueError as error:
+        raise ValueError(f"{call}: {error}") from None
+    return str(path)
+
+
+def sources_of(artifact: Artifact) -> list[AnySource]:
+    """What an artifact that was built by hand consists of."""
+    return artifact._sources  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+def mark_logged(
+    artifact: Artifact,
+    connection: Connection,
+    project: operations.ProjectPath,
+    outbox: FileOutbox,
+    key: str,
+    files: list[ManifestFile],
+) -> None:
+    """Notes that an artifact was logged."""
+    artifact._connection, artifact._project = connection, project  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    artifact._pending = Pending(outbox, key, files)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    artifact._sources = []  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+def artifact_of(
+    connection: Connection, project: operations.ProjectPath, record: VersionRecord
+) -> Artifact:
+    """An artifact that a backend has."""
+    artifact = Artifact.__new__(Artifact)
+    # Without the checks of the constructor: what a backend returns is not an argument.
+    ArtifactVersion.__init__(artifact, record.description, record.metadata)
+    artifact.name, artifact.type = record.artifact, record.type
+    artifact._sources = []  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    artifact._connection, artifact._project = connection, project  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    artifact._record = record  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    return artifact
+
+
+Artifact.__module__ = "afnio_tellurio"
