@@ -13,6 +13,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from afnio_tellurio.api.artifact_entities import (
+        ArtifactFile,
+        ArtifactLink,
+        ArtifactSummary,
+        RunFile,
+    )
     from afnio_tellurio.api.details import ConfigChange, EndReason
     from afnio_tellurio.api.entities import (
         Project,
@@ -63,6 +69,20 @@ if TYPE_CHECKING:
         list_trash,
         restore_project,
     )
+    from afnio_tellurio.tracking.artifact import Artifact
+    from afnio_tellurio.tracking.artifact_functions import (
+        get_artifact,
+        list_artifact_versions,
+        list_artifacts,
+        log_artifact,
+        log_audio,
+        log_file,
+        log_html,
+        log_image,
+        log_text,
+        restore_artifact,
+        use_artifact,
+    )
     from afnio_tellurio.tracking.awaitable import afinish, aget_run, ainit, aruns
     from afnio_tellurio.tracking.finding import delete_run, get_run, restore_run, runs
     from afnio_tellurio.tracking.functions import (
@@ -84,6 +104,12 @@ __version__ = "0.1.0"
 # longer to import than everything else, and a program that never starts a run should not pay for
 # them.
 _NAMES_OF = {
+    "api.artifact_entities": (
+        "ArtifactFile",
+        "ArtifactLink",
+        "ArtifactSummary",
+        "RunFile",
+    ),
     "api.details": ("ConfigChange", "EndReason"),
     "api.entities": (
         "Project",
@@ -143,6 +169,20 @@ _NAMES_OF = {
         "list_trash",
         "restore_project",
     ),
+    "tracking.artifact": ("Artifact",),
+    "tracking.artifact_functions": (
+        "get_artifact",
+        "list_artifact_versions",
+        "list_artifacts",
+        "log_artifact",
+        "log_audio",
+        "log_file",
+        "log_html",
+        "log_image",
+        "log_text",
+        "restore_artifact",
+        "use_artifact",
+    ),
     "tracking.awaitable": (
         "afinish",
         "aget_run",
@@ -172,6 +212,10 @@ _MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in na
 
 __all__ = [
     "ApiError",
+    "Artifact",
+    "ArtifactFile",
+    "ArtifactLink",
+    "ArtifactSummary",
     "BackendFailureError",
     "BackendUnreachableError",
     "BadRequestError",
@@ -196,6 +240,7 @@ __all__ = [
     "RefusedDeliveryError",
     "Run",
     "RunChangedError",
+    "RunFile",
     "RunFinishedError",
     "RunOrg",
     "RunProject",
@@ -220,17 +265,27 @@ __all__ = [
     "finish",
     "flush",
     "get_active_run",
+    "get_artifact",
     "get_project",
     "get_run",
     "init",
+    "list_artifact_versions",
+    "list_artifacts",
     "list_metrics",
     "list_namespaces",
     "list_projects",
     "list_trash",
     "log",
+    "log_artifact",
+    "log_audio",
+    "log_file",
+    "log_html",
+    "log_image",
     "log_metrics",
     "log_rows",
+    "log_text",
     "login",
+    "restore_artifact",
     "restore_project",
     "restore_run",
     "runs",
@@ -238,6 +293,7 @@ __all__ = [
     "summaries",
     "suppress_variable_notifications",
     "sync",
+    "use_artifact",
 ]
 
 

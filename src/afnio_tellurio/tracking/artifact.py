@@ -236,6 +236,12 @@ def mark_logged(
     artifact._sources = []  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
+def disabled_artifact(artifact: Artifact) -> Artifact:
+    """An artifact that is not logged, because tracking is disabled; nothing waits for it."""
+    artifact._is_disabled = True  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    return artifact
+
+
 def artifact_of(
     connection: Connection, project: operations.ProjectPath, record: VersionRecord
 ) -> Artifact:

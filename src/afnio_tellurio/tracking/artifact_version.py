@@ -77,6 +77,8 @@ class ArtifactVersion:
         self._record: VersionRecord | None = None
         self._pending: Pending | None = None
         self._files: list[ArtifactFile] | None = None
+        # Whether it is not logged, because tracking is disabled.
+        self._is_disabled = False
 
     def __repr__(self) -> str:
         version = self.version
@@ -186,6 +188,8 @@ class ArtifactVersion:
             DeliveryError: It was not uploaded in that time, or delivery has stopped.
             TellurioError: The backend refused it, or a file was changed before it was uploaded.
         """
+        if self._is_disabled:
+            return self
         pending = self._pending
         if pending is not None and self._known() is None:
             require_delivery(pending.outbox, "wait", timeout)

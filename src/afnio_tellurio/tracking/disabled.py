@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.api.entities import RunStatus
 from afnio_tellurio.api.metrics import MetricHistory
 from afnio_tellurio.api.tables import TableRows
+from afnio_tellurio.errors import TellurioError
 from afnio_tellurio.settings.settings import read_settings
+from afnio_tellurio.tracking.artifact import Artifact, disabled_artifact
 from afnio_tellurio.tracking.run import Run
 from afnio_tellurio.tracking.safeguard import deactivate
 from afnio_tellurio.tracking.statuses import ENDED
@@ -16,6 +20,7 @@ from afnio_tellurio.tracking.statuses import ENDED
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from afnio_tellurio.api.artifact_entities import ArtifactLink, RunFile
     from afnio_tellurio.api.details import ConfigChange
     from afnio_tellurio.api.metrics import MetricPoint, MetricSummary
     from afnio_tellurio.api.tables import TableSummary
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
     from afnio_tellurio.delivery.outbox import DeliveryReceipt
     from afnio_tellurio.delivery.records import End
     from afnio_tellurio.settings.settings import Settings
+    from afnio_tellurio.tracking.run_artifacts import AnyPath, ArtifactSource
 
 
 class DisabledRun(Run):
@@ -47,6 +53,64 @@ class DisabledRun(Run):
         rows: Iterable[Mapping[str, Any]],
         key: str | None = None,
         client: TellurioClient | None = None,
+    ) -> None:
+        pass
+
+    def log_artifact(
+        self, source: ArtifactSource, name: str | None = None, **options: Any
+    ) -> Artifact:
+        if isinstance(source, Artifact):
+            return disabled_artifact(source)
+        name = name or (Path(source).name if isinstance(source, str | os.PathLike) else "disabled")
+        kind: str = options.get("type", "file")
+        artifact = Artifact(name, kind, options.get("description"), options.get("metadata"))
+        return disabled_artifact(artifact)
+
+    def use_artifact(self, artifact: str | Artifact, **_options: Any) -> Artifact:
+        raise TellurioError(
+            f"use_artifact: tracking is disabled, so {artifact!r} cannot be read; see TELLURIO_MODE"
+        )
+
+    def outputs(self, client: TellurioClient | None = None) -> list[ArtifactLink]:  # noqa: ARG002
+        return []
+
+    def inputs(self, client: TellurioClient | None = None) -> list[ArtifactLink]:  # noqa: ARG002
+        return []
+
+    def files(
+        self,
+        prefix: str | None = None,  # noqa: ARG002
+        client: TellurioClient | None = None,  # noqa: ARG002
+    ) -> list[RunFile]:
+        return []
+
+    def log_file(
+        self, path: AnyPath, name: str | None = None, client: TellurioClient | None = None
+    ) -> None:
+        pass
+
+    def log_image(
+        self, name: str, image: Any, step: int | None = None, client: TellurioClient | None = None
+    ) -> None:
+        pass
+
+    def log_audio(
+        self,
+        name: str,
+        audio: Any,
+        step: int | None = None,
+        sample_rate: int | None = None,
+        client: TellurioClient | None = None,
+    ) -> None:
+        pass
+
+    def log_text(
+        self, name: str, text: str, step: int | None = None, client: TellurioClient | None = None
+    ) -> None:
+        pass
+
+    def log_html(
+        self, name: str, html: str, step: int | None = None, client: TellurioClient | None = None
     ) -> None:
         pass
 
