@@ -48,7 +48,7 @@ REMOVAL_TIME = 10.0
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _JSON = "application/json"
 #: The headers of requests that operations read.
-_HEADERS = ("accept", "idempotency-key", "if-match")
+_HEADERS = ("accept", "content-digest", "idempotency-key", "if-match", "if-range", "range")
 #: The modules of the operations.
 _MODULES = (auth, projects, runs, metrics, tables, charts)
 

@@ -57,6 +57,7 @@ _CODES = {
     412: ErrorCode.PRECONDITION_FAILED,
     413: ErrorCode.TOO_LARGE,
     415: ErrorCode.UNSUPPORTED_MEDIA_TYPE,
+    416: ErrorCode.RANGE_NOT_SATISFIABLE,
     501: ErrorCode.NOT_IMPLEMENTED,
     503: ErrorCode.UNAVAILABLE,
 }
@@ -230,7 +231,7 @@ class Refusal(Exception):  # noqa: N818 - not an error of the backend
     def __init__(
         self,
         status: int,
-        body: structs.RunNotFoundError | structs.SequenceGapError | dict[str, Any],
+        body: msgspec.Struct | dict[str, Any],
         headers: Sequence[tuple[str, str]] = (),
         *,
         code: ErrorCode | None = None,
