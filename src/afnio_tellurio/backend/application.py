@@ -13,7 +13,20 @@ from http import HTTPStatus
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from afnio_tellurio.backend import auth, charts, metrics, projects, runs, tables
+from afnio_tellurio.backend import (
+    aliases,
+    artifact_versions,
+    artifacts,
+    auth,
+    charts,
+    lineage,
+    metrics,
+    projects,
+    run_files,
+    runs,
+    tables,
+)
+from afnio_tellurio.backend.artifact_structs import DIGEST_PATTERN, NAME_PATTERN
 from afnio_tellurio.backend.pace import Pace
 from afnio_tellurio.backend.requests import (
     Answer,
@@ -48,9 +61,29 @@ REMOVAL_TIME = 10.0
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _JSON = "application/json"
 #: The headers of requests that operations read.
-_HEADERS = ("accept", "content-digest", "idempotency-key", "if-match", "if-range", "range")
+_HEADERS = (
+    "accept",
+    "content-digest",
+    "idempotency-key",
+    "if-match",
+    "if-none-match",
+    "if-range",
+    "range",
+)
 #: The modules of the operations.
-_MODULES = (auth, projects, runs, metrics, tables, charts)
+_MODULES = (
+    auth,
+    projects,
+    runs,
+    metrics,
+    tables,
+    charts,
+    artifacts,
+    artifact_versions,
+    aliases,
+    lineage,
+    run_files,
+)
 
 
 def open_backend(
@@ -233,6 +266,12 @@ _PATTERNS = {
     "namespace_slug": SLUG_PATTERN,
     "project_slug": SLUG_PATTERN,
     "run_uuid": UUID_PATTERN,
+    "digest": DIGEST_PATTERN,
+    "upload_uuid": UUID_PATTERN,
+    "part_number": "[0-9]{1,5}",
+    "artifact_name": NAME_PATTERN,
+    "version": f"sha256:{DIGEST_PATTERN}|{NAME_PATTERN}",
+    "alias": NAME_PATTERN,
 }
 
 

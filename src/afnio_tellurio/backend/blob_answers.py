@@ -54,7 +54,7 @@ def blob_answer(call: Call, *, digest: str, size: int, blob: int) -> Answer:
         headers.append(("Content-Range", f"bytes {start}-{end - 1}/{size}"))
     return Answer(
         200 if part is None else 206,
-        _Bytes(_open(call, digest, size, blob), start, end - start),
+        _Bytes(open_blob(call, digest, size, blob), start, end - start),
         headers,
         "application/octet-stream",
     )
@@ -94,8 +94,13 @@ def _position(text: str) -> int:
     return int(digits or "0") if len(digits) <= _MAX_DIGITS else 10**_MAX_DIGITS
 
 
-def _open(call: Call, digest: str, size: int, blob: int) -> BinaryIO:
-    """Opens the bytes of a blob. They stay when the blob is removed meanwhile."""
+def open_blob(call: Call, digest: str, size: int, blob: int) -> BinaryIO:
+    """Opens the bytes of a blob. They stay when the blob is removed meanwhile.
+
+    Raises:
+        Refusal: The blob is gone.
+        DatabaseError: Its file cannot be read.
+    """
     if size <= MAX_IN_ROW:
         with call.database.reading() as connection:
             data = stored_blobs.read_data(connection, blob)

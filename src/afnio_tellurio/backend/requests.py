@@ -165,7 +165,9 @@ def common_headers(environ: WSGIEnvironment) -> list[tuple[str, str]]:
     return [("X-Request-ID", request_id), (VERSION_HEADER, CONTRACT_VERSION)]
 
 
-_INTEGER_FIELDS = ("first_sequence_number", "step", "name", "timestamp")
+_INTEGER_FIELDS = ("first_sequence_number", "step", "name", "timestamp", "size", "keep")
+#: Fields with lists of objects.
+_LIST_FIELDS = ("metrics", "files", "blobs")
 
 
 def _with_integers(body: bytes) -> bytes:
@@ -174,11 +176,12 @@ def _with_integers(body: bytes) -> bytes:
         fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except msgspec.ValidationError:
         return body
-    with suppress(msgspec.ValidationError):
-        metrics = msgspec.json.decode(fields.get("metrics", b"[]"), type=list[msgspec.Raw])
-        if metrics:
-            encoded = b",".join(_with_integers(bytes(metric)) for metric in metrics)
-            fields["metrics"] = msgspec.Raw(b"[" + encoded + b"]")
+    for name in _LIST_FIELDS:
+        with suppress(msgspec.ValidationError):
+            items = msgspec.json.decode(fields.get(name, b"[]"), type=list[msgspec.Raw])
+            if items:
+                encoded = b",".join(_with_integers(bytes(item)) for item in items)
+                fields[name] = msgspec.Raw(b"[" + encoded + b"]")
     for name in _INTEGER_FIELDS:
         if name in fields:
             fields[name] = _as_integer(fields[name])
