@@ -38,6 +38,28 @@ SELECT r.id FROM projects p JOIN runs r ON r.project = p.id WHERE p.deleted = 0 
 SELECT r.id FROM projects p JOIN runs r ON r.former_project = p.id AND r.deleted IS NOT NULL
 WHERE p.deleted = 0 LIMIT 1
 """
+_MARK_BLOBS = """
+UPDATE blobs SET unused_since = 0 WHERE id IN (
+  SELECT b.id FROM projects p JOIN blobs b ON b.project = p.id
+  WHERE p.deleted = 0 AND b.unused_since IS NOT 0
+  AND NOT EXISTS (SELECT 1 FROM artifact_files WHERE blob = b.id)
+  AND NOT EXISTS (SELECT 1 FROM run_files WHERE blob = b.id) LIMIT ?
+)
+"""
+_MARK_UPLOADS = """
+UPDATE uploads SET updated = 0 WHERE id IN (
+  SELECT u.id FROM projects p JOIN uploads u ON u.project = p.id
+  WHERE p.deleted = 0 AND u.updated > 0 LIMIT ?
+)
+"""
+_REMOVE_PROJECTS = """
+DELETE FROM projects WHERE id IN (
+  SELECT id FROM projects WHERE deleted = 0
+  AND NOT EXISTS (SELECT 1 FROM blobs WHERE project = projects.id)
+  AND NOT EXISTS (SELECT 1 FROM uploads WHERE project = projects.id)
+  AND NOT EXISTS (SELECT 1 FROM artifacts WHERE project = projects.id) LIMIT ?
+)
+"""
 
 
 def remove_deleted(database: Database, *, seconds: float = 0.0) -> None:
@@ -140,8 +162,8 @@ class _Slice:
             count = min(2 * count, _STATEMENT_ROWS) if is_quick else 1
 
     def _remove_projects(self) -> None:
-        removed = self._connection.execute(
-            "DELETE FROM projects WHERE id IN (SELECT id FROM projects WHERE deleted = 0 LIMIT ?)",
-            (self._rows,),
-        )
-        self._rows -= removed.rowcount
+        # `blob_removal` removes their blobs and uploads first, with the files.
+        for statement in (_MARK_BLOBS, _MARK_UPLOADS, _REMOVE_PROJECTS):
+            self._rows -= self._connection.execute(statement, (self._rows,)).rowcount
+            if self.is_spent:
+                return
