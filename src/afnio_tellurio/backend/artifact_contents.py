@@ -11,11 +11,10 @@ from msgspec import UNSET
 
 from afnio_tellurio.artifact_manifests import ManifestFile, decode_manifest, encode_manifest
 from afnio_tellurio.artifact_paths import check_paths
-from afnio_tellurio.backend.artifact_structs import DIGEST_PATTERN
 from afnio_tellurio.backend.blob_answers import open_blob
+from afnio_tellurio.backend.blob_structs import DIGEST_PATTERN, MissingBlobsError
 from afnio_tellurio.backend.requests import Refusal, project_of, quoted
 from afnio_tellurio.backend.store import blobs as stored_blobs
-from afnio_tellurio.backend.structs import ErrorCode
 
 if TYPE_CHECKING:
     import sqlite3
@@ -114,8 +113,7 @@ def blobs_missing(digests: Collection[str]) -> Refusal:
     """Returns the refusal of a request whose blobs the project does not have."""
     count = len(digests)
     detail = "1 blob is missing." if count == 1 else f"{count} blobs are missing."
-    missing = sorted(digests)[:_MAX_MISSING]
-    return Refusal(409, {"detail": detail, "missing": missing}, code=ErrorCode.BLOBS_MISSING)
+    return Refusal(409, MissingBlobsError(detail, sorted(digests)[:_MAX_MISSING]))
 
 
 def _manifest_file(file: ArtifactFile) -> ManifestFile:

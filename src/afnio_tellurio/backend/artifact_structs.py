@@ -8,21 +8,20 @@ from uuid import UUID  # noqa: TC003 - msgspec reads the annotation
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from afnio_tellurio.backend.blob_structs import Digest  # noqa: TC001 - msgspec reads the annotation
 from afnio_tellurio.backend.structs import (  # noqa: TC001 - msgspec reads the annotations
     RawObject,
     Step,
     Time,
 )
 
-#: The contract's patterns of a SHA-256, and of the name of an artifact or an alias.
-DIGEST_PATTERN = "[0-9a-f]{64}"
+#: The contract's pattern of the name of an artifact, and of an alias.
 NAME_PATTERN = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 #: Files in one request; more are in a manifest.
 MAX_FILES = 1000
 MAX_ALIASES = 100
 
 _INT64 = {"format": "int64"}
-_Digest = Annotated[str, Meta(pattern=f"^{DIGEST_PATTERN}$")]
 _Name = Annotated[str, Meta(pattern=f"^{NAME_PATTERN}$")]
 _Word = Annotated[str, Meta(min_length=1, max_length=64)]
 _Path = Annotated[str, Meta(min_length=1, max_length=1024)]
@@ -41,7 +40,7 @@ class ArtifactFile(Struct, omit_defaults=True):
     """A file of a version, in a request or a response."""
 
     path: _Path
-    digest: _Digest | UnsetType = UNSET
+    digest: Digest | UnsetType = UNSET
     size: _Size | UnsetType = UNSET
     executable: bool = False
     reference: Annotated[str, Meta(min_length=1, max_length=8192)] | UnsetType = UNSET
@@ -52,7 +51,7 @@ class ArtifactVersionCreate(Struct):
 
     type: _Word
     files: Annotated[list[ArtifactFile], Meta(max_length=MAX_FILES)] | UnsetType = UNSET
-    manifest_digest: _Digest | UnsetType = UNSET
+    manifest_digest: Digest | UnsetType = UNSET
     description: Annotated[str, Meta(max_length=65536)] | None = None
     metadata: RawObject | UnsetType = UNSET
     aliases: Annotated[list[_Name], Meta(max_length=MAX_ALIASES)] = []
@@ -78,7 +77,7 @@ class RunFileCreate(Struct):
 
     path: _Path
     kind: _Word
-    digest: _Digest
+    digest: Digest
     step: Step | None = None
     content_type: Annotated[str, Meta(max_length=255)] | None = None
     timestamp: Time | UnsetType = UNSET

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from msgspec import UNSET
 
-from afnio_tellurio.backend.artifact_structs import DIGEST_PATTERN, Artifact, ArtifactFile
+from afnio_tellurio.backend.artifact_structs import Artifact, ArtifactFile
 from afnio_tellurio.backend.blob_answers import blob_answer
+from afnio_tellurio.backend.blob_structs import DIGEST_PATTERN
 from afnio_tellurio.backend.requests import (
     Answer,
     Call,

@@ -102,12 +102,14 @@ class Body:
         content_type: Its content type, without parameters; empty if there is no body.
         content: The whole body, if it is JSON.
         stream: The body of another content type, to read in parts.
+        length: Its bytes, if they are known.
         parameters: Those of the content type, such as the boundary of a form.
     """
 
     content_type: str = ""
     content: bytes = b""
     stream: InputStream | None = None
+    length: int | None = None
     parameters: dict[str, str] = field(default_factory=dict[str, str])
 
 
@@ -252,6 +254,11 @@ class Refusal(Exception):  # noqa: N818 - not an error of the backend
 def not_found(item: str) -> Refusal:
     """Returns the refusal for a path to an item that does not exist."""
     return Refusal(404, {"detail": f"{item} not found."})
+
+
+def too_large(limit: int) -> Refusal:
+    """Returns the refusal of a body above a limit in bytes."""
+    return Refusal(413, {"detail": f"The request body is larger than {limit} bytes."})
 
 
 def _field_refusal(message: str) -> Refusal:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import sys
 import uuid
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from afnio_tellurio.errors import DatabaseError
@@ -27,6 +27,7 @@ from afnio_tellurio.interruptions import ignored, raise_foreign
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
+    from pathlib import Path
 
 #: Bytes of the largest blob that is in its row. A file of its own would take as much room.
 MAX_IN_ROW = 16 * 1024
@@ -85,9 +86,13 @@ class BlobFolder:
         """
         return os.fdopen(os.open(self.path_of(digest), _READ), "rb", buffering=0)
 
+    def make(self) -> None:
+        """Creates the folder if it is missing."""
+        make_private_directory(self.parts)
+
     def new_part(self, suffix: str = "tmp") -> Path:
         """Returns a new path for a file that is not complete; creates the folder if needed."""
-        make_private_directory(self.parts)
+        self.make()
         return self.parts / f"{uuid.uuid4()}.{suffix}"
 
     def write(self, pieces: Iterable[bytes]) -> WrittenBlob:
@@ -130,6 +135,18 @@ def finish(file: BinaryIO) -> None:
     if hasattr(os, "fchmod"):
         os.fchmod(file.fileno(), _READ_ONLY)
     synchronize(file.fileno())
+
+
+def make_unchangeable(path: Path) -> None:
+    """Makes a complete file unchangeable, and waits until the disk has it."""
+    # Windows flushes only what is open to be written.
+    with path.open("r+b" if sys.platform == "win32" else "rb") as file:
+        finish(file)
+
+
+def pieces_of(file: BinaryIO) -> Iterator[bytes]:
+    """Yields the rest of a file in pieces."""
+    return iter(lambda: file.read(PIECE), b"")
 
 
 def write_all(file: BinaryIO, data: bytes | memoryview) -> None:

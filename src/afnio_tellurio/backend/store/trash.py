@@ -1,7 +1,7 @@
 """The trash: what was deleted and can be restored, until `removal` removes it.
 
 A run in the trash has a `former_project` in the place of its project, and a project in the trash a
-`former_namespace`. They, and versions of artifacts, have the time when they were deleted; it is 0 if
+`former_namespace`. These, and versions of artifacts, have the time of their deletion; it is 0 if
 they are to be removed at once.
 """
 
