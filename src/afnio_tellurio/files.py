@@ -38,6 +38,22 @@ def synchronize(fd: int) -> None:
         os.fsync(fd)
 
 
+def synchronize_directory(path: Path) -> None:
+    """Returns when the disk has the names in a folder.
+
+    Raises:
+        OSError: It fails.
+    """
+    if sys.platform == "win32":
+        # It cannot open a folder, and writes names to its own journal.
+        return
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        synchronize(fd)
+    finally:
+        os.close(fd)
+
+
 def real_path(path: str | Path) -> Path:
     """The absolute path without symbolic links; the file may be missing."""
     try:

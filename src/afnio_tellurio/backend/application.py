@@ -13,7 +13,23 @@ from http import HTTPStatus
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from afnio_tellurio.backend import auth, charts, metrics, projects, runs, tables
+from afnio_tellurio.backend import (
+    aliases,
+    artifact_versions,
+    artifacts,
+    auth,
+    blobs,
+    charts,
+    lineage,
+    metrics,
+    projects,
+    run_files,
+    runs,
+    tables,
+    uploads,
+)
+from afnio_tellurio.backend.artifact_structs import NAME_PATTERN
+from afnio_tellurio.backend.blob_structs import DIGEST_PATTERN
 from afnio_tellurio.backend.pace import Pace
 from afnio_tellurio.backend.requests import (
     Answer,
@@ -24,9 +40,11 @@ from afnio_tellurio.backend.requests import (
     common_headers,
     path_of,
     query_of,
+    too_large,
 )
+from afnio_tellurio.backend.store import blob_removal, removal
 from afnio_tellurio.backend.store import projects as stored_projects
-from afnio_tellurio.backend.store import removal
+from afnio_tellurio.backend.store.blob_writing import adopt_file
 from afnio_tellurio.backend.store.connections import works_in_sqlite
 from afnio_tellurio.backend.store.database import Database
 from afnio_tellurio.backend.structs import SLUG_PATTERN, UUID_PATTERN
@@ -41,6 +59,9 @@ if TYPE_CHECKING:
 
 #: A batch of 10,000 metrics is about 400 kB; this leaves room for large JSON values.
 MAX_BODY_BYTES = 8 * 2**20
+#: Those with the bytes of blobs are read in pieces. The largest is a part of the largest upload.
+MAX_STREAM_BYTES = uploads.MAX_PART_BYTES
+_STREAMED = ("application/octet-stream", blobs.FRAMES)
 
 #: Seconds that a request that deletes spends on removing, well below the clients' timeouts.
 REMOVAL_TIME = 10.0
@@ -48,9 +69,31 @@ REMOVAL_TIME = 10.0
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _JSON = "application/json"
 #: The headers of requests that operations read.
-_HEADERS = ("accept", "idempotency-key", "if-match")
+_HEADERS = (
+    "accept",
+    "content-digest",
+    "idempotency-key",
+    "if-match",
+    "if-none-match",
+    "if-range",
+    "range",
+)
 #: The modules of the operations.
-_MODULES = (auth, projects, runs, metrics, tables, charts)
+_MODULES = (
+    auth,
+    projects,
+    runs,
+    metrics,
+    tables,
+    charts,
+    blobs,
+    uploads,
+    artifacts,
+    artifact_versions,
+    aliases,
+    lineage,
+    run_files,
+)
 
 
 def open_backend(
@@ -126,6 +169,7 @@ class Backend:
         """Removes a slice of what is not kept any more, unless this user can only read."""
         if not self.is_read_only:
             self._remove_deleted(0.0)
+            self._remove_stale_parts()
 
     def close(self) -> None:
         """Closes the database."""
@@ -190,11 +234,49 @@ class Backend:
     def _remove_deleted(self, seconds: float) -> None:
         try:
             removal.remove_deleted(self._database, seconds=seconds)
+            if blob_removal.remove_some(self._database, seconds=seconds):
+                # A project is removed after its blobs.
+                removal.remove_deleted(self._database, seconds=seconds)
         except (sqlite3.Error, DatabaseError) as error:
             # The request itself succeeded, and a later one removes the rest.
             log(
                 logging.WARNING, f"what was deleted could not be removed from the disk yet: {error}"
             )
+
+    def _remove_stale_parts(self) -> None:
+        try:
+            blob_removal.remove_stale_parts(self._database)
+        except (sqlite3.Error, DatabaseError) as error:
+            # They only take room.
+            log(logging.WARNING, f"unfinished files could not be removed: {error}")
+
+    @works_in_sqlite
+    def adopt_blob(
+        self, namespace_slug: str, project_slug: str, path: Path, digest: str, size: int
+    ) -> None:
+        """Stores a blob for a client in this process: a link to its file, not a copy.
+
+        The file becomes read-only, and must not be changed. If the disk has no links, it is copied.
+
+        Args:
+            namespace_slug: The namespace of the project.
+            project_slug: The project that gets the blob.
+            path: The file.
+            digest: Its SHA-256. It is only checked if the bytes have to be copied.
+            size: Its size in bytes.
+
+        Raises:
+            LookupError: The project does not exist.
+            ValueError: It is not a regular file of this size, or the digest is not the one of its
+                bytes.
+            DatabaseError: The database or the disk does not take it.
+        """
+        if not re.fullmatch(DIGEST_PATTERN, digest):
+            raise ValueError(f"{digest!r} is not a SHA-256")
+        try:
+            adopt_file(self._database, (namespace_slug, project_slug), path, digest, size)
+        except sqlite3.Error as error:
+            raise DatabaseError(f"the database {self.path} cannot be used: {error}") from error
 
     def _authenticate(self, environ: WSGIEnvironment) -> None:
         if self._authorization is None:
@@ -233,6 +315,12 @@ _PATTERNS = {
     "namespace_slug": SLUG_PATTERN,
     "project_slug": SLUG_PATTERN,
     "run_uuid": UUID_PATTERN,
+    "digest": DIGEST_PATTERN,
+    "upload_uuid": UUID_PATTERN,
+    "part_number": "[1-9][0-9]{0,4}",
+    "artifact_name": NAME_PATTERN,
+    "version": f"sha256:{DIGEST_PATTERN}|{NAME_PATTERN}",
+    "alias": NAME_PATTERN,
 }
 
 
@@ -304,8 +392,21 @@ def _body(environ: WSGIEnvironment, content_types: tuple[str, ...]) -> Body:
         raise Refusal(415, {"detail": f'Unsupported media type "{unsupported}"; send {known}.'})
     if content_type == _JSON or content_type.endswith("+json"):
         return Body(content_type, _json_body(environ))
-    parameters = dict(message.get_params([])[1:])
-    return Body(content_type, stream=environ["wsgi.input"], parameters=parameters)
+    length = environ.get("CONTENT_LENGTH")
+    if int(length or 0) > body_limit(environ.get("CONTENT_TYPE", "")):
+        raise too_large(body_limit(environ.get("CONTENT_TYPE", "")))
+    return Body(
+        content_type,
+        stream=environ["wsgi.input"],
+        length=int(length) if length else None,
+        parameters=dict(message.get_params([])[1:]),
+    )
+
+
+def body_limit(content_type: str) -> int:
+    """Returns the bytes of the largest body with this content type."""
+    is_streamed = content_type.partition(";")[0].strip().lower() in _STREAMED
+    return MAX_STREAM_BYTES if is_streamed else MAX_BODY_BYTES
 
 
 def _json_body(environ: WSGIEnvironment) -> bytes:
@@ -315,4 +416,4 @@ def _json_body(environ: WSGIEnvironment) -> bytes:
         data: bytes = environ["wsgi.input"].read(length or MAX_BODY_BYTES + 1)
         if len(data) <= MAX_BODY_BYTES:
             return data
-    raise Refusal(413, {"detail": f"The request body is larger than {MAX_BODY_BYTES} bytes."})
+    raise too_large(MAX_BODY_BYTES)

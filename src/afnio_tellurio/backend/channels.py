@@ -17,7 +17,7 @@ from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.task import ErrorTask
 
-from afnio_tellurio.backend.application import MAX_BODY_BYTES
+from afnio_tellurio.backend.application import body_limit
 from afnio_tellurio.clock import monotonic
 
 if TYPE_CHECKING:
@@ -145,7 +145,9 @@ class Request(HTTPRequestParser):
             raise ParsingError("The URL or Content-Length is not valid.") from None
         _check_framing(header_plus)
         self.is_authorized = self._authorizes(self._environ())
-        limit = MAX_BODY_BYTES if self.is_authorized else MAX_KEYLESS_BODY_BYTES
+        limit = MAX_KEYLESS_BODY_BYTES
+        if self.is_authorized:
+            limit = body_limit(self.headers.get("CONTENT_TYPE", ""))
         is_length_hidden = self.chunked and not self.is_authorized
         if is_length_hidden or self.content_length > limit:
             # The application refuses it by its head.

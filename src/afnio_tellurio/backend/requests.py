@@ -57,6 +57,7 @@ _CODES = {
     412: ErrorCode.PRECONDITION_FAILED,
     413: ErrorCode.TOO_LARGE,
     415: ErrorCode.UNSUPPORTED_MEDIA_TYPE,
+    416: ErrorCode.RANGE_NOT_SATISFIABLE,
     501: ErrorCode.NOT_IMPLEMENTED,
     503: ErrorCode.UNAVAILABLE,
 }
@@ -101,12 +102,14 @@ class Body:
         content_type: Its content type, without parameters; empty if there is no body.
         content: The whole body, if it is JSON.
         stream: The body of another content type, to read in parts.
+        length: Its bytes, if they are known.
         parameters: Those of the content type, such as the boundary of a form.
     """
 
     content_type: str = ""
     content: bytes = b""
     stream: InputStream | None = None
+    length: int | None = None
     parameters: dict[str, str] = field(default_factory=dict[str, str])
 
 
@@ -164,7 +167,9 @@ def common_headers(environ: WSGIEnvironment) -> list[tuple[str, str]]:
     return [("X-Request-ID", request_id), (VERSION_HEADER, CONTRACT_VERSION)]
 
 
-_INTEGER_FIELDS = ("first_sequence_number", "step", "name", "timestamp")
+_INTEGER_FIELDS = ("first_sequence_number", "step", "name", "timestamp", "size", "keep")
+#: Fields with lists of objects.
+_LIST_FIELDS = ("metrics", "files", "blobs")
 
 
 def _with_integers(body: bytes) -> bytes:
@@ -173,11 +178,12 @@ def _with_integers(body: bytes) -> bytes:
         fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except msgspec.ValidationError:
         return body
-    with suppress(msgspec.ValidationError):
-        metrics = msgspec.json.decode(fields.get("metrics", b"[]"), type=list[msgspec.Raw])
-        if metrics:
-            encoded = b",".join(_with_integers(bytes(metric)) for metric in metrics)
-            fields["metrics"] = msgspec.Raw(b"[" + encoded + b"]")
+    for name in _LIST_FIELDS:
+        with suppress(msgspec.ValidationError):
+            items = msgspec.json.decode(fields.get(name, b"[]"), type=list[msgspec.Raw])
+            if items:
+                encoded = b",".join(_with_integers(bytes(item)) for item in items)
+                fields[name] = msgspec.Raw(b"[" + encoded + b"]")
     for name in _INTEGER_FIELDS:
         if name in fields:
             fields[name] = _as_integer(fields[name])
@@ -230,7 +236,7 @@ class Refusal(Exception):  # noqa: N818 - not an error of the backend
     def __init__(
         self,
         status: int,
-        body: structs.RunNotFoundError | structs.SequenceGapError | dict[str, Any],
+        body: msgspec.Struct | dict[str, Any],
         headers: Sequence[tuple[str, str]] = (),
         *,
         code: ErrorCode | None = None,
@@ -248,6 +254,11 @@ class Refusal(Exception):  # noqa: N818 - not an error of the backend
 def not_found(item: str) -> Refusal:
     """Returns the refusal for a path to an item that does not exist."""
     return Refusal(404, {"detail": f"{item} not found."})
+
+
+def too_large(limit: int) -> Refusal:
+    """Returns the refusal of a body above a limit in bytes."""
+    return Refusal(413, {"detail": f"The request body is larger than {limit} bytes."})
 
 
 def _field_refusal(message: str) -> Refusal:

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from afnio_tellurio.backend import configs, structs
+from afnio_tellurio.backend.request_headers import idempotency_key_of
 from afnio_tellurio.backend.requests import (
     Answer,
     Call,
@@ -163,7 +164,7 @@ def list_runs(call: Call) -> Answer:
 def create_run(call: Call) -> Answer:
     """Creates a run once per idempotency key and UUID."""
     body = call.decode_body(_run_create)
-    key = _idempotency_key_of(call)
+    key = idempotency_key_of(call)
     config = configs.checked_object(body.config, "config")
     with call.database.writing() as connection:
         project = project_of(connection, call)
@@ -189,13 +190,6 @@ def create_run(call: Call) -> Answer:
             )
             stored_changes.change_tags(connection, run, add=body.tags, remove=())
         return _run_response(201, connection, run)
-
-
-def _idempotency_key_of(call: Call) -> str | None:
-    key = call.headers.get("idempotency-key")
-    if key is not None and not 1 <= len(key) <= 255:  # noqa: PLR2004 - the contract's bound
-        raise Refusal(400, {"Idempotency-Key": ["Must have 1 to 255 characters."]})
-    return key
 
 
 def _existing_run(
@@ -234,7 +228,7 @@ def get_run(call: Call) -> Answer:
 def update_run(call: Call) -> Answer:
     """Changes the fields in the body and keeps the others, once per idempotency key."""
     update = _Update.of(call.decode_body(_run_update))
-    key = _idempotency_key_of(call)
+    key = idempotency_key_of(call)
     entity_tags = _entity_tags_in(call)
     with call.database.writing() as connection:
         run = run_of(connection, call)

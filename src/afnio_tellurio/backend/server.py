@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from waitress import wasyncore
 from waitress.server import BaseWSGIServer, create_server
 
-from afnio_tellurio.backend.application import MAX_BODY_BYTES
+from afnio_tellurio.backend.application import MAX_STREAM_BYTES
 from afnio_tellurio.backend.channels import IDLE_SECONDS, Channel, Connections
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Server:
                 ident=None,
                 # More than the backend accepts, so that the backend rejects larger bodies itself,
                 # as the contract requires.
-                max_request_body_size=4 * MAX_BODY_BYTES,
+                max_request_body_size=2 * MAX_STREAM_BYTES,
                 clear_untrusted_proxy_headers=True,
                 max_request_header_size=_MAX_HEADER_BYTES,
                 connection_limit=limit + _OTHER_SOCKETS,

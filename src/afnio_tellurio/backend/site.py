@@ -177,7 +177,10 @@ class Site:
 
         def start(status: str, headers: list[tuple[str, str]], *others: Any) -> Any:
             extra = [*_HEADERS, ("Cache-Control", "no-store"), (PAGE_HEADER, "runs by UUID")]
-            return start_response(status, [*headers, *extra], *others)
+            # A browser ignores some headers that are repeated.
+            names = {name for name, _ in headers}
+            missing = [header for header in extra if header[0] not in names]
+            return start_response(status, [*headers, *missing], *others)
 
         return self._backend(environ, start)
 

@@ -1,4 +1,4 @@
-"""Removes deleted runs and projects in slices, so that no other writer has to wait for long.
+"""Removes what was deleted in slices, so that no other writer has to wait for long.
 
 Deleting only moves to the trash, see `trash`. What was there for 30 days, or is to be purged, is
 removed by the request that purges, by later requests that write, also of other processes, and by a
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from afnio_tellurio.backend.store import trash
+from afnio_tellurio.backend.store import blobs, trash
 from afnio_tellurio.backend.store.connections import gate
 from afnio_tellurio.clock import monotonic
 
@@ -38,6 +38,50 @@ SELECT r.id FROM projects p JOIN runs r ON r.project = p.id WHERE p.deleted = 0 
 SELECT r.id FROM projects p JOIN runs r ON r.former_project = p.id AND r.deleted IS NOT NULL
 WHERE p.deleted = 0 LIMIT 1
 """
+_DELETED_VERSION = """
+SELECT id, artifact FROM (SELECT id, artifact FROM artifact_versions WHERE deleted = 0 LIMIT 1)
+UNION ALL
+SELECT v.id, a.id FROM projects p JOIN artifacts a ON a.project = p.id
+JOIN artifact_versions v ON v.artifact = a.id WHERE p.deleted = 0 LIMIT 1
+"""
+#: A version goes with the run that created it, unless it has an alias or another run has it.
+_LEAVE_RUN = """
+UPDATE artifact_versions SET run = NULL, deleted = CASE WHEN EXISTS (
+  SELECT 1 FROM artifact_aliases l WHERE l.version = artifact_versions.id
+) OR EXISTS (
+  SELECT 1 FROM artifact_uses u JOIN runs r ON r.id = u.run
+  WHERE u.version = artifact_versions.id AND u.run <> :run
+    AND (r.deleted IS NULL OR r.deleted > 0)
+) THEN deleted ELSE 0 END
+WHERE id IN (SELECT id FROM artifact_versions WHERE run = :run LIMIT :limit)
+"""
+_REMOVE_ARTIFACTS = """
+DELETE FROM artifacts WHERE id IN (
+  SELECT a.id FROM projects p JOIN artifacts a ON a.project = p.id WHERE p.deleted = 0 LIMIT ?
+)
+"""
+_MARK_BLOBS = """
+UPDATE blobs SET unused_since = 0 WHERE id IN (
+  SELECT b.id FROM projects p JOIN blobs b ON b.project = p.id
+  WHERE p.deleted = 0 AND b.unused_since IS NOT 0
+  AND NOT EXISTS (SELECT 1 FROM artifact_files WHERE blob = b.id)
+  AND NOT EXISTS (SELECT 1 FROM run_files WHERE blob = b.id) LIMIT ?
+)
+"""
+_MARK_UPLOADS = """
+UPDATE uploads SET updated = 0 WHERE id IN (
+  SELECT u.id FROM projects p JOIN uploads u ON u.project = p.id
+  WHERE p.deleted = 0 AND u.updated > 0 LIMIT ?
+)
+"""
+_REMOVE_PROJECTS = """
+DELETE FROM projects WHERE id IN (
+  SELECT id FROM projects WHERE deleted = 0
+  AND NOT EXISTS (SELECT 1 FROM blobs WHERE project = projects.id)
+  AND NOT EXISTS (SELECT 1 FROM uploads WHERE project = projects.id)
+  AND NOT EXISTS (SELECT 1 FROM artifacts WHERE project = projects.id) LIMIT ?
+)
+"""
 
 
 def remove_deleted(database: Database, *, seconds: float = 0.0) -> None:
@@ -50,7 +94,7 @@ def remove_deleted(database: Database, *, seconds: float = 0.0) -> None:
 
 
 def remove_slice(database: Database) -> float | None:
-    """Removes up to `SLICE_ROWS` rows of runs and projects that the trash does not keep.
+    """Removes up to `SLICE_ROWS` rows that the trash does not keep.
 
     Returns:
         The seconds for which it held the lock, or None if there is no more to remove.
@@ -84,9 +128,14 @@ class _Slice:
         while not self.is_spent:
             run = self._connection.execute(_DELETED_RUN).fetchone()
             if run is None:
+                break
+            self._remove_run(run[0])
+        while not self.is_spent:
+            version = self._connection.execute(_DELETED_VERSION).fetchone()
+            if version is None:
                 self._remove_projects()
                 return
-            self._remove_run(run[0])
+            self._remove_version(*version)
 
     def _remove_run(self, run: int) -> None:
         execute = self._connection.execute
@@ -108,6 +157,9 @@ class _Slice:
         self._remove_rows("writers", "run", "writer", run)
         self._remove_rows("run_tags", "run", "tag", run)
         self._remove_rows("run_changes", "run", "number", run)
+        self._remove_files("run_files", "run", "path, step", run)
+        self._remove_rows("artifact_uses", "run", "version, direction", run)
+        self._leave_run(run)
         if self.is_spent:
             return
         execute(
@@ -116,6 +168,48 @@ class _Slice:
         )
         execute("DELETE FROM runs WHERE id = ?", (run,))
         self._rows -= _ROWS_OF_ITEM
+
+    def _leave_run(self, run: int) -> None:
+        count = _STATEMENT_ROWS
+        while count == _STATEMENT_ROWS and not self.is_spent:
+            limits = {"run": run, "limit": _STATEMENT_ROWS}
+            count = self._connection.execute(_LEAVE_RUN, limits).rowcount
+            self._rows -= count
+
+    def _remove_version(self, version: int, artifact: int) -> None:
+        self._remove_files("artifact_files", "version", "path", version)
+        self._remove_rows("artifact_aliases", "version", "alias", version)
+        self._remove_rows("artifact_uses", "version", "id", version)
+        self._remove_rows("artifact_requests", "version", "project, idempotency_key", version)
+        if self.is_spent:
+            return
+        execute = self._connection.execute
+        execute("DELETE FROM artifact_versions WHERE id = ?", (version,))
+        # An artifact without versions keeps its next number as long as its project is there.
+        execute(
+            "DELETE FROM artifacts WHERE id = ? "
+            "AND project IN (SELECT id FROM projects WHERE deleted = 0) "
+            "AND NOT EXISTS (SELECT 1 FROM artifact_versions v WHERE v.artifact = artifacts.id)",
+            (artifact,),
+        )
+        self._rows -= _ROWS_OF_ITEM
+
+    def _remove_files(self, table: str, owner: str, key: str, identity: int) -> None:
+        """Removes the rows of files, and lets their blobs be removed if no other file has them."""
+        execute = self._connection.execute
+        while not self.is_spent:
+            rows = execute(
+                f"SELECT blob, {key} FROM {table} WHERE {owner} = ? ORDER BY {key} LIMIT ?",  # noqa: S608 - constant names
+                (identity, _STATEMENT_ROWS),
+            ).fetchall()
+            if not rows:
+                return
+            last = rows[-1][1:]
+            bound = f"({key}) <= ({', '.join('?' * len(last))})"
+            execute(f"DELETE FROM {table} WHERE {owner} = ? AND {bound}", (identity, *last))  # noqa: S608
+            ids = {blob for blob, *_ in rows if blob is not None}
+            blobs.mark_unused(self._connection, ids, 0)
+            self._rows -= 2 * len(rows)
 
     def _remove_rows(
         self, table: str, owner: str, key: str, identity: int, weight: int = 1
@@ -140,8 +234,8 @@ class _Slice:
             count = min(2 * count, _STATEMENT_ROWS) if is_quick else 1
 
     def _remove_projects(self) -> None:
-        removed = self._connection.execute(
-            "DELETE FROM projects WHERE id IN (SELECT id FROM projects WHERE deleted = 0 LIMIT ?)",
-            (self._rows,),
-        )
-        self._rows -= removed.rowcount
+        # `blob_removal` removes their blobs and uploads first, with the files.
+        for statement in (_REMOVE_ARTIFACTS, _MARK_BLOBS, _MARK_UPLOADS, _REMOVE_PROJECTS):
+            self._rows -= self._connection.execute(statement, (self._rows,)).rowcount
+            if self.is_spent:
+                return

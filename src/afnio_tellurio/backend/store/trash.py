@@ -1,8 +1,8 @@
-"""The trash: deleted projects and runs that can be restored, until `removal` removes them.
+"""The trash: what was deleted and can be restored, until `removal` removes it.
 
 A run in the trash has a `former_project` in the place of its project, and a project in the trash a
-`former_namespace`. Both have the time when they were deleted, which is 0 if they are to be removed
-at once.
+`former_namespace`. These, and versions of artifacts, have the time of their deletion; it is 0 if
+they are to be removed at once.
 """
 
 from __future__ import annotations
@@ -68,6 +68,9 @@ SELECT
     FROM chosen JOIN tables ON run = chosen.id)
   + (SELECT coalesce(sum(length(CAST(config_patch AS BLOB))), 0)
     FROM chosen JOIN run_changes ON run = chosen.id)
+  + (SELECT coalesce(sum(b.size), 0) FROM run_files f JOIN blobs b ON b.id = f.blob
+    WHERE f.run = :run)
+  + (SELECT coalesce(sum(size), 0) FROM blobs WHERE project = :project)
 """
 
 
@@ -109,7 +112,7 @@ def list_trash(
 
 
 def bytes_of(connection: sqlite3.Connection, kind: str, identity: int) -> int:
-    """Returns about how many bytes of the database a run, or a project with its runs, takes."""
+    """Returns about how many bytes a run, or a project with all that it has, takes on the disk."""
     (number,) = connection.execute(
         _BYTES,
         {
@@ -223,7 +226,7 @@ def restore_project(connection: sqlite3.Connection, project: int) -> None:
 
 def purge_expired(connection: sqlite3.Connection) -> None:
     """Marks what is not kept any more for `removal`."""
-    for table in ("runs", "projects"):
+    for table in ("runs", "projects", "artifact_versions"):
         connection.execute(
             f"UPDATE {table} SET deleted = 0 WHERE deleted > 0 AND deleted <= ?",  # noqa: S608 - constants
             (expired(),),
@@ -234,7 +237,8 @@ def is_anything_expired(connection: sqlite3.Connection) -> bool:
     """Returns whether `removal` has something to remove."""
     (has_work,) = connection.execute(
         "SELECT EXISTS (SELECT 1 FROM runs WHERE deleted <= :expired) "
-        "OR EXISTS (SELECT 1 FROM projects WHERE deleted <= :expired)",
+        "OR EXISTS (SELECT 1 FROM projects WHERE deleted <= :expired) "
+        "OR EXISTS (SELECT 1 FROM artifact_versions WHERE deleted <= :expired)",
         {"expired": expired()},
     ).fetchone()
     return bool(has_work)
