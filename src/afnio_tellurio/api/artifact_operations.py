@@ -247,8 +247,9 @@ def missing_blobs(error: ConflictError) -> list[str] | None:
         raise_foreign(problem)
         return []
     missing: Any = body.get("missing") if isinstance(body, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-    digests: list[Any] = missing if isinstance(missing, list) else []
-    return [digest for digest in digests if isinstance(digest, str)]
+    if not isinstance(missing, list):
+        return []
+    return [digest for digest in missing if isinstance(digest, str)]  # pyright: ignore[reportUnknownVariableType]
 
 
 def list_artifact_versions(

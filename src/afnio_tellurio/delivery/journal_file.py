@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 
 
 _START = Position(0, 0, 0)
-_CHANGES = frozenset({CHANGE, UPLOAD})
+_CHANGES = (CHANGE, UPLOAD)
 _PREFIX_BYTES = 64
 #: More than the record of an end takes.
 _END_BYTES = 256 * 1024

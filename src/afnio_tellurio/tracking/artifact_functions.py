@@ -10,11 +10,13 @@ from afnio_tellurio.client import connection_of
 from afnio_tellurio.default_client import client_or_default
 from afnio_tellurio.delivery.senders import settle_project
 from afnio_tellurio.errors import TellurioError
-from afnio_tellurio.tracking.active import find_active_run
+from afnio_tellurio.tracking.active import active_run
 from afnio_tellurio.tracking.artifact import Artifact, artifact_of
 from afnio_tellurio.tracking.artifact_arguments import checked_artifact_name, parse_reference
+from afnio_tellurio.tracking.disabled import DisabledRun
 from afnio_tellurio.tracking.finding_artifacts import find_artifact
 from afnio_tellurio.tracking.functions import get_active_run
+from afnio_tellurio.tracking.reading import source_of
 from afnio_tellurio.validation import checked_slug, project_slug
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from afnio_tellurio.api.connection import Connection
     from afnio_tellurio.client import TellurioClient
+    from afnio_tellurio.tracking.run import Run
     from afnio_tellurio.tracking.run_artifacts import AnyPath, ArtifactSource
 
 
@@ -90,10 +93,10 @@ def get_artifact(artifact: str, client: TellurioClient | None = None) -> Artifac
         ValueError: The text does not refer to an artifact, or the project is missing.
         TellurioError: The request failed.
     """
-    run = find_active_run()
+    run: Run | None = active_run()
     project = None
-    if run is not None and run.organization is not None and run.project is not None:
-        project = operations.ProjectPath(run.organization.slug, run.project.slug)
+    if run is not None and not isinstance(run, DisabledRun):
+        project = operations.ProjectPath(*source_of(run, None)[1][:2])
     return find_artifact(_connection("get_artifact", client), "get_artifact", artifact, project)
 
 
