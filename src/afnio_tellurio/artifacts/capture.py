@@ -189,19 +189,17 @@ class _Capture:
     def _add_copy(self, source: Source, fd: int, before: FileIdentity) -> CapturedBlob | None:
         self._check_room(before.size)
         hasher = hashlib.sha256()
+        size = 0
         with self._new_file() as copy:
-            if _share_blocks(fd, copy):
-                # From here on, changes of the file do not reach the copy.
-                is_same = identify(os.fstat(fd)) == before
-                size = os.fstat(copy).st_size
-                for piece in self._pieces(source, copy, size):
-                    hasher.update(piece)
-            else:
-                size = 0
-                for piece in self._pieces(source, fd, before.size):
-                    hasher.update(piece)
+            is_shared = _share_blocks(fd, copy)
+            # From here on, changes of the file do not reach shared blocks.
+            is_same = is_shared and identify(os.fstat(fd)) == before
+            for piece in self._pieces(source, copy if is_shared else fd, before.size):
+                hasher.update(piece)
+                size += len(piece)
+                if not is_shared:
                     _write_all(copy, piece)
-                    size += len(piece)
+            if not is_shared:
                 is_same = identify(os.fstat(fd)) == before
         if not is_same or size != before.size:
             (self._folder / _UNFINISHED).unlink()
