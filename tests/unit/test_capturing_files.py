@@ -392,6 +392,13 @@ class TestChanges:
         with pytest.raises(ValueError, match="symbolic link" if kind == "link" else "is a pipe"):
             open_regular(path)
 
+    @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such files")
+    def test_one_with_more_bytes_than_its_size_is_refused(self, out):
+        """The kernel makes its bytes when it is read."""
+        assert os.stat("/proc/version").st_size == 0
+        with pytest.raises(ChangedFileError, match="/proc/version' changed while it was read"):
+            capture(collect_file("/proc/version"), out, check_room=allow)
+
 
 class TestSharedBlocks:
     """As on a file system that can share blocks; this one may be unable to."""

@@ -294,19 +294,29 @@ class TestLinks:
             save_below(root, [file(path, then=refuse)])
 
     def test_a_pipe_that_takes_the_place_of_a_file_is_not_read(self, root, monkeypatch):
-        save_below(root, [file("a")])
+        save_below(root, [file("a", b"")])
         real = os.stat
+        calls = []
 
         def swap(name, **keywords):
             status = real(name, **keywords)
-            if str(name).endswith("a") and stat.S_ISREG(status.st_mode):
-                (root / "a").unlink()
-                os.mkfifo(root / "a")
+            if str(name).endswith("a"):
+                calls.append(name)
+                if len(calls) == 2:
+                    (root / "a").unlink()
+                    os.mkfifo(root / "a")
             return status
 
         monkeypatch.setattr(os, "stat", swap)
         with pytest.raises(UnsafePathError, match="root/a' is"):
-            save_below(root, [file("a")])
+            save_below(root, [file("a", b"")])
+
+    def test_a_junction_in_the_place_of_a_folder_is_not_passed(self, root, monkeypatch, way):
+        if way == "descriptors":
+            pytest.skip("Windows opens no folders")
+        monkeypatch.setattr(saving, "is_link", lambda _status: True)
+        with pytest.raises(UnsafePathError, match="root/a' is"):
+            save_below(root, [file("a/b", then=refuse)])
 
     def test_a_junction_of_windows_is_a_link(self):
         from types import SimpleNamespace

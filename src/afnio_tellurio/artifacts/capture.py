@@ -234,7 +234,7 @@ class _Capture:
         return self.blobs[digest]
 
     def _pieces(self, source: Source, fd: int, size: int) -> Iterator[memoryview]:
-        """Reads a file up to its size and a byte more, so that growth shows.
+        """Reads a file up to its size and a byte more: a file of /proc has more than its size.
 
         A piece is valid until the next one.
         """
