@@ -233,6 +233,14 @@ class TestInPlace:
         with pytest.raises(ChangedFileError, match=r"source/huge' was .*; log it again"):
             open_captured(out, result.index.blobs[0])
 
+    def test_another_number_of_its_file_system_is_no_change(self, captured, out):
+        """A restart of the machine may assign another."""
+        path, result = captured
+        (blob,) = result.index.blobs
+        blob.identity = msgspec.structs.replace(blob.identity, device=blob.identity.device + 1)
+        with open_captured(out, blob) as reader:
+            assert reader.read() == path.read_bytes()
+
     def test_a_change_while_it_is_read_is_told(self, captured, out):
         path, result = captured
         with open_captured(out, result.index.blobs[0]) as reader:
@@ -501,6 +509,32 @@ class TestFailures:
         )
         assert finished.stdout.split() == ["failed", str(errno.EFBIG), "False"], finished.stderr
 
+    @pytest.mark.skipif(os.name == "nt", reason="Windows has no file size limit")
+    def test_a_full_disk_hides_no_other_failure(self, run_forked, make, tmp_path):
+        make("large", os.urandom(40 * KIB))
+        out = tmp_path / "out"
+        finished = run_forked(
+            f"""
+            import os, resource, signal
+            from pathlib import Path
+            from afnio_tellurio.artifacts.capture import capture
+            from afnio_tellurio.artifacts.collecting import collect_directory
+            from afnio_tellurio.artifacts.sources import BytesSource
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
+            def check_room(count):
+                if count < 2**20:
+                    raise RuntimeError("no room")
+            sources = [BytesSource("a", b"x" * 1000), *collect_directory({str(tmp_path / "source")!r})]
+            try:
+                capture(sources, Path({str(out)!r}), check_room=check_room)
+            except RuntimeError as error:
+                print(error)
+            """
+        )
+        assert finished.stdout == "no room\n", finished.stderr
+        assert not out.exists()
+
     @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EIO])
     def test_a_file_that_cannot_be_opened_is_named(self, make, out, monkeypatch, number):
         path = make("file", b"1")
@@ -643,7 +677,10 @@ def test_ten_thousand_small_files(tmp_path, out, monkeypatch):
     assert sorted(path.name for path in out.iterdir()) == ["index", "pack"]
     assert len(synchronized) <= 3, "one for the pack, and those of folders"
     assert len(captured.index.files) == len(captured.index.blobs) == 10_000
-    assert contents(out)["99/9999"] == b"9999" * 1000
+    blobs = {blob.digest: blob for blob in captured.index.blobs}
+    for data in (b"%d" % number * 1000 for number in range(0, 10_000, 100)):
+        with open_captured(out, blobs[sha256(data)]) as reader:
+            assert reader.read() == data
 
 
 @pytest.mark.parametrize("in_place_above", [0, None])

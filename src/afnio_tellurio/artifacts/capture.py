@@ -121,7 +121,9 @@ class _Capture:
 
     def close(self) -> None:
         if self._pack is not None:
-            self._pack.close()
+            # After a failure it may have bytes that a full disk does not take; they are removed.
+            with ignored(OSError):
+                self._pack.close()
 
     def add(self, source: AnySource) -> ManifestFile:
         """Captures a source, and returns its entry in the manifest."""
