@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from afnio_tellurio.artifacts.index import PACK, CapturedBlob, FileIdentity, identify
+from afnio_tellurio.artifacts.index import PACK, CapturedBlob, FileIdentity
 from afnio_tellurio.artifacts.opening import ChangedFileError, open_regular, quoted
 from afnio_tellurio.interruptions import raise_foreign
 
@@ -68,7 +68,7 @@ class BlobReader(io.RawIOBase):
             os.close(self._fd)
 
     def _check_unchanged(self) -> None:
-        if self._identity is not None and identify(os.fstat(self._fd)) != self._identity:
+        if self._identity is not None and not self._identity.is_unchanged(os.fstat(self._fd)):
             raise _changed(self._file)
 
 
