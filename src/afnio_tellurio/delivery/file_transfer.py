@@ -22,9 +22,9 @@ from afnio_tellurio.api import artifact_operations as operations
 from afnio_tellurio.api.artifact_entities import read_run_file, read_version
 from afnio_tellurio.api.artifact_operations import ProjectPath
 from afnio_tellurio.artifact_manifests import encode_manifest
-from afnio_tellurio.artifacts.index import read_index, remove_captured
+from afnio_tellurio.artifacts.index import INDEX, read_index, remove_captured
 from afnio_tellurio.artifacts.reading import open_captured
-from afnio_tellurio.delivery.records import FILES_SUFFIX
+from afnio_tellurio.delivery.records import FILES_SUFFIX, find_record
 from afnio_tellurio.errors import ConflictError, TellurioError
 from afnio_tellurio.settings.limits import BLOB_BYTES, BLOBS_BYTES, CHECKED_BLOBS, INLINE_FILES
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from afnio_tellurio.api.calling import RunPath
     from afnio_tellurio.api.connection import Connection
     from afnio_tellurio.artifacts.index import CapturedBlob
+    from afnio_tellurio.delivery.journal_file import JournalFile
     from afnio_tellurio.delivery.records import Change
 
 #: How often the blobs are sent again that a backend says it lacks, although it took them before.
@@ -50,6 +51,30 @@ _READ_BYTES = 2**20
 def files_folder(journal: Path) -> Path:
     """The folder with the files of a journal."""
     return journal.with_suffix(FILES_SUFFIX)
+
+
+def count_lost(journal: JournalFile) -> int:
+    """The number of files in a delivered journal whose records are damaged."""
+    folder = files_folder(journal.path)
+    # A folder without a record is of a call that did not return.
+    if not folder.is_dir() or not _is_damaged(journal.path):
+        return 0
+    captured = [path for path in folder.iterdir() if (path / INDEX).exists()]
+    return sum(len(read_index(path).files) for path in captured)
+
+
+def _is_damaged(journal: Path) -> bool:
+    *lines, _torn = journal.read_bytes().split(b"\n")
+    return any(find_record(line)[0] is None for line in lines)
+
+
+def lost_files(journal: JournalFile) -> str | None:
+    """What a delivered journal has lost, for a message; None if it has lost nothing."""
+    count = count_lost(journal)
+    if not count:
+        return None
+    files = "1 file" if count == 1 else f"{count} files"
+    return f"the record of {files} in {files_folder(journal.path)} is damaged; log them again"
 
 
 def named_upload(upload: Change) -> str:
