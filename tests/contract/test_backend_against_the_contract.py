@@ -322,6 +322,12 @@ def concrete(path):
         namespace_slug="acme",
         project_slug="digits",
         run_uuid=UNKNOWN,
+        digest="a" * 64,
+        upload_uuid=UNKNOWN,
+        part_number=1,
+        artifact_name="model",
+        version="v0",
+        alias="best",
     )
 
 
@@ -356,8 +362,11 @@ def test_a_body_of_another_content_type_is_refused(api, content_type):
     for method, path, operation in OPERATIONS:
         if "requestBody" not in operation:
             continue
-        example = operation["requestBody"]["content"]["application/json"]["example"]
-        content = json.dumps(example)
+        declared = operation["requestBody"]["content"]
+        if not content_type and "application/octet-stream" in declared:
+            # RFC 9110, section 8.3: bytes without a type may be of this one.
+            continue
+        content = json.dumps(declared.get("application/json", {}).get("example"))
         with exchanges.departing("request"):
             answer = api.request(method, concrete(path), headers=headers, content=content)
         assert answer.status_code == 415, operation["operationId"]
