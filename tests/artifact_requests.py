@@ -21,7 +21,7 @@ def sha256(data):
 
 def put_blobs(api, *contents, project=PROJECT):
     """Stores blobs; returns their digests."""
-    for data in contents:
+    for data in dict.fromkeys(contents):
         answer = api.put(
             f"{project}blobs/{sha256(data)}/",
             content=data,
