@@ -244,7 +244,7 @@ def test_a_killed_removal_leaves_nothing_wrong(start_python, embedded, database,
 
 
 def test_storing_and_removing_the_same_blob_at_once(embedded, database, sql):
-    """Whoever is acknowledged has the blob; else the client sends it again."""
+    """A client with a 204 has stored the blob; with a 503 it sends it again."""
     ended, answers = threading.Event(), []
 
     def remove_always():
