@@ -34,6 +34,10 @@ def digest_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def content_digest_of(data: bytes) -> str:
+    return f"sha-256=:{base64.b64encode(hashlib.sha256(data).digest()).decode()}:"
+
+
 def content(size: int, seed: int = 0) -> bytes:
     return random.Random(seed).randbytes(size)
 
@@ -76,8 +80,7 @@ def put_part(
     digest: str | None = None,
     project: str = PROJECT,
 ) -> httpx.Response:
-    own = base64.b64encode(hashlib.sha256(data).digest()).decode()
-    headers = {"Content-Type": BYTES, "Content-Digest": digest or f"sha-256=:{own}:"}
+    headers = {"Content-Type": BYTES, "Content-Digest": digest or content_digest_of(data)}
     return api.put(f"{project}uploads/{upload}/parts/{number}/", content=data, headers=headers)
 
 
