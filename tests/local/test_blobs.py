@@ -26,6 +26,7 @@ from stored_blobs import (
     put_frames,
 )
 
+import afnio_tellurio as te
 from afnio_tellurio.backend.store import blob_files, blob_removal
 
 LARGE = content(IN_ROW + 1)
@@ -341,3 +342,29 @@ def test_what_is_not_such_a_file_is_not_adopted(embedded, database, tmp_path):
             adopt(embedded, tmp_path / "link", digest, (tmp_path / "link").lstat().st_size)
     assert not rows(database)
     assert not files_of(database)
+
+
+def test_many_files_are_adopted_together_or_not_at_all(embedded, database, tmp_path):
+    data = [content(size, size) for size in (0, 3, IN_ROW, IN_ROW + 1, IN_ROW + 2, MIB)]
+    files = []
+    for number, each in enumerate([*data, *data]):
+        path = tmp_path / f"captured-{number}"
+        path.write_bytes(each)
+        files.append((path, digest_of(each), len(each)))
+    wrong = (tmp_path / "captured-1", digest_of(b"other"), 3)
+    with pytest.raises(ValueError, match="another SHA-256"):
+        embedded.backend.adopt_blobs("acme", "digits", [*files, wrong])
+    assert not rows(database)
+    assert not files_of(database)
+    embedded.backend.adopt_blobs("acme", "digits", files)
+    assert missing(embedded, *data) == []
+    assert files_of(database) == {place_of(each): each for each in data[3:]}
+    embedded.backend.adopt_blobs("acme", "digits", [])
+
+
+def test_what_the_database_refuses_is_an_error_of_the_database(embedded, database, tmp_path):
+    path = tmp_path / "captured"
+    path.write_bytes(LARGE)
+    embedded.backend.close()
+    with pytest.raises(te.DatabaseError, match="cannot be used: the database is closed"):
+        adopt(embedded, path, digest_of(LARGE), len(LARGE))
