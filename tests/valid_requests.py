@@ -34,7 +34,7 @@ QUERIES: dict[str, dict[str, Any]] = {
 BODIES: dict[str, Any] = {
     "createProject": {"display_name": "Letters"},
     "createArtifactVersion": {"type": "model", "files": [_FILE]},
-    "setArtifactAlias": {"version": "v0"},
+    "setArtifactAlias": {"version": "latest"},
     "logRunFile": {"path": "samples", "kind": "image", "digest": DIGEST},
 }
 _PART = base64.b64encode(hashlib.sha256(UPLOADED).digest()).decode()
@@ -91,13 +91,13 @@ def send(api, name, values, **options):
     return api.request(method, path.format(**values), params=query, **body, **options)
 
 
-def fill(api, run_uuid):
+def fill(api, run_uuid, artifact_name="model"):
     """Creates what requests for operations on artifacts need; returns the path parameters."""
     digest = hashlib.sha256(UPLOADED).hexdigest()
     upload = api.post(
         "/api/v0/acme/projects/digits/uploads/", json={"digest": digest, "size": len(UPLOADED)}
     ).json()
-    values = values_of(run_uuid, upload["uuid"])
+    values = {**values_of(run_uuid, upload["uuid"]), "artifact_name": artifact_name}
     for name in ("putUploadPart", "putBlob", "createArtifactVersion", "setArtifactAlias", "logRunFile"):  # fmt: skip
         answer = send(api, name, values)
         assert answer.is_success, (name, answer.text)

@@ -439,8 +439,11 @@ def test_only_the_newest_versions_without_an_alias_are_kept(api):
     assert versions(api) == {"v5": ["latest"], "v1": ["best"]}
     create(api, {"a": b"6"}, keep=1, aliases=["best"])
     assert versions(api) == {"v6": ["best", "latest"], "v5": []}
-    create(api, {"a": b"7"}, keep=2**70)
+    create(api, {"a": b"7"}, keep=2**63 - 1)
     assert len(versions(api)) == 3
+    with exchanges.departing("request"):
+        for keep in (0, 2**63):
+            refused(post(api, keep=keep), field="keep")
 
 
 # Downloads
