@@ -4,21 +4,23 @@ import exchanges
 import msgspec
 import pytest
 
-from afnio_tellurio.backend import blob_structs, structs
+from afnio_tellurio.backend import artifact_structs, blob_structs, structs
 
 #: The modules with structs of the contract.
-MODULES = (structs, blob_structs)
+MODULES = (structs, blob_structs, artifact_structs)
 SCHEMAS = exchanges.CONTRACT["components"]["schemas"]
 REQUESTS = [
     "ProjectCreate", "RunCreate", "RunUpdate", "EndReason", "MetricCreate", "MetricBatch",
-    "MetricBatchColumns", "BlobReference", "BlobCheck", "UploadCreate",
+    "MetricBatchColumns", "BlobReference", "BlobCheck", "UploadCreate", "ArtifactFile",
+    "ArtifactVersionCreate", "AliasSet", "ArtifactUse", "RunFileCreate",
 ]  # fmt: skip
 ANSWERS = [
     "ApiKeyOwner", "Project", "Run", "RunProject", "RunUser", "Metric", "MetricBatchReceipt",
     "MetricSummary", "MetricBucket", "SequenceGapError", "RunNotFoundError", "Namespace", "ProjectMetric",
     "SummaryColumns", "MetricSamples", "SampledSeries", "ConfigChange", "EndReason",
     "TrashedItem", "Table", "TableRow", "MetricColumns", "PackedNumbers", "MissingBlobs",
-    "MissingBlobsError", "Upload",
+    "MissingBlobsError", "Upload", "ArtifactFile", "Artifact", "ArtifactVersion", "RunArtifact",
+    "ArtifactRun", "RunFile",
 ]  # fmt: skip
 BOUNDS = (
     "minLength",

@@ -36,6 +36,8 @@ _blob_check = msgspec.json.Decoder(blob_structs.BlobCheck)
 def check_blobs(call: Call) -> Answer:
     """Returns which blobs the project does not have."""
     wanted = {blob.digest: blob.size for blob in call.decode_body(_blob_check).blobs}
+    if max(wanted.values()) > structs.MAX_STEP:
+        raise Refusal(400, {"blobs": ["A size does not fit into 64 bits."]})
     with call.database.reading() as connection:
         known = stored_blobs.find_blobs(connection, project_of(connection, call), wanted)
     folder = BlobFolder(call.database.path)
