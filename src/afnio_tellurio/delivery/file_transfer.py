@@ -25,7 +25,7 @@ from afnio_tellurio.artifact_manifests import encode_manifest
 from afnio_tellurio.artifacts.index import INDEX, read_index, remove_captured
 from afnio_tellurio.artifacts.reading import open_captured
 from afnio_tellurio.delivery.records import FILES_SUFFIX, find_record
-from afnio_tellurio.errors import ConflictError, TellurioError
+from afnio_tellurio.errors import ConflictError, NotFoundError, TellurioError
 from afnio_tellurio.settings.limits import BLOB_BYTES, BLOBS_BYTES, CHECKED_BLOBS, INLINE_FILES
 
 if TYPE_CHECKING:
@@ -290,6 +290,14 @@ class _Upload:
         yield
 
     def _send_parts(self, blob: _Blob) -> Generator[None, None, None]:
+        try:
+            yield from self._upload(blob)
+        except NotFoundError as error:
+            # It is complete, and the answer was lost, or it has expired: what the backend has shows
+            # that.
+            raise TellurioError(f"the upload of a file is gone: {error}") from error
+
+    def _upload(self, blob: _Blob) -> Generator[None, None, None]:
         upload = operations.create_upload(self._connection, self._project, blob.digest, blob.size)
         received = set(upload.received)
         for number, start in enumerate(range(0, blob.size, upload.part_size), 1):
