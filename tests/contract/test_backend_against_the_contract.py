@@ -85,6 +85,8 @@ NO_SCHEMA_TELLS = {
     "The last step is the maximum; pass a step.",
 }
 
+#: They have neither a run nor an artifact in their path.
+PROJECT_OPERATIONS = {"listProjectMetrics", "summarizeProjectMetrics", "sampleProjectMetrics"}
 ARTIFACT_OPERATIONS = {
     operation["operationId"]
     for item in exchanges.CONTRACT["paths"].values()
@@ -244,6 +246,9 @@ class Fixtures:
         """Replaces half of the valid requests whose success depends on more than the schema."""
         name = case.operation.definition.raw["operationId"]
         is_valid = case.meta is None or case.meta.generation.mode == GenerationMode.POSITIVE
+        if is_valid and name in PROJECT_OPERATIONS:
+            self.renew()
+            case.path_parameters = {key: self.values[key] for key in case.path_parameters or {}}
         if not is_valid or name not in ARTIFACT_OPERATIONS or len(repr(case.body)) % 2:
             return case
         self.renew()
