@@ -13,8 +13,12 @@ from afnio_tellurio.errors import TellurioError
 from afnio_tellurio.tracking.artifact_arguments import (
     checked_aliases,
     checked_artifact_name,
+    checked_description,
+    checked_digest,
     checked_metadata,
+    checked_size,
     checked_type,
+    checked_uri,
 )
 from afnio_tellurio.tracking.artifact_version import ArtifactVersion, Pending
 from afnio_tellurio.validation import checked_text
@@ -56,9 +60,9 @@ class Artifact(ArtifactVersion):
     ) -> None:
         self.name = checked_artifact_name("Artifact", name)
         self.type = checked_type("Artifact", type)
-        if description is not None:
-            description = checked_text("Artifact", "description", description)
-        super().__init__(description, checked_metadata("Artifact", metadata))
+        super().__init__(
+            checked_description("Artifact", description), checked_metadata("Artifact", metadata)
+        )
         self._sources: list[AnySource] = []
 
     # Building it
@@ -139,12 +143,17 @@ class Artifact(ArtifactVersion):
 
         Raises:
             TellurioError: The artifact has been logged.
+            TypeError: An argument has the wrong type.
             ValueError: An argument is invalid.
         """
-        uri = checked_text("add_reference", "uri", uri)
+        call = "add_reference"
+        uri = checked_uri(call, uri)
         if name is None:
             name = uri.rstrip("/").rpartition("/")[2]
-        return self._add([Reference(_checked_path("add_reference", name), uri, digest, size)])
+        path = _checked_path(call, name)
+        return self._add(
+            [Reference(path, uri, checked_digest(call, digest), checked_size(call, size))]
+        )
 
     def _add(self, sources: Sequence[AnySource]) -> Self:
         if self._pending is not None or self._record is not None:

@@ -8,14 +8,20 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from afnio_tellurio.settings.limits import MAX_METADATA_BYTES, MAX_TAGS
+from afnio_tellurio.settings.limits import (
+    MAX_ARTIFACT_TYPE,
+    MAX_DESCRIPTION,
+    MAX_METADATA_BYTES,
+    MAX_REFERENCE,
+    MAX_REFERENCE_BYTES,
+    MAX_TAGS,
+)
 from afnio_tellurio.validation import checked_name, checked_text, encoded_value
 
 #: Names of artifacts, and aliases.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _NUMBER = re.compile(r"v\d+")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_MAX_TYPE = 64
 _SLUGS = 2
 
 
@@ -59,9 +65,29 @@ def checked_type(call: str, value: Any) -> str:
         ValueError: It is empty or too long.
     """
     kind = checked_name(call, "type", value)
-    if len(kind) > _MAX_TYPE:
-        raise ValueError(f"{call}: type has {len(kind)} characters; it may have up to {_MAX_TYPE}")
+    if len(kind) > MAX_ARTIFACT_TYPE:
+        raise ValueError(
+            f"{call}: type has {len(kind)} characters; it may have up to {MAX_ARTIFACT_TYPE}"
+        )
     return kind
+
+
+def checked_description(call: str, description: Any) -> str | None:
+    """The description of a version, up to 65,536 characters, or None.
+
+    Raises:
+        TypeError: It is not a string.
+        ValueError: It is too long.
+    """
+    if description is None:
+        return None
+    text = checked_text(call, "description", description)
+    if len(text) > MAX_DESCRIPTION:
+        raise ValueError(
+            f"{call}: description has {len(text):,} characters; it may have up to "
+            f"{MAX_DESCRIPTION:,}; log longer texts as a file of the artifact"
+        )
+    return text
 
 
 def checked_aliases(call: str, aliases: Any) -> list[str]:
@@ -132,6 +158,54 @@ def checked_keep(call: str, keep: Any) -> int | None:
     if keep < 1:
         raise ValueError(f"{call}: keep is {keep}; it must be 1 or more")
     return keep
+
+
+def checked_uri(call: str, uri: Any) -> str:
+    """The address of a reference, 1 to 8,192 characters.
+
+    Raises:
+        TypeError: It is not a string.
+        ValueError: It is empty or too long.
+    """
+    text = checked_text(call, "uri", uri)
+    if not 1 <= len(text) <= MAX_REFERENCE:
+        raise ValueError(
+            f"{call}: uri has {len(text):,} characters; it must have 1 to {MAX_REFERENCE:,}"
+        )
+    return text
+
+
+def checked_digest(call: str, digest: Any) -> str | None:
+    """The SHA-256 of a reference in hexadecimal, or None.
+
+    Raises:
+        TypeError: It is not a string.
+        ValueError: It is not a digest.
+    """
+    if digest is None:
+        return None
+    text = checked_text(call, "digest", digest)
+    if not _DIGEST.fullmatch(text):
+        raise ValueError(
+            f"{call}: digest is {text!r}; it must be a SHA-256, 64 lowercase hexadecimal digits"
+        )
+    return text
+
+
+def checked_size(call: str, size: Any) -> int | None:
+    """The size of a reference in bytes, or None.
+
+    Raises:
+        TypeError: It is not an integer.
+        ValueError: It is negative or too large.
+    """
+    if size is None:
+        return None
+    if not isinstance(size, int) or isinstance(size, bool):
+        raise TypeError(f"{call}: size is {size!r}; it must be an integer")
+    if not 0 <= size <= MAX_REFERENCE_BYTES:
+        raise ValueError(f"{call}: size is {size}; it must be 0 to {MAX_REFERENCE_BYTES:,}")
+    return size
 
 
 def parse_reference(call: str, text: Any) -> Reference:

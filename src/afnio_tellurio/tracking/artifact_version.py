@@ -21,7 +21,7 @@ from afnio_tellurio.artifacts.saving import DamagedFileError, FileToSave, save_b
 from afnio_tellurio.delivery.senders import require_delivery
 from afnio_tellurio.errors import TellurioError
 from afnio_tellurio.special_numbers import restore
-from afnio_tellurio.tracking.remote_files import open_remote, pieces_of, streamed
+from afnio_tellurio.artifacts.remote_files import open_remote, pieces_of, streamed
 
 if TYPE_CHECKING:
     import os
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from afnio_tellurio.api.connection import Connection
     from afnio_tellurio.artifact_manifests import ManifestFile
     from afnio_tellurio.delivery.file_outbox import FileOutbox
-    from afnio_tellurio.tracking.remote_files import Download
+    from afnio_tellurio.artifacts.remote_files import Download
 
 
 class Pending:

@@ -21,8 +21,8 @@ from afnio_tellurio.delivery.journal import JournalSealedError
 from afnio_tellurio.delivery.senders import settle, wait_for
 from afnio_tellurio.settings.limits import IN_PLACE_BYTES
 from afnio_tellurio.tracking.describing import RunDescriber
-from afnio_tellurio.tracking.media import encoded_audio, encoded_image
-from afnio_tellurio.tracking.remote_files import open_remote
+from afnio_tellurio.artifacts.media import encoded_audio, encoded_image
+from afnio_tellurio.artifacts.remote_files import open_remote
 from afnio_tellurio.tracking.safeguard import safeguard
 from afnio_tellurio.tracking.statuses import ENDED
 from afnio_tellurio.validation import checked_name, checked_step, checked_text
