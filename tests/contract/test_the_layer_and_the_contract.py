@@ -18,11 +18,11 @@ from afnio_tellurio.api.artifact_entities import VersionRecord
 from afnio_tellurio.backend import artifact_structs, blob_structs, structs
 from afnio_tellurio.backend import artifacts as backend_artifacts
 from afnio_tellurio.backend import charts as backend_charts
+from afnio_tellurio.backend import lineage as backend_lineage
 from afnio_tellurio.backend import metrics as backend_metrics
 from afnio_tellurio.backend import projects as backend_projects
-from afnio_tellurio.backend import runs as backend_runs
-from afnio_tellurio.backend import lineage as backend_lineage
 from afnio_tellurio.backend import run_files as backend_run_files
+from afnio_tellurio.backend import runs as backend_runs
 from afnio_tellurio.backend import tables as backend_tables
 from afnio_tellurio.cli import listing
 from afnio_tellurio.settings import limits

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from afnio_tellurio.artifact_paths import check_path
 from afnio_tellurio.settings.limits import (
     MAX_ARTIFACT_TYPE,
     MAX_DESCRIPTION,
@@ -55,6 +56,21 @@ def checked_artifact_name(call: str, value: Any) -> str:
             "dots, or dashes, and not start with a dot or a dash"
         )
     return name
+
+
+def checked_path(call: str, value: Any) -> str:
+    """The path of a file in an artifact or a run.
+
+    Raises:
+        TypeError: It is not a string.
+        ValueError: It is invalid.
+    """
+    path = checked_text(call, "name", value)
+    try:
+        check_path(path)
+    except ValueError as error:
+        raise ValueError(f"{call}: name is {path!r}: {error}") from None
+    return path
 
 
 def checked_type(call: str, value: Any) -> str:

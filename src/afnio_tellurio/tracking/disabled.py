@@ -60,8 +60,11 @@ class DisabledRun(Run):
     ) -> Artifact:
         if isinstance(source, Artifact):
             return disabled_artifact(source)
-        is_path = isinstance(source, str | os.PathLike)
-        name = name or (os.path.basename(os.path.abspath(source)) if is_path else "disabled")  # noqa: PTH100, PTH119
+        if name is None:
+            # As `Run.log_artifact` names it.
+            name = "disabled"
+            if isinstance(source, str | os.PathLike):
+                name = os.path.basename(os.path.abspath(source))  # noqa: PTH100, PTH119
         kind: str = options.get("type", "file")
         artifact = Artifact(name, kind, options.get("description"), options.get("metadata"))
         return disabled_artifact(artifact)
