@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import exchanges
 import httpx
 import pytest
+from children import GUARD
 from transports import use_transport
 
 import afnio_tellurio as te
@@ -29,10 +30,12 @@ NO_ANSWER_YET = "not enough time"
 
 
 def fill(run):
-    """Adds what only some answers with a run have."""
+    """Adds what only some answers with a run or a file have."""
     if "ended_because" in run:
         run["ended_because"] = dict.fromkeys(REASON, "word")
         run["environment"] = {"python": "3.12"}
+    if "reference" in run:
+        run["executable"] = True
 
 
 class ChangedAnswers(httpx.BaseTransport):
@@ -97,9 +100,11 @@ def run(client):
     run.log("loss", float("nan"))
     run.log_rows("table", [{"id": 0, "a": 1}, {"id": 1}], key="id")
     run.flush()
-    run.log_artifact(b"1", "data", aliases=["first"], metadata={"rows": 3}, description="about")
-    run.log_artifact(b"1", "old")
+    data = te.Artifact("data", "dataset", "about", {"rows": 3}).add_bytes(b"1", "second")
+    data.add_reference("s3://acme/data", "first", digest="0" * 64, size=1)
+    run.log_artifact(data, aliases=["first"])
     run.log_text("answers", "words", step=3)
+    run.log_artifact(b"1", "old").wait(GUARD)
     run.use_artifact("data")
     te.create_project("acme", "Deleted", client=client)
     te.delete_project("acme", "deleted", client)
@@ -198,7 +203,6 @@ CALLS = {
     "sampleProjectMetrics": lambda client, run: te.curves([run], "loss", client=client),
     "checkBlobs": log_another_artifact,
     "createUpload": log_large_artifact,
-    "completeUpload": log_large_artifact,
     "createArtifactVersion": log_another_artifact,
     "logRunFile": log_another_file,
     "listArtifacts": lambda client, _run: te.list_artifacts("acme", "digits", client=client),
@@ -214,8 +218,8 @@ CALLS = {
     "useArtifact": lambda _client, run: run.use_artifact("data"),
     "listRunFiles": lambda _client, run: run.files(),
 }
-#: No public call requests it.
-NOT_CALLED = {"getUpload"}
+#: No public call requests the first, and the second answers something only if it takes long.
+NOT_CALLED = {"getUpload", "completeUpload"}
 
 
 def resolved(schema):

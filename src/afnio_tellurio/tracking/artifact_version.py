@@ -16,6 +16,7 @@ from afnio_tellurio.api.artifact_entities import (
     read_version,
 )
 from afnio_tellurio.artifact_manifests import encode_manifest
+from afnio_tellurio.artifact_paths import check_path
 from afnio_tellurio.artifacts.patterns import Patterns
 from afnio_tellurio.artifacts.remote_files import open_remote, pieces_of, streamed
 from afnio_tellurio.artifacts.saving import DamagedFileError, FileToSave, save_below
@@ -283,7 +284,7 @@ class ArtifactVersion:
             ValueError: The backend answered with an unsafe path.
         """
         record = self._required("download")
-        folder = Path("artifacts", f"{self.name}-{record.version}") if root is None else Path(root)
+        folder = Path("artifacts", _folder_name(record)) if root is None else Path(root)
         patterns = None if include is None else Patterns("include", include)
         wanted = [
             file
@@ -364,6 +365,22 @@ class ArtifactVersion:
         return lambda start, end: operations.download_artifact_file(
             connection, version, path, start, end
         )
+
+
+def _folder_name(record: VersionRecord) -> str:
+    """The name of the folder that a version is downloaded to.
+
+    Raises:
+        ValueError: What the backend answered is not the name of a folder.
+    """
+    name = f"{record.artifact}-{record.version}"
+    check_path(name)
+    if "/" in name:
+        raise ValueError(
+            f"download: the backend answered with the version {record.version!r} of artifact "
+            f"{record.artifact!r}, which cannot name a folder; pass root"
+        )
+    return name
 
 
 def _stored(file: ArtifactFile) -> tuple[str, int]:
