@@ -289,8 +289,7 @@ class ArtifactVersion:
         wanted = [
             file
             for file in self.files
-            if file.reference is None
-            and (patterns is None or patterns.match(file.path.split("/"), is_folder=False))
+            if file.reference is None and (patterns is None or patterns.cover(file.path))
         ]
         save_below(folder, [self._to_save(file) for file in wanted], verify=verify)
         return folder
