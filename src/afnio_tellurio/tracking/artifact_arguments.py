@@ -21,6 +21,7 @@ from afnio_tellurio.validation import checked_name, checked_text, encoded_value
 
 #: Names of artifacts, and aliases.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_SLUG = re.compile(r"[-a-zA-Z0-9_]+")
 _NUMBER = re.compile(r"v\d+")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SLUGS = 2
@@ -237,7 +238,7 @@ def parse_reference(call: str, text: Any) -> Reference:
     *slugs, last = text.split("/")
     name, colon, version = last.partition(":")
     problem = f"{call}: artifact is {text!r}; pass name, name:v3, name:alias, or sha256:DIGEST"
-    if len(slugs) > _SLUGS or not all(slugs):
+    if len(slugs) > _SLUGS or not all(map(_SLUG.fullmatch, slugs)):
         raise ValueError(f"{problem}, after PROJECT/ or NAMESPACE/PROJECT/ if it is in another one")
     namespace, project = [None, None, *slugs][-2:]
     if name == "sha256":
