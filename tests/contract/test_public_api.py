@@ -42,7 +42,7 @@ CHANGES = [
     ("errors.py", "self.waiting = waiting", "self.undelivered = waiting", "-DeliveryError.waiting"),
     ("api/metrics.py", "values: list[float] =", "values: list[int] =", "+MetricCurve.values: list[int]"),
     ("api/entities.py", 'CRASHED = "CRASHED"', 'CRASHED = "BROKEN"', "-RunStatus.CRASHED = 'CRASHED'"),
-    ("__init__.py", '    "sync",\n]', "]", "-sync(*, other_hosts: bool = False"),
+    ("__init__.py", '    "use_artifact",\n]', "]", "-use_artifact("),
 ]  # fmt: skip
 
 

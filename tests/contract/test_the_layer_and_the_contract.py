@@ -12,12 +12,17 @@ import exchanges
 import pytest
 
 import afnio_tellurio as te
+from afnio_tellurio import artifact_paths
 from afnio_tellurio.api import entities, metrics
+from afnio_tellurio.api.artifact_entities import VersionRecord
+from afnio_tellurio.backend import artifact_structs, blob_structs, structs
+from afnio_tellurio.backend import artifacts as backend_artifacts
 from afnio_tellurio.backend import charts as backend_charts
+from afnio_tellurio.backend import lineage as backend_lineage
 from afnio_tellurio.backend import metrics as backend_metrics
 from afnio_tellurio.backend import projects as backend_projects
+from afnio_tellurio.backend import run_files as backend_run_files
 from afnio_tellurio.backend import runs as backend_runs
-from afnio_tellurio.backend import structs
 from afnio_tellurio.backend import tables as backend_tables
 from afnio_tellurio.cli import listing
 from afnio_tellurio.settings import limits
@@ -133,6 +138,12 @@ ENTITIES = {
         te.TableRows, {"value": "rows", "timestamp": "timestamps"}, {"number": "their order"},
     ),
     "TrashedItem": (te.TrashedItem, {}, {}),
+    "Artifact": (te.ArtifactSummary, {}, {}),
+    "ArtifactFile": (te.ArtifactFile, {}, {}),
+    "ArtifactRun": (te.ArtifactLink, {}, {}),
+    "ArtifactVersion": (VersionRecord, {}, {}),
+    "RunArtifact": (te.ArtifactLink, {}, {}),
+    "RunFile": (te.RunFile, {}, {}),
     "Namespace": (
         te.RunOrg,
         {},
@@ -141,6 +152,9 @@ ENTITIES = {
 }  # fmt: skip
 #: The schemas of successful responses without an entity, and what becomes of their fields.
 WITHOUT_ENTITY = {
+    "ArtifactDirection": "an enumeration, kept as a string",
+    "MissingBlobs": "delivery sends those",
+    "Upload": "delivery sends the parts that are missing",
     "ApiKeyOwner": "login returns a dictionary of email and username, as afnio does",
     "MetricBatchReceipt": "delivery moves its position",
     "MetricColumns": "MetricHistory has them as lists",
@@ -337,7 +351,23 @@ BOUNDS = {
     "maxLength of Idempotency-Key": 255,
     "maxLength of group": limits.MAX_NAME_LENGTH,
     "maxLength of job_type": limits.MAX_NAME_LENGTH,
-    "maxLength of type": limits.MAX_END_TYPE,
+    "maxLength of EndReason.type": limits.MAX_END_TYPE,
+    "maxLength of type": limits.MAX_ARTIFACT_TYPE,
+    "maxLength of description": limits.MAX_DESCRIPTION,
+    "maxLength of path": artifact_paths.MAX_PATH,
+    "maxLength of reference": limits.MAX_REFERENCE,
+    "maxLength of content_type": 255,
+    # Names, aliases, and digests are shorter.
+    "maxLength of version": 128,
+    "maxItems of aliases": limits.MAX_TAGS,
+    "maxItems of blobs": limits.CHECKED_BLOBS,
+    "maxItems of files": limits.INLINE_FILES,
+    "maximum of limit in listArtifacts": backend_artifacts._MAX_PAGE,
+    "maximum of limit in listArtifactVersions": backend_artifacts._MAX_PAGE,
+    "maximum of limit in listArtifactFiles": backend_artifacts._MAX_FILES,
+    "maximum of limit in listArtifactRuns": backend_lineage._MAX_PAGE,
+    "maximum of limit in listRunArtifacts": backend_lineage._MAX_PAGE,
+    "maximum of limit in listRunFiles": backend_run_files._MAX_FILES,
     "maxLength of message": limits.MAX_END_TEXT,
     "maxLength of traceback": limits.MAX_END_TEXT,
     # Words of ours.
@@ -372,10 +402,15 @@ BOUNDS = {
         for name in ("names", "name", "value", "step", "timestamp", "is_row", "row_key")
     },
 }
+#: Schemas and fields whose bounds are not those of other fields with that name.
+PREFIXES = {"MetricBatchColumns": "columns.", ("EndReason", "type"): "EndReason."}
 #: What the backend checks with, beside the layer.
 OF_THE_BACKEND = {
     "maximum of step": structs.MAX_STEP,
     "maxItems of metrics": structs.MAX_BATCH,
+    "maxItems of blobs": blob_structs.MAX_BLOBS,
+    "maxItems of files": artifact_structs.MAX_FILES,
+    "maxItems of aliases": artifact_structs.MAX_ALIASES,
     "maxItems of columns.value": structs.MAX_COLUMN,
 }
 
@@ -397,7 +432,8 @@ def bounds_of_requests():
                 note(parameter["name"], parameter["schema"], operation_id)
     for schema_name, schema in SCHEMAS.items():
         for name, field in schema.get("properties", {}).items():
-            note(f"columns.{name}" if schema_name == "MetricBatchColumns" else name, field, "")
+            prefix = PREFIXES.get((schema_name, name), PREFIXES.get(schema_name, ""))
+            note(f"{prefix}{name}", field, "")
     return bounds
 
 
@@ -410,9 +446,14 @@ def test_each_bound_of_a_request_is_that_of_the_layer():
 
 #: The lists that the layer reads in full.
 LISTS_IN_FULL = (
+    "listArtifactFiles", "listArtifactRuns", "listArtifactVersions", "listArtifacts",
+    "listRunArtifacts", "listRunFiles",
     "listConfigChanges", "listNamespaces", "listProjects", "listProjectMetrics", "listTables",
     "listTrash", "summarizeProjectMetrics",
 )  # fmt: skip
+
+
+NAMES = ("operations.py", "artifact_operations.py", "metric_lists.py")
 
 
 def test_each_list_with_cursors_is_read_to_its_end():
@@ -422,7 +463,7 @@ def test_each_list_with_cursors_is_read_to_its_end():
         if "Next-Cursor" in next(iter(operation["responses"].values())).get("headers", {})
     }
     assert of_cursors == {"listRuns", "listMetrics", "listRows", *LISTS_IN_FULL}
-    sources = [SOURCES / "api" / name for name in ("operations.py", "metric_lists.py")]
+    sources = [SOURCES / "api" / name for name in NAMES]
     source = "".join(path.read_text("utf-8") for path in sources)
     for name in of_cursors:
         function = re.sub("(?=[A-Z])", "_", name).lower()

@@ -296,7 +296,6 @@ def test_a_backend_without_artifacts_keeps_them_waiting(
     with pytest.raises(te.DeliveryError, match="the backend does not support artifacts"):
         run.finish()
     assert "files wait in" in caplog.text
-    close_default_clients()
     proxy.fault = lambda *_: None
     found = te.get_run("acme", "Digits", "old")
     assert found.metrics("loss").values == [0.5]

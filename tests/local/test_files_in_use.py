@@ -60,6 +60,11 @@ async def list_runs():
     return [run async for run in te.aruns("acme", "digits")]
 
 
+def delete_and_restore():
+    te.get_artifact("acme/digits/data").delete()
+    te.restore_artifact("acme/digits/data:v0")
+
+
 CALLS = {
     "afinish": lambda _run: asyncio.run(finish_another()),
     "aget_run": lambda run: asyncio.run(te.aget_run("acme", "digits", run.name)),
@@ -89,6 +94,28 @@ CALLS = {
     "runs": lambda _run: list(te.runs("acme", "digits")),
     "summaries": lambda run: te.summaries([run]),
     "sync": lambda _run: te.sync(),
+    "get_artifact": lambda _run: te.get_artifact("acme/digits/data"),
+    "list_artifact_versions": lambda _run: te.list_artifact_versions("acme", "digits", "data"),
+    "list_artifacts": lambda _run: te.list_artifacts("acme", "digits"),
+    "log_artifact": lambda _run: te.log_artifact(bytes(100_000), "large", wait=True),
+    "log_audio": lambda _run: te.log_audio("sound", b"OggS"),
+    "log_file": lambda _run: te.log_file(__file__),
+    "log_html": lambda _run: te.log_html("page", "<p>"),
+    "log_image": lambda _run: te.log_image("image", b"GIF8"),
+    "log_text": lambda _run: te.log_text("text", "words"),
+    "restore_artifact": lambda _run: delete_and_restore(),
+    "use_artifact": lambda _run: te.use_artifact("data"),
+    "Run.files": lambda run: run.files(),
+    "Run.inputs": lambda run: run.inputs(),
+    "Run.log_artifact": lambda run: run.log_artifact(b"2", "data", wait=True),
+    "Run.log_audio": lambda run: run.log_audio("sound", b"OggS"),
+    "Run.log_file": lambda run: run.log_file(__file__),
+    "Run.log_html": lambda run: run.log_html("page", "<p>"),
+    "Run.log_image": lambda run: run.log_image("image", b"GIF8"),
+    "Run.log_text": lambda run: run.log_text("text", "words"),
+    "Run.open_file": lambda run: run.open_file("table.csv").read(),
+    "Run.outputs": lambda run: run.outputs(),
+    "Run.use_artifact": lambda run: run.use_artifact("data:v0").read_bytes("data"),
     "Run.__aenter__": lambda run: asyncio.run(run.__aenter__()),
     "Run.__aexit__": lambda _run: asyncio.run(
         te.init("acme", "Digits").__aexit__(None, None, None)
@@ -154,6 +181,11 @@ def test_a_call_leaves_the_locks_of_the_database_alone(name, home, monkeypatch):
     run = te.init("acme", "Digits")
     run.log("loss", 0)
     run.flush()
+    # The others would wait for it, or not find it.
+    if "artifact" in name or "file" in name:
+        run.log_artifact(b"1", "data", wait=True)
+        run.log_file(__file__, "table.csv")
+        run.files()
     if name in {"delete_run", "delete_project"}:
         te.create_project("acme", "Another")
         with te.init("acme", "Digits", "second"):

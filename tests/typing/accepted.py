@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Iterator
 from logging import getLogger
 from pathlib import Path
-from typing import Any, assert_type
+from typing import Any, BinaryIO, assert_type
 
 import httpx
 import tellurio_api
@@ -93,6 +93,60 @@ def logging(run: te.Run, client: te.TellurioClient, anything: Any) -> None:
     assert_type(receipt.accepted, int)
     assert_type(receipt.waiting, int)
     assert_type(receipt.rejected, int)
+
+
+def artifacts(run: te.Run, client: te.TellurioClient, anything: Any) -> None:
+    built = te.Artifact("data", "dataset", "description", {"rows": 3})
+    built.add_file("a.csv").add_dir(Path("folder"), "inner", include=["*.csv"], symlinks="refuse")
+    built.add_bytes(b"1", "b").add_text("1", "c").add_reference("s3://acme/d", digest=None, size=1)
+    assert_type(te.log_artifact(built, aliases=["best"]), te.Artifact)
+    te.log_artifact(Path("folder"), "data", type="dataset", metadata={"rows": 3}, keep=3, wait=True)
+    te.log_artifact(["a", Path("b")], "data", exclude=("*.tmp",), capture="in-place", client=client)
+    artifact = run.log_artifact(b"1", "data", description="description")
+    assert_type(artifact.wait(timeout=1.5), te.Artifact)
+    assert_type(artifact.name, str)
+    assert_type(artifact.version, str | None)
+    assert_type(artifact.digest, str | None)
+    assert_type(artifact.size, int | None)
+    assert_type(artifact.aliases, tuple[str, ...])
+    assert_type(artifact.metadata, dict[str, Any])
+    assert_type(artifact.producer, te.ArtifactLink | None)
+    artifact.alias("best", "prod")
+    artifact.unalias("prod")
+    used = te.use_artifact("data:best", type="dataset", client=client)
+    assert_type(used, te.Artifact)
+    assert_type(run.use_artifact(used), te.Artifact)
+    assert_type(te.get_artifact("acme/digits/data:v3", client), te.Artifact)
+    for file in used.files:
+        assert_type(file, te.ArtifactFile)
+        assert_type(file.size, int | None)
+        assert_type(file.reference, str | None)
+    assert_type(used.download("folder", include=["*.csv"], verify=False), Path)
+    assert_type(used.open("a.csv"), BinaryIO)
+    assert_type(used.read_bytes("a.csv"), bytes)
+    assert_type(used.read_text("a.csv"), str)
+    used.verify()
+    for link in [*run.outputs(), *run.inputs(), *used.consumers]:
+        assert_type(link, te.ArtifactLink)
+        assert_type(link.version, str)
+        assert_type(link.run_name, str | None)
+    for summary in te.list_artifacts("acme", "digits", type="dataset"):
+        assert_type(summary, te.ArtifactSummary)
+        assert_type(summary.latest, str | None)
+    assert_type(te.list_artifact_versions("acme", "digits", "data"), list[te.Artifact])
+    used.delete(force=True, purge=False)
+    assert_type(te.restore_artifact("acme/digits/data:v3"), te.Artifact)
+    te.log_file("a.csv", "inputs/a.csv")
+    te.log_image("samples", anything, step=3)
+    te.log_audio("speech", anything, sample_rate=16_000)
+    te.log_text("answers", "text", 3, client)
+    te.log_html("report", "<p>text</p>")
+    run.log_image("samples", Path("a.png"))
+    for logged in run.files("samples"):
+        assert_type(logged, te.RunFile)
+        assert_type(logged.step, int | None)
+    assert_type(run.open_file("samples", step=3), BinaryIO)
+    assert_type(run.finish().waiting_bytes, int)
 
 
 def with_afnio() -> None:

@@ -40,6 +40,17 @@ te.Run("uuid", "name")  # rejected
 history = run.metrics("loss")
 history.name = "other"  # rejected
 
+te.log_artifact(3)  # rejected
+te.log_artifact("folder", symlinks="all")  # rejected
+te.log_artifact("folder", capture="move")  # rejected
+te.log_artifact("folder", keep="3")  # rejected
+te.use_artifact(b"data")  # rejected
+te.Artifact("data").add_bytes("text", "a")  # rejected
+te.get_artifact("data").version.upper()  # rejected
+te.get_artifact("data").open("a").write("text")  # rejected
+te.log_image("samples")  # rejected
+run.files()[0].bytes  # rejected
+
 client = te.TellurioClient("https://example.com", port=1.5)  # rejected
 client.login(3)  # rejected
 client.get()  # rejected

@@ -67,6 +67,26 @@ CALLS = {
     "log_rows": ["name", "key"],
     "curves": ["names"],
     "summaries": ["names"],
+    "get_artifact": ["artifact"],
+    "list_artifact_versions": ["namespace_slug", "project", "name"],
+    "list_artifacts": ["namespace_slug", "project", "type"],
+    "log_artifact": ["name", "type", "metadata", "description"],
+    "log_audio": ["name"],
+    "log_file": ["name"],
+    "log_html": ["name", "html"],
+    "log_image": ["name"],
+    "log_text": ["name", "text"],
+    "restore_artifact": ["artifact"],
+    "use_artifact": ["artifact", "type"],
+    "Run.files": ["prefix"],
+    "Run.log_artifact": ["name", "type", "metadata", "description"],
+    "Run.log_audio": ["name"],
+    "Run.log_file": ["name"],
+    "Run.log_html": ["name", "html"],
+    "Run.log_image": ["name"],
+    "Run.log_text": ["name", "text"],
+    "Run.open_file": ["path"],
+    "Run.use_artifact": ["artifact", "type"],
     "Run.finish": ["status"],
     "Run.log": ["name"],
     "Run.log_metrics": ["metrics"],
@@ -190,6 +210,46 @@ def test_a_string_of_a_subclass_is_the_string_that_it_is(kind, backend):
     assert [item.kind for item in te.list_trash(text("acme"))][:1] == ["project"]
     assert te.restore_project(text("acme"), text("other")).slug == "other"
     assert te.restore_run(text("acme"), text("other"), text("second")).name == "second"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_string_of_a_subclass_names_artifacts_and_files(kind, backend, tmp_path):
+    text = kind
+    if backend == "without extensions":
+        pytest.skip("artifacts are an extension")
+    file = tmp_path / "a.txt"
+    file.write_text("bytes")
+    run = te.init("acme", "Digits")
+    options = {
+        "type": text("data"), "aliases": [text("best")], "metadata": {text("key"): text("value")},
+        "description": text("described"), "include": [text("*.txt")],
+    }  # fmt: skip
+    te.log_artifact(text(tmp_path), text("folder"), **options)
+    run.log_artifact(text(file), text("file"), **options).alias(text("other"))
+    used = te.use_artifact(text("folder:best"), type=text("data"))
+    assert (used.read_text(text("a.txt")), used.metadata) == ("bytes", {"key": "value"})
+    assert run.use_artifact(text("file:other"), type=text("data")).description == "described"
+    assert te.get_artifact(text("acme/digits/file")).type == "data"
+    found = te.list_artifacts(text("acme"), text("digits"), type=text("data"))
+    assert [artifact.name for artifact in found] == ["file", "folder"]
+    (version,) = te.list_artifact_versions(text("acme"), text("digits"), text("file"))
+    version.unalias(text("best"), text("other"))
+    version.delete()
+    assert te.restore_artifact(text("acme/digits/file:v0")).version == "v0"
+    for logger in (te, run):
+        logger.log_file(text(file), text("inputs/a.txt"))
+        logger.log_image(text("image"), b"GIF8")
+        logger.log_audio(text("audio"), b"OggS")
+        logger.log_text(text("text"), text("words"))
+        logger.log_html(text("html"), text("<p>"))
+    assert [file.path for file in run.files(text("inputs/"))] == ["inputs/a.txt"]
+    assert run.open_file(text("text")).read() == b"words"
+    built = te.Artifact(text("built"), text("data"), text("described"), {text("key"): 1})
+    built.add_file(text(file), text("a")).add_dir(text(tmp_path), text("b"))
+    built.add_bytes(b"c", text("c")).add_text(text("d"), text("d"))
+    built.add_reference(text("s3://acme/e"), text("e"), digest=text("0" * 64))
+    paths = [file.path for file in te.log_artifact(built, wait=True).files]
+    assert [path for path in paths if path[0] != "b"] == ["a", "c", "d", "e"]
 
 
 def test_a_request_that_cannot_be_encoded_is_not_the_backend_s_fault():

@@ -40,6 +40,11 @@ class AnswerFields:
         number: int = self._checked(name, value, int)
         return number
 
+    def integers(self, name: str, value: Any) -> frozenset[int]:
+        """A list of integers, each once."""
+        items: list[Any] = self._checked(name, value, list)
+        return frozenset(self.integer(f"{name}[]", item) for item in items)
+
     def optional_number(self, name: str, value: Any) -> Any:
         """A number, including NaN and the infinities; `None` if it is null or missing."""
         if value is None or value is UNSET:

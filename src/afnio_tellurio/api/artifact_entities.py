@@ -126,6 +126,38 @@ class VersionRecord:
     run_uuid: str | None
 
 
+@attrs.frozen
+class StartedUpload:
+    """An upload of a blob in parts.
+
+    Attributes:
+        uuid: Its UUID.
+        part_size: The size of each part in bytes, except for the last one.
+        received: The numbers of the parts that the backend has; the first one is 1.
+    """
+
+    uuid: str
+    part_size: int
+    received: frozenset[int]
+
+
+def read_upload(model: models.Upload, operation: str) -> StartedUpload:
+    """The upload in an answer."""
+    field = AnswerFields(operation)
+    upload = StartedUpload(
+        uuid=str(model.uuid),
+        part_size=field.integer("part_size", model.part_size),
+        received=field.integers("received", model.received),
+    )
+    if upload.part_size < 1:
+        raise InvalidResponseError(
+            f"{operation}: the backend answered with part_size {upload.part_size}, which must be 1 "
+            "or more",
+            operation=operation,
+        )
+    return upload
+
+
 def read_version(model: models.ArtifactVersion, operation: str) -> VersionRecord:
     """The version in an answer."""
     field = AnswerFields(operation)

@@ -36,6 +36,8 @@ from tellurio_api.api.artifacts import set_artifact_alias as set_artifact_alias_
 from tellurio_api.api.artifacts import use_artifact as use_artifact_operation
 from tellurio_api.types import UNSET, File
 
+from afnio_tellurio.api.answers import AnswerFields
+from afnio_tellurio.api.artifact_entities import read_upload
 from afnio_tellurio.api.calling import RunPath, list_all, run_parameters
 from afnio_tellurio.api.connection import operation_id
 from afnio_tellurio.errors import InvalidResponseError
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     import tellurio_api
     from tellurio_api.types import Response
 
+    from afnio_tellurio.api.artifact_entities import StartedUpload
     from afnio_tellurio.api.connection import Connection
     from afnio_tellurio.errors import ConflictError
 
@@ -95,7 +98,7 @@ def check_blobs(
         **_client(connection),
         body=body,
     )
-    return list(answer.missing)
+    return list(AnswerFields("checkBlobs").texts("missing", answer.missing))
 
 
 def put_blob(connection: Connection, project: ProjectPath, digest: str, body: OpenBody) -> None:
@@ -127,26 +130,28 @@ def _send(
 
 def create_upload(
     connection: Connection, project: ProjectPath, digest: str, size: int
-) -> models.Upload:
+) -> StartedUpload:
     """Starts an upload, or returns the one of this blob that has begun."""
-    return connection.call(
+    model = connection.call(
         models.Upload,
         create_upload_operation.sync_detailed,
         **project._asdict(),
         **_client(connection),
         body=models.UploadCreate(digest=digest, size=size),
     )
+    return read_upload(model, "createUpload")
 
 
-def get_upload(connection: Connection, project: ProjectPath, upload_uuid: str) -> models.Upload:
+def get_upload(connection: Connection, project: ProjectPath, upload_uuid: str) -> StartedUpload:
     """An upload."""
-    return connection.call(
+    model = connection.call(
         models.Upload,
         get_upload_operation.sync_detailed,
         **project._asdict(),
         **_client(connection),
         upload_uuid=uuid.UUID(upload_uuid),
     )
+    return read_upload(model, "getUpload")
 
 
 def put_upload_part(

@@ -51,6 +51,13 @@ class Patterns:
             if is_folder or not pattern.only_folders
         )
 
+    def cover(self, path: str) -> bool:
+        """Returns whether a pattern matches a file, or a folder that it is in."""
+        parts = path.split("/")
+        return self.match(parts, is_folder=False) or any(
+            self.match(parts[:count], is_folder=True) for count in range(1, len(parts))
+        )
+
 
 def _compiled(argument: str, pattern: str) -> _Pattern:
     if not isinstance(pattern, str):  # pyright: ignore[reportUnnecessaryIsInstance]

@@ -48,15 +48,17 @@ class FileOutbox(Outbox):
             del self._logged[key]
             raise
 
-    def log_alias(self, artifact: str, alias: str, version: str) -> None:
-        """Records an alias of a version, to be set when the version is there.
+    def log_alias(self, artifact: str, alias: str, version: str) -> str:
+        """Records an alias of a version, to be set when the version is there; returns its key.
 
         Raises:
             JournalSealedError: The run is being ended.
         """
         fields = {"artifact": artifact, "alias": alias, "names": version, "files": 0, "bytes": 0}
-        self.append_upload(str(uuid.uuid4()), fields)
+        key = str(uuid.uuid4())
+        self.append_upload(key, fields)
         self.wake()
+        return key
 
     def wake(self) -> None:
         """Wakes the thread that delivers it."""

@@ -299,22 +299,21 @@ class _Upload:
 
     def _upload(self, blob: _Blob) -> Generator[None, None, None]:
         upload = operations.create_upload(self._connection, self._project, blob.digest, blob.size)
-        received = set(upload.received)
         for number, start in enumerate(range(0, blob.size, upload.part_size), 1):
             end = min(start + upload.part_size, blob.size)
-            if number not in received:
+            if number not in upload.received:
                 opener = _opener(blob, start, end)
                 operations.put_upload_part(
                     self._connection,
                     self._project,
-                    str(upload.uuid),
+                    upload.uuid,
                     number,
                     _digest_of(opener),
                     opener,
                 )
             self.sent += end - start
             yield
-        while not operations.complete_upload(self._connection, self._project, str(upload.uuid)):
+        while not operations.complete_upload(self._connection, self._project, upload.uuid):
             yield
             time.sleep(_VERIFYING_PAUSE)
 

@@ -59,6 +59,12 @@ BLOB_BYTES = 16 * 2**20
 BLOBS_BYTES = 4 * 2**20
 #: Files of a version in the request that creates it, the bound of the contract; more are a blob.
 INLINE_FILES = 1000
+#: Characters of the type of an artifact, of a description, and of a reference.
+MAX_ARTIFACT_TYPE = 64
+MAX_DESCRIPTION = 65_536
+MAX_REFERENCE = 8192
+#: Bytes of a file that a reference names; JSON of JavaScript has no larger integers.
+MAX_REFERENCE_BYTES = 2**53
 #: Bytes of the metadata of a version as JSON.
 MAX_METADATA_BYTES = 65_536
 #: Bytes of a file that are downloaded in one request, and bytes that an open file reads ahead.

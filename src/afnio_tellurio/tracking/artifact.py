@@ -6,15 +6,19 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from afnio_tellurio.api import artifact_operations as operations
 from afnio_tellurio.api.artifact_entities import read_version
-from afnio_tellurio.artifact_paths import check_path
 from afnio_tellurio.artifacts.collecting import collect_directory, collect_file
 from afnio_tellurio.artifacts.sources import BytesSource, Reference
 from afnio_tellurio.errors import TellurioError
 from afnio_tellurio.tracking.artifact_arguments import (
     checked_aliases,
     checked_artifact_name,
+    checked_description,
+    checked_digest,
     checked_metadata,
+    checked_path,
+    checked_size,
     checked_type,
+    checked_uri,
 )
 from afnio_tellurio.tracking.artifact_version import ArtifactVersion, Pending
 from afnio_tellurio.validation import checked_text
@@ -56,9 +60,9 @@ class Artifact(ArtifactVersion):
     ) -> None:
         self.name = checked_artifact_name("Artifact", name)
         self.type = checked_type("Artifact", type)
-        if description is not None:
-            description = checked_text("Artifact", "description", description)
-        super().__init__(description, checked_metadata("Artifact", metadata))
+        super().__init__(
+            checked_description("Artifact", description), checked_metadata("Artifact", metadata)
+        )
         self._sources: list[AnySource] = []
 
     # Building it
@@ -75,6 +79,7 @@ class Artifact(ArtifactVersion):
             TellurioError: The artifact has been logged.
             ValueError: It is not a regular file, or its path in the artifact is invalid.
         """
+        name = None if name is None else checked_path("add_file", name)
         return self._add(collect_file(path, name))
 
     def add_dir(
@@ -102,6 +107,7 @@ class Artifact(ArtifactVersion):
             ValueError: It has no files to log, a link that leaves it, or a file that is not
                 regular.
         """
+        name = None if name is None else checked_path("add_dir", name)
         return self._add(collect_directory(path, name, include, exclude, symlinks))
 
     def add_bytes(self, data: bytes, name: str) -> Self:
@@ -114,12 +120,12 @@ class Artifact(ArtifactVersion):
         """
         if not isinstance(data, bytes | bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"add_bytes: data is of type {type(data).__name__}; it must be bytes")
-        return self._add([BytesSource(_checked_path("add_bytes", name), bytes(data))])
+        return self._add([BytesSource(checked_path("add_bytes", name), bytes(data))])
 
     def add_text(self, text: str, name: str) -> Self:
         """Adds a file with this text in UTF-8; see `add_bytes`."""
         data = checked_text("add_text", "text", text).encode()
-        return self._add([BytesSource(_checked_path("add_text", name), data)])
+        return self._add([BytesSource(checked_path("add_text", name), data)])
 
     def add_reference(
         self,
@@ -139,12 +145,17 @@ class Artifact(ArtifactVersion):
 
         Raises:
             TellurioError: The artifact has been logged.
+            TypeError: An argument has the wrong type.
             ValueError: An argument is invalid.
         """
-        uri = checked_text("add_reference", "uri", uri)
+        call = "add_reference"
+        uri = checked_uri(call, uri)
         if name is None:
             name = uri.rstrip("/").rpartition("/")[2]
-        return self._add([Reference(_checked_path("add_reference", name), uri, digest, size)])
+        path = checked_path(call, name)
+        return self._add(
+            [Reference(path, uri, checked_digest(call, digest), checked_size(call, size))]
+        )
 
     def _add(self, sources: Sequence[AnySource]) -> Self:
         if self._pending is not None or self._record is not None:
@@ -159,7 +170,7 @@ class Artifact(ArtifactVersion):
     def alias(self, *names: str) -> None:
         """Makes aliases name this version, instead of those that they named before.
 
-        While the version is being uploaded, they are set after it.
+        While the version is being uploaded, they are set after it; `wait` waits for that too.
 
         Raises:
             TypeError: An alias is not a string.
@@ -168,7 +179,8 @@ class Artifact(ArtifactVersion):
         """
         checked = checked_aliases("alias", names)
         pending = self._pending
-        if self._known() is None and pending is not None and pending.result() is None:
+        self._known()
+        if pending is not None and pending.is_waiting():
             for name in checked:
                 pending.append_alias(self.name, name)
             return
@@ -185,8 +197,9 @@ class Artifact(ArtifactVersion):
         Raises:
             TellurioError: The request failed.
         """
+        checked = checked_aliases("unalias", names)
         record = self._refreshed("unalias")
-        for name in checked_aliases("unalias", names):
+        for name in checked:
             if name in record.aliases:
                 operations.delete_artifact_alias(
                     self._reachable(), self._project, record.artifact, name
@@ -206,15 +219,6 @@ class Artifact(ArtifactVersion):
         """
         path = self._path(self._required("delete"))
         operations.delete_artifact_version(self._reachable(), path, force=force, purge=purge)
-
-
-def _checked_path(call: str, path: Any) -> str:
-    path = checked_text(call, "name", path)
-    try:
-        check_path(path)
-    except ValueError as error:
-        raise ValueError(f"{call}: {error}") from None
-    return str(path)
 
 
 def sources_of(artifact: Artifact) -> list[AnySource]:

@@ -8,14 +8,22 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from afnio_tellurio.settings.limits import MAX_METADATA_BYTES, MAX_TAGS
+from afnio_tellurio.artifact_paths import check_path
+from afnio_tellurio.settings.limits import (
+    MAX_ARTIFACT_TYPE,
+    MAX_DESCRIPTION,
+    MAX_METADATA_BYTES,
+    MAX_REFERENCE,
+    MAX_REFERENCE_BYTES,
+    MAX_TAGS,
+)
 from afnio_tellurio.validation import checked_name, checked_text, encoded_value
 
 #: Names of artifacts, and aliases.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_SLUG = re.compile(r"[-a-zA-Z0-9_]+")
 _NUMBER = re.compile(r"v\d+")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_MAX_TYPE = 64
 _SLUGS = 2
 
 
@@ -51,6 +59,21 @@ def checked_artifact_name(call: str, value: Any) -> str:
     return name
 
 
+def checked_path(call: str, value: Any) -> str:
+    """The path of a file in an artifact or a run.
+
+    Raises:
+        TypeError: It is not a string.
+        ValueError: It is invalid.
+    """
+    path = checked_text(call, "name", value)
+    try:
+        check_path(path)
+    except ValueError as error:
+        raise ValueError(f"{call}: name is {path!r}: {error}") from None
+    return path
+
+
 def checked_type(call: str, value: Any) -> str:
     """The type of an artifact, 1 to 64 characters.
 
@@ -59,9 +82,29 @@ def checked_type(call: str, value: Any) -> str:
         ValueError: It is empty or too long.
     """
     kind = checked_name(call, "type", value)
-    if len(kind) > _MAX_TYPE:
-        raise ValueError(f"{call}: type has {len(kind)} characters; it may have up to {_MAX_TYPE}")
+    if len(kind) > MAX_ARTIFACT_TYPE:
+        raise ValueError(
+            f"{call}: type has {len(kind)} characters; it may have up to {MAX_ARTIFACT_TYPE}"
+        )
     return kind
+
+
+def checked_description(call: str, description: Any) -> str | None:
+    """The description of a version, up to 65,536 characters, or None.
+
+    Raises:
+        TypeError: It is not a string.
+        ValueError: It is too long.
+    """
+    if description is None:
+        return None
+    text = checked_text(call, "description", description)
+    if len(text) > MAX_DESCRIPTION:
+        raise ValueError(
+            f"{call}: description has {len(text):,} characters; it may have up to "
+            f"{MAX_DESCRIPTION:,}; log longer texts as a file of the artifact"
+        )
+    return text
 
 
 def checked_aliases(call: str, aliases: Any) -> list[str]:
@@ -134,6 +177,54 @@ def checked_keep(call: str, keep: Any) -> int | None:
     return keep
 
 
+def checked_uri(call: str, uri: Any) -> str:
+    """The address of a reference, 1 to 8,192 characters.
+
+    Raises:
+        TypeError: It is not a string.
+        ValueError: It is empty or too long.
+    """
+    text = checked_text(call, "uri", uri)
+    if not 1 <= len(text) <= MAX_REFERENCE:
+        raise ValueError(
+            f"{call}: uri has {len(text):,} characters; it must have 1 to {MAX_REFERENCE:,}"
+        )
+    return text
+
+
+def checked_digest(call: str, digest: Any) -> str | None:
+    """The SHA-256 of a reference in hexadecimal, or None.
+
+    Raises:
+        TypeError: It is not a string.
+        ValueError: It is not a digest.
+    """
+    if digest is None:
+        return None
+    text = checked_text(call, "digest", digest)
+    if not _DIGEST.fullmatch(text):
+        raise ValueError(
+            f"{call}: digest is {text!r}; it must be a SHA-256, 64 lowercase hexadecimal digits"
+        )
+    return text
+
+
+def checked_size(call: str, size: Any) -> int | None:
+    """The size of a reference in bytes, or None.
+
+    Raises:
+        TypeError: It is not an integer.
+        ValueError: It is negative or too large.
+    """
+    if size is None:
+        return None
+    if not isinstance(size, int) or isinstance(size, bool):
+        raise TypeError(f"{call}: size is {size!r}; it must be an integer")
+    if not 0 <= size <= MAX_REFERENCE_BYTES:
+        raise ValueError(f"{call}: size is {size}; it must be 0 to {MAX_REFERENCE_BYTES:,}")
+    return size
+
+
 def parse_reference(call: str, text: Any) -> Reference:
     """The version that `name`, `name:v3`, `name:alias`, or `sha256:...` refers to.
 
@@ -147,7 +238,7 @@ def parse_reference(call: str, text: Any) -> Reference:
     *slugs, last = text.split("/")
     name, colon, version = last.partition(":")
     problem = f"{call}: artifact is {text!r}; pass name, name:v3, name:alias, or sha256:DIGEST"
-    if len(slugs) > _SLUGS or not all(slugs):
+    if len(slugs) > _SLUGS or not all(map(_SLUG.fullmatch, slugs)):
         raise ValueError(f"{problem}, after PROJECT/ or NAMESPACE/PROJECT/ if it is in another one")
     namespace, project = [None, None, *slugs][-2:]
     if name == "sha256":

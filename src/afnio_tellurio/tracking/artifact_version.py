@@ -16,12 +16,13 @@ from afnio_tellurio.api.artifact_entities import (
     read_version,
 )
 from afnio_tellurio.artifact_manifests import encode_manifest
+from afnio_tellurio.artifact_paths import check_path
 from afnio_tellurio.artifacts.patterns import Patterns
+from afnio_tellurio.artifacts.remote_files import open_remote, pieces_of, streamed
 from afnio_tellurio.artifacts.saving import DamagedFileError, FileToSave, save_below
 from afnio_tellurio.delivery.senders import require_delivery
 from afnio_tellurio.errors import TellurioError
 from afnio_tellurio.special_numbers import restore
-from afnio_tellurio.tracking.remote_files import open_remote, pieces_of, streamed
 
 if TYPE_CHECKING:
     import os
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
     from afnio_tellurio.api.connection import Connection
     from afnio_tellurio.artifact_manifests import ManifestFile
+    from afnio_tellurio.artifacts.remote_files import Download
     from afnio_tellurio.delivery.file_outbox import FileOutbox
-    from afnio_tellurio.tracking.remote_files import Download
 
 
 class Pending:
@@ -49,13 +50,33 @@ class Pending:
         self.files = files
         self.digest = hashlib.sha256(encode_manifest(files)).hexdigest()
 
+        # Of the upload and of its aliases, in the order of their delivery.
+        self._keys = [key]
+        self._seen = 0
+
     def result(self) -> object:
         """The version, or why it was refused; None while it is being uploaded."""
         return self.outbox.transfer.files.results.get(self.key)
 
+    def is_waiting(self) -> bool:
+        """Whether it, or an alias of it, is being uploaded."""
+        return self._seen < len(self._keys)
+
+    def newest(self) -> VersionRecord | None:
+        """What the backend has returned since the last call, or None."""
+        newest = None
+        results = self.outbox.transfer.files.results
+        for number, key in enumerate(self._keys[self._seen :], self._seen + 1):
+            result = results.get(key)
+            if result is None:
+                break
+            newest = result if isinstance(result, VersionRecord) else newest
+            self._seen = number
+        return newest
+
     def append_alias(self, artifact: str, alias: str) -> None:
         """Records an alias of it, for delivery after it."""
-        self.outbox.log_alias(artifact, alias, f"sha256:{self.digest}")
+        self._keys.append(self.outbox.log_alias(artifact, alias, f"sha256:{self.digest}"))
 
 
 class ArtifactVersion:
@@ -190,18 +211,20 @@ class ArtifactVersion:
         """
         if self._is_disabled:
             return self
-        pending = self._pending
-        if pending is not None and self._known() is None:
-            require_delivery(pending.outbox, "wait", timeout)
+        self._settle("wait", timeout)
         self._required("wait")
         return self
 
+    def _settle(self, call: str, timeout: float | None) -> None:
+        """Waits until the backend has the version and the aliases that were set meanwhile."""
+        self._known()
+        if self._pending is not None and self._pending.is_waiting():
+            require_delivery(self._pending.outbox, call, timeout)
+
     def _known(self) -> VersionRecord | None:
         """The version if the backend has it."""
-        if self._record is None and self._pending is not None:
-            result = self._pending.result()
-            if isinstance(result, VersionRecord):
-                self._record = result
+        if self._pending is not None:
+            self._record = self._pending.newest() or self._record
         return self._record
 
     def _required(self, call: str) -> VersionRecord:
@@ -211,13 +234,10 @@ class ArtifactVersion:
             return record
         if pending is None or self._connection is None:
             raise TellurioError(f"{call}: artifact {self.name!r} has not been logged; log it first")
-        result = pending.result()
-        if result is None:
-            require_delivery(pending.outbox, call, self._connection.settings.exit_timeout)
-            result = pending.result()
-        if isinstance(result, VersionRecord):
-            self._record = result
-            return result
+        self._settle(call, self._connection.settings.exit_timeout)
+        record, result = self._known(), pending.result()
+        if record is not None:
+            return record
         problem = f"{call}: artifact {self.name!r} was not recorded"
         raise TellurioError(f"{problem}: {result}") from (
             result if isinstance(result, Exception) else None
@@ -233,6 +253,7 @@ class ArtifactVersion:
 
     def _refreshed(self, call: str) -> VersionRecord:
         path = self._path(self._required(call))
+        self._settle(call, self._reachable().settings.exit_timeout)
         model = operations.get_artifact_version(self._reachable(), path)
         self._record = read_version(model, "getArtifactVersion")
         return self._record
@@ -263,13 +284,12 @@ class ArtifactVersion:
             ValueError: The backend answered with an unsafe path.
         """
         record = self._required("download")
-        folder = Path("artifacts", f"{self.name}-{record.version}") if root is None else Path(root)
+        folder = Path("artifacts", _folder_name(record)) if root is None else Path(root)
         patterns = None if include is None else Patterns("include", include)
         wanted = [
             file
             for file in self.files
-            if file.reference is None
-            and (patterns is None or patterns.match(file.path.split("/"), is_folder=False))
+            if file.reference is None and (patterns is None or patterns.cover(file.path))
         ]
         save_below(folder, [self._to_save(file) for file in wanted], verify=verify)
         return folder
@@ -344,6 +364,22 @@ class ArtifactVersion:
         return lambda start, end: operations.download_artifact_file(
             connection, version, path, start, end
         )
+
+
+def _folder_name(record: VersionRecord) -> str:
+    """The name of the folder that a version is downloaded to.
+
+    Raises:
+        ValueError: What the backend answered is not the name of a folder.
+    """
+    name = f"{record.artifact}-{record.version}"
+    check_path(name)
+    if "/" in name:
+        raise ValueError(
+            f"download: the backend answered with the version {record.version!r} of artifact "
+            f"{record.artifact!r}, which cannot name a folder; pass root"
+        )
+    return name
 
 
 def _stored(file: ArtifactFile) -> tuple[str, int]:

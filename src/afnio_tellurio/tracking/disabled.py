@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.api.entities import RunStatus
@@ -61,7 +60,11 @@ class DisabledRun(Run):
     ) -> Artifact:
         if isinstance(source, Artifact):
             return disabled_artifact(source)
-        name = name or (Path(source).name if isinstance(source, str | os.PathLike) else "disabled")
+        if name is None:
+            # As `Run.log_artifact` names it.
+            name = "disabled"
+            if isinstance(source, str | os.PathLike):
+                name = os.path.basename(os.path.abspath(source))  # noqa: PTH100, PTH119
         kind: str = options.get("type", "file")
         artifact = Artifact(name, kind, options.get("description"), options.get("metadata"))
         return disabled_artifact(artifact)

@@ -14,7 +14,11 @@ from afnio_tellurio.artifacts.collecting import collect_directory, collect_file
 from afnio_tellurio.artifacts.sources import BytesSource
 from afnio_tellurio.delivery.senders import settle
 from afnio_tellurio.tracking.artifact import Artifact, mark_logged, sources_of
-from afnio_tellurio.tracking.artifact_arguments import checked_aliases, checked_keep
+from afnio_tellurio.tracking.artifact_arguments import (
+    checked_aliases,
+    checked_artifact_name,
+    checked_keep,
+)
 from afnio_tellurio.tracking.finding_artifacts import find_artifact
 from afnio_tellurio.tracking.run_files import RunWithFiles
 from afnio_tellurio.tracking.statuses import ENDED
@@ -197,7 +201,7 @@ def _collected(
     if isinstance(source, bytes | bytearray | memoryview):
         if name is None:
             raise ValueError("log_artifact: bytes have no name of their own; pass name")
-        return [BytesSource(name, bytes(source))], name
+        return [BytesSource(checked_artifact_name("log_artifact", name), bytes(source))], name
     if isinstance(source, list | tuple):
         if name is None:
             raise ValueError("log_artifact: a list of files has no name of its own; pass name")

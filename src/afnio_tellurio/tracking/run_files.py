@@ -13,6 +13,8 @@ from afnio_tellurio.api.artifact_entities import RunFile, read_run_file
 from afnio_tellurio.artifacts.capture import capture
 from afnio_tellurio.artifacts.collecting import collect_file
 from afnio_tellurio.artifacts.index import remove_captured
+from afnio_tellurio.artifacts.media import encoded_audio, encoded_image
+from afnio_tellurio.artifacts.remote_files import open_remote
 from afnio_tellurio.artifacts.room import NoRoomError, check_room
 from afnio_tellurio.artifacts.sources import BytesSource
 from afnio_tellurio.client import connection_of
@@ -20,9 +22,8 @@ from afnio_tellurio.clock import monotonic
 from afnio_tellurio.delivery.journal import JournalSealedError
 from afnio_tellurio.delivery.senders import settle, wait_for
 from afnio_tellurio.settings.limits import IN_PLACE_BYTES
+from afnio_tellurio.tracking.artifact_arguments import checked_path
 from afnio_tellurio.tracking.describing import RunDescriber
-from afnio_tellurio.tracking.media import encoded_audio, encoded_image
-from afnio_tellurio.tracking.remote_files import open_remote
 from afnio_tellurio.tracking.safeguard import safeguard
 from afnio_tellurio.tracking.statuses import ENDED
 from afnio_tellurio.validation import checked_name, checked_step, checked_text
@@ -63,6 +64,7 @@ class RunWithFiles(RunDescriber):
             RunFinishedError: The run is finished.
             ValueError: It is not a regular file, or the name is invalid.
         """
+        name = None if name is None else checked_path("log_file", name)
         (source,) = collect_file(path, name)
         self._log_run_file("log_file", source, "file", None, None, client)
 
@@ -212,7 +214,7 @@ class RunWithFiles(RunDescriber):
         step: int | None,
         client: TellurioClient | None,
     ) -> None:
-        source = BytesSource(checked_name(call, "name", name), data)
+        source = BytesSource(checked_path(call, checked_name(call, "name", name)), data)
         self._log_run_file(call, source, kind, content_type, checked_step(step), client)
 
     def _log_run_file(

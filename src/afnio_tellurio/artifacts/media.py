@@ -59,19 +59,21 @@ def encoded_audio(audio: Any, sample_rate: int | None) -> tuple[bytes, str]:
 
     Raises:
         OSError: The file cannot be read.
-        TypeError: It is not a sound.
+        TypeError: It is not a sound, or the sample rate is not an integer.
         ValueError: It is a file or an array that is not a sound, or the sample rate is missing or
             invalid.
     """
     if isinstance(audio, str | os.PathLike | bytes | bytearray | memoryview):
         return _from_file("log_audio", "audio", audio, _SOUNDS, "a WAV, MP3, Ogg or FLAC file")
     array = _array("log_audio", "audio", audio)
+    if isinstance(sample_rate, bool) or not isinstance(sample_rate, int | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"log_audio: sample_rate is {sample_rate!r}; it must be an integer")
     if sample_rate is None or not 0 < sample_rate <= _MAX_RATE:
         raise ValueError(
             f"log_audio: sample_rate is {sample_rate!r}; for an array it must be from 1 to "
             f"{_MAX_RATE}"
         )
-    return _wav(array, int(sample_rate)), "audio/wav"
+    return _wav(array, sample_rate), "audio/wav"
 
 
 def _from_file(
