@@ -24,6 +24,7 @@ from afnio_tellurio.special_numbers import restore
 from afnio_tellurio.tracking.remote_files import open_remote, pieces_of, streamed
 
 if TYPE_CHECKING:
+    import datetime as dt
     import os
     from collections.abc import Sequence
 
@@ -112,6 +113,12 @@ class ArtifactVersion:
         return (
             None if self._pending is None else sum(file.size or 0 for file in self._pending.files)
         )
+
+    @property
+    def date_created(self) -> dt.datetime | None:
+        """When the version was created, with time zone; `None` until the backend has it."""
+        record = self._known()
+        return None if record is None else record.date_created
 
     @property
     def aliases(self) -> tuple[str, ...]:
@@ -262,17 +269,23 @@ class ArtifactVersion:
             TellurioError: The request failed, a file is damaged, or a symbolic link is in the way.
             ValueError: The backend answered with an unsafe path.
         """
-        record = self._required("download")
-        folder = Path("artifacts", f"{self.name}-{record.version}") if root is None else Path(root)
+        folder = self._default_folder() if root is None else Path(root)
+        save_below(folder, self._files_to_save(include), verify=verify)
+        return folder
+
+    def _default_folder(self) -> Path:
+        return Path("artifacts", f"{self.name}-{self._required('download').version}")
+
+    def _files_to_save(self, include: Sequence[str] | None) -> list[FileToSave]:
+        """The files to download, without references."""
+        self._required("download")
         patterns = None if include is None else Patterns("include", include)
-        wanted = [
-            file
+        return [
+            self._to_save(file)
             for file in self.files
             if file.reference is None
             and (patterns is None or patterns.match(file.path.split("/"), is_folder=False))
         ]
-        save_below(folder, [self._to_save(file) for file in wanted], verify=verify)
-        return folder
 
     def _to_save(self, file: ArtifactFile) -> FileToSave:
         digest, size = _stored(file)
