@@ -30,7 +30,14 @@ PRINTING_JSON = [name for name in COMMANDS if takes(name, option="--json")]
 #: The examples of these run as a person enters them; the others only as a shell splits them.
 IN_A_SHELL = {"runs", "sync"}
 #: What these fields contain is up to the run, or described in one row.
-ANY_FIELDS = {"metrics.NAME.last.", "config.", "environment.", "ended_because.", "rows.", "metadata."}
+ANY_FIELDS = {
+    "metrics.NAME.last.",
+    "config.",
+    "environment.",
+    "ended_because.",
+    "rows.",
+    "metadata.",
+}
 #: These print the same, in process and over HTTP.
 READING = [
     *("projects", "runs", "show", "rows", "compare", "export", "trash", "files", "artifacts"),
