@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 import re
@@ -10,6 +12,9 @@ import sqlite3
 import pytest
 
 import afnio_tellurio as te
+from afnio_tellurio.api import artifact_operations as operations
+from afnio_tellurio.client import connection_of
+from afnio_tellurio.default_client import client_or_default
 
 DAY = 24 * 60 * 60 * 1_000_000
 
@@ -37,20 +42,23 @@ def blobs_of(home):
     return [path for path in (home / "tellurio.blobs").glob("??/*") if path.is_file()]
 
 
-def log_and_replace(run, path, old, new):
-    """Logs a file of a run, and another one in its place."""
-    for data in (old, new):
-        path.write_bytes(data)
-        run.log_file(path)
-        run.flush()
+def leave_unused(project, data):
+    """Uploads a file as a process that dies before it records the version."""
+    operations.put_blob(
+        connection_of(client_or_default(None)),
+        operations.ProjectPath("acme", project),
+        hashlib.sha256(data).hexdigest(),
+        lambda: io.BytesIO(data),
+    )
 
 
-def test_unused_files_are_removed_a_day_later(invoke, run, home, tmp_path):
-    kept, replaced = os.urandom(50_000), os.urandom(70_000)
-    log_and_replace(run, tmp_path / "file", replaced, kept)
+def test_unused_files_are_removed_a_day_later(invoke, run, home):
+    kept = os.urandom(50_000)
+    run.log_artifact(kept, "kept", wait=True)
+    leave_unused("digits", os.urandom(70_000))
     assert done(invoke("gc")) == "Nothing to remove\n"
     age_unused(home)
-    assert done(invoke("gc", "--dry-run")) == "Would remove 1 blob, 1 file: 70 kB\n"
+    assert done(invoke("gc", "--dry-run")) == "Would remove 1 blob, 1 file: 70.0 kB\n"
     assert len(blobs_of(home)) == 2
     facts = json.loads(done(invoke("gc", "--json")))
     assert facts == {
@@ -58,8 +66,7 @@ def test_unused_files_are_removed_a_day_later(invoke, run, home, tmp_path):
     }  # fmt: skip
     (path,) = blobs_of(home)
     assert path.read_bytes() == kept
-    with run.open_file("file") as file:
-        assert file.read() == kept
+    assert te.get_artifact("acme/digits/kept").read_bytes("kept") == kept
 
 
 def test_without_a_database_there_is_nothing_to_remove_from(invoke, home):
@@ -77,7 +84,9 @@ def test_usage_is_counted_by_project_and_type(invoke, run, home, tmp_path):
     run.log_artifact(shared, "two", type="model", wait=True)
     run.log_artifact(b"x" * 500, "data", type="dataset", wait=True)
     with te.init("acme", "Other", "run") as other:
-        log_and_replace(other, tmp_path / "file", shared, b"y" * 600)
+        (tmp_path / "file").write_bytes(b"y" * 600)
+        other.log_file(tmp_path / "file")
+        leave_unused("other", shared)
     facts = json.loads(done(invoke("du", "--json")))
     assert facts["projects"] == [
         {
@@ -96,14 +105,12 @@ def test_usage_is_counted_by_project_and_type(invoke, run, home, tmp_path):
     assert facts["blobs"] == {"path": str(home / "tellurio.blobs"), "files": 1, "bytes": 40_000}
     assert facts["database"]["bytes"] >= (home / "tellurio.db").stat().st_size
     out = done(invoke("du"))
-    assert re.search(r"^acme/other +41 kB +0 B +600 B +40 kB$", out, re.MULTILINE)
-    assert re.search(r"^model +40 kB$", out, re.MULTILINE)
+    assert re.search(r"^acme/other +40.6 kB +0 B +600 B +40.0 kB$", out, re.MULTILINE)
+    assert re.search(r"^model +40.0 kB$", out, re.MULTILINE)
 
 
-def test_what_waits_for_delivery_is_counted(invoke, start_server, monkeypatch):
-    monkeypatch.setenv("TELLURIO_API_KEY", "the-key")
-    client = te.TellurioClient(start_server(api_key="the-key"))
-    run = te.init("acme", "Digits", "run", client=client)
+def test_what_waits_for_delivery_is_counted(invoke, server, monkeypatch):
+    run = te.init("acme", "Digits", "run")
     before = json.loads(done(invoke("du", "--json")))["waiting"]
     assert (before["files"], before["bytes"]) == (0, 0)
     assert before["journal_bytes"] > 0
@@ -115,7 +122,6 @@ def test_what_waits_for_delivery_is_counted(invoke, start_server, monkeypatch):
     assert waiting["files"] == 2
     assert 100_000 < waiting["bytes"] < 110_000
     run.finish()
-    client.close()
 
 
 def test_both_work_where_tracking_is_disabled(invoke, run):

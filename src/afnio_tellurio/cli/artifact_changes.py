@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import path_type, positive_integer, with_file_names
-from afnio_tellurio.cli.artifact_references import add_reference, find_version, slug_of, text_of
+from afnio_tellurio.cli.artifact_references import (
+    add_reference,
+    find_version,
+    missing_project,
+    slug_of,
+    text_of,
+)
 from afnio_tellurio.cli.asking import is_confirmed, require_terminal
 from afnio_tellurio.notices import printable, show_progress
 from afnio_tellurio.sizes import counted_bytes
@@ -125,6 +131,8 @@ def _upload(options: argparse.Namespace) -> int:
             keep=options.keep,
             show=_show_sent,
         )
+    except te.NotFoundError as error:
+        raise missing_project(namespace, project, error) from error
     finally:
         # Clears the progress before the next message.
         show_progress("")

@@ -63,7 +63,7 @@ def list_artifacts(namespace: str, project: str, kind: str | None) -> list[te.Ar
     try:
         return te.list_artifacts(namespace, project, type=kind)
     except te.NotFoundError as error:
-        raise _missing_project(namespace, project, error) from error
+        raise missing_project(namespace, project, error) from error
 
 
 def list_versions(path: Sequence[str]) -> list[te.Artifact]:
@@ -99,10 +99,11 @@ def _missing(path: Sequence[str], error: te.NotFoundError) -> LookupError:
     return error
 
 
-def _missing_project(namespace: str, project: str, error: te.NotFoundError) -> LookupError:
+def missing_project(namespace: str, project: str, error: te.NotFoundError) -> LookupError:
+    """Returns the error for a project that a backend does not find, or whose artifacts it lacks."""
     if te.get_project(namespace, slug_of(project)) is None:
         return LookupError(f"{namespace} has no project {project}")
-    return error
+    return LookupError(f"This backend does not have artifacts: {error}")
 
 
 def _that_exist(names: Sequence[str]) -> str:

@@ -53,7 +53,10 @@ def add_commands(commands: Commands) -> None:
 
 def _files(options: argparse.Namespace) -> int:
     run = te.get_run(*options.run)
-    files = run.files(options.prefix)
+    try:
+        files = run.files(options.prefix)
+    except te.NotFoundError as error:
+        raise LookupError(f"This backend does not keep files of runs: {error}") from error
     downloaded = 0 if options.download is None else _download(run, files, options.download)
     if options.json:
         print(json.dumps(list(map(_facts, files)), indent=2))

@@ -32,8 +32,9 @@ def add_commands(commands: Commands) -> None:
     collect = commands.add_parser(
         "gc",
         help="remove stored files that nothing refers to from the local database",
-        description="Removes the bytes of files that no artifact and no run has had for a day, "
-        "uploads that expired, and what crashes left. This also happens by itself, in small steps.",
+        description="Removes the bytes of files that no artifact and no run has, a day after their "
+        "upload, uploads that expired, and what crashes left. This also happens by itself, in "
+        "small steps.",
         epilog="example: afnio-tellurio gc --dry-run",
     )
     collect.add_argument("--dry-run", action="store_true", help="only count it")
