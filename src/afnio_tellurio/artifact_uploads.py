@@ -26,7 +26,7 @@ from afnio_tellurio.tracking.artifact import Artifact, artifact_of
 from afnio_tellurio.tracking.artifact_arguments import checked_aliases, checked_keep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Mapping
     from pathlib import Path
 
     from afnio_tellurio.api.artifact_operations import ProjectPath
@@ -48,8 +48,6 @@ def upload_artifact(
     aliases: Iterable[str] = (),
     metadata: Mapping[str, Any] | None = None,
     description: str | None = None,
-    include: Sequence[str] | None = None,
-    exclude: Sequence[str] | None = None,
     keep: int | None = None,
     show: Callable[[int, int], None],
 ) -> Artifact:
@@ -67,8 +65,6 @@ def upload_artifact(
         aliases: Names that this version gets.
         metadata: What is known of the version.
         description: A description of the version.
-        include: Patterns of paths in a folder; default all files.
-        exclude: Patterns of paths to leave out.
         keep: How many of the newest versions without an alias to keep; default all.
         show: Called with the number of bytes that were sent, and of all bytes.
 
@@ -88,10 +84,7 @@ def upload_artifact(
         "keep": checked_keep("upload", keep),
     }
     version = {field: value for field, value in version.items() if value}
-    is_folder = path.is_dir()
-    if not is_folder and (include is not None or exclude is not None):
-        raise ValueError(f"{path} is not a folder, so no patterns apply; leave them out")
-    sources = collect_directory(path, None, include, exclude) if is_folder else collect_file(path)
+    sources = collect_directory(path) if path.is_dir() else collect_file(path)
     if operations.get_project(connection, *project) is None:
         raise LookupError(f"{project.namespace_slug} has no project {project.project_slug}")
     key = str(uuid.uuid4())
@@ -108,7 +101,8 @@ def upload_artifact(
         transfer = FileTransfer(connection, RunPath(*project, ""), journal, in_thread=False)
         change = Change(UPLOAD, key, 0, {"artifact": artifact.name, "version": version}, -1, True)  # noqa: FBT003 - no keyword for a tuple
         while not transfer.step(change):
-            show(transfer.sent, size)
+            # The list of many files is sent too.
+            show(min(transfer.sent, size), size)
     record = transfer.results[key]
     if not isinstance(record, VersionRecord):
         raise TellurioError(f"artifact {artifact.name!r} was not recorded: {record}")

@@ -170,7 +170,11 @@ def test_a_version_is_shown_with_its_runs_and_files(invoke, run):
             "artifact 'model' has no version 'v7'; it has v0 (best, latest)",
         ),
         (("artifact", "diff", MODEL, f"{MODEL}:worst"), "has no version 'worst'; it has v0"),
-        (("artifact", "restore", f"{MODEL}:v7"), "v7"),
+        (
+            ("artifact", "restore", f"{MODEL}:v7"),
+            "the trash of acme/digits has no version model:v7",
+        ),
+        (("artifact", "restore", "acme/nothing/model:v7"), "acme has no project nothing"),
         (("artifact", "alias", MODEL, "good", "--remove"), "has no alias 'good'; it has best"),
         (("artifact", "alias", MODEL, "latest"), "always names the newest version"),
         (("artifact", "show", f"{PROJECT}/sha256:{'0' * 64}"), "no artifact with the digest 000"),
@@ -216,6 +220,26 @@ def test_a_download_shows_its_progress_in_a_terminal_only(at_terminal, run, fold
     assert "\r\x1b[K100 kB of 100 kB" in shown.shown
     assert shown.shown.endswith("\r\x1b[K")
     assert "\x1b" not in shown.out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
+def test_an_upload_shows_its_progress_in_a_terminal_only(at_terminal, run, folder):
+    shown = at_terminal("artifact", "upload", PROJECT, str(folder), streams=("stderr",))
+    assert shown.status == 0
+    assert "\r\x1b[K100 kB of 100 kB" in shown.shown
+    assert shown.shown.endswith("\r\x1b[K")
+    assert shown.out == "Uploaded weights:v0 (latest), 100 kB\n"
+
+
+def test_a_folder_of_many_files_is_uploaded(invoke, run, tmp_path):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(1500):
+        (folder / f"{number}.txt").write_text(str(number))
+    done(invoke("artifact", "upload", PROJECT, str(folder)))
+    version = te.get_artifact(f"{PROJECT}/many")
+    assert len(version.files) == 1500
+    assert version.read_text("1499.txt") == "1499"
 
 
 def test_a_download_leaves_the_target_of_a_link_alone(invoke, run, folder, tmp_path):

@@ -193,7 +193,13 @@ def _delete(options: argparse.Namespace) -> int:
 def _restore(options: argparse.Namespace) -> int:
     if ":" not in options.artifact[2]:
         options.usage.error("restore requires NAME:VERSION, such as model:v3")
-    artifact = te.restore_artifact(text_of(options.artifact))
+    namespace, project, text = options.artifact
+    try:
+        artifact = te.restore_artifact(text_of(options.artifact))
+    except te.NotFoundError as error:
+        if te.get_project(namespace, slug_of(project)) is None:
+            raise missing_project(namespace, project, error) from error
+        raise LookupError(f"the trash of {namespace}/{project} has no version {text}") from error
     print(f"Restored {_label(artifact)}")
     return 0
 

@@ -294,7 +294,7 @@ def _download(options: argparse.Namespace) -> int:
     unchanged = f" ({same:,} already there)" if same else ""
     print(
         f"{printable(str(folder))}: {_counted_files(len(files))}{unchanged}, "
-        f"{counted_bytes(size)} of {printable(artifact.name)}:{artifact.version}"
+        f"{counted_bytes(size)} of {printable(f'{artifact.name}:{artifact.version}')}"
     )
     return 0
 
@@ -327,7 +327,7 @@ def _verify(options: argparse.Namespace) -> int:
     files = [file for file in artifact.files if file.reference is None]
     size = sum(file.size or 0 for file in files)
     print(
-        f"{printable(artifact.name)}:{artifact.version}: verified {_counted_files(len(files))}, "
-        f"{counted_bytes(size)}"
+        f"{printable(f'{artifact.name}:{artifact.version}')}: verified "
+        f"{_counted_files(len(files))}, {counted_bytes(size)}"
     )
     return 0
