@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import re
+import signal
 import sys
+import threading
 
 import pytest
 
@@ -369,3 +371,56 @@ def test_files_of_a_run_are_listed_and_saved(invoke, run, folder, tmp_path):
     }
     out = done(invoke("files", path, "--download", str(target), "--json"))
     assert len(json.loads(out)) == 4
+
+
+@pytest.mark.parametrize("fault", ["drop", "cut", (503, b"{}")])
+def test_an_upload_repeats_a_request_that_failed(invoke, proxy, folder, fault):
+    failed = []
+
+    def fail_once(_method, path):
+        if "/blobs/" in path and path not in failed:
+            failed.append(path)
+            return fault
+        return None
+
+    proxy.fault = fail_once
+    finished = invoke("artifact", "upload", PROJECT, str(folder), may_depart=("answer",))
+    assert done(finished) == "Uploaded weights:v0 (latest), 100 kB\n"
+    assert len(failed) >= 2
+
+
+def test_an_upload_that_is_interrupted_leaves_nothing(invoke, proxy, folder, home):
+    main_thread = threading.main_thread().ident
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def interrupt(_method, path):
+        if "/blobs/" in path and "check" not in path:
+            signal.pthread_kill(main_thread, signal.SIGINT)
+            return "drop"
+        return None
+
+    proxy.fault = interrupt
+    try:
+        finished = invoke("artifact", "upload", PROJECT, str(folder), may_depart=("answer",))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (finished.returncode, finished.stderr) == (1, "afnio-tellurio: interrupted\n")
+    assert list((home / "uploads").iterdir()) == []
+    proxy.fault = lambda *_: None
+    assert done(invoke("artifact", "versions", MODEL)).count("v0") == 1
+
+
+def test_a_download_repeats_a_request_that_failed(invoke, proxy, tmp_path):
+    failed = []
+
+    def fail_once(_method, path):
+        if "/file/" in path and path not in failed:
+            failed.append(path)
+            return "cut"
+        return None
+
+    proxy.fault = fail_once
+    target = tmp_path / "target"
+    out = done(invoke("artifact", "download", MODEL, "--to", str(target), may_depart=("answer",)))
+    assert out == f"{target}: 2 files, 10 B of model:v1\n"
+    assert len(failed) == 2
