@@ -90,6 +90,12 @@ def named_upload(upload: Change) -> str:
 class FileTransfer:
     """Delivers uploads, one request at a time.
 
+    Args:
+        connection: The backend.
+        path: The run.
+        journal: The path of the journal whose folder has the files.
+        in_thread: Whether a thread sends them, which tries again itself.
+
     Attributes:
         results: What the backend returned for each upload, or why it refused it, by key.
         files: The number of files that were delivered.
@@ -97,12 +103,16 @@ class FileTransfer:
         sent: The number of bytes that were sent of the present upload.
     """
 
-    def __init__(self, connection: Connection, path: RunPath, journal: Path) -> None:
+    def __init__(
+        self, connection: Connection, path: RunPath, journal: Path, *, in_thread: bool = True
+    ) -> None:
         self.results: dict[str, VersionRecord | RunFile | Exception] = {}
         self.files = 0
         self.bytes = 0
         self.sent = 0
         self._connection = connection
+        # The thread tries again itself; another caller needs the retries of each request.
+        self._in_thread = in_thread
         self._path = path
         self._project = ProjectPath(path.namespace_slug, path.project_slug)
         self._journal = journal
@@ -130,9 +140,13 @@ class FileTransfer:
         """Removes the files of an upload, which the backend has, or refuses."""
         remove_captured(files_folder(self._journal) / change.key)
 
+    @property
+    def _sending(self) -> Connection:
+        return self._connection.for_delivery if self._in_thread else self._connection
+
     def _deliver(self, change: Change) -> Generator[None, None, None]:
         fields = change.fields
-        connection = self._connection.for_delivery
+        connection = self._sending
         if "alias" in fields:
             model = operations.set_artifact_alias(
                 connection, self._project, fields["artifact"], fields["alias"], fields["names"]
@@ -154,7 +168,7 @@ class FileTransfer:
 
     def _record(self, change: Change, body: Mapping[str, Any]) -> list[str] | None:
         """Records what refers to the blobs; returns the missing ones, or None if there are none."""
-        connection, fields = self._connection.for_delivery, change.fields
+        connection, fields = self._sending, change.fields
         try:
             if "artifact" in fields:
                 version = operations.create_artifact_version(
