@@ -98,8 +98,8 @@ def _download(run: te.Run, files: list[te.RunFile], folder: Path) -> int:
 
 
 def _to_save(run: te.Run, file: te.RunFile) -> FileToSave:
+    from afnio_tellurio.artifacts.remote_files import streamed
     from afnio_tellurio.artifacts.saving import FileToSave
-    from afnio_tellurio.tracking.remote_files import streamed
 
     download = run._downloader(file, None)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     return FileToSave(

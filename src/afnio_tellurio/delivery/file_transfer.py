@@ -167,7 +167,7 @@ class FileTransfer:
         raise TellurioError(f"{self._connection.url} does not keep the files that it accepts")
 
     def _record(self, change: Change, body: Mapping[str, Any]) -> list[str] | None:
-        """Records what refers to the blobs; returns the missing ones, or None if there are none."""
+        """Records what refers to the blobs; returns the missing ones, or None."""
         connection, fields = self._sending, change.fields
         try:
             if "artifact" in fields:

@@ -36,12 +36,12 @@ if TYPE_CHECKING:
     from afnio_tellurio.api.connection import Connection
     from afnio_tellurio.artifact_manifests import ManifestFile
     from afnio_tellurio.artifacts.capture import Captured
+    from afnio_tellurio.artifacts.remote_files import Download
     from afnio_tellurio.artifacts.sources import AnySource
     from afnio_tellurio.client import TellurioClient
     from afnio_tellurio.delivery.file_outbox import FileOutbox
     from afnio_tellurio.delivery.recording import Recording
     from afnio_tellurio.errors import RunFinishedError
-    from afnio_tellurio.tracking.remote_files import Download
 
     AnyPath: TypeAlias = str | os.PathLike[str]
 
