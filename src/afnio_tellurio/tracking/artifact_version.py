@@ -16,7 +16,6 @@ from afnio_tellurio.api.artifact_entities import (
     read_version,
 )
 from afnio_tellurio.artifact_manifests import encode_manifest
-from afnio_tellurio.artifact_paths import check_path
 from afnio_tellurio.artifacts.patterns import Patterns
 from afnio_tellurio.artifacts.remote_files import open_remote, pieces_of, streamed
 from afnio_tellurio.artifacts.saving import DamagedFileError, FileToSave, save_below
@@ -284,7 +283,10 @@ class ArtifactVersion:
             ValueError: The backend answered with an unsafe path.
         """
         record = self._required("download")
-        folder = Path("artifacts", _folder_name(record)) if root is None else Path(root)
+        if root is None:
+            # The names in answers are checked: neither can be a path.
+            root = Path("artifacts", f"{record.artifact}-{record.version}")
+        folder = Path(root)
         patterns = None if include is None else Patterns("include", include)
         wanted = [
             file
@@ -296,7 +298,7 @@ class ArtifactVersion:
 
     def _to_save(self, file: ArtifactFile) -> FileToSave:
         digest, size = _stored(file)
-        download = self._downloader(file.path)
+        download = self._downloader(file.path, size)
         return FileToSave(
             file.path, digest, size, file.executable, lambda: streamed(download, size)
         )
@@ -313,7 +315,7 @@ class ArtifactVersion:
             ValueError: It is a reference, whose bytes the backend does not have.
         """
         _digest, size = _stored(self._find(path))
-        return open_remote(self._downloader(path), size)
+        return open_remote(self._downloader(path, size), size)
 
     def read_bytes(self, path: str) -> bytes:
         """The bytes of a file, verified; see `open`.
@@ -322,7 +324,7 @@ class ArtifactVersion:
             TellurioError: They are damaged.
         """
         digest, size = _stored(self._find(path))
-        data = b"".join(pieces_of(self._downloader(path), size))
+        data = b"".join(pieces_of(self._downloader(path, size), size))
         if hashlib.sha256(data).hexdigest() != digest:
             raise DamagedFileError(
                 f"{path!r} of {self!r}: the bytes are not those that were logged"
@@ -344,7 +346,7 @@ class ArtifactVersion:
             if file.reference is None:
                 digest, size = _stored(file)
                 found = hashlib.sha256()
-                for piece in pieces_of(self._downloader(file.path), size):
+                for piece in pieces_of(self._downloader(file.path, size), size):
                     found.update(piece)
                 if found.hexdigest() != digest:
                     raise DamagedFileError(
@@ -358,28 +360,12 @@ class ArtifactVersion:
                 return file
         raise FileNotFoundError(f"{self!r} has no file {path!r}; its attribute files lists them")
 
-    def _downloader(self, path: str) -> Download:
+    def _downloader(self, path: str, size: int) -> Download:
         version = self._path(self._required("download"))
         connection = self._reachable()
         return lambda start, end: operations.download_artifact_file(
-            connection, version, path, start, end
+            connection, version, path, start, end, size
         )
-
-
-def _folder_name(record: VersionRecord) -> str:
-    """The name of the folder that a version is downloaded to.
-
-    Raises:
-        ValueError: What the backend answered is not the name of a folder.
-    """
-    name = f"{record.artifact}-{record.version}"
-    check_path(name)
-    if "/" in name:
-        raise ValueError(
-            f"download: the backend answered with the version {record.version!r} of artifact "
-            f"{record.artifact!r}, which cannot name a folder; pass root"
-        )
-    return name
 
 
 def _stored(file: ArtifactFile) -> tuple[str, int]:

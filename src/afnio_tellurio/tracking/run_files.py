@@ -199,7 +199,7 @@ class RunWithFiles(RunDescriber):
         file, connection, run = found[-1], self._connection_for(client), self._path()
         return open_remote(
             lambda start, end: operations.download_run_file(
-                connection, run, file.path, file.step, start, end
+                connection, run, file.path, file.step, start, end, file.size
             ),
             file.size,
         )
