@@ -15,7 +15,7 @@ from afnio_tellurio.api.calling import RunPath
 from afnio_tellurio.artifacts.capture import capture
 from afnio_tellurio.artifacts.collecting import collect_directory, collect_file
 from afnio_tellurio.artifacts.room import check_room
-from afnio_tellurio.delivery.file_transfer import FileTransfer, files_folder
+from afnio_tellurio.delivery.file_transfer import FileTransfer, UploadResult, files_folder
 from afnio_tellurio.delivery.records import FILES_SUFFIX, UPLOAD, Change
 from afnio_tellurio.errors import TellurioError
 from afnio_tellurio.files import CREATE, make_private_directory
@@ -100,10 +100,11 @@ def upload_artifact(
         size = sum(blob.size for blob in captured.index.blobs)
         transfer = FileTransfer(connection, RunPath(*project, ""), journal, in_thread=False)
         change = Change(UPLOAD, key, 0, {"artifact": artifact.name, "version": version}, -1, True)  # noqa: FBT003 - no keyword for a tuple
+        transfer.results[key] = result = UploadResult()
         while not transfer.step(change):
             # The list of many files is sent too.
             show(min(transfer.sent, size), size)
-    record = transfer.results[key]
+    record = result.value
     if not isinstance(record, VersionRecord):
         raise TellurioError(f"artifact {artifact.name!r} was not recorded: {record}")
     return artifact_of(connection, project, record)

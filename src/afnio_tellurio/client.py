@@ -105,7 +105,7 @@ class TellurioClient:
             database=self._backend.path,
             transport=httpx.WSGITransport(app=self._backend),
         )
-        self._connection.adopt_blob = self._backend.adopt_blob
+        self._connection.adopt_blobs = self._backend.adopt_blobs
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"

@@ -136,7 +136,7 @@ def test_the_public_calls_reach_every_operation(monkeypatch):
     with te.init("acme", "Digits") as run:
         run.log_artifact(b"1", "data", wait=True).alias("best")
         # A backend in this process would take the files themselves.
-        connection_of(default_client()).adopt_blob = None
+        connection_of(default_client()).adopt_blobs = None
         run.log_artifact(bytes(5 * 2**20), "large", wait=True)
         # In parts.
         monkeypatch.setattr(file_transfer, "BLOB_BYTES", 5 * 2**20)

@@ -83,7 +83,7 @@ def client(tmp_path, monkeypatch):
     client = te.TellurioClient.local(tmp_path / "x.db")
     use_transport(client, ChangedAnswers(client._backend))
     # It would take files without an operation.
-    connection_of(client).adopt_blob = None
+    connection_of(client).adopt_blobs = None
     yield client
     connection_of(client)._pool.transport.operation_id = None
     client.close()

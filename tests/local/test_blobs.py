@@ -286,7 +286,7 @@ def test_the_folder_is_beside_the_database_that_a_link_leads_to(tmp_path, databa
 
 
 def adopt(api, path, digest, size, project="digits"):
-    api.backend.adopt_blob("acme", project, path, digest, size)
+    api.backend.adopt_blobs("acme", project, [(path, digest, size)])
 
 
 def test_a_file_is_adopted_without_a_copy(embedded, database, tmp_path):

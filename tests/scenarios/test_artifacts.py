@@ -357,7 +357,7 @@ def test_damaged_bytes_are_not_taken_for_the_file(run, tmp_path, monkeypatch):
     artifact = run.log_artifact(b"right", "data", wait=True)
     monkeypatch.setattr(
         "afnio_tellurio.api.artifact_operations.download_artifact_file",
-        lambda _connection, _path, _file, _start, _end: b"wrong",
+        lambda _connection, _path, _file, _start, _end, _size: b"wrong",
     )
     for call in (artifact.verify, lambda: artifact.read_bytes("data")):
         with pytest.raises(te.TellurioError, match="'data' of .* not those that were logged"):
@@ -395,7 +395,7 @@ def test_a_finished_run_takes_no_files(folder, home):
     ):
         with pytest.raises(te.RunFinishedError):
             call()
-    assert journals(home) == before
+    assert set(journals(home)) <= set(before)
     assert artifact.read_bytes("data") == b"1"
     assert run.use_artifact("data").version == "v0"
     artifact.alias("best")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from tellurio_api.types import UNSET
@@ -12,6 +12,9 @@ from tellurio_api.types import UNSET
 from afnio_tellurio.errors import InvalidResponseError
 from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.special_numbers import SPECIAL_NUMBERS
+
+if TYPE_CHECKING:
+    import re
 
 T = TypeVar("T")
 
@@ -25,6 +28,13 @@ class AnswerFields:
     def text(self, name: str, value: Any) -> str:
         """A string."""
         return str(self._checked(name, value, str))
+
+    def matching(self, name: str, value: Any, pattern: re.Pattern[str]) -> str:
+        """A string that matches a pattern."""
+        text = self.text(name, value)
+        if not pattern.fullmatch(text):
+            raise self._error(name, value, "valid")
+        return text
 
     def optional_text(self, name: str, value: Any) -> str | None:
         """A string or a UUID, as a string; `None` if it is null or missing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     import datetime as dt
 
     from tellurio_api import models
+
+#: Names of artifacts and versions, and aliases.
+ARTIFACT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 
 @attrs.frozen
@@ -163,9 +167,9 @@ def read_version(model: models.ArtifactVersion, operation: str) -> VersionRecord
     field = AnswerFields(operation)
     return VersionRecord(
         uuid=str(model.uuid),
-        artifact=field.text("artifact", model.artifact),
+        artifact=field.matching("artifact", model.artifact, ARTIFACT_NAME),
         type=field.text("type", model.type_),
-        version=field.text("version", model.version),
+        version=field.matching("version", model.version, ARTIFACT_NAME),
         digest=field.text("digest", model.digest),
         size=field.integer("size", model.size),
         file_count=field.integer("file_count", model.file_count),

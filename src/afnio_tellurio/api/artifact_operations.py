@@ -407,23 +407,31 @@ def list_run_files(
 
 
 def download_artifact_file(
-    connection: Connection, path: VersionPath, file: str, start: int, end: int
+    connection: Connection, path: VersionPath, file: str, start: int, end: int, size: int
 ) -> bytes:
-    """A part of a file of a version, from one offset to another; up to a few MiB."""
+    """A part of a file of a version with this size, from one offset to another; up to a few MiB."""
     query = {**path._asdict(), "path": file}
-    return _download(connection, download_artifact_file_operation.sync_detailed, query, start, end)
+    return _download(
+        connection, download_artifact_file_operation.sync_detailed, query, start, end, size
+    )
 
 
 def download_run_file(
-    connection: Connection, path: RunPath, file: str, step: int | None, start: int, end: int
+    connection: Connection,
+    path: RunPath,
+    file: str,
+    step: int | None,
+    start: int,
+    end: int,
+    size: int,
 ) -> bytes:
-    """A part of a file of a run, from one offset to another; up to a few MiB."""
+    """A part of a file of a run with this size, from one offset to another; up to a few MiB."""
     query = {
         **run_parameters(connection, path),
         "path": file,
         "step": UNSET if step is None else step,
     }
-    return _download(connection, download_run_file_operation.sync_detailed, query, start, end)
+    return _download(connection, download_run_file_operation.sync_detailed, query, start, end, size)
 
 
 def _download(
@@ -432,6 +440,7 @@ def _download(
     query: Mapping[str, Any],
     start: int,
     end: int,
+    size: int,
 ) -> bytes:
     if start >= end:
         return b""
@@ -440,12 +449,12 @@ def _download(
     file, headers = connection.exchange(File, name, partial(operation, **parameters), parameters)
     content = file.payload.read()
     # A backend that ignores the range returns the whole file.
-    if "content-range" not in headers:
-        content = content[start:end]
-    if len(content) != end - start:
+    is_whole = "content-range" not in headers
+    expected = size if is_whole else end - start
+    if len(content) != expected:
         raise InvalidResponseError(
-            f"{name}: the answer of {connection.url} has {len(content)} bytes of {query['path']!r} "
-            f"from {start} on; {end - start} were requested",
+            f"{name}: the answer of {connection.url} has {len(content)} bytes of "
+            f"{query['path']!r}, not {expected}",
             operation=name,
         )
-    return content
+    return content[start:end] if is_whole else content

@@ -32,7 +32,7 @@ from afnio_tellurio.settings.limits import CONNECT_TIMEOUT, READ_TIMEOUT
 from afnio_tellurio.settings.urls import is_this_machine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping, Sequence
     from pathlib import Path
 
     import tellurio_api
@@ -96,8 +96,8 @@ class Connection:
         self.origin = self
         self._pool = Pool(self.url, self.key, transport, is_local=database is not None)
         self._for_delivery: Connection | None = None
-        #: Takes a file of this process as a blob, if the backend is in this process; else None.
-        self.adopt_blob: Callable[[str, str, Path, str, int], None] | None = None
+        #: Takes files of this process as blobs, if the backend is in this process; else None.
+        self.adopt_blobs: Callable[[str, str, Sequence[tuple[Path, str, int]]], None] | None = None
         #: Whether the backend knows batches in columns; None before that is known.
         self.knows_columns: bool | None = None
         self._public_api: ApiClient | None = None

@@ -250,12 +250,6 @@ class Backend:
             # They only take room.
             log(logging.WARNING, f"unfinished files could not be removed: {error}")
 
-    def adopt_blob(
-        self, namespace_slug: str, project_slug: str, path: Path, digest: str, size: int
-    ) -> None:
-        """Stores one blob as `adopt_blobs` does."""
-        self.adopt_blobs(namespace_slug, project_slug, [(path, digest, size)])
-
     @works_in_sqlite
     def adopt_blobs(
         self, namespace_slug: str, project_slug: str, files: Sequence[tuple[Path, str, int]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from afnio_tellurio.delivery.file_transfer import files_folder, lost_files
+from afnio_tellurio.delivery.file_transfer import UploadResult, files_folder, lost_files
 from afnio_tellurio.delivery.outbox import DeliveryReceipt, Outbox
 from afnio_tellurio.delivery.records import UPLOAD
 from afnio_tellurio.notices import warn
@@ -32,8 +32,12 @@ class FileOutbox(Outbox):
     def __init__(self, connection: Connection, journal: Journal) -> None:
         super().__init__(connection, journal)
         self.folder: Path = files_folder(journal.path)
-        # By key: another thread may log at the same time.
-        self._logged: dict[str, tuple[int, int]] = {}
+
+    def watch(self, key: str) -> UploadResult:
+        """Returns what becomes of an upload that is not recorded yet; keep the object."""
+        result = UploadResult()
+        self.transfer.files.results[key] = result
+        return result
 
     def append_upload(self, key: str, fields: Mapping[str, Any]) -> None:
         """Records an upload, whose files are in its folder.
@@ -41,24 +45,26 @@ class FileOutbox(Outbox):
         Raises:
             JournalSealedError: The run is being ended.
         """
-        self._logged[key] = fields["files"], fields["bytes"]
+        waiting = self.transfer.files.waiting
+        waiting[key] = fields["files"], fields["bytes"]
         try:
             self.journal.append_change(fields, kind=UPLOAD, key=key)
-        except BaseException:  # raised again: what was not recorded is not counted
-            del self._logged[key]
+        except BaseException:  # raised again: what was not recorded does not wait
+            waiting.pop(key, None)
             raise
 
-    def log_alias(self, artifact: str, alias: str, version: str) -> str:
-        """Records an alias of a version, to be set when the version is there; returns its key.
+    def log_alias(self, artifact: str, alias: str, version: str) -> UploadResult:
+        """Records an alias of a version, to be set when the version is there.
 
         Raises:
             JournalSealedError: The run is being ended.
         """
         fields = {"artifact": artifact, "alias": alias, "names": version, "files": 0, "bytes": 0}
         key = str(uuid.uuid4())
+        result = self.watch(key)
         self.append_upload(key, fields)
         self.wake()
-        return key
+        return result
 
     def wake(self) -> None:
         """Wakes the thread that delivers it."""
@@ -76,8 +82,7 @@ class FileOutbox(Outbox):
 
     def waiting(self) -> tuple[int, int]:
         """The numbers of files and bytes that the backend does not have yet."""
-        results = self.transfer.files.results
-        waiting = [counts for key, counts in list(self._logged.items()) if key not in results]
+        waiting = list(self.transfer.files.waiting.values())
         files, size = (sum(column) for column in zip(*waiting, strict=True)) if waiting else (0, 0)
         return files, max(0, size - self.transfer.files.sent)
 
@@ -89,12 +94,6 @@ class FileOutbox(Outbox):
     def receipt(self) -> DeliveryReceipt:
         """The number of files that were logged, by their state."""
         files, size = self.waiting()
-        results = self.transfer.files.results
-        rejected = [
-            self._logged[key][0]
-            for key, result in list(results.items())
-            if isinstance(result, Exception) and key in self._logged
-        ]
         return DeliveryReceipt(
             accepted=0,
             waiting=0,
@@ -103,5 +102,5 @@ class FileOutbox(Outbox):
             bytes=self.transfer.files.bytes,
             waiting_files=files,
             waiting_bytes=size,
-            rejected_files=sum(rejected),
+            rejected_files=self.transfer.files.rejected,
         )

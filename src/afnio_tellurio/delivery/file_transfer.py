@@ -17,6 +17,7 @@ import hashlib
 import io
 import time
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from afnio_tellurio.api import artifact_operations as operations
 from afnio_tellurio.api.artifact_entities import read_run_file, read_version
@@ -26,6 +27,7 @@ from afnio_tellurio.artifacts.index import INDEX, read_index, remove_captured
 from afnio_tellurio.artifacts.reading import open_captured
 from afnio_tellurio.delivery.records import FILES_SUFFIX, find_record
 from afnio_tellurio.errors import ConflictError, NotFoundError, TellurioError
+from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.settings.limits import BLOB_BYTES, BLOBS_BYTES, CHECKED_BLOBS, INLINE_FILES
 
 if TYPE_CHECKING:
@@ -87,6 +89,17 @@ def named_upload(upload: Change) -> str:
     return f"the file {fields['run_file']['path']!r}"
 
 
+class UploadResult:
+    """What became of one upload, for a caller that keeps this object.
+
+    Attributes:
+        value: What the backend returned, or why it refused the upload; None while it waits.
+    """
+
+    def __init__(self) -> None:
+        self.value: VersionRecord | RunFile | Exception | None = None
+
+
 class FileTransfer:
     """Delivers uploads, one request at a time.
 
@@ -97,18 +110,23 @@ class FileTransfer:
         in_thread: Whether a thread sends them, which tries again itself.
 
     Attributes:
-        results: What the backend returned for each upload, or why it refused it, by key.
+        results: The results that callers keep, by the keys of the uploads.
+        waiting: The numbers of files and bytes of each upload that waits, by key.
         files: The number of files that were delivered.
         bytes: The number of their bytes.
+        rejected: The number of files that were not, because the backend refused them.
         sent: The number of bytes that were sent of the present upload.
     """
 
     def __init__(
         self, connection: Connection, path: RunPath, journal: Path, *, in_thread: bool = True
     ) -> None:
-        self.results: dict[str, VersionRecord | RunFile | Exception] = {}
+        # Weakly: a run may log files without end.
+        self.results: WeakValueDictionary[str, UploadResult] = WeakValueDictionary()
+        self.waiting: dict[str, tuple[int, int]] = {}
         self.files = 0
         self.bytes = 0
+        self.rejected = 0
         self.sent = 0
         self._connection = connection
         # The thread tries again itself; another caller needs the retries of each request.
@@ -128,6 +146,7 @@ class FileTransfer:
             next(self._requests)
         except StopIteration:
             self._key = None
+            self.waiting.pop(change.key, None)
             self.files += change.fields.get("files", 0)
             self.bytes += change.fields.get("bytes", 0)
             return True
@@ -135,6 +154,18 @@ class FileTransfer:
             self._key = None
             raise
         return False
+
+    def reject(self, change: Change, error: Exception) -> None:
+        """Notes that an upload cannot be delivered."""
+        self._note(change.key, error)
+        self.waiting.pop(change.key, None)
+        self.rejected += change.fields.get("files", 0)
+        self.sent = 0
+
+    def _note(self, key: str, value: VersionRecord | RunFile | Exception) -> None:
+        result = self.results.get(key)
+        if result is not None:
+            result.value = value
 
     def remove_files(self, change: Change) -> None:
         """Removes the files of an upload, which the backend has, or refuses."""
@@ -151,7 +182,7 @@ class FileTransfer:
             model = operations.set_artifact_alias(
                 connection, self._project, fields["artifact"], fields["alias"], fields["names"]
             )
-            self.results[change.key] = read_version(model, "setArtifactAlias")
+            self._note(change.key, read_version(model, "setArtifactAlias"))
             return
         upload = _Upload(connection, self._project, files_folder(self._journal) / change.key)
         if "artifact" in fields:
@@ -174,12 +205,12 @@ class FileTransfer:
                 version = operations.create_artifact_version(
                     connection, self._project, fields["artifact"], body, idempotency_key=change.key
                 )
-                self.results[change.key] = read_version(version, "createArtifactVersion")
+                self._note(change.key, read_version(version, "createArtifactVersion"))
             else:
                 file = operations.log_run_file(
                     connection, self._path, body, idempotency_key=change.key
                 )
-                self.results[change.key] = read_run_file(file, "logRunFile")
+                self._note(change.key, read_run_file(file, "logRunFile"))
         except ConflictError as error:
             missing = operations.missing_blobs(error)
             if missing is None:
@@ -262,11 +293,14 @@ class _Upload:
 
     def send(self, digests: Sequence[str]) -> Generator[None, None, None]:
         """Sends blobs, the small ones many at once."""
+        blobs = [self._blobs[digest] for digest in digests if digest in self._blobs]
+        adopted = self._adopt([blob for blob in blobs if blob.path is not None])
+        yield
         batch: list[_Blob] = []
-        for blob in [self._blobs[digest] for digest in digests if digest in self._blobs]:
-            if self._adopts(blob):
+        size = 0
+        for blob in blobs:
+            if blob in adopted:
                 self.sent += blob.size
-                yield
             elif blob.size > BLOB_BYTES:
                 yield from self._send_parts(blob)
             elif blob.size > BLOBS_BYTES:
@@ -277,18 +311,25 @@ class _Upload:
                 yield
             else:
                 batch.append(blob)
-                if len(batch) == CHECKED_BLOBS or sum(blob.size for blob in batch) > BLOBS_BYTES:
+                size += blob.size
+                if len(batch) == CHECKED_BLOBS or size > BLOBS_BYTES:
                     yield from self._send_batch(batch)
-                    batch = []
+                    batch, size = [], 0
         yield from self._send_batch(batch)
 
-    def _adopts(self, blob: _Blob) -> bool:
-        """Whether a backend in this process takes the file itself; then nothing is copied."""
-        adopt = self._connection.adopt_blob
-        if adopt is None or blob.path is None:
-            return False
-        adopt(*self._project, blob.path, blob.digest, blob.size)
-        return True
+    def _adopt(self, blobs: Sequence[_Blob]) -> set[_Blob]:
+        """Leaves files to a backend in this process, which does not copy them; returns those."""
+        adopt = self._connection.adopt_blobs
+        if adopt is None or not blobs:
+            return set()
+        files = [(blob.path, blob.digest, blob.size) for blob in blobs if blob.path is not None]
+        try:
+            adopt(*self._project, files)
+        except LookupError as error:
+            raise_foreign(error)
+            # The project is gone; a request finds out what that means.
+            return set()
+        return set(blobs)
 
     def _send_batch(self, batch: Sequence[_Blob]) -> Generator[None, None, None]:
         if not batch:

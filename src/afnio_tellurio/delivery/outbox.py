@@ -74,6 +74,7 @@ class Outbox:
         waker: Wakes the thread that delivers it, which is set when it is added to a sender.
         wanted_end: The end of the run, to be sent when everything is delivered, or None.
         is_released: Whether nothing can be logged to it anymore; it closes when all is delivered.
+        is_reported: Whether the end of its run has told that the rest is not delivered.
         is_set_aside: Whether delivery has ended because the backend does not have the run anymore.
     """
 
@@ -93,6 +94,7 @@ class Outbox:
         self.wanted_end: End | None = None
         self.is_released = False
         self.is_set_aside = False
+        self.is_reported = False
         self._synchronized_at = 0.0
         self._synchronized_size = 0
         self._has_warned_of_stop = False

@@ -204,8 +204,9 @@ class Transfer:
             if not _is_refusal(error):
                 return self._hold_files(error) if _is_lacking(error) else self.put_off(error)
             self._reject_upload(upload, error)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, ValueError) as error:
             raise_foreign(error)
+            # Its copy was removed or damaged.
             self._reject_upload(upload, error)
         except OSError as error:
             raise_foreign(error)
@@ -242,7 +243,7 @@ class Transfer:
         return False
 
     def _reject_upload(self, upload: Change, error: Exception) -> None:
-        self.files.results[upload.key] = error
+        self.files.reject(upload, error)
         reason = error.words if isinstance(error, ApiError) else str(error)
         warn(
             f"run {self.journal.header.run_name!r}: {named_upload(upload)} was not recorded: "

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from afnio_tellurio.artifact_manifests import ManifestFile
     from afnio_tellurio.artifacts.sources import AnySource
     from afnio_tellurio.delivery.file_outbox import FileOutbox
+    from afnio_tellurio.delivery.file_transfer import UploadResult
 
 
 class Artifact(ArtifactVersion):
@@ -231,12 +232,12 @@ def mark_logged(
     connection: Connection,
     project: operations.ProjectPath,
     outbox: FileOutbox,
-    key: str,
+    upload: UploadResult,
     files: list[ManifestFile],
 ) -> None:
     """Notes that an artifact was logged."""
     artifact._connection, artifact._project = connection, project  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-    artifact._pending = Pending(outbox, key, files)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    artifact._pending = Pending(outbox, upload, files)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     artifact._sources = []  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from afnio_tellurio.api.artifact_entities import ARTIFACT_NAME
 from afnio_tellurio.artifact_paths import check_path
 from afnio_tellurio.settings.limits import (
     MAX_ARTIFACT_TYPE,
@@ -19,8 +20,6 @@ from afnio_tellurio.settings.limits import (
 )
 from afnio_tellurio.validation import checked_name, checked_text, encoded_value
 
-#: Names of artifacts, and aliases.
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _SLUG = re.compile(r"[-a-zA-Z0-9_]+")
 _NUMBER = re.compile(r"v\d+")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -51,7 +50,7 @@ def checked_artifact_name(call: str, value: Any) -> str:
         ValueError: It is invalid.
     """
     name = checked_text(call, "artifact name", value)
-    if not _NAME.fullmatch(name):
+    if not ARTIFACT_NAME.fullmatch(name):
         raise ValueError(
             f"{call}: artifact name is {name!r}; it must be 1 to 128 letters, digits, underscores, "
             "dots, or dashes, and not start with a dot or a dash"
@@ -126,7 +125,7 @@ def checked_aliases(call: str, aliases: Any) -> list[str]:
 
 def _checked_alias(call: str, value: Any) -> str:
     alias = checked_text(call, "alias", value)
-    if not _NAME.fullmatch(alias):
+    if not ARTIFACT_NAME.fullmatch(alias):
         raise ValueError(
             f"{call}: alias is {alias!r}; it must be 1 to 128 letters, digits, underscores, dots, "
             "or dashes, and not start with a dot or a dash"
@@ -246,6 +245,8 @@ def parse_reference(call: str, text: Any) -> Reference:
             raise ValueError(f"{problem}; a digest has 64 hexadecimal digits")
         return Reference(namespace, project, None, f"sha256:{version}")
     is_digest = version.startswith("sha256:") and _DIGEST.fullmatch(version.partition(":")[2])
-    if not _NAME.fullmatch(name) or (colon and not (is_digest or _NAME.fullmatch(version))):
+    if not ARTIFACT_NAME.fullmatch(name) or (
+        colon and not (is_digest or ARTIFACT_NAME.fullmatch(version))
+    ):
         raise ValueError(problem)
     return Reference(namespace, project, name, version or "latest")

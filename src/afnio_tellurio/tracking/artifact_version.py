@@ -16,7 +16,6 @@ from afnio_tellurio.api.artifact_entities import (
     read_version,
 )
 from afnio_tellurio.artifact_manifests import encode_manifest
-from afnio_tellurio.artifact_paths import check_path
 from afnio_tellurio.artifacts.patterns import Patterns
 from afnio_tellurio.artifacts.remote_files import open_remote, pieces_of, streamed
 from afnio_tellurio.artifacts.saving import DamagedFileError, FileToSave, save_below
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from afnio_tellurio.artifact_manifests import ManifestFile
     from afnio_tellurio.artifacts.remote_files import Download
     from afnio_tellurio.delivery.file_outbox import FileOutbox
+    from afnio_tellurio.delivery.file_transfer import UploadResult
 
 
 class Pending:
@@ -40,44 +40,39 @@ class Pending:
 
     Attributes:
         outbox: The outbox that delivers it.
-        key: The key of its upload.
         files: Its files.
         digest: The digest of its manifest.
     """
 
-    def __init__(self, outbox: FileOutbox, key: str, files: list[ManifestFile]) -> None:
+    def __init__(self, outbox: FileOutbox, upload: UploadResult, files: list[ManifestFile]) -> None:
         self.outbox = outbox
-        self.key = key
         self.files = files
         self.digest = hashlib.sha256(encode_manifest(files)).hexdigest()
-
         # Of the upload and of its aliases, in the order of their delivery.
-        self._keys = [key]
+        self._results = [upload]
         self._seen = 0
 
     def result(self) -> object:
         """The version, or why it was refused; None while it is being uploaded."""
-        return self.outbox.transfer.files.results.get(self.key)
+        return self._results[0].value
 
     def is_waiting(self) -> bool:
         """Whether it, or an alias of it, is being uploaded."""
-        return self._seen < len(self._keys)
+        return self._seen < len(self._results)
 
     def newest(self) -> VersionRecord | None:
         """What the backend has returned since the last call, or None."""
         newest = None
-        results = self.outbox.transfer.files.results
-        for number, key in enumerate(self._keys[self._seen :], self._seen + 1):
-            result = results.get(key)
-            if result is None:
+        for number, result in enumerate(self._results[self._seen :], self._seen + 1):
+            if result.value is None:
                 break
-            newest = result if isinstance(result, VersionRecord) else newest
+            newest = result.value if isinstance(result.value, VersionRecord) else newest
             self._seen = number
         return newest
 
     def append_alias(self, artifact: str, alias: str) -> None:
         """Records an alias of it, for delivery after it."""
-        self._keys.append(self.outbox.log_alias(artifact, alias, f"sha256:{self.digest}"))
+        self._results.append(self.outbox.log_alias(artifact, alias, f"sha256:{self.digest}"))
 
 
 class ArtifactVersion:
@@ -295,7 +290,9 @@ class ArtifactVersion:
         return folder
 
     def _default_folder(self) -> Path:
-        return Path("artifacts", _folder_name(self._required("download")))
+        record = self._required("download")
+        # The names in answers are checked: neither can be a path.
+        return Path("artifacts", f"{record.artifact}-{record.version}")
 
     def _files_to_save(self, include: Sequence[str] | None) -> list[FileToSave]:
         """The files to download, without references."""
@@ -309,7 +306,7 @@ class ArtifactVersion:
 
     def _to_save(self, file: ArtifactFile) -> FileToSave:
         digest, size = _stored(file)
-        download = self._downloader(file.path)
+        download = self._downloader(file.path, size)
         return FileToSave(
             file.path, digest, size, file.executable, lambda: streamed(download, size)
         )
@@ -326,7 +323,7 @@ class ArtifactVersion:
             ValueError: It is a reference, whose bytes the backend does not have.
         """
         _digest, size = _stored(self._find(path))
-        return open_remote(self._downloader(path), size)
+        return open_remote(self._downloader(path, size), size)
 
     def read_bytes(self, path: str) -> bytes:
         """The bytes of a file, verified; see `open`.
@@ -335,7 +332,7 @@ class ArtifactVersion:
             TellurioError: They are damaged.
         """
         digest, size = _stored(self._find(path))
-        data = b"".join(pieces_of(self._downloader(path), size))
+        data = b"".join(pieces_of(self._downloader(path, size), size))
         if hashlib.sha256(data).hexdigest() != digest:
             raise DamagedFileError(
                 f"{path!r} of {self!r}: the bytes are not those that were logged"
@@ -357,7 +354,7 @@ class ArtifactVersion:
             if file.reference is None:
                 digest, size = _stored(file)
                 found = hashlib.sha256()
-                for piece in pieces_of(self._downloader(file.path), size):
+                for piece in pieces_of(self._downloader(file.path, size), size):
                     found.update(piece)
                 if found.hexdigest() != digest:
                     raise DamagedFileError(
@@ -371,28 +368,12 @@ class ArtifactVersion:
                 return file
         raise FileNotFoundError(f"{self!r} has no file {path!r}; its attribute files lists them")
 
-    def _downloader(self, path: str) -> Download:
+    def _downloader(self, path: str, size: int) -> Download:
         version = self._path(self._required("download"))
         connection = self._reachable()
         return lambda start, end: operations.download_artifact_file(
-            connection, version, path, start, end
+            connection, version, path, start, end, size
         )
-
-
-def _folder_name(record: VersionRecord) -> str:
-    """The name of the folder that a version is downloaded to.
-
-    Raises:
-        ValueError: What the backend answered is not the name of a folder.
-    """
-    name = f"{record.artifact}-{record.version}"
-    check_path(name)
-    if "/" in name:
-        raise ValueError(
-            f"download: the backend answered with the version {record.version!r} of artifact "
-            f"{record.artifact!r}, which cannot name a folder; pass root"
-        )
-    return name
 
 
 def _stored(file: ArtifactFile) -> tuple[str, int]:

@@ -111,7 +111,10 @@ def end_run(
         if undelivered is not None:
             return leave_end(run, recording, end, undelivered)
     unfinished = recording.find_undelivered(deadline) or recording.find_lost()
-    return None if unfinished is None else str(unfinished.problem("exit"))
+    if unfinished is None:
+        return None
+    unfinished.is_reported = True
+    return str(unfinished.problem("exit"))
 
 
 def leave_end(

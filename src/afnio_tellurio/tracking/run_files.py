@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from afnio_tellurio.artifacts.sources import AnySource
     from afnio_tellurio.client import TellurioClient
     from afnio_tellurio.delivery.file_outbox import FileOutbox
+    from afnio_tellurio.delivery.file_transfer import UploadResult
     from afnio_tellurio.delivery.recording import Recording
     from afnio_tellurio.errors import RunFinishedError
 
@@ -202,7 +203,7 @@ class RunWithFiles(RunDescriber):
     def _downloader(self, file: RunFile, client: TellurioClient | None) -> Download:
         connection, run = self._connection_for(client), self._path()
         return lambda start, end: operations.download_run_file(
-            connection, run, file.path, file.step, start, end
+            connection, run, file.path, file.step, start, end, file.size
         )
 
     def _log_media(
@@ -250,7 +251,7 @@ class RunWithFiles(RunDescriber):
         client: TellurioClient | None,
         *,
         capture: str = "auto",
-    ) -> tuple[FileOutbox, str, list[ManifestFile]] | None:
+    ) -> tuple[FileOutbox, UploadResult, list[ManifestFile]] | None:
         """Captures files, and records an upload of them; None while tracking is disabled."""
         if capture not in {"auto", "copy", "in-place"}:
             raise ValueError(
@@ -265,13 +266,14 @@ class RunWithFiles(RunDescriber):
         )
         files = captured.index.files
         counts = {"files": len(files), "bytes": sum(file.size or 0 for file in files)}
+        result = outbox.watch(key)
         try:
             outbox.append_upload(key, {**body(captured), **counts})
         except JournalSealedError:
             remove_captured(captured.folder)
             raise self._finished_error(call) from None
         outbox.wake()
-        return outbox, key, files
+        return outbox, result, files
 
     def _file_outbox_for(self, client: TellurioClient | None) -> FileOutbox:
         safeguard.watch_exit()

@@ -187,7 +187,7 @@ class _Safeguard:
         except KeyboardInterrupt:
             undelivered = outboxes()
         for outbox in undelivered:
-            if outbox.wanted_end is None:
+            if outbox.wanted_end is None and not outbox.is_reported:
                 # Not reported yet.
                 warn(str(outbox.problem("exit")))
 
