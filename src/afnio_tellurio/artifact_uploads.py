@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from afnio_tellurio.api.artifact_operations import ProjectPath
     from afnio_tellurio.api.connection import Connection
+    from afnio_tellurio.artifacts.sources import AnySource
 
 #: The suffix of a file that is locked while its process uploads.
 _LOCK_SUFFIX = ".lock"
@@ -87,8 +88,38 @@ def upload_artifact(
     sources = collect_directory(path) if path.is_dir() else collect_file(path)
     if operations.get_project(connection, *project) is None:
         raise LookupError(f"{project.namespace_slug} has no project {project.project_slug}")
+    fields = {"artifact": artifact.name, "version": version}
     key = str(uuid.uuid4())
-    with _reserved(connection.settings.home / "uploads" / key) as journal:
+    record = deliver_files(connection, RunPath(*project, ""), sources, fields, key, show)
+    if not isinstance(record, VersionRecord):
+        raise TellurioError(f"artifact {artifact.name!r} was not recorded: {record}")
+    return artifact_of(connection, project, record)
+
+
+def deliver_files(
+    connection: Connection,
+    path: RunPath,
+    sources: Iterable[AnySource],
+    fields: Mapping[str, Any],
+    key: str,
+    show: Callable[[int, int], None],
+) -> object:
+    """Delivers files and what refers to them, and returns what the backend returned.
+
+    Args:
+        connection: The backend.
+        path: The project, and the run if the files are those of a run.
+        sources: The files.
+        fields: The fields of an upload, see `delivery.file_transfer`.
+        key: The idempotency key.
+        show: Called with the number of bytes that were sent, and of all bytes.
+
+    Raises:
+        OSError: A file cannot be read, or the disk does not take its copy.
+        ValueError: A file is invalid.
+        TellurioError: A request failed, or the disk has no room.
+    """
+    with reserved(connection.settings.home / "uploads" / str(uuid.uuid4())) as journal:
         files = files_folder(journal)
         captured = capture(
             sources,
@@ -98,20 +129,16 @@ def upload_artifact(
             check_room=lambda wanted: check_room(files.parent, wanted, 0),
         )
         size = sum(blob.size for blob in captured.index.blobs)
-        transfer = FileTransfer(connection, RunPath(*project, ""), journal, in_thread=False)
-        change = Change(UPLOAD, key, 0, {"artifact": artifact.name, "version": version}, -1, True)  # noqa: FBT003 - no keyword for a tuple
+        transfer = FileTransfer(connection, path, journal, in_thread=False)
         transfer.results[key] = result = UploadResult()
-        while not transfer.step(change):
+        while not transfer.step(Change(UPLOAD, key, 0, dict(fields), -1, is_next=True)):
             # The list of many files is sent too.
             show(min(transfer.sent, size), size)
-    record = result.value
-    if not isinstance(record, VersionRecord):
-        raise TellurioError(f"artifact {artifact.name!r} was not recorded: {record}")
-    return artifact_of(connection, project, record)
+    return result.value
 
 
 @contextmanager
-def _reserved(path: Path) -> Generator[Path]:
+def reserved(path: Path) -> Generator[Path]:
     """A path for files that are removed at the end, or by a later upload if this process dies."""
     make_private_directory(path.parent)
     _remove_stale(path.parent)

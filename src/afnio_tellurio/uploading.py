@@ -15,6 +15,7 @@ from afnio_tellurio.api.calling import RunPath
 from afnio_tellurio.api.entities import RunRecord, RunStatus, read_run
 from afnio_tellurio.api.metric_lists import list_metrics, restored
 from afnio_tellurio.client import TellurioClient, connection_of, open_database
+from afnio_tellurio.copying_files import FilesCopy
 from afnio_tellurio.delivery.journal_file import JournalFile
 from afnio_tellurio.delivery.journal_writing import remove_journal, write_journal
 from afnio_tellurio.delivery.records import End, Header, microseconds_of
@@ -59,6 +60,7 @@ class UploadedRun:
         name_there: Its name at the target, with a number if it was taken; None before the run is
             created there.
         metrics: The number of its metrics and rows.
+        files: The number of files that were copied now, those of artifacts included.
         is_new: Whether something was uploaded now, or would be without `dry_run`.
         problem: Why it was not uploaded, or None.
     """
@@ -68,6 +70,7 @@ class UploadedRun:
     metrics: int
     is_new: bool
     problem: str | None = None
+    files: int = 0
 
 
 class _Upload(msgspec.Struct):
@@ -78,12 +81,14 @@ class _Upload(msgspec.Struct):
         name: Its name there.
         is_written: Whether its journal was written: once that is gone, all of it is delivered.
         total: The number of metrics in that journal, or None in records of earlier versions.
+        are_files_copied: Whether its artifacts and files are copied.
     """
 
     run_uuid: str
     name: str
     is_written: bool = False
     total: int | None = None
+    are_files_copied: bool = False
 
 
 def upload(
@@ -144,13 +149,17 @@ def _upload_run(
     header = _header(run, connection, upload)
     path = journals / header.file_name()
     if upload.is_written and not path.exists():
-        problem = None
-        if upload.total is not None and upload.total < total:
-            since = counted_metrics(total - upload.total)
-            problem = (
-                f"it was resumed after its upload; what it logged since ({since}) is only here"
-            )
-        return UploadedRun(run.name, upload.name, total, is_new=False, problem=problem)
+        files = 0
+        if not upload.are_files_copied and not dry_run:
+            files = _copy_files(run, source, target, upload, record)
+        return UploadedRun(
+            run.name,
+            upload.name,
+            total,
+            is_new=files > 0,
+            problem=_problem_of_resumed(upload, total),
+            files=files,
+        )
     if dry_run:
         return UploadedRun(run.name, upload.name, total, is_new=True)
     if not upload.is_written:
@@ -165,7 +174,27 @@ def _upload_run(
             progress(run, count, total)
 
     problem = _deliver(path, connection, show)
-    return UploadedRun(run.name, upload.name, total, is_new=True, problem=problem)
+    files = _copy_files(run, source, target, upload, record) if problem is None else 0
+    return UploadedRun(run.name, upload.name, total, is_new=True, problem=problem, files=files)
+
+
+def _problem_of_resumed(upload: _Upload, total: int) -> str | None:
+    if upload.total is None or upload.total >= total:
+        return None
+    since = counted_metrics(total - upload.total)
+    return f"it was resumed after its upload; what it logged since ({since}) is only here"
+
+
+def _copy_files(
+    run: Run, source: TellurioClient, target: TellurioClient, upload: _Upload, record: Path
+) -> int:
+    """Copies the artifacts and files of a run, once its metrics are delivered."""
+    path = _path(run)
+    there = RunPath(path.namespace_slug, path.project_slug, upload.run_uuid)
+    files = FilesCopy(connection_of(source), connection_of(target), path, there).copy()
+    upload.are_files_copied = True
+    _write(record, upload)
+    return files
 
 
 def _deliver(path: Path, target: Connection, progress: Callable[[int], None]) -> str | None:

@@ -104,6 +104,46 @@ def test_finished_runs_are_uploaded_whole_and_a_second_call_does_nothing(
         assert len(list(te.runs("acme", "digits", target))) == 3
 
 
+def test_artifacts_and_files_are_uploaded_and_a_second_call_does_nothing(
+    local, server, capsys, tmp_path
+):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights.bin").write_bytes(os.urandom(100_000))
+    (tmp_path / "model" / "small.txt").write_text("small")
+    with te.init("acme", "Digits", "maker", client=local) as run:
+        run.log_artifact(
+            tmp_path / "model", "model", type="model", aliases=["best"], metadata={"n": 1}
+        )
+        data = te.Artifact("data", "dataset").add_reference("s3://acme/data.csv", size=5)
+        run.log_artifact(data)
+        run.log_text("notes", "first")
+        run.log_text("notes", "later", step=7)
+        run.log_file(tmp_path / "model" / "small.txt")
+    with te.init("acme", "Digits", "user", client=local) as run:
+        run.use_artifact("model:best")
+    here = te.get_artifact("acme/digits/model", local)
+    assert main(["sync", "acme/digits", "--to", server]) == 0
+    assert "maker: 0 values and 6 files uploaded" in capsys.readouterr().out
+    there = te.get_artifact("acme/digits/model:best")
+    assert (there.digest, there.metadata, there.type) == (here.digest, {"n": 1}, "model")
+    there.verify()
+    assert there.producer.run_name == "maker"
+    assert [link.run_name for link in there.consumers] == ["user"]
+    (reference,) = te.get_artifact("acme/digits/data").files
+    assert (reference.reference, reference.size) == ("s3://acme/data.csv", 5)
+    for client in (local, None):
+        run = te.get_run("acme", "Digits", "maker", client)
+        assert [(file.path, file.kind, file.step) for file in run.files(client=client)] == [
+            ("notes", "text", 0),
+            ("notes", "text", 7),
+            ("small.txt", "file", None),
+        ]
+        assert run.open_file("notes", 7, client).read() == b"later"
+    assert main(["sync", "acme/digits", "--to", server]) == 0
+    assert "maker: already uploaded" in capsys.readouterr().out
+    assert len(te.list_artifact_versions("acme", "digits", "model")) == 1
+
+
 def test_what_a_run_logged_after_its_upload_is_reported(local, server, capsys):
     def log_once():
         with te.init("acme", "Digits", "job", client=local, resume=True) as run:

@@ -15,7 +15,7 @@ from afnio_tellurio.cli.artifact_references import (
     list_artifacts,
     list_versions,
 )
-from afnio_tellurio.cli.printing import format_date, short_json, table
+from afnio_tellurio.cli.printing import file_count, format_date, short_json, table
 from afnio_tellurio.notices import printable, show_progress
 from afnio_tellurio.sizes import counted_bytes
 
@@ -199,7 +199,7 @@ def _show(options: argparse.Namespace) -> int:
         "version": str(artifact.version),
         "aliases": ", ".join(artifact.aliases),
         "digest": str(artifact.digest),
-        "size": f"{counted_bytes(artifact.size or 0)} in {_counted_files(len(files))}",
+        "size": f"{counted_bytes(artifact.size or 0)} in {file_count(len(files))}",
         "created": format_date(artifact.date_created),
         "producer": (producer and _named(producer)) or "-",
         "consumers": ", ".join(dict.fromkeys(map(_named, consumers))) or "-",
@@ -259,10 +259,6 @@ def _file_facts(file: te.ArtifactFile) -> dict[str, Any]:
     }
 
 
-def _counted_files(count: int) -> str:
-    return "1 file" if count == 1 else f"{count:,} files"
-
-
 def _download(options: argparse.Namespace) -> int:
     from afnio_tellurio.artifacts.saving import save_below
 
@@ -293,7 +289,7 @@ def _download(options: argparse.Namespace) -> int:
     same = len(files) - downloaded
     unchanged = f" ({same:,} already there)" if same else ""
     print(
-        f"{printable(str(folder))}: {_counted_files(len(files))}{unchanged}, "
+        f"{printable(str(folder))}: {file_count(len(files))}{unchanged}, "
         f"{counted_bytes(size)} of {printable(f'{artifact.name}:{artifact.version}')}"
     )
     return 0
@@ -328,6 +324,6 @@ def _verify(options: argparse.Namespace) -> int:
     size = sum(file.size or 0 for file in files)
     print(
         f"{printable(f'{artifact.name}:{artifact.version}')}: verified "
-        f"{_counted_files(len(files))}, {counted_bytes(size)}"
+        f"{file_count(len(files))}, {counted_bytes(size)}"
     )
     return 0

@@ -181,6 +181,11 @@ def value_count(count: int) -> str:
     return "1 value" if count == 1 else f"{count} values"
 
 
+def file_count(count: int) -> str:
+    """Returns a number of files in words, such as `1 file`."""
+    return "1 file" if count == 1 else f"{count:,} files"
+
+
 def username(run: te.Run) -> str:
     """Returns the name of the user who created a run, or `-`."""
     return run.user.username if run.user else "-"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import Commands, path_type
-from afnio_tellurio.cli.printing import complain, value_count
+from afnio_tellurio.cli.printing import complain, file_count, value_count
 from afnio_tellurio.notices import printable, show_progress
 
 if TYPE_CHECKING:
@@ -91,7 +91,9 @@ def _upload(options: argparse.Namespace) -> int:
             is_renamed = run.name_there is not None and run.name_there != run.name
             new_name = f" as {printable(str(run.name_there))}" if is_renamed else ""
             verb = "would be uploaded" if options.dry_run else "uploaded"
-            result = f"{value_count(run.metrics)} {verb}" if run.is_new else "already uploaded"
+            files = f" and {file_count(run.files)}" if run.files else ""
+            result = f"{value_count(run.metrics)}{files} {verb}"
+            result = result if run.is_new else "already uploaded"
             print(f"{name}: {result}{new_name}")
     return int(failed)
 
