@@ -201,7 +201,7 @@ def _collected(
     if isinstance(source, bytes | bytearray | memoryview):
         if name is None:
             raise ValueError("log_artifact: bytes have no name of their own; pass name")
-        return [BytesSource(checked_artifact_name("log_artifact", name), bytes(source))], name
+        return [BytesSource(checked_artifact_name("log_artifact", name), bytes(source))], name  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(source, list | tuple):
         if name is None:
             raise ValueError("log_artifact: a list of files has no name of its own; pass name")
