@@ -9,19 +9,22 @@ import shlex
 from afnio_tellurio.cli.commands import _parser
 
 
-def _every_command():
-    (commands,) = [
-        action for action in _parser()._actions if isinstance(action, argparse._SubParsersAction)
-    ]
-    return dict(commands.choices)
+def _every_command(parser, before=""):
+    """The parsers of all commands, and of the commands of commands such as `artifact show`."""
+    commands = {}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, each in action.choices.items():
+                commands |= _every_command(each, f"{before}{name} ") or {before + name: each}
+    return commands
 
 
 #: The parser of each command, by its name.
-COMMANDS = _every_command()
+COMMANDS = _every_command(_parser())
 #: These run until they are stopped.
 LASTING = {"serve"}
 #: These do not call a backend, or report whether one is reachable.
-ASKING_NO_BACKEND = {"serve", "completion", "logout", "status"}
+ASKING_NO_BACKEND = {"serve", "completion", "logout", "status", "gc", "du"}
 ASKING = sorted(set(COMMANDS) - ASKING_NO_BACKEND)
 
 

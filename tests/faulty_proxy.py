@@ -20,7 +20,7 @@ _PLAYED = {
 }
 #: Seconds that a slow response takes.
 SLOW = 0.1
-_FORWARDED = {"Content-Type", "Next-Cursor", "Allow"}
+_FORWARDED = {"Content-Type", "Next-Cursor", "Allow", "Content-Range", "Accept-Ranges", "ETag"}
 
 
 class FaultyProxy:
@@ -49,7 +49,7 @@ class FaultyProxy:
             def handle_any(self):
                 outer._handle(self)
 
-            do_GET = do_POST = do_PATCH = do_DELETE = handle_any  # noqa: N815
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any  # noqa: N815
 
             def log_message(self, *arguments):
                 pass

@@ -496,7 +496,7 @@ def _rebuild_api_error(
 def _rebuild_delivery_error(
     arguments: tuple[Any, ...], response: httpx.Response | None
 ) -> DeliveryError:
-    names = ("run_name", "waiting", "lost", "path", "reason", "in_memory")
+    names = ("run_name", "waiting", "lost", "path", "reason", "in_memory", "content")
     call, state = arguments[0], dict(zip(names, arguments[1:], strict=True))
     return delivery_error(response, call, **state)
 

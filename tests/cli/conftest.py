@@ -85,6 +85,18 @@ def at_terminal(invoke, monkeypatch):
     return run
 
 
+def _log_files(run):
+    """The artifacts and files that the examples name."""
+    run.log_text("samples", "a sample")
+    for version in range(2):
+        model = te.Artifact("model", "model", f"round {version}", {"round": version})
+        model.add_text(f"round\n{version}\n", "notes.txt").add_bytes(b"\0\1", "weights.bin")
+        run.log_artifact(model, aliases=["best"], wait=True)
+    run.use_artifact("model:best")
+    old = run.log_artifact(b"old", "old", type="data", wait=True)
+    old.delete()
+
+
 @pytest.fixture(scope="session")
 def _home_of_examples(tmp_path_factory):
     home = tmp_path_factory.mktemp("examples") / "home"
@@ -103,6 +115,8 @@ def _home_of_examples(tmp_path_factory):
                 run.log("note", f"{name} is done")
                 run.log("odd", float("nan"))
                 run.log_rows("candidates", [{"id": 0}, {"id": 1, "score": 0.5}], key="id")
+                if name == "first":
+                    _log_files(run)
                 if name == "second":
                     run.log("only/here", 3)
         te.init("acme", "Digits", "fold", parent=run, client=client).finish()

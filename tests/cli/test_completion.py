@@ -70,6 +70,12 @@ def test_bash_completes_options_of_the_command_and_no_others(in_bash):
     assert in_bash("show", "acme/digits/a", "--y") == []
 
 
+def test_bash_completes_commands_of_a_command(in_bash):
+    assert set(in_bash("artifact", "d")) == {"download", "delete", "diff"}
+    assert set(in_bash("artifact", "delete", "acme/digits/model", "--")) >= {"--force", "--purge"}
+    assert in_bash("artifact", "show", "acme/digits/model", "--fo") == []
+
+
 def test_bash_completes_choices(in_bash):
     assert set(in_bash("runs", "acme/digits", "--status", "C")) == {"COMPLETED", "CRASHED"}
     assert set(in_bash("export", "a/b/c", "--format", "")) == {"csv", "jsonl", "parquet"}

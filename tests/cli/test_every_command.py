@@ -30,9 +30,19 @@ PRINTING_JSON = [name for name in COMMANDS if takes(name, option="--json")]
 #: The examples of these run as a person enters them; the others only as a shell splits them.
 IN_A_SHELL = {"runs", "sync"}
 #: What these fields contain is up to the run, or described in one row.
-ANY_FIELDS = {"metrics.NAME.last.", "config.", "environment.", "ended_because.", "rows."}
+ANY_FIELDS = {
+    "metrics.NAME.last.",
+    "config.",
+    "environment.",
+    "ended_because.",
+    "rows.",
+    "metadata.",
+}
 #: These print the same, in process and over HTTP.
-READING = ["projects", "runs", "show", "rows", "compare", "export", "trash"]
+READING = [
+    *("projects", "runs", "show", "rows", "compare", "export", "trash", "files", "artifacts"),
+    *("artifact show", "artifact versions", "artifact diff"),
+]
 DOCUMENT = (Path(__file__).parent.parent.parent / "docs" / "command-line.md").read_text("utf-8")
 
 
@@ -45,8 +55,9 @@ def one_line(finished):
 
 @pytest.fixture(autouse=True)
 def in_a_folder_of_its_own(tmp_path, monkeypatch):
-    """Some examples write a file."""
+    """Some examples write a file, and one uploads it."""
     monkeypatch.chdir(tmp_path)
+    Path("weights.json").write_text("[1]")
 
 
 @pytest.fixture
@@ -100,13 +111,13 @@ def test_the_examples_in_the_help_work(
         run = shell
     else:
         run = lambda line: invoke(*shlex.split(line)[1:])  # noqa: E731
-    shown = invoke(name, "--help")
+    shown = invoke(*name.split(), "--help")
     assert (shown.returncode, shown.stderr) == (0, "")
     examples = re.findall(r"^example: (afnio-tellurio .+)$", shown.stdout, re.MULTILINE)
     assert examples
     assert examples == examples_of(name)
     for example in examples:
-        assert example.split()[1] == name
+        assert f"{example} ".startswith(f"afnio-tellurio {name} ")
         platform = "https://platform.tellurio.ai"
         target = ""
         if platform in example:
@@ -129,7 +140,7 @@ def test_the_example_of_the_server_serves(start_python, home):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_wrong_usage_exits_with_2(name, invoke):
-    finished = invoke(name, "--no-such-option")
+    finished = invoke(*name.split(), "--no-such-option")
     assert finished.returncode == 2
     assert finished.stdout == ""
     assert finished.stderr.startswith("usage: afnio-tellurio ")

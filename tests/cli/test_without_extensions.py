@@ -44,3 +44,20 @@ def test_a_change_that_it_ignores_is_a_failure(invoke):
     noted = invoke("rename", f"{PROJECT}/run", "--notes", "text")
     assert (noted.returncode, noted.stdout) == (1, "")
     assert "ignored the new notes of run 'run'" in noted.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("artifacts", PROJECT),
+        ("artifact", "show", f"{PROJECT}/model"),
+        ("artifact", "versions", f"{PROJECT}/model"),
+        ("artifact", "upload", PROJECT, __file__),
+        ("files", f"{PROJECT}/run"),
+    ],
+)
+def test_artifacts_that_it_lacks_are_one_line(invoke, arguments):
+    finished = invoke(*arguments)
+    assert (finished.returncode, finished.stdout) == (1, "")
+    (line,) = finished.stderr.splitlines()
+    assert ": This backend does not " in line

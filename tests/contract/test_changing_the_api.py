@@ -314,7 +314,7 @@ def test_a_database_from_before_the_change_is_brought_up_to_it(added, tmp_path):
     succeed(ROOT, sys.executable, "-c", record, **home)
     assert succeed(added, sys.executable, "-c", read, **home) == "None [1] #3366cc\n"
     refused = run(ROOT, sys.executable, "-c", record, **home)
-    assert "has format 9" in refused.stderr
+    assert "has format 10" in refused.stderr
 
 
 # What is deprecated and removed

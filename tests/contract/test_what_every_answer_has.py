@@ -7,21 +7,19 @@ import sqlite3
 import exchanges
 import httpx
 import pytest
+import valid_requests
+from valid_requests import OPERATIONS, send, values_of
 
 from afnio_tellurio.backend import BackendUser, open_backend
 from afnio_tellurio.backend.requests import common_headers
 from afnio_tellurio.backend.site import Site
 
 CONTRACT = exchanges.CONTRACT
-METHODS = ("get", "post", "patch", "put", "delete")
-OPERATIONS = {
-    operation["operationId"]: (method.upper(), path, operation)
-    for path, item in CONTRACT["paths"].items()
-    for method, operation in item.items()
-    if method in METHODS
-}
 KEY = {"Authorization": "Api-Key the-key"}
 COMMON = {"X-Request-ID", "Tellurio-Contract-Version"}
+WITH_ETAG = {
+    "createRun", "getRun", "updateRun", "restoreRun", "downloadArtifactFile", "downloadRunFile",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -49,26 +47,10 @@ def run(api):
     return run
 
 
-#: What each operation is sent, to succeed.
-QUERIES = {
-    "sampleMetric": {"name": "loss", "buckets": 5},
-    "listRows": {"name": "table"},
-    "sampleProjectMetrics": {"name": "loss", "buckets": 5, "run": "RUN"},
-}
-BODIES = {"createProject": {"display_name": "Letters"}}
-
-
-def ask(api, name, run, **options):
-    method, path, operation = OPERATIONS[name]
-    path = path.format(namespace_slug="acme", project_slug="digits", run_uuid=run["uuid"])
-    query = {
-        key: run["uuid"] if value == "RUN" else value
-        for key, value in QUERIES.get(name, {}).items()
-    }
-    if "requestBody" in operation and "content" not in options:
-        example = operation["requestBody"]["content"]["application/json"]["example"]
-        options["json"] = BODIES.get(name, example)
-    return api.request(method, path, params=query, **options)
+@pytest.fixture
+def values(api, run):
+    """The path parameters of what each operation is about."""
+    return valid_requests.fill(api, run["uuid"])
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -80,17 +62,15 @@ def test_each_answer_declares_the_headers_that_all_have(name):
         assert set(headers) >= COMMON, status
         assert ("Retry-After" in headers) == (status in {"429", "503"}), status
         assert ("Allow" in headers) == (status == "405"), status
-        assert ("ETag" in headers) == (
-            name in {"createRun", "getRun", "updateRun", "restoreRun"} and status[0] == "2"
-        )
+        assert ("ETag" in headers) == (name in WITH_ETAG and status[0] == "2")
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_a_success_and_an_error_have_the_id_of_their_request_and_the_version(api, run, name):
+def test_a_success_and_an_error_have_the_id_of_their_request_and_the_version(api, values, name):
     sent = {"X-Request-ID": "r-17"}
     # Without the key, no operation deletes anything.
     for headers in ({**sent, "Authorization": ""}, sent):
-        answer = ask(api, name, run, headers=headers)
+        answer = send(api, name, values, headers=headers)
         assert answer.is_success == ("Authorization" not in headers), answer.text
         assert answer.headers["X-Request-ID"] == "r-17"
         assert answer.headers["Tellurio-Contract-Version"] == CONTRACT["info"]["version"]
@@ -123,13 +103,11 @@ def error_of(answer):
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_a_path_with_another_method_answers_405_with_the_allowed_ones(api, run, name):
     _, path, _ = OPERATIONS[name]
-    path = path.format(namespace_slug="acme", project_slug="digits", run_uuid=run["uuid"])
+    declared = {method.upper() for method in CONTRACT["paths"][path]} - {"PARAMETERS"}
+    other = min({"PUT", "TRACE"} - declared)
     with exchanges.departing("request", "answer"):
-        answer = api.put(path, json={})
+        answer = api.request(other, path.format(**values_of(run["uuid"])), json={})
     assert error_of(answer) == (405, "method_not_allowed")
-    declared = {method.upper() for method in CONTRACT["paths"][OPERATIONS[name][1]]} - {
-        "PARAMETERS"
-    }
     assert set(answer.headers["Allow"].split(", ")) == declared
 
 
@@ -142,7 +120,7 @@ def test_an_operation_that_the_backend_lacks_answers_501(tmp_path, monkeypatch, 
     with httpx.Client(
         base_url="http://embedded", transport=httpx.WSGITransport(app=backend)
     ) as api:
-        answer = ask(api, name, run)
+        answer = send(api, name, values_of(run["uuid"]))
     backend.close()
     assert error_of(answer) == (501, "not_implemented")
     assert name in answer.json()["detail"]
@@ -153,6 +131,10 @@ def test_each_error_of_the_backend_has_a_code(api, run):
     path = f"{runs}{run['uuid']}/"
     other = api.post(runs, json={}, headers={"Idempotency-Key": "k"}).json()
     api.post("/api/v0/acme/projects/", json={"display_name": "Other"})
+    values = valid_requests.fill(api, run["uuid"])
+    artifacts = "/api/v0/acme/projects/digits/artifacts/model/"
+    missing = {"path": "a", "digest": "0" * 64, "size": 1}
+    upload = {"digest": "0" * 64, "size": 1}
     batch = {
         "writer": other["uuid"],
         "first_sequence_number": 5,
@@ -174,6 +156,16 @@ def test_each_error_of_the_backend_has_a_code(api, run):
                 ),
                 api.post("/api/v0/acme/projects/other/runs/", json={"uuid": run["uuid"]}),
                 api.post(f"{path}metrics/batch/", json=batch),
+                api.post(f"{artifacts}versions/", json={"type": "model", "files": [missing]}),
+                api.post(f"{artifacts}versions/", json={"type": "data", "files": []}),
+                api.delete(f"{artifacts}versions/v0/"),
+                api.post(
+                    "/api/v0/acme/projects/digits/uploads/{uuid}/complete/".format(
+                        **api.post("/api/v0/acme/projects/digits/uploads/", json=upload).json()
+                    )
+                ),
+                send(api, "downloadRunFile", values, headers={"Range": "bytes=9-"}),
+                send(api, "setArtifactAlias", values, headers={"If-None-Match": "*"}),
                 api.patch(path, json={}, headers={"If-Match": '"0"'}),
                 api.post(runs, content=b" " * (8 * 2**20 + 1), headers={"Content-Type": "application/json"}),
                 api.post(runs, content=b"{}", headers={"Content-Type": "text/plain"}),
@@ -190,6 +182,12 @@ def test_each_error_of_the_backend_has_a_code(api, run):
         (409, "key_taken"),
         (409, "uuid_taken"),
         (409, "sequence_gap"),
+        (409, "blobs_missing"),
+        (409, "type_taken"),
+        (409, "version_aliased"),
+        (409, "upload_incomplete"),
+        (416, "range_not_satisfiable"),
+        (412, "precondition_failed"),
         (412, "precondition_failed"),
         (413, "too_large"),
         (415, "unsupported_media_type"),
@@ -201,7 +199,7 @@ def test_a_database_that_cannot_be_used_is_unavailable(api, run, monkeypatch):
         raise sqlite3.OperationalError("database or disk is full")
 
     monkeypatch.setattr("afnio_tellurio.backend.store.runs.find_run", fail)
-    answer = ask(api, "getRun", run)
+    answer = send(api, "getRun", values_of(run["uuid"]))
     assert error_of(answer) == (503, "unavailable")
     assert answer.headers.keys() >= {"x-request-id", "tellurio-contract-version"}
 

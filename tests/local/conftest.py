@@ -10,9 +10,15 @@ from afnio_tellurio.backend import BackendUser, open_backend
 RUNS = "/api/v0/acme/projects/digits/runs/"
 
 
+def _parameters(request):
+    return request.node.callspec.params.values() if hasattr(request.node, "callspec") else ()
+
+
 @pytest.fixture
-def database(tmp_path):
-    return tmp_path / "backend.db"
+def database(request, tmp_path):
+    """The database file of `api`, or of a backend that the test opens."""
+    is_served = "over HTTP" in _parameters(request)
+    return tmp_path / ("server/tellurio.db" if is_served else "backend.db")
 
 
 @pytest.fixture(params=["in process", "over HTTP"])
@@ -40,3 +46,15 @@ def api(request, database):
 def run(api):
     """The path of a new run."""
     return f"{RUNS}{api.post(RUNS, json={}).json()['uuid']}/"
+
+
+@pytest.fixture
+def embedded(database):
+    """An HTTP client of a backend in this process, with the project acme/digits."""
+    backend = open_backend(database, user=BackendUser("ada", "ada@example.com"))
+    transport = httpx.WSGITransport(app=backend)
+    with httpx.Client(base_url="http://embedded", transport=transport) as client:
+        client.backend = backend
+        client.post("/api/v0/acme/projects/", json={"display_name": "Digits"})
+        yield client
+    backend.close()

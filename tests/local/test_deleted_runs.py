@@ -8,6 +8,7 @@ import exchanges
 import golden_homes
 import httpx
 import pytest
+import valid_requests
 
 from afnio_tellurio.backend import BackendUser, open_backend
 from afnio_tellurio.backend.store.schema import FORMAT
@@ -29,16 +30,12 @@ OPERATIONS = {
 @pytest.fixture(params=OPERATIONS)
 def ask(request, api):
     """Sends the request of one operation on the run with this path, and returns the response."""
-    method, rest, operation = OPERATIONS[request.param]
-    query = {
-        parameter["name"]: parameter["example"]
-        for parameter in operation.get("parameters", [])
-        if parameter.get("required")
-    }
-    body = None
-    if "requestBody" in operation:
-        body = operation["requestBody"]["content"]["application/json"]["example"]
-    return lambda run: api.request(method.upper(), f"{run}{rest}", params=query, json=body)
+    method, rest, _ = OPERATIONS[request.param]
+    query = valid_requests.QUERIES.get(request.param, {})
+    body, headers = valid_requests.body_of(request.param)
+    return lambda run: api.request(
+        method.upper(), f"{run}{rest}", params=query, headers=headers, **body
+    )
 
 
 @pytest.fixture
@@ -62,7 +59,8 @@ def not_found(answer):
     return body
 
 
-def test_a_run_that_was_never_there_was_not_deleted(ask, run):
+def test_a_run_that_was_never_there_was_not_deleted(ask, api, run):
+    valid_requests.fill(api, run.split("/")[-2])
     assert not_found(ask(f"{RUNS}{new_uuid()}/")) == {"deleted": False}
     assert ask(run).status_code < 300
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import golden_homes
 import pytest
 from children import GUARD
+from stored_blobs import STORING
 
 import afnio_tellurio as te
 
@@ -276,3 +277,23 @@ def test_a_change_under_a_reader_without_locks_is_noticed(home, look, recorded):
     assert child.stdout.readline() == "reading\n"
     _out, err = child.communicate("\n", timeout=GUARD)
     assert child.returncode == 0, err
+
+
+def test_blobs_that_can_only_be_read_are_found_and_read(home, look, start_python):
+    start = STORING.replace("sys.argv[1]", repr(str(home / "tellurio.db")))
+    store = start + "assert put(api, b'small').status_code == 204\nput(api, content(MIB))\n"
+    _out, err = start_python("-c", store).communicate(timeout=GUARD)
+    assert not err
+    program = start + (
+        "from afnio_tellurio.backend.store import blob_removal\n"
+        "print(missing(api, b'small', content(MIB), b'other') == [digest_of(b'other')])\n"
+        "print(list(blob_removal.verify(backend._database)))\n"
+        "print(blob_removal.remove_all(backend._database, dry_run=True).files)\n"
+        "print(put(api, content(2 * MIB)).status_code, put(api, b'x').status_code)\n"
+        "print(start_upload(api, content(2 * MIB)).status_code)\n"
+    )
+    child = look(program)
+    before = state_of(home)
+    out, err = child.communicate(timeout=GUARD)
+    assert out.split("\n") == ["True", "[]", "0", "503 503", "503", ""], err
+    assert state_of(home) == before

@@ -4,18 +4,23 @@ import exchanges
 import msgspec
 import pytest
 
-from afnio_tellurio.backend import structs
+from afnio_tellurio.backend import artifact_structs, blob_structs, structs
 
+#: The modules with structs of the contract.
+MODULES = (structs, blob_structs, artifact_structs)
 SCHEMAS = exchanges.CONTRACT["components"]["schemas"]
 REQUESTS = [
     "ProjectCreate", "RunCreate", "RunUpdate", "EndReason", "MetricCreate", "MetricBatch",
-    "MetricBatchColumns",
+    "MetricBatchColumns", "BlobReference", "BlobCheck", "UploadCreate", "ArtifactFile",
+    "ArtifactVersionCreate", "AliasSet", "ArtifactUse", "RunFileCreate",
 ]  # fmt: skip
 ANSWERS = [
     "ApiKeyOwner", "Project", "Run", "RunProject", "RunUser", "Metric", "MetricBatchReceipt",
     "MetricSummary", "MetricBucket", "SequenceGapError", "RunNotFoundError", "Namespace", "ProjectMetric",
     "SummaryColumns", "MetricSamples", "SampledSeries", "ConfigChange", "EndReason",
-    "TrashedItem", "Table", "TableRow", "MetricColumns", "PackedNumbers",
+    "TrashedItem", "Table", "TableRow", "MetricColumns", "PackedNumbers", "MissingBlobs",
+    "MissingBlobsError", "Upload", "ArtifactFile", "Artifact", "ArtifactVersion", "RunArtifact",
+    "ArtifactRun", "RunFile",
 ]  # fmt: skip
 BOUNDS = (
     "minLength",
@@ -30,8 +35,19 @@ BOUNDS = (
 )
 
 
+def structs_of_modules():
+    return {
+        name: value
+        for module in MODULES
+        for name, value in vars(module).items()
+        if isinstance(value, type)
+        and issubclass(value, msgspec.Struct)
+        and value is not msgspec.Struct
+    }
+
+
 def schema_of(name):
-    (schema,), components = msgspec.json.schema_components([getattr(structs, name)])
+    (schema,), components = msgspec.json.schema_components([structs_of_modules()[name]])
     schema = components[name] if "$ref" in schema else schema
     return schema, components
 
@@ -85,13 +101,7 @@ def test_an_answer_struct_has_every_field_of_the_contract(name):
 
 
 def test_every_struct_is_held_against_the_contract():
-    ours = {
-        name
-        for name, value in vars(structs).items()
-        if isinstance(value, type)
-        and issubclass(value, msgspec.Struct)
-        and value is not msgspec.Struct
-    }
+    ours = set(structs_of_modules())
     assert ours == {*REQUESTS, *ANSWERS}
 
 

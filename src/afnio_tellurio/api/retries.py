@@ -23,11 +23,13 @@ from afnio_tellurio.settings.limits import (
     REQUEST_TIMEOUT,
 )
 
-#: The beginnings of operations that a backend may carry out twice. (createRun has a key, and
-#: updateRun sets the same fields again. What was restored stays as it is.)
+#: The beginnings of operations that a backend may carry out twice. (createRun,
+#: createArtifactVersion and logRunFile have a key, and updateRun sets the same fields again. A blob
+#: has the name of its bytes. What was restored stays as it is.)
 _REPEATABLE = (
-    *("GET ", "get", "list", "summarize", "sample", "verify", "restore"),
-    *("createRun", "updateRun"),
+    *("GET ", "get", "list", "summarize", "sample", "verify", "restore", "download"),
+    *("createRun", "updateRun", "createArtifactVersion", "logRunFile", "useArtifact"),
+    *("checkBlobs", "putBlob", "createUpload", "putUploadPart"),
 )
 #: The statuses of a backend that is busy, or away behind its proxy.
 _TOO_MANY_REQUESTS = 429

@@ -121,7 +121,9 @@ class _Capture:
 
     def close(self) -> None:
         if self._pack is not None:
-            self._pack.close()
+            # After a failure it may have bytes that a full disk does not take; they are removed.
+            with ignored(OSError):
+                self._pack.close()
 
     def add(self, source: AnySource) -> ManifestFile:
         """Captures a source, and returns its entry in the manifest."""
@@ -189,19 +191,17 @@ class _Capture:
     def _add_copy(self, source: Source, fd: int, before: FileIdentity) -> CapturedBlob | None:
         self._check_room(before.size)
         hasher = hashlib.sha256()
+        size = 0
         with self._new_file() as copy:
-            if _share_blocks(fd, copy):
-                # From here on, changes of the file do not reach the copy.
-                is_same = identify(os.fstat(fd)) == before
-                size = os.fstat(copy).st_size
-                for piece in self._pieces(source, copy, size):
-                    hasher.update(piece)
-            else:
-                size = 0
-                for piece in self._pieces(source, fd, before.size):
-                    hasher.update(piece)
+            is_shared = _share_blocks(fd, copy)
+            # From here on, changes of the file do not reach shared blocks.
+            is_same = is_shared and identify(os.fstat(fd)) == before
+            for piece in self._pieces(source, copy if is_shared else fd, before.size):
+                hasher.update(piece)
+                size += len(piece)
+                if not is_shared:
                     _write_all(copy, piece)
-                    size += len(piece)
+            if not is_shared:
                 is_same = identify(os.fstat(fd)) == before
         if not is_same or size != before.size:
             (self._folder / _UNFINISHED).unlink()
@@ -236,7 +236,7 @@ class _Capture:
         return self.blobs[digest]
 
     def _pieces(self, source: Source, fd: int, size: int) -> Iterator[memoryview]:
-        """Reads a file up to its size and a byte more, so that growth shows.
+        """Reads a file up to its size and a byte more: a file of /proc has more than its size.
 
         A piece is valid until the next one.
         """

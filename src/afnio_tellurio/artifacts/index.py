@@ -39,6 +39,14 @@ class FileIdentity(msgspec.Struct, frozen=True):
     mtime_ns: int
     size: int
 
+    def is_unchanged(self, status: os.stat_result) -> bool:
+        """Returns whether a file with this status is the same, possibly after a restart.
+
+        A restart of the machine may change the numbers of file systems.
+        """
+        now = identify(status)
+        return (now.inode, now.mtime_ns, now.size) == (self.inode, self.mtime_ns, self.size)
+
 
 class CapturedBlob(msgspec.Struct, omit_defaults=True):
     """The bytes of one or several files.

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from afnio_tellurio.artifacts.index import PACK, CapturedBlob, FileIdentity, identify
+from afnio_tellurio.artifacts.index import PACK, CapturedBlob, FileIdentity
 from afnio_tellurio.artifacts.opening import ChangedFileError, open_regular, quoted
 from afnio_tellurio.interruptions import raise_foreign
 
@@ -32,11 +32,14 @@ class BlobReader(io.RawIOBase):
         super().__init__()
         self._file = file
         self._identity = identity
-        self._remaining = count
+        self._offset = offset
+        self._count = count
+        self._position = 0
         self._fd = _open_unchanged(file) if identity else open_regular(file)
         try:
             self._check_unchanged()
-            os.lseek(self._fd, offset, os.SEEK_SET)
+            self._reader = io.FileIO(self._fd, closefd=False)
+            self._reader.seek(offset)
         except BaseException:  # raised again: the file must not stay open
             self.close()
             raise
@@ -45,6 +48,21 @@ class BlobReader(io.RawIOBase):
         """Returns True."""
         return True
 
+    def seekable(self) -> bool:
+        """Returns True."""
+        return True
+
+    def tell(self) -> int:
+        """Returns the position in the range."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Moves to a position in the range; see `io.IOBase.seek`."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._count}[whence]
+        self._position = min(max(0, base + offset), self._count)
+        self._reader.seek(self._offset + self._position)
+        return self._position
+
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Reads bytes into a buffer, and returns their number; 0 at the end.
 
@@ -52,14 +70,13 @@ class BlobReader(io.RawIOBase):
             ChangedFileError: The file changed after it was logged.
             OSError: It cannot be read, or ends early.
         """
-        view = memoryview(buffer).cast("B")[: self._remaining]
-        data = os.read(self._fd, len(view))
+        view = memoryview(buffer).cast("B")[: self._count - self._position]
+        count = self._reader.readinto(view)
         self._check_unchanged()
-        if len(view) and not data:
+        if len(view) and not count:
             raise OSError(f"{quoted(self._file)} ends early; its copy is damaged")
-        view[: len(data)] = data
-        self._remaining -= len(data)
-        return len(data)
+        self._position += count
+        return count
 
     def close(self) -> None:
         """Closes the file."""
@@ -68,7 +85,7 @@ class BlobReader(io.RawIOBase):
             os.close(self._fd)
 
     def _check_unchanged(self) -> None:
-        if self._identity is not None and identify(os.fstat(self._fd)) != self._identity:
+        if self._identity is not None and not self._identity.is_unchanged(os.fstat(self._fd)):
             raise _changed(self._file)
 
 

@@ -44,7 +44,7 @@ from afnio_tellurio.backend.requests import (
 )
 from afnio_tellurio.backend.store import blob_removal, removal
 from afnio_tellurio.backend.store import projects as stored_projects
-from afnio_tellurio.backend.store.blob_writing import adopt_file
+from afnio_tellurio.backend.store.blob_writing import adopt_files
 from afnio_tellurio.backend.store.connections import works_in_sqlite
 from afnio_tellurio.backend.store.database import Database
 from afnio_tellurio.backend.structs import SLUG_PATTERN, UUID_PATTERN
@@ -250,31 +250,38 @@ class Backend:
             # They only take room.
             log(logging.WARNING, f"unfinished files could not be removed: {error}")
 
-    @works_in_sqlite
     def adopt_blob(
         self, namespace_slug: str, project_slug: str, path: Path, digest: str, size: int
     ) -> None:
-        """Stores a blob for a client in this process: a link to its file, not a copy.
+        """Stores one blob as `adopt_blobs` does."""
+        self.adopt_blobs(namespace_slug, project_slug, [(path, digest, size)])
 
-        The file becomes read-only, and must not be changed. If the disk has no links, it is copied.
+    @works_in_sqlite
+    def adopt_blobs(
+        self, namespace_slug: str, project_slug: str, files: Sequence[tuple[Path, str, int]]
+    ) -> None:
+        """Stores blobs for a client in this process: links to its files, not copies.
+
+        The files become read-only, and must not be changed. On a disk without links they are
+        copied. The files of one call, up to about 1000, take one transaction.
 
         Args:
             namespace_slug: The namespace of the project.
-            project_slug: The project that gets the blob.
-            path: The file.
-            digest: Its SHA-256. It is only checked if the bytes have to be copied.
-            size: Its size in bytes.
+            project_slug: The project that gets the blobs.
+            files: Each with the SHA-256 and the number of its bytes. The SHA-256 is only checked
+                where the bytes have to be copied.
 
         Raises:
             LookupError: The project does not exist.
-            ValueError: It is not a regular file of this size, or the digest is not the one of its
+            ValueError: One is not a regular file of this size, or its digest is not the one of its
                 bytes.
-            DatabaseError: The database or the disk does not take it.
+            DatabaseError: The database or the disk does not take them.
         """
-        if not re.fullmatch(DIGEST_PATTERN, digest):
-            raise ValueError(f"{digest!r} is not a SHA-256")
+        for _, digest, _ in files:
+            if not re.fullmatch(DIGEST_PATTERN, digest):
+                raise ValueError(f"{digest!r} is not a SHA-256")
         try:
-            adopt_file(self._database, (namespace_slug, project_slug), path, digest, size)
+            adopt_files(self._database, (namespace_slug, project_slug), files)
         except sqlite3.Error as error:
             raise DatabaseError(f"the database {self.path} cannot be used: {error}") from error
 

@@ -24,7 +24,7 @@ from afnio_tellurio.backend.requests import (
 from afnio_tellurio.backend.store import artifact_changes, lineage
 from afnio_tellurio.backend.store import artifacts as stored_artifacts
 from afnio_tellurio.backend.store import blobs as stored_blobs
-from afnio_tellurio.backend.structs import ErrorCode
+from afnio_tellurio.backend.structs import MAX_STEP, ErrorCode
 from afnio_tellurio.backend.version_references import (
     LATEST,
     checked_alias,
@@ -62,6 +62,8 @@ class _Request:
         body = call.decode_body(_version_create)
         for alias in body.aliases:
             checked_alias(alias, "aliases")
+        if not isinstance(body.keep, UnsetType) and body.keep > MAX_STEP:
+            raise Refusal(400, {"keep": ["It does not fit into 64 bits."]})
         metadata = _metadata_in(body.metadata)
         return cls(body, contents_of(call, body), metadata)
 
@@ -98,9 +100,7 @@ def create_artifact_version(call: Call) -> Answer:
         if key is not None:
             artifact_changes.add_request(connection, project, key, version)
         if not isinstance(request.body.keep, UnsetType):
-            # No artifact has more versions than fit into an integer of SQLite.
-            count = min(request.body.keep, 2**62)
-            artifact_changes.keep_newest(connection, version, count)
+            artifact_changes.keep_newest(connection, version, request.body.keep)
         return version_response(201 if is_new else 200, connection, version)
 
 

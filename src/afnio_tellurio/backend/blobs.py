@@ -36,6 +36,8 @@ _blob_check = msgspec.json.Decoder(blob_structs.BlobCheck)
 def check_blobs(call: Call) -> Answer:
     """Returns which blobs the project does not have."""
     wanted = {blob.digest: blob.size for blob in call.decode_body(_blob_check).blobs}
+    if max(wanted.values()) > structs.MAX_STEP:
+        raise Refusal(400, {"blobs": ["A size does not fit into 64 bits."]})
     with call.database.reading() as connection:
         known = stored_blobs.find_blobs(connection, project_of(connection, call), wanted)
     folder = BlobFolder(call.database.path)
@@ -72,10 +74,8 @@ def put_blobs(call: Call) -> Answer:
         while line := stream.readline(_MAX_LINE):
             match = _FRAME.fullmatch(line)
             if match is None:
-                detail = (
-                    f"Blob {index + 1} does not follow a SHA-256, a space, a size and a newline."
-                )
-                raise Refusal(400, {"detail": detail})
+                message = f"[{index}]: Does not begin with a SHA-256, a space, a size, a newline."
+                raise Refusal(400, {"body": [message]})
             digest, size = match[1].decode("ascii"), int(match[2])
             room, index = room - size, index + 1
             if room < 0:
@@ -84,12 +84,12 @@ def put_blobs(call: Call) -> Answer:
                 detail = f"The request has more than {blob_structs.MAX_BLOBS} blobs."
                 raise Refusal(413, {"detail": detail})
             try:
-                writer.add(digest, exactly(size, stream, f"Blob {index}"))
+                writer.add(digest, exactly(size, stream, f"[{index - 1}]: The blob"))
             except WrongDigestError:
                 message = f"[{index - 1}]: The bytes have another SHA-256."
                 raise Refusal(400, {"digest": [message]}) from None
         if not index:
-            raise Refusal(400, {"detail": "The request body has no blobs."})
+            raise Refusal(400, {"body": ["Must have a blob."]})
         _record(call, writer)
     return Answer(204)
 
@@ -109,7 +109,7 @@ def exactly(size: int, stream: InputStream, what: str) -> Iterator[bytes]:
     while size:
         piece = stream.read(min(PIECE, size))
         if not piece:
-            raise Refusal(400, {"detail": f"{what} is shorter than its size."})
+            raise Refusal(400, {"body": [f"{what} is shorter than its size."]})
         size -= len(piece)
         yield piece
 

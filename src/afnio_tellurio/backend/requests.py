@@ -10,9 +10,7 @@ import re
 import sys
 import time
 import uuid
-from contextlib import suppress
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -21,6 +19,7 @@ from msgspec import UNSET, UnsetType
 from slugify import slugify
 
 from afnio_tellurio.backend import structs
+from afnio_tellurio.backend.integer_fields import with_integers
 from afnio_tellurio.backend.store import projects as stored_projects
 from afnio_tellurio.backend.store import runs as stored_runs
 from afnio_tellurio.backend.store import trash
@@ -140,7 +139,7 @@ class Call:
             try:
                 return decoder.decode(self.body.content)
             except msgspec.ValidationError:
-                return decoder.decode(_with_integers(self.body.content))
+                return decoder.decode(with_integers(self.body.content))
         except msgspec.ValidationError as error:
             raise _field_refusal(str(error)) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -165,45 +164,6 @@ def common_headers(environ: WSGIEnvironment) -> list[tuple[str, str]]:
     if not _REQUEST_ID.fullmatch(request_id):
         request_id = uuid.uuid4().hex
     return [("X-Request-ID", request_id), (VERSION_HEADER, CONTRACT_VERSION)]
-
-
-_INTEGER_FIELDS = ("first_sequence_number", "step", "name", "timestamp", "size", "keep")
-#: Fields with lists of objects.
-_LIST_FIELDS = ("metrics", "files", "blobs")
-
-
-def _with_integers(body: bytes) -> bytes:
-    """Writes integer fields such as 3.0, which JSON Schema allows, as 3. Keeps metric values."""
-    try:
-        fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    except msgspec.ValidationError:
-        return body
-    for name in _LIST_FIELDS:
-        with suppress(msgspec.ValidationError):
-            items = msgspec.json.decode(fields.get(name, b"[]"), type=list[msgspec.Raw])
-            if items:
-                encoded = b",".join(_with_integers(bytes(item)) for item in items)
-                fields[name] = msgspec.Raw(b"[" + encoded + b"]")
-    for name in _INTEGER_FIELDS:
-        if name in fields:
-            fields[name] = _as_integer(fields[name])
-    return structs.encode(fields)
-
-
-def _as_integer(raw: msgspec.Raw) -> msgspec.Raw:
-    text = bytes(raw).decode("utf-8")
-    if text.startswith("["):
-        items = msgspec.json.decode(text, type=list[msgspec.Raw])
-        return msgspec.Raw(b"[%b]" % b",".join(bytes(_as_integer(item)) for item in items))
-    try:
-        number = float(text)
-    except ValueError:
-        return raw
-    if not number.is_integer() or abs(number) > structs.MAX_STEP:
-        return raw
-    # Not converted from the float, which is exact up to 53 bits only.
-    exact = Decimal(text) if number else Decimal(0)
-    return msgspec.Raw(b"%d" % int(exact)) if exact == int(exact) else raw
 
 
 @dataclass

@@ -154,7 +154,7 @@ def put_upload_part(call: Call) -> Answer:
 
 def _receive(call: Call, size: int, digest: bytes, file: BinaryIO | None) -> None:
     """Reads a part, and writes it if there is a file; refuses one that is invalid."""
-    wrong_size = Refusal(400, {"detail": f"The part must have {size} bytes."})
+    wrong_size = Refusal(400, {"body": [f"The part must have {size} bytes."]})
     if call.body.length not in {None, size}:
         raise wrong_size
     stream, content = stream_of(call), hashlib.sha256()

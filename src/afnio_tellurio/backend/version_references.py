@@ -54,7 +54,7 @@ def version_of(
         or_trashed: Whether it may be in the trash, if no other has this number or digest.
 
     Raises:
-        Refusal: There is none.
+        Refusal: It does not exist.
     """
     artifact = artifact_of(connection, project, name)
     number = _NUMBER.fullmatch(reference)

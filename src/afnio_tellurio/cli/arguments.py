@@ -36,19 +36,22 @@ def with_file_names(argument: argparse.Action) -> None:
     vars(argument)["complete"] = "file"
 
 
-def path_type(least: int, most: int | None = None) -> Callable[[str], list[str]]:
+def path_type(
+    least: int, most: int | None = None, *, last: str = "RUN"
+) -> Callable[[str], list[str]]:
     """Returns an argument type that splits a path such as NAMESPACE/PROJECT/RUN.
 
     Args:
         least: The minimum number of parts.
         most: The maximum number of parts; default `least`.
+        last: What the third part is.
     """
 
     def split_path(text: str) -> list[str]:
         # A run's name may contain slashes.
         parts = text.split("/", (most or least) - 1)
         if len(parts) < least or not all(parts):
-            names = ["NAMESPACE", "PROJECT", "RUN"][:least]
+            names = ["NAMESPACE", "PROJECT", last][:least]
             raise argparse.ArgumentTypeError(f"Expected {'/'.join(names)}, got {text!r}")
         return parts
 

@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Any
 import afnio_tellurio as te
 from afnio_tellurio.cli import (
     account,
+    artifacts,
     changing,
     comparing,
     completing,
     exporting,
     listing,
     looking,
+    run_files,
     serving,
     status,
+    storage,
     syncing,
     tables,
     trash,
@@ -32,7 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
 #: Commands that also work while tracking is disabled.
-_WORKING_WHEN_DISABLED = {"login", "logout", "whoami", "status", "sync", "serve", "completion"}
+_WORKING_WHEN_DISABLED = {
+    *("login", "logout", "whoami", "status", "sync", "serve", "completion", "gc", "du"),
+}
 _DISK_FULL_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -43,6 +48,9 @@ def run(arguments: Sequence[str] | None) -> int:
         with _guarded_output():
             options = _parser().parse_args(arguments)
             name = f"{name} {options.name}"
+            if "action" in options:
+                # Of a command that has commands of its own.
+                name = f"{name} {options.action}"
             if options.name not in _WORKING_WHEN_DISABLED:
                 _require_tracking()
             exit_status: int = options.command(options)
@@ -104,7 +112,7 @@ def _guarded_output() -> Generator[None]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="afnio-tellurio",
-        description="View, compare, export, and sync experiment runs.",
+        description="View, compare, export, and sync experiment runs and their artifacts.",
     )
     parser.add_argument("--version", action="version", version=f"afnio-tellurio {te.__version__}")
     commands = parser.add_subparsers(
@@ -116,9 +124,12 @@ def _parser() -> argparse.ArgumentParser:
         tables,
         comparing,
         exporting,
+        artifacts,
+        run_files,
         changing,
         trash,
         syncing,
+        storage,
         serving,
         account,
         status,

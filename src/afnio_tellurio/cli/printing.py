@@ -15,7 +15,7 @@ from afnio_tellurio.notices import JOINERS, duration, printable
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 _CHART_HEIGHT = 8
 MAX_CHART_WIDTH = 80
@@ -37,17 +37,28 @@ def complain(text: str, end: str = "\n") -> None:
             print(text, end=end, file=sys.stderr, flush=True)
 
 
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """Returns aligned rows, below a header if it isn't empty."""
+def table(header: list[str], rows: list[list[str]], *, numbers: Collection[str] = ()) -> str:
+    """Returns aligned rows, below a header if it isn't empty.
+
+    Args:
+        header: The names of the columns.
+        rows: The cells of each row.
+        numbers: The names of the columns that are aligned at the right.
+    """
     lines = [[printable(cell) for cell in line] for line in [header, *rows] if line]
     widths = [min(max(map(columns_of, column)), _CELL_WIDTH) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(
-            cell + " " * (width - columns_of(cell))
-            for cell, width in zip(line, widths, strict=True)
+            _aligned(cell, width, at_right=bool(header) and header[column] in numbers)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines
     )
+
+
+def _aligned(cell: str, width: int, *, at_right: bool) -> str:
+    space = " " * (width - columns_of(cell))
+    return space + cell if at_right else cell + space
 
 
 class Line(NamedTuple):

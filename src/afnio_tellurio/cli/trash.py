@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from typing import TYPE_CHECKING, Any
 
 import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import Commands, path_type
-from afnio_tellurio.cli.printing import complain, format_date, table, value_count
+from afnio_tellurio.cli.asking import is_confirmed, require_terminal
+from afnio_tellurio.cli.printing import format_date, table, value_count
 from afnio_tellurio.notices import printable
 
 if TYPE_CHECKING:
@@ -72,14 +72,14 @@ def _delete(options: argparse.Namespace) -> int:
         found, name = te.get_project(namespace_slug, project), project
     if found is None:
         raise LookupError(f"{namespace_slug} has no project {project}")
-    _require_terminal(options)
+    require_terminal(options)
     if isinstance(found, te.Run):
         # Counted only for the question.
         values = 0 if options.yes else sum(metric.count for metric in found.summary().values())
         described = f"{printable(name)} ({found.status}, {value_count(values)})"
     else:
         described = f"the project {printable(name)} with its runs"
-    if not _is_confirmed(options, f"Delete {described}{' for good' if options.purge else ''}?"):
+    if not is_confirmed(options, f"Delete {described}{' for good' if options.purge else ''}?"):
         return 1
     if run_name:
         te.delete_run(namespace_slug, project, found.uuid)
@@ -158,9 +158,9 @@ def _purge(options: argparse.Namespace) -> int:
     if kind == "project" and te.get_project(namespace_slug, item.project_slug) is not None:
         # The backend would purge that one.
         raise ValueError(f"there is another project {item.project_slug} now; delete it first")
-    _require_terminal(options)
+    require_terminal(options)
     question = f"Delete {printable(_name_of(item))} ({_size(item.bytes)}) for good?"
-    if not _is_confirmed(options, question):
+    if not is_confirmed(options, question):
         return 1
     _purge_item(namespace_slug, item)
     return 0
@@ -195,28 +195,3 @@ def _size(number: float) -> str:
         number /= _KILO
         del units[0]
     return f"{number:.1f} {units[0]}"
-
-
-def _require_terminal(options: argparse.Namespace) -> None:
-    if not options.yes and not (sys.stdin and sys.stdin.isatty()):
-        raise ValueError("Can't ask for confirmation without a terminal; pass --yes")
-
-
-def _is_confirmed(options: argparse.Namespace, question: str) -> bool:
-    if options.yes or _ask(f"{question} [y/N] ").strip().lower() in {"y", "yes"}:
-        return True
-    complain("Canceled.")
-    return False
-
-
-def _ask(question: str) -> str:
-    answer = ""
-    try:
-        # On stderr, so that the question is visible even if stdout is redirected.
-        complain(question, end="")
-        answer = sys.stdin.readline()
-    finally:
-        if not answer.endswith("\n"):
-            # Ctrl-C or Ctrl-D: the cursor is still after the question.
-            complain("")
-    return answer

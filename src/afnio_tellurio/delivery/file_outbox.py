@@ -5,9 +5,10 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from afnio_tellurio.delivery.file_transfer import files_folder
+from afnio_tellurio.delivery.file_transfer import files_folder, lost_files
 from afnio_tellurio.delivery.outbox import DeliveryReceipt, Outbox
 from afnio_tellurio.delivery.records import UPLOAD
+from afnio_tellurio.notices import warn
 from afnio_tellurio.sizes import counted_bytes
 
 if TYPE_CHECKING:
@@ -63,6 +64,15 @@ class FileOutbox(Outbox):
         """Wakes the thread that delivers it."""
         if self.waker.is_idle:
             self.waker.wake()
+
+    def discard(self) -> None:
+        """Closes the journal and removes it, unless a damaged line has lost files."""
+        problem = lost_files(self.journal)
+        if problem is None:
+            super().discard()
+        else:
+            warn(f"run {self.journal.header.run_name!r}: {problem}")
+            self.journal.close()
 
     def waiting(self) -> tuple[int, int]:
         """The numbers of files and bytes that the backend does not have yet."""

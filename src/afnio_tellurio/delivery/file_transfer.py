@@ -22,10 +22,10 @@ from afnio_tellurio.api import artifact_operations as operations
 from afnio_tellurio.api.artifact_entities import read_run_file, read_version
 from afnio_tellurio.api.artifact_operations import ProjectPath
 from afnio_tellurio.artifact_manifests import encode_manifest
-from afnio_tellurio.artifacts.index import read_index, remove_captured
+from afnio_tellurio.artifacts.index import INDEX, read_index, remove_captured
 from afnio_tellurio.artifacts.reading import open_captured
-from afnio_tellurio.delivery.records import FILES_SUFFIX
-from afnio_tellurio.errors import ConflictError, TellurioError
+from afnio_tellurio.delivery.records import FILES_SUFFIX, find_record
+from afnio_tellurio.errors import ConflictError, NotFoundError, TellurioError
 from afnio_tellurio.settings.limits import BLOB_BYTES, BLOBS_BYTES, CHECKED_BLOBS, INLINE_FILES
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from afnio_tellurio.api.calling import RunPath
     from afnio_tellurio.api.connection import Connection
     from afnio_tellurio.artifacts.index import CapturedBlob
+    from afnio_tellurio.delivery.journal_file import JournalFile
     from afnio_tellurio.delivery.records import Change
 
 #: How often the blobs are sent again that a backend says it lacks, although it took them before.
@@ -52,6 +53,30 @@ def files_folder(journal: Path) -> Path:
     return journal.with_suffix(FILES_SUFFIX)
 
 
+def count_lost(journal: JournalFile) -> int:
+    """The number of files in a delivered journal whose records are damaged."""
+    folder = files_folder(journal.path)
+    # A folder without a record is of a call that did not return.
+    if not folder.is_dir() or not _is_damaged(journal.path):
+        return 0
+    captured = [path for path in folder.iterdir() if (path / INDEX).exists()]
+    return sum(len(read_index(path).files) for path in captured)
+
+
+def _is_damaged(journal: Path) -> bool:
+    *lines, _torn = journal.read_bytes().split(b"\n")
+    return any(find_record(line)[0] is None for line in lines)
+
+
+def lost_files(journal: JournalFile) -> str | None:
+    """What a delivered journal has lost, for a message; None if it has lost nothing."""
+    count = count_lost(journal)
+    if not count:
+        return None
+    files = "1 file" if count == 1 else f"{count} files"
+    return f"the record of {files} in {files_folder(journal.path)} is damaged; log them again"
+
+
 def named_upload(upload: Change) -> str:
     """An upload, for a message."""
     fields = upload.fields
@@ -65,6 +90,12 @@ def named_upload(upload: Change) -> str:
 class FileTransfer:
     """Delivers uploads, one request at a time.
 
+    Args:
+        connection: The backend.
+        path: The run.
+        journal: The path of the journal whose folder has the files.
+        in_thread: Whether a thread sends them, which tries again itself.
+
     Attributes:
         results: What the backend returned for each upload, or why it refused it, by key.
         files: The number of files that were delivered.
@@ -72,12 +103,16 @@ class FileTransfer:
         sent: The number of bytes that were sent of the present upload.
     """
 
-    def __init__(self, connection: Connection, path: RunPath, journal: Path) -> None:
+    def __init__(
+        self, connection: Connection, path: RunPath, journal: Path, *, in_thread: bool = True
+    ) -> None:
         self.results: dict[str, VersionRecord | RunFile | Exception] = {}
         self.files = 0
         self.bytes = 0
         self.sent = 0
         self._connection = connection
+        # The thread tries again itself; another caller needs the retries of each request.
+        self._in_thread = in_thread
         self._path = path
         self._project = ProjectPath(path.namespace_slug, path.project_slug)
         self._journal = journal
@@ -105,9 +140,13 @@ class FileTransfer:
         """Removes the files of an upload, which the backend has, or refuses."""
         remove_captured(files_folder(self._journal) / change.key)
 
+    @property
+    def _sending(self) -> Connection:
+        return self._connection.for_delivery if self._in_thread else self._connection
+
     def _deliver(self, change: Change) -> Generator[None, None, None]:
         fields = change.fields
-        connection = self._connection.for_delivery
+        connection = self._sending
         if "alias" in fields:
             model = operations.set_artifact_alias(
                 connection, self._project, fields["artifact"], fields["alias"], fields["names"]
@@ -128,8 +167,8 @@ class FileTransfer:
         raise TellurioError(f"{self._connection.url} does not keep the files that it accepts")
 
     def _record(self, change: Change, body: Mapping[str, Any]) -> list[str] | None:
-        """Records what refers to the blobs; returns the missing ones, or None if there are none."""
-        connection, fields = self._connection.for_delivery, change.fields
+        """Records what refers to the blobs; returns the missing ones, or None."""
+        connection, fields = self._sending, change.fields
         try:
             if "artifact" in fields:
                 version = operations.create_artifact_version(
@@ -265,6 +304,14 @@ class _Upload:
         yield
 
     def _send_parts(self, blob: _Blob) -> Generator[None, None, None]:
+        try:
+            yield from self._upload(blob)
+        except NotFoundError as error:
+            # It is complete, and the answer was lost, or it has expired: what the backend has shows
+            # that.
+            raise TellurioError(f"the upload of a file is gone: {error}") from error
+
+    def _upload(self, blob: _Blob) -> Generator[None, None, None]:
         upload = operations.create_upload(self._connection, self._project, blob.digest, blob.size)
         for number, start in enumerate(range(0, blob.size, upload.part_size), 1):
             end = min(start + upload.part_size, blob.size)

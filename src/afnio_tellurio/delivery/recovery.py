@@ -17,6 +17,7 @@ from afnio_tellurio.api.calling import RunPath
 from afnio_tellurio.api.entities import RunStatus
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.deadlines import has_passed, run_until_deadline, seconds_left
+from afnio_tellurio.delivery.file_transfer import lost_files
 from afnio_tellurio.delivery.hosts import is_from_here, locks_reach_all
 from afnio_tellurio.delivery.journal_file import JournalFile
 from afnio_tellurio.delivery.journal_writing import remove_journal
@@ -338,7 +339,7 @@ def _deliver(
         rejected=transfer.rejected,
         lost=journal.lost,
         status=status,
-        problem=transfer.problem,
+        problem=transfer.problem or lost_files(journal),
     )
     return result, isinstance(error, _ABSENT)
 

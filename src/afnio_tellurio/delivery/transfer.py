@@ -195,7 +195,9 @@ class Transfer:
                 self._note_success()
                 return True
         except NotFoundError as error:
-            return self._handle_missing(error)
+            if not self._lacks_upload(error, upload):
+                return False
+            self._reject_upload(upload, error)
         except ChangedFileError as error:
             self._reject_upload(upload, error)
         except TellurioError as error:
@@ -215,23 +217,28 @@ class Transfer:
         self._note_success()
         return True
 
-    def _handle_missing(self, error: NotFoundError) -> bool:
-        """Finds out what is missing: the run, or the operations on files."""
+    def _lacks_upload(self, error: NotFoundError, upload: Change) -> bool:
+        """Finds out what is missing: True for what an upload refers to; else it is put off."""
         try:
             operations.get_run(self.connection.for_delivery, self._path)
         except NotFoundError as problem:
-            return self.restore(problem)
+            self.restore(problem)
         except TellurioError as problem:
-            return self.put_off(problem)
-        return self._hold_files(error)
+            self.put_off(problem)
+        else:
+            if "alias" in upload.fields:
+                return True
+            self._hold_files(error)
+        return False
 
     def _hold_files(self, error: TellurioError) -> bool:
-        self.put_off(error)
-        self.holding = (
+        reason = (
             "the backend does not support artifacts; upgrade it, then deliver the files with: "
             f"afnio-tellurio sync ({error})"
         )
-        self.stopped = None
+        # Not as this error, after which nothing is tried again.
+        self.put_off(TellurioError(reason))
+        self.holding = reason
         return False
 
     def _reject_upload(self, upload: Change, error: Exception) -> None:

@@ -24,6 +24,7 @@ from afnio_tellurio.errors import TellurioError
 from afnio_tellurio.special_numbers import restore
 
 if TYPE_CHECKING:
+    import datetime as dt
     import os
     from collections.abc import Sequence
 
@@ -132,6 +133,12 @@ class ArtifactVersion:
         return (
             None if self._pending is None else sum(file.size or 0 for file in self._pending.files)
         )
+
+    @property
+    def date_created(self) -> dt.datetime | None:
+        """When the version was created, with time zone; `None` until the backend has it."""
+        record = self._known()
+        return None if record is None else record.date_created
 
     @property
     def aliases(self) -> tuple[str, ...]:
@@ -282,19 +289,24 @@ class ArtifactVersion:
             TellurioError: The request failed, a file is damaged, or a symbolic link is in the way.
             ValueError: The backend answered with an unsafe path.
         """
+        folder = self._default_folder() if root is None else Path(root)
+        save_below(folder, self._files_to_save(include), verify=verify)
+        return folder
+
+    def _default_folder(self) -> Path:
         record = self._required("download")
-        if root is None:
-            # The names in answers are checked: neither can be a path.
-            root = Path("artifacts", f"{record.artifact}-{record.version}")
-        folder = Path(root)
+        # The names in answers are checked: neither can be a path.
+        return Path("artifacts", f"{record.artifact}-{record.version}")
+
+    def _files_to_save(self, include: Sequence[str] | None) -> list[FileToSave]:
+        """The files to download, without references."""
+        self._required("download")
         patterns = None if include is None else Patterns("include", include)
-        wanted = [
-            file
+        return [
+            self._to_save(file)
             for file in self.files
             if file.reference is None and (patterns is None or patterns.cover(file.path))
         ]
-        save_below(folder, [self._to_save(file) for file in wanted], verify=verify)
-        return folder
 
     def _to_save(self, file: ArtifactFile) -> FileToSave:
         digest, size = _stored(file)

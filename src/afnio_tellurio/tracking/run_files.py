@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from afnio_tellurio.api.connection import Connection
     from afnio_tellurio.artifact_manifests import ManifestFile
     from afnio_tellurio.artifacts.capture import Captured
+    from afnio_tellurio.artifacts.remote_files import Download
     from afnio_tellurio.artifacts.sources import AnySource
     from afnio_tellurio.client import TellurioClient
     from afnio_tellurio.delivery.file_outbox import FileOutbox
@@ -196,12 +197,12 @@ class RunWithFiles(RunDescriber):
         if not found:
             at = "" if step is None else f" at step {step}"
             raise FileNotFoundError(f"run {self.name!r} has no file {path!r}{at}")
-        file, connection, run = found[-1], self._connection_for(client), self._path()
-        return open_remote(
-            lambda start, end: operations.download_run_file(
-                connection, run, file.path, file.step, start, end, file.size
-            ),
-            file.size,
+        return open_remote(self._downloader(found[-1], client), found[-1].size)
+
+    def _downloader(self, file: RunFile, client: TellurioClient | None) -> Download:
+        connection, run = self._connection_for(client), self._path()
+        return lambda start, end: operations.download_run_file(
+            connection, run, file.path, file.step, start, end, file.size
         )
 
     def _log_media(

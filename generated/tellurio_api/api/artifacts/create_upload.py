@@ -138,9 +138,9 @@ def sync_detailed(
 ) -> Response[Error | Upload]:
     """Start or continue an upload
 
-     Starts to upload a blob in parts, or returns the upload of it that has begun, whoever began it. An
-    upload expires
-    after 7 days without a new part.
+     Starts to upload a blob in parts, or returns the upload of it that has begun, also of another
+    client. An upload
+    expires after 7 days without a new part.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
@@ -178,9 +178,9 @@ def sync(
 ) -> Error | Upload | None:
     """Start or continue an upload
 
-     Starts to upload a blob in parts, or returns the upload of it that has begun, whoever began it. An
-    upload expires
-    after 7 days without a new part.
+     Starts to upload a blob in parts, or returns the upload of it that has begun, also of another
+    client. An upload
+    expires after 7 days without a new part.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
@@ -213,9 +213,9 @@ async def asyncio_detailed(
 ) -> Response[Error | Upload]:
     """Start or continue an upload
 
-     Starts to upload a blob in parts, or returns the upload of it that has begun, whoever began it. An
-    upload expires
-    after 7 days without a new part.
+     Starts to upload a blob in parts, or returns the upload of it that has begun, also of another
+    client. An upload
+    expires after 7 days without a new part.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
@@ -251,9 +251,9 @@ async def asyncio(
 ) -> Error | Upload | None:
     """Start or continue an upload
 
-     Starts to upload a blob in parts, or returns the upload of it that has begun, whoever began it. An
-    upload expires
-    after 7 days without a new part.
+     Starts to upload a blob in parts, or returns the upload of it that has begun, also of another
+    client. An upload
+    expires after 7 days without a new part.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.

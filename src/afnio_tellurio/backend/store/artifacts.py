@@ -183,7 +183,7 @@ def read_version(connection: sqlite3.Connection, version: int) -> VersionRow:
 
 
 def find_latest(connection: sqlite3.Connection, artifact: int) -> int | None:
-    """Returns the id of the newest version, or None if there is none."""
+    """Returns the id of the newest version, or None."""
     row = connection.execute(
         "SELECT id FROM artifact_versions WHERE artifact = ? AND deleted IS NULL "
         "ORDER BY number DESC LIMIT 1",

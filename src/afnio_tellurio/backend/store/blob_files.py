@@ -87,8 +87,10 @@ class BlobFolder:
         return os.fdopen(os.open(self.path_of(digest), _READ), "rb", buffering=0)
 
     def make(self) -> None:
-        """Creates the folder if it is missing."""
-        make_private_directory(self.parts)
+        """Creates the folder if it is missing; the disk knows it when this returns."""
+        if not self.parts.is_dir():
+            make_private_directory(self.parts)
+            synchronize_directory(self.path.parent)
 
     def new_part(self, suffix: str = "tmp") -> Path:
         """Returns a new path for a file that is not complete; creates the folder if needed."""

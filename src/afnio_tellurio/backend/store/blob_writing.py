@@ -149,27 +149,26 @@ class BlobWriter:
         record_blobs(connection, project, self._blobs.values(), time.time_ns() // 1000)
 
 
-def adopt_file(
-    database: Database, project_of: tuple[str, str], path: Path, digest: str, size: int
+def adopt_files(
+    database: Database, project_of: tuple[str, str], files: Iterable[tuple[Path, str, int]]
 ) -> None:
-    """Stores a file, which never changes, as a blob: by another link to it, or a copy.
+    """Stores files, which never change, as blobs: by other links to them, or copies.
 
     Args:
         database: The database.
         project_of: The slugs of the namespace and the project.
-        path: The file.
-        digest: Its SHA-256.
-        size: Its size in bytes.
+        files: Each with the SHA-256 and the number of its bytes.
 
     Raises:
         LookupError: The project does not exist.
-        ValueError: It is not a regular file of this size, or its bytes have another SHA-256.
-        DatabaseError: The disk does not take it.
+        ValueError: One is not a regular file of this size, or its bytes have another SHA-256.
+        DatabaseError: The disk does not take them.
     """
     with database.reading() as connection:
         _project(connection, project_of)
     with BlobWriter(database) as writer:
-        writer.add_file(path, digest, size)
+        for path, digest, size in files:
+            writer.add_file(path, digest, size)
         writer.place()
         with database.writing() as connection:
             writer.record(connection, _project(connection, project_of))

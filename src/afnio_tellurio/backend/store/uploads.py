@@ -72,7 +72,7 @@ def find_upload(
 
 
 def find_upload_of(connection: sqlite3.Connection, project: int, digest: str) -> UploadRow | None:
-    """Returns the upload of a blob, also an expired one, or None if there is none."""
+    """Returns the upload of a blob, also an expired one, or None without one."""
     return _only(
         connection.execute(f"{_SELECT} WHERE project = ? AND digest = ?", (project, digest))
     )
