@@ -195,7 +195,7 @@ LACKING = [404, 405, 501]
 
 @pytest.mark.parametrize("status", LACKING)
 def test_a_backend_without_artifacts_gets_metrics_and_later_the_files(
-    run, client, transport, home, status, capfd
+    run, client, transport, home, status
 ):
     headers = {"Allow": "GET"} if status == 405 else {}
     lacking = answering(
@@ -210,6 +210,7 @@ def test_a_backend_without_artifacts_gets_metrics_and_later_the_files(
         artifact.wait(timeout=0.2)
     message = str(failed.value)
     assert "2 files (6 B)" in message
+    assert "the backend does not support artifacts; upgrade it" in message
     assert "afnio-tellurio sync" in message
     assert run.metrics("loss").values == [1], "files do not hold metrics up"
     assert any("files" in path.name and path.is_dir() for path in (home / "journals").iterdir())
@@ -254,3 +255,59 @@ def test_a_version_that_is_refused_is_named_and_does_not_hold_the_next_up(run, c
     assert bad.version is None
     receipt = run.finish()
     assert (receipt.files, receipt.rejected_files) == (1, 1)
+
+
+@pytest.fixture
+def remote(transport, monkeypatch):
+    """A client for which the backend is in another process: it takes no files by itself."""
+    monkeypatch.setenv("TELLURIO_API_KEY", "the-key")
+    client = te.TellurioClient("http://127.0.0.1:1", max_retries=0)
+    use_transport(client, transport)
+    yield client
+    transport.change = lambda _request, _response: None
+    client.close()
+
+
+@pytest.mark.parametrize("change", ["changed", "removed", "replaced"])
+def test_a_file_in_place_that_changes_before_its_upload_is_refused(
+    remote, transport, tmp_path, change
+):
+    run = te.init("acme", "Digits", "r", client=remote)
+    path = tmp_path / "weights.bin"
+    path.write_bytes(bytes(100_000))
+    transport.change = answering(r"/blobs/", 503, json={"detail": "later"})
+    artifact = run.log_artifact(path, "weights", capture="in-place")
+    copied = run.log_artifact(path, "copied", capture="copy")
+    if change == "changed":
+        path.write_bytes(b"1" + bytes(99_999))
+    else:
+        path.unlink()
+    if change == "replaced":
+        path.write_bytes(bytes(100_000))
+    transport.change = lambda _request, _response: None
+    with pytest.raises(te.TellurioError, match=r"weights.bin' was changed, moved or removed after"):
+        artifact.wait(GUARD)
+    assert copied.wait(GUARD).read_bytes("weights.bin") == bytes(100_000)
+    receipt = run.finish()
+    assert (receipt.files, receipt.rejected_files) == (1, 1)
+
+
+def test_a_large_file_is_resumed_where_it_stopped(run, client, transport, monkeypatch):
+    monkeypatch.setattr("afnio_tellurio.delivery.file_transfer.BLOB_BYTES", 2**16)
+    data = bytes(range(256)) * 300_000
+    failed = []
+
+    def change(request, _response):
+        # The second part arrives, but its answer is lost.
+        if request.url.path.endswith("/parts/2/") and not failed:
+            failed.append(request)
+            return httpx.Response(503, json={"detail": "later"}, request=request)
+        return None
+
+    transport.change = change
+    artifact = run.log_artifact(data, "data", wait=True)
+    assert artifact.read_bytes("data") == data
+    parts = [request for request in transport.requests if "/parts/" in request]
+    assert failed
+    assert len(parts) <= len(set(parts)) + 1, "parts that have arrived are not sent again"
+    assert len(set(parts)) == -(-len(data) // 2**24)

@@ -104,6 +104,7 @@ def artifacts(run: te.Run, client: te.TellurioClient, anything: Any) -> None:
     te.log_artifact(["a", Path("b")], "data", exclude=("*.tmp",), capture="in-place", client=client)
     artifact = run.log_artifact(b"1", "data", description="description")
     assert_type(artifact.wait(timeout=1.5), te.Artifact)
+    assert_type(artifact.date_created, dt.datetime | None)
     assert_type(artifact.name, str)
     assert_type(artifact.version, str | None)
     assert_type(artifact.digest, str | None)

@@ -76,6 +76,45 @@ def test_a_tensor_is_taken_from_its_device():
     assert len(encoded_audio(Tensor(np.zeros(9)), 8000)[0]) > 9
 
 
+class Sparse(Tensor):
+    """As a sparse tensor of PyTorch."""
+
+    def cpu(self):
+        return self
+
+    def detach(self):
+        return self
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("can't convert Sparse layout tensor to numpy")
+
+
+def test_what_cannot_be_an_array_is_named():
+    with pytest.raises(TypeError, match="^log_image: image cannot be made into an array: can't"):
+        encoded_image(Sparse(None))
+
+
+class Brain(Tensor):
+    """As a tensor of PyTorch with a type that NumPy does not have."""
+
+    dtype = "torch.bfloat16"
+
+    def detach(self):
+        return self
+
+    def cpu(self):
+        return self
+
+    def float(self):
+        return np.asarray(self.array, np.float32)
+
+    __array__ = None
+
+
+def test_a_tensor_of_a_type_that_numpy_lacks_is_converted():
+    assert decode_png(encoded_image(Brain([[0.0, 1.0]]))[0]).tolist() == [[[0], [255]]]
+
+
 class Figure:
     """As a figure of matplotlib."""
 

@@ -10,6 +10,8 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from afnio_tellurio.interruptions import raise_foreign
+
 #: How the files of the formats that browsers show begin, and their content types.
 _IMAGES = (
     (b"\x89PNG\r\n\x1a\n", 0, "image/png"),
@@ -93,6 +95,9 @@ def _array(call: str, what: str, value: Any) -> Any:
     if hasattr(value, "detach"):
         # A tensor of PyTorch, which may be on a GPU.
         value = value.detach().cpu()
+        if str(getattr(value, "dtype", "")) == "torch.bfloat16":
+            # NumPy does not have it.
+            value = value.float()
     if not hasattr(value, "__array__"):
         raise TypeError(
             f"{call}: {what} is of type {type(value).__name__}; pass the path or bytes of a file, "
@@ -100,7 +105,11 @@ def _array(call: str, what: str, value: Any) -> Any:
         )
     import numpy as np
 
-    return np.asarray(value)
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise_foreign(error)
+        raise TypeError(f"{call}: {what} cannot be made into an array: {error}") from error
 
 
 def _png(array: Any) -> bytes:

@@ -15,8 +15,8 @@ A record starts with the CRC-32 of the rest of the line. For a metric follow the
 before it, the step, the time in microseconds since 1970 (UTC), the name and the value, in which
 `special_numbers` tells NaN and the infinities from the words for them. A row of a
 table is a metric with a list in the place of the step: its key, if it has one. For a change of the
-run follow its idempotency key, its time, and the body of `updateRun`; for an upload, what
-`uploads` does with the files in the folder that is named after the key. What the run was born with
+run follow its idempotency key, its time, and the body of `updateRun`; for an upload, see
+`file_transfer`. What the run was born with
 is for a backend that has lost the run. Each line is written with one write(2), so the operating
 system has it when `log` returns.
 
