@@ -41,11 +41,10 @@ from afnio_tellurio.delivery.journal_reading import read_at, read_header
 from afnio_tellurio.delivery.metric_lines import read_metrics
 from afnio_tellurio.delivery.records import (
     BORN,
-    CHANGE,
+    CHANGES,
     END,
     NUMBER,
     UNDELIVERABLE_SUFFIX,
-    UPLOAD,
     Batch,
     Change,
     End,
@@ -69,9 +68,7 @@ if TYPE_CHECKING:
     from io import FileIO
     from pathlib import Path
 
-
 _START = Position(0, 0, 0)
-_CHANGES = (CHANGE, UPLOAD)
 _PREFIX_BYTES = 64
 #: More than the record of an end takes.
 _END_BYTES = 256 * 1024
@@ -184,8 +181,8 @@ class JournalFile:
     @property
     def has_only_rejected(self) -> bool:
         """Whether it was a `.rejected` file: its metrics were refused before, one by one."""
-        first = islice(self._records(0), _LINES_AT_START)
-        return any(fields is not None and fields[0] == REFUSED for fields, *_ in first)
+        first = (fields for fields, *_ in islice(self._records(0), _LINES_AT_START))
+        return any(fields is not None and fields[0] == REFUSED for fields in first)
 
     @property
     def lost(self) -> int:
@@ -241,13 +238,13 @@ class JournalFile:
         number, lag = position.number, position.lag
         is_damaged, damaged_lines = False, 0
         for fields, is_intact, start, end in self._records(position.offset):
-            is_damaged = is_damaged or not is_intact
+            is_damaged |= not is_intact
             if fields is None:
                 damaged_lines += bool(_METRIC_START.match(self._read(start, _PREFIX_BYTES)))
                 continue
             if fields[0] == NUMBER:
                 number = max(number, fields[1])
-            elif fields[0] in _CHANGES:
+            elif fields[0] in CHANGES:
                 # Damaged lines count when the next metric is read, and so does its number.
                 is_next = not is_damaged and number == position.number
                 yield [], 0, change_of(fields, end, is_next=is_next)
@@ -474,7 +471,7 @@ class JournalFile:
     def _last_time(self, offset: int) -> int | None:
         times: list[int] = []
         for fields, *_ in self._records(offset):
-            if fields is not None and (isinstance(fields[0], int) or fields[0] in _CHANGES):
+            if fields is not None and (isinstance(fields[0], int) or fields[0] in CHANGES):
                 times.append(fields[2])
         return max(times, default=None)
 

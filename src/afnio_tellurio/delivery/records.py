@@ -30,6 +30,7 @@ END = "end"
 CHANGE = "change"
 #: The first field of a record with files, and what to do with them at the backend.
 UPLOAD = "upload"
+CHANGES = (CHANGE, UPLOAD)
 #: The first field of the record with what the run was created with.
 BORN = "born"
 #: The first field of a record that holds the sequence number of the next metric.
