@@ -28,6 +28,8 @@ _OTHER_SOCKETS = 16
 _OTHER_FILES = 100
 #: The page requests up to 100 runs and 100 metrics at once.
 _MAX_HEADER_BYTES = 128 * 1024
+#: Bytes that a round of the loop receives at most: with fewer, large files take more rounds.
+_RECEIVED_BYTES = 2**17
 #: The maximum delay of `stop`, in seconds.
 _POLL_SECONDS = 0.1
 
@@ -77,6 +79,7 @@ class Server:
                 max_request_header_size=_MAX_HEADER_BYTES,
                 connection_limit=limit + _OTHER_SOCKETS,
                 channel_timeout=IDLE_SECONDS,
+                recv_bytes=_RECEIVED_BYTES,
             )
         except (OSError, ValueError) as error:
             wasyncore.close_all(self._sockets, ignore_all=True)
