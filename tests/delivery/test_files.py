@@ -364,3 +364,16 @@ def test_a_damaged_line_of_an_upload_is_told(proxy, start_python, folder, tmp_pa
     assert "5 files" in problems.pop()
     assert path.exists()
     assert te.get_run("acme", "Digits", "died").open_file("notes").read() == b"second"
+
+
+def test_the_folder_of_the_sdk_itself_is_left_out(server, home):
+    (home.parent / "other.txt").write_text("other")
+    with te.init("acme", "Digits") as run:
+        (home / "mine.txt").write_text("mine")
+        artifact = run.log_artifact(home.parent, "all", include=["*.txt", "*.ndjson", "*.db"])
+        assert [file.path for file in artifact.files] == ["other.txt"]
+        with pytest.raises(ValueError, match="which has API keys"):
+            run.log_artifact(home / "mine.txt")
+        with pytest.raises(ValueError, match="which has API keys"):
+            run.log_file(home / "mine.txt")
+    assert len(te.list_artifacts("acme", "digits")) == 1

@@ -114,7 +114,8 @@ def restore_artifact(artifact: str, client: TellurioClient | None = None) -> Art
     """
     reference = parse_reference("restore_artifact", artifact)
     namespace, slug, name = reference[:3]
-    if namespace is None or slug is None or name is None:
+    has_version = ":" in artifact
+    if namespace is None or slug is None or name is None or not has_version:
         raise ValueError(
             f"restore_artifact: artifact is {artifact!r}; pass NAMESPACE/PROJECT/NAME:VERSION"
         )

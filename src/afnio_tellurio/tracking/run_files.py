@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,12 @@ from afnio_tellurio.artifacts.index import remove_captured
 from afnio_tellurio.artifacts.media import encoded_audio, encoded_image
 from afnio_tellurio.artifacts.remote_files import open_remote
 from afnio_tellurio.artifacts.room import NoRoomError, check_room
-from afnio_tellurio.artifacts.sources import BytesSource
+from afnio_tellurio.artifacts.sources import BytesSource, Source
 from afnio_tellurio.client import connection_of
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.delivery.journal import JournalSealedError
 from afnio_tellurio.delivery.senders import settle, wait_for
+from afnio_tellurio.files import real_path
 from afnio_tellurio.settings.limits import IN_PLACE_BYTES
 from afnio_tellurio.tracking.artifact_arguments import checked_path
 from afnio_tellurio.tracking.describing import RunDescriber
@@ -29,7 +31,6 @@ from afnio_tellurio.tracking.statuses import ENDED
 from afnio_tellurio.validation import checked_name, checked_step, checked_text
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Sequence
     from typing import BinaryIO, TypeAlias
 
@@ -259,6 +260,7 @@ class RunWithFiles(RunDescriber):
             )
         if self.status in ENDED:
             raise self._finished_error(call)
+        sources = _without_home(call, sources, str(self._settings(client).home))
         outbox = self._file_outbox_for(client)
         key = str(uuid.uuid4())
         captured = capture_into(
@@ -286,6 +288,26 @@ class RunWithFiles(RunDescriber):
     @abstractmethod
     def _finished_error(self, call: str) -> RunFinishedError:
         """The error of a call that logs after the end."""
+
+
+def _without_home(call: str, sources: Sequence[AnySource], home: str) -> list[AnySource]:
+    """The sources that are not in `TELLURIO_HOME`, which has API keys, and changes meanwhile.
+
+    Raises:
+        ValueError: All of them are.
+    """
+    folder = os.path.join(real_path(home), "")  # noqa: PTH118 - compared as text
+    kept = [
+        source
+        for source in sources
+        if not (isinstance(source, Source) and str(source.file).startswith(folder))
+    ]
+    if sources and not kept:
+        raise ValueError(
+            f"{call}: the files are in {home!r}, which has API keys and the database itself, "
+            "and is not logged; copy them elsewhere"
+        )
+    return kept
 
 
 def _limit_of(capture: str) -> int | None:

@@ -163,9 +163,9 @@ def sync_detailed(
     UTF-8, in which
     each is an object with the fields `path`, `digest`, `size`, `executable` and `reference` in this
     order, without
-    those that it does not have, and without white space. The files are in the request, or, however many
-    they are, in a
-    blob that is the manifest.
+    those that it does not have, without white space, in UTF-8, and with only those escapes in strings
+    that JSON requires.
+    The files are in the request, or, however many they are, in a blob that is the manifest.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
@@ -221,9 +221,9 @@ def sync(
     UTF-8, in which
     each is an object with the fields `path`, `digest`, `size`, `executable` and `reference` in this
     order, without
-    those that it does not have, and without white space. The files are in the request, or, however many
-    they are, in a
-    blob that is the manifest.
+    those that it does not have, without white space, in UTF-8, and with only those escapes in strings
+    that JSON requires.
+    The files are in the request, or, however many they are, in a blob that is the manifest.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
@@ -274,9 +274,9 @@ async def asyncio_detailed(
     UTF-8, in which
     each is an object with the fields `path`, `digest`, `size`, `executable` and `reference` in this
     order, without
-    those that it does not have, and without white space. The files are in the request, or, however many
-    they are, in a
-    blob that is the manifest.
+    those that it does not have, without white space, in UTF-8, and with only those escapes in strings
+    that JSON requires.
+    The files are in the request, or, however many they are, in a blob that is the manifest.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
@@ -330,9 +330,9 @@ async def asyncio(
     UTF-8, in which
     each is an object with the fields `path`, `digest`, `size`, `executable` and `reference` in this
     order, without
-    those that it does not have, and without white space. The files are in the request, or, however many
-    they are, in a
-    blob that is the manifest.
+    those that it does not have, without white space, in UTF-8, and with only those escapes in strings
+    that JSON requires.
+    The files are in the request, or, however many they are, in a blob that is the manifest.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
