@@ -82,7 +82,9 @@ def steps(workload: Workload) -> object:
 #: The commands that measure the tool's workload: a function here, or of another module.
 OF_THE_TOOL = {
     "alone": "profiling:alone",
+    "beside": "files:log_beside",
     "crash": "workload:crash",
+    "files": "files:log_files",
     "latency": "workload:latency",
     "profile": "profiling:profile",
     "scale": "workload:scale",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     Log = Callable[[str, float, int], None]
 
@@ -16,6 +17,10 @@ class Workload(Protocol):
 
     def recording(self) -> AbstractContextManager[Log]:
         """Starts a run, yields a function that logs a name, value and step, and ends the run."""
+        ...
+
+    def log_folder(self, folder: Path) -> None:
+        """Logs the files of a folder as an artifact of the run; only of tools that have them."""
         ...
 
     def steps(self) -> list[int]:

@@ -11,6 +11,7 @@ import afnio_tellurio as te
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
     from workloads import Log
 
@@ -23,6 +24,10 @@ def recording() -> Generator[Log]:
             run.log(name, value, step=step)
 
         yield log
+
+
+def log_folder(folder: Path) -> None:
+    te.log_artifact(folder, "files", type="dataset")
 
 
 def log_parts(count: int, parts: int) -> list[float]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
     from workloads import Log
 
@@ -23,6 +24,10 @@ def recording() -> Generator[Log]:
             mlflow.log_metric(name, value, step=step)
 
         yield log
+
+
+def log_folder(folder: Path) -> None:
+    mlflow.log_artifacts(str(folder))
 
 
 def steps() -> list[int]:

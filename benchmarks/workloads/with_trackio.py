@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
     from workloads import Log
 
@@ -24,6 +25,12 @@ def recording() -> Generator[Log]:
 
     yield log
     trackio.finish()
+
+
+def log_folder(folder: Path) -> None:
+    artifact = trackio.Artifact("files", type="dataset")
+    artifact.add_dir(str(folder))
+    trackio.log_artifact(artifact)
 
 
 def steps() -> list[int]:

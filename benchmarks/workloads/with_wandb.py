@@ -32,6 +32,12 @@ def recording() -> Generator[Log]:
         yield log
 
 
+def log_folder(folder: Path) -> None:
+    artifact = wandb.Artifact("files", type="dataset")
+    artifact.add_dir(str(folder))
+    wandb.log_artifact(artifact)
+
+
 def steps() -> list[int]:
     protocol: Any = import_module("wandb.proto.wandb_internal_pb2")
     logged: list[int] = []
