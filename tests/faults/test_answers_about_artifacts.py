@@ -207,7 +207,7 @@ def test_a_backend_without_artifacts_gets_metrics_and_later_the_files(
     run.log_text("answers", "words")
     wait_until(lambda: any("/blobs/" in request for request in transport.requests))
     with pytest.raises(te.DeliveryError) as failed:
-        artifact.wait(timeout=0.2)
+        artifact.wait(GUARD)
     message = str(failed.value)
     assert "2 files (6 B)" in message
     assert "the backend does not support artifacts; upgrade it" in message
