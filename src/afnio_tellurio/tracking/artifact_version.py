@@ -17,6 +17,7 @@ from afnio_tellurio.api.artifact_entities import (
 )
 from afnio_tellurio.artifact_manifests import encode_manifest
 from afnio_tellurio.artifact_paths import check_path
+from afnio_tellurio.artifacts.cache import cached_file
 from afnio_tellurio.artifacts.patterns import Patterns
 from afnio_tellurio.artifacts.remote_files import open_remote, pieces_of, streamed
 from afnio_tellurio.artifacts.saving import DamagedFileError, FileToSave, save_below
@@ -313,6 +314,25 @@ class ArtifactVersion:
         return FileToSave(
             file.path, digest, size, file.executable, lambda: streamed(download, size)
         )
+
+    def path(self, path: str) -> Path:
+        """A copy of a file on this machine, which is downloaded unless the cache has it.
+
+        Its name is its digest. Do not change it: other programs use it too. The cache keeps a file
+        for an hour after its last use, and longer while there is room; `download` is for more.
+
+        Args:
+            path: Its path in the artifact.
+
+        Raises:
+            FileNotFoundError: The artifact does not have it.
+            OSError: The disk does not take the file.
+            TellurioError: The request failed, or the file is damaged.
+            ValueError: It is a reference, whose bytes the backend does not have.
+        """
+        file = self._to_save(self._find(path))
+        folder = self._reachable().settings.cache
+        return cached_file(folder, file.digest, file.size, file.open_stream)
 
     def open(self, path: str) -> BinaryIO:
         """Opens a file for reading; only the parts that are read are downloaded.
