@@ -34,6 +34,7 @@ class FileOutbox(Outbox):
         self.folder: Path = files_folder(journal.path)
         # By key: another thread may log at the same time.
         self._logged: dict[str, tuple[int, int]] = {}
+        self._uses: set[tuple[str, str]] = set()
 
     def append_upload(self, key: str, fields: Mapping[str, Any]) -> None:
         """Records an upload, whose files are in its folder.
@@ -59,6 +60,18 @@ class FileOutbox(Outbox):
         self.append_upload(key, fields)
         self.wake()
         return key
+
+    def log_use(self, artifact: str, version: str) -> None:
+        """Records a version as an input of the run, once.
+
+        Raises:
+            JournalSealedError: The run is being ended.
+        """
+        if (artifact, version) not in self._uses:
+            fields = {"artifact": artifact, "uses": version, "files": 0, "bytes": 0}
+            self.append_upload(str(uuid.uuid4()), fields)
+            self._uses.add((artifact, version))
+            self.wake()
 
     def wake(self) -> None:
         """Wakes the thread that delivers it."""

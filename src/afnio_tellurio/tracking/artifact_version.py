@@ -24,6 +24,7 @@ from afnio_tellurio.artifacts.saving import DamagedFileError, FileToSave, save_b
 from afnio_tellurio.delivery.senders import require_delivery
 from afnio_tellurio.errors import TellurioError
 from afnio_tellurio.special_numbers import restore
+from afnio_tellurio.tracking.artifact_diff import whole_diff
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -365,6 +366,24 @@ class ArtifactVersion:
     def read_text(self, path: str) -> str:
         """The text of a file in UTF-8; see `read_bytes`."""
         return self.read_bytes(path).decode()
+
+    def diff(self, other: ArtifactVersion) -> str:
+        """How the files of another version differ from those of this one, as a unified diff.
+
+        Files of up to 1 MiB in UTF-8 are compared by their lines; of others, it names those that
+        differ.
+
+        Args:
+            other: The newer version, perhaps of another artifact.
+
+        Returns:
+            The diff; empty if the files are the same.
+
+        Raises:
+            TellurioError: The request failed.
+        """
+        versions = self._required("diff").version, other._required("diff").version
+        return whole_diff(self, other, f"{self.name}:{versions[0]}", f"{other.name}:{versions[1]}")
 
     def verify(self) -> None:
         """Downloads all files, keeps none, and compares their digests.
