@@ -1,5 +1,6 @@
 """Prompts are read within seconds, whatever the backend does."""
 
+import exchanges
 import pytest
 from faulty_proxy import FaultyProxy
 
@@ -12,7 +13,8 @@ def proxy(start_server, monkeypatch):
     proxy = FaultyProxy(start_server(api_key="the-key"))
     monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", proxy.url)
     monkeypatch.setenv("TELLURIO_API_KEY", "the-key")
-    yield proxy
+    with exchanges.departing("answer"):
+        yield proxy
     proxy.close()
 
 

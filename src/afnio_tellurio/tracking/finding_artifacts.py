@@ -73,7 +73,7 @@ def place_of(
         project: The project that it is in if it does not name one.
 
     Raises:
-        ValueError: There is none.
+        ValueError: It does not name one, and no project was passed.
     """
     namespace = reference.namespace_slug or (project.namespace_slug if project else None)
     slug = reference.project_slug or (project.project_slug if project else None)
