@@ -63,6 +63,7 @@ def test_unused_files_are_removed_a_day_later(invoke, run, home):
     facts = json.loads(done(invoke("gc", "--json")))
     assert facts == {
         "dry_run": False, "blobs": 1, "files": 1, "uploads": 0, "parts": 0, "bytes": 70_000,
+        "cache": {"files": 0, "bytes": 0},
     }  # fmt: skip
     (path,) = blobs_of(home)
     assert path.read_bytes() == kept

@@ -8,7 +8,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from afnio_tellurio.artifacts.cache import empty_cache
 from afnio_tellurio.cli.printing import table
 from afnio_tellurio.interruptions import ignored
 from afnio_tellurio.settings.settings import read_settings
@@ -59,6 +58,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def _gc(options: argparse.Namespace) -> int:
+    from afnio_tellurio.artifacts.cache import Emptied, empty_cache
     from afnio_tellurio.backend.store.blob_removal import Removed, remove_all
     from afnio_tellurio.backend.store.database import Database
 
@@ -68,11 +68,11 @@ def _gc(options: argparse.Namespace) -> int:
     if settings.database.exists() or not options.cache:
         with closing(Database(settings.database, create=False)) as database:
             removed = remove_all(database, dry_run=options.dry_run)
-    cache = empty_cache(settings.cache, dry_run=options.dry_run) if options.cache else None
+    cache = Emptied(0, 0)
+    if options.cache:
+        cache = empty_cache(settings.cache, dry_run=options.dry_run)
     if options.json:
-        facts = {"dry_run": options.dry_run, **removed._asdict()}
-        if cache is not None:
-            facts["cache"] = cache._asdict()
+        facts = {"dry_run": options.dry_run, **removed._asdict(), "cache": cache._asdict()}
         print(json.dumps(facts, indent=2))
         return 0
     counts = [
@@ -80,13 +80,13 @@ def _gc(options: argparse.Namespace) -> int:
         (removed.files, "file"),
         (removed.uploads, "expired upload"),
         (removed.parts, "unfinished file"),
-        (cache.files if cache else 0, "cached file"),
+        (cache.files, "cached file"),
     ]
     parts = [f"{count:,} {name}{'' if count == 1 else 's'}" for count, name in counts if count]
     verb = "Would remove" if options.dry_run else "Removed"
     if parts:
-        size = removed.bytes + (cache.bytes if cache else 0)
-        print(f"{verb} {', '.join(parts)}: {counted_bytes(size)}")
+        size = counted_bytes(removed.bytes + cache.bytes)
+        print(f"{verb} {', '.join(parts)}: {size}")
     else:
         print("Nothing to remove")
     return 0
