@@ -70,3 +70,24 @@ def test_an_input_is_recorded_when_the_backend_is_back(proxy, logged, monkeypatc
         assert te.get_prompt(REFERENCE).text == "text"
         proxy.fault = lambda _method, _path: None
         assert [link.version for link in run.inputs()] == ["v0"]
+
+
+def test_the_parents_of_a_process_that_died_are_recorded_once(proxy, start_python):
+    program = """
+import os
+import afnio_tellurio as te
+run = te.init("acme", "Digits", "dying")
+first = run.log_prompt("judge", "first")
+run.log_prompt("judge", "second", parents=[first])
+os._exit(3)
+"""
+    proxy.fault = lambda _method, path: "html" if "blobs" in path or "artifacts" in path else None
+    child = start_python("-c", program, may_depart=("answer",))
+    child.communicate()
+    assert child.returncode == 3
+    proxy.fault = lambda _method, _path: None
+    te.sync()
+    te.sync()
+    (run,) = te.runs("acme", "digits")
+    assert [link.version for link in run.outputs()] == ["v0", "v1"]
+    assert [link.version for link in run.inputs()] == ["v0"]

@@ -122,6 +122,18 @@ def test_a_folder_that_is_removed_each_time_raises(folder):
     assert source.downloads == 3
 
 
+@pytest.mark.parametrize("digest", ["../outside", "AB" * 32, "0" * 63, "0" * 64 + "\n"])
+def test_what_is_no_digest_is_no_path(folder, tmp_path, digest):
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"1")
+    aged(outside, 5)
+    before = outside.stat().st_mtime_ns
+    with pytest.raises(ValueError, match="which is not a SHA-256"):
+        cached_file(folder, digest, 1, Source(b"1").open_stream)
+    assert outside.stat().st_mtime_ns == before
+    assert not folder.exists()
+
+
 # Pruning
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 PROMPTS = "prompts"
 #: The mode of a file: nothing may change it. Windows can neither replace nor remove such a file.
 _MODE = 0o600 if sys.platform == "win32" else 0o400
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 #: The names of folders.
 _OF_BLOBS = re.compile(r"[0-9a-f]{2}")
 _OF_ALL = re.compile(rf"{_OF_BLOBS.pattern}|{PROMPTS}")
@@ -82,7 +83,10 @@ def cached_file(
         DamagedFileError: The digest or the size of the download is another.
         OSError: The disk does not take the file.
         UnsafePathError: A symbolic link, or another thing, is at its path.
+        ValueError: The digest is not one. It comes from a backend, and becomes a path.
     """
+    if not _DIGEST.fullmatch(digest):
+        raise ValueError(f"the backend answered with the digest {digest!r}, which is not a SHA-256")
     path = folder / digest[:2] / digest
     file = FileToSave(
         f"{digest[:2]}/{digest}", digest, size, executable=False, open_stream=open_stream
