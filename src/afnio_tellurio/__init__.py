@@ -95,6 +95,8 @@ if TYPE_CHECKING:
         log_metrics,
         log_rows,
     )
+    from afnio_tellurio.tracking.prompt_functions import get_prompt, log_prompt
+    from afnio_tellurio.tracking.prompts import Prompt
     from afnio_tellurio.tracking.run import Run
     from afnio_tellurio.uploading import sync
 
@@ -205,6 +207,8 @@ _NAMES_OF = {
         "log_metrics",
         "log_rows",
     ),
+    "tracking.prompt_functions": ("get_prompt", "log_prompt"),
+    "tracking.prompts": ("Prompt",),
     "tracking.run": ("Run",),
     "uploading": ("sync",),
 }
@@ -236,6 +240,7 @@ __all__ = [
     "PayloadTooLargeError",
     "PermissionDeniedError",
     "Project",
+    "Prompt",
     "RateLimitError",
     "RefusedDeliveryError",
     "Run",
@@ -267,6 +272,7 @@ __all__ = [
     "get_active_run",
     "get_artifact",
     "get_project",
+    "get_prompt",
     "get_run",
     "init",
     "list_artifact_versions",
@@ -282,6 +288,7 @@ __all__ = [
     "log_html",
     "log_image",
     "log_metrics",
+    "log_prompt",
     "log_rows",
     "log_text",
     "login",

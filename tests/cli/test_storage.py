@@ -63,6 +63,7 @@ def test_unused_files_are_removed_a_day_later(invoke, run, home):
     facts = json.loads(done(invoke("gc", "--json")))
     assert facts == {
         "dry_run": False, "blobs": 1, "files": 1, "uploads": 0, "parts": 0, "bytes": 70_000,
+        "cache": {"files": 0, "bytes": 0},
     }  # fmt: skip
     (path,) = blobs_of(home)
     assert path.read_bytes() == kept
@@ -128,3 +129,28 @@ def test_both_work_where_tracking_is_disabled(invoke, run):
     run.finish()
     for name in ("du", "gc"):
         assert done(invoke(name, TELLURIO_MODE="disabled"))
+
+
+def test_the_cache_is_counted_and_emptied(invoke, run, home):
+    data = os.urandom(30_000)
+    run.log_artifact(data, "data", wait=True)
+    run.finish()
+    path = te.get_artifact("acme/digits/data").path("data")
+    assert path.read_bytes() == data
+    facts = json.loads(done(invoke("du", "--json")))["cache"]
+    assert facts == {"path": str(home / "cache"), "files": 1, "bytes": 30_000}
+    assert re.search(r"^cache +30.0 kB +\S", done(invoke("du")), re.MULTILINE)
+    assert done(invoke("gc")) == "Nothing to remove\n"
+    assert done(invoke("gc", "--cache", "--dry-run")) == "Would remove 1 cached file: 30.0 kB\n"
+    assert path.exists()
+    emptied = json.loads(done(invoke("gc", "--cache", "--json")))
+    assert (emptied["cache"], emptied["bytes"]) == ({"files": 1, "bytes": 30_000}, 0)
+    assert not path.exists()
+    assert te.get_artifact("acme/digits/data").path("data").read_bytes() == data
+
+
+def test_the_cache_of_a_machine_without_a_database_is_emptied(invoke, home):
+    (home / "cache" / "prompts").mkdir(parents=True)
+    (home / "cache" / "prompts" / "a.json").write_text("{}")
+    assert done(invoke("gc", "--cache")) == "Removed 1 cached file: 2 B\n"
+    assert not (home / "tellurio.db").exists()

@@ -11,6 +11,7 @@ import exchanges
 import pytest
 
 import afnio_tellurio as te
+from afnio_tellurio.api import artifact_operations as operations
 
 LARGE = 100_000
 
@@ -452,3 +453,21 @@ def test_what_is_logged_in_many_threads_is_there(run):
     for number, artifact in zip(numbers, artifacts, strict=True):
         assert artifact.wait().read_bytes(artifact.name) == bytes([number])
     assert len(run.outputs()) == len(artifacts)
+
+
+def test_a_path_is_a_file_of_the_cache(run, folder, home, monkeypatch):
+    artifact = te.Artifact("model").add_dir(folder).add_reference("s3://acme/data", "data")
+    run.log_artifact(artifact, wait=True)
+    path = artifact.path("layers/0.bin")
+    assert path.read_bytes() == (folder / "layers" / "0.bin").read_bytes()
+    assert path.is_relative_to(home / "cache")
+    with pytest.raises(FileNotFoundError, match="has no file 'other'"):
+        artifact.path("other")
+    with pytest.raises(ValueError, match="'data' is a reference"):
+        artifact.path("data")
+
+    def fail(*_arguments):
+        raise AssertionError("it was downloaded")
+
+    monkeypatch.setattr(operations, "download_artifact_file", fail)
+    assert te.get_artifact("acme/digits/model").path("layers/0.bin") == path

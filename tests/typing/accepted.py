@@ -131,6 +131,8 @@ def artifacts(run: te.Run, client: te.TellurioClient, anything: Any) -> None:
         assert_type(link, te.ArtifactLink)
         assert_type(link.version, str)
         assert_type(link.run_name, str | None)
+    assert_type(used.path("a.csv"), Path)
+    assert_type(used.diff(artifact), str)
     for summary in te.list_artifacts("acme", "digits", type="dataset"):
         assert_type(summary, te.ArtifactSummary)
         assert_type(summary.latest, str | None)
@@ -148,6 +150,20 @@ def artifacts(run: te.Run, client: te.TellurioClient, anything: Any) -> None:
         assert_type(logged.step, int | None)
     assert_type(run.open_file("samples", step=3), BinaryIO)
     assert_type(run.finish().waiting_bytes, int)
+
+
+def prompts(run: te.Run, client: te.TellurioClient, used: te.Artifact) -> None:
+    messages = [{"role": "user", "content": "Hello", "name": "a"}]
+    assert_type(te.log_prompt("judge", "text", aliases=["best"]), te.Artifact)
+    te.log_prompt("judge", messages, metadata={"score": 0.5}, parents=[used, "judge:v3"], keep=3)
+    run.log_prompt("judge", tuple(messages), description="d", wait=True, client=client)
+    prompt = te.get_prompt("acme/digits/judge:best", fallback=messages, client=client)
+    assert_type(prompt, te.Prompt)
+    assert_type(prompt.version, str | None)
+    assert_type(prompt.text, str | None)
+    assert_type(prompt.messages, list[dict[str, Any]] | None)
+    assert_type(prompt.metadata, dict[str, Any])
+    assert_type(prompt.is_fallback, bool)
 
 
 def with_afnio() -> None:

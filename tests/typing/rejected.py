@@ -45,6 +45,10 @@ te.log_artifact("folder", symlinks="all")  # rejected
 te.log_artifact("folder", capture="move")  # rejected
 te.log_artifact("folder", keep="3")  # rejected
 te.use_artifact(b"data")  # rejected
+te.log_prompt("judge", 3)  # rejected
+te.log_prompt("judge", ["text"])  # rejected
+te.log_prompt("judge", "text", parents=[3])  # rejected
+te.get_prompt("judge", fallback=b"text")  # rejected
 te.Artifact("data").add_bytes("text", "a")  # rejected
 te.get_artifact("data").version.upper()  # rejected
 te.get_artifact("data").open("a").write("text")  # rejected

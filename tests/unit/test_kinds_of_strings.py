@@ -75,6 +75,8 @@ CALLS = {
     "log_file": ["name"],
     "log_html": ["name", "html"],
     "log_image": ["name"],
+    "get_prompt": ["reference"],
+    "log_prompt": ["name", "metadata", "description"],
     "log_text": ["name", "text"],
     "restore_artifact": ["artifact"],
     "use_artifact": ["artifact", "type"],
@@ -84,6 +86,7 @@ CALLS = {
     "Run.log_file": ["name"],
     "Run.log_html": ["name", "html"],
     "Run.log_image": ["name"],
+    "Run.log_prompt": ["name", "metadata", "description"],
     "Run.log_text": ["name", "text"],
     "Run.open_file": ["path"],
     "Run.use_artifact": ["artifact", "type"],
@@ -250,6 +253,26 @@ def test_a_string_of_a_subclass_names_artifacts_and_files(kind, backend, tmp_pat
     built.add_reference(text("s3://acme/e"), text("e"), digest=text("0" * 64))
     paths = [file.path for file in te.log_artifact(built, wait=True).files]
     assert [path for path in paths if path[0] != "b"] == ["a", "c", "d", "e"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_string_of_a_subclass_is_a_prompt(kind, backend):
+    text = kind
+    if backend == "without extensions":
+        pytest.skip("artifacts are an extension")
+    run = te.init("acme", "Digits")
+    options = {
+        "aliases": [text("best")], "metadata": {text("key"): text("value")},
+        "description": text("described"), "wait": True,
+    }  # fmt: skip
+    te.log_prompt(text("judge"), text("first"), **options)
+    messages = [{text("role"): text("user"), text("content"): text("second")}]
+    run.log_prompt(text("chat"), messages, parents=[text("judge:best")], **options)
+    assert te.get_prompt(text("judge:best")).text == "first"
+    prompt = te.get_prompt(text("acme/digits/chat"), fallback=text("other"))
+    assert prompt.messages == [{"role": "user", "content": "second"}]
+    assert prompt.metadata == {"key": "value", "parents": ["judge:v0"]}
+    assert te.get_prompt(text("none"), fallback=text("other")).text == "other"
 
 
 def test_a_request_that_cannot_be_encoded_is_not_the_backend_s_fault():

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
-import io
 import json
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.cli.artifact_references import add_reference, find_version
 from afnio_tellurio.cli.printing import table
 from afnio_tellurio.notices import printable
 from afnio_tellurio.sizes import counted_bytes
+from afnio_tellurio.tracking.artifact_diff import changes_between, text_diff
 
 if TYPE_CHECKING:
     import argparse
 
     import afnio_tellurio as te
     from afnio_tellurio.cli.arguments import Commands
-
-#: Bytes of the largest file whose lines are compared.
-_MAX_TEXT = 2**20
-
-
-class _Change(NamedTuple):
-    """A file that two versions do not both have with the same bytes."""
-
-    path: str
-    kind: str
-    old: te.ArtifactFile | None
-    new: te.ArtifactFile | None
+    from afnio_tellurio.tracking.artifact_diff import FileChange
 
 
 def add_actions(actions: Commands) -> None:
@@ -50,7 +38,7 @@ def add_actions(actions: Commands) -> None:
 
 def _diff(options: argparse.Namespace) -> int:
     old, new = find_version(options.old), find_version(options.new)
-    changes = _changes(old, new)
+    changes = changes_between(old, new)
     diffs = [None if options.stat else _text_diff(old, new, change) for change in changes]
     if options.json:
         facts = [_facts(change, diff) for change, diff in zip(changes, diffs, strict=True)]
@@ -67,51 +55,11 @@ def _diff(options: argparse.Namespace) -> int:
     return 0
 
 
-def _changes(old: te.Artifact, new: te.Artifact) -> list[_Change]:
-    """The differences, sorted by path."""
-    before = {file.path: file for file in old.files}
-    after = {file.path: file for file in new.files}
-    changes: list[_Change] = []
-    for path in sorted(before.keys() | after.keys()):
-        first, second = before.get(path), after.get(path)
-        if first is None or second is None:
-            changes.append(_Change(path, "added" if first is None else "removed", first, second))
-        elif _content(first) != _content(second):
-            changes.append(_Change(path, "changed", first, second))
-    return changes
-
-
-def _content(file: te.ArtifactFile) -> tuple[str | None, str | None, bool]:
-    return file.digest, file.reference, file.executable
-
-
-def _text_diff(old: te.Artifact, new: te.Artifact, change: _Change) -> str | None:
-    """The lines that differ; None if the file was not changed, or is not text."""
-    if change.old is None or change.new is None or change.old.digest == change.new.digest:
+def _text_diff(old: te.Artifact, new: te.Artifact, change: FileChange) -> str | None:
+    """The lines of a changed file that differ; the list shows the others."""
+    if change.kind != "changed":
         return None
-    texts = [_text(old, change.old), _text(new, change.new)]
-    if None in texts:
-        return None
-    before, after = (list(io.StringIO(text, newline="\n")) for text in texts)
-    lines = difflib.unified_diff(
-        before, after, f"{_label(old)}/{change.path}", f"{_label(new)}/{change.path}"
-    )
-    return "".join(
-        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
-    )
-
-
-def _text(artifact: te.Artifact, file: te.ArtifactFile) -> str | None:
-    if file.reference is not None or file.size is None or file.size > _MAX_TEXT:
-        return None
-    data = artifact.read_bytes(file.path)
-    if b"\0" in data:
-        return None
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        # It is not text.
-        return None
+    return text_diff(old, new, change, _label(old), _label(new))
 
 
 def _shown(diff: str) -> str:
@@ -129,7 +77,7 @@ def _size(file: te.ArtifactFile | None) -> str:
     return "-" if file is None or file.size is None else counted_bytes(file.size)
 
 
-def _facts(change: _Change, diff: str | None) -> dict[str, Any]:
+def _facts(change: FileChange, diff: str | None) -> dict[str, Any]:
     old, new = change.old, change.new
     return {
         "path": change.path,

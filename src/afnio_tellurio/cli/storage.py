@@ -38,6 +38,11 @@ def add_commands(commands: Commands) -> None:
         epilog="example: afnio-tellurio gc --dry-run",
     )
     collect.add_argument("--dry-run", action="store_true", help="only count it")
+    collect.add_argument(
+        "--cache",
+        action="store_true",
+        help="empty the cache of downloaded files and prompts too, also of files in use",
+    )
     collect.add_argument("--json", action="store_true", help="print JSON")
     collect.set_defaults(command=_gc)
 
@@ -45,7 +50,7 @@ def add_commands(commands: Commands) -> None:
         "du",
         help="show what takes disk space on this machine",
         description="Shows the size of the local database, of the files of artifacts and runs by "
-        "project and by type, and of what waits for delivery.",
+        "project and by type, of what waits for delivery, and of the cache of downloaded files.",
         epilog="example: afnio-tellurio du",
     )
     usage.add_argument("--json", action="store_true", help="print JSON")
@@ -53,24 +58,35 @@ def add_commands(commands: Commands) -> None:
 
 
 def _gc(options: argparse.Namespace) -> int:
-    from afnio_tellurio.backend.store.blob_removal import remove_all
+    from afnio_tellurio.artifacts.cache import Emptied, empty_cache
+    from afnio_tellurio.backend.store.blob_removal import Removed, remove_all
     from afnio_tellurio.backend.store.database import Database
 
-    with closing(Database(read_settings().database, create=False)) as database:
-        removed = remove_all(database, dry_run=options.dry_run)
+    settings = read_settings()
+    removed = Removed(0, 0, 0, 0, 0)
+    # A machine that only sends runs to a server has a cache, and no database.
+    if settings.database.exists() or not options.cache:
+        with closing(Database(settings.database, create=False)) as database:
+            removed = remove_all(database, dry_run=options.dry_run)
+    cache = Emptied(0, 0)
+    if options.cache:
+        cache = empty_cache(settings.cache, dry_run=options.dry_run)
     if options.json:
-        print(json.dumps({"dry_run": options.dry_run, **removed._asdict()}, indent=2))
+        facts = {"dry_run": options.dry_run, **removed._asdict(), "cache": cache._asdict()}
+        print(json.dumps(facts, indent=2))
         return 0
     counts = [
         (removed.blobs, "blob"),
         (removed.files, "file"),
         (removed.uploads, "expired upload"),
         (removed.parts, "unfinished file"),
+        (cache.files, "cached file"),
     ]
     parts = [f"{count:,} {name}{'' if count == 1 else 's'}" for count, name in counts if count]
     verb = "Would remove" if options.dry_run else "Removed"
     if parts:
-        print(f"{verb} {', '.join(parts)}: {counted_bytes(removed.bytes)}")
+        size = counted_bytes(removed.bytes + cache.bytes)
+        print(f"{verb} {', '.join(parts)}: {size}")
     else:
         print("Nothing to remove")
     return 0
@@ -114,6 +130,10 @@ def _usage_facts() -> dict[str, Any]:
             "journal_bytes": _room(journals).bytes,
             **_room(waiting)._asdict(),
         },
+        "cache": {
+            "path": str(settings.cache),
+            **_room(_files_below(settings.cache))._asdict(),
+        },
     }
 
 
@@ -135,11 +155,13 @@ def _room(paths: Iterable[Path]) -> _Room:
 
 def _describe(facts: dict[str, Any]) -> str:
     database, blobs, waiting = facts["database"], facts["blobs"], facts["waiting"]
+    cache = facts["cache"]
     rows = [
         ["database", counted_bytes(database["bytes"]), database["path"]],
         ["stored files", counted_bytes(blobs["bytes"]), blobs["path"]],
         ["journals", counted_bytes(waiting["journal_bytes"]), "wait for delivery"],
         ["captured files", counted_bytes(waiting["bytes"]), "wait for delivery"],
+        ["cache", counted_bytes(cache["bytes"]), cache["path"]],
     ]
     parts = [table(["WHAT", "SIZE", "WHERE"], rows, numbers={"SIZE"})]
     if facts["projects"]:

@@ -32,6 +32,7 @@ class FileOutbox(Outbox):
     def __init__(self, connection: Connection, journal: Journal) -> None:
         super().__init__(connection, journal)
         self.folder: Path = files_folder(journal.path)
+        self._uses: set[tuple[str, str]] = set()
 
     def watch(self, key: str) -> UploadResult:
         """Returns what becomes of an upload that is not recorded yet; keep the object."""
@@ -65,6 +66,18 @@ class FileOutbox(Outbox):
         self.append_upload(key, fields)
         self.wake()
         return result
+
+    def log_use(self, artifact: str, version: str) -> None:
+        """Records a version as an input of the run, once.
+
+        Raises:
+            JournalSealedError: The run is being ended.
+        """
+        if (artifact, version) not in self._uses:
+            fields = {"artifact": artifact, "uses": version, "files": 0, "bytes": 0}
+            self.append_upload(str(uuid.uuid4()), fields)
+            self._uses.add((artifact, version))
+            self.wake()
 
     def wake(self) -> None:
         """Wakes the thread that delivers it."""

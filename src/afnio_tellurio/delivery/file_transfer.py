@@ -5,6 +5,7 @@ The record of an upload has one of these forms, with the number of its `files` a
     {"artifact":"model","version":{"type":"model","aliases":["best"]},"files":1,"bytes":1048576}
     {"run_file":{"path":"samples","kind":"image","digest":"6ae8..."},"files":1,"bytes":2048}
     {"artifact":"model","alias":"best","names":"sha256:9f86...","files":0,"bytes":0}
+    {"artifact":"model","uses":"v3","files":0,"bytes":0}
 
 The folder that is named after its key has the files, see `artifacts.capture`. It is removed when
 the backend has all of it. So an upload that is interrupted starts again, and the backend knows what
@@ -84,6 +85,8 @@ def named_upload(upload: Change) -> str:
     fields = upload.fields
     if "alias" in fields:
         return f"the alias {fields['alias']!r} of artifact {fields['artifact']!r}"
+    if "uses" in fields:
+        return f"the input {fields['artifact']}:{fields['uses']}"
     if "artifact" in fields:
         return f"a version of artifact {fields['artifact']!r}"
     return f"the file {fields['run_file']['path']!r}"
@@ -183,6 +186,12 @@ class FileTransfer:
                 connection, self._project, fields["artifact"], fields["alias"], fields["names"]
             )
             self._note(change.key, read_version(model, "setArtifactAlias"))
+            return
+        if "uses" in fields:
+            model = operations.use_artifact(
+                connection, self._path, fields["artifact"], fields["uses"]
+            )
+            self._note(change.key, read_version(model, "useArtifact"))
             return
         upload = _Upload(connection, self._project, files_folder(self._journal) / change.key)
         if "artifact" in fields:

@@ -6,6 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, TypeVar
 
 from afnio_tellurio.clock import monotonic
+from afnio_tellurio.deadlines import seconds_left
 from afnio_tellurio.delivery.hosts import this_host
 from afnio_tellurio.delivery.journal import Journal
 from afnio_tellurio.delivery.outbox import Outbox
@@ -153,7 +154,7 @@ def settle_project(connection: Connection, call: str, namespace: str, project: s
         header = outbox.journal.header
         is_of_project = (header.namespace_slug, header.project_slug) == (namespace, project)
         if is_of_project and outbox.lane == "files":
-            require_delivery(outbox, call, connection.settings.exit_timeout)
+            require_delivery(outbox, call, seconds_left(connection.settings.exit_timeout))
 
 
 def settle_all(connection: Connection, call: str) -> None:

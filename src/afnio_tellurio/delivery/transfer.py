@@ -227,7 +227,7 @@ class Transfer:
         except TellurioError as problem:
             self.put_off(problem)
         else:
-            if "alias" in upload.fields:
+            if "alias" in upload.fields or "uses" in upload.fields:
                 return True
             self._hold_files(error)
         return False

@@ -134,3 +134,12 @@ FREE_SHARE = 0.1
 #: Bytes of captured files that may wait for delivery, or a share of the free bytes if that is more.
 WAITING_BYTES = 2**30
 WAITING_SHARE = 0.1
+#: Bytes of downloaded files that are kept, or a share of the disk if that is less.
+CACHE_BYTES = 10 * 2**30
+CACHE_SHARE = 0.1
+#: Seconds after its last use in which a downloaded file is not removed: a program may read it.
+CACHE_IN_USE_TIME = 3600.0
+#: The share of them that a process adds before it looks again for files to remove.
+CACHE_PRUNE_SHARE = 0.01
+#: Seconds that reading a prompt may take: a program that answers people must not wait longer.
+PROMPT_TIMEOUT = 5.0

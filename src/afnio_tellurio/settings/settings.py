@@ -82,6 +82,11 @@ class Settings:
         return self.home / "journals"
 
     @property
+    def cache(self) -> Path:
+        """The folder of downloaded files, and of prompts that were read."""
+        return self.home / "cache"
+
+    @property
     def url(self) -> str:
         """The backend's URL: the configured one, else the platform's."""
         return self.base_url or DEFAULT_BASE_URL

@@ -227,6 +227,11 @@ def sources_of(artifact: Artifact) -> list[AnySource]:
     return artifact._sources  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
+def project_of(artifact: Artifact) -> operations.ProjectPath:
+    """The project of an artifact that is logged or read."""
+    return artifact._project  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
 def mark_logged(
     artifact: Artifact,
     connection: Connection,

@@ -41,6 +41,11 @@ class Reference(NamedTuple):
     name: str | None
     version: str
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether it always refers to the same version: aliases move."""
+        return self.version.startswith("sha256:") or _NUMBER.fullmatch(self.version) is not None
+
 
 def checked_artifact_name(call: str, value: Any) -> str:
     """The name of an artifact.

@@ -16,12 +16,14 @@ from afnio_tellurio.api.artifact_entities import (
     read_version,
 )
 from afnio_tellurio.artifact_manifests import encode_manifest
+from afnio_tellurio.artifacts.cache import cached_file
 from afnio_tellurio.artifacts.patterns import Patterns
 from afnio_tellurio.artifacts.remote_files import open_remote, pieces_of, streamed
 from afnio_tellurio.artifacts.saving import DamagedFileError, FileToSave, save_below
 from afnio_tellurio.delivery.senders import require_delivery
 from afnio_tellurio.errors import TellurioError
 from afnio_tellurio.special_numbers import restore
+from afnio_tellurio.tracking.artifact_diff import whole_diff
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -311,6 +313,25 @@ class ArtifactVersion:
             file.path, digest, size, file.executable, lambda: streamed(download, size)
         )
 
+    def path(self, path: str) -> Path:
+        """A copy of a file on this machine, which is downloaded unless the cache has it.
+
+        Its name is its digest. Do not change it: other programs use it too. The cache keeps a file
+        for an hour after its last use, and longer while there is room; `download` is for more.
+
+        Args:
+            path: Its path in the artifact.
+
+        Raises:
+            FileNotFoundError: The artifact does not have it.
+            OSError: The disk does not take the file.
+            TellurioError: The request failed, or the file is damaged.
+            ValueError: It is a reference, whose bytes the backend does not have.
+        """
+        file = self._to_save(self._find(path))
+        folder = self._reachable().settings.cache
+        return cached_file(folder, file.digest, file.size, file.open_stream)
+
     def open(self, path: str) -> BinaryIO:
         """Opens a file for reading; only the parts that are read are downloaded.
 
@@ -342,6 +363,24 @@ class ArtifactVersion:
     def read_text(self, path: str) -> str:
         """The text of a file in UTF-8; see `read_bytes`."""
         return self.read_bytes(path).decode()
+
+    def diff(self, other: ArtifactVersion) -> str:
+        """How the files of another version differ from those of this one, as a unified diff.
+
+        Files of up to 1 MiB in UTF-8 are compared by their lines; of others, it names those that
+        differ.
+
+        Args:
+            other: The newer version, perhaps of another artifact.
+
+        Returns:
+            The diff; empty if the files are the same.
+
+        Raises:
+            TellurioError: The request failed.
+        """
+        versions = self._required("diff").version, other._required("diff").version
+        return whole_diff(self, other, f"{self.name}:{versions[0]}", f"{other.name}:{versions[1]}")
 
     def verify(self) -> None:
         """Downloads all files, keeps none, and compares their digests.

@@ -12,6 +12,7 @@ from afnio_tellurio.api.tables import TableRows
 from afnio_tellurio.errors import TellurioError
 from afnio_tellurio.settings.settings import read_settings
 from afnio_tellurio.tracking.artifact import Artifact, disabled_artifact
+from afnio_tellurio.tracking.prompts import prompt_artifact
 from afnio_tellurio.tracking.run import Run
 from afnio_tellurio.tracking.safeguard import deactivate
 from afnio_tellurio.tracking.statuses import ENDED
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from afnio_tellurio.delivery.outbox import DeliveryReceipt
     from afnio_tellurio.delivery.records import End
     from afnio_tellurio.settings.settings import Settings
+    from afnio_tellurio.tracking.prompts import PromptContent
     from afnio_tellurio.tracking.run_artifacts import AnyPath, ArtifactSource
 
 
@@ -67,6 +69,13 @@ class DisabledRun(Run):
                 name = os.path.basename(os.path.abspath(source))  # noqa: PTH100, PTH119
         kind: str = options.get("type", "file")
         artifact = Artifact(name, kind, options.get("description"), options.get("metadata"))
+        return disabled_artifact(artifact)
+
+    def log_prompt(self, name: str, prompt: PromptContent, **options: Any) -> Artifact:
+        # Without `parents`: references cannot be looked up.
+        artifact = prompt_artifact(
+            "log_prompt", name, prompt, options.get("description"), options.get("metadata"), []
+        )
         return disabled_artifact(artifact)
 
     def use_artifact(self, artifact: str | Artifact, **_options: Any) -> Artifact:

@@ -8,7 +8,7 @@ from afnio_tellurio.api import artifact_operations as operations
 from afnio_tellurio.api.artifact_entities import read_version
 from afnio_tellurio.delivery.senders import settle_project
 from afnio_tellurio.tracking.artifact import Artifact, artifact_of
-from afnio_tellurio.tracking.artifact_arguments import parse_reference
+from afnio_tellurio.tracking.artifact_arguments import Reference, parse_reference
 
 if TYPE_CHECKING:
     from afnio_tellurio.api.calling import RunPath
@@ -40,23 +40,14 @@ def find_artifact(
         TellurioError: The request failed.
     """
     reference = parse_reference(call, text)
-    namespace = reference.namespace_slug or (project.namespace_slug if project else None)
-    slug = reference.project_slug or (project.project_slug if project else None)
-    if namespace is None or slug is None:
-        raise ValueError(
-            f"{call}: artifact is {text!r}, and no run is active whose project it could be in; "
-            "pass NAMESPACE/PROJECT/NAME"
-        )
-    place = operations.ProjectPath(namespace, slug)
+    place = place_of(call, text, reference, project)
     settle_project(connection, call, *place)
     name = reference.name
     if name is None:
         digest = reference.version.partition(":")[2]
         artifacts = operations.list_artifacts(connection, place, digest=digest)
         if not artifacts:
-            raise LookupError(
-                f"{call}: {namespace}/{slug} has no artifact with the digest {digest}"
-            )
+            raise LookupError(f"{call}: {'/'.join(place)} has no artifact with the digest {digest}")
         name = str(artifacts[0].name)
     path = operations.VersionPath(*place, name, reference.version)
     model = operations.get_artifact_version(connection, path)
@@ -68,3 +59,27 @@ def find_artifact(
     if user is not None and place == project:
         operations.use_artifact(connection, user, record.artifact, record.version)
     return artifact_of(connection, place, record)
+
+
+def place_of(
+    call: str, text: str, reference: Reference, project: operations.ProjectPath | None
+) -> operations.ProjectPath:
+    """The project that a reference is in.
+
+    Args:
+        call: The function that is called.
+        text: The text of the reference.
+        reference: The reference.
+        project: The project that it is in if it does not name one.
+
+    Raises:
+        ValueError: It does not name one, and no project was passed.
+    """
+    namespace = reference.namespace_slug or (project.namespace_slug if project else None)
+    slug = reference.project_slug or (project.project_slug if project else None)
+    if namespace is None or slug is None:
+        raise ValueError(
+            f"{call}: artifact is {text!r}, and no run is active whose project it could be in; "
+            "pass NAMESPACE/PROJECT/NAME"
+        )
+    return operations.ProjectPath(namespace, slug)

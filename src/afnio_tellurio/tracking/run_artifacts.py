@@ -12,6 +12,7 @@ from afnio_tellurio.api import artifact_operations as operations
 from afnio_tellurio.api.artifact_entities import ArtifactLink, read_run_artifact
 from afnio_tellurio.artifacts.collecting import collect_directory, collect_file
 from afnio_tellurio.artifacts.sources import BytesSource
+from afnio_tellurio.delivery.journal import JournalSealedError
 from afnio_tellurio.delivery.senders import settle
 from afnio_tellurio.tracking.artifact import Artifact, mark_logged, sources_of
 from afnio_tellurio.tracking.artifact_arguments import (
@@ -20,6 +21,7 @@ from afnio_tellurio.tracking.artifact_arguments import (
     checked_keep,
 )
 from afnio_tellurio.tracking.finding_artifacts import find_artifact
+from afnio_tellurio.tracking.prompts import prompt_artifact, resolved_parents
 from afnio_tellurio.tracking.run_files import RunWithFiles
 from afnio_tellurio.tracking.statuses import ENDED
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from afnio_tellurio.artifacts.sources import AnySource
     from afnio_tellurio.client import TellurioClient
+    from afnio_tellurio.tracking.prompts import PromptContent
 
     AnyPath: TypeAlias = str | os.PathLike[str]
     ArtifactSource: TypeAlias = AnyPath | Sequence[AnyPath] | bytes | Artifact
@@ -131,6 +134,75 @@ class RunWithArtifacts(RunWithFiles):
             project = operations.ProjectPath(path.namespace_slug, path.project_slug)
             mark_logged(artifact, self._connection_for(client), project, *upload)
         return artifact.wait() if wait else artifact
+
+    def log_prompt(
+        self,
+        name: str,
+        prompt: PromptContent,
+        *,
+        aliases: Iterable[str] = (),
+        metadata: Mapping[str, Any] | None = None,
+        description: str | None = None,
+        parents: Iterable[str | Artifact] = (),
+        keep: int | None = None,
+        wait: bool = False,
+        client: TellurioClient | None = None,
+    ) -> Artifact:
+        """Logs a prompt as a version of an artifact of type `prompt`; `get_prompt` reads it.
+
+        A version with the same prompt as an earlier one is that one.
+
+        Args:
+            name: The name of the artifact, 1 to 128 letters, digits, underscores, dots, or dashes.
+            prompt: A text, or a list of messages with `role`, `content`, and perhaps more fields.
+            aliases: Names that this version gets, for example `["production"]`.
+            metadata: What is known of the version, for example its score: values of JSON by name.
+            description: A description of the version.
+            parents: The versions that it was made from: artifacts, or references such as
+                `"name:v3"`. They are recorded in the metadata, under `parents`, and as inputs of
+                the run if they are in its project. What `"name"` or an alias refers to is looked
+                up at once.
+            keep: How many of the newest versions without an alias to keep; older ones are deleted
+                for good. Default all.
+            wait: Whether to wait until the backend has the version.
+            client: The client to use; default the one that the run was started with.
+
+        Returns:
+            The artifact; its `version` is known once the backend has it.
+
+        Raises:
+            OSError: The disk does not take the prompt.
+            RunFinishedError: The run is finished.
+            TypeError: An argument has the wrong type.
+            ValueError: An argument is invalid. Nothing is recorded.
+            TellurioError: What a parent refers to cannot be looked up. Nothing is recorded.
+        """
+        call = "log_prompt"
+        aliases, keep = checked_aliases(call, aliases), checked_keep(call, keep)
+        path = self._path()
+        project = operations.ProjectPath(path.namespace_slug, path.project_slug)
+        resolved = resolved_parents(
+            call,
+            parents,
+            project,
+            lambda text: find_artifact(self._connection_for(client), call, text, project),
+        )
+        references = [parent.reference_from(project) for parent in resolved]
+        artifact = prompt_artifact(call, name, prompt, description, metadata, references)
+        self.log_artifact(artifact, aliases=aliases, keep=keep, client=client)
+        for parent in resolved:
+            if parent.project == project:
+                self._log_use(parent.name, parent.version, client)
+        return artifact.wait() if wait else artifact
+
+    def _log_use(self, artifact: str, version: str, client: TellurioClient | None) -> None:
+        """Records a version as an input of the run, in the background."""
+        if self.status in ENDED:
+            raise self._finished_error("log_prompt")
+        try:
+            self._file_outbox_for(client).log_use(artifact, version)
+        except JournalSealedError:
+            raise self._finished_error("log_prompt") from None
 
     def use_artifact(
         self,
