@@ -12,6 +12,22 @@ declare global {
 	type Project = Schemas["Project"] & {namespace: string};
 	type Table = Schemas["Table"];
 	type TableRow = Schemas["TableRow"];
+	type RunFile = Schemas["RunFile"];
+	type RunArtifact = Schemas["RunArtifact"];
+	/** A file of a run or of an artifact. */
+	type StoredFile = Partial<RunFile> & Schemas["ArtifactFile"];
+	/** Where its bytes are: a path and a query. */
+	type Source = [string, Query];
+	interface Loaded {
+		blob?: Blob;
+		error?: Error;
+		digest?: string;
+	}
+	/** What a run has stored. */
+	interface RunStore {
+		files: RunFile[];
+		links: RunArtifact[];
+	}
 	type Namespace = Schemas["Namespace"];
 	type Metric = Schemas["ProjectMetric"];
 	type MetricSummary = Schemas["MetricSummary"];
@@ -127,6 +143,16 @@ declare global {
 		isLarge: boolean;
 		fields: object;
 		isOpen: boolean;
+		file: StoredFile;
+		files: RunFile[];
+		links: RunArtifact[];
+		source: Source;
+		step: number;
+		type: string;
+		text: string;
+		blob: Blob;
+		isSeen: boolean;
+		isCut: boolean;
 	}
 	type VNode = ReturnType<typeof html>;
 	type Component = (props: Props) => VNode | string;

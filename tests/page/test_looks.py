@@ -165,7 +165,7 @@ def test_the_choice_of_columns_fits_a_narrow_screen(open_view):
         assert box["x"] + box["width"] <= width
 
 
-@pytest.mark.parametrize(("view", "limit"), [("project", 120_000), ("run", 127_000)])
+@pytest.mark.parametrize(("view", "limit"), [("project", 124_000), ("run", 132_000)])
 def test_what_a_browser_loads_is_small(open_view, view, limit):
     page = open_view(view)
     urls = set()

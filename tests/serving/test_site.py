@@ -1,6 +1,7 @@
 """Access to the site: which requests are allowed, with which credentials, and which never are."""
 
 import json
+import re
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
@@ -237,6 +238,24 @@ def test_every_answer_tells_the_browser_to_be_strict(serving, path, status):
     assert answer.getheader("X-Frame-Options") == "DENY"
     assert answer.getheader("Cross-Origin-Resource-Policy") == "same-origin"
     assert answer.getheader("Server") is None
+
+
+def test_the_frame_for_html_is_apart_from_the_page(serving):
+    answer = serving.ask("GET", "/assets/frame.html")
+    assert answer.status == 200
+    (policy,) = answer.headers.get_all("Content-Security-Policy")
+    directives = dict(part.split(" ", 1) for part in policy.split("; "))
+    # Scripts without an origin, and nothing that could leave the browser.
+    assert directives["sandbox"] == "allow-scripts"
+    assert directives["default-src"] == directives["base-uri"] == directives["form-action"]
+    assert directives["default-src"] == "'none'"
+    assert "connect-src" not in directives
+    assert not re.search(r"https?:|\*|unsafe-eval", policy)
+    # Only the page itself can show it.
+    assert directives["frame-ancestors"] == "'self'"
+    assert answer.headers.get_all("X-Frame-Options") == ["SAMEORIGIN"]
+    assert answer.getheader("X-Content-Type-Options") == "nosniff"
+    assert serving.ask("GET", "/assets/index.html").getheader("X-Frame-Options") == "DENY"
 
 
 def test_what_the_backend_answers_is_not_kept_by_browsers(serving):
