@@ -14,6 +14,19 @@ declare global {
 	type TableRow = Schemas["TableRow"];
 	type RunFile = Schemas["RunFile"];
 	type RunArtifact = Schemas["RunArtifact"];
+	type Artifact = Schemas["Artifact"];
+	type ArtifactVersion = Schemas["ArtifactVersion"];
+	type ArtifactRun = Schemas["ArtifactRun"];
+	/** A run that created or used a version, and what it used or created itself. */
+	interface Neighbor {
+		run: ArtifactRun;
+		links: RunArtifact[];
+	}
+	/** A line that is in both files, or only in one of them. */
+	interface Change {
+		sign: " " | "+" | "-";
+		text: string;
+	}
 	/** A file of a run or of an artifact. */
 	type StoredFile = Partial<RunFile> & Schemas["ArtifactFile"];
 	/** Where its bytes are: a path and a query. */
@@ -37,10 +50,12 @@ declare global {
 
 	// The address, and what is chosen in it.
 	interface Route {
-		view: "projects" | "project" | "run" | "compare" | "unknown";
+		view: "projects" | "project" | "run" | "compare" | "artifacts" | "unknown";
 		namespace: string;
 		project: string;
 		run: string;
+		artifact: string;
+		version: string;
 	}
 	type Options = Record<string, string | number | string[] | null | undefined>;
 	type Query = Record<string, string | number | null | undefined | (string | number)[]>;
@@ -153,6 +168,7 @@ declare global {
 		blob: Blob;
 		isSeen: boolean;
 		isCut: boolean;
+		version: ArtifactVersion;
 	}
 	type VNode = ReturnType<typeof html>;
 	type Component = (props: Props) => VNode | string;

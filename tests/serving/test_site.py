@@ -265,7 +265,9 @@ def test_what_the_backend_answers_is_not_kept_by_browsers(serving):
 @pytest.mark.parametrize(
     "path",
     ["/", "/acme/", "/acme/projects/digits/", "/acme/projects/digits/compare/?run=a",
-     "/acme/projects/digits/runs/a-name/", "/acme/projects/digits/runs/a%2Fb%20c/"],
+     "/acme/projects/digits/runs/a-name/", "/acme/projects/digits/runs/a%2Fb%20c/",
+     "/acme/projects/digits/artifacts/", "/acme/projects/digits/artifacts/model/",
+     "/acme/projects/digits/artifacts/model/v0/", "/acme/projects/digits/artifacts/a.b/best/"],
 )  # fmt: skip
 def test_each_view_has_an_address(serving, path):
     answer = serving.ask("GET", path)

@@ -20,6 +20,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 
 from afnio_tellurio.backend import structs
+from afnio_tellurio.backend.artifact_structs import NAME_PATTERN
 from afnio_tellurio.backend.requests import Refusal, common_headers, path_of, query_of
 from afnio_tellurio.backend.sessions import Sessions, is_same
 from afnio_tellurio.backend.structs import SLUG_PATTERN
@@ -33,9 +34,11 @@ _API = "/api/v0/"
 _SESSION = "/session"
 _ASSETS = "/assets/"
 _MAX_SESSION_BODY = 4096
-#: The paths of the page's views: projects, a project, a comparison and a run.
+#: The paths of the page's views: projects, a project, a comparison, a run and artifacts.
 _VIEW = re.compile(
-    rf"/(?:{SLUG_PATTERN}/(?:projects/{SLUG_PATTERN}/(?:compare/|runs/.+/)?)?)?", re.DOTALL
+    rf"/(?:{SLUG_PATTERN}/(?:projects/{SLUG_PATTERN}/(?:compare/|runs/.+/"
+    rf"|artifacts/(?:{NAME_PATTERN}/(?:{NAME_PATTERN}/)?)?)?)?)?",
+    re.DOTALL,
 )
 _CONTENT_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 #: What browsers do not need of the page's files: comments, most of them types, and indentation.

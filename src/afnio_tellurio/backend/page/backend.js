@@ -15,7 +15,7 @@ export const slug = encodeURIComponent;
 export const projectPath = ({namespace, project}) => `/${slug(namespace)}/projects/${slug(project)}/`;
 /** @param {Route} route @param {string} run */
 export const runPath = (route, run) => `${projectPath(route)}runs/${slug(run)}/`;
-/** @param {Route} route @param {...string} parts */
+/** @param {Pick<Route, "namespace" | "project">} route @param {...string} parts */
 export const artifactPath = (route, ...parts) =>
 	`${projectPath(route)}artifacts/${parts.map(part => `${slug(part)}/`).join("")}`;
 /** @param {Route} route @param {string[]} uuids */

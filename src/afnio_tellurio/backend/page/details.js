@@ -38,7 +38,7 @@ const flattened = (fields, start = "") =>
 	});
 
 /** @type {Component} */
-function Fields({label, fields, isOpen}) {
+export function Fields({label, fields, isOpen}) {
 	const rows = flattened(fields);
 	const hidden = rows.length - MOST;
 	if (!rows.length) return "";

@@ -24,7 +24,7 @@ function Series({route, run, files, step}) {
 	const isSeen = useSeen(place);
 	const file = nearest(files, step);
 	const source = sourceOf(route, run, file);
-	return html`<figure class="chart" ref=${place}>
+	return html`<figure class="chart series" ref=${place}>
 		<figcaption><bdi>${file.path}</bdi> <span class="tools"><small>step ${file.step}</small> <${Download} key=${file.step} file=${file} source=${source} /></span></figcaption>
 		<${Preview} file=${file} source=${source} isSeen=${isSeen} /></figure>`;
 }

@@ -44,6 +44,8 @@ const TYPES = Object.assign(Object.create(null), {
 });
 const IMAGES = ["image/png", "image/jpeg", "image/gif", "image/webp"];
 const SOUNDS = ["audio/wav", "audio/mpeg", "audio/ogg", "audio/flac"];
+// Such files are often pickles.
+const PICKLES = /\.(?:ckpt|hf|joblib|pickle|pkl|pt|pth)$/i;
 // They can have scripts.
 const DOCUMENTS = ["text/html", "image/svg+xml"];
 
@@ -75,14 +77,12 @@ export function bytes(count) {
 	return `${number(Number((count / 1000 ** power).toPrecision(3)))} ${units[power]}`;
 }
 
-// True from the moment at which an element is first in view.
+// True while an element is in view.
 /** @param {{current: Element | null}} place */
 export function useSeen(place) {
 	const [isSeen, setSeen] = useState(false);
 	useEffect(() => {
-		const observer = new IntersectionObserver(entries => {
-			if (entries.some(entry => entry.isIntersecting)) setSeen(true);
-		});
+		const observer = new IntersectionObserver(entries => setSeen(entries.at(-1)?.isIntersecting ?? false));
 		if (place.current) observer.observe(place.current);
 		return () => observer.disconnect();
 	}, []);
@@ -93,12 +93,12 @@ export function useSeen(place) {
 function useBlob(file, source, isWanted) {
 	const [state, setState] = useState(/** @type {Loaded} */ ({}));
 	useEffect(() => {
-		if (!isWanted) return;
+		if (!isWanted || state.digest === file.digest) return;
 		const controller = new AbortController();
 		const limit = isWhole(typeOf(file)) ? undefined : TEXT_BYTES;
 		getBytes(...source, controller.signal, (file.size ?? 0) > (limit ?? Infinity) ? limit : undefined).then(
 			blob => setState({blob, digest: file.digest}),
-			error => controller.signal.aborted || setState({error, digest: file.digest})
+			error => controller.signal.aborted || setState({error})
 		);
 		return () => controller.abort();
 	}, [isWanted, file.digest]);
@@ -205,10 +205,11 @@ function Text({name, type, blob, isCut}) {
 export function Preview({file, source, isSeen}) {
 	const type = typeOf(file);
 	const isLarge = isWhole(type) && (file.size ?? 0) > WHOLE_BYTES;
-	const canShow = isShown(type) && !isLarge && file.size !== undefined;
+	const canShow = isShown(type) && !isLarge && !file.reference;
 	const {blob, error, isCurrent} = useBlob(file, source, isSeen && canShow);
 	if (file.reference) return html`<p>The bytes are elsewhere: <bdi>${file.reference}</bdi></p>`;
-	if (!canShow) return html`<p class="quiet">${isLarge ? "Too large to show." : "No preview of this type."}</p>`;
+	if (!canShow)
+		return html`<p class="quiet">${isLarge ? "Too large to show." : "No preview of this type."}${PICKLES.test(file.path) && " Loading it in Python can run code. Load it only if you trust its author."}</p>`;
 	if (error) return html`<p class="problem" role="alert">${error.message}</p>`;
 	if (!blob) return html`<p class="quiet">Loading…</p>`;
 	const Shown = isText(type) || DOCUMENTS.includes(type) ? Text : Media;
