@@ -131,6 +131,23 @@ def test_files_are_shown_once_they_are_opened(open_page, client):
     expect(frame.locator("body")).to_contain_text("it ran")
 
 
+def test_the_page_decides_what_a_file_is(open_page, client):
+    with begin(client) as run:
+        log(run, {"notes.txt": b"plain", "picture.png": b"<svg></svg>"})
+    page = open_version(open_page)
+    for content_type in ("text/html", "image/svg+xml"):
+        page.route(
+            re.compile("/file/"),
+            lambda route, kind=content_type: route.fulfill(
+                body="<svg id='bad'></svg>", content_type=kind
+            ),
+        )
+        page.reload()
+        expect(open_file(page, "notes.txt").locator("pre")).to_have_text("<svg id='bad'></svg>")
+        expect(open_file(page, "picture.png")).to_contain_text("cannot be shown")
+        assert page.locator("main svg, main iframe").count() == 0
+
+
 def test_large_files_are_shown_in_part(open_page, client):
     table = "number,twice\n" + "".join(f"{number},{2 * number}\n" for number in range(100_000))
     files = {"long.txt": "ä".encode() * 200_000, "long.csv": table.encode()}

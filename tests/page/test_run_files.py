@@ -72,11 +72,14 @@ def test_a_run_without_files_loads_no_code_for_them(open_page, client):
     with begin(client) as run:
         run.log("loss", 1)
     page = open_run(open_page, run)
+    urls = set()
+    page.on("request", lambda request: urls.add(request.url))
+    page.reload()
     Requests(page, "/files/").to_be_more_than(0)
     expect(page.locator("figure canvas")).to_be_visible()
     expect(page.locator("h2", has_text=re.compile("Files|Artifacts"))).to_have_count(0)
-    loaded = page.evaluate("performance.getEntriesByType('resource').map(({name}) => name)")
-    assert not [name for name in loaded if name.endswith(("/files.js", "/previews.js"))]
+    assert [url for url in urls if url.endswith("/details.js")]
+    assert not [url for url in urls if url.endswith(("/files.js", "/previews.js"))]
 
 
 def test_series_show_the_nearest_step(open_page, client):

@@ -111,7 +111,7 @@ const loadStore = (route, run) => async (before, signal) => {
 
 // What the run has stored, if anything. Other runs do not need the code for it.
 /** @type {Component} */
-function Store({route, run}) {
+export function RunStore({route, run}) {
 	const [parts, setParts] = useState(/** @type {typeof import("./files.js") | null} */ (null));
 	const [problem, setProblem] = useState(/** @type {Error | null} */ (null));
 	const store = usePolled(loadStore(route, run), [run.status]);
@@ -145,6 +145,5 @@ export function RunDetails({route, run}) {
 		<${Fields} label="Config" fields=${run.config ?? {}} isOpen=${true} />
 		<${Fields} label="Environment" fields=${environment} />
 		<${Fields} label=${counted(Object.keys(listed).length, "package")} fields=${listed} />
-		<${Tables} route=${route} run=${run} />
-		<${Store} route=${route} run=${run} /></section>`;
+		<${Tables} route=${route} run=${run} /></section>`;
 }

@@ -49,7 +49,7 @@ export function RunFiles({route, run, files}) {
 	};
 	const hidden = single.length - FILES;
 	return html`<h2>Files</h2>
-		${steps.length > 1 && html`<div class="bar"><label>Step <input type="range" min="0" max=${steps.length - 1} value=${index} aria-valuetext="Step ${steps[index]}" onInput=${onInput} /> <output>${steps[index]}</output></label></div>`}
+		${steps.length > 1 && html`<div class="bar steps"><label>Step <input type="range" min="0" max=${steps.length - 1} value=${index} aria-valuetext="Step ${steps[index]}" onInput=${onInput} /> <output>${steps[index]}</output></label></div>`}
 		<div class="charts">${[...series].map(([path, members]) => html`<${Series} key=${path} route=${route} run=${run} files=${members} step=${steps[index]} />`)}</div>
 		${single.length > 0 && html`<ul class="files">${single.slice(0, FILES).map((/** @type {RunFile} */ file) => html`<${FileItem} key=${file.path} file=${file} source=${sourceOf(route, run, file)} />`)}</ul>`}
 		${hidden > 0 && html`<p>${counted(hidden, "more file")} not shown.</p>`}`;

@@ -215,7 +215,8 @@ function RunView({route, theme, onError}) {
 			.map(
 				([name, {last, last_step}]) =>
 					html`<section key=${name}><h2><bdi>${name}</bdi> <small>step ${last_step}</small></h2><${parts.Value} name=${name} value=${last} /></section>`
-			)}`;
+			)}
+		<${parts.RunStore} route=${route} run=${run} />`;
 }
 
 /** @type {Component} */
