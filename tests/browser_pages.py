@@ -133,6 +133,12 @@ class Opener:
         if not request.url.startswith((self._serving.url, "data:", "blob:")):
             self._foreign_requests.append(request.url)
 
+    def take_messages(self):
+        """Returns what the browser has written so far, which the test then has to judge."""
+        taken = [line for line in self._messages if not EXPECTED.search(line)]
+        self._messages.clear()
+        return taken
+
     def close(self):
         for context in self._contexts:
             context.close()

@@ -12,6 +12,35 @@ declare global {
 	type Project = Schemas["Project"] & {namespace: string};
 	type Table = Schemas["Table"];
 	type TableRow = Schemas["TableRow"];
+	type RunFile = Schemas["RunFile"];
+	type RunArtifact = Schemas["RunArtifact"];
+	type Artifact = Schemas["Artifact"];
+	type ArtifactVersion = Schemas["ArtifactVersion"];
+	type ArtifactRun = Schemas["ArtifactRun"];
+	/** A run that created or used a version, and what it used or created itself. */
+	interface Neighbor {
+		run: ArtifactRun;
+		links: RunArtifact[];
+	}
+	/** A line that is in both files, or only in one of them. */
+	interface Change {
+		sign: " " | "+" | "-";
+		text: string;
+	}
+	/** A file of a run or of an artifact. */
+	type StoredFile = Partial<RunFile> & Schemas["ArtifactFile"];
+	/** Where its bytes are: a path and a query. */
+	type Source = [string, Query];
+	interface Loaded {
+		blob?: Blob;
+		error?: Error;
+		digest?: string;
+	}
+	/** What a run has stored. */
+	interface RunStore {
+		files: RunFile[];
+		links: RunArtifact[];
+	}
 	type Namespace = Schemas["Namespace"];
 	type Metric = Schemas["ProjectMetric"];
 	type MetricSummary = Schemas["MetricSummary"];
@@ -21,10 +50,12 @@ declare global {
 
 	// The address, and what is chosen in it.
 	interface Route {
-		view: "projects" | "project" | "run" | "compare" | "unknown";
+		view: "projects" | "project" | "run" | "compare" | "artifacts" | "unknown";
 		namespace: string;
 		project: string;
 		run: string;
+		artifact: string;
+		version: string;
 	}
 	type Options = Record<string, string | number | string[] | null | undefined>;
 	type Query = Record<string, string | number | null | undefined | (string | number)[]>;
@@ -127,6 +158,17 @@ declare global {
 		isLarge: boolean;
 		fields: object;
 		isOpen: boolean;
+		file: StoredFile;
+		files: RunFile[];
+		links: RunArtifact[];
+		source: Source;
+		step: number;
+		type: string;
+		text: string;
+		blob: Blob;
+		isSeen: boolean;
+		isCut: boolean;
+		version: ArtifactVersion;
 	}
 	type VNode = ReturnType<typeof html>;
 	type Component = (props: Props) => VNode | string;

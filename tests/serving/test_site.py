@@ -1,6 +1,7 @@
 """Access to the site: which requests are allowed, with which credentials, and which never are."""
 
 import json
+import re
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
@@ -239,6 +240,24 @@ def test_every_answer_tells_the_browser_to_be_strict(serving, path, status):
     assert answer.getheader("Server") is None
 
 
+def test_the_frame_for_html_is_apart_from_the_page(serving):
+    answer = serving.ask("GET", "/assets/frame.html")
+    assert answer.status == 200
+    (policy,) = answer.headers.get_all("Content-Security-Policy")
+    directives = dict(part.split(" ", 1) for part in policy.split("; "))
+    # Scripts without an origin, and nothing that could leave the browser.
+    assert directives["sandbox"] == "allow-scripts"
+    assert directives["default-src"] == directives["base-uri"] == directives["form-action"]
+    assert directives["default-src"] == "'none'"
+    assert "connect-src" not in directives
+    assert not re.search(r"https?:|\*|unsafe-eval", policy)
+    # Only the page itself can show it.
+    assert directives["frame-ancestors"] == "'self'"
+    assert answer.headers.get_all("X-Frame-Options") == ["SAMEORIGIN"]
+    assert answer.getheader("X-Content-Type-Options") == "nosniff"
+    assert serving.ask("GET", "/assets/index.html").getheader("X-Frame-Options") == "DENY"
+
+
 def test_what_the_backend_answers_is_not_kept_by_browsers(serving):
     assert serving.ask("GET", PROJECTS, **KEY).getheader("Cache-Control") == "no-store"
 
@@ -246,7 +265,9 @@ def test_what_the_backend_answers_is_not_kept_by_browsers(serving):
 @pytest.mark.parametrize(
     "path",
     ["/", "/acme/", "/acme/projects/digits/", "/acme/projects/digits/compare/?run=a",
-     "/acme/projects/digits/runs/a-name/", "/acme/projects/digits/runs/a%2Fb%20c/"],
+     "/acme/projects/digits/runs/a-name/", "/acme/projects/digits/runs/a%2Fb%20c/",
+     "/acme/projects/digits/artifacts/", "/acme/projects/digits/artifacts/model/",
+     "/acme/projects/digits/artifacts/model/v0/", "/acme/projects/digits/artifacts/a.b/best/"],
 )  # fmt: skip
 def test_each_view_has_an_address(serving, path):
     answer = serving.ask("GET", path)

@@ -20,6 +20,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 
 from afnio_tellurio.backend import structs
+from afnio_tellurio.backend.artifact_structs import NAME_PATTERN
 from afnio_tellurio.backend.requests import Refusal, common_headers, path_of, query_of
 from afnio_tellurio.backend.sessions import Sessions, is_same
 from afnio_tellurio.backend.structs import SLUG_PATTERN
@@ -33,9 +34,11 @@ _API = "/api/v0/"
 _SESSION = "/session"
 _ASSETS = "/assets/"
 _MAX_SESSION_BODY = 4096
-#: The paths of the page's views: projects, a project, a comparison and a run.
+#: The paths of the page's views: projects, a project, a comparison, a run and artifacts.
 _VIEW = re.compile(
-    rf"/(?:{SLUG_PATTERN}/(?:projects/{SLUG_PATTERN}/(?:compare/|runs/.+/)?)?)?", re.DOTALL
+    rf"/(?:{SLUG_PATTERN}/(?:projects/{SLUG_PATTERN}/(?:compare/|runs/.+/"
+    rf"|artifacts/(?:{NAME_PATTERN}/(?:{NAME_PATTERN}/)?)?)?)?)?",
+    re.DOTALL,
 )
 _CONTENT_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 #: What browsers do not need of the page's files: comments, most of them types, and indentation.
@@ -44,7 +47,19 @@ _SAFE_METHODS = {"GET", "HEAD"}
 #: The page loads nothing from other servers, and runs no scripts except its own files.
 _SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "media-src blob:; frame-src 'self'; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+#: The frame that shows HTML of users. It has an origin of its own, and can load nothing.
+_FRAME = "frame.html"
+_FRAME_POLICY = (
+    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; "
+    "style-src 'unsafe-inline'; img-src data: blob:; media-src data: blob:; font-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
+_FRAME_HEADERS = (
+    ("Content-Security-Policy", _FRAME_POLICY),
+    ("X-Frame-Options", "SAMEORIGIN"),
 )
 _HEADERS = [
     ("Content-Security-Policy", _SECURITY_POLICY),
@@ -115,7 +130,9 @@ class Site:
         else:
             answer = _text(403, problem)
         phrase = HTTPStatus(answer.status).phrase
-        headers = [*_HEADERS, *answer.headers, ("Content-Length", str(len(answer.body)))]
+        own = {name for name, _ in answer.headers}
+        shared = [header for header in _HEADERS if header[0] not in own]
+        headers = [*shared, *answer.headers, ("Content-Length", str(len(answer.body)))]
         start_response(f"{answer.status} {phrase}", headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer.body]
 
@@ -196,7 +213,8 @@ class Site:
             return _file(environ, self._files["index.html"])
         asset = self._files.get(path.removeprefix(_ASSETS)) if path.startswith(_ASSETS) else None
         if asset is not None:
-            return _file(environ, asset)
+            extra = _FRAME_HEADERS if path == _ASSETS + _FRAME else ()
+            return _file(environ, asset, *extra)
         if _VIEW.fullmatch(f"{path}/"):
             return _Answer(303, headers=_redirect(f"{path}/", query_of(environ)))
         return _text(404, "Page not found.")
@@ -262,9 +280,9 @@ def _blank_lines(comment: re.Match[bytes]) -> bytes:
     return b"\n" * comment[0].count(b"\n")
 
 
-def _file(environ: WSGIEnvironment, file: _File) -> _Answer:
+def _file(environ: WSGIEnvironment, file: _File, *extra: tuple[str, str]) -> _Answer:
     # Browsers always revalidate, so that an upgrade takes effect immediately.
-    headers = (("ETag", file.tag), ("Cache-Control", "no-cache"))
+    headers = (*extra, ("ETag", file.tag), ("Cache-Control", "no-cache"))
     if environ.get("HTTP_IF_NONE_MATCH") == file.tag:
         return _Answer(304, headers=headers)
     return _Answer(200, file.body, (*headers, ("Content-Type", file.content_type)))

@@ -7,7 +7,8 @@ const PATTERNS = [
 	[/^\/([^/]+)\/$/, "projects"],
 	[/^\/([^/]+)\/projects\/([^/]+)\/$/, "project"],
 	[/^\/([^/]+)\/projects\/([^/]+)\/compare\/$/, "compare"],
-	[/^\/([^/]+)\/projects\/([^/]+)\/runs\/([^/]+)\/$/, "run"]
+	[/^\/([^/]+)\/projects\/([^/]+)\/runs\/([^/]+)\/$/, "run"],
+	[/^\/([^/]+)\/projects\/([^/]+)\/artifacts\/(?:([^/]+)\/(?:([^/]+)\/)?)?$/, "artifacts"]
 ];
 
 /** @param {string} part */
@@ -24,11 +25,11 @@ function currentRoute() {
 	for (const [pattern, view] of PATTERNS) {
 		const match = pattern.exec(location.pathname);
 		if (match) {
-			const [namespace = "", project = "", run = ""] = match.slice(1).map(decode);
-			return {view, namespace, project, run};
+			const [namespace = "", project = "", item = "", version = ""] = match.slice(1).map(part => decode(part ?? ""));
+			return {view, namespace, project, run: item, artifact: item, version};
 		}
 	}
-	return {view: "unknown", namespace: "", project: "", run: ""};
+	return {view: "unknown", namespace: "", project: "", run: "", artifact: "", version: ""};
 }
 
 /** @param {string} address */

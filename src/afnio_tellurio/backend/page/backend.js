@@ -15,6 +15,9 @@ export const slug = encodeURIComponent;
 export const projectPath = ({namespace, project}) => `/${slug(namespace)}/projects/${slug(project)}/`;
 /** @param {Route} route @param {string} run */
 export const runPath = (route, run) => `${projectPath(route)}runs/${slug(run)}/`;
+/** @param {Pick<Route, "namespace" | "project">} route @param {...string} parts */
+export const artifactPath = (route, ...parts) =>
+	`${projectPath(route)}artifacts/${parts.map(part => `${slug(part)}/`).join("")}`;
 /** @param {Route} route @param {string[]} uuids */
 export const comparePath = (route, uuids) =>
 	`${projectPath(route)}compare/?${new URLSearchParams(uuids.map(uuid => ["run", uuid]))}`;
@@ -44,14 +47,14 @@ async function redeemToken() {
 }
 const tokenRedeemed = redeemToken();
 
-/** @param {string} path @param {Query} query @param {AbortSignal} signal */
-async function request(path, query, signal) {
+/** @param {string} path @param {Query} query @param {AbortSignal} signal @param {Record<string, string>} headers */
+async function request(path, query, signal, headers = {}) {
 	await tokenRedeemed;
 	const pairs = Object.entries(query).flatMap(([name, value]) => [value ?? []].flat().map(item => [name, `${item}`]));
 	const search = pairs.length ? `?${new URLSearchParams(pairs)}` : "";
 	let response;
 	try {
-		response = await fetch(`/api/v0${path}${search}`, {signal, headers: authorization()});
+		response = await fetch(`/api/v0${path}${search}`, {signal, headers: {...headers, ...authorization()}});
 	} catch (error) {
 		if (signal.aborted) throw error;
 		throw new Error("Can't reach the server. Is afnio-tellurio serve still running?");
@@ -68,8 +71,16 @@ async function request(path, query, signal) {
 /** @param {Parameters<typeof request>} call */
 export const get = async (...call) => (await request(...call)).json();
 
+// A file of a run or an artifact, or its first bytes.
+/** @param {string} path @param {Query} query @param {AbortSignal} signal @param {number} [limit] */
+export async function getBytes(path, query, signal, limit) {
+	/** @type {Record<string, string>} */
+	const headers = limit === undefined ? {} : {Range: `bytes=0-${limit - 1}`};
+	return (await request(path, query, signal, headers)).blob();
+}
+
 /** @param {string} path @param {Query} query @param {AbortSignal} signal */
-async function getAll(path, query, signal) {
+export async function getAll(path, query, signal) {
 	const items = [];
 	/** @type {string | null | undefined} */
 	let cursor;

@@ -1,8 +1,8 @@
 // What a run is beside its metrics: why it ended, its notes, its children, its config, its environment and its tables.
 
-import {get, projectPath, runPath, unlessSame, usePolled} from "./backend.js";
+import {get, getAll, projectPath, runPath, unlessSame, usePolled} from "./backend.js";
 import {counted, number, Scroll} from "./format.js";
-import {html, useState} from "./preact.js";
+import {html, useEffect, useState} from "./preact.js";
 import {RunLink, Status} from "./runs.js";
 import {isObject, Value} from "./values.js";
 
@@ -38,7 +38,7 @@ const flattened = (fields, start = "") =>
 	});
 
 /** @type {Component} */
-function Fields({label, fields, isOpen}) {
+export function Fields({label, fields, isOpen}) {
 	const rows = flattened(fields);
 	const hidden = rows.length - MOST;
 	if (!rows.length) return "";
@@ -95,6 +95,33 @@ function Tables({route, run}) {
 	const tables = usePolled(loadTables(route, run), []);
 	if (!tables.value?.length) return "";
 	return html`<h2>Tables</h2>${tables.value.map(table => html`<${TableOf} key=${table.name} route=${route} run=${run} table=${table} />`)}`;
+}
+
+// Files are listed again only while the run can log more.
+/** @type {(route: Route, run: Run) => Load<RunStore>} */
+const loadStore = (route, run) => async (before, signal) => {
+	if (before && run.status !== "RUNNING") return before;
+	const path = runPath(route, run.uuid);
+	const [files, links] = await Promise.all([
+		getAll(`${path}files/`, {limit: 10_000}, signal),
+		getAll(`${path}artifacts/`, {limit: 1000}, signal)
+	]);
+	return unlessSame(before, {files, links});
+};
+
+// What the run has stored, if anything. Other runs do not need the code for it.
+/** @type {Component} */
+export function RunStore({route, run}) {
+	const [parts, setParts] = useState(/** @type {typeof import("./files.js") | null} */ (null));
+	const [problem, setProblem] = useState(/** @type {Error | null} */ (null));
+	const store = usePolled(loadStore(route, run), [run.status]);
+	const {files, links} = store.value ?? {files: [], links: []};
+	const hasAny = files.length + links.length > 0;
+	useEffect(() => void (hasAny && import("./files.js").then(setParts, setProblem)), [hasAny]);
+	const error = store.error ?? problem;
+	return html`${error && html`<p class="problem" role="alert">${error.message}</p>`}
+		${parts && files.length > 0 && html`<${parts.RunFiles} route=${route} run=${run} files=${files} />`}
+		${parts && links.length > 0 && html`<${parts.RunArtifacts} route=${route} links=${links} />`}`;
 }
 
 /** @type {Component} */

@@ -145,13 +145,13 @@ function ProjectView({route, theme, onError}) {
 	const columns = chosenColumns(metrics);
 	const summaries = useSummaries(route, [...new Set(columns.map(({name}) => name))], null, running(runs));
 	if (!byId) return Loading();
-	if (!runs.length) return FirstRun();
+	if (!runs.length) return html`<${Tabs} route=${route} />${FirstRun()}`;
 	const shownRuns = selection(found, byId);
 	const uuids = shownRuns.map(({uuid}) => uuid);
 	/** @type {Props["onSelect"]} */
 	const onSelect = (uuid, isShown) =>
 		setOptions({run: [...uuids.filter(other => other !== uuid), ...(isShown ? [uuid] : [])]});
-	return html`<h1><bdi>${route.project}</bdi></h1>
+	return html`<h1><bdi>${route.project}</bdi></h1><${Tabs} route=${route} />
 		<${RunFilter} metrics=${metrics} columns=${columns} problem=${problem} />
 		<${RunTable} route=${route} runs=${found} columns=${columns} summaries=${summaries} shownRuns=${shownRuns} onSelect=${onSelect} />
 		<div class="bar">
@@ -160,6 +160,25 @@ function ProjectView({route, theme, onError}) {
 			${options("run") && html`<button onClick=${() => setOptions({run: ""})}>Reset selection</button>`}
 		</div>
 		${listed.value && html`<${Curves} route=${route} names=${numericNames(metrics)} shownRuns=${shownRuns} theme=${theme} />`}`;
+}
+
+/** @type {Component} */
+function Tabs({route}) {
+	/** @type {(to: string, label: string, isCurrent: boolean) => VNode} */
+	const tab = (to, label, isCurrent) =>
+		html`<${Link} class="button" to=${to} aria-current=${isCurrent ? "page" : undefined}>${label}<//>`;
+	const isArtifacts = route.view === "artifacts";
+	return html`<nav class="bar" aria-label="Project">${tab(projectPath(route), "Runs", !isArtifacts)}${tab(backend.artifactPath(route), "Artifacts", isArtifacts)}</nav>`;
+}
+
+/** @type {Component} */
+function ArtifactsView({route, onError}) {
+	const {project, artifact, version} = route;
+	const [parts, setParts] = useState(/** @type {typeof import("./artifacts.js") | null} */ (null));
+	useEffect(() => void import("./artifacts.js").then(setParts, onError), []);
+	useView([artifact, version].filter(Boolean).join(":") || `Artifacts, ${project}`, onError);
+	return html`${!artifact && html`<h1><bdi>${project}</bdi></h1><${Tabs} route=${route} />`}
+		${parts ? html`<${parts.Artifacts} route=${route} onError=${onError} />` : Loading()}`;
 }
 
 /** @type {Component} */
@@ -196,7 +215,8 @@ function RunView({route, theme, onError}) {
 			.map(
 				([name, {last, last_step}]) =>
 					html`<section key=${name}><h2><bdi>${name}</bdi> <small>step ${last_step}</small></h2><${parts.Value} name=${name} value=${last} /></section>`
-			)}`;
+			)}
+		<${parts.RunStore} route=${route} run=${run} />`;
 }
 
 /** @type {Component} */
@@ -264,16 +284,26 @@ function SignIn({onDone}) {
 }
 
 /** @type {Component} */
-function Trail({route: {namespace, project}}) {
+function Trail({route: {view, namespace, project, artifact, version}}) {
 	const steps = [["/", "Tellurio"]];
 	if (namespace) steps.push([`/${backend.slug(namespace)}/`, namespace]);
 	if (project) steps.push([projectPath({namespace, project}), project]);
+	const path = (/** @type {string[]} */ ...parts) => backend.artifactPath({namespace, project}, ...parts);
+	if (view === "artifacts" && artifact) steps.push([path(), "Artifacts"]);
+	if (view === "artifacts" && version) steps.push([path(artifact), artifact]);
 	return html`<nav>${steps.map(([to, name], index) => html`${index > 0 && " / "}<${Link} to=${to}><bdi>${name}</bdi><//>`)}</nav>`;
 }
 
 const NotFound = () => html`<p>Page not found. <${Link} to="/">All projects<//></p>`;
 
-const VIEWS = {projects: Projects, project: ProjectView, run: RunView, compare: CompareView, unknown: NotFound};
+const VIEWS = {
+	projects: Projects,
+	project: ProjectView,
+	run: RunView,
+	compare: CompareView,
+	artifacts: ArtifactsView,
+	unknown: NotFound
+};
 
 /** @param {KeyboardEvent} event */
 function onKey(event) {

