@@ -86,7 +86,7 @@ def _from_file(
     for beginning, offset, content_type in formats:
         if data[offset : offset + len(beginning)] == beginning:
             return data, content_type
-    subject = repr(str(source)) if is_path else f"{what} of {len(data):,} bytes"
+    subject = f"{source!r}" if is_path else f"{what} of {len(data):,} bytes"
     raise ValueError(f"{call}: {subject} is not {wanted}")
 
 
