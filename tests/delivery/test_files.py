@@ -395,3 +395,65 @@ def test_the_folder_of_the_sdk_itself_is_left_out(server, home):
         with pytest.raises(ValueError, match="which has API keys"):
             run.log_file(home / "mine.txt")
     assert len(te.list_artifacts("acme", "digits")) == 1
+
+
+def test_files_that_are_elsewhere_for_a_while_are_not_refused(proxy, home, folder, tmp_path):
+    hold_files(proxy)
+    run = te.init("acme", "Digits")
+    artifact = run.log_artifact(folder, "model")
+    (files,) = leftovers(home)
+    files.rename(tmp_path / "away")
+    proxy.fault = lambda *_: None
+    (outbox,) = [outbox for outbox in outboxes() if outbox.lane == "files"]
+    deadline = time.monotonic() + GUARD
+    while "the files to upload cannot be read" not in str(outbox.transfer.last_error):
+        assert time.monotonic() < deadline
+        outbox.transfer.hurry()
+        outbox.waker.wake()
+    assert outbox.receipt().waiting_files == 5
+    (tmp_path / "away").rename(files)
+    assert artifact.wait().version == "v0"
+    assert run.finish().files == 5
+    expect_version(folder, tmp_path)
+
+
+def test_the_files_of_a_refused_upload_are_kept(server, home, caplog):
+    run = te.init("acme", "Digits")
+    run.log_artifact(b"1", "model", type="model").wait()
+    refused = run.log_artifact(b"the only copy", "model", type="dataset")
+    with pytest.raises(te.TellurioError, match="was not recorded"):
+        refused.wait()
+    assert run.finish().rejected_files == 1
+    (kept,) = (home / "journals").glob("*.rejected-files/*")
+    assert b"the only copy" in (kept / "pack").read_bytes()
+    assert '"dataset"' in (kept / "record").read_text()
+    assert f"its files are kept in {kept}" in caplog.text
+    assert not leftovers(home)
+
+
+@pytest.mark.parametrize("backend", ["in process", "over HTTP"], indirect=True)
+def test_a_run_that_delivered_its_files_leaves_no_journal(backend, journals, home):
+    for _ in range(5):
+        with te.init("acme", "Digits") as run:
+            run.log_text("notes", "words")
+        assert not journals()
+        assert not leftovers(home)
+
+
+def test_arguments_that_a_source_does_not_use_are_refused(server, folder):
+    run = te.init("acme", "Digits")
+    built = te.Artifact("built", "data").add_text("words", "a.txt")
+    with pytest.raises(ValueError, match="metadata cannot be passed with an Artifact"):
+        run.log_artifact(built, metadata={"n": 1})
+    with pytest.raises(ValueError, match="include cannot be passed with bytes"):
+        run.log_artifact(b"1", "bytes", include=["*"])
+    with pytest.raises(ValueError, match="exclude cannot be passed with a file"):
+        run.log_artifact(folder / "0" / "5.bin", "file", exclude=["*"])
+    for source in ("", [""]):
+        with pytest.raises(ValueError, match="source is an empty path"):
+            run.log_artifact(source, "everything")
+    with pytest.raises(ValueError, match="keep is 9223372036854775808; it must be up to"):
+        run.log_artifact(b"1", "bytes", keep=2**63)
+    run.finish()
+    with pytest.raises(te.NotFoundError):
+        te.list_artifact_versions("acme", "digits", "bytes")

@@ -52,6 +52,8 @@ def collect_directory(
     include: Sequence[str] | None = None,
     exclude: Sequence[str] | None = None,
     symlinks: Literal["inside", "refuse"] = "inside",
+    *,
+    left_out: str | None = None,
 ) -> list[Source]:
     """Lists the files of a folder and of its subfolders, sorted by their paths.
 
@@ -69,6 +71,7 @@ def collect_directory(
         include: Patterns of the files to list; by default all.
         exclude: Patterns of the files to leave out.
         symlinks: `"inside"` follows links that stay within the folder. `"refuse"` refuses each.
+        left_out: The path of a folder that is left out wherever it is met, without links.
 
     Raises:
         OSError: The folder or a subfolder cannot be read.
@@ -86,6 +89,7 @@ def collect_directory(
         None if include is None else Patterns("include", include),
         Patterns("exclude", exclude or ()),
         follows=symlinks == "inside",
+        left_out=left_out,
     )
     prefix = f"{name}/" if name else ""
     found = sorted(
@@ -120,9 +124,16 @@ class _Folder:
 
 class _Walk:
     def __init__(
-        self, root: str, include: Patterns | None, exclude: Patterns, *, follows: bool
+        self,
+        root: str,
+        include: Patterns | None,
+        exclude: Patterns,
+        *,
+        follows: bool,
+        left_out: str | None,
     ) -> None:
         self._root = root
+        self._left_out = left_out
         self._include = include
         self._exclude = exclude
         self._follows = follows
@@ -136,6 +147,8 @@ class _Walk:
         folders = 0
         while waiting:
             folder = waiting.pop()
+            if folder.real == self._left_out:
+                continue
             folders += 1
             if folders > MAX_ARTIFACT_FILES:
                 # Links to links can multiply without a cycle.

@@ -8,6 +8,7 @@ import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import Commands, path_type
 from afnio_tellurio.cli.printing import complain, file_count, value_count
 from afnio_tellurio.notices import printable, show_progress
+from afnio_tellurio.sizes import counted_bytes
 
 if TYPE_CHECKING:
     import argparse
@@ -61,13 +62,21 @@ def _sync(options: argparse.Namespace) -> int:
         if journal.problem is not None:
             complain(f"{printable(str(journal.path))}: {printable(journal.problem)}")
             continue
-        text = f"{printable(str(journal.run_name))}: {value_count(journal.delivered)} uploaded"
+        text = f"{printable(str(journal.run_name))}: {_delivered(journal)} uploaded"
         text += f", {journal.rejected} rejected" if journal.rejected else ""
+        text += f", {file_count(journal.rejected_files)} refused" if journal.rejected_files else ""
         text += f", {journal.lost} lost to corruption" if journal.lost else ""
         print(text + (f", closed as {journal.status}" if journal.status else ""))
     if not journals:
         print("Nothing to sync.")
     return int(any(journal.problem is not None for journal in journals))
+
+
+def _delivered(journal: te.SyncedJournal) -> str:
+    if not journal.files and not journal.rejected_files:
+        return value_count(journal.delivered)
+    files = f"{file_count(journal.files)} ({counted_bytes(journal.bytes)})"
+    return f"{value_count(journal.delivered)} and {files}" if journal.delivered else files
 
 
 def _upload(options: argparse.Namespace) -> int:

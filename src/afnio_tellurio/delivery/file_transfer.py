@@ -26,8 +26,9 @@ from afnio_tellurio.api.artifact_operations import ProjectPath
 from afnio_tellurio.artifact_manifests import encode_manifest
 from afnio_tellurio.artifacts.index import INDEX, read_index, remove_captured
 from afnio_tellurio.artifacts.reading import open_captured
-from afnio_tellurio.delivery.records import FILES_SUFFIX, find_record
+from afnio_tellurio.delivery.records import FILES_SUFFIX, REJECTED_FILES_SUFFIX, encode, find_record
 from afnio_tellurio.errors import ConflictError, NotFoundError, TellurioError
+from afnio_tellurio.files import make_private_directory, replace_whole
 from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.settings.limits import BLOB_BYTES, BLOBS_BYTES, CHECKED_BLOBS, INLINE_FILES
 
@@ -158,12 +159,28 @@ class FileTransfer:
             raise
         return False
 
-    def reject(self, change: Change, error: Exception) -> None:
-        """Notes that an upload cannot be delivered."""
+    def reject(self, change: Change, error: Exception) -> Path | None:
+        """Notes that an upload cannot be delivered; returns the folder that keeps its files.
+
+        The program may have removed them since it logged them.
+        """
+        folder, kept = files_folder(self._journal), self._journal.with_suffix(REJECTED_FILES_SUFFIX)
+        try:
+            make_private_directory(kept)
+            (folder / change.key).rename(kept / change.key)
+            with replace_whole(kept / change.key / "record") as file:
+                file.write(encode(change.fields))
+        except OSError as problem:
+            raise_foreign(problem)
+            # There are none, for example if only an alias is refused.
+            is_kept = False
+        else:
+            is_kept = True
         self._note(change.key, error)
         self.waiting.pop(change.key, None)
         self.rejected += change.fields.get("files", 0)
         self.sent = 0
+        return kept / change.key if is_kept else None
 
     def _note(self, key: str, value: VersionRecord | RunFile | Exception) -> None:
         result = self.results.get(key)

@@ -239,7 +239,11 @@ class Recording:
         for outbox in list(self._outboxes.values()):
             close_outbox(outbox)
         for outbox in list(self._file_outboxes.values()):
-            release_outbox(outbox)
+            if outbox.is_done:
+                # Here: the process may end before its thread does it.
+                close_outbox(outbox)
+            else:
+                release_outbox(outbox)
 
     def leave_to_parent(self) -> None:
         """In a forked child: logs through new journals, to a run that the parent ends."""

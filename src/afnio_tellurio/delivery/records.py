@@ -22,6 +22,8 @@ BACKSLASHES_FORMAT = 5
 SUFFIX = ".ndjson"
 #: Of the folder with the files of a journal.
 FILES_SUFFIX = ".files"
+#: Of the folder with those that a backend refused.
+REJECTED_FILES_SUFFIX = ".rejected-files"
 #: Of a journal whose run is gone.
 UNDELIVERABLE_SUFFIX = ".undeliverable"
 #: The first field of the record of the run's end.

@@ -68,6 +68,9 @@ class SyncedJournal:
         rejected: The number that it rejected now; they are in the `.rejected` file next to the
             journal.
         lost: The number that cannot be read because the journal is damaged.
+        files: The number of files that the backend has now and had not acknowledged before.
+        bytes: The number of their bytes.
+        rejected_files: The number of files that it refused now.
         status: The status that the run was set to, or None if it had ended or is still running.
         problem: Why the journal could not be delivered, or None. With a problem the journal stays.
     """
@@ -79,6 +82,9 @@ class SyncedJournal:
     lost: int = 0
     status: str | None = None
     problem: str | None = None
+    files: int = 0
+    bytes: int = 0
+    rejected_files: int = 0
 
 
 _folders_looked_at: set[Path] = set()
@@ -144,8 +150,7 @@ def deliver_orphans_of_run(connection: Connection, run_uuid: str) -> None:
 
     paths = list_readable_journals(connection.settings.journals, f"{run_uuid}.")
     # Delivering one that cannot be opened reports why.
-    orphans = [path for path in paths if _is_orphan(path, is_unreadable_one=True)]
-    if orphans:
+    if orphans := [path for path in paths if _is_orphan(path, is_unreadable_one=True)]:
         run_until_deadline(deliver)
 
 
@@ -340,6 +345,9 @@ def _deliver(
         lost=journal.lost,
         status=status,
         problem=transfer.problem or lost_files(journal),
+        files=transfer.files.files,
+        bytes=transfer.files.bytes,
+        rejected_files=transfer.files.rejected,
     )
     return result, isinstance(error, _ABSENT)
 
@@ -461,7 +469,7 @@ def list_readable_journals(folder: Path, prefix: str = "") -> list[Path]:
 
 
 def unreadable(error: OSError) -> str:
-    """The message for a journal, or the folder of the journals, that cannot be opened."""
+    """The message for a journal, or for the folder of journals, that cannot be opened."""
     return (
         f"cannot be opened: {error.strerror or error}; "
         "run afnio-tellurio sync as the user who owns it, or change its owner"

@@ -16,7 +16,7 @@ from afnio_tellurio.api.metric_batches import LoggedMetrics, log_metric, log_met
 from afnio_tellurio.api.retries import retry_after
 from afnio_tellurio.artifacts.opening import ChangedFileError
 from afnio_tellurio.clock import monotonic
-from afnio_tellurio.delivery.file_transfer import FileTransfer, named_upload
+from afnio_tellurio.delivery.file_transfer import FileTransfer, files_folder, named_upload
 from afnio_tellurio.delivery.records import (
     BACKSLASHES_FORMAT,
     UPLOAD,
@@ -191,31 +191,40 @@ class Transfer:
 
     def _send_upload(self, batch: Batch, upload: Change) -> bool:
         try:
-            if not self.files.step(upload):
-                self._note_success()
-                return True
-        except NotFoundError as error:
-            if not self._lacks_upload(error, upload):
+            is_complete = self.files.step(upload)
+        except (TellurioError, OSError, ValueError) as error:
+            raise_foreign(error)
+            if not self._is_lost(error, upload):
                 return False
             self._reject_upload(upload, error)
-        except ChangedFileError as error:
-            self._reject_upload(upload, error)
-        except TellurioError as error:
-            if not _is_refusal(error):
-                return self._hold_files(error) if _is_lacking(error) else self.put_off(error)
-            self._reject_upload(upload, error)
-        except (FileNotFoundError, ValueError) as error:
-            raise_foreign(error)
-            # Its copy was removed or damaged.
-            self._reject_upload(upload, error)
-        except OSError as error:
-            raise_foreign(error)
-            return self.put_off(TellurioError(f"the files to upload cannot be read: {error}"))
-        self.journal.acknowledge_change(batch, upload)
-        # Otherwise they are removed with the journal.
-        with ignored(OSError):
-            self.files.remove_files(upload)
+            is_complete = True
+        if is_complete:
+            self.journal.acknowledge_change(batch, upload)
+            # Otherwise they are removed with the journal.
+            with ignored(OSError):
+                self.files.remove_files(upload)
         self._note_success()
+        return True
+
+    def _is_lost(self, error: Exception, upload: Change) -> bool:
+        """Returns True if an upload can never be delivered; else it is put off."""
+        if isinstance(error, NotFoundError):
+            return self._lacks_upload(error, upload)
+        if isinstance(error, TellurioError):
+            if _is_refusal(error):
+                return True
+            if _is_lacking(error):
+                self._hold_files(error)
+            else:
+                self.put_off(error)
+            return False
+        # If the whole folder is not there, it is elsewhere at the moment, or its disk is.
+        is_removed = (
+            isinstance(error, FileNotFoundError) and files_folder(self.journal.path).is_dir()
+        )
+        if isinstance(error, OSError) and not is_removed:
+            self.put_off(TellurioError(f"the files to upload cannot be read: {error}"))
+            return False
         return True
 
     def _lacks_upload(self, error: NotFoundError, upload: Change) -> bool:
@@ -243,11 +252,12 @@ class Transfer:
         return False
 
     def _reject_upload(self, upload: Change, error: Exception) -> None:
-        self.files.reject(upload, error)
+        kept = self.files.reject(upload, error)
         reason = error.words if isinstance(error, ApiError) else str(error)
+        where = "" if kept is None else f"; its files are kept in {kept}, as index describes them"
         warn(
             f"run {self.journal.header.run_name!r}: {named_upload(upload)} was not recorded: "
-            f"{reason}"
+            f"{reason}{where}"
         )
 
     def end(self, end: End) -> bool:
@@ -463,7 +473,7 @@ def _is_refusal(error: TellurioError) -> bool:
     """Whether a backend would refuse the same upload again."""
     if isinstance(error, ConflictError):
         return error.code == "type_taken"
-    return isinstance(error, BadRequestError | PayloadTooLargeError)
+    return isinstance(error, BadRequestError | PayloadTooLargeError | ChangedFileError)
 
 
 def _is_lacking(error: TellurioError) -> bool:

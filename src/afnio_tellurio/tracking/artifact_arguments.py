@@ -16,6 +16,7 @@ from afnio_tellurio.settings.limits import (
     MAX_METADATA_BYTES,
     MAX_REFERENCE,
     MAX_REFERENCE_BYTES,
+    MAX_STEP,
     MAX_TAGS,
 )
 from afnio_tellurio.validation import checked_name, checked_text, encoded_value
@@ -178,6 +179,8 @@ def checked_keep(call: str, keep: Any) -> int | None:
         raise TypeError(f"{call}: keep is {keep!r}; it must be an integer")
     if keep < 1:
         raise ValueError(f"{call}: keep is {keep}; it must be 1 or more")
+    if keep > MAX_STEP:
+        raise ValueError(f"{call}: keep is {keep}; it must be up to {MAX_STEP}")
     return keep
 
 

@@ -89,7 +89,8 @@ def get_artifact(artifact: str, client: TellurioClient | None = None) -> Artifac
         client: The client to use; default the environment's.
 
     Raises:
-        NotFoundError: The project or the artifact does not exist, or does not have the version.
+        LookupError: The project or the artifact does not exist, or does not have the version; a
+            `NotFoundError` if the backend answered so.
         ValueError: The text does not refer to an artifact, or the project is missing.
         TellurioError: The request failed.
     """

@@ -73,6 +73,7 @@ def finish_run(
     undelivered = recording.find_undelivered(deadline)
     if undelivered is not None:
         raise undelivered.problem("finish")
+    recording.close()
     damaged = recording.find_lost()
     if damaged is not None:
         raise damaged.problem("finish")
@@ -112,6 +113,8 @@ def end_run(
             return leave_end(run, recording, end, undelivered)
     unfinished = recording.find_undelivered(deadline) or recording.find_lost()
     if unfinished is None:
+        if recording.owns_run:
+            recording.close()
         return None
     unfinished.is_reported = True
     return str(unfinished.problem("exit"))

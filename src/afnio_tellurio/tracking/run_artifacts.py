@@ -14,6 +14,7 @@ from afnio_tellurio.artifacts.collecting import collect_directory, collect_file
 from afnio_tellurio.artifacts.sources import BytesSource
 from afnio_tellurio.delivery.journal import JournalSealedError
 from afnio_tellurio.delivery.senders import settle
+from afnio_tellurio.files import real_path
 from afnio_tellurio.tracking.artifact import Artifact, mark_logged, sources_of
 from afnio_tellurio.tracking.artifact_arguments import (
     checked_aliases,
@@ -99,10 +100,18 @@ class RunWithArtifacts(RunWithFiles):
         """
         artifact = source if isinstance(source, Artifact) else None
         if artifact is None:
-            sources, default_name = _collected(source, name, include, exclude, symlinks)
+            home = str(real_path(self._settings(client).home))
+            sources, default_name = _collected(source, name, include, exclude, symlinks, home)
             artifact = Artifact(default_name, type, description, metadata)
         else:
             sources = sources_of(artifact)
+            _check_unused(
+                "an Artifact; pass it to Artifact, or to its methods, instead",
+                metadata=metadata,
+                description=description,
+                include=include,
+                exclude=exclude,
+            )
             if name is not None and name != artifact.name:
                 raise ValueError(
                     f"log_artifact: name is {name!r}, but the artifact has the name "
@@ -221,7 +230,8 @@ class RunWithArtifacts(RunWithFiles):
             client: The client to use; default the one that the run was started with.
 
         Raises:
-            NotFoundError: The artifact does not exist, or does not have the version.
+            LookupError: The artifact does not exist, or does not have the version; a
+                `NotFoundError` if the backend answered so.
             TypeError: An argument has the wrong type.
             ValueError: The text does not refer to an artifact, or it has another type.
             TellurioError: The request failed.
@@ -268,9 +278,11 @@ def _collected(
     include: Sequence[str] | None,
     exclude: Sequence[str] | None,
     symlinks: Literal["inside", "refuse"],
+    home: str,
 ) -> tuple[list[AnySource], str]:
-    """The files of a source, and the name of their artifact."""
+    """The files of a source, except for those in our own folder, and the name of their artifact."""
     if isinstance(source, bytes | bytearray | memoryview):
+        _check_unused("bytes", include=include, exclude=exclude)
         if name is None:
             raise ValueError("log_artifact: bytes have no name of their own; pass name")
         return [BytesSource(checked_artifact_name("log_artifact", name), bytes(source))], name  # pyright: ignore[reportUnknownArgumentType]
@@ -279,9 +291,9 @@ def _collected(
             raise ValueError("log_artifact: a list of files has no name of its own; pass name")
         sources: list[AnySource] = []
         for path in source:  # pyright: ignore[reportUnknownVariableType]
-            sources += _collected_path(path, include, exclude, symlinks, in_folder=True)
+            sources += _collected_path(path, include, exclude, symlinks, home, in_folder=True)
         return sources, name
-    collected = _collected_path(source, include, exclude, symlinks, in_folder=False)
+    collected = _collected_path(source, include, exclude, symlinks, home, in_folder=False)
     return collected, Path(source).resolve().name if name is None else name
 
 
@@ -290,6 +302,7 @@ def _collected_path(
     include: Sequence[str] | None,
     exclude: Sequence[str] | None,
     symlinks: Literal["inside", "refuse"],
+    home: str,
     *,
     in_folder: bool,
 ) -> list[AnySource]:
@@ -298,8 +311,23 @@ def _collected_path(
             f"log_artifact: source is of type {type(path).__name__}; it must be a path, a list of "
             "paths, bytes, or an Artifact"
         )
+    if not os.fspath(path):  # pyright: ignore[reportUnknownArgumentType]
+        raise ValueError("log_artifact: source is an empty path; the current folder is '.'")
     folder = Path(path)  # pyright: ignore[reportUnknownArgumentType]
     if folder.is_dir():
         inner = folder.resolve().name if in_folder else None
-        return [*collect_directory(folder, inner, include, exclude, symlinks)]
+        return [*collect_directory(folder, inner, include, exclude, symlinks, left_out=home)]
+    if not in_folder:
+        _check_unused("a file", include=include, exclude=exclude)
     return [*collect_file(folder)]
+
+
+def _check_unused(subject: str, **arguments: object) -> None:
+    """Refuses arguments that a source does not use.
+
+    Raises:
+        ValueError: One was passed.
+    """
+    for name, value in arguments.items():
+        if value is not None:
+            raise ValueError(f"log_artifact: {name} cannot be passed with {subject}")

@@ -263,9 +263,16 @@ class RunWithFiles(RunDescriber):
         sources = _without_home(call, sources, str(self._settings(client).home))
         outbox = self._file_outbox_for(client)
         key = str(uuid.uuid4())
-        captured = capture_into(
-            outbox, key, sources, self._connection_for(client), in_place_above=_limit_of(capture)
-        )
+        limit = _limit_of(capture)
+        try:
+            captured = capture_into(
+                outbox, key, sources, self._connection_for(client), in_place_above=limit
+            )
+        except OSError:
+            # Another thread has ended the run meanwhile, and the folder of the copies is gone.
+            if self.status not in ENDED:
+                raise
+            raise self._finished_error(call) from None
         files = captured.index.files
         counts = {"files": len(files), "bytes": sum(file.size or 0 for file in files)}
         result = outbox.watch(key)
