@@ -172,7 +172,7 @@ class FileTransfer:
                 file.write(encode(change.fields))
         except OSError as problem:
             raise_foreign(problem)
-            # There are none, for example if only an alias is refused.
+            # It has no files, for example if only an alias is refused.
             is_kept = False
         else:
             is_kept = True
