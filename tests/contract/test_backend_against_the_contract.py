@@ -343,9 +343,17 @@ def complaints(event):
             answer = interaction.response if interaction else None
             if check.name == "positive_data_acceptance" and is_beyond_schemas(answer):
                 continue
+            if check.name == "use_after_free" and is_there_again(check.failure_info):
+                continue
             words = f"{answer.status_code} {answer.content[:300]!r}" if answer else "no answer"
             line = f"{check.name}: {failure.operation}: {failure.message}"
             yield line, f"{words}\n{check.failure_info.code_sample}"
+
+
+def is_there_again(info):
+    """Whether what was deleted has been restored since, or made again by `Fixtures.renew`."""
+    is_renewed = "`DELETE /api/v0/acme/projects/digits/" in str(info.failure.message)
+    return is_renewed or "/restore/" in info.code_sample
 
 
 def is_beyond_schemas(answer):

@@ -219,4 +219,4 @@ def test_an_unfinished_upgrade_is_named_if_the_database_can_only_be_read(old, mo
     with pytest.raises(te.DatabaseError, match="has an unfinished upgrade that cannot go on"):
         Database(old)
     with contextlib.closing(sqlite3.connect(old)) as connection:
-        assert schema._format_of(connection, old) == 7
+        assert schema._format_of(connection, old) == schema.FORMAT

@@ -225,9 +225,9 @@ def test_a_string_of_a_subclass_names_artifacts_and_files(kind, backend, tmp_pat
     run = te.init("acme", "Digits")
     options = {
         "type": text("data"), "aliases": [text("best")], "metadata": {text("key"): text("value")},
-        "description": text("described"), "include": [text("*.txt")],
+        "description": text("described"),
     }  # fmt: skip
-    te.log_artifact(text(tmp_path), text("folder"), **options)
+    te.log_artifact(text(tmp_path), text("folder"), include=[text("*.txt")], **options)
     run.log_artifact(text(file), text("file"), **options).alias(text("other"))
     used = te.use_artifact(text("folder:best"), type=text("data"))
     assert (used.read_text(text("a.txt")), used.metadata) == ("bytes", {"key": "value"})
