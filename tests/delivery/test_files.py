@@ -84,9 +84,13 @@ def hold_files(proxy):
 def test_each_request_may_fail_once(proxy, fault, folder, tmp_path, home):
     failed = set()
 
+    def kind_of(path):
+        parts = path.partition("/projects/digits/")[2].strip("/").split("/")
+        return parts[-1 if parts[0] == "runs" else 0]
+
     def fail_once(method, path):
-        kind = method, path.partition("/projects/digits/")[2].split("/")[0]
-        if kind[1] in {"blobs", "uploads", "artifacts"} and (method, path) not in failed:
+        is_of_files = kind_of(path) in {"blobs", "uploads", "artifacts", "files"}
+        if is_of_files and (method, path) not in failed:
             failed.add((method, path))
             return fault
         return None
@@ -94,12 +98,17 @@ def test_each_request_may_fail_once(proxy, fault, folder, tmp_path, home):
     proxy.fault = fail_once
     with te.init("acme", "Digits") as run:
         run.log_artifact(folder, "model", aliases=["best"])
-    assert {path.partition("/projects/digits/")[2].split("/")[0] for _method, path in failed} == {
+        for text in ("first", "second"):
+            run.log_text("notes", text)
+    assert set(map(kind_of, dict.fromkeys(path for _method, path in failed))) == {
         "blobs",
         "uploads",
         "artifacts",
+        "files",
     }
     proxy.fault = lambda *_: None
+    assert [file.step for file in run.files("notes")] == [0, 1]
+    assert run.open_file("notes", 0).read() == b"first"
     artifact = expect_version(folder, tmp_path)
     assert artifact.aliases == ("best", "latest")
     assert len(te.list_artifact_versions("acme", "digits", "model")) == 1
@@ -365,6 +374,23 @@ def test_threads_log_at_the_same_time(server):
         contents = [version.read_bytes(f"model-{number}") for version in reversed(versions)]
         assert contents == [f"{number} {part}".encode() for part in range(5)]
     assert len(run.files("notes")) == 20
+
+
+def test_a_line_that_is_damaged_while_the_run_is_open_is_told(proxy, folder, journals, caplog):
+    hold_files(proxy)
+    run = te.init("acme", "Digits")
+    run.log_artifact(folder, "model", metadata={"n": 1})
+    run.log_text("notes", "words")
+    (path,) = [path for path in journals() if path.with_suffix(".files").exists()]
+    content = path.read_bytes()
+    with path.open("r+b") as file:
+        file.seek(content.index(b'"metadata"'))
+        file.write(b'"metadatA"')
+    proxy.fault = lambda *_: None
+    run.finish()
+    assert "the record of 5 files in" in caplog.text
+    assert path.with_suffix(".files").exists()
+    assert run.open_file("notes").read() == b"words"
 
 
 def test_a_damaged_line_of_an_upload_is_told(proxy, start_python, folder, tmp_path, journals):
