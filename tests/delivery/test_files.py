@@ -188,6 +188,10 @@ def test_metrics_do_not_wait_for_files(proxy, folder):
     proxy.fault = lambda _method, path: "hang" if "/blobs/" in path else None
     run = te.init("acme", "Digits")
     artifact = run.log_artifact(folder, "model")
+    deadline = time.monotonic() + GUARD
+    while not proxy.counts["hang"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
     run.log("loss", 0.5)
     assert run.metrics("loss").values == [0.5]
     assert artifact.version is None
