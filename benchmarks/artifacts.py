@@ -81,7 +81,10 @@ def of_round(tools: list[Tool], count: int, size: int) -> Iterator[tuple[Measure
         with fresh_folder() as folder, served(environment_of(OURS), folder) as (address, _token):
             yield from of_process(served_at(address), folder, what, files, bytes_each)
     with fresh_folder() as folder, served(environment_of(OURS), folder) as (address, _token):
-        alone, beside = run_workload(served_at(address), folder, "beside", CALLS, size).answer
+        finished = run_workload(
+            served_at(address), folder, "beside", CALLS, size, environment=environment_of(OURS)
+        )
+        alone, beside = finished.answer
         yield Measure("log p99 alone, us", SERVED), percentile(alone)
         yield Measure("log p99 beside an upload, us", SERVED), percentile(beside)
     yield Measure("SHA-256, MB/s", "python"), rate_of_hash()
@@ -108,7 +111,9 @@ def of_process(
     """The call, the whole, and the memory of one process."""
     name = SERVED if tool is not OURS and tool.name == OURS.name else tool.name
     try:
-        called, whole, memory = run_workload(tool, folder, "files", files, size).answer
+        called, whole, memory = run_workload(
+            tool, folder, "files", files, size, environment=_environment_of(tool)
+        ).answer
     except WorkloadError as error:
         print(error, file=sys.stderr)
         return
@@ -117,6 +122,11 @@ def of_process(
     if files == 1:
         yield Measure(f"{what}: MB/s", name), size / whole / 1e6
     yield Measure(f"{what}: memory above, MiB", name), memory
+
+
+def _environment_of(tool: Tool) -> Path:
+    # Ours with a server has other variables, and the same environment.
+    return environment_of(OURS if tool.name == OURS.name else tool)
 
 
 def percentile(durations: list[int]) -> float:
