@@ -145,7 +145,7 @@ def test_the_files_of_a_killed_process_are_delivered_once(
 def test_sigkill_at_many_moments_loses_and_doubles_nothing(
     backend, start_python, tmp_path, journals, home, pytestconfig
 ):
-    counts = range(12) if pytestconfig.getoption("--long") else (0, 1, 3)
+    counts = range(30) if pytestconfig.getoption("--long") else (0, 1, 3)
     children = []
     for count in counts:
         name, folder = f"killed-{count}", tmp_path / f"folder-{count}"

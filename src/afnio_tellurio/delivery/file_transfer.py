@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import io
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -33,14 +34,14 @@ from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.settings.limits import BLOB_BYTES, BLOBS_BYTES, CHECKED_BLOBS, INLINE_FILES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
     from afnio_tellurio.api.artifact_entities import RunFile, VersionRecord
     from afnio_tellurio.api.calling import RunPath
     from afnio_tellurio.api.connection import Connection
-    from afnio_tellurio.artifacts.index import CapturedBlob
+    from afnio_tellurio.artifact_manifests import ManifestFile
     from afnio_tellurio.delivery.journal_file import JournalFile
     from afnio_tellurio.delivery.records import Change
 
@@ -212,7 +213,7 @@ class FileTransfer:
             return
         upload = _Upload(connection, self._project, files_folder(self._journal) / change.key)
         if "artifact" in fields:
-            body = {**fields["version"], **upload.add_manifest()}
+            body = {**fields["version"], **upload.take_manifest()}
         else:
             body = fields["run_file"]
         yield from self._counted(upload, upload.send_all())
@@ -285,33 +286,44 @@ class _Upload:
         self._connection = connection
         self._project = project
         self._folder = folder
-        self._index = read_index(folder)
-        self._blobs = {blob.digest: self._captured(blob) for blob in self._index.blobs}
+        index = read_index(folder)
+        # Many files take much memory: what is not needed to send them is not kept.
+        self._captured = {blob.digest: blob for blob in index.blobs}
+        self._files: Sequence[ManifestFile] = index.files
+        self._manifest: _Blob | None = None
 
-    def _captured(self, blob: CapturedBlob) -> _Blob:
-        def open_part(start: int, end: int) -> io.RawIOBase:
-            return open_captured(self._folder, blob, start, end)
-
-        path = self._folder / blob.digest if blob.at == "file" else None
-        return _Blob(blob.digest, blob.size, open_part, path)
-
-    def add_manifest(self) -> dict[str, Any]:
+    def take_manifest(self) -> dict[str, Any]:
         """The files in the body of `createArtifactVersion`; many become a blob of their own."""
-        files = self._index.files
+        files, self._files = self._files, ()
         if len(files) <= INLINE_FILES:
             return {"files": [_fields_of(file) for file in files]}
         manifest = encode_manifest(files)
         digest = hashlib.sha256(manifest).hexdigest()
-        self._blobs[digest] = _Blob(
+        self._manifest = _Blob(
             digest, len(manifest), lambda start, end: io.BytesIO(manifest[start:end]), None
         )
         return {"manifest_digest": digest}
 
+    def _find_all(self, digests: Iterable[str]) -> list[_Blob]:
+        return [blob for digest in digests if (blob := self._find(digest)) is not None]
+
+    def _find(self, digest: str) -> _Blob | None:
+        if self._manifest is not None and self._manifest.digest == digest:
+            return self._manifest
+        captured = self._captured.get(digest)
+        if captured is None:
+            return None
+        path = self._folder / digest if captured.at == "file" else None
+        return _Blob(digest, captured.size, partial(open_captured, self._folder, captured), path)
+
     def send_all(self) -> Generator[None, None, None]:
         """Sends the blobs that the backend lacks."""
-        blobs = list(self._blobs.values())
-        for start in range(0, len(blobs), CHECKED_BLOBS):
-            some = [(blob.digest, blob.size) for blob in blobs[start : start + CHECKED_BLOBS]]
+        digests = [*self._captured]
+        if self._manifest is not None:
+            digests.append(self._manifest.digest)
+        for start in range(0, len(digests), CHECKED_BLOBS):
+            blobs = self._find_all(digests[start : start + CHECKED_BLOBS])
+            some = [(blob.digest, blob.size) for blob in blobs]
             missing = operations.check_blobs(self._connection, self._project, some)
             self.sent += sum(size for digest, size in some if digest not in set(missing))
             yield
@@ -319,7 +331,7 @@ class _Upload:
 
     def send(self, digests: Sequence[str]) -> Generator[None, None, None]:
         """Sends blobs, the small ones many at once."""
-        blobs = [self._blobs[digest] for digest in digests if digest in self._blobs]
+        blobs = self._find_all(digests)
         adopted = self._adopt([blob for blob in blobs if blob.path is not None])
         yield
         batch: list[_Blob] = []

@@ -56,7 +56,7 @@ CHECKED_BLOBS = 1000
 #: Bytes of the largest blob that is sent whole, the bound of the contract, and of the blobs that
 #: are sent together, from memory.
 BLOB_BYTES = 16 * 2**20
-BLOBS_BYTES = 4 * 2**20
+BLOBS_BYTES = 2 * 2**20
 #: Files of a version in the request that creates it, the bound of the contract; more are a blob.
 INLINE_FILES = 1000
 #: Characters of the type of an artifact, of a description, and of a reference.
