@@ -95,9 +95,9 @@ class Tracker:
     - `checkpoints`: path, epoch, batch and size of each checkpoint.
 
     With `checkpoints`, the checkpoint of each epoch is also a version of an artifact of type
-    `checkpoint`: its file is `checkpoint.hf`, and its metadata are the epoch, the step, and the
-    metrics of the epoch. The alias `best` names the version with the best monitored metric, in all
-    runs of the project.
+    `checkpoint`: the file `checkpoint.hf`, and in `metrics.json` and in its metadata the epoch, the
+    step, and the metrics of the epoch. The alias `best` names the version with the best monitored
+    metric, in all runs of the project.
 
     Steps are batches, counted from 1 in each run. The trainer works as without it: what cannot be
     logged is reported once.
@@ -261,11 +261,12 @@ class Tracker:
         # Those of batches come before the validation, and the one of the epoch after it.
         if self._artifact is None or arguments["batch"] is not None:
             return
-        metadata = {"epoch": arguments["epoch"], "step": self._steps["train"]}
+        position = {"epoch": arguments["epoch"], "step": self._steps["train"]}
+        metrics: dict[str, Any] = {}
         for phase, values in self._metrics.items():
             averages = self._trainer._average_metrics(values)  # noqa: SLF001 - it logs them
-            metadata |= {f"{phase}_{name}": average for name, average in averages.items()}
-        self._artifact.log(get_active_run(), self._saved_file(arguments), metadata)
+            metrics |= {f"{phase}_{name}": average for name, average in averages.items()}
+        self._artifact.log(get_active_run(), self._saved_file(arguments), position, metrics)
 
     def _saved_file(self, arguments: dict[str, Any]) -> Path:
         epoch, batch = arguments["epoch"], arguments["batch"]

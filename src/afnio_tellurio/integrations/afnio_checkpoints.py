@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +18,7 @@ from afnio_tellurio.tracking.artifact_arguments import checked_artifact_name, ch
 from afnio_tellurio.tracking.disabled import DisabledRun
 from afnio_tellurio.tracking.finding_artifacts import find_artifact
 from afnio_tellurio.tracking.reading import source_of
-from afnio_tellurio.validation import checked_name
+from afnio_tellurio.validation import checked_name, encoded_value
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from afnio_tellurio.tracking.run import Run
 
 ARTIFACT_TYPE = "checkpoint"
-#: The path of the file in each version.
-FILE = "checkpoint.hf"
+#: The paths of the files in each version.
+FILE, METRICS = "checkpoint.hf", "metrics.json"
 #: Seconds that a training waits for the metrics of the best version of earlier runs.
 _READING_TIMEOUT = 5.0
 
@@ -57,17 +58,20 @@ class CheckpointArtifact:
         self._run: Run | None = None
         self._best = -math.inf
         self._is_supported = True
+        # Whether the best version of earlier runs is known.
+        self._is_best_known = False
 
-    def log(self, run: Run, file: Path, metadata: dict[str, Any]) -> None:
+    def log(self, run: Run, file: Path, position: dict[str, int], metrics: dict[str, Any]) -> None:
         """Logs a checkpoint as a version, unless the backend has no artifacts.
 
         Args:
             run: The run that creates the version.
             file: The checkpoint.
-            metadata: What is known of it, with the metrics of its epoch.
+            position: Its epoch and step.
+            metrics: The metrics of the epoch.
 
         Raises:
-            OSError: The file cannot be read, or the disk does not take its copy.
+            OSError: The file cannot be read, or the disk does not take a copy.
             TellurioError: The disk has no room for the copy, or the run is finished.
             TypeError: A metric is not a JSON value.
             ValueError: The metadata is too large.
@@ -75,27 +79,34 @@ class CheckpointArtifact:
         if isinstance(run, DisabledRun):
             return
         if run is not self._run:
-            self._run, self._best, self._is_supported = run, -math.inf, True
+            self._run, self._best = run, -math.inf
+            self._is_supported = self._is_best_known = True
             self._read_best(run)
         if not self._is_supported:
             return
-        if self._monitor not in metadata:
+        if self._monitor not in metrics:
             warn_once(
                 f"Tracker: no checkpoint becomes {self._name}:best: the epochs have no metric "
-                f"{self._monitor!r}; pass one of these as monitor: {', '.join(metadata)}"
+                f"{self._monitor!r}; pass one of these as monitor: {', '.join(metrics)}"
             )
-        score = self._score(metadata)
+        score = self._score(metrics)
         is_best = score > self._best
-        artifact = Artifact(self._name, ARTIFACT_TYPE, metadata=metadata).add_file(file, FILE)
-        # With the version, not after it: no crash comes between them.
-        run.log_artifact(artifact, aliases=["best"] if is_best else [], keep=self._keep)
+        artifact = Artifact(self._name, ARTIFACT_TYPE, metadata={**position, **metrics})
+        artifact.add_bytes(file.read_bytes(), FILE)
+        # Prompts that did not change make the same file, which would be the version of before.
+        origin = encoded_value({"run": run.uuid, **position, **metrics}, METRICS)
+        artifact.add_text(json.dumps(origin), METRICS)
+        # An earlier version may be better, and lose its alias: it must not be deleted.
+        keep = self._keep if self._is_best_known else None
+        # The alias comes with the version, not after it: no crash comes between them.
+        run.log_artifact(artifact, aliases=["best"] if is_best else [], keep=keep)
         if is_best:
             self._best = score
 
-    def _score(self, metadata: dict[str, Any]) -> float:
+    def _score(self, metrics: dict[str, Any]) -> float:
         """The monitored metric, such that a greater one is better; NaN without a number."""
         try:
-            return self._sign * float(metadata[self._monitor])
+            return self._sign * float(metrics[self._monitor])
         except (KeyError, TypeError, ValueError):
             return math.nan
 
@@ -113,9 +124,11 @@ class CheckpointArtifact:
                     f"where the Trainer saves them ({error})"
                 )
             else:
+                self._is_best_known = False
                 warn(
                     f"Tracker: {self._name}:best could not be read; it will name the best "
-                    f"checkpoint of this run, even if an earlier one is better ({error})"
+                    "checkpoint of this run, even if an earlier one is better, and this run "
+                    f"deletes no versions ({error})"
                 )
             return
         if best is not None:
