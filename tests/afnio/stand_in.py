@@ -101,8 +101,8 @@ class Session:
         return {name: params[name] for name in ("model_id", "completion_args")}
 
     def clear_model_usage(self, params):
-        nothing = {**dict.fromkeys(TOKENS, 0), "cost": {"amount": 0.0, "currency": "USD"}}
-        self.set_usage(params["model_id"], nothing)
+        model_id = params["model_id"]
+        self.set_usage(model_id, cleared(self.models[model_id]["usage"]))
         return {"model_id": params["model_id"]}
 
     def set_usage(self, model_id, usage):
@@ -210,8 +210,15 @@ class Session:
         usage = self.models[model_id]["usage"]
         used = {name: usage.get(name, 0) + count for name, count in answer["usage"].items()}
         cost = {"amount": usage["cost"]["amount"] + COST, "currency": "USD"}
-        self.set_usage(model_id, {**used, "cost": cost})
+        self.set_usage(model_id, {**usage, **used, "cost": cost})
         return answer["choices"][0]["message"]["content"]
+
+
+def cleared(usage):
+    """The counts of a model and their parts as zeros."""
+    if isinstance(usage, dict):
+        return {name: cleared(value) for name, value in usage.items()}
+    return usage if isinstance(usage, str) else type(usage)()
 
 
 async def serve_connection(reader, writer, model_url, record):

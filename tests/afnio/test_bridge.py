@@ -367,7 +367,8 @@ for trainer, clients in (object(), None), (trained := Trainer(), [1]), (trained,
     assert done.stdout.splitlines() == [
         (
             "TypeError: Tracker: object is not a Trainer of afnio 0.3: it has no fit, validate, "
-            "test, _run_training_step_with_retries, _run_fn_with_retries, _save_checkpoint"
+            "test, _run_training_step_with_retries, _run_fn_with_retries, _collect_metrics, "
+            "_save_checkpoint"
         ),
         "TypeError: Tracker: clients is a list; pass a dict of names and clients",
         "ValueError: Tracker: this trainer has a tracker already",

@@ -14,7 +14,7 @@ NOT_RUN = {
     "docs/adding-an-operation.md": 21,
     "docs/deprecating.md": 15,
     "docs/removing.md": 21,
-    "docs/afnio.md": 2,
+    "docs/afnio.md": 4,
     "docs/browser.md": 5,
     "docs/integrations.md": 7,
     "docs/quickstart.md": 2,

@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
+from afnio_tellurio.integrations.afnio_checkpoints import CheckpointArtifact
 from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.notices import warn
 from afnio_tellurio.tracking.functions import get_active_run
@@ -93,6 +94,11 @@ class Tracker:
       passed to the trainer as `llm_clients`.
     - `checkpoints`: path, epoch, batch and size of each checkpoint.
 
+    With `checkpoints`, the checkpoint of each epoch is also a version of an artifact of type
+    `checkpoint`: the file `checkpoint.hf`, and in `metrics.json` and in its metadata the epoch, the
+    step, and the metrics of the epoch. The alias `best` names the version with the best monitored
+    metric, in all runs of the project.
+
     Steps are batches, counted from 1 in each run. The trainer works as without it: what cannot be
     logged is reported once.
 
@@ -100,13 +106,28 @@ class Tracker:
         trainer: The trainer.
         clients: Its clients by the names to use; default the provider and a number, such as
             `openai_0`.
+        checkpoints: The name of the artifact; default no artifact.
+        monitor: The metric that decides which version is the best, for example `"train_loss"`.
+        mode: `"max"` if its greatest value is the best, `"min"` if the least is.
+        keep: How many of the newest versions without an alias to keep; older ones are deleted for
+            good. Default all.
 
     Raises:
-        TypeError: It is not a `Trainer` of a known version of afnio, or the clients have no names.
-        ValueError: The trainer has a tracker already.
+        TypeError: It is not a `Trainer` of a known version of afnio, the clients have no names, or
+            another argument has the wrong type.
+        ValueError: The trainer has a tracker already, or an argument is invalid.
     """
 
-    def __init__(self, trainer: Any, clients: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        trainer: Any,
+        clients: Mapping[str, Any] | None = None,
+        *,
+        checkpoints: str | None = None,
+        monitor: str = "val_accuracy",
+        mode: Literal["max", "min"] = "max",
+        keep: int | None = None,
+    ) -> None:
         hooks: dict[str, tuple[list[_Hook], list[_Hook]]] = {
             "fit": ([self._start_phase, self._start_fit], []),
             "validate": ([self._start_phase], []),
@@ -116,7 +137,8 @@ class Tracker:
                 [self._count_training_step, self._log_config, self._log_usage, self._log_texts],
             ),
             "_run_fn_with_retries": ([], [self._log_evaluation_step]),
-            "_save_checkpoint": ([], [self._log_checkpoint]),
+            "_collect_metrics": ([], [self._note_metrics]),
+            "_save_checkpoint": ([], [self._log_checkpoint, self._log_version]),
         }
         missing = [name for name in hooks if not callable(getattr(trainer, name, None))]
         if missing:
@@ -130,6 +152,9 @@ class Tracker:
             raise TypeError(
                 f"Tracker: clients is a {type(clients).__name__}; pass a dict of names and clients"
             )
+        self._artifact = (
+            None if checkpoints is None else CheckpointArtifact(checkpoints, monitor, mode, keep)
+        )
         self._trainer = trainer
         self._names = {id(client): name for name, client in (clients or {}).items()}
         self._agent: Any = None
@@ -139,12 +164,15 @@ class Tracker:
         self._phase = "train"
         self._steps: Counter[str] = Counter()
         self._texts: dict[str, Any] = {}
+        # By phase, then name: the values of the batches of this epoch.
+        self._metrics: dict[str, dict[str, list[Any]]] = {}
         for name, (before, after) in hooks.items():
             setattr(trainer, name, _with_hooks(getattr(trainer, name), before, after))
 
     def _start_phase(self, arguments: dict[str, Any]) -> None:
         """Remembers what a call of `fit`, `validate` or `test` works with."""
         self._agent, self._clients, self._config = arguments["agent"], [], {}
+        self._metrics.clear()
         if self._run is not get_active_run():
             self._run = get_active_run()
             self._steps.clear()
@@ -216,21 +244,38 @@ class Tracker:
             used[f"{prefix}_cost"] = usage["cost"]["amount"]
         get_active_run().log_metrics(used, self._steps[self._phase])
 
+    def _note_metrics(self, arguments: dict[str, Any]) -> None:
+        self._metrics[self._phase] = arguments["metrics_dict"]
+
     def _log_checkpoint(self, arguments: dict[str, Any]) -> None:
+        file = self._saved_file(arguments)
+        checkpoint = {
+            "path": str(file),
+            "epoch": arguments["epoch"],
+            "batch": arguments["batch"],
+            "bytes": file.stat().st_size,
+        }
+        get_active_run().log("checkpoints", checkpoint)
+
+    def _log_version(self, arguments: dict[str, Any]) -> None:
+        # Those of batches come before the validation, and the one of the epoch after it.
+        if self._artifact is None or arguments["batch"] is not None:
+            return
+        position = {"epoch": arguments["epoch"], "step": self._steps["train"]}
+        metrics: dict[str, Any] = {}
+        for phase, values in self._metrics.items():
+            averages = self._trainer._average_metrics(values)  # noqa: SLF001 - it logs them
+            metrics |= {f"{phase}_{name}": average for name, average in averages.items()}
+        self._artifact.log(get_active_run(), self._saved_file(arguments), position, metrics)
+
+    def _saved_file(self, arguments: dict[str, Any]) -> Path:
         epoch, batch = arguments["epoch"], arguments["batch"]
         folder = Path(self._trainer.default_root_dir) / "checkpoints"
         pattern = f"checkpoint_epoch{epoch}_*"
         if batch is not None:
             folder, pattern = folder / f"epoch_{epoch}", f"checkpoint_batch{batch}_*"
         # Its name has the time: an earlier fit may have left others.
-        newest = max(folder.glob(pattern), key=lambda path: path.stat().st_mtime_ns)
-        checkpoint = {
-            "path": str(newest),
-            "epoch": epoch,
-            "batch": batch,
-            "bytes": newest.stat().st_size,
-        }
-        get_active_run().log("checkpoints", checkpoint)
+        return max(folder.glob(pattern), key=lambda path: path.stat().st_mtime_ns)
 
 
 class _Unknown:
