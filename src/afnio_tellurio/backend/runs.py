@@ -30,8 +30,6 @@ from afnio_tellurio.backend.requests import (
     rows_for,
     run_of,
     storable_microseconds_of,
-    time_of,
-    uuid_of,
 )
 from afnio_tellurio.backend.run_names import random_run_name
 from afnio_tellurio.backend.store import changes as stored_changes
