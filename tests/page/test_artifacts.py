@@ -107,7 +107,7 @@ def test_files_are_shown_once_they_are_opened(open_page, client):
         "config.json": b'{"layers": 2}',
         "notes.md": b"# One\n\n<b>two</b>",
         "rows.csv": b'name,text\n"a, ""b""","two\nlines"\nlast,\n',
-        "rows.parquet": b"PAR1",
+        "rows.npy": b"PAR1",
         "weights.pt": b"\x80\x04",
         "page.html": b"<script>document.write('it ran')</script>",
     }
@@ -122,10 +122,10 @@ def test_files_are_shown_once_they_are_opened(open_page, client):
     table = open_file(page, "rows.csv").locator("table")
     expect(table.locator("thead th")).to_have_text(["name", "text"])
     assert table.locator("td").all_text_contents() == ['a, "b"', "two\nlines", "last", ""]
-    parquet = open_file(page, "rows.parquet")
-    expect(parquet).to_contain_text("4 B")
-    expect(parquet).to_contain_text("No preview of this type.")
-    expect(parquet.get_by_role("button", name="Download rows.parquet")).to_be_visible()
+    array = open_file(page, "rows.npy")
+    expect(array).to_contain_text("4 B")
+    expect(array).to_contain_text("No preview of this type.")
+    expect(array.get_by_role("button", name="Download rows.npy")).to_be_visible()
     expect(open_file(page, "weights.pt")).to_contain_text("can run code")
     frame = open_file(page, "page.html").frame_locator("iframe")
     expect(frame.locator("body")).to_contain_text("it ran")

@@ -213,12 +213,16 @@ def test_the_libraries_are_the_published_ones():
     published = {
         "uPlot.iife.min.js": "uplot/dist/uPlot.iife.min.js",
         "preact.js": "htm/preact/standalone.module.js",
+        "fzstd.js": "fzstd/esm/index.mjs",
     }
-    assert {path.name for path in (folder / "vendor").glob("*.js")} == set(published)
+    scripts = {path.relative_to(folder / "vendor") for path in (folder / "vendor").rglob("*.js")}
+    names = {path.as_posix() for path in scripts}
+    published |= {name: f"hyparquet/src/{name[10:]}" for name in names if "hyparquet/" in name}
+    assert names == set(published)
     for name, source in published.items():
         original = ROOT / ".cache" / "node" / "node_modules" / source
         assert (folder / "vendor" / name).read_bytes() == original.read_bytes(), name
         assert hashlib.sha256(original.read_bytes()).hexdigest() in licenses
     wanted = json.loads((ROOT / "openapi" / "package.json").read_text())["dependencies"]
-    for library in ("uplot", "htm"):
+    for library in ("uplot", "htm", "fzstd", "hyparquet"):
         assert f"{library} {wanted[library]}" in licenses

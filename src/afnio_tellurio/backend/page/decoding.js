@@ -19,6 +19,8 @@ const MOST_REQUESTS = 200;
 // What is read at once: of a small file or group of rows, and of a column.
 const SPAN = 1_000_000;
 const PIECE = 64_000;
+// Most headers of pages are short, but they can hold values.
+const HEADERS = [4_000, PIECE];
 
 const TOO_MUCH = "more than 8 MB would have to be read";
 
@@ -34,19 +36,17 @@ class StoredBytes {
 		this.size = size;
 	}
 
+	// Reads up to another byte, unless it has been read.
 	/** @param {number} start @param {number} end */
-	async read(start, end) {
+	async read(start, end, until = end) {
 		if (!(start >= 0 && start <= end && end <= this.size)) throw new Error("it refers to bytes beyond its end");
 		const known = this.parts.find(part => part.start <= start && end <= part.start + part.data.length);
 		if (known) return known.data.subarray(start - known.start, end - known.start);
-		this.used += end - start;
+		// Another column can need less.
+		if (this.used + until - start > MOST_BYTES || this.requests === MOST_REQUESTS) throw new Error(TOO_MUCH);
+		this.used += until - start;
 		this.requests += 1;
-		if (this.used > MOST_BYTES || this.requests > MOST_REQUESTS) {
-			// Another column can need less.
-			this.used -= end - start;
-			throw new Error(TOO_MUCH);
-		}
-		const data = await bytesOfFile(start, end);
+		const data = await bytesOfFile(start, until);
 		this.parts.push({start, data});
 		return data;
 	}
@@ -72,9 +72,10 @@ function bytesOfFile(start, end) {
 /** @param {StoredBytes} file */
 async function footerOf(file) {
 	const {size} = file;
+	if (size < 12) throw new Error("it is not a Parquet file");
 	const last = await file.read(Math.max(0, size - (size <= SPAN ? size : PIECE)), size);
-	const end = new DataView(last.buffer, last.byteOffset + Math.max(0, last.length - 8));
-	if (size < 12 || end.getUint32(4, true) !== 0x31524150) throw new Error("it is not a Parquet file");
+	const end = new DataView(last.buffer, last.byteOffset + last.length - 8);
+	if (end.getUint32(4, true) !== 0x31524150) throw new Error("it is not a Parquet file");
 	const length = end.getUint32(0, true) + 8;
 	const footer = await file.read(size - length, size);
 	skipStruct({view: new DataView(footer.buffer, footer.byteOffset, footer.length - 8), offset: 0});
@@ -124,6 +125,26 @@ async function plainPage(data, header, codec) {
 	return page;
 }
 
+/** @param {StoredBytes} file @param {number} offset @param {number} end @returns {Promise<[PageHeader, number]>} */
+async function headerAt(file, offset, end) {
+	for (const size of HEADERS) {
+		const stop = Math.min(end, offset + size);
+		const bytes = await file.read(offset, stop, Math.max(stop, Math.min(end, offset + PIECE)));
+		const reader = {view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length), offset: 0};
+		try {
+			skipStruct(reader);
+		} catch (error) {
+			if (stop < end && size < PIECE) continue;
+			throw error;
+		}
+		reader.offset = 0;
+		const header = parquetHeader(reader);
+		checkHeader(header);
+		return [header, offset + reader.offset];
+	}
+	throw new Error("a header is too long");
+}
+
 // The first values of a column in a group of rows.
 /** @param {StoredBytes} file @param {ColumnMetaData} meta @param {SchemaTree[]} schemaPath @param {number} most */
 async function valuesOf(file, meta, schemaPath, most) {
@@ -150,13 +171,7 @@ async function valuesOf(file, meta, schemaPath, most) {
 	const count = () => chunks.reduce((sum, chunk) => sum + chunk.length, 0);
 	// The last row of a nested column can go on in the next page.
 	for (let offset = start; offset < end && count() < most + (isFlat ? 0 : 1); ) {
-		const piece = await file.read(offset, Math.min(end, offset + PIECE));
-		const view = new DataView(piece.buffer, piece.byteOffset, piece.length);
-		skipStruct({view, offset: 0});
-		const reader = {view, offset: 0};
-		const header = parquetHeader(reader);
-		checkHeader(header);
-		const from = offset + reader.offset;
+		const [header, from] = await headerAt(file, offset, end);
 		offset = from + header.compressed_page_size;
 		file.decode(header.uncompressed_page_size);
 		const page = await plainPage(await file.read(from, offset), header, meta.codec);

@@ -43,7 +43,7 @@ function useDecoded(file, source) {
 			else
 				load(range[0], range[1]).then(
 					data => controller.signal.aborted || answer({data}, [data]),
-					error => controller.signal.aborted || finish({problem: error.message})
+					error => controller.signal.aborted || finish({problem: error.message.replace(/\.$/, "")})
 				);
 		};
 		worker.onerror = () => finish({problem: "its decoder failed"});
