@@ -19,10 +19,22 @@ declare global {
 	type Artifact = Schemas["Artifact"];
 	type ArtifactVersion = Schemas["ArtifactVersion"];
 	type ArtifactRun = Schemas["ArtifactRun"];
-	/** A run that created or used a version, and what it used or created itself. */
+	/** A run that created or used a version, and what it used or created itself, if that is loaded. */
 	interface Neighbor {
 		run: ArtifactRun;
-		links: RunArtifact[];
+		links?: RunArtifact[];
+		isGone?: boolean;
+	}
+	/** A run or a version, and its address unless there is nothing to see. */
+	interface GraphNode {
+		name: string;
+		to?: string;
+	}
+	interface Graph {
+		/** The nodes of each stage by their keys. */
+		stages: Map<string, GraphNode>[];
+		/** From a node of a stage to one of the next. */
+		edges: [stage: number, from: string, to: string][];
 	}
 	/** A line that is in both files, or only in one of them. */
 	interface Change {
