@@ -12,19 +12,18 @@ const SHOWN = 8;
 // Runs whose other artifacts are loaded at first, and artifacts of each.
 const FEW = 3;
 const LINKS = 100;
-const CHARACTERS = 26;
+// Characters that are always shown of a name.
+const END = 8;
 
 const STAGES = ["From", "Created by", "This version", "Used by", "To create"];
 const [SOURCES, PRODUCERS, VERSION, CONSUMERS, RESULTS] = STAGES.keys();
 
-// The middle is left out: names often differ at their ends.
+// What does not fit is left out before the end: names often differ there.
 /** @param {string} name */
-function shortened(name) {
+function cut(name) {
 	const characters = Array.from(name);
-	const half = CHARACTERS / 2;
-	return characters.length > CHARACTERS
-		? `${characters.slice(0, half).join("")}…${characters.slice(1 - half).join("")}`
-		: name;
+	const end = characters.splice(Math.max(END, characters.length - END)).join("");
+	return html`<bdi class="cut"><span>${characters.join("")}</span><span>${end}</span></bdi>`;
 }
 
 // Those that created the version first.
@@ -98,7 +97,7 @@ function edgesAfter({stages, edges}, index, height) {
 
 /** @param {[string, GraphNode]} node */
 function node([key, {name, to}]) {
-	const text = html`<bdi>${shortened(name)}</bdi>`;
+	const text = cut(name);
 	return html`<li key=${key}>${to ? html`<${Link} class="button" to=${to} title=${name}>${text}<//>` : html`<span class="button" title=${name}>${text}</span>`}</li>`;
 }
 
