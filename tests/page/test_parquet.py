@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from browser_pages import serious_barriers
+from browser_pages import eventually, serious_barriers
 from playwright.sync_api import expect
 
 import afnio_tellurio as te
@@ -284,6 +284,45 @@ def test_a_run_of_values_cannot_take_all_memory(show):
     bomb = struct.pack("<I", 3) + varint(8191 << 1) + b"\x01"
     item = show(data.replace(levels, bomb))
     refused(item, "too many values in a run")
+
+
+def test_shared_prefixes_cannot_take_all_memory(show):
+    values = ["a" * 10_000_000, *["a" * 10_000_000 + "b"] * 20]
+    table = pa.table({"bomb": values, "small": range(21)})
+    data = written(
+        table, use_dictionary=["small"], column_encoding={"bomb": "DELTA_BYTE_ARRAY"},
+        write_statistics=False, compression="snappy",
+    )  # fmt: skip
+    item = show(data)
+    expect(item).to_contain_text("The column bomb cannot be shown: too many bytes in prefixes")
+    assert len(cells(item)) == 21
+
+
+def test_a_decoder_that_does_not_end_is_stopped(show, open_page):
+    page = open_page()
+    endless = "postMessage({}); onmessage = () => { for (;;); };"
+    page.route(
+        "**/decoding.js",
+        lambda route: route.fulfill(body=endless, content_type="text/javascript"),
+    )
+    item = show(written(pa.table({"a": [1]})))
+    expect(item).to_contain_text("Loading")
+    eventually(page, expect(item.get_by_role("status")).to_contain_text, "takes too long")
+
+
+def test_a_file_that_the_server_no_longer_has_is_a_message(show, open_page):
+    page = open_page()
+    page.route("**/file/**", lambda route: route.fulfill(status=404, json={"detail": "Gone."}))
+    refused(show(written(pa.table({"a": [1]}))), "Gone\\. Download")
+
+
+def test_a_preview_can_be_closed_and_opened_again(show):
+    item = show(written(pa.table({"a": [1]})))
+    assert cells(item) == [["1"]]
+    item.locator("summary").click()
+    expect(item.locator("table")).to_have_count(0)
+    item.locator("summary").click()
+    assert cells(item) == [["1"]]
 
 
 def test_names_and_values_are_text(show):

@@ -98,7 +98,7 @@ function edgesAfter({stages, edges}, index, height) {
 /** @param {[string, GraphNode]} node */
 function node([key, {name, to}]) {
 	const text = cut(name);
-	return html`<li key=${key}>${to ? html`<${Link} class="button" to=${to} title=${name}>${text}<//>` : html`<span class="button" title=${name}>${text}</span>`}</li>`;
+	return html`<li key=${key}>${to ? html`<${Link} class="button" to=${to} title=${name} aria-label=${name}>${text}<//>` : html`<span class="button" title=${name}>${text}</span>`}</li>`;
 }
 
 /** @param {Graph} graph @param {boolean} isCut */
