@@ -202,7 +202,10 @@ def test_what_a_browser_loads_for_files_is_small(open_page, client, view, name, 
     page.goto(page.url + view)
     expect(page.locator(".files li")).to_be_visible()
     files = [url for url in urls if "/api/" not in url]
-    assert name in {url.rpartition("/")[2] for url in files}
+    names = {url.rpartition("/")[2] for url in files}
+    assert name in names
+    # Nothing is opened.
+    assert not names & {"differences.js", "parquet.js", "decoding.js", "fzstd.js"}
     sizes = {url: len(page.context.request.get(url).body()) for url in files}
     assert sum(sizes.values()) <= limit, sizes
 

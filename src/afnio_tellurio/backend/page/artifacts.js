@@ -3,11 +3,10 @@
 import {Link, option, optionSetter} from "./address.js";
 import {artifactPath, get, getAll, runPath, unlessSame, usePolled} from "./backend.js";
 import {Fields} from "./details.js";
-import {Comparison} from "./differences.js";
 import {Head, number, Scroll, when} from "./format.js";
 import {Lineage} from "./lineage.js";
 import {html, useEffect, useState} from "./preact.js";
-import {bytes, FileItem, isPlainText} from "./previews.js";
+import {bytes, FileItem, isPlainText, useParts} from "./previews.js";
 
 const VERSIONS = 200;
 const FILES = 1000;
@@ -114,6 +113,12 @@ const loadFiles = (route, version, prefix) => async (before, signal) =>
 	before ?? get(`${pathOf(route, version)}files/`, {prefix: prefix || undefined, limit: FILES + 1}, signal);
 
 /** @type {Component} */
+function Changes({route, version, file}) {
+	const [parts, state] = useParts(() => import("./differences.js"));
+	return parts ? html`<${parts.Comparison} route=${route} version=${version} file=${file} />` : state;
+}
+
+/** @type {Component} */
 function Files({route, version}) {
 	const prefix = option("prefix");
 	const {value, error} = usePolled(loadFiles(route, version, prefix), [version.uuid, prefix]);
@@ -122,7 +127,7 @@ function Files({route, version}) {
 		${error && html`<p class="problem" role="alert">${error.message}</p>`}
 		<ul class="files">${value?.slice(0, FILES).map(
 			file => html`<${FileItem} key=${file.path} file=${file} source=${[`${pathOf(route, version)}file/`, {path: file.path}]}>
-			${isPlainText(file) && !file.reference && html`<${Comparison} route=${route} version=${version} file=${file} />`}<//>`
+			${isPlainText(file) && !file.reference && html`<${Changes} route=${route} version=${version} file=${file} />`}<//>`
 		)}</ul>
 		${value && value.length > FILES && html`<p>Only the first ${number(FILES)} files are shown.</p>`}`;
 }

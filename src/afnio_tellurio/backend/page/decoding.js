@@ -24,6 +24,11 @@ const HEADERS = [4_000, PIECE];
 
 const TOO_MUCH = "more than 8 MB would have to be read";
 
+// What the engine reports of damage is about the code.
+/** @param {unknown} error */
+const reasonOf = error =>
+	error instanceof TypeError || error instanceof RangeError ? "it is damaged" : /** @type {Error} */ (error).message;
+
 class StoredBytes {
 	used = 0;
 	decoded = 0;
@@ -243,7 +248,7 @@ async function firstRows(size) {
 				});
 				shown[index].push(...(await cellsOf(file, known, leaves, most)));
 			} catch (error) {
-				problems.set(index, /** @type {Error} */ (error).message);
+				problems.set(index, reasonOf(error));
 			}
 		}
 		// All columns end at the same row.
@@ -272,7 +277,7 @@ addEventListener("message", ({data}) => {
 	else
 		firstRows(data.size).then(
 			decoded => postMessage({decoded}),
-			error => postMessage({problem: error.message})
+			error => postMessage({problem: reasonOf(error)})
 		);
 });
 // It is ready.

@@ -207,14 +207,20 @@ function Text({name, type, blob, isCut}) {
 		${isCut && html`<p>Only the first ${bytes(TEXT_BYTES)} are shown.</p>`}`;
 }
 
-// Most pages do not need the code for it.
+// Code that most pages do not need.
+/** @template T @param {() => Promise<T>} load @returns {[T | null, VNode | string]} */
+export function useParts(load) {
+	const [parts, setParts] = useState(/** @type {T | null} */ (null));
+	const [problem, setProblem] = useState("");
+	useEffect(() => void load().then(setParts, error => setProblem(error.message)), []);
+	const state = problem ? html`<p class="problem" role="alert">${problem}</p>` : html`<p class="quiet">Loading…</p>`;
+	return [parts, state];
+}
+
 /** @type {Component} */
 function Table({file, source}) {
-	const [parts, setParts] = useState(/** @type {typeof import("./parquet.js") | null} */ (null));
-	const [problem, setProblem] = useState(/** @type {Error | null} */ (null));
-	useEffect(() => void import("./parquet.js").then(setParts, setProblem), []);
-	if (problem) return html`<p class="problem" role="alert">${problem.message}</p>`;
-	return parts ? html`<${parts.Parquet} file=${file} source=${source} />` : html`<p class="quiet">Loading…</p>`;
+	const [parts, state] = useParts(() => import("./parquet.js"));
+	return parts ? html`<${parts.Parquet} file=${file} source=${source} />` : state;
 }
 
 /** @type {Component} */
