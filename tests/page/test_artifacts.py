@@ -418,6 +418,7 @@ def test_what_users_wrote_is_text(open_page, client):
         page = open_page(f"{PROJECT}artifacts/{path}")
         expect(page.locator("main bdi", has_text=HOSTILE).first).to_be_visible()
         if path == "model/v0/":
+            expect(stage(page, "Created by").locator("a")).to_have_text(HOSTILE)
             shown = open_file(page, "rows.csv")
             expect(shown.locator("th, td")).to_have_text([HOSTILE, "b", HOSTILE, "c"])
         assert page.locator("main script, main img, main svg:not(.edges), main iframe").count() == 0

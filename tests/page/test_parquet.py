@@ -241,7 +241,9 @@ def test_a_page_that_becomes_large_is_not_decoded(show, codec):
     data = written(table, compression=codec, use_dictionary=False, write_statistics=False)
     assert len(data) < MOST_BYTES
     item = show(data)
-    expect(item).to_contain_text("The column bomb cannot be shown: too many")
+    expect(item).to_contain_text(
+        "The column bomb cannot be shown: it is damaged or not supported: too many"
+    )
     assert cells(item) == [["null", "1"]]
 
 
@@ -294,7 +296,7 @@ def test_shared_prefixes_cannot_take_all_memory(show):
         write_statistics=False, compression="snappy",
     )  # fmt: skip
     item = show(data)
-    expect(item).to_contain_text("The column bomb cannot be shown: too many bytes in prefixes")
+    expect(item).to_contain_text("too many bytes in prefixes")
     assert len(cells(item)) == 21
 
 

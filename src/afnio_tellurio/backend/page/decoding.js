@@ -24,10 +24,13 @@ const HEADERS = [4_000, PIECE];
 
 const TOO_MUCH = "more than 8 MB would have to be read";
 
-// What the engine reports of damage is about the code.
 /** @param {unknown} error */
-const reasonOf = error =>
-	error instanceof TypeError || error instanceof RangeError ? "it is damaged" : /** @type {Error} */ (error).message;
+function reasonOf(error) {
+	// What the engine reports is about the code.
+	if (error instanceof TypeError || error instanceof RangeError) return "it is damaged";
+	const {message} = /** @type {Error} */ (error);
+	return message === TOO_MUCH || message.startsWith("it ") ? message : `it is damaged or not supported: ${message}`;
+}
 
 class StoredBytes {
 	used = 0;
