@@ -26,9 +26,9 @@ from afnio_tellurio.api.artifact_operations import ProjectPath
 from afnio_tellurio.artifact_manifests import encode_manifest
 from afnio_tellurio.artifacts.index import INDEX, read_index, remove_captured
 from afnio_tellurio.artifacts.reading import open_captured
-from afnio_tellurio.delivery.records import FILES_SUFFIX, REJECTED_FILES_SUFFIX, encode, find_record
-from afnio_tellurio.errors import ConflictError, NotFoundError, TellurioError
-from afnio_tellurio.files import make_private_directory, replace_whole
+from afnio_tellurio.delivery.records import FILES_SUFFIX, find_record
+from afnio_tellurio.delivery.rejected_files import keep_upload
+from afnio_tellurio.errors import ApiError, ConflictError, NotFoundError, TellurioError
 from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.settings.limits import BLOB_BYTES, BLOBS_BYTES, CHECKED_BLOBS, INLINE_FILES
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from afnio_tellurio.api.connection import Connection
     from afnio_tellurio.artifacts.index import CapturedBlob
     from afnio_tellurio.delivery.journal_file import JournalFile
-    from afnio_tellurio.delivery.records import Change
+    from afnio_tellurio.delivery.records import Change, Header
 
 #: How often the blobs are sent again that a backend says it lacks, although it took them before.
 _ROUNDS = 3
@@ -159,28 +159,28 @@ class FileTransfer:
             raise
         return False
 
-    def reject(self, change: Change, error: Exception) -> Path | None:
-        """Notes that an upload cannot be delivered; returns the folder that keeps its files.
+    def reject(self, header: Header, change: Change, error: Exception) -> str:
+        """Notes that an upload cannot be delivered; returns the message of that.
 
-        The program may have removed them since it logged them.
+        Args:
+            header: The header of the journal.
+            change: The upload.
+            error: Why.
         """
-        folder, kept = files_folder(self._journal), self._journal.with_suffix(REJECTED_FILES_SUFFIX)
-        try:
-            make_private_directory(kept)
-            (folder / change.key).rename(kept / change.key)
-            with replace_whole(kept / change.key / "record") as file:
-                file.write(encode(change.fields))
-        except OSError as problem:
-            raise_foreign(problem)
-            # It has no files, for example if only an alias is refused.
-            is_kept = False
-        else:
-            is_kept = True
+        kept = keep_upload(self._journal, header, change)
         self._note(change.key, error)
         self.waiting.pop(change.key, None)
         self.rejected += change.fields.get("files", 0)
         self.sent = 0
-        return kept / change.key if is_kept else None
+        reason = error.words if isinstance(error, ApiError) else str(error)
+        message = f"{named_upload(change)} was not recorded: {reason}"
+        if kept is None:
+            # The program may have removed them since it logged them.
+            return message
+        return (
+            f"{message}; its files are kept in {kept}, as index describes them; when the backend "
+            "may accept them, send them again with: afnio-tellurio sync --rejected"
+        )
 
     def _note(self, key: str, value: VersionRecord | RunFile | Exception) -> None:
         result = self.results.get(key)
