@@ -374,9 +374,10 @@ class _Upload:
         try:
             yield from self._upload(blob)
         except NotFoundError as error:
-            # It is complete, and the answer was lost, or it has expired: what the backend has shows
-            # that.
-            raise TellurioError(f"the upload of a file is gone: {error}") from error
+            # It is complete, and the answer was lost or went to another process; or it has expired.
+            wanted = [(blob.digest, blob.size)]
+            if operations.check_blobs(self._connection, self._project, wanted):
+                raise TellurioError(f"the upload of a file is gone: {error}") from error
 
     def _upload(self, blob: _Blob) -> Generator[None, None, None]:
         upload = operations.create_upload(self._connection, self._project, blob.digest, blob.size)
