@@ -1,4 +1,7 @@
-"""Files that are uploaded in parts."""
+"""Files that are uploaded in parts, or that are not copied."""
+
+import os
+import re
 
 import pytest
 from leftovers import close_default_clients
@@ -48,3 +51,21 @@ def test_a_copied_run_does_not_fail_for_a_lost_answer(requests, proxy):
     local.close()
     assert parts_of(requests) == ["1", "2"]
     assert [last for _, last in requests].count("complete") == 2
+
+
+@pytest.mark.parametrize("size", [100_000, 5 * 2**20, 17 * 2**20])
+def test_a_file_in_place_that_changed_with_the_same_time_is_named(proxy, tmp_path, caplog, size):
+    file = tmp_path / "large.bin"
+    file.write_bytes(b"a" * size)
+    proxy.fault = lambda _method, path: "html" if "/blobs/" in path else None
+    run = te.init("acme", "Digits")
+    artifact = run.log_artifact(file, "large", capture="in-place")
+    times = file.stat().st_atime_ns, file.stat().st_mtime_ns
+    file.write_bytes(b"b" * size)
+    os.utime(file, ns=times)
+    proxy.fault = lambda *_: None
+    words = f"{str(file)!r} changed after it was logged"
+    with pytest.raises(te.TellurioError, match=re.escape(words)):
+        artifact.wait()
+    assert run.finish().rejected_files == 1
+    assert words in caplog.text

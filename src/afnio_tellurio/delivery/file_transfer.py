@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import io
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -25,10 +26,17 @@ from afnio_tellurio.api.artifact_entities import read_run_file, read_version
 from afnio_tellurio.api.artifact_operations import ProjectPath
 from afnio_tellurio.artifact_manifests import encode_manifest
 from afnio_tellurio.artifacts.index import INDEX, read_index, remove_captured
+from afnio_tellurio.artifacts.opening import ChangedFileError, quoted
 from afnio_tellurio.artifacts.reading import open_captured
 from afnio_tellurio.delivery.records import FILES_SUFFIX, find_record
 from afnio_tellurio.delivery.rejected_files import keep_upload
-from afnio_tellurio.errors import ApiError, ConflictError, NotFoundError, TellurioError
+from afnio_tellurio.errors import (
+    ApiError,
+    BadRequestError,
+    ConflictError,
+    NotFoundError,
+    TellurioError,
+)
 from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.settings.limits import BLOB_BYTES, BLOBS_BYTES, CHECKED_BLOBS, INLINE_FILES
 
@@ -265,12 +273,29 @@ class _Blob:
         size: int,
         open_part: Callable[[int, int], BinaryIO | io.RawIOBase],
         path: Path | None,
+        in_place: str | None = None,
     ) -> None:
         self.digest = digest
         self.size = size
         self.open_part = open_part
         #: A file of ours that has its bytes and nothing else, or None.
         self.path = path
+        #: The path of the file if it was not copied, or None.
+        self.in_place = in_place
+
+    def check_unchanged(self) -> None:
+        """Checks the bytes of a file that was not copied.
+
+        Raises:
+            ChangedFileError: They are others than those that were logged.
+        """
+        if self.in_place is not None:
+            opener = _opener(self, 0, self.size)
+            if _digest_of(opener).hex() != self.digest:
+                raise ChangedFileError(
+                    f"{quoted(self.in_place)} changed after it was logged, and before it was "
+                    "delivered, with the same size and time; log it again"
+                )
 
 
 class _Upload:
@@ -293,7 +318,8 @@ class _Upload:
             return open_captured(self._folder, blob, start, end)
 
         path = self._folder / blob.digest if blob.at == "file" else None
-        return _Blob(blob.digest, blob.size, open_part, path)
+        in_place = blob.at.partition(":")[2] if blob.is_in_place else None
+        return _Blob(blob.digest, blob.size, open_part, path, in_place)
 
     def add_manifest(self) -> dict[str, Any]:
         """The files in the body of `createArtifactVersion`; many become a blob of their own."""
@@ -330,9 +356,10 @@ class _Upload:
             elif blob.size > BLOB_BYTES:
                 yield from self._send_parts(blob)
             elif blob.size > BLOBS_BYTES:
-                operations.put_blob(
-                    self._connection, self._project, blob.digest, _opener(blob, 0, blob.size)
-                )
+                with _explained([blob]):
+                    operations.put_blob(
+                        self._connection, self._project, blob.digest, _opener(blob, 0, blob.size)
+                    )
                 self.sent += blob.size
                 yield
             else:
@@ -366,13 +393,15 @@ class _Upload:
             with blob.open_part(0, blob.size) as file:
                 body.write(file.read() or b"")
         content = body.getvalue()
-        operations.put_blobs(self._connection, self._project, lambda: io.BytesIO(content))
+        with _explained(batch):
+            operations.put_blobs(self._connection, self._project, lambda: io.BytesIO(content))
         self.sent += sum(blob.size for blob in batch)
         yield
 
     def _send_parts(self, blob: _Blob) -> Generator[None, None, None]:
         try:
-            yield from self._upload(blob)
+            with _explained([blob]):
+                yield from self._upload(blob)
         except NotFoundError as error:
             # It is complete, and the answer was lost or went to another process; or it has expired.
             wanted = [(blob.digest, blob.size)]
@@ -398,6 +427,17 @@ class _Upload:
         while not operations.complete_upload(self._connection, self._project, upload.uuid):
             yield
             time.sleep(_VERIFYING_PAUSE)
+
+
+@contextmanager
+def _explained(blobs: Sequence[_Blob]) -> Generator[None, None, None]:
+    """Names the file that changed, if a backend refuses blobs for that."""
+    try:
+        yield
+    except BadRequestError:
+        for blob in blobs:
+            blob.check_unchanged()
+        raise
 
 
 def _opener(blob: _Blob, start: int, end: int) -> Callable[[], BinaryIO | io.RawIOBase]:
