@@ -163,6 +163,21 @@ def test_metadata_is_kept_exactly(run):
     assert artifact.metadata["accuracy"] == METADATA["accuracy"], "it is a copy"
 
 
+def test_what_a_version_with_the_same_files_keeps_is_told_once(run, caplog):
+    run.log_artifact(b"1", "data", metadata=METADATA, description="first")
+    run.log_artifact(b"1", "data", metadata=METADATA, description="first")
+    run.log_artifact(b"1", "data", aliases=["best"], wait=True)
+    assert not caplog.text
+    for _ in range(2):
+        same = run.log_artifact(b"1", "data", metadata={"n": 1}, description="second", wait=True)
+    assert (same.version, same.metadata["word"], same.description) == ("v0", "NaN", "first")
+    assert same.aliases == ("best", "latest")
+    (warning,) = caplog.messages
+    assert "artifact 'data' has the same files already, as v0" in warning
+    assert "the metadata and the description that you passed are not recorded" in warning
+    assert len(te.list_artifact_versions("acme", "digits", "data")) == 1
+
+
 def test_nothing_is_uploaded_that_the_backend_has(run, folder):
     run.log_artifact(folder, wait=True)
     (folder / "config.json").write_text("{}")

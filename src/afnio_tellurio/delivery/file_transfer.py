@@ -38,6 +38,7 @@ from afnio_tellurio.errors import (
     TellurioError,
 )
 from afnio_tellurio.interruptions import raise_foreign
+from afnio_tellurio.notices import warn
 from afnio_tellurio.settings.limits import BLOB_BYTES, BLOBS_BYTES, CHECKED_BLOBS, INLINE_FILES
 
 if TYPE_CHECKING:
@@ -147,6 +148,8 @@ class FileTransfer:
         self._project = ProjectPath(path.namespace_slug, path.project_slug)
         self._journal = journal
         self._key: str | None = None
+        # The versions that kept what was logged with them.
+        self._warned: set[tuple[str, str]] = set()
         self._requests: Generator[None, None, None] = _nothing()
 
     def step(self, change: Change) -> bool:
@@ -239,7 +242,9 @@ class FileTransfer:
                 version = operations.create_artifact_version(
                     connection, self._project, fields["artifact"], body, idempotency_key=change.key
                 )
-                self._note(change.key, read_version(version, "createArtifactVersion"))
+                record = read_version(version, "createArtifactVersion")
+                self._note(change.key, record)
+                self._warn_of_kept(record, body)
             else:
                 file = operations.log_run_file(
                     connection, self._path, body, idempotency_key=change.key
@@ -251,6 +256,20 @@ class FileTransfer:
                 raise
             return missing
         return None
+
+    def _warn_of_kept(self, version: VersionRecord, body: Mapping[str, Any]) -> None:
+        """Warns if a version that has the same files keeps another metadata or description."""
+        there = {"metadata": version.metadata, "description": version.description}
+        kept = [name for name in there if name in body and body[name] != there[name]]
+        if not kept or (version.artifact, version.version) in self._warned:
+            return
+        self._warned.add((version.artifact, version.version))
+        warn(
+            f"artifact {version.artifact!r} has the same files already, as {version.version}; "
+            f"that version was not changed, so the {' and the '.join(kept)} that you passed "
+            f"{'is' if kept == ['description'] else 'are'} not recorded. To get a new version, "
+            "log them in a file of the artifact"
+        )
 
     def _counted(
         self, upload: _Upload, requests: Generator[None, None, None]

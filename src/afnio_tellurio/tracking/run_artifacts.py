@@ -62,8 +62,11 @@ class RunWithArtifacts(RunWithFiles):
         """Logs files as a version of an artifact.
 
         When it returns, the files are captured: they may be changed or removed, and what was
-        captured survives the end of the process. A thread uploads them. A version with the same
-        files as an earlier one is that one.
+        captured survives the end of the process. A thread uploads them.
+
+        If a version has the same files already, the artifact is that version: it gets the aliases,
+        but keeps its number, its metadata and its description. A warning says so if you passed
+        others.
 
         Args:
             source: A file, a folder, a list of them, bytes, or an `Artifact` that was built by
@@ -159,7 +162,9 @@ class RunWithArtifacts(RunWithFiles):
     ) -> Artifact:
         """Logs a prompt as a version of an artifact of type `prompt`; `get_prompt` reads it.
 
-        A version with the same prompt as an earlier one is that one.
+        If a version has the same prompt already, the artifact is that version: it gets the
+        aliases, but keeps its metadata, with its parents, and its description. A warning says so
+        if you passed others.
 
         Args:
             name: The name of the artifact, 1 to 128 letters, digits, underscores, dots, or dashes.
