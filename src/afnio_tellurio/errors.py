@@ -96,7 +96,8 @@ class DeliveryError(TellurioError, ValueError):
     ) -> None:
         parts: list[str] = []
         if content is not None:
-            parts.append(f"{content} wait in {path}")
+            verb = "waits" if content.startswith(("1 ", "an ")) else "wait"
+            parts.append(f"{content} {verb} in {path}")
         elif waiting > in_memory or not waiting:
             subject = counted_metrics(waiting - in_memory) if waiting else "its end or a change"
             parts.append(f"{subject} {'wait' if waiting - in_memory > 1 else 'waits'} in {path}")

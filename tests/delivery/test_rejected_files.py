@@ -141,3 +141,17 @@ def test_sigkill_at_each_step_loses_and_doubles_nothing(refused_run, run_python,
         if not child.returncode:
             break
     assert step > 10
+
+
+def test_the_files_of_a_refused_upload_are_kept(server, home, caplog):
+    run = te.init("acme", "Digits")
+    run.log_artifact(b"1", "model", type="model").wait()
+    refused = run.log_artifact(b"the only copy", "model", type="dataset")
+    with pytest.raises(te.TellurioError, match="was not recorded"):
+        refused.wait()
+    assert run.finish().rejected_files == 1
+    (kept,) = (home / "journals").glob("*.rejected-files/*")
+    assert b"the only copy" in (kept / "pack").read_bytes()
+    assert '"dataset"' in (kept / "record").read_text()
+    assert f"its files are kept in {kept}" in caplog.text
+    assert not list((home / "journals").glob("*.files"))

@@ -102,6 +102,8 @@ class FileOutbox(Outbox):
     def describe_waiting(self) -> str:
         """What waits, for a message."""
         files, size = self.waiting()
+        if not files:
+            return "an alias or an input"
         return f"{files} file{'' if files == 1 else 's'} ({counted_bytes(size)})"
 
     def receipt(self) -> DeliveryReceipt:

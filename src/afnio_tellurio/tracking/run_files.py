@@ -190,7 +190,7 @@ class RunWithFiles(RunDescriber):
             FileNotFoundError: The run does not have the file.
             TellurioError: The request failed.
         """
-        step = checked_step(step)
+        step = checked_step(step, "open_file")
         found = [
             file
             for file in self.files(path, client)
@@ -218,7 +218,7 @@ class RunWithFiles(RunDescriber):
         client: TellurioClient | None,
     ) -> None:
         source = BytesSource(checked_path(call, checked_name(call, "name", name)), data)
-        self._log_run_file(call, source, kind, content_type, checked_step(step), client)
+        self._log_run_file(call, source, kind, content_type, checked_step(step, call), client)
 
     def _log_run_file(
         self,
