@@ -338,16 +338,19 @@ class ArtifactVersion:
     def open(self, path: str) -> BinaryIO:
         """Opens a file for reading; only the parts that are read are downloaded.
 
+        If you read it from its start to its end, its digest is compared at the end. A part that is
+        read by itself cannot be verified.
+
         Args:
             path: Its path in the artifact.
 
         Raises:
             FileNotFoundError: The artifact does not have it.
-            TellurioError: The request failed.
+            TellurioError: The request failed. Reading raises it too, or if the bytes are damaged.
             ValueError: It is a reference, whose bytes the backend does not have.
         """
-        _digest, size = _stored(self._find(path))
-        return open_remote(self._downloader(path, size), size)
+        digest, size = _stored(self._find(path))
+        return open_remote(self._downloader(path, size), size, digest, f"{path!r} of {self!r}")
 
     def read_bytes(self, path: str) -> bytes:
         """The bytes of a file, verified; see `open`.

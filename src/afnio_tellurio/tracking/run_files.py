@@ -199,7 +199,9 @@ class RunWithFiles(RunDescriber):
         if not found:
             at = "" if step is None else f" at step {step}"
             raise FileNotFoundError(f"run {self.name!r} has no file {path!r}{at}")
-        return open_remote(self._downloader(found[-1], client), found[-1].size)
+        file = found[-1]
+        subject = f"{path!r} of run {self.name!r}"
+        return open_remote(self._downloader(file, client), file.size, file.digest, subject)
 
     def _downloader(self, file: RunFile, client: TellurioClient | None) -> Download:
         connection, run = self._connection_for(client), self._path()
