@@ -103,8 +103,9 @@ class DeliveryError(TellurioError, ValueError):
             parts.append(f"{subject} {'wait' if waiting - in_memory > 1 else 'waits'} in {path}")
         if in_memory:
             are_lost = "waits in memory and is" if in_memory == 1 else "wait in memory and are"
+            subject = counted_metrics(in_memory) if content is None else counted_uploads(in_memory)
             parts.append(
-                f"{counted_metrics(in_memory)} {are_lost} lost when this process ends, because "
+                f"{subject} {are_lost} lost when this process ends, because "
                 f"{path} cannot be written"
             )
         if lost:
@@ -362,6 +363,11 @@ def is_gone(error: ApiError) -> bool:
 def counted_metrics(count: int) -> str:
     """A number of metrics, for a message."""
     return f"{count} metric{'' if count == 1 else 's'}"
+
+
+def counted_uploads(count: int) -> str:
+    """A number of uploads of files, for a message."""
+    return f"{count} upload{'' if count == 1 else 's'}"
 
 
 def message_of(response: httpx.Response) -> str:

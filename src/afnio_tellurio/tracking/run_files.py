@@ -283,6 +283,9 @@ class RunWithFiles(RunDescriber):
         except JournalSealedError:
             remove_captured(captured.folder)
             raise self._finished_error(call) from None
+        except OSError:
+            remove_captured(captured.folder)
+            raise
         outbox.wake()
         return outbox, result, files
 
