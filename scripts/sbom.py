@@ -35,8 +35,14 @@ SBOM = ROOT / "afnio-tellurio.cdx.json"
 LOCK = ROOT / "openapi" / "package-lock.json"
 SOURCES = ROOT / "src"
 VENDOR = SOURCES / "afnio_tellurio" / "backend" / "page" / "vendor"
-#: The vendored files, and the npm packages whose code each contains.
-CONTENTS = {"uPlot.iife.min.js": ("uplot",), "preact.js": ("htm", "preact")}
+#: The npm packages, and the vendored files that contain their code.
+CONTENTS = {
+    "uplot": "uPlot.iife.min.js",
+    "htm": "preact.js",
+    "preact": "preact.js",
+    "fzstd": "fzstd.js",
+    "hyparquet": "hyparquet/*.js",
+}
 
 
 def text() -> str:
@@ -52,9 +58,8 @@ def text() -> str:
     )
     packages = json.loads(LOCK.read_text("utf-8"))["packages"]
     parts = [
-        part(name, packages[f"node_modules/{name}"], VENDOR / file)
-        for file, names in CONTENTS.items()
-        for name in names
+        part(name, packages[f"node_modules/{name}"], sorted(VENDOR.glob(files)))
+        for name, files in CONTENTS.items()
     ]
     bom = Bom(
         components=parts,
@@ -68,12 +73,10 @@ def text() -> str:
     return f"{json.dumps(document, indent=1)}\n"
 
 
-def part(name: str, locked: dict[str, Any], file: Path) -> Component:
-    """The component of an npm package, with the vendored file that contains it."""
+def part(name: str, locked: dict[str, Any], files: list[Path]) -> Component:
+    """The component of an npm package, with the vendored files that contain it."""
     integrity = base64.b64decode(locked["integrity"].removeprefix("sha512-")).hex()
     purl = PackageURL("npm", name=name, version=locked["version"])
-    path = file.relative_to(SOURCES).as_posix()
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
     return Component(
         name=name,
         version=locked["version"],
@@ -88,14 +91,18 @@ def part(name: str, locked: dict[str, Any], file: Path) -> Component:
                 hashes=[HashType(alg=HashAlgorithm.SHA_512, content=integrity)],
             )
         ],
-        components=[
-            Component(
-                name=path,
-                type=ComponentType.FILE,
-                bom_ref=f"{purl}#{path}",
-                hashes=[HashType(alg=HashAlgorithm.SHA_256, content=digest)],
-            )
-        ],
+        components=[part_file(purl, file) for file in files],
+    )
+
+
+def part_file(purl: PackageURL, file: Path) -> Component:
+    path = file.relative_to(SOURCES).as_posix()
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    return Component(
+        name=path,
+        type=ComponentType.FILE,
+        bom_ref=f"{purl}#{path}",
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=digest)],
     )
 
 

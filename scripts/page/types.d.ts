@@ -1,5 +1,7 @@
 // The types that the page's JSDoc comments name. They are not served.
 import type {html} from "htm/preact";
+import type * as parquet from "hyparquet";
+import type {readPage} from "hyparquet/types/column.js";
 import type uPlotClass from "uplot";
 import type {components} from "../../.cache/node/tellurio";
 
@@ -17,10 +19,22 @@ declare global {
 	type Artifact = Schemas["Artifact"];
 	type ArtifactVersion = Schemas["ArtifactVersion"];
 	type ArtifactRun = Schemas["ArtifactRun"];
-	/** A run that created or used a version, and what it used or created itself. */
+	/** A run that created or used a version, and what it used or created itself, if that is loaded. */
 	interface Neighbor {
 		run: ArtifactRun;
-		links: RunArtifact[];
+		links?: RunArtifact[];
+		isGone?: boolean;
+	}
+	/** A run or a version, and its address unless there is nothing to see. */
+	interface GraphNode {
+		name: string;
+		to?: string;
+	}
+	interface Graph {
+		/** The nodes of each stage by their keys. */
+		stages: Map<string, GraphNode>[];
+		/** From a node of a stage to one of the next. */
+		edges: [stage: number, from: string, to: string][];
 	}
 	/** A line that is in both files, or only in one of them. */
 	interface Change {
@@ -40,6 +54,23 @@ declare global {
 	interface RunStore {
 		files: RunFile[];
 		links: RunArtifact[];
+	}
+	// Parquet files, from hyparquet.
+	type Reader = parquet.DataReader;
+	type PageHeader = parquet.PageHeader;
+	type ColumnDecoder = Parameters<typeof readPage>[2];
+	type ColumnMetaData = parquet.ColumnMetaData;
+	type SchemaElement = parquet.SchemaElement;
+	type SchemaTree = parquet.SchemaTree;
+	/** The first rows of a file; null in a cell is a missing value. */
+	interface Decoded {
+		head: string[];
+		rows: (string | null)[][];
+		/** What the file has. */
+		total: number;
+		width: number;
+		/** Columns that cannot be shown, and why. */
+		problems: string[][];
 	}
 	type Namespace = Schemas["Namespace"];
 	type Metric = Schemas["ProjectMetric"];
@@ -158,6 +189,8 @@ declare global {
 		isLarge: boolean;
 		fields: object;
 		isOpen: boolean;
+		head: string[];
+		rows: (string | null)[][];
 		file: StoredFile;
 		files: RunFile[];
 		links: RunArtifact[];

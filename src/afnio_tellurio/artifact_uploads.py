@@ -22,7 +22,7 @@ from afnio_tellurio.files import CREATE, make_private_directory
 from afnio_tellurio.interruptions import ignored
 from afnio_tellurio.locking import try_lock
 from afnio_tellurio.settings.limits import PACKED_BYTES
-from afnio_tellurio.tracking.artifact import Artifact, artifact_of
+from afnio_tellurio.tracking.artifact import artifact_of, named_artifact
 from afnio_tellurio.tracking.artifact_arguments import checked_aliases, checked_keep
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from afnio_tellurio.api.artifact_operations import ProjectPath
     from afnio_tellurio.api.connection import Connection
     from afnio_tellurio.artifacts.sources import AnySource
+    from afnio_tellurio.tracking.artifact import Artifact
 
 #: The suffix of a file that is locked while its process uploads.
 _LOCK_SUFFIX = ".lock"
@@ -76,7 +77,7 @@ def upload_artifact(
         TellurioError: A request failed, or the disk has no room.
     """
     name = path.resolve().name if name is None else name
-    artifact = Artifact(name, type, description, metadata)
+    artifact = named_artifact("upload", name, type, description, metadata)
     version = {
         "type": artifact.type,
         "description": artifact.description,

@@ -96,14 +96,16 @@ class DeliveryError(TellurioError, ValueError):
     ) -> None:
         parts: list[str] = []
         if content is not None:
-            parts.append(f"{content} wait in {path}")
+            verb = "waits" if content.startswith(("1 ", "an ")) else "wait"
+            parts.append(f"{content} {verb} in {path}")
         elif waiting > in_memory or not waiting:
             subject = counted_metrics(waiting - in_memory) if waiting else "its end or a change"
             parts.append(f"{subject} {'wait' if waiting - in_memory > 1 else 'waits'} in {path}")
         if in_memory:
             are_lost = "waits in memory and is" if in_memory == 1 else "wait in memory and are"
+            subject = counted_metrics(in_memory) if content is None else counted_uploads(in_memory)
             parts.append(
-                f"{counted_metrics(in_memory)} {are_lost} lost when this process ends, because "
+                f"{subject} {are_lost} lost when this process ends, because "
                 f"{path} cannot be written"
             )
         if lost:
@@ -361,6 +363,11 @@ def is_gone(error: ApiError) -> bool:
 def counted_metrics(count: int) -> str:
     """A number of metrics, for a message."""
     return f"{count} metric{'' if count == 1 else 's'}"
+
+
+def counted_uploads(count: int) -> str:
+    """A number of uploads of files, for a message."""
+    return f"{count} upload{'' if count == 1 else 's'}"
 
 
 def message_of(response: httpx.Response) -> str:

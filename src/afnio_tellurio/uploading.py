@@ -360,9 +360,9 @@ def sync(*, other_hosts: bool = False, rejected: bool = False) -> list[SyncedJou
         other_hosts: Whether to deliver the journals of other machines too, if the folder of the
             journals is on a network file system. There a live process on another machine may look
             dead; make sure that the runs' programs have ended.
-        rejected: Whether to also send metrics again that a backend rejected, because it may accept
-            them now. Each `.rejected` file becomes a journal and is delivered like one. What the
-            backend rejects again is in a `.rejected` file again.
+        rejected: Whether to also send metrics and files again that a backend rejected, because it
+            may accept them now. Each `.rejected` file and each `.rejected-files` folder becomes a
+            journal and is delivered like one. What the backend rejects again is kept again.
 
     Returns:
         The result for each journal.

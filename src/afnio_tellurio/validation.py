@@ -117,7 +117,7 @@ def checked_display_name(call: str, display_name: Any) -> tuple[str, str]:
     return name, slug
 
 
-def checked_step(step: Any) -> int | None:
+def checked_step(step: Any, call: str = "log") -> int | None:
     """The step of a metric; a NumPy integer is converted to an int.
 
     Raises:
@@ -134,11 +134,11 @@ def checked_step(step: Any) -> int | None:
         number = None
     if number is None:
         raise TypeError(
-            f"log: step is {step!r}, a {type(step).__name__}; "
+            f"{call}: step is {step!r}, a {type(step).__name__}; "
             "it must be an integer, 0 or more, or None"
         )
     if not 0 <= number <= MAX_STEP:
-        raise ValueError(f"log: step is {number}; it must be from 0 to {MAX_STEP}, or None")
+        raise ValueError(f"{call}: step is {number}; it must be from 0 to {MAX_STEP}, or None")
     return number
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import afnio_tellurio as te
 from afnio_tellurio.api import credentials
 from afnio_tellurio.settings.settings import configuration_directory
 
@@ -73,6 +74,18 @@ def test_journals_that_wait_are_counted(invoke, run_python, server):
     assert (
         "1 journal is waiting to be uploaded; run: afnio-tellurio sync" in invoke("status").stdout
     )
+
+
+def test_files_that_were_refused_are_counted(invoke, server):
+    with te.init("acme", "Digits", "refused") as run:
+        run.log_artifact(b"1", "model", type="model")
+        run.log_artifact(b"2", "model", type="dataset")
+    words = (
+        "1 file was refused and kept; when the backend may accept them, run: afnio-tellurio sync"
+    )
+    assert words in invoke("status").stdout
+    assert "refused: 0 files (0 B) uploaded, 1 file refused" in invoke("sync", "--rejected").stdout
+    assert json.loads(invoke("status", "--json").stdout)["rejected_files"] == 1
 
 
 def test_what_is_no_setting_is_pointed_out(invoke):

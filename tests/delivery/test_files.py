@@ -221,6 +221,16 @@ def test_the_run_ends_although_its_files_are_not_delivered(proxy, folder, tmp_pa
     expect_version(folder, tmp_path)
 
 
+def test_one_file_waits(proxy):
+    refuse_files(proxy)
+    run = te.init("acme", "Digits")
+    run.log_text("notes", "words")
+    with pytest.raises(te.DeliveryError, match=r"1 file \(5 B\) waits in"):
+        run.finish()
+    proxy.fault = lambda *_: None
+    run.finish()
+
+
 def test_the_run_ends_while_its_files_are_being_sent(proxy, folder, tmp_path):
     proxy.fault = lambda _method, path: "hang" if "/blobs/" in path else None
     run = te.init("acme", "Digits")
@@ -447,20 +457,6 @@ def test_files_that_are_elsewhere_for_a_while_are_not_refused(proxy, home, folde
     assert artifact.wait().version == "v0"
     assert run.finish().files == 5
     expect_version(folder, tmp_path)
-
-
-def test_the_files_of_a_refused_upload_are_kept(server, home, caplog):
-    run = te.init("acme", "Digits")
-    run.log_artifact(b"1", "model", type="model").wait()
-    refused = run.log_artifact(b"the only copy", "model", type="dataset")
-    with pytest.raises(te.TellurioError, match="was not recorded"):
-        refused.wait()
-    assert run.finish().rejected_files == 1
-    (kept,) = (home / "journals").glob("*.rejected-files/*")
-    assert b"the only copy" in (kept / "pack").read_bytes()
-    assert '"dataset"' in (kept / "record").read_text()
-    assert f"its files are kept in {kept}" in caplog.text
-    assert not leftovers(home)
 
 
 @pytest.mark.parametrize("backend", ["in process", "over HTTP"], indirect=True)

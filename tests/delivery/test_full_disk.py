@@ -29,6 +29,17 @@ for number in range(100):
 """
 
 
+START_FILES = (
+    START.replace('run.log("count", number)', 'run.log_text("notes", f"{number}")')
+    .replace("folder =", "held.HELD_BYTES = 400\nfolder =")
+    .replace("# What", "from afnio_tellurio.delivery import held\n# What")
+)
+
+
+def hold_files(proxy):
+    proxy.fault = lambda _method, path: "reset" if "/blobs/" in path else None
+
+
 def test_metrics_are_held_in_memory_and_delivered_from_there(proxy, run_python, journals, home):
     finished = run_python(
         f"""{START}
@@ -172,3 +183,31 @@ except te.DeliveryError as error:
     assert (done.lost, done.problem) == (0, None)
     kept = te.get_run("acme", "Digits", "full").metrics("count").values
     assert kept == list(range(1000 - in_memory))
+
+
+def test_an_upload_that_is_only_in_memory_is_told_and_delivered_from_there(proxy, run_python, home):
+    hold_files(proxy)
+    finished = run_python(
+        f"""{START_FILES}
+fill()
+run.log_text("notes", "in memory")
+try:
+    run.flush(timeout=0)
+except te.DeliveryError as error:
+    print(error)
+try:
+    run.log_text("notes", "too much")
+except OSError as error:
+    print(error)
+sys.stdout.flush()
+os._exit(0)
+"""
+    )
+    assert "101 files (" in finished.stdout
+    assert "1 upload waits in memory and is lost when this process ends" in finished.stdout
+    # Its record is not on the disk, so the call must not return as if it were.
+    assert "[Errno 28] No space left on device" in finished.stdout
+    assert len(list((home / "journals").glob("*.files/*/index"))) == 101
+    proxy.fault = lambda *_: None
+    assert {done.problem for done in te.sync()} == {None}
+    assert len(te.get_run("acme", "Digits", "full").files()) == 100

@@ -83,6 +83,22 @@ def test_a_repeated_request_changes_nothing(api, run):
     assert log(api, other, data=b"3", key="k")["digest"] == sha256(b"3")
 
 
+def test_a_repeated_request_does_not_undo_a_later_one(api, run):
+    log(api, run, "a.txt", b"first", kind="file", key="1")
+    second = log(api, run, "a.txt", b"second", kind="file", key="2")
+    assert log(api, run, "a.txt", b"first", kind="file", key="1") == second
+    third = log(api, run, "a.txt", b"third", kind="file")
+    for key, data in (("1", b"first"), ("2", b"second")):
+        assert log(api, run, "a.txt", data, kind="file", key=key) == third
+    assert download(api, run, "a.txt") == (200, b"third")
+    # Without a step, the repeated one would be logged at another step.
+    log(api, run, "series", b"first", key="3")
+    log(api, run, "series", b"second", step=0)
+    log(api, run, "series", b"first", key="3")
+    assert [step for path, step in steps(api, run) if path == "series"] == [0]
+    assert download(api, run, "series") == (200, b"second")
+
+
 def test_a_missing_blob_is_named_and_nothing_is_recorded(api, run):
     body = {"path": "a", "kind": "file", "digest": sha256(b"missing")}
     answer = api.post(f"{run}files/", json=body, headers={"Idempotency-Key": "k"})

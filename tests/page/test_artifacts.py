@@ -107,7 +107,7 @@ def test_files_are_shown_once_they_are_opened(open_page, client):
         "config.json": b'{"layers": 2}',
         "notes.md": b"# One\n\n<b>two</b>",
         "rows.csv": b'name,text\n"a, ""b""","two\nlines"\nlast,\n',
-        "rows.parquet": b"PAR1",
+        "rows.npy": b"PAR1",
         "weights.pt": b"\x80\x04",
         "page.html": b"<script>document.write('it ran')</script>",
     }
@@ -122,10 +122,10 @@ def test_files_are_shown_once_they_are_opened(open_page, client):
     table = open_file(page, "rows.csv").locator("table")
     expect(table.locator("thead th")).to_have_text(["name", "text"])
     assert table.locator("td").all_text_contents() == ['a, "b"', "two\nlines", "last", ""]
-    parquet = open_file(page, "rows.parquet")
-    expect(parquet).to_contain_text("4 B")
-    expect(parquet).to_contain_text("No preview of this type.")
-    expect(parquet.get_by_role("button", name="Download rows.parquet")).to_be_visible()
+    array = open_file(page, "rows.npy")
+    expect(array).to_contain_text("4 B")
+    expect(array).to_contain_text("No preview of this type.")
+    expect(array.get_by_role("button", name="Download rows.npy")).to_be_visible()
     expect(open_file(page, "weights.pt")).to_contain_text("can run code")
     frame = open_file(page, "page.html").frame_locator("iframe")
     expect(frame.locator("body")).to_contain_text("it ran")
@@ -145,7 +145,7 @@ def test_the_page_decides_what_a_file_is(open_page, client):
         page.reload()
         expect(open_file(page, "notes.txt").locator("pre")).to_have_text("<svg id='bad'></svg>")
         expect(open_file(page, "picture.png")).to_contain_text("cannot be shown")
-        assert page.locator("main svg, main iframe").count() == 0
+        assert page.locator(".files svg, main iframe").count() == 0
 
 
 def test_large_files_are_shown_in_part(open_page, client):
@@ -189,7 +189,22 @@ def test_a_reference_is_text(open_page, client):
     expect(shown.locator("a, button")).to_have_count(0)
 
 
-def test_the_lineage_names_runs_and_their_other_artifacts(open_page, client):
+def stage(page, label):
+    """The nodes of a stage of the lineage."""
+    return page.get_by_role("list", name=label).get_by_role("listitem")
+
+
+def stages(page):
+    """The texts of the lineage by the labels of its stages."""
+    expect(page.locator(".lineage")).to_be_visible()
+    read = (
+        "all => all.map(one => [one.querySelector('h3').textContent,"
+        " [...one.querySelectorAll('li')].map(node => node.textContent)])"
+    )
+    return dict(page.locator(".stage").evaluate_all(read))
+
+
+def test_the_lineage_links_runs_and_their_other_artifacts(open_page, client):
     with begin(client, "preparing") as run:
         log(run, {"rows": b"1"}, "data", type="dataset")
     with begin(client, "training") as run:
@@ -199,16 +214,147 @@ def test_the_lineage_names_runs_and_their_other_artifacts(open_page, client):
         run.use_artifact("model")
         log(run, {"r": b"good"}, "report", type="text")
     page = open_version(open_page)
-    lines = page.locator("main ul").first.locator("li")
-    expect(lines).to_have_text(
+    assert stages(page) == {
+        "From": ["data:v0"],
+        "Created by": ["training"],
+        "This version": ["model:v0"],
+        "Used by": ["evaluation"],
+        "To create": ["report:v0"],
+    }
+    assert stage(page, "This version").get_by_role("link").count() == 0
+    expect(stage(page, "Used by").get_by_role("link")).to_have_attribute(
+        "href", f"{PROJECT}runs/{run.uuid}/"
+    )
+    # Without a pointer, in the order in which it happened.
+    stage(page, "From").get_by_role("link").focus()
+    for _ in range(3):
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text("report:v0")
+    expect(stage(page, "From")).to_have_text(["model:v0"])
+    assert stages(page) == {
+        "From": ["model:v0"],
+        "Created by": ["evaluation"],
+        "This version": ["report:v0"],
+    }
+
+
+def ends_of_edges(page):
+    """Where each line of the lineage starts and ends, and the nodes that are there."""
+    return page.evaluate("""() => {
+        const nodeAt = (x, y) => document.elementFromPoint(x, y)?.closest('li')?.textContent;
+        return [...document.querySelectorAll('.edges')].flatMap(svg => {
+            const box = svg.getBoundingClientRect();
+            const height = svg.viewBox.baseVal.height;
+            const lines = svg.firstChild.getAttribute('d').split('M').slice(1);
+            return lines.map(line => {
+                const from = Number(line.split(/[ C]/)[1]);
+                const to = Number(line.split(' ').at(-1));
+                const y = part => box.top + (part / height) * box.height;
+                return [nodeAt(box.left - 4, y(from)), nodeAt(box.right + 4, y(to))];
+            });
+        });
+    }""")
+
+
+def test_lines_lead_from_node_to_node(open_page, client):
+    with begin(client, "preparing") as run:
+        for name in ("one", "two", "three"):
+            log(run, {"rows": name.encode()}, name, type="dataset")
+    with begin(client, "training") as run:
+        for name in ("one", "two", "three"):
+            run.use_artifact(name)
+        log(run, {"a": b"one"})
+    for name in ("first", "second"):
+        with begin(client, name) as run:
+            run.use_artifact("model")
+            log(run, {"r": b"the same"}, "report", type="text")
+    page = open_version(open_page)
+    expect(page.locator(".stage")).to_have_count(5)
+    assert sorted(ends_of_edges(page)) == sorted(
         [
-            re.compile(r"Created by training\s+from\s+data:v0"),
-            re.compile(r"Used by evaluation\s+to create\s+report:v0"),
+            *[[f"{name}:v0", "training"] for name in ("one", "two", "three")],
+            ["training", "model:v0"],
+            ["model:v0", "first"],
+            ["model:v0", "second"],
+            ["first", "report:v0"],
+            ["second", "report:v0"],
         ]
     )
-    lines.last.get_by_role("link", name="report:v0").click()
-    expect(page.locator("h1")).to_have_text("report:v0")
-    expect(lines).to_have_text([re.compile(r"Created by evaluation\s+from\s+model:v0")])
+
+
+def test_many_runs_and_artifacts_are_bounded(open_page, client):
+    with begin(client, "preparing") as run:
+        for number in range(12):
+            log(run, {"rows": f"{number}".encode()}, f"data-{number:02}", type="dataset")
+    with begin(client, "training") as run:
+        for number in range(12):
+            run.use_artifact(f"data-{number:02}")
+        log(run, {"a": b"one"})
+    for number in range(10):
+        with begin(client, f"use-{number}") as run:
+            run.use_artifact("model")
+            log(run, {"r": f"{number}".encode()}, f"report-{number}", type="text")
+    page = open_version(open_page)
+    shown = stages(page)
+    assert shown["From"] == [*(f"data-{number:02}:v0" for number in range(8)), "and 4 more"]
+    assert shown["Used by"] == [*(f"use-{number}" for number in range(8)), "and 2 more"]
+    assert shown["To create"] == ["report-0:v0", "report-1:v0"]
+    assert len(Requests(page, "/artifacts/?direction").all()) == 3
+    page.get_by_role("button", name="Load the artifacts of 6 more runs").click()
+    expect(stage(page, "To create")).to_have_text([f"report-{number}:v0" for number in range(8)])
+    expect(page.get_by_role("button", name="more runs")).to_have_count(0)
+
+
+def test_the_lineage_is_loaded_once_it_is_in_view(open_page, client):
+    with begin(client) as run:
+        log(run, {"a": b"1"}, metadata={f"key {n}": n for n in range(8)}, description="x\n" * 200)
+    page = open_version(open_page)
+    expect(page.locator(".files summary")).to_have_count(1)
+    assert Requests(page, "/v0/runs/").all() == []
+    page.get_by_role("heading", name="Lineage").scroll_into_view_if_needed()
+    expect(stage(page, "Created by")).to_have_text(["training"])
+
+
+def test_what_is_deleted_is_no_link(open_page, client):
+    with begin(client, "training") as run:
+        version = log(run, {"a": b"one"})
+    with begin(client, "evaluation") as other:
+        other.use_artifact(version)
+        log(other, {"r": b"good"}, "report", type="text").delete(force=True)
+    te.delete_run("acme", "digits", run.uuid, client=client)
+    page = open_version(open_page)
+    assert stages(page) == {
+        "This version": ["model:v0"],
+        "Used by": ["evaluation"],
+    }
+    expect(page.locator(".lineage a")).to_have_text(["evaluation"])
+    # It is deleted between two answers.
+    page.route(
+        re.compile("/artifacts/.direction"),
+        lambda route: route.fulfill(status=404, json={"detail": "Not found."}),
+    )
+    page.reload()
+    expect(stage(page, "Used by")).to_have_text(["evaluation"])
+    expect(page.locator(".lineage a")).to_have_count(0)
+
+
+def test_a_long_name_keeps_its_end(open_page, client):
+    name = f"start-{'x' * 100}-end"
+    with begin(client, name) as run:
+        log(run, {"a": b"one"})
+    with begin(client, "מודל" * 20) as run:
+        run.use_artifact("model")
+    page = open_version(open_page)
+    node = stage(page, "Created by").get_by_role("link", name=name)
+    expect(node).to_have_attribute("title", name)
+    start, end = node.locator("span").all()
+    expect(end).to_have_text("xxxx-end")
+    assert start.evaluate("part => part.scrollWidth > part.clientWidth")
+    assert node.evaluate("link => link.scrollWidth <= link.clientWidth")
+    # A name from right to left ends at the left.
+    start, end = stage(page, "Used by").locator("span").all()
+    assert end.bounding_box()["x"] < start.bounding_box()["x"]
 
 
 def test_what_changed_between_two_versions(open_page, client):
@@ -272,9 +418,10 @@ def test_what_users_wrote_is_text(open_page, client):
         page = open_page(f"{PROJECT}artifacts/{path}")
         expect(page.locator("main bdi", has_text=HOSTILE).first).to_be_visible()
         if path == "model/v0/":
+            expect(stage(page, "Created by").locator("a")).to_have_text(HOSTILE)
             shown = open_file(page, "rows.csv")
             expect(shown.locator("th, td")).to_have_text([HOSTILE, "b", HOSTILE, "c"])
-        assert page.locator("main script, main img, main svg, main iframe").count() == 0
+        assert page.locator("main script, main img, main svg:not(.edges), main iframe").count() == 0
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -288,6 +435,7 @@ def test_artifacts_are_for_everybody_and_any_width(open_page, client, scheme):
         page = open_page(f"{PROJECT}artifacts/{path}", scheme=scheme, width=1280)
         expect(page.locator("main a").last).to_be_visible()
         if "v1" in path:
+            expect(page.locator(".lineage")).to_be_visible()
             open_file(page, "t.csv")
             shown = open_file(page, "prompt.txt")
             shown.get_by_label("Changes since").select_option("v0")

@@ -202,7 +202,10 @@ def test_what_a_browser_loads_for_files_is_small(open_page, client, view, name, 
     page.goto(page.url + view)
     expect(page.locator(".files li")).to_be_visible()
     files = [url for url in urls if "/api/" not in url]
-    assert name in {url.rpartition("/")[2] for url in files}
+    names = {url.rpartition("/")[2] for url in files}
+    assert name in names
+    # Nothing is opened.
+    assert not names & {"differences.js", "parquet.js", "decoding.js", "fzstd.js"}
     sizes = {url: len(page.context.request.get(url).body()) for url in files}
     assert sum(sizes.values()) <= limit, sizes
 
@@ -213,12 +216,16 @@ def test_the_libraries_are_the_published_ones():
     published = {
         "uPlot.iife.min.js": "uplot/dist/uPlot.iife.min.js",
         "preact.js": "htm/preact/standalone.module.js",
+        "fzstd.js": "fzstd/esm/index.mjs",
     }
-    assert {path.name for path in (folder / "vendor").glob("*.js")} == set(published)
+    scripts = {path.relative_to(folder / "vendor") for path in (folder / "vendor").rglob("*.js")}
+    names = {path.as_posix() for path in scripts}
+    published |= {name: f"hyparquet/src/{name[10:]}" for name in names if "hyparquet/" in name}
+    assert names == set(published)
     for name, source in published.items():
         original = ROOT / ".cache" / "node" / "node_modules" / source
         assert (folder / "vendor" / name).read_bytes() == original.read_bytes(), name
         assert hashlib.sha256(original.read_bytes()).hexdigest() in licenses
     wanted = json.loads((ROOT / "openapi" / "package.json").read_text())["dependencies"]
-    for library in ("uplot", "htm"):
+    for library in ("uplot", "htm", "fzstd", "hyparquet"):
         assert f"{library} {wanted[library]}" in licenses

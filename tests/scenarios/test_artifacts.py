@@ -163,6 +163,21 @@ def test_metadata_is_kept_exactly(run):
     assert artifact.metadata["accuracy"] == METADATA["accuracy"], "it is a copy"
 
 
+def test_what_a_version_with_the_same_files_keeps_is_told_once(run, caplog):
+    run.log_artifact(b"1", "data", metadata=METADATA, description="first")
+    run.log_artifact(b"1", "data", metadata=METADATA, description="first")
+    run.log_artifact(b"1", "data", aliases=["best"], wait=True)
+    assert not caplog.text
+    for _ in range(2):
+        same = run.log_artifact(b"1", "data", metadata={"n": 1}, description="second", wait=True)
+    assert (same.version, same.metadata["word"], same.description) == ("v0", "NaN", "first")
+    assert same.aliases == ("best", "latest")
+    (warning,) = caplog.messages
+    assert "artifact 'data' has the same files already, as v0" in warning
+    assert "the metadata and the description that you passed are not recorded" in warning
+    assert len(te.list_artifact_versions("acme", "digits", "data")) == 1
+
+
 def test_nothing_is_uploaded_that_the_backend_has(run, folder):
     run.log_artifact(folder, wait=True)
     (folder / "config.json").write_text("{}")
@@ -322,52 +337,6 @@ def test_only_some_files_are_downloaded(run, folder, tmp_path, monkeypatch):
     root = artifact.download(include=["layers/", "*.json"])
     assert root.as_posix() == "artifacts/model-v0"
     assert set(content_of(root)) == {"config.json", "layers/0.bin", "layers/deep/ä.txt"}
-
-
-def test_an_open_file_is_read_anywhere(run):
-    data = bytes(range(256)) * 10_000
-    artifact = run.log_artifact(data, "data", wait=True)
-    with artifact.open("data") as file:
-        assert (file.readable(), file.seekable(), file.writable()) == (True, True, False)
-        assert file.read(10) == data[:10]
-        assert file.seek(1_000_001) == file.tell() == 1_000_001
-        assert file.read(300) == data[1_000_001:1_000_301]
-        file.seek(-5, os.SEEK_END)
-        assert file.read() == data[-5:]
-        assert file.read() == b""
-        file.seek(0)
-        assert file.read() == data
-        file.seek(10**12)
-        assert file.read(1) == b""
-        with pytest.raises(ValueError, match="before the start"):
-            file.seek(-1)
-    with pytest.raises(FileNotFoundError, match="has no file 'other'"):
-        artifact.open("other")
-
-
-def test_a_file_that_is_read_in_pieces_is_whole(run, monkeypatch):
-    monkeypatch.setattr("afnio_tellurio.artifacts.remote_files.DOWNLOADED_BYTES", 1000)
-    data = os.urandom(2500)
-    artifact = run.log_artifact(data, "data", wait=True)
-    assert artifact.read_bytes("data") == data
-    assert artifact.open("data").read() == data
-    artifact.verify()
-
-
-def test_damaged_bytes_are_not_taken_for_the_file(run, tmp_path, monkeypatch):
-    artifact = run.log_artifact(b"right", "data", wait=True)
-    monkeypatch.setattr(
-        "afnio_tellurio.api.artifact_operations.download_artifact_file",
-        lambda _connection, _path, _file, _start, _end, _size: b"wrong",
-    )
-    for call in (artifact.verify, lambda: artifact.read_bytes("data")):
-        with pytest.raises(te.TellurioError, match="'data' of .* not those that were logged"):
-            call()
-    with pytest.raises(te.TellurioError, match="'data' was downloaded with the SHA-256"):
-        artifact.download(tmp_path / "out")
-    assert content_of(tmp_path / "out") == {}
-    artifact.download(tmp_path / "out", verify=False)
-    assert content_of(tmp_path / "out") == {"data": b"wrong"}
 
 
 # The run and its process

@@ -1,6 +1,7 @@
 """What calls pass about artifacts and files: what is wrong is named, and nothing is recorded."""
 
 import os
+import re
 import sys
 
 import pytest
@@ -93,16 +94,99 @@ ARGUMENTS = [
     ({"keep": True}, TypeError, "keep is True; it must be an integer"),
     ({"keep": "3"}, TypeError, "keep is '3'"),
     ({"capture": "move"}, ValueError, "capture is 'move'"),
+    ({"wait": "yes"}, TypeError, "wait is 'yes'; it must be True or False"),
+    ({"include": 5}, TypeError, "include is 5; it must be a list of patterns"),
+    ({"exclude": 0}, TypeError, "exclude is 0; it must be a list of patterns"),
 ]
+#: These are checked where files are listed, also for other callers.
+OF_FOLDERS = {"include", "exclude", "symlinks"}
 
 
 @pytest.mark.parametrize(("keywords", "kind", "words"), ARGUMENTS)
 def test_an_invalid_argument_is_named_and_nothing_is_recorded(
     run, folder, home, keywords, kind, words
 ):
-    with pytest.raises(kind, match=words):
+    call = "" if OF_FOLDERS & keywords.keys() else "log_artifact: "
+    with pytest.raises(kind, match=f"{call and '^'}{call}.*{words}"):
         run.log_artifact(folder, **keywords)
     assert files_of_journals(home) == []
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "words"),
+    [
+        (lambda _run: te.Artifact("a b"), ValueError, "Artifact: artifact name is 'a b'"),
+        (lambda run: run.log_prompt("a b", "x"), ValueError, "log_prompt: artifact name is 'a b'"),
+        (lambda run: run.log_prompt("a", "x", wait=1), TypeError, "log_prompt: wait is 1"),
+        (lambda run: run.log_prompt("a", "x", keep=0), ValueError, "log_prompt: keep is 0"),
+        (lambda run: run.log_image("a", b"", step=-1), ValueError, "log_image: "),
+        (lambda run: run.log_text("a", "x", step=-1), ValueError, "log_text: step is -1"),
+        (lambda run: run.log_text("../a", "x"), ValueError, "log_text: name is '../a'"),
+        (lambda run: run.open_file("a", step="1"), TypeError, "open_file: step is '1'"),
+        (lambda run: run.log("a", 1, step=-1), ValueError, "log: step is -1"),
+    ],
+)
+def test_an_error_begins_with_the_function_that_was_called(run, call, kind, words):
+    with pytest.raises(kind, match=f"^{re.escape(words)}"):
+        call(run)
+
+
+def test_an_ended_run_names_the_function_that_was_called(run):
+    run.finish()
+    with pytest.raises(te.RunFinishedError, match="^log_prompt: "):
+        run.log_prompt("judge", "words")
+
+
+def test_a_name_from_a_path_that_cannot_be_one_asks_for_a_name(run, tmp_path):
+    (tmp_path / "my file.txt").write_text("a")
+    with pytest.raises(
+        ValueError, match=r"^log_artifact: artifact name is 'my file.txt'.*; pass name"
+    ):
+        run.log_artifact(tmp_path / "my file.txt")
+
+
+def test_the_same_path_twice_must_have_the_same_content(tmp_path):
+    (tmp_path / "a.txt").write_text("a")
+    artifact = te.Artifact("data")
+    artifact.add_text("words", "b").add_text("words", "b").add_bytes(b"words", "b")
+    artifact.add_file(tmp_path / "a.txt").add_dir(tmp_path)
+    artifact.add_reference("s3://acme/c").add_reference("s3://acme/c")
+    for add in (
+        lambda: artifact.add_text("others", "b"),
+        lambda: artifact.add_bytes(b"a", "a.txt"),
+        lambda: artifact.add_file(tmp_path / "a.txt", "c"),
+        lambda: artifact.add_reference("s3://other/c"),
+    ):
+        with pytest.raises(ValueError, match=r"^add_\w+: .* has another file with the path '"):
+            add()
+
+
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("https://host/a?x=1", "a"),
+        ("https://host/a/b.csv?x=1/2#part", "b.csv"),
+        ("https://host/a/#part", "a"),
+        ("s3://acme/folder/", "folder"),
+    ],
+)
+def test_the_name_of_a_reference_leaves_out_the_query(run, uri, path):
+    artifact = run.log_artifact(te.Artifact("data").add_reference(uri))
+    assert [(file.path, file.reference) for file in artifact.files] == [(path, uri)]
+
+
+def test_an_address_without_a_name_asks_for_one():
+    with pytest.raises(ValueError, match=r"^add_reference: name is '': .*; pass name$"):
+        te.Artifact("data").add_reference("?x=1")
+
+
+def test_a_path_that_does_not_exist_is_named_as_it_was_passed(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    for path, kind in (("no/such/file.bin", FileNotFoundError), ("loop", OSError)):
+        for call in (run.log_artifact, run.log_file, te.Artifact("data").add_dir):
+            with pytest.raises(kind, match=f"'{path}' cannot be read"):
+                call(path)
 
 
 def files_of_journals(home):
@@ -229,10 +313,12 @@ def test_an_invalid_call_on_an_artifact_is_named(call, kind, words):
     assert new.files == []
 
 
-def test_two_files_with_one_path_are_refused(run, home):
-    built = te.Artifact("data").add_bytes(b"1", "a").add_bytes(b"2", "a")
+def test_two_files_with_one_path_are_refused(run, home, tmp_path):
+    for name in ("1", "2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a").write_text(name)
     with pytest.raises(ValueError, match="two files have the path 'a'"):
-        run.log_artifact(built)
+        run.log_artifact([tmp_path / "1" / "a", tmp_path / "2" / "a"], "data")
     assert files_of_journals(home) == []
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import stat
 import sys
 from contextlib import contextmanager, nullcontext
@@ -71,6 +72,13 @@ def test_files_are_saved_with_their_folders(root):
     data = {"a": b"", "b/c/d": b"1", "b/e": os.urandom(3 * 2**20)}
     assert save_below(root, [file(path, content) for path, content in data.items()]) == 3
     assert saved(root) == data
+
+
+def test_a_folder_that_cannot_be_created_is_named_as_it_was_passed(tmp_path):
+    (tmp_path / "file").write_text("")
+    folder = tmp_path / "file" / "deep" / "er"
+    with pytest.raises(OSError, match=f"the folder {re.escape(repr(str(folder)))} cannot be"):
+        save_below(folder, [file("a")])
 
 
 def test_pieces_are_put_together(root):

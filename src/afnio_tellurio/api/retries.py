@@ -25,11 +25,12 @@ from afnio_tellurio.settings.limits import (
 
 #: The beginnings of operations that a backend may carry out twice. (createRun,
 #: createArtifactVersion and logRunFile have a key, and updateRun sets the same fields again. A blob
-#: has the name of its bytes. What was restored stays as it is.)
+#: has the name of its bytes. What was restored stays as it is. After a 404 to completeUpload, the
+#: caller asks for the blob.)
 _REPEATABLE = (
     *("GET ", "get", "list", "summarize", "sample", "verify", "restore", "download"),
     *("createRun", "updateRun", "createArtifactVersion", "logRunFile", "useArtifact"),
-    *("checkBlobs", "putBlob", "createUpload", "putUploadPart"),
+    *("checkBlobs", "putBlob", "createUpload", "putUploadPart", "completeUpload"),
 )
 #: The statuses of a backend that is busy, or away behind its proxy.
 _TOO_MANY_REQUESTS = 429

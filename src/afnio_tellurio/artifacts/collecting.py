@@ -33,7 +33,7 @@ def collect_file(path: str | os.PathLike[str], name: str | None = None) -> list[
             invalid.
     """
     given = Path(path)
-    real = Path(os.path.realpath(given, strict=True))
+    real = Path(_real_path(given))
     status = real.lstat()
     check_regular(given, status)
     _check_bytes(given, status.st_size)
@@ -81,13 +81,13 @@ def collect_directory(
     """
     if symlinks not in ("inside", "refuse"):
         raise ValueError(f'symlinks is {symlinks!r}; it must be "inside" or "refuse"')
-    root = os.path.realpath(path, strict=True)
+    root = _real_path(path)
     if not os.path.isdir(root):  # noqa: PTH112
         raise NotADirectoryError(errno.ENOTDIR, f"{quoted(path)} is not a folder")
     walk = _Walk(
         root,
         None if include is None else Patterns("include", include),
-        Patterns("exclude", exclude or ()),
+        Patterns("exclude", () if exclude is None else exclude),
         follows=symlinks == "inside",
         left_out=left_out,
     )
@@ -220,6 +220,15 @@ class _Walk:
                 "or log an archive"
             )
         _check_bytes(self._root, self._bytes)
+
+
+def _real_path(path: str | os.PathLike[str]) -> str:
+    try:
+        return os.path.realpath(path, strict=True)
+    except OSError as error:
+        raise_foreign(error)
+        # Its own message names the folder on the way that is missing.
+        raise unreadable(path, error) from error
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 
 class _Pattern(NamedTuple):
@@ -39,7 +40,7 @@ class Patterns:
     """
 
     def __init__(self, argument: str, patterns: Iterable[str]) -> None:
-        if isinstance(patterns, str | bytes):
+        if isinstance(patterns, str | bytes) or not isinstance(patterns, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"{argument} is {patterns!r}; it must be a list of patterns")
         self._patterns = [_compiled(argument, pattern) for pattern in patterns]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from afnio_tellurio.artifacts.saving import DamagedFileError
 from afnio_tellurio.settings.limits import DOWNLOADED_BYTES, READ_AHEAD_BYTES
 
 if TYPE_CHECKING:
@@ -25,13 +27,20 @@ class RemoteFile(io.RawIOBase):
     Args:
         download: Downloads a range.
         size: The size of the file.
+        digest: The SHA-256 of its bytes, which is compared once all are read in order.
+        subject: The file, for messages.
     """
 
-    def __init__(self, download: Download, size: int) -> None:
+    def __init__(self, download: Download, size: int, digest: str, subject: str) -> None:
         super().__init__()
         self._download = download
         self._size = size
         self._position = 0
+        self._digest = digest
+        self._subject = subject
+        self._hasher = hashlib.sha256()
+        # How many bytes, from the first one on, the hasher has.
+        self._hashed = 0
 
     def readable(self) -> bool:
         """Returns True."""
@@ -61,6 +70,7 @@ class RemoteFile(io.RawIOBase):
         """Reads bytes into a buffer, and returns their number; 0 at the end.
 
         Raises:
+            DamagedFileError: All bytes were read, and are not those that were logged.
             TellurioError: The request failed.
         """
         view = memoryview(buffer).cast("B")
@@ -68,14 +78,32 @@ class RemoteFile(io.RawIOBase):
         if end <= self._position:
             return 0
         data = self._download(self._position, end)
+        self._verify(data)
         view[: len(data)] = data
         self._position += len(data)
         return len(data)
 
+    def readall(self) -> bytes:
+        """Reads up to the end, in few requests; see `readinto`."""
+        return b"".join(iter(lambda: self.read(DOWNLOADED_BYTES) or b"", b""))
 
-def open_remote(download: Download, size: int) -> BinaryIO:
-    """Opens a file at a backend, with a buffer that reads ahead."""
-    return io.BufferedReader(RemoteFile(download, size), max(1, min(size, READ_AHEAD_BYTES)))
+    def _verify(self, data: bytes) -> None:
+        """Hashes what follows the bytes that are hashed, and compares the digest at the end."""
+        if not self._position <= self._hashed < self._position + len(data):
+            return
+        # A copy: if the last part is read again, it is not hashed twice.
+        hasher = self._hasher.copy()
+        hasher.update(data[self._hashed - self._position :])
+        hashed = self._position + len(data)
+        if hashed == self._size and hasher.hexdigest() != self._digest:
+            raise DamagedFileError(f"{self._subject}: the bytes are not those that were logged")
+        self._hasher, self._hashed = hasher, hashed
+
+
+def open_remote(download: Download, size: int, digest: str, subject: str) -> BinaryIO:
+    """Opens a file at a backend, with a buffer that reads ahead; see `RemoteFile`."""
+    file = RemoteFile(download, size, digest, subject)
+    return io.BufferedReader(file, max(1, min(size, READ_AHEAD_BYTES)))
 
 
 def pieces_of(download: Download, size: int) -> Iterator[bytes]:

@@ -82,7 +82,13 @@ def save_below(root: Path, files: Iterable[FileToSave], *, verify: bool = True) 
     """
     files = list(files)
     check_paths(file.path for file in files)
-    root.mkdir(parents=True, exist_ok=True)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise_foreign(error)
+        # Its own message may name a folder on the way.
+        problem = f"the folder {quoted(root)} cannot be created ({error.strerror})"
+        raise OSError(error.errno, problem) from error
     top = _Folder(root, os.open(root, _FOLDER) if _HAS_DESCRIPTORS else None)
     try:
         return sum(_save(top, file, verify=verify) for file in files)

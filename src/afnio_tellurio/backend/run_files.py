@@ -89,7 +89,7 @@ def log_run_file(call: Call) -> Answer:
     timestamp = _check(body)
     with call.database.writing() as connection:
         run = run_of(connection, call)
-        known = None if key is None else stored_files.find_by_idempotency_key(connection, run, key)
+        known = None if key is None else _known_file(connection, run, key, body)
         if known is not None:
             return Answer(201, encode(_file_answer(known)))
         project = project_of(connection, call)
@@ -112,6 +112,17 @@ def log_run_file(call: Call) -> Answer:
         row = stored_files.find_run_file(connection, run, file.path, file.step)
     assert row is not None
     return Answer(201, encode(_file_answer(row)))
+
+
+def _known_file(
+    connection: sqlite3.Connection, run: int, key: str, body: RunFileCreate
+) -> stored_files.RunFileRow | None:
+    """Returns what an earlier request with this key logged, or has been replaced by, or None."""
+    known = stored_files.find_by_idempotency_key(connection, run, key)
+    if known is None and stored_files.is_replaced(connection, run, key):
+        step = stored_files.NO_STEP if body.kind == _FILE else body.step
+        known = stored_files.find_run_file(connection, run, body.path, step)
+    return known
 
 
 def _check(body: RunFileCreate) -> int:

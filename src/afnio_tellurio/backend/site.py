@@ -262,8 +262,9 @@ def _redirect(path: str, query: list[tuple[str, str]]) -> tuple[tuple[str, str],
 def _read_files() -> dict[str, _File]:
     """Returns the page's files by name; no other files are served."""
     page = resources.files("afnio_tellurio.backend").joinpath("page")
+    vendor = page.joinpath("vendor")
     files: dict[str, _File] = {}
-    for folder in (page, page.joinpath("vendor")):
+    for folder, prefix in ((page, ""), (vendor, ""), (vendor.joinpath("hyparquet"), "hyparquet/")):
         for entry in folder.iterdir():
             content_type = _CONTENT_TYPES.get(entry.name[entry.name.rfind(".") :])
             if content_type is not None:
@@ -271,7 +272,7 @@ def _read_files() -> dict[str, _File]:
                 if folder is page:
                     body = _COMMENTS.sub(_blank_lines, body)
                 tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-                files[entry.name] = _File(body, f"{content_type}; charset=utf-8", tag)
+                files[prefix + entry.name] = _File(body, f"{content_type}; charset=utf-8", tag)
     return files
 
 

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import afnio_tellurio as te
-from afnio_tellurio.cli.printing import table
+from afnio_tellurio.cli.printing import file_count, table
 from afnio_tellurio.notices import mark_as_shown, printable
 from afnio_tellurio.settings.settings import Mode, Settings, read_settings
 from afnio_tellurio.settings.settings_file import VARIABLES
@@ -26,8 +26,9 @@ def add_commands(commands: Commands) -> None:
     status = commands.add_parser(
         "status",
         help="show the settings, their sources, and whether the backend is reachable",
-        description="Shows each setting and its source, whether the backend is reachable, and how "
-        "many journals are waiting to be uploaded. Fails if the backend isn't reachable.",
+        description="Shows each setting and its source, whether the backend is reachable, how "
+        "many journals are waiting to be uploaded, and how many files were refused. Fails if the "
+        "backend isn't reachable.",
         epilog="example: afnio-tellurio status",
     )
     status.add_argument("--json", action="store_true", help="print JSON")
@@ -36,6 +37,7 @@ def add_commands(commands: Commands) -> None:
 
 def _status(options: argparse.Namespace) -> int:
     from afnio_tellurio.delivery.recovery import list_orphans
+    from afnio_tellurio.delivery.rejected_files import count_rejected
 
     settings = read_settings()
     for problem in settings.problems:
@@ -46,6 +48,7 @@ def _status(options: argparse.Namespace) -> int:
         "settings": _facts(settings),
         "backend": backend,
         "waiting_journals": len(list(list_orphans(settings.journals))),
+        "rejected_files": count_rejected(settings.journals),
         "problems": list(settings.problems),
     }
     print(json.dumps(facts, indent=2) if options.json else _describe(facts))
@@ -115,6 +118,12 @@ def _describe(facts: dict[str, Any]) -> str:
     if waiting:
         subject = "journal is" if waiting == 1 else "journals are"
         lines.append(f"{waiting} {subject} waiting to be uploaded; run: afnio-tellurio sync")
+    if rejected := facts["rejected_files"]:
+        verb = "was" if rejected == 1 else "were"
+        lines.append(
+            f"{file_count(rejected)} {verb} refused and kept; when the backend may accept them, "
+            "run: afnio-tellurio sync --rejected"
+        )
     return "\n".join([*lines, *map(printable, facts["problems"])])
 
 

@@ -41,7 +41,7 @@ def add_commands(commands: Commands) -> None:
     sync.add_argument(
         "--rejected",
         action="store_true",
-        help="also send metrics again that a backend rejected before",
+        help="also send metrics and files again that a backend rejected before",
     )
     sync.set_defaults(command=_sync, usage=sync)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.delivery.file_transfer import UploadResult, files_folder, lost_files
+from afnio_tellurio.delivery.journal_writing import disk_is_full
 from afnio_tellurio.delivery.outbox import DeliveryReceipt, Outbox
-from afnio_tellurio.delivery.records import UPLOAD
+from afnio_tellurio.delivery.records import UPLOAD, record_line
 from afnio_tellurio.notices import warn
 from afnio_tellurio.sizes import counted_bytes
 
@@ -45,7 +47,11 @@ class FileOutbox(Outbox):
 
         Raises:
             JournalSealedError: The run is being ended.
+            OSError: Neither the disk nor the memory has room for the record.
         """
+        # Metrics are counted as lost then; here, the call can still report it.
+        if not self.journal.held.has_room(record_line(UPLOAD, key, time.time_ns(), fields)):
+            raise disk_is_full()
         waiting = self.transfer.files.waiting
         waiting[key] = fields["files"], fields["bytes"]
         try:
@@ -102,7 +108,13 @@ class FileOutbox(Outbox):
     def describe_waiting(self) -> str:
         """What waits, for a message."""
         files, size = self.waiting()
+        if not files:
+            return "an alias or an input"
         return f"{files} file{'' if files == 1 else 's'} ({counted_bytes(size)})"
+
+    def in_memory_count(self) -> int:
+        """The number of uploads that would be lost with this process; their files would remain."""
+        return len(self.journal.held.changes)
 
     def receipt(self) -> DeliveryReceipt:
         """The number of files that were logged, by their state."""

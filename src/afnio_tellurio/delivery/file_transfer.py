@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import io
 import time
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -26,11 +27,19 @@ from afnio_tellurio.api.artifact_entities import read_run_file, read_version
 from afnio_tellurio.api.artifact_operations import ProjectPath
 from afnio_tellurio.artifact_manifests import encode_manifest
 from afnio_tellurio.artifacts.index import INDEX, read_index, remove_captured
+from afnio_tellurio.artifacts.opening import ChangedFileError, quoted
 from afnio_tellurio.artifacts.reading import open_captured
-from afnio_tellurio.delivery.records import FILES_SUFFIX, REJECTED_FILES_SUFFIX, encode, find_record
-from afnio_tellurio.errors import ConflictError, NotFoundError, TellurioError
-from afnio_tellurio.files import make_private_directory, replace_whole
+from afnio_tellurio.delivery.records import FILES_SUFFIX, find_record
+from afnio_tellurio.delivery.rejected_files import keep_upload
+from afnio_tellurio.errors import (
+    ApiError,
+    BadRequestError,
+    ConflictError,
+    NotFoundError,
+    TellurioError,
+)
 from afnio_tellurio.interruptions import raise_foreign
+from afnio_tellurio.notices import warn
 from afnio_tellurio.settings.limits import BLOB_BYTES, BLOBS_BYTES, CHECKED_BLOBS, INLINE_FILES
 
 if TYPE_CHECKING:
@@ -43,7 +52,7 @@ if TYPE_CHECKING:
     from afnio_tellurio.api.connection import Connection
     from afnio_tellurio.artifact_manifests import ManifestFile
     from afnio_tellurio.delivery.journal_file import JournalFile
-    from afnio_tellurio.delivery.records import Change
+    from afnio_tellurio.delivery.records import Change, Header
 
 #: How often the blobs are sent again that a backend says it lacks, although it took them before.
 _ROUNDS = 3
@@ -140,6 +149,8 @@ class FileTransfer:
         self._project = ProjectPath(path.namespace_slug, path.project_slug)
         self._journal = journal
         self._key: str | None = None
+        # The versions that kept what was logged with them.
+        self._warned: set[tuple[str, str]] = set()
         self._requests: Generator[None, None, None] = _nothing()
 
     def step(self, change: Change) -> bool:
@@ -160,28 +171,28 @@ class FileTransfer:
             raise
         return False
 
-    def reject(self, change: Change, error: Exception) -> Path | None:
-        """Notes that an upload cannot be delivered; returns the folder that keeps its files.
+    def reject(self, header: Header, change: Change, error: Exception) -> str:
+        """Notes that an upload cannot be delivered; returns the message of that.
 
-        The program may have removed them since it logged them.
+        Args:
+            header: The header of the journal.
+            change: The upload.
+            error: Why.
         """
-        folder, kept = files_folder(self._journal), self._journal.with_suffix(REJECTED_FILES_SUFFIX)
-        try:
-            make_private_directory(kept)
-            (folder / change.key).rename(kept / change.key)
-            with replace_whole(kept / change.key / "record") as file:
-                file.write(encode(change.fields))
-        except OSError as problem:
-            raise_foreign(problem)
-            # It has no files, for example if only an alias is refused.
-            is_kept = False
-        else:
-            is_kept = True
+        kept = keep_upload(self._journal, header, change)
         self._note(change.key, error)
         self.waiting.pop(change.key, None)
         self.rejected += change.fields.get("files", 0)
         self.sent = 0
-        return kept / change.key if is_kept else None
+        reason = error.words if isinstance(error, ApiError) else str(error)
+        message = f"{named_upload(change)} was not recorded: {reason}"
+        if kept is None:
+            # The program may have removed them since it logged them.
+            return message
+        return (
+            f"{message}; its files are kept in {kept}, as index describes them; when the backend "
+            "may accept them, send them again with: afnio-tellurio sync --rejected"
+        )
 
     def _note(self, key: str, value: VersionRecord | RunFile | Exception) -> None:
         result = self.results.get(key)
@@ -232,7 +243,9 @@ class FileTransfer:
                 version = operations.create_artifact_version(
                     connection, self._project, fields["artifact"], body, idempotency_key=change.key
                 )
-                self._note(change.key, read_version(version, "createArtifactVersion"))
+                record = read_version(version, "createArtifactVersion")
+                self._note(change.key, record)
+                self._warn_of_kept(record, body)
             else:
                 file = operations.log_run_file(
                     connection, self._path, body, idempotency_key=change.key
@@ -244,6 +257,20 @@ class FileTransfer:
                 raise
             return missing
         return None
+
+    def _warn_of_kept(self, version: VersionRecord, body: Mapping[str, Any]) -> None:
+        """Warns if a version that has the same files keeps another metadata or description."""
+        there = {"metadata": version.metadata, "description": version.description}
+        kept = [name for name in there if name in body and body[name] != there[name]]
+        if not kept or (version.artifact, version.version) in self._warned:
+            return
+        self._warned.add((version.artifact, version.version))
+        warn(
+            f"artifact {version.artifact!r} has the same files already, as {version.version}; "
+            f"that version was not changed, so the {' and the '.join(kept)} that you passed "
+            f"{'is' if kept == ['description'] else 'are'} not recorded. To get a new version, "
+            "log them in a file of the artifact"
+        )
 
     def _counted(
         self, upload: _Upload, requests: Generator[None, None, None]
@@ -266,12 +293,29 @@ class _Blob:
         size: int,
         open_part: Callable[[int, int], BinaryIO | io.RawIOBase],
         path: Path | None,
+        in_place: str | None = None,
     ) -> None:
         self.digest = digest
         self.size = size
         self.open_part = open_part
         #: A file of ours that has its bytes and nothing else, or None.
         self.path = path
+        #: The path of the file if it was not copied, or None.
+        self.in_place = in_place
+
+    def check_unchanged(self) -> None:
+        """Checks the bytes of a file that was not copied.
+
+        Raises:
+            ChangedFileError: They are others than those that were logged.
+        """
+        if self.in_place is not None:
+            opener = _opener(self, 0, self.size)
+            if _digest_of(opener).hex() != self.digest:
+                raise ChangedFileError(
+                    f"{quoted(self.in_place)} changed after it was logged, and before it was "
+                    "delivered, with the same size and time; log it again"
+                )
 
 
 class _Upload:
@@ -314,7 +358,9 @@ class _Upload:
         if captured is None:
             return None
         path = self._folder / digest if captured.at == "file" else None
-        return _Blob(digest, captured.size, partial(open_captured, self._folder, captured), path)
+        in_place = captured.at.partition(":")[2] if captured.is_in_place else None
+        open_part = partial(open_captured, self._folder, captured)
+        return _Blob(digest, captured.size, open_part, path, in_place)
 
     def send_all(self) -> Generator[None, None, None]:
         """Sends the blobs that the backend lacks."""
@@ -342,9 +388,10 @@ class _Upload:
             elif blob.size > BLOB_BYTES:
                 yield from self._send_parts(blob)
             elif blob.size > BLOBS_BYTES:
-                operations.put_blob(
-                    self._connection, self._project, blob.digest, _opener(blob, 0, blob.size)
-                )
+                with _explained([blob]):
+                    operations.put_blob(
+                        self._connection, self._project, blob.digest, _opener(blob, 0, blob.size)
+                    )
                 self.sent += blob.size
                 yield
             else:
@@ -378,17 +425,20 @@ class _Upload:
             with blob.open_part(0, blob.size) as file:
                 body.write(file.read() or b"")
         content = body.getvalue()
-        operations.put_blobs(self._connection, self._project, lambda: io.BytesIO(content))
+        with _explained(batch):
+            operations.put_blobs(self._connection, self._project, lambda: io.BytesIO(content))
         self.sent += sum(blob.size for blob in batch)
         yield
 
     def _send_parts(self, blob: _Blob) -> Generator[None, None, None]:
         try:
-            yield from self._upload(blob)
+            with _explained([blob]):
+                yield from self._upload(blob)
         except NotFoundError as error:
-            # It is complete, and the answer was lost, or it has expired: what the backend has shows
-            # that.
-            raise TellurioError(f"the upload of a file is gone: {error}") from error
+            # It is complete, and the answer was lost or went to another process; or it has expired.
+            wanted = [(blob.digest, blob.size)]
+            if operations.check_blobs(self._connection, self._project, wanted):
+                raise TellurioError(f"the upload of a file is gone: {error}") from error
 
     def _upload(self, blob: _Blob) -> Generator[None, None, None]:
         upload = operations.create_upload(self._connection, self._project, blob.digest, blob.size)
@@ -409,6 +459,17 @@ class _Upload:
         while not operations.complete_upload(self._connection, self._project, upload.uuid):
             yield
             time.sleep(_VERIFYING_PAUSE)
+
+
+@contextmanager
+def _explained(blobs: Sequence[_Blob]) -> Generator[None, None, None]:
+    """Names the file that changed, if a backend refuses blobs for that."""
+    try:
+        yield
+    except BadRequestError:
+        for blob in blobs:
+            blob.check_unchanged()
+        raise
 
 
 def _opener(blob: _Blob, start: int, end: int) -> Callable[[], BinaryIO | io.RawIOBase]:

@@ -124,7 +124,7 @@ class Outbox:
             call,
             run_name=self.journal.header.run_name,
             waiting=self.journal.waiting_count(),
-            in_memory=self.journal.in_memory_count(),
+            in_memory=self.in_memory_count(),
             lost=self.journal.lost,
             path=str(self.journal.path),
             reason=self.transfer.problem or "not enough time",
@@ -134,6 +134,10 @@ class Outbox:
     def describe_waiting(self) -> str:
         """What waits, for a message."""
         return counted_metrics(self.journal.waiting_count())
+
+    def in_memory_count(self) -> int:
+        """The number of waiting metrics, or uploads, that would be lost with this process."""
+        return self.journal.in_memory_count()
 
     def receipt(self) -> DeliveryReceipt:
         """The number of metrics that were logged, by their state."""
@@ -240,7 +244,7 @@ class Outbox:
     def _stop_message(self, error: TellurioError) -> str:
         run, path = self.journal.header.run_name, self.journal.path
         self.journal.stay_at_path()
-        in_memory = self.journal.in_memory_count()
+        in_memory = self.in_memory_count()
         state = f"{self.content} stay in {path}"
         if in_memory:
             state += f", except {in_memory} that could not be written and are only in memory"

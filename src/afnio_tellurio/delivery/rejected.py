@@ -68,7 +68,7 @@ class RejectedFile:
         try:
             size = os.fstat(fd).st_size
             if size == 0:
-                lines = _head(header) + lines
+                lines = ownerless_head(header, str(uuid.uuid4())) + lines
                 count = 0
             if os.write(fd, lines) != len(lines):
                 os.ftruncate(fd, size)
@@ -111,10 +111,8 @@ class RejectedFile:
             return b""
 
 
-def _head(header: Header) -> bytes:
-    """The header of the file: that of a journal whose process has ended, wherever it ran."""
-    own = replace(
-        header, writer=str(uuid.uuid4()), owns_run=False, host=None, machine=None, boot=None
-    )
+def ownerless_head(header: Header, writer: str) -> bytes:
+    """The first lines of a journal like another, whose process has ended, wherever it ran."""
+    own = replace(header, writer=writer, owns_run=False, host=None, machine=None, boot=None)
     # Twice: with its only header damaged, it could not be delivered at all.
     return record_line(own) * 2

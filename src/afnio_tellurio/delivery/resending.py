@@ -11,6 +11,7 @@ from afnio_tellurio.delivery.journal_file import JournalFile
 from afnio_tellurio.delivery.records import SUFFIX, UNDELIVERABLE_SUFFIX
 from afnio_tellurio.delivery.recovery import SyncedJournal, list_files, locked
 from afnio_tellurio.delivery.rejected import REJECTED_SUFFIX
+from afnio_tellurio.delivery.rejected_files import list_rejected, prepare_journal, start_prepared
 from afnio_tellurio.errors import TellurioError
 from afnio_tellurio.interruptions import raise_foreign
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def reopen_rejected(folder: Path) -> tuple[list[Path], list[SyncedJournal]]:
-    """Turns the `.rejected` files in a folder into journals to deliver.
+    """Turns the `.rejected` files and `.rejected-files` folders in a folder into journals.
 
     That is one rename, so each metric is either in the one or in the other. A file whose own
     journal still exists stays: its process is alive, or the journal must be delivered first.
@@ -47,6 +48,16 @@ def reopen_rejected(folder: Path) -> tuple[list[Path], list[SyncedJournal]]:
         except (OSError, ValueError, msgspec.ValidationError) as error:
             raise_foreign(error)
             problems.append(SyncedJournal(path=str(path), problem=str(error)))
+    for kept in list_rejected(folder):
+        try:
+            prepare_journal(kept)
+        except FileNotFoundError as error:
+            raise_foreign(error)
+            # Another process was faster.
+        except (OSError, ValueError, msgspec.ValidationError) as error:
+            raise_foreign(error)
+            problems.append(SyncedJournal(path=str(kept), problem=str(error)))
+    journals += start_prepared(folder)
     return journals, problems
 
 

@@ -16,7 +16,7 @@ from afnio_tellurio.api.metric_batches import LoggedMetrics, log_metric, log_met
 from afnio_tellurio.api.retries import retry_after
 from afnio_tellurio.artifacts.opening import ChangedFileError
 from afnio_tellurio.clock import monotonic
-from afnio_tellurio.delivery.file_transfer import FileTransfer, files_folder, named_upload
+from afnio_tellurio.delivery.file_transfer import FileTransfer, files_folder
 from afnio_tellurio.delivery.records import (
     BACKSLASHES_FORMAT,
     UPLOAD,
@@ -252,13 +252,8 @@ class Transfer:
         return False
 
     def _reject_upload(self, upload: Change, error: Exception) -> None:
-        kept = self.files.reject(upload, error)
-        reason = error.words if isinstance(error, ApiError) else str(error)
-        where = "" if kept is None else f"; its files are kept in {kept}, as index describes them"
-        warn(
-            f"run {self.journal.header.run_name!r}: {named_upload(upload)} was not recorded: "
-            f"{reason}{where}"
-        )
+        message = self.files.reject(self.journal.header, upload, error)
+        warn(f"run {self.journal.header.run_name!r}: {message}")
 
     def end(self, end: End) -> bool:
         """Sends the end of the run; returns True if the backend has recorded it."""

@@ -14,6 +14,7 @@ from afnio_tellurio.tracking.artifact_arguments import (
     checked_artifact_name,
     checked_description,
     checked_digest,
+    checked_flag,
     checked_metadata,
     checked_path,
     checked_size,
@@ -59,12 +60,20 @@ class Artifact(ArtifactVersion):
         description: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        self.name = checked_artifact_name("Artifact", name)
-        self.type = checked_type("Artifact", type)
-        super().__init__(
-            checked_description("Artifact", description), checked_metadata("Artifact", metadata)
-        )
-        self._sources: list[AnySource] = []
+        self._describe("Artifact", name, type, description, metadata)
+
+    def _describe(
+        self,
+        call: str,
+        name: str,
+        type_: str,
+        description: str | None,
+        metadata: Mapping[str, Any] | None,
+    ) -> None:
+        self.name = checked_artifact_name(call, name)
+        self.type = checked_type(call, type_)
+        super().__init__(checked_description(call, description), checked_metadata(call, metadata))
+        self._sources: dict[str, AnySource] = {}
 
     # Building it
 
@@ -78,10 +87,11 @@ class Artifact(ArtifactVersion):
         Raises:
             OSError: The file does not exist.
             TellurioError: The artifact has been logged.
-            ValueError: It is not a regular file, or its path in the artifact is invalid.
+            ValueError: It is not a regular file, or its path in the artifact is invalid, or that
+                of another file.
         """
         name = None if name is None else checked_path("add_file", name)
-        return self._add(collect_file(path, name))
+        return self._add("add_file", collect_file(path, name))
 
     def add_dir(
         self,
@@ -105,11 +115,11 @@ class Artifact(ArtifactVersion):
         Raises:
             OSError: The folder does not exist, or cannot be read.
             TellurioError: The artifact has been logged.
-            ValueError: It has no files to log, a link that leaves it, or a file that is not
-                regular.
+            ValueError: It has no files to log, a link that leaves it, a file that is not regular,
+                or one with the path of another file.
         """
         name = None if name is None else checked_path("add_dir", name)
-        return self._add(collect_directory(path, name, include, exclude, symlinks))
+        return self._add("add_dir", collect_directory(path, name, include, exclude, symlinks))
 
     def add_bytes(self, data: bytes, name: str) -> Self:
         """Adds a file with these bytes.
@@ -117,16 +127,16 @@ class Artifact(ArtifactVersion):
         Raises:
             TellurioError: The artifact has been logged.
             TypeError: The data is not bytes.
-            ValueError: The path is invalid.
+            ValueError: The path is invalid, or the artifact has another file with it.
         """
         if not isinstance(data, bytes | bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"add_bytes: data is of type {type(data).__name__}; it must be bytes")
-        return self._add([BytesSource(checked_path("add_bytes", name), bytes(data))])
+        return self._add("add_bytes", [BytesSource(checked_path("add_bytes", name), bytes(data))])
 
     def add_text(self, text: str, name: str) -> Self:
         """Adds a file with this text in UTF-8; see `add_bytes`."""
         data = checked_text("add_text", "text", text).encode()
-        return self._add([BytesSource(checked_path("add_text", name), data)])
+        return self._add("add_text", [BytesSource(checked_path("add_text", name), data)])
 
     def add_reference(
         self,
@@ -140,7 +150,7 @@ class Artifact(ArtifactVersion):
 
         Args:
             uri: Where the file is, for example `s3://acme/data.parquet`.
-            name: Its path in the artifact; default the end of the address.
+            name: Its path in the artifact; default the end of the address, without its query.
             digest: The SHA-256 of its bytes in hexadecimal, if that is known.
             size: Its size in bytes, if that is known.
 
@@ -151,19 +161,22 @@ class Artifact(ArtifactVersion):
         """
         call = "add_reference"
         uri = checked_uri(call, uri)
-        if name is None:
-            name = uri.rstrip("/").rpartition("/")[2]
-        path = checked_path(call, name)
-        return self._add(
-            [Reference(path, uri, checked_digest(call, digest), checked_size(call, size))]
-        )
+        path = _end_of(call, uri) if name is None else checked_path(call, name)
+        reference = Reference(path, uri, checked_digest(call, digest), checked_size(call, size))
+        return self._add(call, [reference])
 
-    def _add(self, sources: Sequence[AnySource]) -> Self:
+    def _add(self, call: str, sources: Sequence[AnySource]) -> Self:
         if self._pending is not None or self._record is not None:
             raise TellurioError(
                 f"artifact {self.name!r} has been logged and cannot change; make a new Artifact"
             )
-        self._sources += sources
+        for source in sources:
+            if self._sources.get(source.path_in_artifact, source) != source:
+                raise ValueError(
+                    f"{call}: artifact {self.name!r} has another file with the path "
+                    f"{source.path_in_artifact!r}; pass another name"
+                )
+        self._sources.update((source.path_in_artifact, source) for source in sources)
         return self
 
     # Changing what names it
@@ -215,16 +228,50 @@ class Artifact(ArtifactVersion):
             purge: Whether to delete it for good at once.
 
         Raises:
+            TypeError: An argument is not a bool.
             ConflictError: It has aliases, and `force` is false.
             TellurioError: The request failed.
         """
+        force = checked_flag("delete", "force", force)
+        purge = checked_flag("delete", "purge", purge)
         path = self._path(self._required("delete"))
         operations.delete_artifact_version(self._reachable(), path, force=force, purge=purge)
 
 
+def named_artifact(
+    call: str,
+    name: str,
+    type_: str,
+    description: str | None,
+    metadata: Mapping[str, Any] | None,
+) -> Artifact:
+    """An artifact that a function makes of its arguments; errors name the function.
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValueError: An argument is invalid.
+    """
+    artifact = Artifact.__new__(Artifact)
+    artifact._describe(call, name, type_, description, metadata)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    return artifact
+
+
+def _end_of(call: str, uri: str) -> str:
+    """The end of an address, without its query, as a path in an artifact.
+
+    Raises:
+        ValueError: It is not a path.
+    """
+    address = uri.partition("#")[0].partition("?")[0]
+    try:
+        return checked_path(call, address.rstrip("/").rpartition("/")[2])
+    except ValueError as error:
+        raise ValueError(f"{error}; pass name") from None
+
+
 def sources_of(artifact: Artifact) -> list[AnySource]:
     """What an artifact that was built by hand consists of."""
-    return artifact._sources  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    return list(artifact._sources.values())  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
 def project_of(artifact: Artifact) -> operations.ProjectPath:
@@ -243,7 +290,7 @@ def mark_logged(
     """Notes that an artifact was logged."""
     artifact._connection, artifact._project = connection, project  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     artifact._pending = Pending(outbox, upload, files)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-    artifact._sources = []  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    artifact._sources = {}  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
 def disabled_artifact(artifact: Artifact) -> Artifact:
@@ -260,7 +307,7 @@ def artifact_of(
     # Without the checks of the constructor: what a backend returns is not an argument.
     ArtifactVersion.__init__(artifact, record.description, record.metadata)
     artifact.name, artifact.type = record.artifact, record.type
-    artifact._sources = []  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    artifact._sources = {}  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     artifact._connection, artifact._project = connection, project  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     artifact._record = record  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     return artifact

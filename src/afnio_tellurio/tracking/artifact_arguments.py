@@ -184,6 +184,17 @@ def checked_keep(call: str, keep: Any) -> int | None:
     return keep
 
 
+def checked_flag(call: str, argument: str, value: Any) -> bool:
+    """An argument that is either true or false.
+
+    Raises:
+        TypeError: It is not a bool.
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"{call}: {argument} is {value!r}; it must be True or False")
+    return value
+
+
 def checked_uri(call: str, uri: Any) -> str:
     """The address of a reference, 1 to 8,192 characters.
 

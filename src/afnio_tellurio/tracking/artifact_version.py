@@ -23,6 +23,7 @@ from afnio_tellurio.artifacts.saving import DamagedFileError, FileToSave, save_b
 from afnio_tellurio.delivery.senders import require_delivery
 from afnio_tellurio.errors import TellurioError
 from afnio_tellurio.special_numbers import restore
+from afnio_tellurio.tracking.artifact_arguments import checked_flag
 from afnio_tellurio.tracking.artifact_diff import whole_diff
 
 if TYPE_CHECKING:
@@ -285,8 +286,10 @@ class ArtifactVersion:
         Raises:
             OSError: The disk does not take a file.
             TellurioError: The request failed, a file is damaged, or a symbolic link is in the way.
+            TypeError: An argument has the wrong type.
             ValueError: The backend answered with an unsafe path.
         """
+        verify = checked_flag("download", "verify", verify)
         folder = self._default_folder() if root is None else Path(root)
         save_below(folder, self._files_to_save(include), verify=verify)
         return folder
@@ -335,16 +338,19 @@ class ArtifactVersion:
     def open(self, path: str) -> BinaryIO:
         """Opens a file for reading; only the parts that are read are downloaded.
 
+        If you read it from its start to its end, its digest is compared at the end. A part that is
+        read by itself cannot be verified.
+
         Args:
             path: Its path in the artifact.
 
         Raises:
             FileNotFoundError: The artifact does not have it.
-            TellurioError: The request failed.
+            TellurioError: The request failed. Reading raises it too, or if the bytes are damaged.
             ValueError: It is a reference, whose bytes the backend does not have.
         """
-        _digest, size = _stored(self._find(path))
-        return open_remote(self._downloader(path, size), size)
+        digest, size = _stored(self._find(path))
+        return open_remote(self._downloader(path, size), size, digest, f"{path!r} of {self!r}")
 
     def read_bytes(self, path: str) -> bytes:
         """The bytes of a file, verified; see `open`.

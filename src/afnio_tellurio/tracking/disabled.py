@@ -11,7 +11,7 @@ from afnio_tellurio.api.metrics import MetricHistory
 from afnio_tellurio.api.tables import TableRows
 from afnio_tellurio.errors import TellurioError
 from afnio_tellurio.settings.settings import read_settings
-from afnio_tellurio.tracking.artifact import Artifact, disabled_artifact
+from afnio_tellurio.tracking.artifact import Artifact, disabled_artifact, named_artifact
 from afnio_tellurio.tracking.prompts import prompt_artifact
 from afnio_tellurio.tracking.run import Run
 from afnio_tellurio.tracking.safeguard import deactivate
@@ -68,7 +68,8 @@ class DisabledRun(Run):
             if isinstance(source, str | os.PathLike):
                 name = os.path.basename(os.path.abspath(source))  # noqa: PTH100, PTH119
         kind: str = options.get("type", "file")
-        artifact = Artifact(name, kind, options.get("description"), options.get("metadata"))
+        description, metadata = options.get("description"), options.get("metadata")
+        artifact = named_artifact("log_artifact", name, kind, description, metadata)
         return disabled_artifact(artifact)
 
     def log_prompt(self, name: str, prompt: PromptContent, **options: Any) -> Artifact:

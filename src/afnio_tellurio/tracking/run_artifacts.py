@@ -15,10 +15,11 @@ from afnio_tellurio.artifacts.sources import BytesSource
 from afnio_tellurio.delivery.journal import JournalSealedError
 from afnio_tellurio.delivery.senders import settle
 from afnio_tellurio.files import real_path
-from afnio_tellurio.tracking.artifact import Artifact, mark_logged, sources_of
+from afnio_tellurio.tracking.artifact import Artifact, mark_logged, named_artifact, sources_of
 from afnio_tellurio.tracking.artifact_arguments import (
     checked_aliases,
     checked_artifact_name,
+    checked_flag,
     checked_keep,
 )
 from afnio_tellurio.tracking.finding_artifacts import find_artifact
@@ -62,8 +63,11 @@ class RunWithArtifacts(RunWithFiles):
         """Logs files as a version of an artifact.
 
         When it returns, the files are captured: they may be changed or removed, and what was
-        captured survives the end of the process. A thread uploads them. A version with the same
-        files as an earlier one is that one.
+        captured survives the end of the process. A thread uploads them.
+
+        If a version has the same files already, the artifact is that version: it gets the aliases,
+        but keeps its number, its metadata and its description. A warning says so if you passed
+        others.
 
         Args:
             source: A file, a folder, a list of them, bytes, or an `Artifact` that was built by
@@ -98,11 +102,13 @@ class RunWithArtifacts(RunWithFiles):
                 has a path that some systems do not allow. Nothing is recorded.
             TellurioError: The disk has no room for the copies. Nothing is recorded.
         """
+        call = "log_artifact"
+        wait = checked_flag(call, "wait", wait)
         artifact = source if isinstance(source, Artifact) else None
         if artifact is None:
             home = str(real_path(self._settings(client).home))
             sources, default_name = _collected(source, name, include, exclude, symlinks, home)
-            artifact = Artifact(default_name, type, description, metadata)
+            artifact = named_artifact(call, default_name, type, description, metadata)
         else:
             sources = sources_of(artifact)
             _check_unused(
@@ -122,17 +128,30 @@ class RunWithArtifacts(RunWithFiles):
                 f"log_artifact: artifact {artifact.name!r} has no files to log; "
                 "make a new one, and add files to it"
             )
+        self._log_version(call, artifact, sources, aliases, keep, client, capture)
+        return artifact.wait() if wait else artifact
+
+    def _log_version(
+        self,
+        call: str,
+        artifact: Artifact,
+        sources: Sequence[AnySource],
+        aliases: Iterable[str],
+        keep: int | None,
+        client: TellurioClient | None,
+        capture: str = "auto",
+    ) -> None:
         version = {
             "type": artifact.type,
             "description": artifact.description,
             "metadata": artifact._metadata,  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-            "aliases": checked_aliases("log_artifact", aliases),
-            "keep": checked_keep("log_artifact", keep),
+            "aliases": checked_aliases(call, aliases),
+            "keep": checked_keep(call, keep),
             "run_uuid": self.uuid,
         }
         version = {field: value for field, value in version.items() if value}
         upload = self._capture_files(
-            "log_artifact",
+            call,
             sources,
             lambda _captured: {"artifact": artifact.name, "version": version},
             client,
@@ -142,7 +161,6 @@ class RunWithArtifacts(RunWithFiles):
             path = self._path()
             project = operations.ProjectPath(path.namespace_slug, path.project_slug)
             mark_logged(artifact, self._connection_for(client), project, *upload)
-        return artifact.wait() if wait else artifact
 
     def log_prompt(
         self,
@@ -159,7 +177,9 @@ class RunWithArtifacts(RunWithFiles):
     ) -> Artifact:
         """Logs a prompt as a version of an artifact of type `prompt`; `get_prompt` reads it.
 
-        A version with the same prompt as an earlier one is that one.
+        If a version has the same prompt already, the artifact is that version: it gets the
+        aliases, but keeps its metadata, with its parents, and its description. A warning says so
+        if you passed others.
 
         Args:
             name: The name of the artifact, 1 to 128 letters, digits, underscores, dots, or dashes.
@@ -188,6 +208,7 @@ class RunWithArtifacts(RunWithFiles):
         """
         call = "log_prompt"
         aliases, keep = checked_aliases(call, aliases), checked_keep(call, keep)
+        wait = checked_flag(call, "wait", wait)
         path = self._path()
         project = operations.ProjectPath(path.namespace_slug, path.project_slug)
         resolved = resolved_parents(
@@ -198,7 +219,7 @@ class RunWithArtifacts(RunWithFiles):
         )
         references = [parent.reference_from(project) for parent in resolved]
         artifact = prompt_artifact(call, name, prompt, description, metadata, references)
-        self.log_artifact(artifact, aliases=aliases, keep=keep, client=client)
+        self._log_version(call, artifact, sources_of(artifact), aliases, keep, client)
         for parent in resolved:
             if parent.project == project:
                 self._log_use(parent.name, parent.version, client)
@@ -294,7 +315,14 @@ def _collected(
             sources += _collected_path(path, include, exclude, symlinks, home, in_folder=True)
         return sources, name
     collected = _collected_path(source, include, exclude, symlinks, home, in_folder=False)
-    return collected, Path(source).resolve().name if name is None else name
+    return collected, _default_name(source) if name is None else name
+
+
+def _default_name(path: AnyPath) -> str:
+    try:
+        return checked_artifact_name("log_artifact", Path(path).resolve().name)
+    except ValueError as error:
+        raise ValueError(f"{error}; pass name") from None
 
 
 def _collected_path(

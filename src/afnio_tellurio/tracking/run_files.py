@@ -190,7 +190,7 @@ class RunWithFiles(RunDescriber):
             FileNotFoundError: The run does not have the file.
             TellurioError: The request failed.
         """
-        step = checked_step(step)
+        step = checked_step(step, "open_file")
         found = [
             file
             for file in self.files(path, client)
@@ -199,7 +199,9 @@ class RunWithFiles(RunDescriber):
         if not found:
             at = "" if step is None else f" at step {step}"
             raise FileNotFoundError(f"run {self.name!r} has no file {path!r}{at}")
-        return open_remote(self._downloader(found[-1], client), found[-1].size)
+        file = found[-1]
+        subject = f"{path!r} of run {self.name!r}"
+        return open_remote(self._downloader(file, client), file.size, file.digest, subject)
 
     def _downloader(self, file: RunFile, client: TellurioClient | None) -> Download:
         connection, run = self._connection_for(client), self._path()
@@ -218,7 +220,7 @@ class RunWithFiles(RunDescriber):
         client: TellurioClient | None,
     ) -> None:
         source = BytesSource(checked_path(call, checked_name(call, "name", name)), data)
-        self._log_run_file(call, source, kind, content_type, checked_step(step), client)
+        self._log_run_file(call, source, kind, content_type, checked_step(step, call), client)
 
     def _log_run_file(
         self,
@@ -281,6 +283,9 @@ class RunWithFiles(RunDescriber):
         except JournalSealedError:
             remove_captured(captured.folder)
             raise self._finished_error(call) from None
+        except OSError:
+            remove_captured(captured.folder)
+            raise
         outbox.wake()
         return outbox, result, files
 

@@ -3,18 +3,15 @@
 import {Link, option, optionSetter} from "./address.js";
 import {artifactPath, get, getAll, runPath, unlessSame, usePolled} from "./backend.js";
 import {Fields} from "./details.js";
-import {Comparison} from "./differences.js";
 import {Head, number, Scroll, when} from "./format.js";
+import {Lineage} from "./lineage.js";
 import {html, useEffect, useState} from "./preact.js";
-import {bytes, FileItem, isPlainText} from "./previews.js";
+import {bytes, FileItem, isPlainText, useParts} from "./previews.js";
 
 const VERSIONS = 200;
 const FILES = 1000;
 // Files that are listed without a field to search them.
 const FEW = 20;
-const RUNS = 100;
-// Runs whose other artifacts are listed, and artifacts of each.
-const NEIGHBORS = 20;
 
 /** @type {Component} */
 const VersionLink = ({route, name, value}) =>
@@ -116,6 +113,12 @@ const loadFiles = (route, version, prefix) => async (before, signal) =>
 	before ?? get(`${pathOf(route, version)}files/`, {prefix: prefix || undefined, limit: FILES + 1}, signal);
 
 /** @type {Component} */
+function Changes({route, version, file}) {
+	const [parts, state] = useParts(() => import("./differences.js"));
+	return parts ? html`<${parts.Comparison} route=${route} version=${version} file=${file} />` : state;
+}
+
+/** @type {Component} */
 function Files({route, version}) {
 	const prefix = option("prefix");
 	const {value, error} = usePolled(loadFiles(route, version, prefix), [version.uuid, prefix]);
@@ -124,39 +127,9 @@ function Files({route, version}) {
 		${error && html`<p class="problem" role="alert">${error.message}</p>`}
 		<ul class="files">${value?.slice(0, FILES).map(
 			file => html`<${FileItem} key=${file.path} file=${file} source=${[`${pathOf(route, version)}file/`, {path: file.path}]}>
-			${isPlainText(file) && !file.reference && html`<${Comparison} route=${route} version=${version} file=${file} />`}<//>`
+			${isPlainText(file) && !file.reference && html`<${Changes} route=${route} version=${version} file=${file} />`}<//>`
 		)}</ul>
 		${value && value.length > FILES && html`<p>Only the first ${number(FILES)} files are shown.</p>`}`;
-}
-
-// The other side of each run is loaded again only after another run used the version.
-/** @type {(route: Route, version: ArtifactVersion) => Load<Neighbor[]>} */
-const loadNeighbors = (route, version) => async (before, signal) => {
-	/** @type {ArtifactRun[]} */
-	const runs = await get(`${pathOf(route, version)}runs/`, {limit: RUNS + 1}, signal);
-	if (before && JSON.stringify(before.map(({run}) => run)) === JSON.stringify(runs)) return before;
-	return Promise.all(
-		runs.map(async (run, index) => {
-			if (index >= NEIGHBORS) return {run, links: []};
-			const direction = run.direction === "output" ? "input" : "output";
-			const query = {direction, limit: NEIGHBORS};
-			return {run, links: await get(`${runPath(route, run.run_uuid)}artifacts/`, query, signal)};
-		})
-	);
-};
-
-/** @type {Component} */
-function Lineage({route, version}) {
-	const {value, error} = usePolled(loadNeighbors(route, version), [version.uuid]);
-	/** @param {Neighbor} neighbor */
-	const item = ({run: {run_uuid, run_name, direction}, links}) => {
-		const [verb, joint] = direction === "output" ? ["Created", "from"] : ["Used", "to create"];
-		return html`<li key=${direction + run_uuid}>${verb} by <${Link} to=${runPath(route, run_uuid)}><bdi>${run_name}</bdi><//>
-			${links.length > 0 && html` ${joint} ${links.map((link, index) => html`${index > 0 && ", "}<${VersionLink} route=${route} name=${link.artifact} value=${link.version} />`)}`}</li>`;
-	};
-	return html`<h2>Lineage</h2>${error && html`<p class="problem" role="alert">${error.message}</p>`}
-		${value && (value.length ? html`<ul>${value.slice(0, RUNS).map(item)}</ul>` : html`<p class="quiet">No run created or used it.</p>`)}
-		${value && value.length > RUNS && html`<p>Only the first ${RUNS} runs are shown.</p>`}`;
 }
 
 /** @type {Component} */

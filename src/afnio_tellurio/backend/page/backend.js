@@ -71,11 +71,11 @@ async function request(path, query, signal, headers = {}) {
 /** @param {Parameters<typeof request>} call */
 export const get = async (...call) => (await request(...call)).json();
 
-// A file of a run or an artifact, or its first bytes.
-/** @param {string} path @param {Query} query @param {AbortSignal} signal @param {number} [limit] */
-export async function getBytes(path, query, signal, limit) {
+// A file of a run or an artifact, or a part of it.
+/** @param {string} path @param {Query} query @param {AbortSignal} signal @param {[number, number]} [range] */
+export async function getBytes(path, query, signal, range) {
 	/** @type {Record<string, string>} */
-	const headers = limit === undefined ? {} : {Range: `bytes=0-${limit - 1}`};
+	const headers = range ? {Range: `bytes=${range[0]}-${range[1] - 1}`} : {};
 	return (await request(path, query, signal, headers)).blob();
 }
 

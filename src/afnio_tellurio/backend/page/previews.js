@@ -1,7 +1,7 @@
 // What a file shows: an image, a sound, text, a table or HTML. Its bytes are loaded once they are to be seen.
 
 import {getBytes} from "./backend.js";
-import {number, Scroll, save} from "./format.js";
+import {Head, number, Scroll, save} from "./format.js";
 import {html, useEffect, useRef, useState} from "./preact.js";
 
 // Of a text, and of what is shown whole.
@@ -26,6 +26,7 @@ const TYPES = Object.assign(Object.create(null), {
 	htm: "text/html",
 	json: "application/json",
 	csv: "text/csv",
+	parquet: "application/vnd.apache.parquet",
 	cfg: "text/plain",
 	css: "text/plain",
 	ini: "text/plain",
@@ -44,6 +45,7 @@ const TYPES = Object.assign(Object.create(null), {
 });
 const IMAGES = ["image/png", "image/jpeg", "image/gif", "image/webp"];
 const SOUNDS = ["audio/wav", "audio/mpeg", "audio/ogg", "audio/flac"];
+const PARQUET = TYPES.parquet;
 // Such files are often pickles.
 const PICKLES = /\.(?:ckpt|hf|joblib|pickle|pkl|pt|pth)$/i;
 // They can have scripts.
@@ -62,9 +64,9 @@ export function typeOf({path, kind, content_type}) {
 /** @param {string} type */
 const isText = type => type.startsWith("text/") || type === "application/json";
 /** @param {string} type */
-const isShown = type => [...IMAGES, ...SOUNDS, ...DOCUMENTS].includes(type) || isText(type);
-/** @param {string} type */
 const isWhole = type => [...IMAGES, ...SOUNDS, ...DOCUMENTS].includes(type);
+/** @param {string} type */
+const isShown = type => isWhole(type) || isText(type);
 
 /** @param {StoredFile} file */
 export const isPlainText = file => isText(typeOf(file)) && !DOCUMENTS.includes(typeOf(file));
@@ -96,7 +98,7 @@ function useBlob(file, source, isWanted) {
 		if (!isWanted || state.digest === file.digest) return;
 		const controller = new AbortController();
 		const limit = isWhole(typeOf(file)) ? undefined : TEXT_BYTES;
-		getBytes(...source, controller.signal, (file.size ?? 0) > (limit ?? Infinity) ? limit : undefined).then(
+		getBytes(...source, controller.signal, limit && (file.size ?? 0) > limit ? [0, limit] : undefined).then(
 			blob => setState({blob, digest: file.digest}),
 			error => controller.signal.aborted || setState({error})
 		);
@@ -180,15 +182,19 @@ export function recordsOf(text, most = Infinity) {
 }
 
 /** @type {Component} */
+export const Rows = ({name, head, rows}) => html`<${Scroll} label=${name}><table>
+		<thead><tr>${head.map(Head)}</tr></thead>
+		<tbody>${rows.map(row => html`<tr>${row.map(cell => html`<td>${cell === null ? html`<small>null</small>` : html`<bdi>${cell}</bdi>`}</td>`)}</tr>`)}</tbody>
+	</table><//>`;
+
+/** @type {Component} */
 function Records({name, text, isCut}) {
 	const all = recordsOf(text, TABLE_ROWS + 2);
 	// The end of a part is in the middle of a record.
 	const records = isCut && all.length < TABLE_ROWS + 2 ? all.slice(0, -1) : all;
 	const [head = [], ...rows] = records;
-	return html`<${Scroll} label=${name}><table>
-		<thead><tr>${head.map(label => html`<th scope="col"><bdi>${label}</bdi></th>`)}</tr></thead>
-		<tbody>${rows.slice(0, TABLE_ROWS).map(row => html`<tr>${row.map(cell => html`<td><bdi>${cell}</bdi></td>`)}</tr>`)}</tbody>
-	</table><//>${(isCut || rows.length > TABLE_ROWS) && html`<p>Only the first ${Math.min(rows.length, TABLE_ROWS)} rows are shown.</p>`}`;
+	return html`<${Rows} name=${name} head=${head} rows=${rows.slice(0, TABLE_ROWS)} />
+		${(isCut || rows.length > TABLE_ROWS) && html`<p>Only the first ${Math.min(rows.length, TABLE_ROWS)} rows are shown.</p>`}`;
 }
 
 /** @type {Component} */
@@ -201,6 +207,22 @@ function Text({name, type, blob, isCut}) {
 		${isCut && html`<p>Only the first ${bytes(TEXT_BYTES)} are shown.</p>`}`;
 }
 
+// Code that most pages do not need.
+/** @template T @param {() => Promise<T>} load @returns {[T | null, VNode | string]} */
+export function useParts(load) {
+	const [parts, setParts] = useState(/** @type {T | null} */ (null));
+	const [problem, setProblem] = useState("");
+	useEffect(() => void load().then(setParts, error => setProblem(error.message)), []);
+	const state = problem ? html`<p class="problem" role="alert">${problem}</p>` : html`<p class="quiet">Loading…</p>`;
+	return [parts, state];
+}
+
+/** @type {Component} */
+function Table({file, source}) {
+	const [parts, state] = useParts(() => import("./parquet.js"));
+	return parts ? html`<${parts.Parquet} file=${file} source=${source} />` : state;
+}
+
 /** @type {Component} */
 export function Preview({file, source, isSeen}) {
 	const type = typeOf(file);
@@ -208,6 +230,7 @@ export function Preview({file, source, isSeen}) {
 	const canShow = isShown(type) && !isLarge && !file.reference;
 	const {blob, error, isCurrent} = useBlob(file, source, isSeen && canShow);
 	if (file.reference) return html`<p>The bytes are elsewhere: <bdi>${file.reference}</bdi></p>`;
+	if (type === PARQUET) return isSeen ? html`<${Table} file=${file} source=${source} />` : "";
 	if (!canShow)
 		return html`<p class="quiet">${isLarge ? "Too large to show." : "No preview of this type."}${PICKLES.test(file.path) && " Loading it in Python can run code. Load it only if you trust its author."}</p>`;
 	if (error) return html`<p class="problem" role="alert">${error.message}</p>`;

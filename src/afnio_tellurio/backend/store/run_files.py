@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from afnio_tellurio.backend.store import changes
 from afnio_tellurio.backend.store.pages import rows_within
 
 if TYPE_CHECKING:
@@ -129,6 +130,16 @@ def find_by_idempotency_key(
     return None if row is None else RunFileRow._make(row)
 
 
+def is_replaced(connection: sqlite3.Connection, run: int, key: str) -> bool:
+    """Returns whether the request with this key logged a file that was replaced since."""
+    return changes.is_update_known(connection, run, _replaced(key))
+
+
+def _replaced(key: str) -> str:
+    # Among the changes of the run, but not as the key of one.
+    return f"file:{key}"
+
+
 def put_run_file(connection: sqlite3.Connection, run: int, file: NewRunFile) -> int | None:
     """Records a file in place of the one with the same path and step.
 
@@ -136,7 +147,7 @@ def put_run_file(connection: sqlite3.Connection, run: int, file: NewRunFile) -> 
         The id of the blob that the other file had, or None.
     """
     previous = connection.execute(
-        "SELECT blob FROM run_files WHERE run = ? AND path = ? AND step = ?",
+        "SELECT blob, idempotency_key FROM run_files WHERE run = ? AND path = ? AND step = ?",
         (run, file.path, file.step),
     ).fetchone()
     connection.execute(
@@ -147,4 +158,17 @@ def put_run_file(connection: sqlite3.Connection, run: int, file: NewRunFile) -> 
         "idempotency_key = excluded.idempotency_key",
         (run, *file),
     )
-    return None if previous is None else previous[0]
+    if previous is None:
+        return None
+    blob: int = previous[0]
+    key: str | None = previous[1]
+    if key is not None:
+        # A request that is repeated after a lost answer must not undo this one.
+        changes.add_change(
+            connection,
+            run,
+            idempotency_key=_replaced(key),
+            config_changed=None,
+            config_patch=None,
+        )
+    return blob

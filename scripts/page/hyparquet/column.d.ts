@@ -1,0 +1,2 @@
+// What the vendored file exports.
+export * from "hyparquet/types/column.js";
