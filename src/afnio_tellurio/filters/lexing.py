@@ -20,7 +20,8 @@ _TOKENS = re.compile(
     )""",
     re.VERBOSE | re.DOTALL,
 )
-_ESCAPES = re.compile(r"\\(.)", re.DOTALL)
+#: Others stay, so that regular expressions need no second backslash.
+_ESCAPES = re.compile(r"\\([\"'\\])")
 
 
 class FilterError(ValueError):

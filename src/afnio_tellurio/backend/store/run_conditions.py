@@ -165,7 +165,9 @@ def _config_value(term: ConfigValue) -> _Json:
 
 
 #: The JSON of the last value of a metric that is not a number.
-_LAST = _Json("s.last_json", True, Sql("json_type(s.last_json)"), Sql("json_extract(s.last_json, '$')"))
+_LAST = _Json(
+    "s.last_json", True, Sql("json_type(s.last_json)"), Sql("json_extract(s.last_json, '$')")
+)
 
 
 def _tested(condition: Comparison | Match, json: _Json) -> Sql:
