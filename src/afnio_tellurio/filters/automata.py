@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from afnio_tellurio.filters.pattern_syntax import Node
 
-#: Positions of a pattern. For each, a character that leads to a new state takes up to about 0.1 us.
-MAX_POSITIONS = 1_000
+#: Positions of a pattern: as many as one without repeats may have. A character that leads to a new
+#: state takes up to about 10 us with that many.
+MAX_POSITIONS = 500
 #: Characters of which the positions that they match are kept, about 2 MB at most.
 MAX_CHARACTERS = 10_000
 
@@ -101,21 +102,24 @@ class _Followers:
     """The positions after each position."""
 
     def __init__(self, after: dict[int, int]) -> None:
-        # Most positions are followed by the next one: these take one shift.
-        self._shifted = sum(bit for bit, bits in after.items() if bits & bit << 1)
-        others: dict[int, int] = {}
-        for bit, bits in after.items():
-            rest = bits & ~(bit << 1)
-            others[rest] = others.get(rest, 0) | bit
-        others.pop(0, None)
-        self._others = [(bits, rest) for rest, bits in others.items()]
+        # A table for each hexadecimal digit of a set: one step for four positions.
+        self._tables = [_write_table(after, shift) for shift in range(0, len(after) + 1, 4)]
 
     def of(self, positions: int) -> int:
-        found = (positions & self._shifted) << 1
-        for bits, rest in self._others:
-            if positions & bits:
-                found |= rest
+        found = 0
+        for table, digit in zip(self._tables, reversed(f"{positions:x}"), strict=False):
+            if digit != "0":
+                found |= table[digit]
         return found
+
+
+def _write_table(after: dict[int, int], shift: int) -> dict[str, int]:
+    """Writes what follows each combination of four positions."""
+    table = [0]
+    for value in range(1, 16):
+        lowest = value & -value
+        table.append(table[value ^ lowest] | after.get(lowest << shift, 0))
+    return {f"{value:x}": positions for value, positions in enumerate(table)}
 
 
 class _Part:

@@ -255,7 +255,9 @@ class _Parser:
         after = self._source[self._position : self._position + 2]
         # A - at the end of a set is a literal.
         if len(after) < len("-x") or after[0] != "-" or after[1] == "]":
-            return low.expression
+            # With (?i), `re` does not find capital letters beyond 16 bits in a set, but in a range.
+            is_wide = low.literal is not None and low.literal > "\uffff"
+            return f"{low.expression}-{low.expression}" if is_wide else low.expression
         self._position += 1
         high = self._read_character()
         if low.literal is None or high.literal is None or low.literal > high.literal:
