@@ -62,7 +62,7 @@ def durations_of(log: object, count: int) -> list[int]:
 
 
 def make_files(count: int, size: int) -> Path:
-    """Makes a folder of files, each with other bytes."""
+    """Makes a folder of files, each with other bytes, which are on the disk when it returns."""
     folder = Path.cwd() / "files"
     for number in range(count):
         path = folder / str(number // FOLDER_FILES) / f"{number}.bin"
@@ -70,6 +70,9 @@ def make_files(count: int, size: int) -> Path:
         with path.open("wb") as file:
             for start in range(0, size, PIECE):
                 file.write(os.urandom(min(PIECE, size - start)))
+    # Else the disk writes them while the copies of them have to wait.
+    if hasattr(os, "sync"):
+        os.sync()
     return folder
 
 
