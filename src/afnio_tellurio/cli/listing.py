@@ -23,6 +23,7 @@ from afnio_tellurio.cli.printing import (
     table,
     username,
 )
+from afnio_tellurio.filters.values import STATUSES
 from afnio_tellurio.notices import show_progress
 from afnio_tellurio.settings.limits import MAX_SAMPLED
 
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     Summaries = Mapping[str, Mapping[str, te.MetricSummary]]
-
-#: Importing `te.RunStatus` is slow, and every command would wait for it.
-_STATUSES = ("RUNNING", "COMPLETED", "CRASHED", "FAILED")
 
 
 def add_commands(commands: Commands) -> None:
@@ -77,7 +75,7 @@ def add_commands(commands: Commands) -> None:
 
 def _add_filters(runs: argparse.ArgumentParser) -> None:
     runs.add_argument(
-        "--status", type=str.upper, choices=_STATUSES, help="only runs with this status"
+        "--status", type=str.upper, choices=STATUSES, help="only runs with this status"
     )
     runs.add_argument(
         "--since",

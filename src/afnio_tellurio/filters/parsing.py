@@ -42,23 +42,19 @@ from afnio_tellurio.filters.conditions import (
 from afnio_tellurio.filters.lexing import FilterError, split_tokens
 from afnio_tellurio.filters.names import near_names
 from afnio_tellurio.filters.patterns import compile_pattern
+from afnio_tellurio.filters.values import KEYWORDS, read_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from afnio_tellurio.filters.conditions import Condition, Kind, Operator, Term, Value
+    from afnio_tellurio.filters.conditions import Condition, Operator, Term
     from afnio_tellurio.filters.lexing import Token
 
 #: Levels of parentheses and `not`: the conditions are read, and tested, by recursion.
 MAX_DEPTH = 30
 #: Comparisons, which SQLite combines in one statement.
 MAX_COMPARISONS = 100
-STATUSES = ("RUNNING", "COMPLETED", "CRASHED", "FAILED")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _OPERATORS: dict[str, Operator] = {"=": "=", "==": "=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
-_WORDS = {"true": True, "false": False, "null": None, "none": None}
-_NUMBERS = {"nan": math.nan, "infinity": math.inf, "-infinity": -math.inf}
-_KEYWORDS = frozenset({"and", "or", "not", "in"})
 #: What a path of SQLite's JSON functions cannot name.
 _UNNAMEABLE = re.compile(r'["\\\x00-\x1f]')
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -233,15 +229,13 @@ class _Parser:
         try:
             return Match(term, compile_pattern(token.text))
         except ValueError as error:
-            raise FilterError(
-                f"the regular expression is invalid: {error}", token.position
-            ) from error
+            raise FilterError(str(error), token.position) from error
 
     def read_term(self) -> Term:
         """Reads what is compared, or sorted by."""
         token = self._take()
         name = token.text
-        if token.kind != "word" or name.lower() in _KEYWORDS:
+        if token.kind != "word" or name.lower() in KEYWORDS:
             raise FilterError(f"a name must be here, such as status, not {token}", token.position)
         if name == "config":
             return self._read_path(token.position)
@@ -293,7 +287,7 @@ class _Parser:
         return MetricValue(token.text, part.text)
 
     def _compare(self, term: Term, operator: Operator, token: Token, position: int) -> Comparison:
-        value = _READERS[term.kind](self, term, token)
+        value = read_value(term, token, self._now)
         is_ordered = isinstance(value, str | int | float) and not isinstance(value, bool)
         is_special = isinstance(value, float) and math.isnan(value)
         if operator != "=" and (not is_ordered or is_special or term.kind == "status"):
@@ -301,105 +295,3 @@ class _Parser:
         if operator == "=" and term.kind == "time" and value is not None:
             raise FilterError(f"{term} is a time: compare it with <, <=, >, or >=", position)
         return Comparison(term, operator, value)
-
-    def _read_any(self, _term: Term, token: Token) -> Value:
-        if token.kind == "number":
-            return _number_of(token)
-        if token.kind == "word":
-            return _value_of_word(token)
-        if token.kind in {"text", "time", "span"}:
-            return token.text
-        raise _missing_value(token)
-
-    def _read_text(self, term: Term, token: Token) -> Value:
-        value = self._read_any(term, token)
-        if value is None or (isinstance(value, str) and token.kind in {"text", "word"}):
-            return value
-        raise FilterError(f"{term} is a text; put it in quotes: {token.text!r}", token.position)
-
-    def _read_status(self, _term: Term, token: Token) -> Value:
-        status = token.text.upper()
-        if token.kind not in {"text", "word"}:
-            raise _missing_value(token)
-        if status not in STATUSES:
-            near = near_names(status, STATUSES)
-            raise FilterError(f"a run has no status {token.text!r}; {near}", token.position)
-        return status
-
-    def _read_number(self, term: Term, token: Token) -> Value:
-        value = self._read_any(term, token)
-        if isinstance(value, str | bool):
-            raise FilterError(f"{term} is a number, not {token}", token.position)
-        return value
-
-    def _read_seconds(self, term: Term, token: Token) -> Value:
-        if token.kind == "span":
-            return _seconds_of(token)
-        if token.kind == "text":
-            raise FilterError(
-                f"{term} is in seconds, or with a unit: 90, 90s, 30m, 2h, 1d", token.position
-            )
-        return self._read_number(term, token)
-
-    def _read_time(self, term: Term, token: Token) -> Value:
-        if token.kind == "word" and token.text.lower() in {"null", "none"}:
-            return None
-        time: dt.datetime | None = None
-        try:
-            if token.kind == "span" and token.text.startswith("-"):
-                time = self._now + dt.timedelta(seconds=_seconds_of(token))
-            elif token.kind in {"time", "text"}:
-                time = dt.datetime.fromisoformat(token.text)
-        except (ValueError, OverflowError):
-            # It is reported below, with what a time looks like.
-            pass
-        if time is None:
-            raise FilterError(
-                f"{term} is a time: -7d, -12h, -30m, 2026-11-03, or 2026-11-03T10:00Z; not {token}",
-                token.position,
-            )
-        if time.tzinfo is None:
-            time = time.replace(tzinfo=dt.UTC)
-        microseconds: int = (time - _EPOCH) // dt.timedelta(microseconds=1)
-        return microseconds
-
-
-_READERS: dict[Kind, Callable[[_Parser, Term, Token], Value]] = {
-    "any": _Parser._read_any,  # noqa: SLF001
-    "text": _Parser._read_text,  # noqa: SLF001
-    "status": _Parser._read_status,  # noqa: SLF001
-    "number": _Parser._read_number,  # noqa: SLF001
-    "seconds": _Parser._read_seconds,  # noqa: SLF001
-    "time": _Parser._read_time,  # noqa: SLF001
-}
-
-
-def _missing_value(token: Token) -> FilterError:
-    return FilterError(f"a value must be here, not {token}", token.position)
-
-
-def _value_of_word(token: Token) -> Value:
-    word = token.text.lower()
-    if word in _WORDS:
-        return _WORDS[word]
-    if word in _NUMBERS:
-        return _NUMBERS[word]
-    if word in _KEYWORDS or word in {"config", "metric"}:
-        raise FilterError(
-            f"a value must be here, not {token}; put a text in quotes", token.position
-        )
-    return token.text
-
-
-def _number_of(token: Token) -> int | float:
-    text = token.text
-    number = float(text)
-    if "." not in text and "e" not in text.lower() and abs(number) < 2**63:
-        return int(text)
-    if math.isinf(number):
-        raise FilterError(f"{text} is too large; write Infinity", token.position)
-    return number
-
-
-def _seconds_of(token: Token) -> float:
-    return float(token.text[:-1]) * _SECONDS[token.text[-1]]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.api.entities import RunStatus
+from afnio_tellurio.errors import BadRequestError
 from afnio_tellurio.filters.conditions import ConfigValue, MetricValue, terms_of
 from afnio_tellurio.filters.lexing import FilterError
 from afnio_tellurio.filters.matching import is_match, sort_runs, value_in
@@ -16,7 +18,7 @@ from afnio_tellurio.special_numbers import SPECIAL_NUMBERS
 from afnio_tellurio.validation import checked_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from afnio_tellurio.api.metrics import MetricSummary
     from afnio_tellurio.filters.conditions import Condition, Sort, Term
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
+#: Characters of an invalid filter in a message.
+_SHOWN = 200
 _PARTS = {"last": "last", "min": "minimum", "max": "maximum"}
 
 
@@ -59,8 +63,25 @@ class Query:
         try:
             return read()
         except FilterError as error:
-            shown = text if len(text) <= 200 else f"{text[:200]}..."
+            shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
             raise ValueError(f"{self._call}: {name} is {shown!r}, invalid {error}") from None
+
+    @contextmanager
+    def reported(self) -> Generator[None]:
+        """Raises what a backend finds invalid about it as it is raised here.
+
+        Raises:
+            ValueError: It is invalid.
+            TellurioError: The request failed.
+        """
+        try:
+            yield
+        except BadRequestError as error:
+            name, _, problem = error.words.partition(": ")
+            if name not in self.parameters:
+                raise
+            message = f"{self._call}: {problem[:1].lower()}{problem[1:]}"
+            raise ValueError(message) from error
 
     def apply(self, runs: Iterable[Run]) -> list[Run]:
         """Returns the runs that match, of all runs of a project, newest first.
@@ -122,19 +143,9 @@ class _Values:
         if isinstance(term, MetricValue):
             summary = self.summary(run).get(term.name)
             return None if summary is None else getattr(summary, _PARTS.get(term.part, term.part))
-        match term.name:
-            case "user":
-                return None if run.user is None else run.user.username
-            case "created" | "updated" | "ended":
-                return _microseconds(getattr(run, f"date_{term.name}"))
-            case "duration":
-                return self._duration(run)
-            case "parent":
-                return run.parent_uuid
-            case "status":
-                return str(run.status)
-            case name:
-                return getattr(run, name)
+        if term.name == "duration":
+            return self._duration(run)
+        return _ATTRIBUTES[term.name](run)
 
     def _duration(self, run: Run) -> float | None:
         is_running = run.status == RunStatus.RUNNING
@@ -146,6 +157,22 @@ class _Values:
 
 def _microseconds(time: dt.datetime | None) -> int | None:
     return None if time is None else (time - _EPOCH) // _MICROSECOND
+
+
+_ATTRIBUTES: dict[str, Callable[[Run], object]] = {
+    "name": lambda run: run.name,
+    "status": lambda run: str(run.status),
+    "user": lambda run: None if run.user is None else run.user.username,
+    "group": lambda run: run.group,
+    "job_type": lambda run: run.job_type,
+    "description": lambda run: run.description,
+    "notes": lambda run: run.notes,
+    "uuid": lambda run: run.uuid,
+    "parent": lambda run: run.parent_uuid,
+    "created": lambda run: _microseconds(run.date_created),
+    "updated": lambda run: _microseconds(run.date_updated),
+    "ended": lambda run: _microseconds(run.date_ended),
+}
 
 
 def _names_in(config: Any) -> Iterable[str]:

@@ -114,7 +114,8 @@ def runs(
         return matches if "sort" in page.applied else _newest_first(matches)
 
     # Here, so that the call itself raises.
-    page = next(pages)
+    with query.reported():
+        page = next(pages)
     first = matching(page)
     if not page.applied.issuperset(query.parameters):
         every_run = chain(first, chain.from_iterable(map(matching, pages)))

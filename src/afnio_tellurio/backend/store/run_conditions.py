@@ -161,12 +161,15 @@ def _config_value(term: ConfigValue) -> _Json:
         calls = [f"{function}(r.config, ?)" for _ in parameters]
         return Sql(f"coalesce({', '.join(calls)})" if len(calls) > 1 else calls[0], parameters)
 
-    return _Json("r.config", False, first("json_type"), first("json_extract"))
+    return _Json("r.config", is_escaped=False, type=first("json_type"), value=first("json_extract"))
 
 
 #: The JSON of the last value of a metric that is not a number.
 _LAST = _Json(
-    "s.last_json", True, Sql("json_type(s.last_json)"), Sql("json_extract(s.last_json, '$')")
+    "s.last_json",
+    is_escaped=True,
+    type=Sql("json_type(s.last_json)"),
+    value=Sql("json_extract(s.last_json, '$')"),
 )
 
 

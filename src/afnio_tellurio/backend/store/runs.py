@@ -52,7 +52,8 @@ class RunRow(NamedTuple):
 
 
 #: The columns of a `RunRow` up to its environment, and after it.
-_FIRST = """r.id, r.uuid, r.name, r.description, r.status, r.created, r.updated,
+_FIRST = """
+r.id, r.uuid, r.name, r.description, r.status, r.created, r.updated,
   r.group_name, r.job_type, r.parent_uuid, r.ended, r.ended_because, r.notes, r.config,
   (SELECT json_group_array(t.tag) FROM run_tags t WHERE t.run = r.id)"""
 _LAST = "p.uuid, p.display_name, p.slug, u.uuid, u.username, u.slug"
