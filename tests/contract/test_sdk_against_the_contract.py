@@ -24,6 +24,7 @@ from afnio_tellurio.backend import (
     metrics,
     projects,
     run_files,
+    run_lists,
     runs,
     tables,
     uploads,
@@ -88,7 +89,7 @@ def test_an_import_alone_is_no_caller():
 
 OPERATIONS = (
     aliases, artifact_versions, artifacts, auth, blobs, charts, lineage, metrics, projects, run_files,
-    runs, tables, uploads,
+    run_lists, runs, tables, uploads,
 )  # fmt: skip
 
 

@@ -22,9 +22,10 @@ from afnio_tellurio.backend import lineage as backend_lineage
 from afnio_tellurio.backend import metrics as backend_metrics
 from afnio_tellurio.backend import projects as backend_projects
 from afnio_tellurio.backend import run_files as backend_run_files
+from afnio_tellurio.backend import run_lists as backend_run_lists
 from afnio_tellurio.backend import runs as backend_runs
 from afnio_tellurio.backend import tables as backend_tables
-from afnio_tellurio.cli import listing
+from afnio_tellurio.filters import lexing, values
 from afnio_tellurio.settings import limits
 from afnio_tellurio.tracking import statuses
 
@@ -45,7 +46,7 @@ def statuses_in(pattern, file):
 STATUSES = {
     "api/entities.py, RunStatus": set(te.RunStatus),
     "tracking/statuses.py, ENDED": {*statuses.ENDED, "RUNNING"},
-    "cli/listing.py, _STATUSES": set(listing._STATUSES),
+    "filters/values.py, STATUSES": set(values.STATUSES),
     "backend/structs.py, RunStatus": set(structs.RunStatus),
     "backend/page/runs.js, SIGNS": statuses_in(
         r"(?<=const SIGNS = )\{[^}]*\}", "backend/page/runs.js"
@@ -390,7 +391,9 @@ BOUNDS = {
     "maximum of limit in listTrash": backend_projects._MAX_PAGE,
     "maximum of limit in listProjectMetrics": backend_charts._MAX_METRICS,
     "maximum of limit in summarizeProjectMetrics": backend_charts._MAX_METRICS,
-    "maximum of limit in listRuns": backend_runs._MAX_RUNS,
+    "maxLength of where": lexing.MAX_CHARACTERS,
+    "maxLength of sort": lexing.MAX_CHARACTERS,
+    "maximum of limit in listRuns": backend_run_lists._MAX_RUNS,
     "maximum of limit in listConfigChanges": backend_runs._MAX_CHANGES,
     "maxLength of row_key": limits.MAX_NAME_LENGTH,
     "maximum of limit in listTables": backend_tables._MAX_TABLES,
@@ -468,7 +471,7 @@ def test_each_list_with_cursors_is_read_to_its_end():
     for name in of_cursors:
         function = re.sub("(?=[A-Z])", "_", name).lower()
         body = re.search(rf"\ndef {function}\(.*?(?=\n\n\n)", source, re.DOTALL)[0]
-        assert "list_pages(" in body or "list_all" in body, f"api/, {function}"
+        assert "list_pages" in body or "list_all" in body, f"api/, {function}"
 
 
 def test_the_words_for_programs_are_those_of_the_contract():

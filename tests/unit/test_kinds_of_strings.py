@@ -33,7 +33,17 @@ CALLS = {
         "resume",
     ],
     "aget_run": ["namespace_slug", "project", "run"],
-    "aruns": ["namespace_slug", "project", "status", "tag", "group", "job_type", "parent"],
+    "aruns": [
+        "namespace_slug",
+        "project",
+        "status",
+        "tag",
+        "group",
+        "job_type",
+        "parent",
+        "where",
+        "sort",
+    ],
     "Run.afinish": ["status"],
     "Run.ametrics": ["name"],
     "init": [
@@ -54,7 +64,17 @@ CALLS = {
     "delete_run": ["namespace_slug", "project", "run"],
     "restore_run": ["namespace_slug", "project", "run"],
     "finish": ["status"],
-    "runs": ["namespace_slug", "project", "status", "tag", "group", "job_type", "parent"],
+    "runs": [
+        "namespace_slug",
+        "project",
+        "status",
+        "tag",
+        "group",
+        "job_type",
+        "parent",
+        "where",
+        "sort",
+    ],
     "list_metrics": ["namespace_slug", "project"],
     "create_project": ["namespace_slug", "display_name", "visibility"],
     "get_project": ["namespace_slug", "project_slug"],
@@ -155,7 +175,7 @@ def config_of(text):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_string_of_a_subclass_is_the_string_that_it_is(kind, backend):
+def test_a_string_of_a_subclass_is_the_string_that_it_is(kind, backend):  # noqa: PLR0915
     text = kind
     te.create_project(text("acme"), text("Digits"), text("TEAM"))
     assert te.get_project(text("acme"), text("digits")).visibility == "TEAM"
@@ -197,6 +217,8 @@ def test_a_string_of_a_subclass_is_the_string_that_it_is(kind, backend):
     run = te.get_run(text("acme"), text("other"), text("second"))
     assert run.description == "described again"
     found = te.runs(text("acme"), text("other"), status=text("CRASHED"))
+    assert [each.name for each in found] == ["second"]
+    found = te.runs("acme", "other", where=text("name = second"), sort=text("-name"))
     assert [each.name for each in found] == ["second"]
     assert te.list_metrics(text("acme"), text("other")) == ["a", "b", "c", "d"]
     assert run.metrics(text("a")).values == ["value"]

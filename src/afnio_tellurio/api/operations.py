@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tellurio_api import models
 from tellurio_api.api.auth import verify_api_key as verify_api_key_operation
@@ -46,7 +46,7 @@ from afnio_tellurio.api.calling import (
     list_all_if_known,
     run_parameters,
 )
-from afnio_tellurio.api.pages import ANY_LIST, list_pages
+from afnio_tellurio.api.pages import ANY_LIST, list_pages, list_pages_with_headers
 from afnio_tellurio.errors import ApiError, NotFoundError, TellurioError
 from afnio_tellurio.settings.limits import METRICS_PAGE, RUNS_PAGE
 
@@ -201,6 +201,18 @@ def create_run(
     )
 
 
+class RunsPage(NamedTuple):
+    """A page of a list of runs.
+
+    Attributes:
+        runs: The runs.
+        applied: Which of `where` and `sort` the page follows.
+    """
+
+    runs: list[models.Run]
+    applied: frozenset[str]
+
+
 def list_runs(
     connection: Connection,
     namespace_slug: str,
@@ -212,7 +224,7 @@ def list_runs(
     created_before: dt.datetime | None = None,
     details: Mapping[str, str] | None = None,
     limit: int | None = None,
-) -> Iterator[list[models.Run]]:
+) -> Iterator[RunsPage]:
     """The runs of a project, page by page. A backend may ignore all filters but the name.
 
     Args:
@@ -223,7 +235,8 @@ def list_runs(
         status: Only runs with this status.
         created_after: Only runs created at this time or later.
         created_before: Only runs created earlier.
-        details: Only runs with this `tag`, `group`, `job_type`, or `parent_uuid`.
+        details: Only runs with this `tag`, `group`, `job_type`, or `parent_uuid`; also `where` and
+            `sort`.
         limit: How many runs are wanted; pages need not be larger.
     """
     query: dict[str, Any] = {
@@ -239,10 +252,16 @@ def list_runs(
     }
     if "parent_uuid" in query:
         query["parent_uuid"] = uuid.UUID(query["parent_uuid"])
-    runs: list[models.Run]
-    for runs in list_pages(connection, "listRuns", list_runs_operation.sync_detailed, query):
+    for page, headers in list_pages_with_headers(
+        connection, "listRuns", list_runs_operation.sync_detailed, query
+    ):
+        runs: list[models.Run] = page
+        applied = headers.get("Applied-Parameters", "").split(",")
         # A backend without the filter returns all of them.
-        yield [run for run in runs if name is None or run.name == name]
+        yield RunsPage(
+            [run for run in runs if name is None or run.name == name],
+            frozenset(parameter.strip() for parameter in applied),
+        )
 
 
 def get_run(connection: Connection, path: RunPath) -> models.Run:
@@ -255,7 +274,7 @@ def get_run(connection: Connection, path: RunPath) -> models.Run:
         if error.status_code not in LACKING:
             raise
         pages = list_runs(connection, path.namespace_slug, path.project_slug)
-        for run in chain.from_iterable(pages):
+        for run in chain.from_iterable(page.runs for page in pages):
             if str(run.uuid) == path.run_uuid:
                 return run
         if isinstance(error, NotFoundError):

@@ -26,7 +26,18 @@ def list_pages(
     request: Callable[..., Response[Any]],
     query: Mapping[str, Any],
 ) -> Iterator[list[Any]]:
-    """The pages of a list; each is requested when it is needed.
+    """The pages of a list; see `list_pages_with_headers`."""
+    for page, _headers in list_pages_with_headers(connection, operation, request, query):
+        yield page
+
+
+def list_pages_with_headers(
+    connection: Connection,
+    operation: str,
+    request: Callable[..., Response[Any]],
+    query: Mapping[str, Any],
+) -> Iterator[tuple[list[Any], Mapping[str, str]]]:
+    """The pages of a list, and the headers of their answers; each is requested when it is needed.
 
     A backend may divide a list although the query has no limit, and may ignore a limit.
 
@@ -46,7 +57,7 @@ def list_pages(
         page, headers = connection.exchange(
             ANY_LIST, operation, partial(request, **parameters), parameters
         )
-        yield page
+        yield page, headers
         following: str = headers.get("Next-Cursor", "")
         if not following:
             return

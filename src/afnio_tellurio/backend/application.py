@@ -24,6 +24,7 @@ from afnio_tellurio.backend import (
     metrics,
     projects,
     run_files,
+    run_lists,
     runs,
     tables,
     uploads,
@@ -82,6 +83,7 @@ _HEADERS = (
 _MODULES = (
     auth,
     projects,
+    run_lists,
     runs,
     metrics,
     tables,

@@ -30,8 +30,6 @@ from afnio_tellurio.backend.requests import (
     rows_for,
     run_of,
     storable_microseconds_of,
-    time_of,
-    uuid_of,
 )
 from afnio_tellurio.backend.run_names import random_run_name
 from afnio_tellurio.backend.store import changes as stored_changes
@@ -44,7 +42,6 @@ if TYPE_CHECKING:
     import sqlite3
     from uuid import UUID
 
-_MAX_RUNS = 1000
 _MAX_CHANGES = 1000
 #: An entity tag, and a list of them with empty items, as RFC 9110 has them.
 _ENTITY_TAG = re.compile(r'(?:W/)?"[!#-~\u0080-\u00ff]*"')
@@ -57,20 +54,14 @@ _run_update = msgspec.json.Decoder(structs.RunUpdate)
 _tags = msgspec.json.Decoder(list[str])
 
 
-class _Cursor(NamedTuple):
-    """The last run of a page."""
-
-    created: structs.Step
-    id: structs.Step
-
-
 class _ChangeCursor(NamedTuple):
     """The last change of a page."""
 
     number: structs.Step
 
 
-def _run_answer(row: stored_runs.RunRow) -> structs.Run:
+def run_answer(row: stored_runs.RunRow) -> structs.Run:
+    """Returns the run of a response."""
     return structs.Run(
         uuid=row.uuid,
         name=row.name,
@@ -99,7 +90,7 @@ def _raw(text: str) -> msgspec.Raw:
 
 def _run_response(status: int, connection: sqlite3.Connection, run: int) -> Answer:
     row = stored_runs.read_run(connection, run)
-    return Answer(status, structs.encode(_run_answer(row)), [("ETag", _entity_tag(row))])
+    return Answer(status, structs.encode(run_answer(row)), [("ETag", _entity_tag(row))])
 
 
 def _entity_tag(row: stored_runs.RunRow) -> str:
@@ -127,38 +118,6 @@ def _free_name(
         middle = (taken + free) // 2
         taken, free = (middle, free) if is_taken(middle) else (taken, middle)
     return f"{base}_{free}"
-
-
-def list_runs(call: Call) -> Answer:
-    """Returns the runs of the project that match all filters, newest first."""
-    limit = integer_of(call, "limit", 1, _MAX_RUNS)
-    status = call.parameter("status")
-    if status is not None and status not in list(structs.RunStatus):
-        raise Refusal(400, {"status": [f"{quoted(status)} is not a valid choice."]})
-    filters = stored_runs.RunFilters(
-        status=status,
-        name=call.parameter("name"),
-        created_from=time_of(call, "created_after"),
-        updated_from=time_of(call, "updated_after"),
-        created_before=time_of(call, "created_before"),
-        tag=call.parameter("tag"),
-        group_name=call.parameter("group"),
-        job_type=call.parameter("job_type"),
-        parent_uuid=uuid_of(call, "parent_uuid"),
-        older_than=cursor_of(call, _Cursor),
-    )
-    with call.database.reading() as connection:
-        rows = stored_runs.list_runs(
-            connection,
-            project_of(connection, call),
-            filters,
-            limit=rows_for(limit),
-            length=length_for(limit),
-        )
-    page, headers = page_of(
-        rows, limit, lambda row: _Cursor(row.created, row.id), stored_runs.RunRow.length
-    )
-    return Answer(200, structs.encode([_run_answer(row) for row in page]), headers)
 
 
 def create_run(call: Call) -> Answer:

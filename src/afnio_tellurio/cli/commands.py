@@ -62,7 +62,9 @@ def run(arguments: Sequence[str] | None) -> int:
         # Importing these classes is slow, and most commands raise nothing.
         if not isinstance(error, (te.TellurioError, LookupError, ValueError, OSError, ImportError)):
             raise
-        complain(f"{name}: {printable(str(error))}")
+        # The function of the library often has the name of the command.
+        words = str(error).removeprefix(f"{name.rpartition(' ')[2]}: ")
+        complain(f"{name}: {printable(words)}")
         return 1
 
 

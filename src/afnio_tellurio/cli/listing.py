@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import TYPE_CHECKING, Any
 
 import afnio_tellurio as te
@@ -24,6 +23,7 @@ from afnio_tellurio.cli.printing import (
     table,
     username,
 )
+from afnio_tellurio.filters.values import STATUSES
 from afnio_tellurio.notices import show_progress
 from afnio_tellurio.settings.limits import MAX_SAMPLED
 
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     Summaries = Mapping[str, Mapping[str, te.MetricSummary]]
-
-#: Importing `te.RunStatus` is slow, and every command would wait for it.
-_STATUSES = ("RUNNING", "COMPLETED", "CRASHED", "FAILED")
 
 
 def add_commands(commands: Commands) -> None:
@@ -65,9 +62,10 @@ def add_commands(commands: Commands) -> None:
     )
     runs.add_argument(
         "--sort",
-        metavar="METRIC",
-        help="sort by the last value of this metric, smallest first; default: newest first, with "
-        "runs indented below their parent",
+        metavar="VALUE",
+        help="sort by the last value of a metric, or by what --where compares, such as duration, "
+        "config.lr, or 'metric(\"val/acc\").max', smallest first; default: newest first, with runs "
+        "indented below their parent",
     )
     runs.add_argument("--reverse", action="store_true", help="reverse the order")
     runs.add_argument("--limit", metavar="N", type=positive_integer, help="maximum number of runs")
@@ -77,7 +75,7 @@ def add_commands(commands: Commands) -> None:
 
 def _add_filters(runs: argparse.ArgumentParser) -> None:
     runs.add_argument(
-        "--status", type=str.upper, choices=_STATUSES, help="only runs with this status"
+        "--status", type=str.upper, choices=STATUSES, help="only runs with this status"
     )
     runs.add_argument(
         "--since",
@@ -87,6 +85,12 @@ def _add_filters(runs: argparse.ArgumentParser) -> None:
         "yesterday, '2 weeks ago'",
     )
     runs.add_argument("--until", metavar="DATE", type=date_until, help="created on or before DATE")
+    runs.add_argument(
+        "--where",
+        metavar="FILTER",
+        help="only runs that match, such as 'status = CRASHED and created > -7d', "
+        "'config.lr < 1e-3', '\"baseline\" in tags', or 'metric(\"val/acc\").max > 0.8'",
+    )
     runs.add_argument("--tag", metavar="TAG", help="only runs with this tag")
     runs.add_argument("--group", metavar="GROUP", help="only runs of this group")
     runs.add_argument("--job-type", metavar="TYPE", help="only runs with this job type")
@@ -135,24 +139,18 @@ def _runs(options: argparse.Namespace) -> int:
             group=options.group,
             job_type=options.job_type,
             parent=options.parent,
-            # Sorting and reversing need all runs.
-            limit=None if options.sort or options.reverse else options.limit,
+            where=options.where,
+            sort=_sort_of(options),
+            limit=options.limit,
         )
     )
     names: list[str] = options.metrics
-    needed_names = [*names, *({options.sort} - {None, *names})]
-    summaries = _load_summaries(runs, needed_names) if needed_names else {}
-    if runs and needed_names:
+    summaries = _load_summaries(runs, names) if names else {}
+    if runs and names:
         logged = {name for metrics in summaries.values() for name in metrics}
-        missing = set(needed_names) - logged
         # Only for a misspelled name, the names of the project are read.
-        logged |= set(te.list_metrics(*options.project)) if missing else set()
-        require_metrics(needed_names, logged, "None of the runs has the metric")
-    if options.sort:
-        runs = _sort(runs, summaries, options.sort, is_reverse=options.reverse)
-    elif options.reverse:
-        runs = runs[::-1]
-    runs = runs[: options.limit]
+        logged |= set(te.list_metrics(*options.project)) if set(names) - logged else set()
+        require_metrics(names, logged, "None of the runs has the metric")
     nested = [(0, run) for run in runs] if options.sort else _below_parents(runs)
     if options.json:
         facts = [
@@ -224,19 +222,21 @@ def _load_summaries(
     return summaries
 
 
-def _sort(
-    runs: list[te.Run], summaries: Summaries, metric: str, *, is_reverse: bool
-) -> list[te.Run]:
-    """Sorts the runs by a metric; runs without a number come last in either order."""
-    numbers: dict[str, float] = {}
-    for run in runs:
-        summary = summaries[run.uuid].get(metric)
-        last = summary and summary.last
-        if isinstance(last, int | float) and not isinstance(last, bool) and not math.isnan(last):
-            numbers[run.uuid] = last
-    with_number = [run for run in runs if run.uuid in numbers]
-    with_number.sort(key=lambda run: numbers[run.uuid], reverse=is_reverse)
-    return with_number + [run for run in runs if run.uuid not in numbers]
+def _sort_of(options: argparse.Namespace) -> str | None:
+    """What to sort by, as `te.runs` takes it."""
+    if options.sort is None:
+        return "created" if options.reverse else None
+    from afnio_tellurio.filters.lexing import FilterError
+    from afnio_tellurio.filters.parsing import parse_sort
+
+    try:
+        sort = parse_sort(options.sort)
+    except FilterError:
+        # The name of a metric.
+        quoted = options.sort.replace("\\", "\\\\").replace('"', '\\"')
+        return f'{"-" if options.reverse else ""}metric("{quoted}")'
+    text: str = options.sort.strip().removeprefix("-")
+    return text if sort.is_descending == options.reverse else f"-{text}"
 
 
 def _last_value(summary: te.MetricSummary | None) -> str:

@@ -125,6 +125,8 @@ async def aruns(
     group: str | None = None,
     job_type: str | None = None,
     parent: RunRecord | str | None = None,
+    where: str | None = None,
+    sort: str | None = None,
     limit: int | None = None,
 ) -> AsyncIterator[Run]:
     """Does what `runs` does, without blocking the event loop of asyncio, trio, or anyio.
@@ -143,6 +145,8 @@ async def aruns(
             group=group,
             job_type=job_type,
             parent=parent,
+            where=where,
+            sort=sort,
             limit=limit,
         )
     )

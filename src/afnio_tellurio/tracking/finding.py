@@ -18,12 +18,13 @@ from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.tracking.active import open_runs
 from afnio_tellurio.tracking.details import checked_filters, has_details
 from afnio_tellurio.tracking.disabled import DisabledRun
+from afnio_tellurio.tracking.filtering import Query
 from afnio_tellurio.tracking.run import Run, bind_run
 from afnio_tellurio.tracking.statuses import checked_status
 from afnio_tellurio.validation import checked_name, checked_slug, project_slug
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from afnio_tellurio.api.entities import RunRecord
 
@@ -40,9 +41,11 @@ def runs(
     group: str | None = None,
     job_type: str | None = None,
     parent: RunRecord | str | None = None,
+    where: str | None = None,
+    sort: str | None = None,
     limit: int | None = None,
 ) -> Iterator[Run]:
-    """The runs of a project that match all filters, newest first.
+    """The runs of a project that match all filters, newest first, or in the order of `sort`.
 
     The first page is requested at once, each further one when it is needed.
 
@@ -57,7 +60,12 @@ def runs(
         group: Only runs of this group.
         job_type: Only runs with this job type.
         parent: Only the children of this run, or of the run with this UUID.
-        limit: The maximum number of runs, the newest ones; default all.
+        where: Only runs for which this filter is true, such as
+            `'status = COMPLETED and config.lr < 1e-3 and metric("val/acc").max > 0.8'`; see the
+            page about filters. A backend without filters sends all runs, which are filtered here.
+        sort: What to sort by, such as `"created"`, `"config.lr"`, or `'metric("loss").min'`, the
+            smallest first; with `-` in front, the greatest. Runs without the value are last.
+        limit: The maximum number of runs, the first ones; default all.
 
     Returns:
         An iterator over the runs. It raises the errors of this call if a later page fails.
@@ -65,7 +73,8 @@ def runs(
     Raises:
         TypeError: A name or the status is not a string, or a time is not a `datetime`.
         ValueError: A name is empty, too long or without a slug, there is no such status, a time has
-            no time zone, the parent is not a UUID, or the limit is less than 1.
+            no time zone, the parent is not a UUID, the filter or the order is invalid or names a
+            metric or a name of the config that no run has, or the limit is less than 1.
         NotFoundError: The project does not exist.
         TellurioError: The request failed.
     """
@@ -78,6 +87,7 @@ def runs(
     if limit is not None and limit < 1:
         raise ValueError(f"runs: limit is {limit!r}; it must be 1 or more")
     details = checked_filters("runs", tag=tag, group=group, job_type=job_type, parent=parent)
+    query = Query("runs", where, sort)
     client = client_or_default(client)
     if client is None:
         return iter(())
@@ -88,23 +98,28 @@ def runs(
         status=status,
         created_after=created_after,
         created_before=created_before,
-        details=details,
+        details={**details, **query.parameters},
         limit=limit,
     )
 
-    def matching(models: list[Any]) -> list[Run]:
+    def matching(page: operations.RunsPage) -> list[Run]:
         # A backend without the filters returns all runs, perhaps in another order.
-        found = [
+        matches = [
             run
-            for run in _read_runs(client, namespace_slug, slug, models)
+            for run in _read_runs(client, namespace_slug, slug, page.runs)
             if (status is None or run.status == status)
             and _is_between(run.date_created, created_after, created_before)
             and has_details(run, details)
         ]
-        return _newest_first(found)
+        return matches if "sort" in page.applied else _newest_first(matches)
 
     # Here, so that the call itself raises.
-    first = matching(next(pages))
+    with query.reported():
+        page = next(pages)
+    first = matching(page)
+    if not page.applied.issuperset(query.parameters):
+        every_run = chain(first, chain.from_iterable(map(matching, pages)))
+        return islice(query.apply(_newest_first(every_run)), limit)
     return islice(chain(first, chain.from_iterable(map(matching, pages))), limit)
 
 
@@ -300,7 +315,7 @@ def _find_by_name(
 def runs_named(client: TellurioClient, namespace_slug: str, slug: str, name: str) -> list[Run]:
     """The runs with this name, newest first."""
     pages = operations.list_runs(connection_of(client), namespace_slug, slug, name=name)
-    models = list(chain.from_iterable(pages))
+    models = list(chain.from_iterable(page.runs for page in pages))
     return _newest_first(_read_runs(client, namespace_slug, slug, models))
 
 
@@ -317,9 +332,9 @@ def _read_runs(
     return read
 
 
-def _newest_first(found: list[Run]) -> list[Run]:
+def _newest_first(runs: Iterable[Run]) -> list[Run]:
     oldest = dt.datetime.min.replace(tzinfo=dt.UTC)
-    return sorted(found, key=lambda run: run.date_created or oldest, reverse=True)
+    return sorted(runs, key=lambda run: run.date_created or oldest, reverse=True)
 
 
 def _check_time(call: str, name: str, time: Any) -> None:

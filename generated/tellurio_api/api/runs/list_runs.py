@@ -28,6 +28,8 @@ def _get_kwargs(
     group: str | Unset = UNSET,
     job_type: str | Unset = UNSET,
     parent_uuid: UUID | Unset = UNSET,
+    where: str | Unset = UNSET,
+    sort: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
 ) -> dict[str, Any]:
@@ -67,6 +69,10 @@ def _get_kwargs(
     if not isinstance(parent_uuid, Unset):
         json_parent_uuid = str(parent_uuid)
     params["parent_uuid"] = json_parent_uuid
+
+    params["where"] = where
+
+    params["sort"] = sort
 
     params["limit"] = limit
 
@@ -182,12 +188,45 @@ def sync_detailed(
     group: str | Unset = UNSET,
     job_type: str | Unset = UNSET,
     parent_uuid: UUID | Unset = UNSET,
+    where: str | Unset = UNSET,
+    sort: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
 ) -> Response[Error | list[Run]]:
     """List the runs of a project
 
-     The runs of the project that match all given filters, newest first.
+     The runs of the project that match all given filters, newest first, or in the order of `sort`.
+
+    A filter (`where`) combines comparisons with `and`, `or`, `not`, and parentheses:
+
+        status = RUNNING and (config.optim.lr < 1e-3 or "baseline" in tags)
+            and metric("val/acc").max > 0.8 and created > -7d
+
+    - Attributes: `name`, `status`, `user`, `group`, `job_type`, `description`, `notes`, `uuid`, and
+    `parent` are texts;
+      `created`, `updated`, and `ended` are times; `duration` is in seconds, up to now for a run that
+    goes on.
+    - `config.optim.lr` is a value of the config: that of nested objects, or else of the name
+    `optim.lr`. Other names are in
+      quotes: `config."learning rate"`.
+    - `metric("loss").min` is a part of the summary of a metric: `last` (the default), `min`, `max`,
+    `count`, `first_step`, or
+      `last_step`.
+    - `"baseline" in tags` and `"baseline" not in tags` test tags.
+    - Operators: `=`, `!=`, `<`, `<=`, `>`, `>=`, `in (..., ...)`, `not in (..., ...)`, and `~` and
+    `!~`, which test whether a
+      regular expression in quotes matches anywhere in a text. Expressions are those of RE2 without
+    `\\b`, named groups, and
+      flags other than a leading `(?i)`.
+    - Values: texts in quotes, or words without them, numbers, `true`, `false`, `null`, `NaN`, and
+    `Infinity`. Times are
+      `2026-11-03`, `2026-11-03T10:00`, which are in UTC, `2026-11-03T10:00+01:00`, or a span before
+    now: `-30m`, `-12h`, `-7d`,
+      `-2w`. A duration is in seconds, or has a unit: `90s`, `30m`, `2h`, `1d`.
+    - A comparison with a value that a run lacks, or with one of another type, is false; `= null` is
+    true for the runs that
+      lack it. `!=`, `!~`, and `not in` are the negations of `=`, `~`, and `in`. Texts are compared by
+    code points.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
@@ -202,6 +241,14 @@ def sync_detailed(
         group (str | Unset): Only runs of this group.
         job_type (str | Unset): Only runs with this type of job.
         parent_uuid (UUID | Unset): Only the children of the run with this UUID.
+        where (str | Unset): Only runs for which this filter is true; see above. An invalid
+            filter, and one with a metric or a name of the config
+            that runs of the project have others of, is answered with 400.
+        sort (str | Unset): What to sort by: an attribute, a value of the config, or a part of the
+            summary of a metric, as in `where`. With `-` in
+            front, the greatest is first. Numbers come before texts, which are sorted by their first
+            200 characters, and runs without
+            the value are last. Runs with the same value are sorted newest first.
         limit (int | Unset): The maximum number of runs in the response; all of them when not
             given.
         cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
@@ -214,6 +261,9 @@ def sync_detailed(
 
     Response headers:
         Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
+        Applied-Parameters: Which of `where` and `sort` the response follows, separated by commas.
+            A backend without them ignores them and sends no
+            such header.
 
     Returns:
         Response[Error | list[Run]]
@@ -231,6 +281,8 @@ def sync_detailed(
         group=group,
         job_type=job_type,
         parent_uuid=parent_uuid,
+        where=where,
+        sort=sort,
         limit=limit,
         cursor=cursor,
     )
@@ -256,12 +308,45 @@ def sync(
     group: str | Unset = UNSET,
     job_type: str | Unset = UNSET,
     parent_uuid: UUID | Unset = UNSET,
+    where: str | Unset = UNSET,
+    sort: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
 ) -> Error | list[Run] | None:
     """List the runs of a project
 
-     The runs of the project that match all given filters, newest first.
+     The runs of the project that match all given filters, newest first, or in the order of `sort`.
+
+    A filter (`where`) combines comparisons with `and`, `or`, `not`, and parentheses:
+
+        status = RUNNING and (config.optim.lr < 1e-3 or "baseline" in tags)
+            and metric("val/acc").max > 0.8 and created > -7d
+
+    - Attributes: `name`, `status`, `user`, `group`, `job_type`, `description`, `notes`, `uuid`, and
+    `parent` are texts;
+      `created`, `updated`, and `ended` are times; `duration` is in seconds, up to now for a run that
+    goes on.
+    - `config.optim.lr` is a value of the config: that of nested objects, or else of the name
+    `optim.lr`. Other names are in
+      quotes: `config."learning rate"`.
+    - `metric("loss").min` is a part of the summary of a metric: `last` (the default), `min`, `max`,
+    `count`, `first_step`, or
+      `last_step`.
+    - `"baseline" in tags` and `"baseline" not in tags` test tags.
+    - Operators: `=`, `!=`, `<`, `<=`, `>`, `>=`, `in (..., ...)`, `not in (..., ...)`, and `~` and
+    `!~`, which test whether a
+      regular expression in quotes matches anywhere in a text. Expressions are those of RE2 without
+    `\\b`, named groups, and
+      flags other than a leading `(?i)`.
+    - Values: texts in quotes, or words without them, numbers, `true`, `false`, `null`, `NaN`, and
+    `Infinity`. Times are
+      `2026-11-03`, `2026-11-03T10:00`, which are in UTC, `2026-11-03T10:00+01:00`, or a span before
+    now: `-30m`, `-12h`, `-7d`,
+      `-2w`. A duration is in seconds, or has a unit: `90s`, `30m`, `2h`, `1d`.
+    - A comparison with a value that a run lacks, or with one of another type, is false; `= null` is
+    true for the runs that
+      lack it. `!=`, `!~`, and `not in` are the negations of `=`, `~`, and `in`. Texts are compared by
+    code points.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
@@ -276,6 +361,14 @@ def sync(
         group (str | Unset): Only runs of this group.
         job_type (str | Unset): Only runs with this type of job.
         parent_uuid (UUID | Unset): Only the children of the run with this UUID.
+        where (str | Unset): Only runs for which this filter is true; see above. An invalid
+            filter, and one with a metric or a name of the config
+            that runs of the project have others of, is answered with 400.
+        sort (str | Unset): What to sort by: an attribute, a value of the config, or a part of the
+            summary of a metric, as in `where`. With `-` in
+            front, the greatest is first. Numbers come before texts, which are sorted by their first
+            200 characters, and runs without
+            the value are last. Runs with the same value are sorted newest first.
         limit (int | Unset): The maximum number of runs in the response; all of them when not
             given.
         cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
@@ -288,6 +381,9 @@ def sync(
 
     Response headers:
         Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
+        Applied-Parameters: Which of `where` and `sort` the response follows, separated by commas.
+            A backend without them ignores them and sends no
+            such header.
 
     Returns:
         Error | list[Run]
@@ -306,6 +402,8 @@ def sync(
         group=group,
         job_type=job_type,
         parent_uuid=parent_uuid,
+        where=where,
+        sort=sort,
         limit=limit,
         cursor=cursor,
     ).parsed
@@ -325,12 +423,45 @@ async def asyncio_detailed(
     group: str | Unset = UNSET,
     job_type: str | Unset = UNSET,
     parent_uuid: UUID | Unset = UNSET,
+    where: str | Unset = UNSET,
+    sort: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
 ) -> Response[Error | list[Run]]:
     """List the runs of a project
 
-     The runs of the project that match all given filters, newest first.
+     The runs of the project that match all given filters, newest first, or in the order of `sort`.
+
+    A filter (`where`) combines comparisons with `and`, `or`, `not`, and parentheses:
+
+        status = RUNNING and (config.optim.lr < 1e-3 or "baseline" in tags)
+            and metric("val/acc").max > 0.8 and created > -7d
+
+    - Attributes: `name`, `status`, `user`, `group`, `job_type`, `description`, `notes`, `uuid`, and
+    `parent` are texts;
+      `created`, `updated`, and `ended` are times; `duration` is in seconds, up to now for a run that
+    goes on.
+    - `config.optim.lr` is a value of the config: that of nested objects, or else of the name
+    `optim.lr`. Other names are in
+      quotes: `config."learning rate"`.
+    - `metric("loss").min` is a part of the summary of a metric: `last` (the default), `min`, `max`,
+    `count`, `first_step`, or
+      `last_step`.
+    - `"baseline" in tags` and `"baseline" not in tags` test tags.
+    - Operators: `=`, `!=`, `<`, `<=`, `>`, `>=`, `in (..., ...)`, `not in (..., ...)`, and `~` and
+    `!~`, which test whether a
+      regular expression in quotes matches anywhere in a text. Expressions are those of RE2 without
+    `\\b`, named groups, and
+      flags other than a leading `(?i)`.
+    - Values: texts in quotes, or words without them, numbers, `true`, `false`, `null`, `NaN`, and
+    `Infinity`. Times are
+      `2026-11-03`, `2026-11-03T10:00`, which are in UTC, `2026-11-03T10:00+01:00`, or a span before
+    now: `-30m`, `-12h`, `-7d`,
+      `-2w`. A duration is in seconds, or has a unit: `90s`, `30m`, `2h`, `1d`.
+    - A comparison with a value that a run lacks, or with one of another type, is false; `= null` is
+    true for the runs that
+      lack it. `!=`, `!~`, and `not in` are the negations of `=`, `~`, and `in`. Texts are compared by
+    code points.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
@@ -345,6 +476,14 @@ async def asyncio_detailed(
         group (str | Unset): Only runs of this group.
         job_type (str | Unset): Only runs with this type of job.
         parent_uuid (UUID | Unset): Only the children of the run with this UUID.
+        where (str | Unset): Only runs for which this filter is true; see above. An invalid
+            filter, and one with a metric or a name of the config
+            that runs of the project have others of, is answered with 400.
+        sort (str | Unset): What to sort by: an attribute, a value of the config, or a part of the
+            summary of a metric, as in `where`. With `-` in
+            front, the greatest is first. Numbers come before texts, which are sorted by their first
+            200 characters, and runs without
+            the value are last. Runs with the same value are sorted newest first.
         limit (int | Unset): The maximum number of runs in the response; all of them when not
             given.
         cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
@@ -357,6 +496,9 @@ async def asyncio_detailed(
 
     Response headers:
         Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
+        Applied-Parameters: Which of `where` and `sort` the response follows, separated by commas.
+            A backend without them ignores them and sends no
+            such header.
 
     Returns:
         Response[Error | list[Run]]
@@ -374,6 +516,8 @@ async def asyncio_detailed(
         group=group,
         job_type=job_type,
         parent_uuid=parent_uuid,
+        where=where,
+        sort=sort,
         limit=limit,
         cursor=cursor,
     )
@@ -397,12 +541,45 @@ async def asyncio(
     group: str | Unset = UNSET,
     job_type: str | Unset = UNSET,
     parent_uuid: UUID | Unset = UNSET,
+    where: str | Unset = UNSET,
+    sort: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     cursor: str | Unset = UNSET,
 ) -> Error | list[Run] | None:
     """List the runs of a project
 
-     The runs of the project that match all given filters, newest first.
+     The runs of the project that match all given filters, newest first, or in the order of `sort`.
+
+    A filter (`where`) combines comparisons with `and`, `or`, `not`, and parentheses:
+
+        status = RUNNING and (config.optim.lr < 1e-3 or "baseline" in tags)
+            and metric("val/acc").max > 0.8 and created > -7d
+
+    - Attributes: `name`, `status`, `user`, `group`, `job_type`, `description`, `notes`, `uuid`, and
+    `parent` are texts;
+      `created`, `updated`, and `ended` are times; `duration` is in seconds, up to now for a run that
+    goes on.
+    - `config.optim.lr` is a value of the config: that of nested objects, or else of the name
+    `optim.lr`. Other names are in
+      quotes: `config."learning rate"`.
+    - `metric("loss").min` is a part of the summary of a metric: `last` (the default), `min`, `max`,
+    `count`, `first_step`, or
+      `last_step`.
+    - `"baseline" in tags` and `"baseline" not in tags` test tags.
+    - Operators: `=`, `!=`, `<`, `<=`, `>`, `>=`, `in (..., ...)`, `not in (..., ...)`, and `~` and
+    `!~`, which test whether a
+      regular expression in quotes matches anywhere in a text. Expressions are those of RE2 without
+    `\\b`, named groups, and
+      flags other than a leading `(?i)`.
+    - Values: texts in quotes, or words without them, numbers, `true`, `false`, `null`, `NaN`, and
+    `Infinity`. Times are
+      `2026-11-03`, `2026-11-03T10:00`, which are in UTC, `2026-11-03T10:00+01:00`, or a span before
+    now: `-30m`, `-12h`, `-7d`,
+      `-2w`. A duration is in seconds, or has a unit: `90s`, `30m`, `2h`, `1d`.
+    - A comparison with a value that a run lacks, or with one of another type, is false; `= null` is
+    true for the runs that
+      lack it. `!=`, `!~`, and `not in` are the negations of `=`, `~`, and `in`. Texts are compared by
+    code points.
 
     Args:
         namespace_slug (str): The slug of the organization or user that owns the project.
@@ -417,6 +594,14 @@ async def asyncio(
         group (str | Unset): Only runs of this group.
         job_type (str | Unset): Only runs with this type of job.
         parent_uuid (UUID | Unset): Only the children of the run with this UUID.
+        where (str | Unset): Only runs for which this filter is true; see above. An invalid
+            filter, and one with a metric or a name of the config
+            that runs of the project have others of, is answered with 400.
+        sort (str | Unset): What to sort by: an attribute, a value of the config, or a part of the
+            summary of a metric, as in `where`. With `-` in
+            front, the greatest is first. Numbers come before texts, which are sorted by their first
+            200 characters, and runs without
+            the value are last. Runs with the same value are sorted newest first.
         limit (int | Unset): The maximum number of runs in the response; all of them when not
             given.
         cursor (str | Unset): The `Next-Cursor` of the previous response, to continue where it
@@ -429,6 +614,9 @@ async def asyncio(
 
     Response headers:
         Next-Cursor: Present if there are more results; pass it as `cursor` to get the next part.
+        Applied-Parameters: Which of `where` and `sort` the response follows, separated by commas.
+            A backend without them ignores them and sends no
+            such header.
 
     Returns:
         Error | list[Run]
@@ -448,6 +636,8 @@ async def asyncio(
             group=group,
             job_type=job_type,
             parent_uuid=parent_uuid,
+            where=where,
+            sort=sort,
             limit=limit,
             cursor=cursor,
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from afnio_tellurio.backend.store.pages import rows_within
 from afnio_tellurio.backend.store.schema import UNKNOWN_DELETED_RUNS
 
 if TYPE_CHECKING:
@@ -52,87 +51,21 @@ class RunRow(NamedTuple):
         return sum(len(text) for text in texts if text is not None)
 
 
-class RunFilters(NamedTuple):
-    """What listed runs must match. None matches every run.
-
-    Attributes:
-        status: Their status.
-        name: Their name.
-        created_from: The earliest time of their creation.
-        updated_from: The earliest time of their last update.
-        created_before: The time before which they were created.
-        tag: One of their tags.
-        group_name: Their group.
-        job_type: Their type of job.
-        parent_uuid: The UUID of the run that they are a part of.
-        older_than: The creation time and id of the run that they follow in the list.
-    """
-
-    status: str | None
-    name: str | None
-    created_from: int | None
-    updated_from: int | None
-    created_before: int | None
-    tag: str | None
-    group_name: str | None
-    job_type: str | None
-    parent_uuid: str | None
-    older_than: tuple[int, int] | None
-
-
-_RUN = """
-SELECT r.id, r.uuid, r.name, r.description, r.status, r.created, r.updated,
+#: The columns of a `RunRow` up to its environment, and after it.
+_FIRST = """
+r.id, r.uuid, r.name, r.description, r.status, r.created, r.updated,
   r.group_name, r.job_type, r.parent_uuid, r.ended, r.ended_because, r.notes, r.config,
-  (SELECT json_group_array(t.tag) FROM run_tags t WHERE t.run = r.id), {environment},
-  p.uuid, p.display_name, p.slug, u.uuid, u.username, u.slug
-FROM runs r JOIN projects p ON p.id = r.project JOIN users u ON u.id = r.user
-"""
-_RUN_IN_LIST = _RUN.format(environment="NULL")
-_RUN_WITH_ENVIRONMENT = _RUN.format(environment="r.environment")
-#: The condition of each filter, in the order of the fields.
-_CONDITIONS = (
-    "r.status = ?",
-    "r.name = ?",
-    "r.created >= ?",
-    "r.updated >= ?",
-    "r.created < ?",
-    "r.id IN (SELECT t.run FROM run_tags t WHERE t.tag = ?)",
-    "r.group_name = ?",
-    "r.job_type = ?",
-    "r.parent_uuid = ?",
-    "(r.created, r.id) < (?, ?)",
-)
-
-
-def list_runs(
-    connection: sqlite3.Connection, project: int, filters: RunFilters, *, limit: int, length: int
-) -> list[RunRow]:
-    """Returns the runs of a project that match all filters, newest first.
-
-    Args:
-        connection: A connection in a transaction.
-        project: The id of the project.
-        filters: What the runs must match.
-        limit: The maximum number of runs; -1 for all.
-        length: The characters after which a list of several runs ends.
-    """
-    conditions = ["r.project = ?"]
-    parameters: list[Any] = [project]
-    for condition, value in zip(_CONDITIONS, filters, strict=True):
-        if value is not None:
-            conditions.append(condition)
-            parameters += value if isinstance(value, tuple) else (value,)
-    condition = " AND ".join(conditions)
-    rows = connection.execute(
-        f"{_RUN_IN_LIST} WHERE {condition} ORDER BY r.created DESC, r.id DESC LIMIT ?",
-        (*parameters, limit),
-    )
-    return rows_within(map(RunRow._make, rows), length, RunRow.length)
+  (SELECT json_group_array(t.tag) FROM run_tags t WHERE t.run = r.id)"""
+_LAST = "p.uuid, p.display_name, p.slug, u.uuid, u.username, u.slug"
+#: The columns in a list.
+COLUMNS_IN_LIST = f"{_FIRST}, NULL, {_LAST}"
+#: Joins the tables of these columns to `runs r`.
+JOINS = "JOIN projects p ON p.id = r.project JOIN users u ON u.id = r.user"
 
 
 def read_run(connection: sqlite3.Connection, run: int) -> RunRow:
     """Returns the run with this id."""
-    query = f"{_RUN_WITH_ENVIRONMENT} WHERE r.id = ?"
+    query = f"SELECT {_FIRST}, r.environment, {_LAST} FROM runs r {JOINS} WHERE r.id = ?"  # noqa: S608 - constant
     return RunRow._make(connection.execute(query, (run,)).fetchone())
 
 

@@ -1,0 +1,89 @@
+"""The tokens of a filter."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+#: Characters of a filter: a person reads it, and it is a part of an address.
+MAX_CHARACTERS = 4000
+_TOKENS = re.compile(
+    r"""\s*(?:
+    (?P<text>"(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*')
+    | (?P<time>\d{4}-\d\d-\d\d (?![\w-])
+        | \d{4}-\d\d-\d\dT\d\d:\d\d (?::\d\d(?:\.\d{1,6})?)? (?:Z|[+-]\d\d:\d\d)? (?![\w-]))
+    | (?P<span>-?\d+(?:\.\d+)? [smhdw] (?![\w-]))
+    | (?P<number>[+-]?\d+(?:\.\d+)? (?:[eE][+-]?\d+)? (?![\w]))
+    | (?P<word>-?[^\W\d][\w-]*)
+    | (?P<sign><=|>=|!=|==|!~|[=<>~(),.])
+    | (?P<end>\Z)
+    )""",
+    re.VERBOSE | re.DOTALL,
+)
+#: Others stay, so that regular expressions need no second backslash.
+_ESCAPES = re.compile(r"\\([\"'\\])")
+
+
+class FilterError(ValueError):
+    """A filter is invalid.
+
+    Args:
+        problem: What is invalid, and what to do.
+        position: The number of characters before it.
+    """
+
+    def __init__(self, problem: str, position: int) -> None:
+        super().__init__(f"at character {position + 1}: {problem}")
+
+
+class Token(NamedTuple):
+    """A token.
+
+    Attributes:
+        kind: `text`, `time`, `span`, `number`, `word`, `sign`, or `end`.
+        text: What it says: of a text, without quotes and backslashes.
+        position: Where it starts in the filter.
+    """
+
+    kind: str
+    text: str
+    position: int
+
+    def __str__(self) -> str:
+        return "the end" if self.kind == "end" else repr(self.text)
+
+
+def split_tokens(text: str) -> list[Token]:
+    """Returns the tokens of a filter; the last one is its end.
+
+    Raises:
+        FilterError: The filter is too long, or has a character that starts no token.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise FilterError(
+            f"it has {len(text):,} characters; it may have up to {MAX_CHARACTERS:,}", 0
+        )
+    tokens: list[Token] = []
+    position = 0
+    while not tokens or tokens[-1].kind != "end":
+        match = _TOKENS.match(text, position)
+        if match is None:
+            raise _invalid(text, position)
+        kind = match.lastgroup or "end"
+        token = match[kind]
+        if kind == "text":
+            token = _ESCAPES.sub(r"\1", token[1:-1])
+        tokens.append(Token(kind, token, match.start(kind)))
+        position = match.end()
+    return tokens
+
+
+def _invalid(text: str, position: int) -> FilterError:
+    position += len(text[position:]) - len(text[position:].lstrip())
+    if text[position] in "\"'":
+        return FilterError("a quote is not closed", position)
+    if text[position] in "&|":
+        return FilterError('write "and" and "or" as words', position)
+    return FilterError(
+        f"{text[position : position + 20]!r} is invalid here; put texts in quotes", position
+    )

@@ -1,0 +1,103 @@
+"""Tests conditions and sorts runs in memory, with the results that a backend has."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from afnio_tellurio.filters.conditions import AllOf, AnyOf, Comparison, HasTag, Match, Not
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+
+    from afnio_tellurio.filters.conditions import Condition, Operator, Sort, Term, Value
+
+R = TypeVar("R")
+
+#: Characters of a text that it is sorted by.
+SORTED_CHARACTERS = 200
+_COMPARE: dict[Operator, Callable[[Any, Any], bool]] = {
+    "=": operator.eq,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+def is_match(
+    condition: Condition, value_of: Callable[[Term], object], tags: Collection[str]
+) -> bool:
+    """Returns whether a condition is true for a run.
+
+    Args:
+        condition: The condition.
+        value_of: Returns a value of the run, or None if it lacks it.
+        tags: The tags of the run.
+    """
+    if isinstance(condition, AllOf):
+        return all(is_match(part, value_of, tags) for part in condition.conditions)
+    if isinstance(condition, AnyOf):
+        return any(is_match(part, value_of, tags) for part in condition.conditions)
+    if isinstance(condition, Not):
+        return not is_match(condition.condition, value_of, tags)
+    if isinstance(condition, HasTag):
+        return condition.tag in tags
+    if isinstance(condition, Match):
+        value = value_of(condition.term)
+        return isinstance(value, str) and condition.pattern.search(value)
+    return _compare(condition, value_of(condition.term))
+
+
+def _compare(comparison: Comparison, value: Any) -> bool:
+    wanted = comparison.value
+    if wanted is None or value is None:
+        return value is wanted
+    if _type_of(value) is not _type_of(wanted):
+        return False
+    if isinstance(wanted, float) and math.isnan(wanted):
+        return math.isnan(value)
+    return _COMPARE[comparison.operator](value, wanted)
+
+
+def _type_of(value: object) -> type:
+    # True is an int in Python, and no number in JSON.
+    return float if isinstance(value, int | float) and not isinstance(value, bool) else type(value)
+
+
+def value_in(config: Mapping[str, Any], path: tuple[str, ...]) -> object:
+    """Returns the value of a `ConfigValue`, or None."""
+    value: Any = config
+    for name in path:
+        if not isinstance(value, dict) or name not in value:
+            return config.get(".".join(path))
+        value = value[name]  # pyright: ignore[reportUnknownVariableType]
+    return value  # pyright: ignore[reportUnknownVariableType]
+
+
+def sort_runs(
+    runs: Iterable[R], sort: Sort, value_of: Callable[[R], Value | list[Any] | dict[str, Any]]
+) -> list[R]:
+    """Returns runs, which are in the order of their creation, newest first, in another order.
+
+    Args:
+        runs: The runs.
+        sort: The order.
+        value_of: Returns the value of a run to sort by, or None.
+    """
+    numbers: list[tuple[float, R]] = []
+    texts: list[tuple[str, R]] = []
+    others: list[R] = []
+    for run in runs:
+        value = value_of(run)
+        if isinstance(value, str):
+            texts.append((value[:SORTED_CHARACTERS], run))
+        elif isinstance(value, int | float) and not math.isnan(value):
+            numbers.append((value, run))
+        else:
+            others.append(run)
+    for pairs in (numbers, texts):
+        # Stable also in reverse.
+        pairs.sort(key=operator.itemgetter(0), reverse=sort.is_descending)
+    return [run for _, run in numbers] + [run for _, run in texts] + others

@@ -1,0 +1,242 @@
+"""Filters and orders of runs: the backend, and the layer for a backend without them, agree."""
+
+import math
+
+import httpx
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from transports import use_transport
+
+import afnio_tellurio as te
+from afnio_tellurio.backend import open_backend
+
+CONFIGS = [
+    {},
+    {"lr": 0.1, "optim": {"name": "adam", "lr": 1}, "debug": True},
+    {"lr": 1, "optim": {"name": "sgd", "lr": 1e-3}, "debug": False, "optim.name": "flat"},
+    {"lr": "0.1", "optim": "adam", "note": ""},
+    {"lr": None, "optim.lr": 0.5, "optim.name": "flat"},
+    {"lr": math.nan, "note": "a\nb", "width": 2**70},
+    {"lr": math.inf, "note": "Zürich", "width": -(2**62)},
+    {"lr": -math.inf, "note": "\U0001f600", "width": 2**53 + 1},
+    {"lr": [0.1, 1], "optim": {"name": ["adam"], "lr": {"x": 1}}},
+    {"lr": 1.0, "note": 'it\'s \\ "quoted"', "my width": 3, "0": 7},
+    {"lr": True, "note": "true", "width": 2.0**53},
+    {"lr": "", "note": "NULL", "width": 0},
+]
+METRICS = {
+    0: {"loss": [1.0, 0.5]},
+    1: {"loss": [0.5], "val/acc": [0.25, 0.75, 0.5], "phase": ["train", "eval"]},
+    2: {"loss": [math.nan], "val/acc": [1, 2]},
+    3: {"loss": [math.inf, 1.0]},
+    4: {"loss": [-math.inf], "phase": [None]},
+    5: {"loss": [True], "phase": ["train"]},
+    6: {"loss": ["a\\NaN"], "val/acc": [2**70]},
+    7: {"phase": [{"a": 1}], "val/acc": [[1, 2]]},
+    8: {"loss": [3], "phase": [""]},
+}
+TAGS = {1: ["baseline"], 2: ["baseline", "a b"], 5: ["Baseline"]}
+
+
+class WithoutFilters(httpx.BaseTransport):
+    """A backend that ignores filters and orders."""
+
+    def __init__(self, app):
+        self._inner = httpx.WSGITransport(app=app)
+
+    def handle_request(self, request):
+        url = request.url
+        for name in ("where", "sort"):
+            url = url.copy_remove_param(name)
+        plain = httpx.Request(
+            request.method, url, headers=request.headers, stream=request.stream,
+            extensions=request.extensions,
+        )  # fmt: skip
+        return self._inner.handle_request(plain)
+
+
+@pytest.fixture(scope="module")
+def clients(tmp_path_factory):
+    path = tmp_path_factory.mktemp("filters") / "x.db"
+    direct, without = te.TellurioClient.local(path), te.TellurioClient.local(path)
+    for number, config in enumerate(CONFIGS):
+        status = ("COMPLETED", "FAILED", "CRASHED")[number % 3]
+        run = te.init(
+            "acme", "Digits", f"run-{number}", description="x" * (number % 2) or None,
+            config=config, tags=TAGS.get(number, ()), group=f"g{number % 2}",
+            job_type="train" if number % 4 else None, notes="two\nlines" if number == 3 else None,
+            client=direct,
+        )  # fmt: skip
+        for name, values in METRICS.get(number, {}).items():
+            for step, value in enumerate(values):
+                run.log(name, value, step=step)
+        run.finish(status=status)
+    with te.init("acme", "Empty", client=direct):
+        pass
+    backend = open_backend(path)
+    use_transport(without, WithoutFilters(backend))
+    yield direct, without
+    direct.close()
+    without.close()
+    backend.close()
+
+
+def names(client, **query):
+    """The names of the runs, or that the query is invalid."""
+    try:
+        return [run.name for run in te.runs("acme", "digits", client, **query)]
+    except ValueError:
+        return "invalid"
+
+
+TERMS = [
+    "name", "status", "user", "group", "job_type", "description", "notes", "parent", "created",
+    "updated", "ended", "duration", "config.lr", "config.optim", "config.optim.name",
+    "config.optim.lr", "config.note", "config.width", 'config."my width"', "config.0",
+    "config.debug", 'metric("loss")', 'metric("loss").min', "metric(loss).max",
+    'metric("val/acc").last', 'metric("val/acc").max', 'metric("val/acc").count',
+    "metric(phase)", "metric(loss).last_step", "metric(loss).first_step",
+]  # fmt: skip
+VALUES = [
+    "0.1", "1", "-1", "0", "0.5", "1e3", "3", "9007199254740993", "1180591620717411303424", "true",
+    "false", "null", "NaN", "Infinity", "-Infinity", '""', '"adam"', "adam", '"flat"', "eval",
+    '"0.1"', '"NaN"', "COMPLETED", "failed", "g1", '"Zürich"', '"\U0001f600"', "-1h", "-10000d",
+    "2026-01-01", "2090-01-01T10:00+02:00", "2h", "1s", '"a\nb"', "train", '"it\'s \\\\ \\"quoted\\""',
+]  # fmt: skip
+PATTERNS = [
+    '"^run-1"',
+    '"a"',
+    '"."',
+    '"^$"',
+    '"(?i)ADAM|flat"',
+    '"[\\\\d]+$"',
+    '"\U0001f600"',
+    '"z{2}"',
+]
+comparisons = st.one_of(
+    st.builds(
+        "{} {} {}".format,
+        st.sampled_from(TERMS),
+        st.sampled_from(["=", "!=", "<", "<=", ">", ">="]),
+        st.sampled_from(VALUES),
+    ),
+    st.builds(
+        "{} {} {}".format,
+        st.sampled_from(TERMS),
+        st.sampled_from(["~", "!~"]),
+        st.sampled_from(PATTERNS),
+    ),
+    st.builds(
+        "{} {} ({}, {})".format,
+        st.sampled_from(TERMS),
+        st.sampled_from(["in", "not in"]),
+        st.sampled_from(VALUES),
+        st.sampled_from(VALUES),
+    ),
+    st.builds(
+        "{} {} tags".format,
+        st.sampled_from(['"baseline"', "baseline", '"a b"', "other"]),
+        st.sampled_from(["in", "not in"]),
+    ),
+)
+filters = st.recursive(
+    comparisons,
+    lambda inner: st.one_of(
+        st.builds("not {}".format, inner),
+        st.builds("({} and {})".format, inner, inner),
+        st.builds("({} or {})".format, inner, inner),
+    ),
+    max_leaves=4,
+)
+
+
+@pytest.mark.parametrize("term", TERMS)
+@pytest.mark.parametrize("operator", ["=", "<", ">="])
+def test_each_comparison_is_the_same_here_and_there(clients, term, operator):
+    direct, without = clients
+    for value in VALUES:
+        where = f"{term} {operator} {value}"
+        assert names(direct, where=where) == names(without, where=where), where
+
+
+@given(filters)
+@example('not (config.lr < 1 or config.lr = null) and "baseline" not in tags')
+def test_filters_are_the_same_here_and_there(clients, where):
+    direct, without = clients
+    assert names(direct, where=where) == names(without, where=where)
+
+
+@pytest.mark.parametrize("term", TERMS)
+@pytest.mark.parametrize("direction", ["", "-"])
+def test_orders_are_the_same_here_and_there_and_in_pages(clients, monkeypatch, term, direction):
+    direct, without = clients
+    sort = direction + term
+    expected = names(without, sort=sort)
+    assert len(expected) == len(CONFIGS)
+    assert names(direct, sort=sort) == expected
+    monkeypatch.setattr("afnio_tellurio.api.operations.RUNS_PAGE", 2)
+    assert names(direct, sort=sort) == expected
+    assert names(direct, sort=sort, limit=3) == names(without, sort=sort, limit=3) == expected[:3]
+    where = "config.lr != null and metric(loss) != 0.5"
+    assert names(direct, sort=sort, where=where) == names(without, sort=sort, where=where)
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("status = completed", [0, 3, 6, 9]),
+        ("status in (FAILED, CRASHED) and name ~ '-1'", [1, 10, 11]),
+        ("config.lr = 1", [2, 9]),
+        ("config.lr <= 1", [1, 2, 7, 9]),
+        ("config.lr = true", [10]),
+        ("config.lr = NaN", [5]),
+        ("config.lr > 1", [6]),
+        ("config.lr = '0.1'", [3]),
+        ("config.lr = null", [0, 4]),
+        ("not config.lr < 1", [0, 2, 3, 4, 5, 6, 8, 9, 10, 11]),
+        ("config.optim.name = flat", [4]),
+        ("config.optim.lr < 1", [2, 4]),
+        ('config."my width" = 3', [9]),
+        ("config.debug != true", [0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
+        ("baseline in tags", [1, 2]),
+        ('"a b" in tags or Baseline in tags', [2, 5]),
+        ("metric(loss) = NaN", [2]),
+        ('metric("val/acc").max > 0.8', [2, 6]),
+        ("metric(loss).min < 0.6", [0, 1, 4]),
+        ("metric(phase) = eval", [1]),
+        ("metric(phase) ~ '^t'", [5]),
+        ("metric(phase) = null", [0, 2, 3, 4, 6, 9, 10, 11]),
+        ("metric(loss).count = 2", [0, 3]),
+        ("created > -1h and ended != null and duration < 1d", list(range(12))),
+        ("created < 2020-01-01 or group = g1 and job_type = null", []),
+        ("notes ~ 'o$' or notes ~ 's$'", [3]),
+        ("NOT (status = COMPLETED OR status = FAILED)", [2, 5, 8, 11]),
+    ],
+)
+def test_what_filters_mean(clients, where, expected):
+    for client in clients:
+        assert sorted(names(client, where=where)) == sorted(f"run-{n}" for n in expected)
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ({"where": "statu = RUNNING"}, "at character 1: .*'statu'.*did you mean 'status'"),
+        ({"where": "status = FINISHED"}, "at character 10: .*'FINISHED'; it has 'COMPLETED'"),
+        ({"where": 'metric("los") < 1'}, "no run of the project has metric.*did you mean 'loss'"),
+        ({"where": "config.otpim.lr < 1"}, "no run .* config.otpim.lr; did you mean 'config.optim"),
+        ({"sort": "metric(los)"}, "did you mean 'loss'"),
+        ({"sort": "nam"}, "sort.* at character 1.*did you mean 'name'"),
+    ],
+)
+def test_unknown_names_are_errors_that_list_near_ones(clients, query, message):
+    for client in clients:
+        with pytest.raises(ValueError, match=f"(?i){message}"):
+            te.runs("acme", "digits", client, **query)
+
+
+def test_a_project_without_metrics_and_configs_has_no_unknown_names(clients):
+    for client in clients:
+        where = "config.lr < 1 or metric(loss) > 1"
+        assert list(te.runs("acme", "empty", client, where=where, sort="config.lr")) == []
