@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from afnio_tellurio.filters.conditions import AllOf, AnyOf, Comparison, HasTag, Match, Not
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from afnio_tellurio.filters.conditions import Condition, Operator, Sort, Term, Value
 
@@ -74,6 +74,17 @@ def value_in(config: Mapping[str, Any], path: tuple[str, ...]) -> object:
             return config.get(".".join(path))
         value = value[name]  # pyright: ignore[reportUnknownVariableType]
     return value  # pyright: ignore[reportUnknownVariableType]
+
+
+def flatten(
+    config: Mapping[str, Any], path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Returns the values of a config with their paths, without objects that have values."""
+    for name, value in config.items():
+        if isinstance(value, dict) and value:
+            yield from flatten(value, (*path, name))  # pyright: ignore[reportUnknownArgumentType]
+        else:
+            yield (*path, name), value
 
 
 def sort_runs(

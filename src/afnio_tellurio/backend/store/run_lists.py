@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from afnio_tellurio.backend.store.pages import rows_within
@@ -11,6 +12,7 @@ from afnio_tellurio.filters.matching import SORTED_CHARACTERS
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Sequence
 
     from afnio_tellurio.filters.conditions import Condition, Sort
 
@@ -77,19 +79,21 @@ class Selection(NamedTuple):
 
     Attributes:
         project: The id of the project.
-        filters: What the runs must match.
-        where: What must be true for them, or None.
+        where: What must be true for the runs, or None.
         sort: Their order; None for the time of their creation, newest first.
         after: The run that they follow in the list, or None.
         now: The end of runs that go on, in microseconds since 1970.
+        filters: What they must match.
+        uuids: Their UUIDs; empty for all.
     """
 
     project: int
-    filters: RunFilters
     where: Condition | None
     sort: Sort | None
     after: Place | None
     now: int
+    filters: RunFilters | None = None
+    uuids: Sequence[str] = ()
 
 
 class ListedRun(NamedTuple):
@@ -134,9 +138,12 @@ def _choose(selection: Selection, limit: int) -> Sql:
     conditions = [Sql("r.project = ?", (selection.project,))]
     conditions += [
         Sql(condition, (value,))
-        for condition, value in zip(_CONDITIONS, selection.filters, strict=True)
+        for condition, value in zip(_CONDITIONS, selection.filters or (), strict=False)
         if value is not None
     ]
+    if selection.uuids:
+        uuids = json.dumps(list(selection.uuids))
+        conditions.append(Sql("r.uuid IN (SELECT value FROM json_each(?))", (uuids,)))
     made = Conditions(selection.now)
     if selection.where is not None:
         conditions.append(made.condition(selection.where))
