@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 exchanges.install()
+# Before any file of tests imports it.
+pytest.register_assert_rewrite("code_blocks")
 for number in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):
     # A shell starts background jobs with these ignored, and children would inherit that; a handler
     # they do not inherit.
