@@ -125,6 +125,12 @@ ENTITIES = {
         {},
         {"name": "a key of the result", "run_uuid": "a key of the result"},
     ),
+    "RunTable": (
+        te.RunTable, {"run_uuid": "columns"}, {},
+    ),
+    "RunColumn": (
+        te.RunTable, {"cells": "columns"}, {"term": "a key of the columns"},
+    ),
     "SampledSeries": (
         te.MetricCurve,
         {"step": "steps", "last": "values", "minimum": "minima", "maximum": "maxima",

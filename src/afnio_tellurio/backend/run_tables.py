@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
@@ -17,7 +16,6 @@ from afnio_tellurio.backend.requests import (
     length_for,
     page_of,
     project_of,
-    quoted,
     rfc3339,
     rows_for,
 )
@@ -45,7 +43,8 @@ _TAGS, _CONFIG, _METRICS = "tags", "config.*", "metric(*)"
 _SHOWN = ("name", "status", "created", "ended", "user", "group", "job_type")
 _DEFAULT: list[_Column] = [*map(Attribute, _SHOWN), _TAGS, _CONFIG, _METRICS]
 _MAX_COLUMNS = 1000
-_MAX_LISTED = 100
+#: Cells of a page of several runs.
+_MAX_CELLS = 1_000_000
 
 _config = msgspec.json.Decoder(dict[str, Any])
 _tags = msgspec.json.Decoder(list[str])
@@ -55,14 +54,13 @@ def tabulate_runs(call: Call) -> Answer:
     """Returns a row for each run that matches, as columns."""
     limit = integer_of(call, "limit", 1, _MAX_RUNS) or _MAX_RUNS
     query, columns = RunQuery.of(call), _columns_of(call)
-    uuids = _uuids_of(call)
     now = current_time()
     with call.database.reading() as connection:
         project = project_of(connection, call)
         query.require_known(connection, project)
         rows = list_runs(
             connection,
-            Selection(project, *query, now, uuids=uuids),
+            Selection(project, *query, now),
             limit=rows_for(limit),
             length=length_for(limit),
         )
@@ -76,6 +74,10 @@ def tabulate_runs(call: Call) -> Answer:
         run_uuid=[row.uuid for row in table.rows],
         columns=[each for column in columns for each in table.columns(column)],
     )
+    cells = len(answer.columns) * len(page)
+    if cells > _MAX_CELLS and len(page) > 1:
+        problem = f"{len(answer.columns):,} columns of {len(page):,} runs are too many cells; "
+        raise Refusal(400, {"column": [f"{problem}name the columns, or lower the limit."]})
     return Answer(200, structs.encode(answer), headers)
 
 
@@ -96,16 +98,6 @@ def _metric_names(columns: Sequence[_Column]) -> list[str] | None:
     if _METRICS in columns:
         return None
     return list({column.name for column in columns if isinstance(column, MetricValue)})
-
-
-def _uuids_of(call: Call) -> list[str]:
-    uuids = [text.lower() for text in call.parameters("run")]
-    if len(uuids) > _MAX_LISTED:
-        raise Refusal(400, {"run": [f"Must have at most {_MAX_LISTED} values."]})
-    for text in uuids:
-        if not re.fullmatch(structs.UUID_PATTERN, text):
-            raise Refusal(400, {"run": [f"{quoted(text)} is not a UUID."]})
-    return uuids
 
 
 class _Table:

@@ -2,7 +2,6 @@
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
-from uuid import UUID
 
 import httpx
 
@@ -18,7 +17,6 @@ def _get_kwargs(
     project_slug: str,
     *,
     column: list[str] | Unset = UNSET,
-    run: list[UUID] | Unset = UNSET,
     where: str | Unset = UNSET,
     sort: str | Unset = UNSET,
     limit: int | Unset = UNSET,
@@ -32,15 +30,6 @@ def _get_kwargs(
         json_column = column
 
     params["column"] = json_column
-
-    json_run: list[str] | Unset = UNSET
-    if not isinstance(run, Unset):
-        json_run = []
-        for run_item_data in run:
-            run_item = str(run_item_data)
-            json_run.append(run_item)
-
-    params["run"] = json_run
 
     params["where"] = where
 
@@ -147,7 +136,6 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
     column: list[str] | Unset = UNSET,
-    run: list[UUID] | Unset = UNSET,
     where: str | Unset = UNSET,
     sort: str | Unset = UNSET,
     limit: int | Unset = UNSET,
@@ -169,8 +157,6 @@ def sync_detailed(
             runs have. When not given: `name`, `status`, `created`, `ended`, `user`, `group`,
             `job_type`, `tags`, `config.*`, and
             `metric(*)`.
-        run (list[UUID] | Unset): The UUIDs of the runs; all runs of the project that match when
-            not given.
         where (str | Unset): Only runs for which this filter is true, see `listRuns`.
         sort (str | Unset): What to sort by, see `listRuns`.
         limit (int | Unset): The maximum number of runs in the response; up to 1000 when not
@@ -194,7 +180,6 @@ def sync_detailed(
         namespace_slug=namespace_slug,
         project_slug=project_slug,
         column=column,
-        run=run,
         where=where,
         sort=sort,
         limit=limit,
@@ -214,7 +199,6 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
     column: list[str] | Unset = UNSET,
-    run: list[UUID] | Unset = UNSET,
     where: str | Unset = UNSET,
     sort: str | Unset = UNSET,
     limit: int | Unset = UNSET,
@@ -236,8 +220,6 @@ def sync(
             runs have. When not given: `name`, `status`, `created`, `ended`, `user`, `group`,
             `job_type`, `tags`, `config.*`, and
             `metric(*)`.
-        run (list[UUID] | Unset): The UUIDs of the runs; all runs of the project that match when
-            not given.
         where (str | Unset): Only runs for which this filter is true, see `listRuns`.
         sort (str | Unset): What to sort by, see `listRuns`.
         limit (int | Unset): The maximum number of runs in the response; up to 1000 when not
@@ -262,7 +244,6 @@ def sync(
         project_slug=project_slug,
         client=client,
         column=column,
-        run=run,
         where=where,
         sort=sort,
         limit=limit,
@@ -276,7 +257,6 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
     column: list[str] | Unset = UNSET,
-    run: list[UUID] | Unset = UNSET,
     where: str | Unset = UNSET,
     sort: str | Unset = UNSET,
     limit: int | Unset = UNSET,
@@ -298,8 +278,6 @@ async def asyncio_detailed(
             runs have. When not given: `name`, `status`, `created`, `ended`, `user`, `group`,
             `job_type`, `tags`, `config.*`, and
             `metric(*)`.
-        run (list[UUID] | Unset): The UUIDs of the runs; all runs of the project that match when
-            not given.
         where (str | Unset): Only runs for which this filter is true, see `listRuns`.
         sort (str | Unset): What to sort by, see `listRuns`.
         limit (int | Unset): The maximum number of runs in the response; up to 1000 when not
@@ -323,7 +301,6 @@ async def asyncio_detailed(
         namespace_slug=namespace_slug,
         project_slug=project_slug,
         column=column,
-        run=run,
         where=where,
         sort=sort,
         limit=limit,
@@ -341,7 +318,6 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
     column: list[str] | Unset = UNSET,
-    run: list[UUID] | Unset = UNSET,
     where: str | Unset = UNSET,
     sort: str | Unset = UNSET,
     limit: int | Unset = UNSET,
@@ -363,8 +339,6 @@ async def asyncio(
             runs have. When not given: `name`, `status`, `created`, `ended`, `user`, `group`,
             `job_type`, `tags`, `config.*`, and
             `metric(*)`.
-        run (list[UUID] | Unset): The UUIDs of the runs; all runs of the project that match when
-            not given.
         where (str | Unset): Only runs for which this filter is true, see `listRuns`.
         sort (str | Unset): What to sort by, see `listRuns`.
         limit (int | Unset): The maximum number of runs in the response; up to 1000 when not
@@ -390,7 +364,6 @@ async def asyncio(
             project_slug=project_slug,
             client=client,
             column=column,
-            run=run,
             where=where,
             sort=sort,
             limit=limit,

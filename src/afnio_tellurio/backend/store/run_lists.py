@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from afnio_tellurio.backend.store.pages import rows_within
@@ -12,7 +11,6 @@ from afnio_tellurio.filters.matching import SORTED_CHARACTERS
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
 
     from afnio_tellurio.filters.conditions import Condition, Sort
 
@@ -84,7 +82,6 @@ class Selection(NamedTuple):
         after: The run that they follow in the list, or None.
         now: The end of runs that go on, in microseconds since 1970.
         filters: What they must match.
-        uuids: Their UUIDs; empty for all.
     """
 
     project: int
@@ -93,7 +90,6 @@ class Selection(NamedTuple):
     after: Place | None
     now: int
     filters: RunFilters | None = None
-    uuids: Sequence[str] = ()
 
 
 class ListedRun(NamedTuple):
@@ -141,9 +137,6 @@ def _choose(selection: Selection, limit: int) -> Sql:
         for condition, value in zip(_CONDITIONS, selection.filters or (), strict=False)
         if value is not None
     ]
-    if selection.uuids:
-        uuids = json.dumps(list(selection.uuids))
-        conditions.append(Sql("r.uuid IN (SELECT value FROM json_each(?))", (uuids,)))
     made = Conditions(selection.now)
     if selection.where is not None:
         conditions.append(made.condition(selection.where))
