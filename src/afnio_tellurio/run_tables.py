@@ -10,6 +10,7 @@ from afnio_tellurio.api.run_tables import RunTable, restored_numbers, tabulate_r
 from afnio_tellurio.client import TellurioClient, connection_of
 from afnio_tellurio.default_client import client_or_default
 from afnio_tellurio.filters.conditions import METRIC_PARTS, Attribute, ConfigValue, MetricValue
+from afnio_tellurio.filters.lexing import FilterError
 from afnio_tellurio.filters.matching import flatten, value_in
 from afnio_tellurio.filters.parsing import parse_term
 from afnio_tellurio.overviews import summaries
@@ -178,7 +179,7 @@ class _Columns:
         cells: dict[str, list[Any]] = {"uuid": [run.uuid for run in runs]}
         cells |= {name: [read(run) for run in runs] for name, read in _READERS.items()}
         if self.config is None:
-            flat = [dict(flatten(run.config)) for run in runs]
+            flat = [flatten(run.config) for run in runs]
             for path in sorted({path for config in flat for path in config}):
                 cells[str(ConfigValue(path))] = [config.get(path) for config in flat]
         for term in self.config or ():
@@ -232,9 +233,11 @@ def _labelled(cells: Mapping[str, list[Any]]) -> RunTable:
 
 
 def _label(text: str) -> str:
-    if text in {"uuid", _TAGS}:
+    try:
+        term = parse_term(text)
+    except FilterError:
+        # `uuid` and `tags`, and what a newer backend may add.
         return text
-    term = parse_term(text)
     if isinstance(term, MetricValue):
         return term.name if term.part == "last" else f"{term.name}.{term.part}"
     return term.name if isinstance(term, Attribute) else f"config.{term.joined}"

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _TIMES = frozenset({"created", "ended", "updated"})
 _OPERATION = "tabulateRuns"
+#: The types of values that contain no words for numbers.
+_PLAIN = frozenset({int, float, bool, type(None)})
 #: Runs in one response, the bound of the contract.
 _PAGE = 1000
 
@@ -159,6 +161,8 @@ def _time(field: AnswerFields, cell: object) -> dt.datetime | None:
 
 def restored_numbers(values: list[Any]) -> list[Any]:
     """The values of a column with NaN and the infinities, if all others are numbers."""
+    if set(map(type, values)) <= _PLAIN:
+        return values
     known = [value for value in values if value is not None]
     if not all(map(is_numeric, known)):
         return values

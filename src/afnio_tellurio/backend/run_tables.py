@@ -128,7 +128,7 @@ class _Table:
     def columns(self, column: _Column) -> Iterator[structs.RunColumn]:
         """Returns the columns that a column of the request stands for."""
         if column == _CONFIG:
-            flat = [dict(flatten(config)) for config in self._configs]
+            flat = list(map(flatten, self._configs))
             for path in sorted({path for config in flat for path in config}):
                 cells = [config.get(path) for config in flat]
                 yield structs.RunColumn(str(ConfigValue(path)), cells)
@@ -154,10 +154,11 @@ def _part(summary: SeriesSummary | None, part: str) -> object:
     """Returns a part of a summary, or None, as the encoder takes it."""
     if summary is None:
         return None
-    if part == "last":
-        return values.raw(summary.last_value, summary.last_json)
-    number = getattr(summary, part)
-    return number if number is None else values.raw_number(number)
+    if part == "last" and summary.last_json is not None:
+        return values.raw(None, summary.last_json)
+    number = summary.last_value if part == "last" else getattr(summary, part)
+    # The encoder would write the infinities as null.
+    return number if number is None or number - number == 0 else values.raw_number(number)
 
 
 def _time(microseconds: int | None) -> str | None:

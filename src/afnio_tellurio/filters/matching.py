@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from afnio_tellurio.filters.conditions import AllOf, AnyOf, Comparison, HasTag, Match, Not
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from afnio_tellurio.filters.conditions import Condition, Operator, Sort, Term, Value
 
@@ -76,15 +76,18 @@ def value_in(config: Mapping[str, Any], path: tuple[str, ...]) -> object:
     return value  # pyright: ignore[reportUnknownVariableType]
 
 
-def flatten(
-    config: Mapping[str, Any], path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Returns the values of a config with their paths, without objects that have values."""
-    for name, value in config.items():
-        if isinstance(value, dict) and value:
-            yield from flatten(value, (*path, name))  # pyright: ignore[reportUnknownArgumentType]
-        else:
-            yield (*path, name), value
+def flatten(config: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
+    """Returns the values of a config by their paths, without the objects that have values."""
+    flat: dict[tuple[str, ...], Any] = {}
+    waiting: list[tuple[tuple[str, ...], Mapping[str, Any]]] = [((), config)]
+    while waiting:
+        path, values = waiting.pop()
+        for name, value in values.items():
+            if value.__class__ is dict and value:
+                waiting.append(((*path, name), value))
+            else:
+                flat[*path, name] = value
+    return flat
 
 
 def sort_runs(
