@@ -9,7 +9,7 @@ import pytest
 from children import GUARD
 
 import afnio_tellurio as te
-from afnio_tellurio.cli import listing
+from afnio_tellurio.cli import filtering
 
 BASH = r"""
 source "$1"
@@ -138,7 +138,7 @@ def test_another_shell_is_a_wrong_usage(invoke):
 
 
 def test_the_statuses_that_complete_are_those_there_are():
-    assert set(listing._STATUSES) == set(te.RunStatus.__members__)
+    assert set(filtering._STATUSES) == set(te.RunStatus.__members__)
 
 
 def test_the_lines_in_the_documents_are_right(invoke, tmp_path):

@@ -178,10 +178,10 @@ def test_ctrl_d_at_the_question_deletes_nothing(six_runs, terminal):
 
 
 def test_the_metrics_of_many_runs_are_asked_for_visibly(six_runs, at_terminal):
-    shown = at_terminal("runs", "acme/digits", "--sort", "loss")
+    shown = at_terminal("runs", "acme/digits", "--metrics", "loss")
     assert shown.status == 0
     assert shown.shown.startswith("\r\x1b[K0 of 6 runs\r\x1b[K")
     assert shown.shown.rpartition("\x1b[K")[2].startswith("RUN ")
-    quiet = at_terminal("runs", "acme/digits", "--sort", "loss", TELLURIO_QUIET="1")
+    quiet = at_terminal("runs", "acme/digits", "--metrics", "loss", TELLURIO_QUIET="1")
     assert quiet.status == 0
     assert quiet.shown.startswith("RUN ")

@@ -46,7 +46,7 @@ def add_commands(commands: Commands) -> None:
     login.add_argument(
         "--relogin", action="store_true", help="prompt for a new key even if one is stored"
     )
-    login.set_defaults(command=_login, usage=login)
+    login.set_defaults(command=_login)
 
     logout = commands.add_parser(
         "logout",

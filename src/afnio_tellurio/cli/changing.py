@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import Commands, path_type
+from afnio_tellurio.cli.finding import find_run
 from afnio_tellurio.notices import printable
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def add_commands(commands: Commands) -> None:
     rename.add_argument("--notes", metavar="TEXT", help="new notes; '' removes them")
     rename.add_argument("--group", metavar="TEXT", help="new group; '' removes it")
     rename.add_argument("--job-type", metavar="TEXT", help="new job type; '' removes it")
-    rename.set_defaults(command=_rename, usage=rename)
+    rename.set_defaults(command=_rename)
 
     tag = commands.add_parser(
         "tag",
@@ -38,7 +39,7 @@ def add_commands(commands: Commands) -> None:
     tag.add_argument(
         "--remove", metavar="TAG", nargs="+", action="extend", default=[], help="tags to remove"
     )
-    tag.set_defaults(command=_tag, usage=tag)
+    tag.set_defaults(command=_tag)
 
 
 def _rename(options: argparse.Namespace) -> int:
@@ -48,7 +49,7 @@ def _rename(options: argparse.Namespace) -> int:
     }
     if options.new_name is None and not changes:
         options.usage.error("rename requires NAME, --notes, --group or --job-type")
-    run = te.get_run(*options.run)
+    run = find_run(options.run)
     old_name = run.name
     run.update(options.new_name, **changes)
     if options.new_name is not None:
@@ -62,8 +63,8 @@ def _rename(options: argparse.Namespace) -> int:
 def _tag(options: argparse.Namespace) -> int:
     if not (options.add or options.remove):
         options.usage.error("tag requires a TAG to add, or --remove TAG")
-    namespace, project, name = options.run
-    run = te.get_run(namespace, project, name)
+    namespace, project, _name = options.run
+    run = find_run(options.run)
     run.tag(*options.add, remove=options.remove)
     # A thread delivers a change of a run that another process has open.
     run.flush()

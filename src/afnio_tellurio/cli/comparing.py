@@ -8,7 +8,6 @@ import string
 import sys
 from typing import TYPE_CHECKING, Any
 
-import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import (
     QUOTING_HELP,
     Commands,
@@ -16,6 +15,7 @@ from afnio_tellurio.cli.arguments import (
     path_type,
     require_metrics,
 )
+from afnio_tellurio.cli.finding import find_run
 from afnio_tellurio.cli.printing import (
     MAX_CHART_WIDTH,
     Line,
@@ -33,6 +33,8 @@ from afnio_tellurio.cli.printing import (
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
+
+    import afnio_tellurio as te
 
     Summaries = Sequence[Mapping[str, te.MetricSummary]]
 
@@ -57,13 +59,13 @@ def add_commands(commands: Commands) -> None:
         "--metrics", metavar="A,B", type=metric_names, help=f"only these metrics; {QUOTING_HELP}"
     )
     compare.add_argument("--json", action="store_true", help="print JSON")
-    compare.set_defaults(command=_compare, usage=compare)
+    compare.set_defaults(command=_compare)
 
 
 def _compare(options: argparse.Namespace) -> int:
     if not 1 < len(options.runs) <= len(_MARKS):
         options.usage.error(f"compare takes 2 to {len(_MARKS)} runs")
-    runs = [te.get_run(*path) for path in options.runs]
+    runs = [find_run(path) for path in options.runs]
     summaries = [run.summary() for run in runs]
     names = _selected_names(summaries, options.metrics)
     if options.json:

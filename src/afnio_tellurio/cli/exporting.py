@@ -17,7 +17,6 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import (
     QUOTING_HELP,
     Commands,
@@ -26,6 +25,7 @@ from afnio_tellurio.cli.arguments import (
     require_metrics,
     with_file_names,
 )
+from afnio_tellurio.cli.finding import find_run
 from afnio_tellurio.cli.printing import value_count
 from afnio_tellurio.files import synchronize
 from afnio_tellurio.locking import try_lock
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
+    import afnio_tellurio as te
     from afnio_tellurio.api.metric_lists import ListedMetrics
 
     Page = list[ListedMetrics]
@@ -81,7 +82,7 @@ def add_commands(commands: Commands) -> None:
     export.add_argument(
         "--metrics", metavar="A,B", type=metric_names, help=f"only these metrics; {QUOTING_HELP}"
     )
-    export.set_defaults(command=_export, usage=export)
+    export.set_defaults(command=_export)
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -93,7 +94,7 @@ def _export(options: argparse.Namespace) -> int:
     write = _WRITERS[file_format]
     if file_format == "parquet":
         _import_pyarrow("pyarrow")
-    run = te.get_run(*options.run)
+    run = find_run(options.run)
     if options.metrics is not None:
         require_metrics(options.metrics, run.summary(), f"Run {run.name!r} has no metric")
     pages = _pages(run, options.metrics)

@@ -13,6 +13,7 @@ from afnio_tellurio.cli.arguments import (
     path_type,
     require_metrics,
 )
+from afnio_tellurio.cli.finding import find_run
 from afnio_tellurio.cli.printing import (
     MAX_CHART_WIDTH,
     chart,
@@ -67,7 +68,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def _show(options: argparse.Namespace) -> int:
-    run = te.get_run(*options.run)
+    run = find_run(options.run)
     summary = run.summary()
     if options.metrics is not None:
         require_metrics(options.metrics, summary, f"Run {run.name!r} has no metric")

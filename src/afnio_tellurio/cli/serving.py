@@ -78,7 +78,7 @@ def add_commands(commands: Commands) -> None:
         default=[],
         help="a namespace besides the owner's; may be repeated",
     )
-    serve.set_defaults(command=_serve, usage=serve)
+    serve.set_defaults(command=_serve)
 
 
 def _port(text: str) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import Commands, path_type, require_metrics
+from afnio_tellurio.cli.finding import find_run
 from afnio_tellurio.cli.printing import short, table
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def _print_rows(options: argparse.Namespace) -> int:
-    run = te.get_run(*options.run)
+    run = find_run(options.run)
     require_metrics([options.table], run.tables(), f"Run {run.name!r} has no table")
     rows = run.rows(options.table, replaced=options.replaced)
     if options.json:

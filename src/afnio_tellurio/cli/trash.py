@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import Commands, path_type
 from afnio_tellurio.cli.asking import is_confirmed, require_terminal
+from afnio_tellurio.cli.finding import find_project, find_run
 from afnio_tellurio.cli.printing import format_date, table, value_count
 from afnio_tellurio.notices import printable
 
@@ -64,14 +65,12 @@ def add_commands(commands: Commands) -> None:
 
 def _delete(options: argparse.Namespace) -> int:
     namespace_slug, project, *run_name = options.path
-    found: te.Run | te.Project | None
+    found: te.Run | te.Project
     if run_name:
-        found = te.get_run(namespace_slug, project, *run_name)
+        found = find_run(options.path)
         name = found.name
     else:
-        found, name = te.get_project(namespace_slug, project), project
-    if found is None:
-        raise LookupError(f"{namespace_slug} has no project {project}")
+        found, name = find_project(namespace_slug, project), project
     require_terminal(options)
     if isinstance(found, te.Run):
         # Counted only for the question.
