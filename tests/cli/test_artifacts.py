@@ -327,7 +327,7 @@ def test_differences_are_listed_and_lines_compared(invoke, run):
 def test_a_text_does_not_steer_the_terminal(at_terminal, run):
     log_model(run, text=b"a\n")
     log_model(run, 1, text=b"\x1b[31m\tred\n")
-    shown = at_terminal("artifact", "diff", f"{MODEL}:v0", MODEL, streams=("stdout",))
+    shown = at_terminal("artifact", "diff", f"{MODEL}:v0", MODEL, streams=("stdout",), NO_COLOR="1")
     assert "+�[31m  red" in shown.shown
     assert "\x1b" not in shown.shown
 

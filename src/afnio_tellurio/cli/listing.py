@@ -17,14 +17,9 @@ from afnio_tellurio.cli.arguments import (
 )
 from afnio_tellurio.cli.filtering import add_filters, filters_of
 from afnio_tellurio.cli.finding import list_projects
-from afnio_tellurio.cli.printing import (
-    format_date,
-    run_duration,
-    run_facts,
-    short,
-    table,
-    username,
-)
+from afnio_tellurio.cli.layout import table
+from afnio_tellurio.cli.paging import add_pager_option, paged
+from afnio_tellurio.cli.printing import format_date, run_duration, run_facts, short, username
 from afnio_tellurio.notices import show_progress
 from afnio_tellurio.settings.limits import MAX_SAMPLED
 
@@ -87,6 +82,7 @@ def add_commands(commands: Commands) -> None:
     )
     runs.add_argument("--reverse", action="store_true", help="reverse the order")
     runs.add_argument("--limit", metavar="N", type=positive_integer, help="maximum number of runs")
+    add_pager_option(runs)
     runs.add_argument("--json", action="store_true", help="print JSON")
     runs.set_defaults(command=_runs)
 
@@ -106,7 +102,8 @@ def _projects(options: argparse.Namespace) -> int:
         ]
         for namespace, project in found
     ]
-    print(table(["PROJECT", "NAME", "VISIBILITY", "LAST RUN"], rows))
+    header = ["PROJECT", "NAME", "VISIBILITY", "LAST RUN"]
+    print(table(header, rows, optional=("VISIBILITY", "NAME")))
     return 0
 
 
@@ -145,7 +142,8 @@ def _runs(options: argparse.Namespace) -> int:
         print(json.dumps(facts, indent=2))
         return 0
     has_projects = len(options.path) < _PROJECT_PARTS
-    print(_table(nested, names, summaries, has_projects=has_projects))
+    with paged(options):
+        print(_table(nested, names, summaries, has_projects=has_projects))
     return 0
 
 
@@ -235,7 +233,12 @@ def _table(
     ]
     header = ["PROJECT"] if has_projects else []
     header += ["RUN", "STATUS", "CREATED", "DURATION", "USER", *labels, *names]
-    return table(header, rows, numbers={"DURATION", *_with_numbers(names, summaries)})
+    return table(
+        header,
+        rows,
+        numbers={"DURATION", *_with_numbers(names, summaries)},
+        optional=("USER", "GROUP", "TAGS", "DURATION", "CREATED"),
+    )
 
 
 def _with_numbers(names: Sequence[str], summaries: Summaries) -> list[str]:

@@ -10,7 +10,8 @@ import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import Commands, path_type, with_file_names
 from afnio_tellurio.cli.artifacts import with_progress
 from afnio_tellurio.cli.finding import find_run
-from afnio_tellurio.cli.printing import format_date, table
+from afnio_tellurio.cli.layout import table
+from afnio_tellurio.cli.printing import format_date
 from afnio_tellurio.notices import printable, show_progress
 from afnio_tellurio.sizes import counted_bytes
 

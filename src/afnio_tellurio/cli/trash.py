@@ -10,7 +10,8 @@ import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import Commands, path_type
 from afnio_tellurio.cli.asking import is_confirmed, require_terminal
 from afnio_tellurio.cli.finding import find_project, find_run
-from afnio_tellurio.cli.printing import format_date, table, value_count
+from afnio_tellurio.cli.layout import table
+from afnio_tellurio.cli.printing import format_date, value_count
 from afnio_tellurio.notices import printable
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _trash(options: argparse.Namespace) -> int:
         ]
         for item in items
     ]
-    print(table(["NAME", "KIND", "DELETED", "KEPT UNTIL", "FREES"], rows))
+    print(table(["NAME", "KIND", "DELETED", "KEPT UNTIL", "FREES"], rows, numbers={"FREES"}))
     return 0
 
 
