@@ -18,6 +18,7 @@ from afnio_tellurio.cli import (
     exporting,
     listing,
     looking,
+    opening,
     run_files,
     serving,
     starting,
@@ -26,6 +27,7 @@ from afnio_tellurio.cli import (
     syncing,
     tables,
     trash,
+    watching,
 )
 from afnio_tellurio.cli.arguments import CommandParser
 from afnio_tellurio.cli.printing import complain
@@ -139,6 +141,8 @@ def _parser() -> argparse.ArgumentParser:
         looking,
         tables,
         comparing,
+        watching,
+        opening,
         exporting,
         artifacts,
         run_files,
