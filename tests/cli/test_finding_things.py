@@ -1,10 +1,12 @@
 """Where to start, and messages about what does not exist."""
 
+import datetime as dt
 import json
 
 import pytest
 
 import afnio_tellurio as te
+from afnio_tellurio.cli.dates import date_from
 
 
 @pytest.fixture(autouse=True)
@@ -198,3 +200,43 @@ def test_commands_that_read_do_not_tell_where_runs_are_saved(
     finished = invoke(*arguments)
     assert (finished.returncode, finished.stderr) == (0, "")
     assert "run-0" in finished.stdout
+
+
+def test_the_completion_of_the_shell_in_use_is_printed(invoke):
+    finished = invoke("completion", SHELL="/usr/bin/zsh")
+    assert finished.returncode == 0
+    assert finished.stdout == invoke("completion", "zsh").stdout
+    finished = invoke("completion", SHELL="/bin/sh")
+    assert finished.returncode == 2
+    assert "completion requires a SHELL: bash, zsh, fish, powershell" in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "ago"),
+    [
+        ("90m", dt.timedelta(minutes=90)),
+        ("7d", dt.timedelta(days=7)),
+        ("2 w", dt.timedelta(weeks=2)),
+        ("1h", dt.timedelta(hours=1)),
+        ("last week", dt.timedelta(weeks=1)),
+        ("Last hour", dt.timedelta(hours=1)),
+    ],
+)
+def test_spans_before_now_are_dates(text, ago):
+    before = dt.datetime.now(dt.UTC)
+    parsed = date_from(text)
+    assert before - ago <= parsed <= dt.datetime.now(dt.UTC) - ago
+
+
+def test_an_export_into_a_missing_directory_names_the_directory(invoke, three_projects, tmp_path):
+    missing = tmp_path / "missing"
+    finished = invoke("export", "acme/digits/run-0", "--output", str(missing / "x.csv"))
+    assert complaint(finished) == f"afnio-tellurio export: No such directory: '{missing}'"
+
+
+def test_whoami_without_a_key_says_where_runs_are_saved(invoke, monkeypatch):
+    monkeypatch.delenv("TELLURIO_MODE")
+    assert complaint(invoke("whoami")).endswith(
+        ", so runs are saved on this machine; run: afnio-tellurio login"
+    )
+    assert "so runs" not in complaint(invoke("whoami", TELLURIO_MODE="online"))

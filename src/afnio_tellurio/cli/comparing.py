@@ -144,7 +144,8 @@ def _print_charts(names: Sequence[str], runs: Sequence[te.Run], summaries: Summa
             for mark, color, run, metrics in zip(_MARKS, colors, runs, summaries, strict=False)
             if name in metrics and metrics[name].minimum is not None
         ]
-        drawing = chart_of(name, lines)
+        first = min(metrics[name].first_step for metrics in summaries if name in metrics)
+        drawing = chart_of(name, lines, first)
         if drawing:
             print(f"\n{drawing}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import json
 import os
@@ -159,6 +160,8 @@ def _with_progress(run: te.Run, pages: Iterable[Page], names: list[str] | None) 
 @contextmanager
 def _open_atomically(path: Path) -> Generator[IO[bytes]]:
     """Opens a temporary file that replaces `path` when the block completes."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "No such directory", str(path.parent))
     path = path.resolve()
     if path.exists() and not path.is_file():
         # A pipe or a device can't be replaced.
@@ -202,11 +205,11 @@ def _part_prefix(path: Path) -> str:
 
 @contextmanager
 def _named_errors(path: Path) -> Generator[None]:
-    """Adds the file's name to errors about writing it."""
+    """Names the file in errors about writing it, in the place of its temporary one."""
     try:
         yield
     except OSError as error:
-        if error.errno is not None and error.filename is None:
+        if error.errno is not None:
             error.filename = str(path)
         raise
 

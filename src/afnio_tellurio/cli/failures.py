@@ -34,6 +34,9 @@ def explain(error: Exception) -> str:
         return _explain_filter(error)
     if isinstance(error, te.ApiError):
         return printable(_explain_answer(error))
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        # Without the number.
+        return printable(f"{error.strerror}: {error.filename!r}")
     text = str(error)
     call = _CALL.match(text)
     if call and hasattr(te, call[1]):

@@ -24,7 +24,7 @@ def add_filters(runs: argparse.ArgumentParser) -> None:
         metavar="DATE",
         type=date_from,
         help="created on or after DATE (local time by default): '3 Nov 2026 10:00', 2026-11-03, "
-        "yesterday, '2 weeks ago'",
+        "yesterday, 7d, '2 weeks ago'",
     )
     runs.add_argument("--until", metavar="DATE", type=date_until, help="created on or before DATE")
     runs.add_argument(

@@ -251,7 +251,7 @@ def _print_charts(
     with_numbers = [name for name, metric in summary.items() if metric.minimum is not None]
     drawn = with_numbers if are_chosen else with_numbers[:_MAX_CHARTS]
     for name in drawn:
-        drawing = chart(name, *run.curve(name, MAX_CHART_WIDTH * 2))
+        drawing = chart(name, *run.curve(name, MAX_CHART_WIDTH * 2), summary[name].first_step)
         if drawing:
             print(f"\n{drawing}")
     left = len(with_numbers) - len(drawn)

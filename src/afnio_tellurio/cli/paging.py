@@ -58,7 +58,7 @@ class _HeldTerminal(io.TextIOWrapper):
 
 
 def _pager() -> list[str]:
-    """The program and its arguments; empty if there is none, or the user wants none."""
+    """The program and its arguments; empty without one, or if the user wants none."""
     if os.environ.get("TERM") == "dumb":
         return []
     words = shlex.split(os.environ.get("PAGER", "less"), posix=os.name == "posix")

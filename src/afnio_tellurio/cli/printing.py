@@ -51,13 +51,20 @@ class Line(NamedTuple):
     color: int | None = None
 
 
-def chart(title: str, steps: list[int], values: list[float]) -> str:
+def chart(title: str, steps: list[int], values: list[float], first_step: int | None = None) -> str:
     """Returns a chart of one line, or an empty string if nothing can be drawn."""
-    return chart_of(title, [Line("braille", steps, values)])
+    return chart_of(title, [Line("braille", steps, values)], first_step)
 
 
-def chart_of(title: str, lines: Sequence[Line]) -> str:
-    """Returns a chart of overlaid lines, or an empty string if nothing can be drawn."""
+def chart_of(title: str, lines: Sequence[Line], first_step: int | None = None) -> str:
+    """Returns a chart of overlaid lines, or an empty string if nothing can be drawn.
+
+    Args:
+        title: What is drawn.
+        lines: The lines.
+        first_step: Where the axis starts; default at the first point. The points of a long metric
+            are at the ends of ranges of steps.
+    """
     lines = [line for line in lines if len(line.steps) > 1]
     if not lines or not _can_be_drawn(lines):
         return ""
@@ -73,7 +80,9 @@ def chart_of(title: str, lines: Sequence[Line]) -> str:
     for line in lines:
         plotext.plot(line.steps, line.values, marker=line.mark, color=line.color)
     first = min(line.steps[0] for line in lines)
+    first = first if first_step is None else min(first, first_step)
     last = max(line.steps[-1] for line in lines)
+    plotext.xlim(first, last)
     plotext.xticks(sorted({first + (last - first) * tick // 4 for tick in range(5)}))
     plotext.yticks(*_value_ticks([value for line in lines for value in line.values]))
     drawing: str = plotext.build()

@@ -138,9 +138,12 @@ class _Changes:
         for run in runs:
             summary = summaries[run.uuid]
             state = {name: (metric.count, metric.last_step) for name, metric in summary.items()}
-            status, before = self._known.get(run.uuid, (None, {}))
+            known = self._known.get(run.uuid)
+            status, before = known or (None, state)
             changed = {
-                name: metric for name, metric in summary.items() if before.get(name) != state[name]
+                name: metric
+                for name, metric in summary.items()
+                if known is None or before.get(name) != state[name]
             }
             if changed or status != run.status:
                 changes.append((run, changed))
