@@ -115,6 +115,7 @@ def test_projects_of_all_namespaces_are_listed(invoke, three_projects):
     [
         (("projects", "nosuch"), "Namespace nosuch not found. Namespaces: acme, other"),
         (("projects", "acm"), "Namespace acm not found. Did you mean acme?"),
+        (("trash", "nosuch"), "Namespace nosuch not found. Namespaces: acme, other"),
         (("runs", "nosuch"), "Namespace nosuch not found. Namespaces: acme, other"),
         (("runs", "acme/x"), "Project acme/x not found. Projects in acme: digits, letters"),
         (("runs", "acme/digit"), "Project acme/digit not found. Did you mean digits?"),

@@ -208,6 +208,20 @@ def test_a_pager_that_ends_early_ends_nothing_else(six_runs, terminal):
     assert without_colors(shown.shown) == "   RUN    STATUS     CREATED              DURATION\r\n"
 
 
+def test_ctrl_c_is_for_the_pager(six_runs, terminal, tmp_path):
+    pager = tmp_path / "pager"
+    pager.write_text("#!/bin/sh\ntrap '' INT\ncat\necho READY\nread line </dev/tty\necho END\n")
+    pager.chmod(0o700)
+    shown = terminal("compare", *six_runs, PAGER=str(pager))
+    shown.read_until("READY")
+    shown.wait_until_it_reads()
+    shown.type("\x03")
+    shown.type("\n")
+    shown.read_until("END")
+    assert shown.end() == 0
+    assert "afnio-tellurio:" not in shown.shown
+
+
 def test_a_pipe_gets_no_pager(six_runs, invoke, pager):
     assert "BEGIN" not in invoke(*TWO_RUNS, PAGER=pager).stdout
 

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING
 
@@ -73,17 +74,21 @@ def _show(pager: list[str], text: bytes, terminal: TextIO) -> bool:
     terminal.flush()
     # Without these, less shows escape codes, and clears the screen when it ends.
     environment = {"LESS": "FRX", "LV": "-c", **os.environ}
-    try:
-        process = subprocess.Popen(  # noqa: S603 - the program that the user chose
-            pager, stdin=subprocess.PIPE, stdout=terminal, env=environment
-        )
-    except OSError:
-        # It is not a program.
-        return False
-    while True:
+    with tempfile.TemporaryFile() as file:
+        # Not a pipe: Ctrl-C would end writing to it.
+        file.write(text)
+        file.seek(0)
         try:
-            process.communicate(text)
-        except KeyboardInterrupt:
-            # The pager got it too, and uses it to stop a search.
-            continue
-        return True
+            process = subprocess.Popen(  # noqa: S603 - the program that the user chose
+                pager, stdin=file, stdout=terminal, env=environment
+            )
+        except OSError:
+            # It is not a program.
+            return False
+        while True:
+            try:
+                process.wait()
+            except KeyboardInterrupt:
+                # The pager got it too, and uses it to stop a search.
+                continue
+            return True

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import Commands, path_type
 from afnio_tellurio.cli.asking import is_confirmed, require_terminal
-from afnio_tellurio.cli.finding import find_project, find_run
+from afnio_tellurio.cli.finding import find_project, find_run, list_projects
 from afnio_tellurio.cli.layout import table
 from afnio_tellurio.cli.printing import format_date, value_count
 from afnio_tellurio.cli.selecting import (
@@ -136,6 +136,9 @@ def _describe_move(namespace_slug: str, item: te.TrashedItem) -> None:
 
 def _trash(options: argparse.Namespace) -> int:
     items = te.list_trash(options.namespace)
+    if not items:
+        # The trash of a namespace that does not exist is empty too.
+        list_projects(options.namespace)
     if options.json:
         print(json.dumps(list(map(_facts, items)), indent=2))
         return 0
