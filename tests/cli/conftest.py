@@ -63,6 +63,7 @@ def at_terminal(invoke, monkeypatch):
         reader.start()
         with contextlib.ExitStack() as files, monkeypatch.context() as patch:
             patch.setenv("TERM", "xterm")
+            patch.setenv("PAGER", "cat")
             for name in ("COLUMNS", "LINES", "NO_COLOR"):
                 patch.delenv(name, raising=False)
             opened = {

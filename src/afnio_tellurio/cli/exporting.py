@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import json
 import os
@@ -17,7 +18,6 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import (
     QUOTING_HELP,
     Commands,
@@ -26,6 +26,7 @@ from afnio_tellurio.cli.arguments import (
     require_metrics,
     with_file_names,
 )
+from afnio_tellurio.cli.finding import find_run
 from afnio_tellurio.cli.printing import value_count
 from afnio_tellurio.files import synchronize
 from afnio_tellurio.locking import try_lock
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
+    import afnio_tellurio as te
     from afnio_tellurio.api.metric_lists import ListedMetrics
 
     Page = list[ListedMetrics]
@@ -81,7 +83,7 @@ def add_commands(commands: Commands) -> None:
     export.add_argument(
         "--metrics", metavar="A,B", type=metric_names, help=f"only these metrics; {QUOTING_HELP}"
     )
-    export.set_defaults(command=_export, usage=export)
+    export.set_defaults(command=_export)
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -93,7 +95,7 @@ def _export(options: argparse.Namespace) -> int:
     write = _WRITERS[file_format]
     if file_format == "parquet":
         _import_pyarrow("pyarrow")
-    run = te.get_run(*options.run)
+    run = find_run(options.run)
     if options.metrics is not None:
         require_metrics(options.metrics, run.summary(), f"Run {run.name!r} has no metric")
     pages = _pages(run, options.metrics)
@@ -158,6 +160,8 @@ def _with_progress(run: te.Run, pages: Iterable[Page], names: list[str] | None) 
 @contextmanager
 def _open_atomically(path: Path) -> Generator[IO[bytes]]:
     """Opens a temporary file that replaces `path` when the block completes."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "No such directory", str(path.parent))
     path = path.resolve()
     if path.exists() and not path.is_file():
         # A pipe or a device can't be replaced.
@@ -201,11 +205,11 @@ def _part_prefix(path: Path) -> str:
 
 @contextmanager
 def _named_errors(path: Path) -> Generator[None]:
-    """Adds the file's name to errors about writing it."""
+    """Names the file in errors about writing it, in the place of its temporary one."""
     try:
         yield
     except OSError as error:
-        if error.errno is not None and error.filename is None:
+        if error.errno is not None:
             error.filename = str(path)
         raise
 

@@ -43,7 +43,7 @@ def add_commands(commands: Commands) -> None:
         action="store_true",
         help="also send metrics and files again that a backend rejected before",
     )
-    sync.set_defaults(command=_sync, usage=sync)
+    sync.set_defaults(command=_sync)
 
 
 def _sync(options: argparse.Namespace) -> int:
