@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from afnio_tellurio.importing.sources import ImportResult
 
-_KINDS = ("bundle",)
+_KINDS = ("bundle", "tensorboard")
 
 
 def add_commands(commands: Commands) -> None:

@@ -152,4 +152,3 @@ def _kind_of_database(path: Path) -> str | None:
 
 #: The tables of the database of a tracker.
 _TABLES: dict[str, set[str]] = {}
-KINDS = ("bundle", *_MODULES)
