@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from afnio_tellurio.importing.sources import ImportResult
 
-_KINDS = ("bundle", "tensorboard")
+_KINDS = ("bundle", "mlflow", "tensorboard", "trackio")
 
 
 def add_commands(commands: Commands) -> None:
@@ -44,11 +45,13 @@ def _import(options: argparse.Namespace) -> int:
 
     namespace_slug = checked_slug("import", "namespace slug", options.project[0])
     display_name, slug = checked_display_name("import", options.project[1])
+    skipped: Counter[str] = Counter()
     results = import_runs(
         options.source,
         options.kind,
         TargetProject(namespace_slug, slug, display_name),
         default_client(),
+        skipped=skipped,
         dry_run=options.dry_run,
         progress=_show_progress,
     )
@@ -60,6 +63,8 @@ def _import(options: argparse.Namespace) -> int:
             _report(result, "would be imported" if options.dry_run else "imported")
     finally:
         show_progress("")
+    if skipped:
+        print(f"Skipped: {_in_words(skipped)}")
     return int(failed)
 
 
@@ -74,8 +79,11 @@ def _report(result: ImportResult, verb: str) -> None:
     if run.name_there is not None and run.name_there != run.name:
         text += f" as {printable(run.name_there)}"
     text += f", {run.rejected} rejected" if run.rejected else ""
-    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(result.skipped.items()))
-    print(f"{name}: {text}" + (f"; skipped: {printable(kinds)}" if kinds else ""))
+    print(f"{name}: {text}" + (f"; skipped: {_in_words(result.skipped)}" if result.skipped else ""))
+
+
+def _in_words(skipped: Counter[str]) -> str:
+    return printable(", ".join(f"{count} {kind}" for kind, count in sorted(skipped.items())))
 
 
 def _show_progress(name: str, count: int, total: int) -> None:

@@ -205,7 +205,7 @@ class RunToImport(RunToCopy):
         return len(self.run.files)
 
 
-def checked_files(run: ImportedRun, folder: Path) -> None:
+def add_files(run: ImportedRun, folder: Path) -> None:
     """Adds the files below a folder to a run; counts those that cannot be files of a run."""
     for file in sorted(folder.rglob("*")):
         if file.is_dir():

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import sqlite3
 import zipfile
 from collections import Counter
-from contextlib import closing
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from afnio_tellurio.bundles.reading import BundleError, open_bundle
 from afnio_tellurio.copying_runs import CopiedRun, copy_runs
 from afnio_tellurio.errors import BackendUnreachableError
+from afnio_tellurio.importing import mlflow, tensorboard, trackio
 from afnio_tellurio.importing.imported_runs import ImportedRun, RunToImport
 from afnio_tellurio.interruptions import raise_foreign
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from afnio_tellurio.client import TellurioClient
     from afnio_tellurio.copying_runs import Progress, TargetProject
 
-#: The module of each kind.
-_MODULES = {
-    "tensorboard": "afnio_tellurio.importing.tensorboard",
+#: What reads the runs of each kind.
+_READERS: dict[str, Callable[[Path, Counter[str]], Iterator[ImportedRun]]] = {
+    "mlflow": mlflow.read_runs,
+    "tensorboard": tensorboard.read_runs,
+    "trackio": trackio.read_runs,
 }
 
 
@@ -46,6 +46,7 @@ def import_runs(
     project: TargetProject,
     target: TellurioClient,
     *,
+    skipped: Counter[str],
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[ImportResult]:
@@ -56,6 +57,7 @@ def import_runs(
         kind: The kind of what is there; default what is detected.
         project: Where the runs are imported to.
         target: The backend.
+        skipped: Counts what is not imported and belongs to no run.
         dry_run: Whether to only report what would be imported.
         progress: Called after each request.
 
@@ -70,9 +72,7 @@ def import_runs(
     if kind == "bundle":
         yield from _import_bundles(path, project, target, dry_run=dry_run, progress=progress)
         return
-    runs: Any = import_module(_MODULES[kind]).read_runs(path)
-    run: ImportedRun
-    for run in runs:
+    for run in _READERS[kind](path, skipped):
         copy = RunToImport(run, project)
         for result in copy_runs([copy], target, dry_run=dry_run, progress=progress):
             yield ImportResult(result, copy.skipped)
@@ -107,12 +107,7 @@ def detected_kind(path: Path) -> str:
         FileNotFoundError: It does not exist.
         ValueError: It is of no known kind.
     """
-    if path.is_dir():
-        kind = _kind_of_folder(path)
-    else:
-        with path.open("rb") as file:
-            start = file.read(16)
-        kind = _kind_of_file(path, start)
+    kind = _kind_of_folder(path) if path.is_dir() else _kind_of_file(path)
     if kind is None:
         raise ValueError(f"{path} has nothing that can be imported; name its kind with --from")
     return kind
@@ -121,34 +116,29 @@ def detected_kind(path: Path) -> str:
 def _kind_of_folder(folder: Path) -> str | None:
     if any(folder.glob("*.zip")):
         return "bundle"
-    for pattern, kind in _PATTERNS.items():
-        if any(folder.rglob(pattern)):
+    if mlflow.is_folder(folder):
+        return "mlflow"
+    for file in sorted(folder.glob("*.db")):
+        if (kind := _kind_of_file(file)) is not None:
             return kind
-    return None
-
-
-#: What the folder of a tracker has.
-_PATTERNS = {
-    "*tfevents*": "tensorboard",
-}
-
-
-def _kind_of_file(path: Path, start: bytes) -> str | None:
-    if zipfile.is_zipfile(path):
-        return "bundle"
-    if "tfevents" in path.name:
+    if any(map(tensorboard.is_file, folder.rglob("*tfevents*"))):
         return "tensorboard"
-    if start.startswith(b"SQLite format 3\0"):
-        return _kind_of_database(path)
     return None
 
 
-def _kind_of_database(path: Path) -> str | None:
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
-        rows = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        tables = {name for (name,) in rows}
-    return next((kind for kind, known in _TABLES.items() if known <= tables), None)
+def _kind_of_file(file: Path) -> str | None:
+    if zipfile.is_zipfile(file):
+        return "bundle"
+    for kind, is_of_kind in _DETECTORS.items():
+        if is_of_kind(file):
+            return kind
+    # So that a file that is missing or unreadable is not of an unknown kind.
+    file.open("rb").close()
+    return None
 
 
-#: The tables of the database of a tracker.
-_TABLES: dict[str, set[str]] = {}
+_DETECTORS: dict[str, Callable[[Path], bool]] = {
+    "tensorboard": tensorboard.is_file,
+    "mlflow": mlflow.is_database,
+    "trackio": trackio.is_project,
+}

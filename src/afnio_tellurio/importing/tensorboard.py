@@ -42,7 +42,12 @@ class _Event(NamedTuple):
     message: Message
 
 
-def read_runs(path: Path) -> Iterator[ImportedRun]:
+def is_file(path: Path) -> bool:
+    """Returns whether a file is an event file."""
+    return "tfevents" in path.name
+
+
+def read_runs(path: Path, _skipped: Counter[str]) -> Iterator[ImportedRun]:
     """Yields a run for each folder with event files, and for a single file its own.
 
     Raises:
