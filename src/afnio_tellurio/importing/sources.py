@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from afnio_tellurio.bundles.reading import BundleError, open_bundle
 from afnio_tellurio.copying_runs import CopiedRun, copy_runs
 from afnio_tellurio.errors import BackendUnreachableError
-from afnio_tellurio.importing import mlflow, tensorboard, trackio
+from afnio_tellurio.importing import mlflow, tensorboard, trackio, wandb
 from afnio_tellurio.importing.imported_runs import ImportedRun, RunToImport
 from afnio_tellurio.interruptions import raise_foreign
 
@@ -25,6 +25,7 @@ _READERS: dict[str, Callable[[Path, Counter[str]], Iterator[ImportedRun]]] = {
     "mlflow": mlflow.read_runs,
     "tensorboard": tensorboard.read_runs,
     "trackio": trackio.read_runs,
+    "wandb": wandb.read_runs,
 }
 
 
@@ -121,6 +122,8 @@ def _kind_of_folder(folder: Path) -> str | None:
     for file in sorted(folder.glob("*.db")):
         if (kind := _kind_of_file(file)) is not None:
             return kind
+    if any(map(wandb.is_file, folder.rglob("run-*.wandb"))):
+        return "wandb"
     if any(map(tensorboard.is_file, folder.rglob("*tfevents*"))):
         return "tensorboard"
     return None
@@ -141,4 +144,5 @@ _DETECTORS: dict[str, Callable[[Path], bool]] = {
     "tensorboard": tensorboard.is_file,
     "mlflow": mlflow.is_database,
     "trackio": trackio.is_project,
+    "wandb": wandb.is_file,
 }
