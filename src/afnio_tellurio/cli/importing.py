@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from afnio_tellurio.importing.sources import ImportResult
 
-_KINDS = ("bundle", "mlflow", "tensorboard", "trackio", "wandb")
+_KINDS = ("bundle", "mlflow", "neptune", "tensorboard", "trackio", "wandb")
 
 
 def add_commands(commands: Commands) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from afnio_tellurio.bundles.reading import BundleError, open_bundle
 from afnio_tellurio.copying_runs import CopiedRun, copy_runs
 from afnio_tellurio.errors import BackendUnreachableError
-from afnio_tellurio.importing import mlflow, tensorboard, trackio, wandb
+from afnio_tellurio.importing import mlflow, neptune, tensorboard, trackio, wandb
 from afnio_tellurio.importing.imported_runs import ImportedRun, RunToImport
 from afnio_tellurio.interruptions import raise_foreign
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 #: What reads the runs of each kind.
 _READERS: dict[str, Callable[[Path, Counter[str]], Iterator[ImportedRun]]] = {
     "mlflow": mlflow.read_runs,
+    "neptune": neptune.read_runs,
     "tensorboard": tensorboard.read_runs,
     "trackio": trackio.read_runs,
     "wandb": wandb.read_runs,
@@ -122,10 +123,9 @@ def _kind_of_folder(folder: Path) -> str | None:
     for file in sorted(folder.glob("*.db")):
         if (kind := _kind_of_file(file)) is not None:
             return kind
-    if any(map(wandb.is_file, folder.rglob("run-*.wandb"))):
-        return "wandb"
-    if any(map(tensorboard.is_file, folder.rglob("*tfevents*"))):
-        return "tensorboard"
+    for pattern, kind in _PATTERNS.items():
+        if any(map(_DETECTORS[kind], folder.rglob(pattern))):
+            return kind
     return None
 
 
@@ -145,4 +145,7 @@ _DETECTORS: dict[str, Callable[[Path], bool]] = {
     "mlflow": mlflow.is_database,
     "trackio": trackio.is_project,
     "wandb": wandb.is_file,
+    "neptune": neptune.is_file,
 }
+#: The names of the files below a folder; the first kind that is there counts.
+_PATTERNS = {"run-*.wandb": "wandb", "*tfevents*": "tensorboard", "*.parquet": "neptune"}

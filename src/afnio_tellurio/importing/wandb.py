@@ -260,30 +260,29 @@ def _axis_of(name: str, axes: dict[str, str]) -> str | None:
 
 def _step_in(row: _Row, axis: str) -> int | None:
     value = row.values.get(axis)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    is_step = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_STEP
-    return value if is_step else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value % 1 != 0:
+        return None
+    return int(value) if 0 <= value <= MAX_STEP else None
 
 
 def _apply(values: dict[str, Any], changes: Message) -> None:
     """Applies a record of changes of the config or the summary."""
     for item in changes.messages(1):
         *parents, name = _path_of(item)
-        place = values
+        place: dict[str, Any] = values
         for parent in parents:
-            inner = place.get(parent)
+            inner: Any = place.get(parent)
             if not isinstance(inner, dict):
                 inner = place[parent] = {}
             place = inner
         place[name] = _value_of(item)
     for item in changes.messages(2):
         *parents, name = _path_of(item)
-        place = values
+        removed_from: Any = values
         for parent in parents:
-            inner = place.get(parent)
-            place = inner if isinstance(inner, dict) else {}
-        place.pop(name, None)
+            removed_from = removed_from.get(parent) if isinstance(removed_from, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        if isinstance(removed_from, dict):
+            removed_from.pop(name, None)  # pyright: ignore[reportUnknownMemberType]
 
 
 def _flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
