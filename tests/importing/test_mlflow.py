@@ -65,7 +65,7 @@ def test_a_folder_with_a_database_is_imported_too(tmp_path, kind, source):
 @pytest.mark.usefixtures("server")
 @pytest.mark.parametrize("kind", ["database"])
 def test_files_outside_the_source_are_not_read(source, tmp_path, capsys):
-    """Whoever wrote the database could name any folder of this machine."""
+    """The author of the database could name any folder of this machine."""
     secret = tmp_path / "secret"
     secret.mkdir()
     (secret / "key").write_text("secret")

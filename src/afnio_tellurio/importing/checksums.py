@@ -24,6 +24,6 @@ def crc32c(data: bytes) -> int:
 
 
 def masked_crc32c(data: bytes) -> int:
-    """Returns the checksum as such files have it: rotated, so that it is no checksum of itself."""
+    """Returns the checksum as event files have it: rotated and increased."""
     crc = crc32c(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF

@@ -167,7 +167,7 @@ def _points_of_database(file: Path, run_id: str) -> Iterator[Point]:
 def _add_artifacts(run: ImportedRun, uri: str | None, root: Path, place: str) -> None:
     """Adds the files of a run that are below the folder that is imported.
 
-    Another folder may have anything: whoever wrote the address could choose it.
+    Another folder may have anything, and the address may be of a person who chose it.
     """
     candidates = [root / "mlruns" / place / "artifacts", root / place / "artifacts"]
     parts = urlsplit(uri or "")

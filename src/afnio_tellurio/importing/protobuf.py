@@ -73,7 +73,7 @@ class Message:
         return self.fields.get(number, [])
 
     def last(self, number: int) -> Field:
-        """Returns the last field with a number, which counts; an empty one if there is none."""
+        """Returns the last field with a number, which counts; an empty one if it is missing."""
         return self.fields[number][-1] if number in self.fields else Field(number, 0, b"")
 
     def messages(self, number: int) -> list[Message]:

@@ -269,12 +269,11 @@ def _apply(values: dict[str, Any], changes: Message) -> None:
     """Applies a record of changes of the config or the summary."""
     for item in changes.messages(1):
         *parents, name = _path_of(item)
-        place: dict[str, Any] = values
+        place = values
         for parent in parents:
-            inner: Any = place.get(parent)
-            if not isinstance(inner, dict):
-                inner = place[parent] = {}
-            place = inner
+            if not isinstance(place.get(parent), dict):
+                place[parent] = {}
+            place = place[parent]
         place[name] = _value_of(item)
     for item in changes.messages(2):
         *parents, name = _path_of(item)
