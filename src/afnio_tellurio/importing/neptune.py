@@ -141,8 +141,8 @@ class _Scan:
         if row["attribute_type"] == "file_series":
             step = row["step"] or Decimal(0)
             path = f"{path}/{step.normalize():f}"
-        relative: Any = value.get("path") if isinstance(value, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-        file = self._find_file(str(relative or ""))
+        place: dict[str, Any] = value or {}
+        file = self._find_file(str(place.get("path") or ""))
         if file is None:
             self.run.skipped["files that are not in the source"] += 1
             return
