@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,15 +52,16 @@ DOCUMENT = (Path(__file__).parent.parent.parent / "docs" / "command-line.md").re
 def one_line(finished):
     assert finished.returncode == 1, finished
     (line,) = finished.stderr.splitlines()
-    assert line.startswith(("afnio-tellurio", "first: not uploaded: "))
+    assert line.startswith(("afnio-tellurio", "first: not uploaded: ", "first: not imported: "))
     return line
 
 
 @pytest.fixture(autouse=True)
-def in_a_folder_of_its_own(tmp_path, monkeypatch):
-    """Some examples write a file, and one uploads it."""
+def in_a_folder_of_its_own(tmp_path, monkeypatch, _home_of_examples):
+    """Some examples write a file, one uploads it, and one imports a bundle."""
     monkeypatch.chdir(tmp_path)
     Path("weights.json").write_text("[1]")
+    shutil.copy(_home_of_examples.parent / "first.zip", "first.zip")
 
 
 @pytest.fixture

@@ -62,6 +62,8 @@ NOT_LISTS = {
     "tracking/awaitable.py": "the same, for event loops",
     "delivery/recovery.py": "a run of a dead process has crashed",
     "uploading.py": "the same",
+    "importing/mlflow.py": "what the statuses of mlflow mean",
+    "importing/wandb.py": "what the exit codes of wandb mean",
 }
 
 
