@@ -102,6 +102,11 @@ declare global {
 		parent: Run | undefined;
 		children: Run[];
 	}
+	interface ProjectList {
+		projects: Project[];
+		/** The slugs of all namespaces, also of those without projects. */
+		namespaces: string[];
+	}
 	interface RunList {
 		runs: Run[];
 		byId: Map<string, Run>;
@@ -116,10 +121,10 @@ declare global {
 		cursor?: string;
 	}
 
-	/** The runs that match a regular expression, or what is wrong with it. */
-	interface Matches {
-		uuids: Set<string>;
-		problem: string | null;
+	/** The runs that a filter finds, in the order of the backend. */
+	interface MatchList {
+		uuids: string[];
+		updated: string | undefined;
 	}
 
 	// What is drawn.
@@ -129,6 +134,8 @@ declare global {
 		key: string;
 		name: string;
 		kind: string;
+		/** What it is sorted by, in the language of filters. */
+		term: string;
 	}
 	interface Line {
 		run: string;
@@ -172,10 +179,12 @@ declare global {
 		name: string;
 		kind: string;
 		value: unknown;
-		problem: string | null;
+		problem: string;
 		run: Run;
 		table: Table;
 		runs: Run[];
+		found: Run[];
+		isShort: boolean;
 		shownRuns: ShownRun[];
 		onSelect: (uuid: string, isShown: boolean) => void;
 		slot: number | undefined;
@@ -205,8 +214,8 @@ declare global {
 	}
 	type VNode = ReturnType<typeof html>;
 	type Component = (props: Props) => VNode | string;
-	/** A column of the table of runs: its label, what it is sorted by, and what it shows. */
-	type Fact = [string, (run: Run) => string | number | undefined, (run: Run) => unknown];
+	/** A fact of a run: its label, and what is shown. */
+	type Fact = [string, (run: Run) => unknown];
 
 	type FieldEvent = Event & {target: HTMLInputElement};
 	type UPlot = uPlotClass;

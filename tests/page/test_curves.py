@@ -55,25 +55,43 @@ def test_only_the_chosen_runs_have_lines_and_a_reload_keeps_them(open_digits):
     expect_runs(page, 2)
     page.reload()
     expect_runs(page, 2)
-    expect(page.locator(".legend li")).to_have_text(["high", "middle"])
+    expect(page.locator("[aria-label=Runs] li:has(:checked) a")).to_have_text(["high", "middle"])
     page.get_by_role("button", name="Reset selection").click()
     expect(page.get_by_label("Show low")).to_be_checked()
 
 
-def test_lines_are_told_apart_by_more_than_color(open_digits):
-    page = open_digits(PROJECT)
-    marks = page.locator(".legend .mark")
-    expect(marks).to_have_count(3)
+def test_up_to_eight_lines_have_colors_of_their_own_and_more_have_patterns(open_page, client):
+    for number in range(10):
+        with te.init("acme", "Digits", f"r{number}", client=client) as run:
+            run.log("train/loss", number)
+    page = open_page(PROJECT)
+    marks = page.locator("[aria-label=Runs] :checked + .mark")
+    expect(marks).to_have_count(10)
     styles = [mark.get_attribute("style") for mark in marks.all()]
-    assert (
-        len(
-            {
-                style.replace("line-0", "").replace("line-1", "").replace("line-2", "")
-                for style in styles
-            }
-        )
-        == 3
-    )
+    assert len(set(styles)) == 10
+    assert sum("transparent" in style for style in styles) == 2
+    # Two of them are left: they take colors alone, and keep those that they had.
+    for number in range(8):
+        page.get_by_label(f"Show r{number}").uncheck()
+    expect(marks).to_have_count(2)
+    assert [mark.get_attribute("style") for mark in marks.all()] == styles[:2]
+    page.get_by_role("button", name="Show only r3").click()
+    expect(marks).to_have_count(1)
+    assert "transparent" not in marks.get_attribute("style")
+
+
+def test_runs_are_selected_all_none_or_one(open_digits):
+    page = open_digits(PROJECT)
+    expect_runs(page, 3)
+    page.get_by_label("Show only middle").click()
+    expect(chart(page).locator(".plot")).to_have_attribute("aria-label", re.compile("1 run[.]"))
+    page.get_by_role("button", name="All", exact=True).click()
+    expect_runs(page, 3)
+    page.get_by_role("button", name="None").click()
+    expect(page.get_by_text("No runs are selected.")).to_be_visible()
+    expect(page.locator("figure")).to_have_count(0)
+    page.locator(".main").get_by_role("button", name="Reset selection").click()
+    expect_runs(page, 3)
 
 
 def test_nan_is_a_gap(open_digits, digits):

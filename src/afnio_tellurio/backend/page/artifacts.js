@@ -7,6 +7,7 @@ import {Head, number, Scroll, when} from "./format.js";
 import {Lineage} from "./lineage.js";
 import {html, useEffect, useState} from "./preact.js";
 import {bytes, FileItem, isPlainText, useParts} from "./previews.js";
+import {waiting} from "./views.js";
 
 const VERSIONS = 200;
 const FILES = 1000;
@@ -28,7 +29,7 @@ const loadArtifacts = route => async (before, signal) =>
 function ArtifactList({route, onError}) {
 	const {value, error} = usePolled(loadArtifacts(route), []);
 	useEffect(() => onError(error), [error]);
-	if (!value) return html`<p class="quiet" role="status">Loading…</p>`;
+	if (!value) return waiting({error});
 	if (!value.length)
 		return html`<div class="empty"><p>No artifacts yet. Log the first one:</p><pre tabindex="0">run.log_artifact("model.pt", "model", type="model")</pre></div>`;
 	const types = [...Map.groupBy(value, ({type}) => type)].sort(([a], [b]) => (a < b ? -1 : 1));
@@ -82,7 +83,7 @@ function Producer({route, value}) {
 function VersionList({route, onError}) {
 	const {value, error} = usePolled(loadVersions(route), []);
 	useEffect(() => onError(error), [error]);
-	if (!value) return error ? "" : html`<p class="quiet" role="status">Loading…</p>`;
+	if (!value) return waiting({error});
 	return html`<h1><bdi>${route.artifact}</bdi></h1>
 		<p class="quiet">Type <bdi>${value[0]?.type ?? ""}</bdi></p>
 		<${Scroll} label="Versions"><table>
@@ -136,7 +137,7 @@ function Files({route, version}) {
 function VersionDetails({route, onError}) {
 	const {value: version, error} = usePolled(loadVersion(route), []);
 	useEffect(() => onError(error), [error]);
-	if (!version) return error ? "" : html`<p class="quiet" role="status">Loading…</p>`;
+	if (!version) return waiting({error});
 	const facts = [
 		["Type", html`<bdi>${version.type}</bdi>`],
 		["Aliases", version.aliases.length > 0 && html`<${Aliases} names=${version.aliases} />`],

@@ -17,6 +17,7 @@ import {
 	save
 } from "./format.js";
 import {html, render, useEffect, useMemo, useRef, useState} from "./preact.js";
+import {Problem} from "./views.js";
 
 const BUCKETS = 150;
 const FINE_BUCKETS = 1000;
@@ -408,7 +409,7 @@ export function ChartPart({route, names, shownRuns, settings, theme, isLarge}) {
 			return series ? [{run: uuid, label, slot, start: Date.parse(date_created) / 1000, series}] : [];
 		});
 	return html`<div class="charts ${isLarge ? "large" : ""}" ref=${grid}>
-		${error && html`<p class="problem" role="alert">${error.message}</p>`}
+		<${Problem} error=${error} />
 		${names.map(
 			name =>
 				html`<${Chart} key=${name} route=${route} name=${name} lines=${linesOf(name)} settings=${settings} theme=${theme} height=${isLarge ? 300 : 190} />`
