@@ -137,6 +137,17 @@ declare global {
 		/** What it is sorted by, in the language of filters. */
 		term: string;
 	}
+	/** What a comparison shows of each run. */
+	interface ComparedRow {
+		key: string;
+		label: string;
+		/** What is compared. */
+		read: (run: Run) => unknown;
+		/** What is shown, unless it is the value. */
+		show?: (run: Run) => unknown;
+		/** Whether smaller values are better, if that is known. */
+		isLow?: boolean | null;
+	}
 	interface Line {
 		run: string;
 		label: string;
@@ -150,7 +161,8 @@ declare global {
 		x: Axis;
 		logX: boolean;
 		logY: boolean;
-		smooth: number;
+		/** Of the moving average, in steps; 0 for none. */
+		halfLife: number;
 	}
 	type Part = "y" | "raw" | "high" | "low";
 	type Values = (number | null | undefined)[];
@@ -162,7 +174,20 @@ declare global {
 	interface Plot {
 		points: Points[];
 		data: uPlotClass.AlignedData;
-		drawn: {slot?: number; part?: Part}[];
+		drawn: {slot?: number; part?: Part; line?: number}[];
+		/** Without a number to draw. */
+		isEmpty: boolean;
+		/** The steps of a point that has a band, at most; 0 without bands. */
+		bandWidth: number;
+	}
+	/** What a line has at a place. */
+	interface ValueAt {
+		label: string;
+		slot: number;
+		line: number;
+		/** The height at which it is drawn. */
+		drawn: number | null;
+		text: string;
 	}
 	type Zoom = {range: [number, number]; steps: [number, number]} | null;
 
@@ -185,6 +210,8 @@ declare global {
 		runs: Run[];
 		found: Run[];
 		isShort: boolean;
+		isLoading: boolean;
+		group: string;
 		shownRuns: ShownRun[];
 		onSelect: (uuid: string, isShown: boolean) => void;
 		slot: number | undefined;

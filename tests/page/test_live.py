@@ -70,7 +70,7 @@ def test_a_curve_grows_while_a_program_trains(open_page, start_python, serving, 
     eventually(page, expect(link).to_be_visible)
     link.click()
     page.get_by_role("region", name="Runs").get_by_role("link", name="training").click()
-    button = page.get_by_role("button", name="Table of loss")
+    button = page.get_by_role("button", name="Table: loss")
     eventually(page, expect(button).to_be_visible)
     button.click()
     rows = page.locator("figure table tbody tr")
@@ -170,7 +170,7 @@ def test_only_running_runs_are_asked_for_new_metrics(open_page, client, logged_d
 
 def test_the_page_tells_that_the_server_is_gone_and_recovers(open_digits):
     page = open_digits(PROJECT)
-    expect(page.locator(ROWS)).to_have_count(3)
+    expect(page.locator("figure canvas")).to_have_count(3)
     page.route("**/api/**", lambda route: route.abort())
     banner = page.locator(".banner")
     eventually(page, expect(banner).to_contain_text, "Can't reach the server.")

@@ -117,6 +117,7 @@ def test_the_field_takes_filters_which_the_backend_applies(open_digits):
     page.get_by_role("link", name="Table").click()
     expect_names(page, "middle")
     page.fill(FILTER, 'metric("val/loss") > 1')
+    expect(page.locator(".help")).to_be_visible()
     # Without Enter, once nothing more is typed.
     expect_names(page, "high", "middle")
     page.get_by_role("button", name="val/loss last").click()
@@ -128,7 +129,7 @@ def test_the_field_takes_filters_which_the_backend_applies(open_digits):
 def test_an_invalid_filter_is_explained_and_the_list_stays(open_digits):
     page = open_digits(PROJECT)
     problem = page.locator(".search [role=alert]")
-    for text, words in (("colour = red", "a run has no 'colour'"), ("status = ", "not the end")):
+    for text, words in (("shade = red", "a run has no 'shade'"), ("status = ", "not the end")):
         page.fill(FILTER, text)
         page.press(FILTER, "Enter")
         expect(problem).to_contain_text(words)
@@ -275,7 +276,9 @@ def test_a_comparison_overlays_curves_and_tells_the_differences(open_digits):
             "0.5 -2 (-80.0%)",
         ]
     )
-    expect(page.get_by_text("Compared with high")).to_be_visible()
+    base = page.get_by_label("Compared with")
+    expect(base.locator("option:checked")).to_have_text("high")
+    expect(row.locator("[data-better=true]")).to_have_count(2)
     page.get_by_label(re.compile("^Value")).select_option("minimum")
     expect(
         page.locator("[aria-label=Differences] tbody tr", has_text="train/loss")
@@ -283,6 +286,29 @@ def test_a_comparison_overlays_curves_and_tells_the_differences(open_digits):
     expect(page.locator("figure .plot").first).to_have_attribute("aria-label", re.compile("3 runs"))
     page.reload()
     expect(page.get_by_label(re.compile("^Value"))).to_have_value("minimum")
+
+
+def test_a_comparison_has_the_chosen_base_and_only_what_differs(open_page, client):
+    uuids = []
+    for name, rate in (("a", 0.1), ("b", 0.2)):
+        config = {"optim": {"lr": rate, "name": "adam"}}
+        with te.init("acme", "Digits", name, config=config, client=client) as run:
+            run.log("val/acc", 10 * rate)
+            run.log("same", 1)
+        uuids.append(run.uuid)
+    page = open_page(f"{PROJECT}compare/?{urlencode([('run', uuid) for uuid in uuids])}")
+    rows = page.locator("[aria-label=Differences] tbody tr")
+    expect(rows.filter(has_text="val/acc").locator("td")).to_have_text(["1", "2 +1 (+100.0%)"])
+    expect(rows.filter(has_text="val/acc").locator("[data-better=true]")).to_have_count(1)
+    page.get_by_label("Compared with").select_option("b")
+    expect(rows.filter(has_text="val/acc").locator("td")).to_have_text(["1 -1 (-50.0%)", "2"])
+    expect(rows.filter(has_text="optim.name")).to_have_count(1)
+    page.get_by_label("Only differences").check()
+    expect(rows.filter(has_text="optim.name")).to_have_count(0)
+    expect(rows.filter(has_text="same")).to_have_count(0)
+    expect(rows.filter(has_text="optim.lr").locator("td")).to_have_text(["0.1", "0.2"])
+    page.reload()
+    expect(page.get_by_label("Only differences")).to_be_checked()
 
 
 def test_fewer_than_two_runs_cannot_be_compared(open_digits, digits):
@@ -295,6 +321,8 @@ def test_fewer_than_two_runs_cannot_be_compared(open_digits, digits):
 
 def test_without_a_session_the_page_asks_for_the_key(open_digits):
     page = open_digits(PROJECT, signed_in=False)
+    expect(page.get_by_text("or enter the API key.")).to_be_visible()
+    expect(page.locator(".problem, .banner").filter(has_text=re.compile("."))).to_have_count(0)
     page.get_by_label("API key").fill("wrong")
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_text("Invalid API key.")).to_be_visible()
@@ -349,6 +377,38 @@ def test_durations_are_written_as_on_the_command_line(open_digits):
         seconds,
     )
     assert written == list(texts)
+
+
+def test_a_time_is_how_long_ago_it_was_with_the_date_as_title(open_digits):
+    page = open_digits(TABLE)
+    time = page.locator("[aria-label=Runs] tbody time").first
+    expect(time).to_have_text(re.compile("^(just now|[0-9]+ min ago)$"))
+    expect(time).to_have_attribute("title", re.compile(r"20\d\d.*\d:\d\d"))
+    written = page.evaluate(
+        """async () => {
+            const {ago} = await import("/assets/format.js");
+            return [30, 200, 7300, 180000].map(seconds => ago(new Date(Date.now() - 1000 * seconds).toISOString()));
+        }"""
+    )
+    assert written == ["just now", "3 min ago", "2 h ago", "2 d ago"]
+
+
+def test_the_numbers_of_a_column_have_the_same_digits(open_digits):
+    page = open_digits("/")
+    written = page.evaluate(
+        """async () => {
+            const {written} = await import("/assets/columns.js");
+            return [[0.00022248, 2.3437, 2.5], [1, 12085, 17500], [0.5, 0.25, "NaN"], [1e-5, 3e-4]].map(
+                values => values.map(written(values)),
+            );
+        }"""
+    )
+    assert written == [
+        ["0.000222", "2.344", "2.500"],
+        ["1", "12,085", "17,500"],
+        ["0.5000", "0.2500", "NaN"],
+        ["1e-5", "3e-4"],
+    ]
 
 
 def test_one_of_a_thing_is_singular(open_page, client):

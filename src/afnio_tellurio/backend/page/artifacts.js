@@ -3,7 +3,7 @@
 import {Link, option, optionSetter} from "./address.js";
 import {artifactPath, get, getAll, runPath, unlessSame, usePolled} from "./backend.js";
 import {Fields} from "./details.js";
-import {Head, number, Scroll, when} from "./format.js";
+import {Head, number, Scroll, Time} from "./format.js";
 import {Lineage} from "./lineage.js";
 import {html, useEffect, useState} from "./preact.js";
 import {bytes, FileItem, isPlainText, useParts} from "./previews.js";
@@ -43,7 +43,7 @@ function ArtifactList({route, onError}) {
 				({name, latest, version_count, size, date_created, date_updated}) => html`<tr key=${name}>
 				<th scope="row"><${Link} to=${artifactPath(route, name)}><bdi>${name}</bdi><//></th>
 				<td>${latest && html`<${VersionLink} route=${route} name=${name} value=${latest} />`}</td>
-				<td>${number(version_count)}</td><td>${bytes(size)}</td><td>${when(date_created)}</td><td>${when(date_updated)}</td></tr>`
+				<td>${number(version_count)}</td><td>${bytes(size)}</td><td><${Time} value=${date_created} /></td><td><${Time} value=${date_updated} /></td></tr>`
 			)}</tbody></table><//></section>`
 	)}`;
 }
@@ -91,7 +91,7 @@ function VersionList({route, onError}) {
 		<tbody>${value.slice(0, VERSIONS).map(
 			({version, aliases, size, file_count, date_created, run_uuid}) => html`<tr key=${version}>
 			<th scope="row"><${Link} to=${artifactPath(route, route.artifact, version)}><bdi>${version}</bdi><//></th>
-			<td><${Aliases} names=${aliases} /></td><td>${bytes(size)}</td><td>${number(file_count)}</td><td>${when(date_created)}</td>
+			<td><${Aliases} names=${aliases} /></td><td>${bytes(size)}</td><td>${number(file_count)}</td><td><${Time} value=${date_created} /></td>
 			<td><${Producer} route=${route} value=${run_uuid} /></td></tr>`
 		)}</tbody></table><//>
 		${value.length > VERSIONS && html`<p>Only the newest ${VERSIONS} versions are shown.</p>`}`;
@@ -143,7 +143,7 @@ function VersionDetails({route, onError}) {
 		["Aliases", version.aliases.length > 0 && html`<${Aliases} names=${version.aliases} />`],
 		["Size", bytes(version.size)],
 		["Files", number(version.file_count)],
-		["Created", when(version.date_created)],
+		["Created", html`<${Time} value=${version.date_created} />`],
 		["Digest", version.digest]
 	].filter(([, fact]) => fact);
 	return html`<h1><bdi>${version.artifact}:${version.version}</bdi></h1>

@@ -68,16 +68,16 @@ async function redeemToken() {
 }
 const tokenRedeemed = redeemToken();
 
-/** @param {string} path @param {Query} query @param {AbortSignal} signal @param {Record<string, string>} headers */
-async function request(path, query, signal, headers = {}) {
+/** @param {string} path @param {Query} query @param {AbortSignal} [signal] @param {RequestInit} [others] */
+async function request(path, query, signal, {headers, ...others} = {}) {
 	await tokenRedeemed;
 	const pairs = Object.entries(query).flatMap(([name, value]) => [value ?? []].flat().map(item => [name, `${item}`]));
 	const search = pairs.length ? `?${new URLSearchParams(pairs)}` : "";
 	let response;
 	try {
-		response = await fetch(`/api/v0${path}${search}`, {signal, headers: {...headers, ...authorization()}});
+		response = await fetch(`/api/v0${path}${search}`, {signal, ...others, headers: {...headers, ...authorization()}});
 	} catch (error) {
-		if (signal.aborted) throw error;
+		if (signal?.aborted) throw error;
 		setLost(true);
 		throw new UnreachableError("Can't reach the server.");
 	}
@@ -99,9 +99,15 @@ export const get = async (...call) => (await request(...call)).json();
 // A file of a run or an artifact, or a part of it.
 /** @param {string} path @param {Query} query @param {AbortSignal} signal @param {[number, number]} [range] */
 export async function getBytes(path, query, signal, range) {
-	/** @type {Record<string, string>} */
 	const headers = range ? {Range: `bytes=${range[0]}-${range[1] - 1}`} : {};
-	return (await request(path, query, signal, headers)).blob();
+	return (await request(path, query, signal, {headers: /** @type {HeadersInit} */ (headers)})).blob();
+}
+
+// What changes something. The next poll brings the result.
+/** @param {string} method @param {string} path @param {object} [body] */
+export async function send(method, path, body) {
+	const headers = {"Content-Type": "application/json"};
+	await request(path, {}, undefined, body ? {method, headers, body: JSON.stringify(body)} : {method});
 }
 
 /** @param {string} path @param {Query} query @param {AbortSignal} signal */

@@ -2,11 +2,15 @@
 
 import {Link, option, optionSetter, options} from "./address.js";
 import {projectPath, running} from "./backend.js";
+import {configsOf, isLowBest} from "./columns.js";
 import {Curves} from "./curves.js";
 import {capitalized, isNumber, Mark, number, Scroll} from "./format.js";
 import {html} from "./preact.js";
 import {FACTS, KINDS, RunLink} from "./runs.js";
 import {MOST, numericNames, selection, useProject, useSummaries, useView, waiting} from "./views.js";
+
+// In the place of a value that a run lacks.
+const NONE = "–";
 
 /** @type {Component} */
 export function CompareView({route, name: project, theme, onError}) {
@@ -25,26 +29,60 @@ export function CompareView({route, name: project, theme, onError}) {
 		<${Curves} route=${route} names=${numericNames(metrics)} shownRuns=${shownRuns} theme=${theme} />`;
 }
 
+/** @param {ShownRun[]} shownRuns @param {Metric[]} metrics @param {Summaries | undefined} summaries @param {Kind} kind @returns {ComparedRow[]} */
+function comparedRows(shownRuns, metrics, summaries, kind) {
+	const {rows, values} = configsOf(shownRuns);
+	const plain = {status: (/** @type {Run} */ run) => run.status, user: (/** @type {Run} */ run) => run.user?.username};
+	return [
+		...Object.entries(FACTS).map(([key, [label, show]]) => ({
+			key,
+			label,
+			show,
+			read:
+				/** @type {Record<string, (run: Run) => unknown>} */ (plain)[key] ??
+				(run => (key === "tags" ? run.tags : run.uuid))
+		})),
+		...[...values.keys()].map(name => ({
+			key: `config:${name}`,
+			label: name,
+			read: (/** @type {Run} */ run) => rows.get(run.uuid)?.get(name)
+		})),
+		...metrics.map(({name}) => ({
+			key: `${kind}:${name}`,
+			label: name,
+			isLow: isLowBest({name, kind}),
+			read: (/** @type {Run} */ run) => summaries?.get(name)?.get(run.uuid)?.[kind]
+		}))
+	];
+}
+
 /** @type {Component} */
 function Differences({route, shownRuns, metrics, summaries}) {
 	const kind = KINDS.find(one => one === option("of")) ?? "last";
-	const [base] = shownRuns;
-	const value = (/** @type {string} */ name, /** @type {Run} */ run) => summaries?.get(name)?.get(run.uuid)?.[kind];
+	const base = shownRuns.find(({uuid}) => uuid === option("base")) ?? shownRuns[0];
+	const isSame = (/** @type {ComparedRow} */ {read}) =>
+		shownRuns.every(run => JSON.stringify(read(run)) === JSON.stringify(read(base)));
+	const rows = comparedRows(shownRuns, metrics, summaries, kind);
+	const shown = option("diff") ? rows.filter(row => !isSame(row)) : rows;
+	/** @param {ComparedRow} row @param {Run} run */
+	const cell = ({read, show, key, isLow}, run) => {
+		if (show) return show(run) || NONE;
+		const [value, other] = [read(run), read(base)];
+		const change = key.startsWith("config:") || run === base ? "" : difference(value, other);
+		const isBetter =
+			isLow === null || isLow === undefined || !isNumber(value) || !isNumber(other) || value === other
+				? undefined
+				: value < other === isLow;
+		return html`<bdi>${number(value, 40) || NONE}</bdi> ${change && html`<small data-better=${isBetter}>${change}</small>`}`;
+	};
 	return html`<div class="bar"><label>Value <select value=${kind} onChange=${optionSetter("of")}>${KINDS.map(one => html`<option value=${one}>${capitalized(one)}</option>`)}</select></label>
-		<span class="quiet">Compared with <bdi>${base.name}</bdi></span></div>
-	<${Scroll} label="Differences"><table>
+		<label>Compared with <select value=${base.uuid} onChange=${optionSetter("base")}>${shownRuns.map(run => html`<option value=${run.uuid}>${run.name}</option>`)}</select></label>
+		<label><input type="checkbox" checked=${option("diff")} onChange=${optionSetter("diff")} /> Only differences</label></div>
+	<${Scroll} label="Differences"><table class="compared">
 		<thead><tr><td></td>${shownRuns.map(run => html`<th scope="col" key=${run.uuid}><${Mark} slot=${run.slot} /> <${RunLink} route=${route} run=${run} /></th>`)}</tr></thead>
-		<tbody>
-			${Object.values(FACTS).map(([label, show]) => html`<tr><th scope="row">${label}</th>${shownRuns.map(run => html`<td>${show(run)}</td>`)}</tr>`)}
-			${metrics.map(
-				({name}) =>
-					html`<tr key=${name}><th scope="row"><bdi>${name}</bdi></th>${shownRuns.map(
-						run => html`<td>
-				${number(value(name, run), 40)} <small>${run !== base && difference(value(name, run), value(name, base))}</small></td>`
-					)}</tr>`
-			)}
-		</tbody>
-	</table><//>`;
+		<tbody>${shown.map(row => html`<tr key=${row.key}><th scope="row"><bdi>${row.label}</bdi></th>${shownRuns.map(run => html`<td>${cell(row, run)}</td>`)}</tr>`)}</tbody>
+	</table><//>
+	${!shown.length && html`<p class="quiet">These runs do not differ.</p>`}`;
 }
 
 /** @param {unknown} value @param {unknown} base */
@@ -53,5 +91,7 @@ function difference(value, base) {
 	if (value === base) return "=";
 	const by = value - base;
 	const sign = by > 0 ? "+" : "";
-	return `${sign}${number(by)}${base ? ` (${sign}${((by / Math.abs(base)) * 100).toFixed(1)}%)` : ""}`;
+	const share = (by / Math.abs(base)) * 100;
+	// A large share says no more than the difference.
+	return `${sign}${number(by)}${Math.abs(share) < 1000 ? ` (${sign}${share.toFixed(1)}%)` : ""}`;
 }

@@ -23,7 +23,9 @@ export function number(value, length = Infinity) {
 	}
 	const size = Math.abs(value);
 	if (Number.isInteger(value) && size < 1e7) return value.toLocaleString("en");
-	return size >= 1e-4 && size < 1e7 ? String(Number(value.toPrecision(5))) : value.toExponential(3);
+	return size >= 1e-4 && size < 1e7
+		? String(Number(value.toPrecision(5)))
+		: Number(value.toPrecision(4)).toExponential();
 }
 
 /** @param {number} count @param {string} noun */
@@ -146,7 +148,8 @@ export const Scroll = ({label, children}) =>
 /** @param {string[]} names */
 export function groupsOf(names) {
 	const groups = Map.groupBy(names, name => name.slice(0, Math.max(0, name.indexOf("/"))));
-	return [...groups].sort(([a], [b]) => (a < b ? -1 : 1));
+	// Those without one are last.
+	return [...groups].sort(([a], [b]) => (b === "" || (a !== "" && a < b) ? -1 : 1));
 }
 
 /** @param {string} label */

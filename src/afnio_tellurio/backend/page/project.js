@@ -2,7 +2,6 @@
 
 import {Link, option, options, setOptions} from "./address.js";
 import {comparePath} from "./backend.js";
-import {Curves} from "./curves.js";
 import {counted, Mark} from "./format.js";
 import {FirstRun, ProjectHead} from "./heads.js";
 import {html, useState} from "./preact.js";
@@ -82,6 +81,12 @@ function TableTab({onError, ...others}) {
 }
 
 /** @type {Component} */
+function ChartsTab({onError, ...others}) {
+	const curves = useModule(() => import("./curves.js"), onError);
+	return curves ? html`<${curves.Curves} ...${others} />` : Loading();
+}
+
+/** @type {Component} */
 function NothingShown({found}) {
 	if (found.length)
 		return html`<div class="empty"><p>No runs are selected.</p><button onClick=${() => setOptions({run: ""})}>Reset selection</button></div>`;
@@ -105,5 +110,5 @@ export function ProjectView({route, name, theme, onError}) {
 	if (option("tab") === "table")
 		return html`${head}<${TableTab} ...${shared} runs=${runs} metrics=${metrics ?? []} onSelect=${selecting(shownRuns)} onError=${onError} />`;
 	return html`${head}<div class="project"><${RunColumn} ...${shared} />
-		<div class="main">${!shownRuns.length ? html`<${NothingShown} found=${found} />` : metrics ? html`<${Curves} route=${route} names=${numericNames(metrics)} shownRuns=${shownRuns} theme=${theme} />` : Loading()}</div></div>`;
+		<div class="main">${!shownRuns.length ? html`<${NothingShown} found=${found} />` : metrics ? html`<${ChartsTab} onError=${onError} route=${route} names=${numericNames(metrics)} shownRuns=${shownRuns} theme=${theme} />` : Loading()}</div></div>`;
 }

@@ -3,6 +3,7 @@
 import {loadRun, loadValues, usePolled} from "./backend.js";
 import {Curves} from "./curves.js";
 import {RunDetails, RunStore, Value} from "./details.js";
+import {RunEditor} from "./editing.js";
 import {isNumber, number} from "./format.js";
 import {html} from "./preact.js";
 import {FACTS, Status} from "./runs.js";
@@ -30,7 +31,7 @@ export function RunView({route, theme, onError}) {
 		["Values", number(count)],
 		["UUID", html`<code>${run.uuid}</code>`]
 	];
-	return html`<h1><bdi>${run.name}</bdi> <${Status} run=${run} /></h1>
+	return html`<div class="title"><h1><bdi>${run.name}</bdi> <${Status} run=${run} /></h1><${RunEditor} route=${route} run=${run} /></div>
 		${run.description && html`<p><bdi>${run.description}</bdi></p>`}
 		<dl class="facts">${facts.map(([label, fact]) => html`<div><dt>${label}</dt><dd>${fact}</dd></div>`)}</dl>
 		<${RunDetails} route=${route} run=${run} />
