@@ -18,6 +18,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import (
     QUOTING_HELP,
     Commands,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
-    import afnio_tellurio as te
     from afnio_tellurio.api.metric_lists import ListedMetrics
 
     Page = list[ListedMetrics]
@@ -85,8 +85,17 @@ def add_commands(commands: Commands) -> None:
     export.add_argument(
         "--metrics", metavar="A,B", type=metric_names, help=f"only these metrics; {QUOTING_HELP}"
     )
-
-
+    with_file_names(
+        export.add_argument(
+            "--bundle",
+            metavar="FILE",
+            type=Path,
+            help="write everything of the run, with its artifacts and files, to one file that "
+            "`import` reads; for a whole project, to a file for each run in this folder; "
+            "requires pyarrow",
+        )
+    )
+    export.set_defaults(command=_export, usage=export)
 
 
 def _export(options: argparse.Namespace) -> int:
