@@ -99,6 +99,7 @@ OTHERS = {
     "grow": "charts:grow",
     "large": "large:large",
     "parts": "workloads.with_afnio_tellurio:log_parts",
+    "query": "filters:query",
     "read": "workloads.with_afnio_tellurio:read",
     "record": "tabs:record",
     "requests": "batches:requests",

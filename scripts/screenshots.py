@@ -101,10 +101,10 @@ def main() -> None:
             project = f"{server.url}/ada/projects/answer-quality/"
             compared = "&".join(f"run={run.uuid}" for run in runs[:3])
             browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
-            take(browser, f"{project}?smooth=0.6", "page-project.png", "", 1280, 1060)
+            take(browser, f"{project}?smooth=5", "page-project.png", "", 1280, 1060)
             take(browser, f"{project}runs/{runs[0].uuid}/", "page-run.png", "dark", 1280, 1060)
             take(browser, f"{project}compare/?{compared}", "page-comparison.png", "", 1280, 1060)
-            take(browser, f"{project}?smooth=0.6", "page-narrow.png", "dark", 360, 780)
+            take(browser, f"{project}?smooth=5", "page-narrow.png", "dark", 360, 780)
             browser.close()
             runs[-1].finish(client=client)
         server.stop()

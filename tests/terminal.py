@@ -21,7 +21,7 @@ class Terminal:
 
     def __init__(self, *arguments, columns=80, executable=sys.executable, cwd=None, **variables):
         self.shown = ""
-        environment = child_environment(**{"TERM": "xterm", **variables})
+        environment = child_environment(**{"TERM": "xterm", "PAGER": "cat", **variables})
         for name in ("COLUMNS", "LINES", "NO_COLOR"):
             if name not in variables:
                 environment.pop(name, None)

@@ -102,6 +102,11 @@ declare global {
 		parent: Run | undefined;
 		children: Run[];
 	}
+	interface ProjectList {
+		projects: Project[];
+		/** The slugs of all namespaces, also of those without projects. */
+		namespaces: string[];
+	}
 	interface RunList {
 		runs: Run[];
 		byId: Map<string, Run>;
@@ -116,10 +121,10 @@ declare global {
 		cursor?: string;
 	}
 
-	/** The runs that match a regular expression, or what is wrong with it. */
-	interface Matches {
-		uuids: Set<string>;
-		problem: string | null;
+	/** The runs that a filter finds, in the order of the backend. */
+	interface MatchList {
+		uuids: string[];
+		updated: string | undefined;
 	}
 
 	// What is drawn.
@@ -129,6 +134,19 @@ declare global {
 		key: string;
 		name: string;
 		kind: string;
+		/** What it is sorted by, in the language of filters. */
+		term: string;
+	}
+	/** What a comparison shows of each run. */
+	interface ComparedRow {
+		key: string;
+		label: string;
+		/** What is compared. */
+		read: (run: Run) => unknown;
+		/** What is shown, unless it is the value. */
+		show?: (run: Run) => unknown;
+		/** Whether smaller values are better, if that is known. */
+		isLow?: boolean | null;
 	}
 	interface Line {
 		run: string;
@@ -143,7 +161,8 @@ declare global {
 		x: Axis;
 		logX: boolean;
 		logY: boolean;
-		smooth: number;
+		/** Of the moving average, in steps; 0 for none. */
+		halfLife: number;
 	}
 	type Part = "y" | "raw" | "high" | "low";
 	type Values = (number | null | undefined)[];
@@ -155,7 +174,20 @@ declare global {
 	interface Plot {
 		points: Points[];
 		data: uPlotClass.AlignedData;
-		drawn: {slot?: number; part?: Part}[];
+		drawn: {slot?: number; part?: Part; line?: number}[];
+		/** Without a number to draw. */
+		isEmpty: boolean;
+		/** The steps of a point that has a band, at most; 0 without bands. */
+		bandWidth: number;
+	}
+	/** What a line has at a place. */
+	interface ValueAt {
+		label: string;
+		slot: number;
+		line: number;
+		/** The height at which it is drawn. */
+		drawn: number | null;
+		text: string;
 	}
 	type Zoom = {range: [number, number]; steps: [number, number]} | null;
 
@@ -172,10 +204,14 @@ declare global {
 		name: string;
 		kind: string;
 		value: unknown;
-		problem: string | null;
+		problem: string;
 		run: Run;
 		table: Table;
 		runs: Run[];
+		found: Run[];
+		isShort: boolean;
+		isLoading: boolean;
+		group: string;
 		shownRuns: ShownRun[];
 		onSelect: (uuid: string, isShown: boolean) => void;
 		slot: number | undefined;
@@ -205,8 +241,8 @@ declare global {
 	}
 	type VNode = ReturnType<typeof html>;
 	type Component = (props: Props) => VNode | string;
-	/** A column of the table of runs: its label, what it is sorted by, and what it shows. */
-	type Fact = [string, (run: Run) => string | number | undefined, (run: Run) => unknown];
+	/** A fact of a run: its label, and what is shown. */
+	type Fact = [string, (run: Run) => unknown];
 
 	type FieldEvent = Event & {target: HTMLInputElement};
 	type UPlot = uPlotClass;

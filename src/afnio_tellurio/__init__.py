@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         TrashedItem,
     )
     from afnio_tellurio.api.metrics import MetricCurve, MetricHistory, MetricPoint, MetricSummary
+    from afnio_tellurio.api.run_tables import RunTable
     from afnio_tellurio.api.tables import TableRows, TableSummary
     from afnio_tellurio.client import TellurioClient
     from afnio_tellurio.default_client import login
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
         list_trash,
         restore_project,
     )
+    from afnio_tellurio.run_tables import best, table
     from afnio_tellurio.tracking.artifact import Artifact
     from afnio_tellurio.tracking.artifact_functions import (
         get_artifact,
@@ -127,6 +129,7 @@ _NAMES_OF = {
         "MetricPoint",
         "MetricSummary",
     ),
+    "api.run_tables": ("RunTable",),
     "api.tables": ("TableRows", "TableSummary"),
     "client": ("TellurioClient",),
     "default_client": ("login",),
@@ -170,6 +173,10 @@ _NAMES_OF = {
         "list_projects",
         "list_trash",
         "restore_project",
+    ),
+    "run_tables": (
+        "best",
+        "table",
     ),
     "tracking.artifact": ("Artifact",),
     "tracking.artifact_functions": (
@@ -250,6 +257,7 @@ __all__ = [
     "RunOrg",
     "RunProject",
     "RunStatus",
+    "RunTable",
     "RunUser",
     "SyncedJournal",
     "TableRows",
@@ -262,6 +270,7 @@ __all__ = [
     "ainit",
     "aruns",
     "attach",
+    "best",
     "configure_logging",
     "create_project",
     "curves",
@@ -300,6 +309,7 @@ __all__ = [
     "summaries",
     "suppress_variable_notifications",
     "sync",
+    "table",
     "use_artifact",
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.api import artifact_operations as operations
@@ -21,108 +22,80 @@ from afnio_tellurio.artifacts.sources import Reference, Source
 from afnio_tellurio.errors import ApiError, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from afnio_tellurio.api.artifact_entities import ArtifactFile, ArtifactLink, RunFile
+    from afnio_tellurio.api.artifact_entities import (
+        ArtifactFile,
+        ArtifactLink,
+        RunFile,
+        VersionRecord,
+    )
     from afnio_tellurio.api.calling import RunPath
     from afnio_tellurio.api.connection import Connection
     from afnio_tellurio.artifacts.sources import AnySource
 
 
-class FilesCopy:
-    """A copy of the artifacts and files of one run. Repeating it changes nothing.
+class FilesDelivery:
+    """Delivers artifacts and files to a run. Repeating it changes nothing.
 
     Args:
-        source: The backend that has them.
-        target: The backend to copy them to.
-        path: The run at the source.
-        there: The run at the target.
+        target: The backend.
+        there: The run.
+        key: A UUID that is the same if it is repeated.
     """
 
-    def __init__(
-        self, source: Connection, target: Connection, path: RunPath, there: RunPath
-    ) -> None:
-        self._source = source
+    def __init__(self, target: Connection, there: RunPath, key: str) -> None:
         self._target = target
-        self._path = path
         self._there = there
-        self._project = operations.ProjectPath(path.namespace_slug, path.project_slug)
+        self._key = uuid.UUID(key)
 
-    def copy(self) -> int:
-        """Copies all; returns the number of files, those of versions included.
+    def add_version(
+        self,
+        artifact: str,
+        fields: Mapping[str, Any],
+        files: Sequence[ArtifactFile],
+        open_stream: Callable[[ArtifactFile], AbstractContextManager[Iterable[bytes]]],
+        name: str,
+    ) -> int:
+        """Records a version of an artifact as an output of the run.
 
-        Raises:
-            TellurioError: A request failed, for example since the target has no artifacts.
-            OSError: The disk does not take what is on its way.
+        Args:
+            artifact: The name of the artifact.
+            fields: The type, the description, the metadata and the aliases of the version.
+            files: Its files.
+            open_stream: Opens the bytes of one that is not a reference.
+            name: What names the version among those of the run.
+
+        Returns:
+            The number of its files.
         """
-        count = 0
-        for link in self._links("output"):
-            count += self._copy_version(link)
-        for model in _if_known(lambda: operations.list_run_files(self._source, self._path)):
-            self._copy_run_file(read_run_file(model, "listRunFiles"))
-            count += 1
-        for link in self._links("input"):
-            # Its version may be of a run that is not copied.
-            with suppress(NotFoundError):
-                operations.use_artifact(
-                    self._target, self._there, link.artifact, f"sha256:{link.digest}"
-                )
-        return count
-
-    def _links(self, direction: str) -> list[ArtifactLink]:
-        models = _if_known(
-            lambda: operations.list_run_artifacts(self._source, self._path, direction=direction)
-        )
-        return [read_run_artifact(model, self._path.run_uuid) for model in models]
-
-    def _copy_version(self, link: ArtifactLink) -> int:
-        path = operations.VersionPath(*self._project, link.artifact, link.version)
-        model = operations.get_artifact_version(self._source, path)
-        version = read_version(model, "getArtifactVersion")
-        files = [
-            read_artifact_file(file) for file in operations.list_artifact_files(self._source, path)
-        ]
-        fields = {
-            "type": version.type,
-            "description": version.description,
-            "metadata": version.metadata,
-            "aliases": [alias for alias in version.aliases if alias != "latest"],
-            "run_uuid": self._there.run_uuid,
-        }
+        fields = {**fields, "run_uuid": self._there.run_uuid}
         upload = {
-            "artifact": version.artifact,
+            "artifact": artifact,
             "version": {name: value for name, value in fields.items() if value},
         }
         with reserved(self._folder()) as place:
             saved = place.with_suffix(".files")
-            save_below(
-                saved, [self._version_file(path, file) for file in files if file.reference is None]
-            )
+            own = [file for file in files if file.reference is None]
+            save_below(saved, [_file_to_save(file, open_stream) for file in own])
             sources = [_source_of(file, saved) for file in files]
-            self._deliver(sources, upload, f"version {version.uuid}")
+            self._deliver(sources, upload, f"version {name}")
         return len(files)
 
-    def _version_file(self, path: operations.VersionPath, file: ArtifactFile) -> FileToSave:
-        assert file.digest is not None
-        assert file.size is not None
-        size = file.size
+    def add_file(
+        self, file: RunFile, open_stream: Callable[[], AbstractContextManager[Iterable[bytes]]]
+    ) -> None:
+        """Records a file of the run, whose bytes are streamed."""
+        with reserved(self._folder()) as place:
+            saved = place.with_suffix(".files")
+            name = file.digest
+            save_below(saved, [FileToSave(name, name, file.size, False, open_stream)])  # noqa: FBT003 - a tuple
+            self.add_local_file(file, saved / name)
 
-        def download(start: int, end: int) -> bytes:
-            return operations.download_artifact_file(
-                self._source, path, file.path, start, end, size
-            )
-
-        return FileToSave(
-            file.path, file.digest, size, file.executable, lambda: streamed(download, size)
-        )
-
-    def _copy_run_file(self, file: RunFile) -> None:
-        def download(start: int, end: int) -> bytes:
-            return operations.download_run_file(
-                self._source, self._path, file.path, file.step, start, end, file.size
-            )
-
+    def add_local_file(self, file: RunFile, path: Path) -> None:
+        """Records a file of the run, which is on this disk."""
         fields = {
             "path": file.path,
             "kind": file.kind,
@@ -132,23 +105,120 @@ class FilesCopy:
             "timestamp": file.timestamp.isoformat(),
         }
         upload = {"run_file": {name: value for name, value in fields.items() if value is not None}}
-        with reserved(self._folder()) as place:
-            saved = place.with_suffix(".files")
-            name = file.digest
-            save_below(
-                saved,
-                [FileToSave(name, name, file.size, False, lambda: streamed(download, file.size))],  # noqa: FBT003 - a tuple
-            )
-            source = Source(file.path, saved / name, executable=False)
-            self._deliver([source], upload, f"file {file.path} {file.step} {file.digest}")
+        source = Source(file.path, path, executable=False)
+        self._deliver([source], upload, f"file {file.path} {file.step} {file.digest}")
+
+    def add_input(self, artifact: str, digest: str) -> None:
+        """Records a version as an input of the run, if the project has it."""
+        # It may be of a run that is not copied.
+        with suppress(NotFoundError):
+            operations.use_artifact(self._target, self._there, artifact, f"sha256:{digest}")
 
     def _deliver(self, sources: Sequence[AnySource], upload: dict[str, Any], name: str) -> None:
-        # The same again if the copy is repeated.
-        key = uuid.uuid5(uuid.UUID(self._path.run_uuid), f"{self._there.run_uuid} {name}")
+        # The same again if it is repeated.
+        key = uuid.uuid5(self._key, f"{self._there.run_uuid} {name}")
         deliver_files(self._target, self._there, sources, upload, str(key), _ignore)
 
     def _folder(self) -> Path:
         return self._target.settings.home / "uploads" / str(uuid.uuid4())
+
+
+class ServedFiles:
+    """The artifacts and files of one run at a backend.
+
+    Args:
+        source: The backend that has them.
+        path: The run.
+    """
+
+    def __init__(self, source: Connection, path: RunPath) -> None:
+        self._source = source
+        self._path = path
+        self._project = operations.ProjectPath(path.namespace_slug, path.project_slug)
+
+    def links(self, direction: str) -> list[ArtifactLink]:
+        """Returns which versions the run created (`output`) or used (`input`)."""
+        models = _if_known(
+            lambda: operations.list_run_artifacts(self._source, self._path, direction=direction)
+        )
+        return [read_run_artifact(model, self._path.run_uuid) for model in models]
+
+    def version(self, link: ArtifactLink) -> tuple[VersionRecord, list[ArtifactFile]]:
+        """Returns a version and its files."""
+        path = self._version_path(link)
+        model = operations.get_artifact_version(self._source, path)
+        files = operations.list_artifact_files(self._source, path)
+        return read_version(model, "getArtifactVersion"), list(map(read_artifact_file, files))
+
+    def files(self) -> list[RunFile]:
+        """Returns the files of the run."""
+        models = _if_known(lambda: operations.list_run_files(self._source, self._path))
+        return [read_run_file(model, "listRunFiles") for model in models]
+
+    def open_version_file(
+        self, link: ArtifactLink, file: ArtifactFile
+    ) -> AbstractContextManager[Iterable[bytes]]:
+        """Opens a file of a version as pieces."""
+        size = file.size or 0
+        download = partial(
+            operations.download_artifact_file, self._source, self._version_path(link), file.path
+        )
+        return streamed(lambda start, end: download(start, end, size), size)
+
+    def open_file(self, file: RunFile) -> AbstractContextManager[Iterable[bytes]]:
+        """Opens a file of the run as pieces."""
+        download = partial(
+            operations.download_run_file, self._source, self._path, file.path, file.step
+        )
+        return streamed(lambda start, end: download(start, end, file.size), file.size)
+
+    def _version_path(self, link: ArtifactLink) -> operations.VersionPath:
+        return operations.VersionPath(*self._project, link.artifact, link.version)
+
+
+def copy_files(source: ServedFiles, target: FilesDelivery) -> int:
+    """Copies the artifacts and files of a run to a run at another backend.
+
+    Returns:
+        The number of files, those of versions included.
+
+    Raises:
+        TellurioError: A request failed, for example since the target has no artifacts.
+        OSError: The disk does not take what is on its way.
+    """
+    count = 0
+    for link in source.links("output"):
+        version, files = source.version(link)
+        fields = fields_of_version(version)
+        stream = partial(source.open_version_file, link)
+        count += target.add_version(version.artifact, fields, files, stream, version.uuid)
+    for file in source.files():
+        target.add_file(file, partial(source.open_file, file))
+        count += 1
+    for link in source.links("input"):
+        target.add_input(link.artifact, link.digest)
+    return count
+
+
+def fields_of_version(version: VersionRecord) -> dict[str, Any]:
+    """Returns what a version has beside its files, for a copy of it."""
+    return {
+        "type": version.type,
+        "description": version.description,
+        "metadata": version.metadata,
+        "aliases": [alias for alias in version.aliases if alias != "latest"],
+    }
+
+
+def _file_to_save(
+    file: ArtifactFile,
+    open_stream: Callable[[ArtifactFile], AbstractContextManager[Iterable[bytes]]],
+) -> FileToSave:
+    assert file.digest is not None
+    assert file.size is not None
+    return FileToSave(
+        file.path, file.digest, file.size, file.executable, partial(open_stream, file)
+    )
 
 
 def _ignore(_sent: int, _size: int) -> None:

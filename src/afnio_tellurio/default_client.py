@@ -10,7 +10,7 @@ from afnio_tellurio.api import auth
 from afnio_tellurio.client import TellurioClient, connection_of, use_key_of
 from afnio_tellurio.forks import ForkStep, at_fork
 from afnio_tellurio.frameworks import share_key
-from afnio_tellurio.notices import tell, warn_of_settings
+from afnio_tellurio.notices import tell_location, warn_of_settings
 from afnio_tellurio.settings.settings import Mode, Settings, read_settings
 
 _clients: dict[Settings, TellurioClient] = {}
@@ -69,7 +69,7 @@ def _open_client(settings: Settings) -> TellurioClient:
     if settings.mode is not Mode.LOCAL:
         if goes_online(settings):
             return TellurioClient()
-        tell(
+        tell_location(
             f"Tracking locally in {settings.database}. Use `afnio-tellurio login` for the "
             "platform; set TELLURIO_MODE=local to hide this."
         )

@@ -32,6 +32,8 @@ _COLORS = {"completed": _GREEN, "crashed": _RED, "failed": _RED}
 JOINERS = "\u200c\u200d"
 
 _shown: set[str] = set()
+#: What `_shown` has if lines about where runs are saved are hidden.
+_LOCATION = "location"
 
 
 def tell(before: str, *, status: str = "", rest: str = "", where: str = "") -> None:
@@ -50,6 +52,17 @@ def tell(before: str, *, status: str = "", rest: str = "", where: str = "") -> N
         if status and shows_colors(sys.stderr):
             parts[1] = f"\x1b[{_COLORS.get(status, '0')}m{status}\x1b[0m"
         _print("".join(parts))
+
+
+def tell_location(message: str) -> None:
+    """Shows where runs are saved, unless the program hides it."""
+    if _LOCATION not in _shown:
+        tell(message)
+
+
+def hide_location() -> None:
+    """Makes `tell_location` show nothing from now on."""
+    _shown.add(_LOCATION)
 
 
 def warn(message: str) -> None:

@@ -12,6 +12,9 @@ from faulty_proxy import FaultyProxy
 from terminal import Terminal
 
 import afnio_tellurio as te
+from afnio_tellurio.api.calling import RunPath
+from afnio_tellurio.bundles.writing import write_bundle
+from afnio_tellurio.client import connection_of
 
 
 @pytest.fixture
@@ -63,6 +66,7 @@ def at_terminal(invoke, monkeypatch):
         reader.start()
         with contextlib.ExitStack() as files, monkeypatch.context() as patch:
             patch.setenv("TERM", "xterm")
+            patch.setenv("PAGER", "cat")
             for name in ("COLUMNS", "LINES", "NO_COLOR"):
                 patch.delenv(name, raising=False)
             opened = {
@@ -121,6 +125,10 @@ def _home_of_examples(tmp_path_factory):
                     run.log("only/here", 3)
         te.init("acme", "Digits", "fold", parent=run, client=client).finish()
         te.delete_run("acme", "digits", "calm_curry_7", client)
+        first = te.get_run("acme", "digits", "first", client)
+        with (home.parent / "first.zip").open("wb") as file:
+            path = RunPath("acme", "digits", first.uuid)
+            write_bundle(connection_of(client), path, file, lambda _count: None)
     return home
 
 

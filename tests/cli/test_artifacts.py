@@ -163,8 +163,11 @@ def test_a_version_is_shown_with_its_runs_and_files(invoke, run):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("artifact", "show", "acme/nothing/model"), "acme has no project nothing"),
-        (("artifacts", "acme/nothing"), "acme has no project nothing"),
+        (
+            ("artifact", "show", "acme/nothing/model"),
+            "Project acme/nothing not found. Projects in acme: digits",
+        ),
+        (("artifacts", "acme/nothing"), "Project acme/nothing not found. Projects in acme: digits"),
         (("artifact", "show", f"{PROJECT}/other"), "has no artifact 'other'; it has model"),
         (("artifact", "versions", f"{PROJECT}/other"), "has no artifact 'other'; it has model"),
         (
@@ -176,7 +179,10 @@ def test_a_version_is_shown_with_its_runs_and_files(invoke, run):
             ("artifact", "restore", f"{MODEL}:v7"),
             "the trash of acme/digits has no version model:v7",
         ),
-        (("artifact", "restore", "acme/nothing/model:v7"), "acme has no project nothing"),
+        (
+            ("artifact", "restore", "acme/nothing/model:v7"),
+            "Project acme/nothing not found. Projects in acme: digits",
+        ),
         (("artifact", "alias", MODEL, "good", "--remove"), "has no alias 'good'; it has best"),
         (("artifact", "alias", MODEL, "latest"), "always names the newest version"),
         (("artifact", "show", f"{PROJECT}/sha256:{'0' * 64}"), "no artifact with the digest 000"),
@@ -321,7 +327,7 @@ def test_differences_are_listed_and_lines_compared(invoke, run):
 def test_a_text_does_not_steer_the_terminal(at_terminal, run):
     log_model(run, text=b"a\n")
     log_model(run, 1, text=b"\x1b[31m\tred\n")
-    shown = at_terminal("artifact", "diff", f"{MODEL}:v0", MODEL, streams=("stdout",))
+    shown = at_terminal("artifact", "diff", f"{MODEL}:v0", MODEL, streams=("stdout",), NO_COLOR="1")
     assert "+�[31m  red" in shown.shown
     assert "\x1b" not in shown.shown
 

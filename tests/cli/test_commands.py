@@ -88,13 +88,16 @@ def test_names_cannot_steer_the_terminal(invoke, backend):
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (("runs", "acme/nothing"), 1, "afnio-tellurio runs: listRuns"),
-        (("show", "acme/digits/none"), 1, "afnio-tellurio show: "),
-        (("runs", "a b/c"), 1, "afnio-tellurio runs: runs: namespace slug is 'a b'"),
-        (("runs", "acme"), 2, "Expected NAMESPACE/PROJECT, got 'acme'"),
+        (
+            ("runs", "acme/nothing"),
+            1,
+            "afnio-tellurio runs: Namespace acme not found. Namespaces: ",
+        ),
+        (("show", "acme/digits/none"), 1, "afnio-tellurio show: Namespace acme not found"),
+        (("runs", "a b/c"), 1, "afnio-tellurio runs: namespace slug is 'a b'"),
+        (("rename", "acme"), 2, "Expected NAMESPACE/PROJECT/RUN, got 'acme'"),
         (("show", "acme/digits"), 2, "Expected NAMESPACE/PROJECT/RUN, got 'acme/digits'"),
         (("serve", "--port", "70000"), 2, "'70000' isn't a valid port"),
-        ((), 2, "COMMAND"),
         (("fly",), 2, "invalid choice: 'fly'"),
     ],
 )

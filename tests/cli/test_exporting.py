@@ -284,9 +284,7 @@ def test_a_full_disk_is_one_line_that_names_the_file(kind, long_run, invoke, tmp
         pytest.skip("the system has no /dev/full")
     finished = invoke("export", long_run, "--output", "/dev/full", "--format", kind)
     assert finished.returncode == 1
-    assert finished.stderr == (
-        "afnio-tellurio export: [Errno 28] No space left on device: '/dev/full'\n"
-    )
+    assert finished.stderr == ("afnio-tellurio export: No space left on device: '/dev/full'\n")
 
 
 def test_a_disk_that_fills_up_leaves_the_file_as_it_was(long_run, start_python, tmp_path):
@@ -309,7 +307,7 @@ assert [main(["export", run, "--output", path]) for path in paths] == [1] * len(
     out, err = child.communicate(timeout=GUARD)
     assert (child.returncode, out) == (0, ""), err
     assert err.splitlines() == [
-        f"afnio-tellurio export: [Errno 27] File too large: '{path}'" for path in paths
+        f"afnio-tellurio export: File too large: '{path}'" for path in paths
     ]
     assert {path.read_text() for path in paths} == {"before"}
     assert not parts(tmp_path)
@@ -320,7 +318,7 @@ def test_a_folder_that_is_not_there_is_named(long_run, invoke, tmp_path):
     assert finished.returncode == 1
     (line,) = finished.stderr.splitlines()
     assert str(tmp_path / "no") in line
-    assert "No such file or directory" in line
+    assert "No such directory" in line
 
 
 def test_what_was_there_is_replaced_and_a_link_is_followed(long_run, invoke, tmp_path):

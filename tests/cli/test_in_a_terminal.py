@@ -7,7 +7,8 @@ import sys
 import pytest
 
 import afnio_tellurio as te
-from afnio_tellurio.cli.printing import chart, columns_of, printable, table
+from afnio_tellurio.cli.layout import columns_of, table
+from afnio_tellurio.cli.printing import chart, printable
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
 
@@ -29,10 +30,12 @@ def six_runs(monkeypatch):
 @pytest.mark.parametrize("count", [2, 3, 6])
 @pytest.mark.parametrize("columns", [40, 80, 200])
 def test_compared_runs_fit_the_terminal(six_runs, at_terminal, count, columns):
-    shown = at_terminal("compare", *six_runs[:count], columns=columns)
+    shown = at_terminal("compare", *six_runs[:count], columns=columns, NO_COLOR="1")
     assert shown.status == 0, shown.shown
     assert "\x1b" not in shown.shown
     lines = shown.shown.replace("\r\n", "\n").splitlines()
+    colored = at_terminal("compare", *six_runs[:count], columns=columns)
+    assert without_colors(colored.shown)[: len(lines[0])] == lines[0]
     legend, rest = lines[: count + 1], lines[count + 1 :]
     assert [line.split()[:2] for line in legend[1:]] == [
         [mark, f"run-{number}"] for number, mark in enumerate("abcdef"[:count])
@@ -74,12 +77,160 @@ def test_through_a_pipe_compared_runs_stay_in_one_table(six_runs, invoke):
     assert '"a note on run 0 ...' in finished.stdout
 
 
-@pytest.mark.parametrize("variables", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_nothing_is_coloured(six_runs, at_terminal, variables):
-    for arguments in (("runs", "acme/digits"), ("show", six_runs[0])):
+def without_colors(text):
+    return re.sub(r"\x1b\[[\d;]*m", "", text)
+
+
+READING = [("runs", "acme/digits"), ("show", "acme/digits/run-0"), ("projects", "acme")]
+
+
+@pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_colors_can_be_switched_off(six_runs, at_terminal, variables):
+    for arguments in READING:
         shown = at_terminal(*arguments, **variables)
         assert shown.status == 0
         assert "\x1b" not in shown.shown
+        assert without_colors(at_terminal(*arguments).shown) == shown.shown
+
+
+def test_headers_are_bold_and_statuses_have_colors(six_runs, at_terminal, monkeypatch):
+    te.init("acme", "Digits", "COMPLETED").finish(status="FAILED")
+    lines = at_terminal("runs", "acme/digits").shown.replace("\r\n", "\n").splitlines()
+    assert lines[0].startswith("\x1b[1mRUN ")
+    assert lines[0].endswith("\x1b[0m")
+    assert lines[1].startswith("COMPLETED  \x1b[31mFAILED\x1b[0m     20")
+    assert lines[2].startswith("run-5      \x1b[32mCOMPLETED\x1b[0m  20")
+
+
+@pytest.mark.parametrize("columns", [30, 40, 60, 80, 120])
+def test_tables_fit_the_terminal(at_terminal, monkeypatch, columns):
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+    names = ["a" * 100 + "z", "日本語" * 40 + "z", "short"]
+    for name in names:
+        with te.init("acme", "Digits", name) as run:
+            run.log_metrics({"train/loss": 0.5, "eval/score": 0.123456})
+    for arguments in (
+        ("runs",),
+        ("runs", "acme/digits", "--metrics", "train/loss,eval/score"),
+        ("projects",),
+        ("compare", *(f"acme/digits/{name}" for name in names), "--no-charts"),
+    ):
+        shown = at_terminal(*arguments, columns=columns, NO_COLOR="1", TELLURIO_QUIET="1")
+        lines = shown.shown.replace("\r\n", "\n").splitlines()
+        assert shown.status == 0
+        assert max(map(columns_of, lines)) <= columns, lines
+    if columns >= 60:
+        rows = at_terminal("runs", "acme/digits", columns=columns, NO_COLOR="1").shown
+        assert re.search(r"\n日\S*…\S*z ", rows)
+        assert re.search(r"\naa+…a+z ", rows)
+        assert "\nshort " in rows
+
+
+def test_metrics_stay_when_other_columns_do_not_fit(six_runs, at_terminal):
+    shown = at_terminal("runs", "acme/digits", "--metrics", "loss", columns=30, TELLURIO_QUIET="1")
+    lines = without_colors(shown.shown).replace("\r\n", "\n").splitlines()
+    assert lines[0].split() == ["RUN", "STATUS", "loss"]
+    assert lines[1].split() == ["run-5", "COMPLETED", "5.1"]
+    assert lines[-1] == "(3 more columns in --json)"
+
+
+def test_through_a_pipe_nothing_is_shortened_or_colored(invoke, monkeypatch):
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+    te.init("acme", "Digits", "a" * 200).finish()
+    out = invoke("runs", COLUMNS="40").stdout
+    assert f"  {'a' * 200}  COMPLETED  20" in out
+    assert "\x1b" not in out
+
+
+def test_numbers_are_aligned_at_the_right(invoke, monkeypatch):
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+    for name, value in (("first", 7), ("second", 12345)):
+        with te.init("acme", "Digits", name) as run:
+            run.log("tokens", value)
+    lines = invoke("runs", "acme/digits", "--metrics", "tokens").stdout.splitlines()
+    assert [line.rpartition("  ")[2] for line in lines] == ["tokens", "12345", "7"]
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_compared_runs_have_colors_in_charts_and_letters_without(six_runs, at_terminal):
+    shown = at_terminal("compare", *six_runs[:2], "--metrics", "loss").shown
+    for mark, color in (("a", 6), ("b", 3)):
+        assert f"\x1b[38;5;{color}m{mark}\x1b[0m  run-" in shown
+        assert re.search(rf"\x1b\[38;5;{color}m[\u2801-\u28ff]+\x1b", shown)
+    plain = at_terminal("compare", *six_runs[:2], "--metrics", "loss", NO_COLOR="1").shown
+    assert "aa" in plain
+    assert not re.search("[\u2801-\u28ff]", plain)
+    assert "┤" not in at_terminal("compare", *six_runs[:2], "--no-charts").shown
+
+
+TWO_RUNS = ("compare", "acme/digits/run-0", "acme/digits/run-1")
+
+
+@pytest.fixture
+def pager(tmp_path):
+    """A program that shows what it reads between two lines."""
+    path = tmp_path / "pager"
+    path.write_text("#!/bin/sh\necho BEGIN $1\ncat\necho END\n")
+    path.chmod(0o700)
+    return f"{path} -x"
+
+
+def test_output_longer_than_the_screen_is_shown_in_the_pager(six_runs, terminal, pager):
+    shown = terminal("compare", *six_runs[:2], PAGER=pager)
+    assert shown.end() == 0
+    lines = without_colors(shown.shown).split("\r\n")
+    assert lines[0] == "BEGIN -x"
+    assert lines[2].startswith("a  run-0  COMPLETED")
+    assert lines[-2:] == ["END", ""]
+    assert "\x1b[1mMETRIC" in shown.shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables"),
+    [
+        ((*TWO_RUNS, "--no-pager"), {}),
+        (TWO_RUNS, {"TERM": "dumb"}),
+        (TWO_RUNS, {"PAGER": "/nonexistent/pager"}),
+        (TWO_RUNS, {"PAGER": ""}),
+        (("runs", "acme/digits"), {}),
+    ],
+)
+def test_no_pager_is_used_without_need(six_runs, terminal, pager, arguments, variables):
+    shown = terminal(*arguments, **{"PAGER": pager, **variables})
+    assert shown.end() == 0
+    assert "BEGIN" not in shown.shown
+    assert "run-0" in shown.shown
+
+
+def test_a_pager_that_ends_early_ends_nothing_else(six_runs, terminal):
+    shown = terminal("compare", *six_runs, PAGER="head -n 1")
+    assert shown.end() == 0
+    assert without_colors(shown.shown) == "   RUN    STATUS     CREATED              DURATION\r\n"
+
+
+def test_ctrl_c_is_for_the_pager(six_runs, terminal, tmp_path):
+    pager = tmp_path / "pager"
+    pager.write_text("#!/bin/sh\ntrap '' INT\ncat\necho READY\nread line </dev/tty\necho END\n")
+    pager.chmod(0o700)
+    shown = terminal("compare", *six_runs, PAGER=str(pager))
+    shown.read_until("READY")
+    shown.wait_until_it_reads()
+    shown.type("\x03")
+    shown.type("\n")
+    shown.read_until("END")
+    assert shown.end() == 0
+    assert "afnio-tellurio:" not in shown.shown
+
+
+def test_a_pipe_gets_no_pager(six_runs, invoke, pager):
+    assert "BEGIN" not in invoke(*TWO_RUNS, PAGER=pager).stdout
+
+
+def test_show_draws_no_charts_if_told_so(six_runs, invoke):
+    assert "┤" in invoke("show", six_runs[0]).stdout
+    finished = invoke("show", six_runs[0], "--no-charts")
+    assert "┤" not in finished.stdout
+    assert "METRIC" in finished.stdout
 
 
 HOSTILE = [
@@ -101,7 +252,7 @@ def test_names_of_all_kinds_are_shown_in_a_terminal_that_stays_as_it_is(
             run.log(name, name)
             run.log(f"{name}/number", 1.5, step=0)
             run.log(f"{name}/number", 2.5, step=1)
-    shown = terminal("runs", "acme/digits", columns=120)
+    shown = terminal("runs", "acme/digits", columns=120, NO_COLOR="1")
     assert shown.end() == 0
     lines = shown.shown.split("\r\n")
     assert len(lines) == len(HOSTILE) + 2
@@ -111,7 +262,7 @@ def test_names_of_all_kinds_are_shown_in_a_terminal_that_stays_as_it_is(
     assert len(starts) == 1, lines
     for name in HOSTILE:
         for arguments in (("show",), ("compare", "acme/digits/שלום")):
-            shown = at_terminal(*arguments, f"acme/digits/{name}")
+            shown = at_terminal(*arguments, f"acme/digits/{name}", columns=200, NO_COLOR="1")
             assert shown.status == 0
             assert printable(name) in shown.shown
             assert not set(shown.shown) & {"\x1b", "\x07", "\u202e", "\u2028"}
@@ -178,10 +329,10 @@ def test_ctrl_d_at_the_question_deletes_nothing(six_runs, terminal):
 
 
 def test_the_metrics_of_many_runs_are_asked_for_visibly(six_runs, at_terminal):
-    shown = at_terminal("runs", "acme/digits", "--sort", "loss")
+    shown = at_terminal("runs", "acme/digits", "--metrics", "loss")
     assert shown.status == 0
     assert shown.shown.startswith("\r\x1b[K0 of 6 runs\r\x1b[K")
-    assert shown.shown.rpartition("\x1b[K")[2].startswith("RUN ")
-    quiet = at_terminal("runs", "acme/digits", "--sort", "loss", TELLURIO_QUIET="1")
+    assert shown.shown.rpartition("\x1b[K")[2].startswith("\x1b[1mRUN ")
+    quiet = at_terminal("runs", "acme/digits", "--metrics", "loss", TELLURIO_QUIET="1")
     assert quiet.status == 0
-    assert quiet.shown.startswith("RUN ")
+    assert quiet.shown.startswith("\x1b[1mRUN ")

@@ -312,3 +312,16 @@ def test_hostile_details_cannot_steer_the_terminal(invoke):
         text = shown(invoke(*arguments))
         assert "evil\ufffd[2J\ufffdtext" in text
         assert not set(text) & {"\x1b", "\u202e"}
+
+
+def test_the_axis_of_a_long_metric_starts_at_its_first_step(invoke, monkeypatch):
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+    with te.init("acme", "Digits", "long") as run:
+        run.log_metrics({"loss": 1.0}, step=0)
+        for step in range(1, 2000):
+            run.log("loss", 1 / step, step=step)
+    te.init("acme", "Digits", "other").finish()
+    for arguments in (("show",), ("compare", "acme/digits/other")):
+        lines = invoke(*arguments, "acme/digits/long").stdout.rstrip().splitlines()
+        assert lines[-1].split()[0] == "0"
+        assert lines[-1].split()[-1] == "1999"

@@ -26,7 +26,7 @@ def shown(finished):
 
 def test_show_lists_the_tables(invoke):
     text = shown(invoke("show", RUN))
-    assert "TABLE       ROWS  KEY\ncalls       1001  -\ncandidates  3     id\n" in text
+    assert "TABLE       ROWS  KEY\ncalls       1001  -\ncandidates     3  id\n" in text
     tables = json.loads(shown(invoke("show", RUN, "--json")))["tables"]
     assert list(tables) == ["calls", "candidates"]
     assert (tables["candidates"]["count"], tables["candidates"]["key"]) == (3, "id")
@@ -34,10 +34,10 @@ def test_show_lists_the_tables(invoke):
 
 def test_rows_prints_a_table(invoke):
     assert shown(invoke("rows", RUN, "candidates")) == (
-        "id  prompt     score\n0   Be brief.  nan\n1\n"
+        "id  prompt     score\n 0  Be brief.    nan\n 1\n"
     )  # fmt: skip
     text = shown(invoke("rows", RUN, "candidates", "--replaced"))
-    assert text.splitlines()[1:] == ["0   Be�brief.", "1", "0   Be brief.  nan"]
+    assert text.splitlines()[1:] == [" 0  Be�brief.", " 1", " 0  Be brief.    nan"]
 
 
 def test_long_tables_are_cut_on_a_screen_and_whole_in_json(invoke):

@@ -51,7 +51,7 @@ def test_a_project_is_deleted_and_restored(invoke, run):
     assert outcome(invoke("restore", "acme/digits")) == (0, "Restored digits\n")
     assert [each.name for each in te.runs("acme", "digits")] == ["a b"]
     assert invoke("delete", "acme/missing", "--yes").stderr.endswith(
-        "acme has no project missing\n"
+        "Project acme/missing not found. Projects in acme: digits\n"
     )
 
 

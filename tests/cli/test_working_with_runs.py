@@ -60,7 +60,7 @@ def test_columns_show_the_last_values_of_metrics(invoke, runs):
     header, *lines = finished.stdout.splitlines()
     assert header.split()[-2:] == ["loss", "note"]
     assert lines[0].split()[-2:] == ["-", "-"]
-    assert lines[1].endswith('1     "b, done"')
+    assert lines[1].endswith('   1  "b, done"')
     shown = json.loads(invoke("runs", "acme/digits", "--metrics", "loss", "--json").stdout)
     assert [run["metrics"] for run in shown] == [{}, {"loss": 1.0}, {"loss": 3.0}]
 
@@ -367,7 +367,7 @@ def test_hostile_names_cannot_steer_the_terminal(invoke, backend):
         (
             ("runs", "acme/p", "--status", "archived"),
             2,
-            "invalid choice: 'ARCHIVED' (choose from 'RUNNING', 'COMPLETED', 'CRASHED', 'FAILED'",
+            "invalid choice: 'archived' (choose from running, completed, crashed, failed)",
         ),
         (("runs", "acme/p", "--since", "soon"), 2, "'soon' isn't a valid date"),
         (("runs", "acme/p", "--until", "Nov 2026"), 2, "'Nov 2026' isn't a valid date"),

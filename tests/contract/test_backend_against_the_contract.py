@@ -81,18 +81,31 @@ NO_SCHEMA_TELLS = {
     "cannot be chosen; it names a version already, or will.",
     "A file of the kind file has no step.",
     "The backend does not have the bytes of ",
+    # Filters, orders, and columns are in a language of their own.
+    "Invalid at character ",
     # It depends on what was logged before.
+    "No run of the project has ",
     "The last step is the maximum; pass a step.",
 }
 
 #: They have neither a run nor an artifact in their path.
-PROJECT_OPERATIONS = {"listProjectMetrics", "summarizeProjectMetrics", "sampleProjectMetrics"}
+PROJECT_OPERATIONS = {
+    "tabulateRuns",
+    "listProjectMetrics",
+    "summarizeProjectMetrics",
+    "sampleProjectMetrics",
+}
 ARTIFACT_OPERATIONS = {
     operation["operationId"]
     for item in exchanges.CONTRACT["paths"].values()
     for operation in item.values()
     if isinstance(operation, dict) and operation["tags"] == ["artifacts"]
 } - {"checkBlobs", "createUpload", "putBlob", "putBlobs", "putUploadPart", "completeUpload"}
+#: Valid ones: a generated text hardly ever is.
+QUERIES_OF_RUNS = {
+    "listRuns": {"where": "status != FAILED", "sort": "-name"},
+    "tabulateRuns": {"where": "metric(loss) < 1", "column": ["name", "config.*", "metric(*)"]},
+}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "HEAD")
 PATHS = exchanges.CONTRACT["paths"]
 OPERATIONS = [
@@ -249,6 +262,8 @@ class Fixtures:
         if is_valid and name in PROJECT_OPERATIONS:
             self.renew()
             case.path_parameters = {key: self.values[key] for key in case.path_parameters or {}}
+        if is_valid and name in QUERIES_OF_RUNS and len(repr(case.query)) % 2:
+            case.query = dict(QUERIES_OF_RUNS[name])
         if not is_valid or name not in ARTIFACT_OPERATIONS or len(repr(case.body)) % 2:
             return case
         self.renew()
@@ -290,12 +305,14 @@ def matching_columns(body):
         or not indexes
         or not isinstance(names, list)
         or not {*map(type, indexes)} <= {int}
+        # What the contract forbids must not be cut off.
+        or not all(0 <= index < MOST_METRICS for index in indexes)
     ):
         return {}
     if max(map(len, columns.values())) > MOST_METRICS:
         return {}
     count = min(map(len, columns.values()))
-    columns["name"] = [index if index < 0 else index % len(names) for index in indexes]
+    columns["name"] = [index % len(names) for index in indexes]
     return {name: column[:count] for name, column in columns.items()}
 
 

@@ -25,6 +25,7 @@ from afnio_tellurio.backend import (
     projects,
     run_files,
     run_lists,
+    run_tables,
     runs,
     tables,
     uploads,
@@ -89,7 +90,7 @@ def test_an_import_alone_is_no_caller():
 
 OPERATIONS = (
     aliases, artifact_versions, artifacts, auth, blobs, charts, lineage, metrics, projects, run_files,
-    run_lists, runs, tables, uploads,
+    run_lists, run_tables, runs, tables, uploads,
 )  # fmt: skip
 
 
@@ -120,6 +121,7 @@ def test_the_public_calls_reach_every_operation(monkeypatch):
         run.log_rows("table", [{"a": 1}])
         run.rows("table")
         te.summaries([run])
+        te.table("acme", "Digits")
         te.curves([run], "loss")
     te.list_namespaces()
     te.list_metrics("acme", "Digits")

@@ -12,7 +12,7 @@ OPERATIONS = {
     if method in METHODS
 }
 EXTENSIONS = {
-    "listNamespaces", "listProjects", "getRun", "deleteRun", "logMetricBatch", "summarizeMetrics",
+    "listNamespaces", "listProjects", "tabulateRuns", "getRun", "deleteRun", "logMetricBatch", "summarizeMetrics",
     "sampleMetric", "listProjectMetrics", "summarizeProjectMetrics", "sampleProjectMetrics",
     "listConfigChanges", "listTrash", "restoreProject", "restoreRun", "listTables", "listRows",
     "checkBlobs", "putBlobs", "putBlob", "createUpload", "getUpload", "abortUpload",
@@ -56,7 +56,7 @@ def test_each_list_has_the_parameters_and_the_header_of_pages():
         if "Next-Cursor" in next(iter(operation["responses"].values())).get("headers", {})
     }
     lists = {name for name in OPERATIONS if name.startswith("list")}
-    assert paged == lists | {"summarizeProjectMetrics"}
+    assert paged == lists | {"summarizeProjectMetrics", "tabulateRuns"}
     for name in paged:
         found = [exchanges._resolved(each) for each in OPERATIONS[name]["parameters"]]
         assert {"limit", "cursor"} <= {parameter["name"] for parameter in found}, name

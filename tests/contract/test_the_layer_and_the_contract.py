@@ -14,6 +14,7 @@ import pytest
 import afnio_tellurio as te
 from afnio_tellurio import artifact_paths
 from afnio_tellurio.api import entities, metrics
+from afnio_tellurio.api import run_tables as api_run_tables
 from afnio_tellurio.api.artifact_entities import VersionRecord
 from afnio_tellurio.backend import artifact_structs, blob_structs, structs
 from afnio_tellurio.backend import artifacts as backend_artifacts
@@ -23,6 +24,7 @@ from afnio_tellurio.backend import metrics as backend_metrics
 from afnio_tellurio.backend import projects as backend_projects
 from afnio_tellurio.backend import run_files as backend_run_files
 from afnio_tellurio.backend import run_lists as backend_run_lists
+from afnio_tellurio.backend import run_tables as backend_run_tables
 from afnio_tellurio.backend import runs as backend_runs
 from afnio_tellurio.backend import tables as backend_tables
 from afnio_tellurio.filters import lexing, values
@@ -60,6 +62,8 @@ NOT_LISTS = {
     "tracking/awaitable.py": "the same, for event loops",
     "delivery/recovery.py": "a run of a dead process has crashed",
     "uploading.py": "the same",
+    "importing/mlflow.py": "what the statuses of mlflow mean",
+    "importing/wandb.py": "what the exit codes of wandb mean",
 }
 
 
@@ -124,6 +128,12 @@ ENTITIES = {
         te.MetricSummary,
         {},
         {"name": "a key of the result", "run_uuid": "a key of the result"},
+    ),
+    "RunTable": (
+        te.RunTable, {"run_uuid": "columns"}, {},
+    ),
+    "RunColumn": (
+        te.RunTable, {"cells": "columns"}, {"term": "a key of the columns"},
     ),
     "SampledSeries": (
         te.MetricCurve,
@@ -393,6 +403,8 @@ BOUNDS = {
     "maximum of limit in summarizeProjectMetrics": backend_charts._MAX_METRICS,
     "maxLength of where": lexing.MAX_CHARACTERS,
     "maxLength of sort": lexing.MAX_CHARACTERS,
+    "maximum of limit in tabulateRuns": api_run_tables._PAGE,
+    "maxItems of column": backend_run_tables._MAX_COLUMNS,
     "maximum of limit in listRuns": backend_run_lists._MAX_RUNS,
     "maximum of limit in listConfigChanges": backend_runs._MAX_CHANGES,
     "maxLength of row_key": limits.MAX_NAME_LENGTH,
@@ -456,7 +468,7 @@ LISTS_IN_FULL = (
 )  # fmt: skip
 
 
-NAMES = ("operations.py", "artifact_operations.py", "metric_lists.py")
+NAMES = ("operations.py", "artifact_operations.py", "metric_lists.py", "run_tables.py")
 
 
 def test_each_list_with_cursors_is_read_to_its_end():
@@ -465,7 +477,7 @@ def test_each_list_with_cursors_is_read_to_its_end():
         for name, operation in operations_of(CONTRACT).items()
         if "Next-Cursor" in next(iter(operation["responses"].values())).get("headers", {})
     }
-    assert of_cursors == {"listRuns", "listMetrics", "listRows", *LISTS_IN_FULL}
+    assert of_cursors == {"listRuns", "listMetrics", "listRows", "tabulateRuns", *LISTS_IN_FULL}
     sources = [SOURCES / "api" / name for name in NAMES]
     source = "".join(path.read_text("utf-8") for path in sources)
     for name in of_cursors:

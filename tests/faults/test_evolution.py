@@ -199,6 +199,7 @@ CALLS = {
     "summarizeMetrics": lambda _client, run: run.summary(),
     "sampleMetric": lambda _client, run: run.curve("loss"),
     "listProjectMetrics": lambda client, _run: te.list_metrics("acme", "Digits", client),
+    "tabulateRuns": lambda client, _run: te.table("acme", "Digits", client),
     "summarizeProjectMetrics": lambda client, run: te.summaries([run], client=client),
     "sampleProjectMetrics": lambda client, run: te.curves([run], "loss", client=client),
     "checkBlobs": log_another_artifact,

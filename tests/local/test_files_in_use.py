@@ -93,6 +93,8 @@ CALLS = {
     "restore_run": lambda run: te.restore_run("acme", "digits", run.uuid),
     "runs": lambda _run: list(te.runs("acme", "digits")),
     "summaries": lambda run: te.summaries([run]),
+    "table": lambda _run: te.table("acme", "digits"),
+    "best": lambda _run: te.best("acme", "digits", "loss", "max"),
     "sync": lambda _run: te.sync(),
     "get_artifact": lambda _run: te.get_artifact("acme/digits/data"),
     "list_artifact_versions": lambda _run: te.list_artifact_versions("acme", "digits", "data"),

@@ -17,7 +17,7 @@ REQUESTS = [
 ANSWERS = [
     "ApiKeyOwner", "Project", "Run", "RunProject", "RunUser", "Metric", "MetricBatchReceipt",
     "MetricSummary", "MetricBucket", "SequenceGapError", "RunNotFoundError", "Namespace", "ProjectMetric",
-    "SummaryColumns", "MetricSamples", "SampledSeries", "ConfigChange", "EndReason",
+    "SummaryColumns", "RunTable", "RunColumn", "MetricSamples", "SampledSeries", "ConfigChange", "EndReason",
     "TrashedItem", "Table", "TableRow", "MetricColumns", "PackedNumbers", "MissingBlobs",
     "MissingBlobsError", "Upload", "ArtifactFile", "Artifact", "ArtifactVersion", "RunArtifact",
     "ArtifactRun", "RunFile",

@@ -108,5 +108,6 @@ def digits(tmp_path_factory):
         patch.setenv("TELLURIO_HOME", str(folder / "home"))
         with te.TellurioClient.local(serving.backend.path) as client:
             runs = {name: run.uuid for name, run in log_digits(client).items()}
+            te.create_project("acme", "Empty", client=client)
     yield SimpleNamespace(serving=serving, **runs)
     serving.close()

@@ -51,11 +51,11 @@ def test_the_way_from_a_project_to_a_version(open_page, client):
         log(run, {"rows": b"1"}, "data", type="dataset")
     page = open_page(PROJECT)
     tabs = page.get_by_role("navigation", name="Project").get_by_role("link")
-    expect(tabs).to_have_text(["Runs", "Artifacts"])
+    expect(tabs).to_have_text(["Charts", "Table", "Artifacts"])
     expect(tabs.first).to_have_attribute("aria-current", "page")
     tabs.last.click()
     expect(page).to_have_url(re.compile(f"{PROJECT}artifacts/$"))
-    expect(page).to_have_title("Artifacts, digits · Tellurio")
+    expect(page).to_have_title("Artifacts, Digits · Tellurio")
     expect(page.locator("h2")).to_have_text(["dataset", "model"])
     cells = rows(page, "Artifacts of type model").locator("th, td")
     expect(cells.nth(0)).to_have_text("model")
@@ -85,7 +85,7 @@ def test_a_version_that_is_not_there_is_an_error(open_page, client):
     with begin(client) as run:
         log(run, {"a": b"one"})
     page = open_page(f"{PROJECT}artifacts/model/v7/")
-    expect(page.get_by_role("alert").first).to_contain_text("v7")
+    expect(page.locator("main [role=alert]")).to_contain_text("v7")
 
 
 def test_an_address_can_have_an_alias_and_follows_it(open_page, client):

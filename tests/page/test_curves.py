@@ -2,7 +2,8 @@
 
 import re
 
-from browser_pages import eventually
+import pytest
+from browser_pages import Requests, eventually
 from playwright.sync_api import expect
 
 import afnio_tellurio as te
@@ -44,7 +45,9 @@ def expect_line(page, name, share):
 def test_there_is_a_curve_for_each_metric_in_its_group(open_digits):
     page = open_digits(PROJECT)
     expect(page.locator("figure canvas")).to_have_count(3)
-    expect(page.locator("h2")).to_have_text(["train", "val"])
+    expect(page.locator("h2 bdi")).to_have_text(["train", "val"])
+    expect(page.locator("figcaption > bdi")).to_have_text(["flat", "loss", "loss"])
+    expect(page.locator("figcaption > bdi").first).to_have_attribute("title", "train/flat")
     assert chart(page, "confusion").count() == 0
 
 
@@ -55,25 +58,43 @@ def test_only_the_chosen_runs_have_lines_and_a_reload_keeps_them(open_digits):
     expect_runs(page, 2)
     page.reload()
     expect_runs(page, 2)
-    expect(page.locator(".legend li")).to_have_text(["high", "middle"])
+    expect(page.locator("[aria-label=Runs] li:has(:checked) a")).to_have_text(["high", "middle"])
     page.get_by_role("button", name="Reset selection").click()
     expect(page.get_by_label("Show low")).to_be_checked()
 
 
-def test_lines_are_told_apart_by_more_than_color(open_digits):
-    page = open_digits(PROJECT)
-    marks = page.locator(".legend .mark")
-    expect(marks).to_have_count(3)
+def test_up_to_eight_lines_have_colors_of_their_own_and_more_have_patterns(open_page, client):
+    for number in range(10):
+        with te.init("acme", "Digits", f"r{number}", client=client) as run:
+            run.log("train/loss", number)
+    page = open_page(PROJECT)
+    marks = page.locator("[aria-label=Runs] :checked + .mark")
+    expect(marks).to_have_count(10)
     styles = [mark.get_attribute("style") for mark in marks.all()]
-    assert (
-        len(
-            {
-                style.replace("line-0", "").replace("line-1", "").replace("line-2", "")
-                for style in styles
-            }
-        )
-        == 3
-    )
+    assert len(set(styles)) == 10
+    assert sum("transparent" in style for style in styles) == 2
+    # Two of them are left: they take colors alone, and keep those that they had.
+    for number in range(8):
+        page.get_by_label(f"Show r{number}").uncheck()
+    expect(marks).to_have_count(2)
+    assert [mark.get_attribute("style") for mark in marks.all()] == styles[:2]
+    page.get_by_role("button", name="Show only r3").click()
+    expect(marks).to_have_count(1)
+    assert "transparent" not in marks.get_attribute("style")
+
+
+def test_runs_are_selected_all_none_or_one(open_digits):
+    page = open_digits(PROJECT)
+    expect_runs(page, 3)
+    page.get_by_label("Show only middle").click()
+    expect(chart(page).locator(".plot")).to_have_attribute("aria-label", re.compile("1 run[.]"))
+    page.get_by_role("button", name="All", exact=True).click()
+    expect_runs(page, 3)
+    page.get_by_role("button", name="None").click()
+    expect(page.get_by_text("No runs are selected.")).to_be_visible()
+    expect(page.locator("figure")).to_have_count(0)
+    page.locator(".main").get_by_role("button", name="Reset selection").click()
+    expect_runs(page, 3)
 
 
 def test_nan_is_a_gap(open_digits, digits):
@@ -101,13 +122,13 @@ def test_axes_can_be_logarithmic_and_lines_smoothed(open_digits, digits):
     for act in (
         lambda: page.get_by_label("Log y").check(),
         lambda: page.get_by_label("Log x").check(),
-        lambda: page.get_by_label("Smoothing").fill("0.9"),
+        lambda: page.get_by_label("Smoothing").fill("5"),
     ):
         act()
         page.wait_for_function(f"(seen) => !seen.includes({picture_of})", arg=list(seen))
         seen.add(page.evaluate(picture_of))
-    expect(page.locator("output")).to_have_text("0.90")
-    assert all(word in page.url for word in ("logx=1", "logy=1", "smooth=0.9"))
+    expect(page.locator("output")).to_have_text("10 steps")
+    assert all(word in page.url for word in ("logx=1", "logy=1", "smooth=10"))
 
 
 def test_a_zoom_asks_for_finer_ranges_of_its_steps_alone(open_page, client):
@@ -129,6 +150,7 @@ def test_a_zoom_asks_for_finer_ranges_of_its_steps_alone(open_page, client):
     assert 2250 < start < 2625 < end < 3250
     answer = asked.value.response().json()
     assert answer["series"][0]["width"] == 1
+    plot.hover()
     page.get_by_role("button", name="Reset zoom").click()
     expect(page.get_by_role("button", name="Reset zoom")).to_have_count(0)
 
@@ -210,7 +232,7 @@ def test_a_chart_is_used_with_the_keyboard_alone(open_digits):
 
 def test_behind_each_curve_there_is_a_table(open_digits, digits):
     page = open_digits(f"{PROJECT}runs/{digits.low}/")
-    button = page.get_by_role("button", name="Table of train/flat")
+    button = page.get_by_role("button", name="Table: train/flat")
     button.click()
     expect(button).to_have_attribute("aria-expanded", "true")
     table = chart(page, "train/flat").get_by_role("table")
@@ -222,14 +244,14 @@ def test_a_curve_is_saved_as_csv_and_as_a_picture(open_digits):
     page = open_digits(PROJECT)
     expect_runs(page, 3)
     with page.expect_download() as download:
-        page.get_by_role("button", name="Save train/loss as CSV").click()
+        page.get_by_role("button", name="Save as CSV: train/loss").click()
     assert download.value.suggested_filename == "train_loss.csv"
     lines = download.value.path().read_text().splitlines()
     assert lines[0] == "run,metric,step,time,last,minimum,maximum,count"
     assert len(lines) == 301
     assert re.match(r"high,train/loss,0,20\d\d-.*Z,3,3,3,1$", lines[1])
     with page.expect_download() as download:
-        page.get_by_role("button", name="Save train/loss as PNG").click()
+        page.get_by_role("button", name="Save as PNG: train/loss").click()
     assert download.value.suggested_filename == "train_loss.png"
     assert download.value.path().read_bytes().startswith(b"\x89PNG\r\n")
 
@@ -240,7 +262,156 @@ def test_nothing_can_be_saved_before_it_is_loaded(open_digits):
     page.route("**/metrics/sample/**", lambda _route: None)
     page.get_by_role("link", name="Digits").click()
     for kind in ("CSV", "PNG"):
-        expect(page.get_by_role("button", name=f"Save train/loss as {kind}")).to_be_disabled()
+        expect(page.get_by_role("button", name=f"Save as {kind}: train/loss")).to_be_disabled()
     page.unroute("**/metrics/sample/**")
     page.reload()
-    expect(page.get_by_role("button", name="Save train/loss as CSV")).to_be_enabled()
+    expect(page.get_by_role("button", name="Save as CSV: train/loss")).to_be_enabled()
+
+
+# Axes, averages, and tips
+
+
+def test_ticks_are_round_whole_and_tight(open_digits):
+    page = open_digits("/")
+    ticks = page.evaluate(
+        """async () => {
+            const axes = await import("/assets/axes.js");
+            return {
+                whole: axes.linearTicks(0, 3, 8, "whole"),
+                halves: axes.linearTicks(0, 1, 3),
+                seconds: axes.linearTicks(0, 600, 7, "seconds"),
+                decades: axes.logTicks(0.001, 1000, 4),
+                tight: axes.logTicks(2.1, 2.9, 4),
+                texts: axes.tickTexts([0, 0.25, 0.5], false),
+                small: axes.tickTexts([0, 2.5e-5, 5e-5, 7.5e-5], false),
+                large: axes.tickTexts([0, 500000, 1000000, 1500000], false),
+                range: axes.paddedRange(2, 3, true),
+                flat: axes.paddedRange(5, 5, false),
+            };
+        }"""
+    )
+    low, high = ticks.pop("range")
+    assert 1.9 < low < 2
+    assert 3 < high < 3.1
+    assert ticks.pop("flat") == [4.5, 5.5]
+    assert ticks == {
+        "whole": [0, 1, 2, 3],
+        "halves": [0, 0.5, 1],
+        "seconds": [0, 120, 240, 360, 480, 600],
+        "decades": [0.01, 1, 100],
+        "tight": [2.2, 2.4, 2.6, 2.8],
+        "texts": ["0", "0.25", "0.50"],
+        "small": ["0", "2.5e-5", "5e-5", "7.5e-5"],
+        "large": ["0", "500K", "1M", "1.5M"],
+    }
+
+
+def test_an_average_is_the_same_at_any_resolution(open_digits):
+    page = open_digits("/")
+    averages = page.evaluate(
+        """async () => {
+            const {averaging} = await import("/assets/plotting.js");
+            return [1, 16, 64].map(width => {
+                const average = averaging(100, width);
+                let value;
+                for (let step = width - 1; step < 1024; step += width) value = average(step, step < 512 ? 1 : 3);
+                return value;
+            });
+        }"""
+    )
+    assert averages[0] == pytest.approx(3 - 2 * 2**-5.12, rel=0.01)
+    assert averages == pytest.approx([averages[0]] * 3, rel=1e-9)
+
+
+def test_a_point_is_drawn_for_each_step_that_has_a_pixel(open_page, client):
+    with te.init("acme", "Digits", "dense", client=client) as run:
+        for step in range(250):
+            run.log("loss", step % 7, step=step)
+    page = open_page(PROJECT)
+    expect(chart(page, "loss").locator("canvas")).to_be_visible()
+    chart(page, "loss").hover()
+    page.get_by_role("button", name="Table: loss").click()
+    expect(chart(page, "loss").locator("tbody tr")).to_have_count(250)
+    asked = Requests(page, "/metrics/sample/").all()
+    assert len([request for request in asked if "cursor" not in request["url"]]) == 1
+
+
+def test_a_tip_has_the_greatest_value_first_and_marks_the_nearest_line(open_page, client):
+    for name, value, steps in (("short", 9, 10), ("low", 1, 100), ("high", 5, 100)):
+        with te.init("acme", "Digits", name, client=client) as run:
+            for step in range(steps):
+                run.log("loss", value, step=step)
+    page = open_page(PROJECT)
+    plot = chart(page, "loss").locator(".u-over")
+    box = plot.bounding_box()
+    tip = chart(page, "loss").locator(".tip")
+    plot.hover(position={"x": box["width"] * 0.02, "y": 20})
+    expect(tip.locator("bdi")).to_have_text(["short", "high", "low"])
+    expect(tip.locator("[data-near=true] bdi")).to_have_text("short")
+    # The short run has ended there.
+    plot.hover(position={"x": box["width"] * 0.8, "y": box["height"] - 5})
+    expect(tip.locator("bdi")).to_have_text(["high", "low"])
+    expect(tip.locator("[data-near=true] bdi")).to_have_text("low")
+
+
+def test_one_chart_has_a_logarithmic_axis_of_its_own(open_digits):
+    page = open_digits(PROJECT)
+    expect_runs(page, 3)
+    button = page.get_by_role("button", name="Logarithmic y axis: train/loss")
+    # The tools are there for the keyboard too.
+    button.focus()
+    expect(chart(page).locator(".tools")).to_have_css("opacity", "1")
+    page.keyboard.press("Enter")
+    expect(button).to_have_attribute("aria-pressed", "true")
+    other = page.get_by_role("button", name="Logarithmic y axis: val/loss")
+    expect(other).to_have_attribute("aria-pressed", "false")
+    page.reload()
+    expect(button).to_have_attribute("aria-pressed", "true")
+    button.press("Enter")
+    expect(page).to_have_url(re.compile(f"{PROJECT}$"))
+
+
+def test_a_chart_takes_the_whole_screen(open_digits):
+    page = open_digits(PROJECT)
+    expect_runs(page, 3)
+    small = chart(page).locator("canvas").bounding_box()
+    page.get_by_role("button", name="Full screen: train/loss").press("Enter")
+    expect(page.get_by_role("button", name="Leave full screen: train/loss")).to_be_visible()
+    page.wait_for_function(
+        "(height) => document.querySelector('figure:fullscreen canvas')?.clientHeight > height",
+        arg=2 * small["height"],
+    )
+    page.get_by_role("button", name="Leave full screen: train/loss").press("Enter")
+    page.wait_for_function("() => !document.fullscreenElement")
+    expect(page.get_by_role("button", name="Full screen: train/loss", exact=True)).to_have_count(1)
+
+
+def test_sections_are_closed_and_charts_are_searched_by_the_address(open_page, client):
+    with te.init("acme", "Digits", "run", client=client) as run:
+        for name in ("train/loss", "train/acc", "val/loss", "speed"):
+            run.log(name, 1)
+    page = open_page(PROJECT)
+    expect(page.locator("h2 bdi")).to_have_text(["train", "val", "Other"])
+    for name in ("train", "Other"):
+        page.get_by_role("button", name=re.compile(f"{name} [0-9]")).click()
+    expect(page.locator("figure")).to_have_count(1)
+    page.reload()
+    expect(page.locator("figure")).to_have_count(1)
+    page.get_by_role("button", name=re.compile("train 2")).click()
+    expect(page.locator("figure")).to_have_count(3)
+    page.get_by_label("Search charts").fill("ACC")
+    expect(page.locator("figure")).to_have_count(1)
+    page.get_by_label("Search charts").fill("nothing")
+    expect(page.get_by_text("No matching charts.")).to_be_visible()
+
+
+def test_a_chart_without_a_number_says_so(open_page, client):
+    with te.init("acme", "Digits", "nan", client=client) as run:
+        run.log("loss", float("nan"))
+    with te.init("acme", "Digits", "other", client=client) as other:
+        other.log("accuracy", 1)
+        other.log("loss", 1)
+    page = open_page(f"{PROJECT}?run={run.uuid}")
+    expect(chart(page, "loss")).to_contain_text("No numbers to draw.")
+    expect(chart(page, "accuracy")).to_contain_text("The selected runs have no values.")
+    expect(page.locator("figure canvas")).to_have_count(0)

@@ -4,9 +4,9 @@ import pytest
 from playwright.sync_api import expect
 
 import afnio_tellurio as te
-from afnio_tellurio.backend import charts, projects, runs
+from afnio_tellurio.backend import charts, projects, run_lists
 
-LISTS = {projects: {"projects", "namespaces"}, charts: {"metrics", "summary"}, runs: {"runs"}}
+LISTS = {projects: {"projects", "namespaces"}, charts: {"metrics", "summary"}, run_lists: {"runs"}}
 
 
 @pytest.fixture
@@ -40,7 +40,9 @@ def test_all_projects_and_metrics_are_shown(open_page, client, dividing):
     for number in range(5):
         expect(page.get_by_role("link", name=f"Project {number}")).to_be_visible()
     page = open_page("/acme/projects/digits/")
-    expect(page.locator("[aria-label=Runs] tbody tr")).to_have_count(5)
+    expect(page.locator("[aria-label=Runs] li")).to_have_count(5)
     for metric in range(5):
         expect(page.get_by_text(f"metric_{metric}").first).to_be_attached()
+    page = open_page("/acme/projects/digits/?tab=table")
+    expect(page.locator("[aria-label=Runs] tbody tr")).to_have_count(5)
     assert dividing == set().union(*LISTS.values())

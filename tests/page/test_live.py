@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 import afnio_tellurio as te
 
 PROJECT = "/acme/projects/digits/"
-ROWS = "[aria-label=Runs] tbody tr"
+ROWS = "[aria-label=Runs] li"
 ANIMATION = "getComputedStyle(document.querySelector('h1 .status i')).animationName"
 
 
@@ -32,14 +32,16 @@ def test_a_point_a_run_and_an_end_appear(open_page, client):
     run = te.init("acme", "Digits", "first", client=client)
     run.log("loss", 0.5)
     run.flush()
-    page = open_page(PROJECT)
-    row = page.locator(ROWS, has_text="first")
+    page = open_page(f"{PROJECT}?tab=table")
+    row = page.locator("[aria-label=Runs] tbody tr", has_text="first")
     expect(row).to_contain_text("0.5")
     run.log("loss", 0.25)
     run.flush()
     eventually(page, expect(row).to_contain_text, "0.25")
     run.log("accuracy", 0.9)
     run.flush()
+    page.get_by_role("link", name="Charts").click()
+    row = page.locator(ROWS, has_text="first")
     eventually(page, expect(page.locator('figure[data-metric="accuracy"] canvas')).to_be_visible)
     run.finish(status=te.RunStatus.FAILED)
     eventually(page, expect(row).to_contain_text, "Failed")
@@ -68,7 +70,7 @@ def test_a_curve_grows_while_a_program_trains(open_page, start_python, serving, 
     eventually(page, expect(link).to_be_visible)
     link.click()
     page.get_by_role("region", name="Runs").get_by_role("link", name="training").click()
-    button = page.get_by_role("button", name="Table of loss")
+    button = page.get_by_role("button", name="Table: loss")
     eventually(page, expect(button).to_be_visible)
     button.click()
     rows = page.locator("figure table tbody tr")
@@ -168,10 +170,12 @@ def test_only_running_runs_are_asked_for_new_metrics(open_page, client, logged_d
 
 def test_the_page_tells_that_the_server_is_gone_and_recovers(open_digits):
     page = open_digits(PROJECT)
-    expect(page.locator(ROWS)).to_have_count(3)
+    expect(page.locator("figure canvas")).to_have_count(3)
     page.route("**/api/**", lambda route: route.abort())
-    alert = page.get_by_role("alert").first
-    eventually(page, expect(alert).to_contain_text, "Can't reach the server.")
+    banner = page.locator(".banner")
+    eventually(page, expect(banner).to_contain_text, "Can't reach the server.")
+    expect(page.get_by_text("Can't reach the server.")).to_have_count(1)
     expect(page.locator(ROWS)).to_have_count(3)
+    expect(page.locator("figure canvas")).to_have_count(3)
     page.unroute("**/api/**")
-    eventually(page, expect(alert).to_have_text, "")
+    eventually(page, expect(banner).to_have_text, "")

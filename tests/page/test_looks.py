@@ -1,7 +1,9 @@
 """The page works for everybody: any width, any theme, screen readers, any name."""
 
 import hashlib
+import itertools
 import json
+import math
 import re
 from pathlib import Path
 
@@ -26,23 +28,37 @@ def open_view(open_digits, digits):
     addresses = {
         "projects": "/",
         "project": PROJECT,
+        "table": f"{PROJECT}?tab=table",
+        "empty": "/acme/projects/empty/",
+        "nothing": "/acme/projects/nothing/",
+        "nothing-selected": f"{PROJECT}?run=",
+        "invalid": f"{PROJECT}?q=shade+%3D+red",
         "run": f"{PROJECT}runs/{digits.high}/",
         "comparison": f"{PROJECT}compare/?run={digits.low}&run={digits.middle}&run={digits.high}",
     }
 
     def start(view, **options):
         page = open_digits(addresses[view], **options)
-        expect(page.locator("table").first).to_be_visible()
-        expect(page.locator("figure canvas")).to_have_count(0 if view == "projects" else 3)
+        ready = {
+            "project": "[aria-label=Runs] li",
+            "empty": "pre",
+            "nothing": ".empty",
+            "nothing-selected": ".empty",
+            "invalid": "[aria-invalid=true]",
+        }
+        expect(page.locator(ready.get(view, "table")).first).to_be_visible()
+        has_charts = view in {"project", "run", "comparison", "invalid"}
+        expect(page.locator("figure canvas")).to_have_count(3 if has_charts else 0)
         return page
 
     return start
 
 
-VIEWS = ["projects", "project", "run", "comparison"]
+VIEWS = ["projects", "project", "table", "run", "comparison"]
+STATES = ["empty", "nothing", "nothing-selected", "invalid"]
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", VIEWS + STATES)
 def test_no_serious_barrier_for_anybody(open_view, view):
     page = open_view(view)
     for scheme in ("Light", "Dark"):
@@ -57,9 +73,9 @@ def test_no_serious_barrier_for_anybody(open_view, view):
 def test_nothing_runs_over_the_edge(open_view, view):
     page = open_view(view, width=3840)
     if view == "project":
-        charts = page.locator("section").first.locator("figure")
+        charts = page.locator(".main section").first.locator("figure")
         assert charts.nth(0).bounding_box()["y"] == charts.nth(1).bounding_box()["y"]
-    for width in (3840, 768, 360):
+    for width in (3840, 1440, 1024, 768, 390, 360):
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_function(
             "(width) => document.documentElement.scrollWidth <= width"
@@ -96,20 +112,19 @@ def test_a_name_is_text_everywhere(open_page, client):
     compared = "&".join(f"run={uuid}" for uuid in runs)
     for path in ("/", f"{PROJECT}runs/{runs[0]}/", f"{PROJECT}compare/?{compared}", PROJECT):
         page = open_page(path)
-        expect(page.locator("table").first).to_be_visible()
-        if path != "/":
+        if path == "/":
+            expect(page.locator("table").first).to_be_visible()
+        else:
             expect(page.locator("figure canvas").first).to_be_visible()
-        assert page.locator("main script, main img, main svg, main iframe").count() == 0
-    assert page.locator("[aria-label=Runs] tbody th").all_inner_texts() == [
-        name.replace("\n", " ") for name in reversed(HOSTILE)
-    ]
+        assert page.locator("main script, main img, main svg:not(.icon), main iframe").count() == 0
+    assert page.locator("[aria-label=Runs] a.name").all_text_contents() == HOSTILE[::-1]
     page.locator("figure .u-over").first.hover(position={"x": 20, "y": 20})
     tip = page.locator(".tip:visible")
     expect(tip).to_be_visible()
     expect(tip.locator("bdi")).to_have_count(len(HOSTILE))
     assert tip.locator("script, img, svg").count() == 0
     with page.expect_download() as download:
-        page.get_by_role("button", name="CSV").first.click()
+        page.get_by_role("button", name="CSV").first.press("Enter")
     assert not any(line.startswith("=") for line in download.value.path().read_text().split("\n"))
 
 
@@ -143,15 +158,51 @@ def test_a_name_does_not_reverse_what_follows_it(open_page, client, name):
         run.log(name, 2)
         run.log_rows(name, [{name: name}])
         te.init("acme", "Digits", f"child {name}", parent=run, client=client).finish()
-    for path, words in ((PROJECT, "th small"), (f"{PROJECT}runs/{run.uuid}/", "summary")):
+    for path, words in (
+        (f"{PROJECT}?tab=table", "th small"),
+        (f"{PROJECT}runs/{run.uuid}/", "summary"),
+    ):
         page = open_page(path)
-        expect(page.locator("figure canvas").first).to_be_visible()
+        expect(page.locator("table, figure canvas").first).to_be_visible()
         expect(page.locator(words, has_text=re.compile("last|1 row"))).to_be_visible()
         assert page.evaluate(REVERSED) == []
 
 
+def test_the_first_charts_are_in_view_without_scrolling(open_view):
+    page = open_view("project")
+    page.set_viewport_size({"width": 1280, "height": 720})
+    for chart in page.locator(".main section").first.locator("figure").all():
+        box = chart.bounding_box()
+        assert box["y"] + box["height"] <= 720
+    runs = page.get_by_role("region", name="Runs").bounding_box()
+    assert runs["x"] + runs["width"] <= page.locator("figure").first.bounding_box()["x"]
+
+
+def test_on_a_phone_the_runs_are_folded_above_the_charts(open_view):
+    page = open_view("project")
+    page.set_viewport_size({"width": 390, "height": 800})
+    expect(page.locator("[aria-label=Runs] li").first).to_be_hidden()
+    assert page.locator("figure").first.bounding_box()["y"] < 450
+    button = page.get_by_role("button", name="Runs 3 in charts")
+    button.click()
+    expect(button).to_have_attribute("aria-expanded", "true")
+    expect(page.locator("[aria-label=Runs] li").first).to_be_visible()
+    assert serious_barriers(page) == []
+
+
+def test_a_long_name_is_shortened_before_its_end(open_page, client):
+    name = "a_run_with_a_very_long_name_that_differs_at_the_end_seed_17"
+    te.init("acme", "Digits", name, client=client).finish()
+    page = open_page(PROJECT)
+    link = page.get_by_role("link", name=name)
+    expect(link).to_have_attribute("title", name)
+    end = link.get_by_text("_seed_17").last.bounding_box()
+    column = page.get_by_role("region", name="Runs").bounding_box()
+    assert end["x"] + end["width"] <= column["x"] + column["width"]
+
+
 def test_the_choice_of_columns_fits_a_narrow_screen(open_view):
-    page = open_view("project", width=360)
+    page = open_view("table", width=360)
     page.get_by_text("Columns").click()
     panel = page.locator(".panel")
     expect(panel.locator("select").first).to_be_visible()
@@ -165,27 +216,40 @@ def test_the_choice_of_columns_fits_a_narrow_screen(open_view):
         assert box["x"] + box["width"] <= width
 
 
-@pytest.mark.parametrize(("view", "limit"), [("project", 124_000), ("run", 132_000)])
+@pytest.mark.parametrize(
+    ("view", "limit"),
+    [
+        ("projects", 65_000), ("project", 145_000), ("table", 80_000), ("run", 158_000),
+        ("comparison", 145_000),
+    ],
+)  # fmt: skip
 def test_what_a_browser_loads_is_small(open_view, view, limit):
     page = open_view(view)
     urls = set()
     page.on("request", lambda request: urls.add(request.url))
     page.reload()
-    expect(page.locator("table").first).to_be_visible()
+    expect(page.locator("figure canvas")).to_have_count(0 if view in {"projects", "table"} else 3)
+    expect(page.locator("a.name, table").first).to_be_visible()
     files = [url for url in urls if "/api/" not in url]
     sizes = {url: len(page.context.request.get(url).body()) for url in files}
-    assert {url.rpartition("/")[2] for url in sizes} >= {
-        "",
-        "page.css",
-        "page.js",
-        "uPlot.iife.min.js",
-    } | ({"details.js"} if view == "run" else set())
+    names = {url.partition("?")[0].rpartition("/")[2] for url in sizes}
+    assert names >= {"", "page.css", "page.js", "preact.js"}
+    # What a view does not need is not loaded.
+    parts = {"uPlot.iife.min.js", "curves.js", "table.js", "details.js", "editing.js"}
+    needed = {
+        "projects": set(),
+        "project": {"uPlot.iife.min.js", "curves.js"},
+        "table": {"table.js"},
+        "run": {"uPlot.iife.min.js", "curves.js", "details.js", "editing.js"},
+        "comparison": {"uPlot.iife.min.js", "curves.js"},
+    }
+    assert names & parts == needed[view]
     assert sum(sizes.values()) <= limit, sizes
 
 
 @pytest.mark.parametrize(
     ("view", "name", "limit"),
-    [("runs/stored/", "files.js", 145_000), ("artifacts/model/v0/", "artifacts.js", 155_000)],
+    [("runs/stored/", "files.js", 160_000), ("artifacts/model/v0/", "artifacts.js", 155_000)],
 )
 def test_what_a_browser_loads_for_files_is_small(open_page, client, view, name, limit):
     with te.init("acme", "Digits", "stored", client=client) as run:
@@ -229,3 +293,57 @@ def test_the_libraries_are_the_published_ones():
     wanted = json.loads((ROOT / "openapi" / "package.json").read_text())["dependencies"]
     for library in ("uplot", "htm", "fzstd", "hyparquet"):
         assert f"{library} {wanted[library]}" in licenses
+
+
+# As people with a color vision deficiency see colors: Machado, Oliveira, and Fernandes, 2009.
+VISIONS = (
+    ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    (
+        (0.152286, 1.052583, -0.204868),
+        (0.114503, 0.786281, 0.099216),
+        (-0.003882, -0.048116, 1.051998),
+    ),
+    (
+        (0.367322, 0.860646, -0.227968),
+        (0.280085, 0.672501, 0.047413),
+        (-0.01182, 0.04294, 0.968881),
+    ),
+)
+OKLAB = (
+    ((0.41222147, 0.53633254, 0.05144599), (0.2119035, 0.6806995, 0.10739696),
+     (0.08830246, 0.28171884, 0.6299787)),
+    ((0.21045426, 0.79361779, -0.00407205), (1.9779985, -2.4285922, 0.4505937),
+     (0.02590404, 0.78277177, -0.80867577)),
+)  # fmt: skip
+
+
+def times(matrix, vector):
+    return [sum(a * b for a, b in zip(row, vector, strict=True)) for row in matrix]
+
+
+def linear(color):
+    parts = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    return [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+
+
+def luminance(color):
+    return times([(0.2126, 0.7152, 0.0722)], linear(color))[0]
+
+
+@pytest.mark.parametrize("theme", [0, 1])
+def test_the_colors_of_lines_differ_for_any_color_vision(theme):
+    styles = (Path(site.__file__).parent / "page" / "page.css").read_text("utf-8")
+    start = re.split(r"--line-0:", styles)[theme + 1]
+    lines = re.findall("#[0-9a-f]{6}", start)[:8]
+    card = re.findall("--card: (#[0-9a-f]{3,6})", styles)[theme].ljust(7, "f")
+    for vision in VISIONS:
+        seen = []
+        for line in lines:
+            light = [min(1, max(0, part)) for part in times(vision, linear(line))]
+            seen.append(times(OKLAB[1], [part ** (1 / 3) for part in times(OKLAB[0], light)]))
+        distances = [math.dist(a, b) for a, b in itertools.combinations(seen, 2)]
+        assert min(distances) > 0.1
+    # As WCAG requires of graphics.
+    for line in lines:
+        dark, bright = sorted([luminance(line), luminance(card)])
+        assert (bright + 0.05) / (dark + 0.05) >= 3

@@ -119,7 +119,7 @@ def test_the_duration_ends_with_the_run(open_page, client):
     change(client, run, status="COMPLETED", date_ended=ended.isoformat())
     page = open_run(open_page, run)
     expect(fact(page, "Duration")).to_have_text("1 min 30 s")
-    page = open_page(PROJECT)
+    page = open_page(f"{PROJECT}?tab=table")
     expect(page.locator(ROWS)).to_contain_text("1 min 30 s")
 
 
@@ -172,11 +172,9 @@ def test_a_table_that_was_opened_stays_open(open_page, client):
 def test_the_table_of_runs_has_tags_and_finds_them(open_page, client):
     te.init("acme", "Digits", "plain", client=client).finish()
     te.init("acme", "Digits", "tagged", tags=["b", "a"], client=client).finish()
-    page = open_page(PROJECT)
+    page = open_page(f"{PROJECT}?tab=table")
     expect(page.locator(ROWS).first.locator(".tag")).to_have_text(["a", "b"])
     expect(page.locator(ROWS).last.locator(".tag")).to_have_count(0)
-    page.get_by_role("button", name="Tags").click()
-    expect(page.locator("[aria-label=Runs] tbody th")).to_have_text(["tagged", "plain"])
     page.fill("#filter", "b")
     expect(page.locator("[aria-label=Runs] tbody th")).to_have_text(["tagged"])
 
@@ -207,7 +205,7 @@ def test_details_are_text(open_page, client):
         expect(cells(page, label)).to_contain_text(HOSTILE)
     expect(page.locator("main ul a")).to_have_text(HOSTILE)
     assert page.locator("main script, main img, main svg, main iframe").count() == 0
-    page = open_page(PROJECT)
+    page = open_page(f"{PROJECT}?tab=table")
     expect(page.locator(ROWS)).to_have_count(2)
     assert page.locator("main script, main img, main svg, main iframe").count() == 0
 

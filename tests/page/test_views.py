@@ -5,20 +5,21 @@ import re
 from pathlib import Path
 from urllib.parse import urlencode
 
-import pytest
+from browser_pages import Requests, eventually
 from playwright.sync_api import expect
 
 import afnio_tellurio as te
 
 PROJECT = "/acme/projects/digits/"
-ROWS = "[aria-label=Runs] tbody tr"
+TABLE = f"{PROJECT}?tab=table"
+ROWS = "[aria-label=Runs] :is(tbody tr, li)"
 FILTER = "#filter"
 DURATIONS = json.loads((Path(__file__).parent.parent / "durations.json").read_text("utf-8"))
 
 
 def expect_names(page, *names):
-    """The runs of the table, from top to bottom."""
-    expect(page.locator("[aria-label=Runs] tbody th")).to_have_text(list(names))
+    """The runs of the list or the table, from top to bottom."""
+    expect(page.locator("[aria-label=Runs] a.name")).to_have_text(list(names))
 
 
 # Projects, and navigation to a run
@@ -40,23 +41,30 @@ def test_the_way_from_projects_to_a_run_and_back(open_digits, digits):
     expect(page).to_have_url(re.compile(f"{PROJECT}runs/{digits.middle}/"))
     expect(page).to_have_title("middle · Tellurio")
     page.go_back()
-    expect(page.locator("h1")).to_have_text("digits")
+    expect(page.locator("h1")).to_have_text("Digits")
     page.locator("nav").get_by_role("link", name="Tellurio").click()
     expect(page.locator("h1")).to_have_text("Projects")
 
 
 def test_the_page_tells_what_does_not_exist(open_digits):
     page = open_digits("/acme/projects/nothing/")
-    expect(page.get_by_role("alert").first).to_contain_text("Project acme/nothing not found.")
+    expect(page.locator("main")).to_contain_text("Project acme/nothing not found.")
     page = open_digits(f"{PROJECT}runs/nobody/")
-    expect(page.get_by_role("alert").first).to_contain_text("Run nobody not found in this project.")
+    expect(page.locator("main")).to_contain_text("Run nobody not found in this project.")
+    page = open_digits("/nobody/")
+    expect(page.locator("main")).to_contain_text("Namespace nobody not found.")
+    expect(page.locator("h1")).to_have_text("Not found")
+    expect(page.get_by_text("Loading")).to_have_count(0)
+    expect(page.locator(".banner")).to_have_text("")
+    page.get_by_role("link", name="All projects").click()
+    expect(page.get_by_role("link", name="Digits")).to_be_visible()
 
 
 # A project's table
 
 
 def test_the_table_has_the_facts_and_three_metrics(open_digits):
-    page = open_digits(PROJECT)
+    page = open_digits(TABLE)
     expect(page.locator(ROWS)).to_have_count(3)
     expect_names(page, "high", "middle", "low")
     header = page.locator("[aria-label=Runs] thead").inner_text()
@@ -69,7 +77,7 @@ def test_the_table_has_the_facts_and_three_metrics(open_digits):
 
 
 def test_the_table_is_sorted_by_any_column_either_way(open_digits):
-    page = open_digits(PROJECT)
+    page = open_digits(TABLE)
     heading = page.get_by_role("button", name="val/loss last")
     heading.click()
     expect(page.locator("th[aria-sort=ascending]")).to_contain_text("val/loss")
@@ -84,44 +92,84 @@ def test_the_table_is_sorted_by_any_column_either_way(open_digits):
     expect_names(page, "high", "low", "middle")
 
 
-def test_runs_are_filtered_by_text_regular_expression_and_status(open_digits):
+def test_runs_are_found_by_words_and_status(open_digits):
     page = open_digits(PROJECT)
     page.fill(FILTER, "ID")
     expect_names(page, "middle")
     expect(page.get_by_text("1 run", exact=True)).to_be_visible()
-    page.fill(FILTER, "^(low|high)$")
+    page.fill(FILTER, "nobody")
     expect(page.get_by_text("No matching runs.")).to_be_visible()
-    page.get_by_label("Regex").check()
-    expect(page.locator(ROWS)).to_have_count(2)
-    page.fill(FILTER, "(")
-    expect(page.locator(".bar [role=alert]")).to_contain_text("Invalid regular expression")
-    page.fill(FILTER, "^(low|high)$")
-    expect(page.locator(ROWS)).to_have_count(2)
-    expect(page.locator(".bar [role=alert]")).to_have_text("")
-    page.fill(FILTER, "")
+    page.get_by_role("button", name="Clear filter").click()
+    expect(page.locator(FILTER)).to_have_value("")
     page.get_by_label("Status", exact=True).select_option("CRASHED")
     expect_names(page, "high")
     page.reload()
     expect_names(page, "high")
 
 
-@pytest.mark.parametrize("pattern", ["^(a+)+$", "(a|aa)+$", "(.*)*x$"])
-def test_a_regular_expression_that_takes_forever_does_not_hang_the_page(open_page, client, pattern):
-    te.init("acme", "Digits", "a" * 60 + "!", client=client).finish()
-    te.init("acme", "Digits", "other", client=client).finish()
-    # A link can carry it.
-    page = open_page(f"{PROJECT}?{urlencode({'regex': 1, 'q': pattern})}")
-    problem = page.locator(".bar [role=alert]")
-    expect(problem).to_have_text("This regular expression takes too long.")
-    page.fill(FILTER, "^o")
-    expect_names(page, "other")
+def test_the_field_takes_filters_which_the_backend_applies(open_digits):
+    page = open_digits(PROJECT)
+    page.fill(FILTER, 'metric("val/loss") > 1 and name ~ "^(middle|low)$"')
+    page.press(FILTER, "Enter")
+    expect_names(page, "middle")
+    page.reload()
+    expect_names(page, "middle")
+    page.get_by_role("link", name="Table").click()
+    expect_names(page, "middle")
+    page.fill(FILTER, 'metric("val/loss") > 1')
+    expect(page.locator(".help")).to_be_visible()
+    # Without Enter, once nothing more is typed.
+    expect_names(page, "high", "middle")
+    page.get_by_role("button", name="val/loss last").click()
+    expect_names(page, "middle", "high")
+    page.get_by_role("link", name="Charts").click()
+    expect_names(page, "middle", "high")
+
+
+def test_an_invalid_filter_is_explained_and_the_list_stays(open_digits):
+    page = open_digits(PROJECT)
+    problem = page.locator(".search [role=alert]")
+    for text, words in (("shade = red", "a run has no 'shade'"), ("status = ", "not the end")):
+        page.fill(FILTER, text)
+        page.press(FILTER, "Enter")
+        expect(problem).to_contain_text(words)
+        expect_names(page, "high", "middle", "low")
+    expect(page.locator(FILTER)).to_have_attribute("aria-invalid", "true")
+    expect(page.locator(".banner")).to_have_text("")
+    # A text in quotes is searched for.
+    page.fill(FILTER, '"="')
+    expect(page.get_by_text("No matching runs.")).to_be_visible()
     expect(problem).to_have_text("")
+    page.fill(FILTER, "")
+    expect_names(page, "high", "middle", "low")
+
+
+def test_a_filter_follows_runs_that_go_on(open_page, client):
+    run = te.init("acme", "Digits", "live", client=client)
+    run.log("loss", 2.0)
+    run.flush()
+    query = urlencode({"q": 'metric("loss") < 1'})
+    page = open_page(f"{PROJECT}?{query}")
+    expect(page.get_by_text("No matching runs.")).to_be_visible()
+    run.log("loss", 0.5)
+    run.flush()
+    eventually(page, expect(page.locator("[aria-label=Runs] a.name")).to_have_text, "live")
+    run.finish()
+
+
+def test_a_filter_sends_no_more_requests_once_all_runs_have_ended(open_digits):
+    page = open_digits(f"{PROJECT}?{urlencode({'q': 'name = low'})}")
+    expect_names(page, "low")
+    polls = Requests(page, "/runs/?limit")
+    eventually(page, polls.to_be_more_than, 3)
+    # The second one if the list of runs came later.
+    assert len(Requests(page, "where=").all()) <= 2
 
 
 def test_columns_are_chosen_with_last_minimum_or_maximum(open_digits):
-    page = open_digits(PROJECT)
+    page = open_digits(TABLE)
     page.locator("summary").click()
-    page.get_by_label("Search metrics").fill("loss")
+    page.get_by_label("Search columns").fill("loss")
     choice = page.locator(".panel label", has_text="train/loss").locator("select")
     choice.select_option("maximum")
     heading = page.get_by_role("button", name="train/loss maximum")
@@ -133,6 +181,30 @@ def test_columns_are_chosen_with_last_minimum_or_maximum(open_digits):
     page.reload()
     expect(page.get_by_role("button", name="val/loss last")).to_be_visible()
     expect(page.get_by_role("button", name="train/loss maximum")).to_have_count(0)
+
+
+def test_columns_of_the_config_are_shown_sorted_and_chosen(open_page, client):
+    for number, rate in enumerate((0.1, 0.01, 0.5)):
+        config = {"optim": {"lr": rate, "name": "adam"}, "batch size": number}
+        with te.init("acme", "Digits", f"r{number}", config=config, client=client) as run:
+            run.log("val/acc", (0.25, 0.75, 0.5)[number])
+            run.log("val/loss", (0.25, 0.75, 0.125)[number])
+    page = open_page(TABLE)
+    # What is the same in all runs is not shown at first.
+    heading = page.get_by_role("button", name="optim.lr config")
+    expect(heading).to_be_visible()
+    expect(page.get_by_role("button", name="optim.name")).to_have_count(0)
+    heading.click()
+    expect_names(page, "r1", "r0", "r2")
+    page.get_by_role("button", name="batch size config").click()
+    expect_names(page, "r0", "r1", "r2")
+    expect(page.locator(".best")).to_have_text(["0.7500", "0.1250"])
+    page.locator("summary").click()
+    page.locator(".panel label", has_text="optim.name").locator("input").check()
+    expect(page.locator(ROWS).first).to_contain_text("adam")
+    page.reload()
+    expect(page.get_by_role("button", name="optim.name config")).to_be_visible()
+    expect(page.locator("th[aria-sort=ascending]")).to_contain_text("batch size")
 
 
 def test_many_runs_are_shown_in_pages(open_page, client):
@@ -204,7 +276,9 @@ def test_a_comparison_overlays_curves_and_tells_the_differences(open_digits):
             "0.5 -2 (-80.0%)",
         ]
     )
-    expect(page.get_by_text("Compared with high")).to_be_visible()
+    base = page.get_by_label("Compared with")
+    expect(base.locator("option:checked")).to_have_text("high")
+    expect(row.locator("[data-better=true]")).to_have_count(2)
     page.get_by_label(re.compile("^Value")).select_option("minimum")
     expect(
         page.locator("[aria-label=Differences] tbody tr", has_text="train/loss")
@@ -212,6 +286,29 @@ def test_a_comparison_overlays_curves_and_tells_the_differences(open_digits):
     expect(page.locator("figure .plot").first).to_have_attribute("aria-label", re.compile("3 runs"))
     page.reload()
     expect(page.get_by_label(re.compile("^Value"))).to_have_value("minimum")
+
+
+def test_a_comparison_has_the_chosen_base_and_only_what_differs(open_page, client):
+    uuids = []
+    for name, rate in (("a", 0.1), ("b", 0.2)):
+        config = {"optim": {"lr": rate, "name": "adam"}}
+        with te.init("acme", "Digits", name, config=config, client=client) as run:
+            run.log("val/acc", 10 * rate)
+            run.log("same", 1)
+        uuids.append(run.uuid)
+    page = open_page(f"{PROJECT}compare/?{urlencode([('run', uuid) for uuid in uuids])}")
+    rows = page.locator("[aria-label=Differences] tbody tr")
+    expect(rows.filter(has_text="val/acc").locator("td")).to_have_text(["1", "2 +1 (+100.0%)"])
+    expect(rows.filter(has_text="val/acc").locator("[data-better=true]")).to_have_count(1)
+    page.get_by_label("Compared with").select_option("b")
+    expect(rows.filter(has_text="val/acc").locator("td")).to_have_text(["1 -1 (-50.0%)", "2"])
+    expect(rows.filter(has_text="optim.name")).to_have_count(1)
+    page.get_by_label("Only differences").check()
+    expect(rows.filter(has_text="optim.name")).to_have_count(0)
+    expect(rows.filter(has_text="same")).to_have_count(0)
+    expect(rows.filter(has_text="optim.lr").locator("td")).to_have_text(["0.1", "0.2"])
+    page.reload()
+    expect(page.get_by_label("Only differences")).to_be_checked()
 
 
 def test_fewer_than_two_runs_cannot_be_compared(open_digits, digits):
@@ -224,6 +321,8 @@ def test_fewer_than_two_runs_cannot_be_compared(open_digits, digits):
 
 def test_without_a_session_the_page_asks_for_the_key(open_digits):
     page = open_digits(PROJECT, signed_in=False)
+    expect(page.get_by_text("or enter the API key.")).to_be_visible()
+    expect(page.locator(".problem, .banner").filter(has_text=re.compile("."))).to_have_count(0)
     page.get_by_label("API key").fill("wrong")
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_text("Invalid API key.")).to_be_visible()
@@ -278,6 +377,38 @@ def test_durations_are_written_as_on_the_command_line(open_digits):
         seconds,
     )
     assert written == list(texts)
+
+
+def test_a_time_is_how_long_ago_it_was_with_the_date_as_title(open_digits):
+    page = open_digits(TABLE)
+    time = page.locator("[aria-label=Runs] tbody time").first
+    expect(time).to_have_text(re.compile("^(just now|[0-9]+ min ago)$"))
+    expect(time).to_have_attribute("title", re.compile(r"20\d\d.*\d:\d\d"))
+    written = page.evaluate(
+        """async () => {
+            const {ago} = await import("/assets/format.js");
+            return [30, 200, 7300, 180000].map(seconds => ago(new Date(Date.now() - 1000 * seconds).toISOString()));
+        }"""
+    )
+    assert written == ["just now", "3 min ago", "2 h ago", "2 d ago"]
+
+
+def test_the_numbers_of_a_column_have_the_same_digits(open_digits):
+    page = open_digits("/")
+    written = page.evaluate(
+        """async () => {
+            const {written} = await import("/assets/columns.js");
+            return [[0.00022248, 2.3437, 2.5], [1, 12085, 17500], [0.5, 0.25, "NaN"], [1e-5, 3e-4]].map(
+                values => values.map(written(values)),
+            );
+        }"""
+    )
+    assert written == [
+        ["0.000222", "2.344", "2.500"],
+        ["1", "12,085", "17,500"],
+        ["0.5000", "0.2500", "NaN"],
+        ["1e-5", "3e-4"],
+    ]
 
 
 def test_one_of_a_thing_is_singular(open_page, client):

@@ -22,7 +22,7 @@ from children import GUARD, child_environment
 from commands import COMMANDS
 
 import afnio_tellurio as te
-from afnio_tellurio.cli import serving
+from afnio_tellurio.cli import browsers, serving
 from afnio_tellurio.served import page_url, served_at
 
 ONE_RUN = """
@@ -285,7 +285,7 @@ def opened(monkeypatch, tmp_path):
     recorder = SimpleNamespace(
         DEVNULL=subprocess.DEVNULL, Popen=lambda words, **_: started.append(words)
     )
-    monkeypatch.setattr(serving, "subprocess", recorder)
+    monkeypatch.setattr(browsers, "subprocess", recorder)
     # `webbrowser` caches the browsers that it found in the environment.
     monkeypatch.setattr(webbrowser, "_tryorder", None)
     monkeypatch.setattr(webbrowser, "_browsers", {})

@@ -75,6 +75,8 @@ CALLS = {
         "where",
         "sort",
     ],
+    "table": ["project", "where", "sort"],
+    "best": ["namespace_slug", "project", "metric", "where"],
     "list_metrics": ["namespace_slug", "project"],
     "create_project": ["namespace_slug", "display_name", "visibility"],
     "get_project": ["namespace_slug", "project_slug"],
@@ -218,6 +220,10 @@ def test_a_string_of_a_subclass_is_the_string_that_it_is(kind, backend):  # noqa
     assert run.description == "described again"
     found = te.runs(text("acme"), text("other"), status=text("CRASHED"))
     assert [each.name for each in found] == ["second"]
+    found = te.table(text("acme"), text("other"), where=text("name = second"), sort=text("name"))
+    assert found.columns["name"] == ["second"]
+    words = [text("acme"), text("other"), text("d"), text("max")]
+    assert te.best(*words, part=text("last"), where=text("name = second")).name == "second"
     found = te.runs("acme", "other", where=text("name = second"), sort=text("-name"))
     assert [each.name for each in found] == ["second"]
     assert te.list_metrics(text("acme"), text("other")) == ["a", "b", "c", "d"]

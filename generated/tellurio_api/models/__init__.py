@@ -38,6 +38,7 @@ from .project_create import ProjectCreate
 from .project_metric import ProjectMetric
 from .run import Run
 from .run_artifact import RunArtifact
+from .run_column import RunColumn
 from .run_config import RunConfig
 from .run_create import RunCreate
 from .run_create_config import RunCreateConfig
@@ -47,6 +48,7 @@ from .run_file_create import RunFileCreate
 from .run_not_found_error import RunNotFoundError
 from .run_project import RunProject
 from .run_status import RunStatus
+from .run_table import RunTable
 from .run_update import RunUpdate
 from .run_update_config_patch import RunUpdateConfigPatch
 from .run_update_environment import RunUpdateEnvironment
@@ -101,6 +103,7 @@ __all__ = (
     "ProjectMetric",
     "Run",
     "RunArtifact",
+    "RunColumn",
     "RunConfig",
     "RunCreate",
     "RunCreateConfig",
@@ -110,6 +113,7 @@ __all__ = (
     "RunNotFoundError",
     "RunProject",
     "RunStatus",
+    "RunTable",
     "RunUpdate",
     "RunUpdateConfigPatch",
     "RunUpdateEnvironment",

@@ -36,7 +36,8 @@ def list_pages_with_headers(
     operation: str,
     request: Callable[..., Response[Any]],
     query: Mapping[str, Any],
-) -> Iterator[tuple[list[Any], Mapping[str, str]]]:
+    kind: type[Any] = ANY_LIST,
+) -> Iterator[tuple[Any, Mapping[str, str]]]:
     """The pages of a list, and the headers of their answers; each is requested when it is needed.
 
     A backend may divide a list although the query has no limit, and may ignore a limit.
@@ -46,6 +47,7 @@ def list_pages_with_headers(
         operation: The operation, for example `listRuns`.
         request: Sends the request for a page and parses the answer.
         query: The keyword arguments of the request, without the cursor.
+        kind: What a page is.
 
     Raises:
         InvalidResponseError: The answer is invalid, or its next page is itself.
@@ -55,7 +57,7 @@ def list_pages_with_headers(
     while True:
         parameters = {**query, "cursor": cursor or UNSET}
         page, headers = connection.exchange(
-            ANY_LIST, operation, partial(request, **parameters), parameters
+            kind, operation, partial(request, **parameters), parameters
         )
         yield page, headers
         following: str = headers.get("Next-Cursor", "")

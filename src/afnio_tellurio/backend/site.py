@@ -40,7 +40,12 @@ _VIEW = re.compile(
     rf"|artifacts/(?:{NAME_PATTERN}/(?:{NAME_PATTERN}/)?)?)?)?)?",
     re.DOTALL,
 )
-_CONTENT_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
+_CONTENT_TYPES = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+}
 #: What browsers do not need of the page's files: comments, most of them types, and indentation.
 _COMMENTS = re.compile(rb"[ \t]*/\*\*.*?\*/ ?|^\t*//[^\n]*|^\t+", re.DOTALL | re.MULTILINE)
 _SAFE_METHODS = {"GET", "HEAD"}

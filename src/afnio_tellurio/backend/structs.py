@@ -369,6 +369,20 @@ class SummaryColumns(Struct):
     last_timestamp: list[str]
 
 
+class RunColumn(Struct):
+    """A column in the response of tabulateRuns. `Any` is encoded as it is."""
+
+    term: str
+    cells: list[Any]
+
+
+class RunTable(Struct):
+    """The response of tabulateRuns."""
+
+    run_uuid: list[str]
+    columns: list[RunColumn]
+
+
 class SampledSeries(Struct):
     """A series in the response of sampleProjectMetrics. `Any` is a number or a `Raw`."""
 

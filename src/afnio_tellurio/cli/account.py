@@ -46,7 +46,7 @@ def add_commands(commands: Commands) -> None:
     login.add_argument(
         "--relogin", action="store_true", help="prompt for a new key even if one is stored"
     )
-    login.set_defaults(command=_login, usage=login)
+    login.set_defaults(command=_login)
 
     logout = commands.add_parser(
         "logout",
@@ -216,7 +216,9 @@ def _whoami(options: argparse.Namespace) -> int:
     client = _client()
     credential = None if client.is_local else _find_credential(client)
     if credential is None and not client.is_local:
-        raise ValueError(f"Not signed in to {client.url}; run: afnio-tellurio login")
+        raise ValueError(
+            f"Not signed in to {client.url}{_where_runs_go()}; run: afnio-tellurio login"
+        )
     from afnio_tellurio.client import connection_of
 
     owner, address = client.login(), connection_of(client).address
@@ -230,3 +232,10 @@ def _whoami(options: argparse.Namespace) -> int:
     print(f"e-mail   {printable(owner['email'])}")
     print(f"key      {_SOURCE_NAMES[credential.source] if credential else 'not needed'}")
     return 0
+
+
+def _where_runs_go() -> str:
+    from afnio_tellurio.default_client import goes_online
+    from afnio_tellurio.settings.settings import read_settings
+
+    return "" if goes_online(read_settings()) else ", so runs are saved on this machine"

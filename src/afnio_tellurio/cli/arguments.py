@@ -7,7 +7,7 @@ import difflib
 import re
 import shutil
 import textwrap
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 Commands: TypeAlias = "argparse._SubParsersAction[CommandParser]"  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 #: In the help of options whose type is `metric_names`.
 QUOTING_HELP = "put a name that has a comma in double quotes"
+#: Names that a message lists.
+_LISTED = 10
 #: A name in a list, up to the comma after it.
 _METRIC_NAME = re.compile(r'\s*(?:"((?:[^"]|"")*)"\s*|([^,]*)),')
 
@@ -29,6 +31,34 @@ class CommandParser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             **keywords,
         )
+        # The commands of a command replace it by their own.
+        self.set_defaults(usage=self)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Adds a similar choice to the message about an invalid one."""
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            hint = suggestion(str(value), list(map(str, action.choices or ())))
+            if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+                # There are too many to list.
+                hint = hint or f"; {self.prog} --help lists the commands"
+                error.message = f"invalid choice: {value!r}"
+            error.message += hint
+            raise
+
+    def refuse(self, unknown: Sequence[str]) -> NoReturn:
+        """Ends the process because of arguments that the command does not know."""
+        options = [name for name in self._option_string_actions if name.startswith("--")]
+        first = unknown[0]
+        hint = suggestion(first.partition("=")[0], options) if first.startswith("-") else ""
+        self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+
+
+def suggestion(name: str, names: Collection[str]) -> str:
+    """Returns the end of a message about an unknown name: a similar one, if there is one."""
+    similar = difflib.get_close_matches(name, names, 1)
+    return f"; did you mean {similar[0]!r}?" if similar else ""
 
 
 def with_file_names(argument: argparse.Action) -> None:
@@ -73,8 +103,10 @@ def require_metrics(names: Sequence[str], logged: Collection[str], problem: str)
     """Raises a `LookupError` for a name that was not logged, such as a misspelled one."""
     missing = [name for name in names if name not in logged]
     if missing:
-        similar = difflib.get_close_matches(missing[0], logged, 1)
-        hint = f"; did you mean {similar[0]!r}?" if similar else ""
+        hint = suggestion(missing[0], logged)
+        if logged and not hint:
+            more = ", ..." if len(logged) > _LISTED else ""
+            hint = f"; logged: {', '.join(sorted(logged)[:_LISTED])}{more}"
         raise LookupError(f"{problem} {missing[0]!r}{hint}")
 
 

@@ -95,7 +95,7 @@ def add_actions(actions: Commands) -> None:
         metavar="NAMESPACE/PROJECT/NAME:VERSION",
         type=path_type(3, last="NAME:VERSION"),
     )
-    restore.set_defaults(command=_restore, usage=restore)
+    restore.set_defaults(command=_restore)
 
 
 def _json_object(text: str) -> dict[str, Any]:

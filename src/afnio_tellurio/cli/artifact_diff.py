@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.cli.artifact_references import add_reference, find_version
-from afnio_tellurio.cli.printing import table
+from afnio_tellurio.cli.layout import table
 from afnio_tellurio.notices import printable
 from afnio_tellurio.sizes import counted_bytes
 from afnio_tellurio.tracking.artifact_diff import changes_between, text_diff

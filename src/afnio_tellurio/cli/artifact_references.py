@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import afnio_tellurio as te
+from afnio_tellurio.cli import finding
 from afnio_tellurio.cli.arguments import path_type
 
 if TYPE_CHECKING:
@@ -101,8 +102,9 @@ def _missing(path: Sequence[str], error: te.NotFoundError) -> LookupError:
 
 def missing_project(namespace: str, project: str, error: te.NotFoundError) -> LookupError:
     """Returns the error for a project that a backend does not find, or whose artifacts it lacks."""
-    if te.get_project(namespace, slug_of(project)) is None:
-        return LookupError(f"{namespace} has no project {project}")
+    message = finding.missing_project(namespace, slug_of(project))
+    if message is not None:
+        return LookupError(message)
     return LookupError(f"This backend does not have artifacts: {error}")
 
 

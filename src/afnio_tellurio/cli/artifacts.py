@@ -15,7 +15,8 @@ from afnio_tellurio.cli.artifact_references import (
     list_artifacts,
     list_versions,
 )
-from afnio_tellurio.cli.printing import file_count, format_date, short_json, table
+from afnio_tellurio.cli.layout import table
+from afnio_tellurio.cli.printing import file_count, format_date, short_json
 from afnio_tellurio.notices import printable, show_progress
 from afnio_tellurio.sizes import counted_bytes
 

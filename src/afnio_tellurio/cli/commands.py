@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import errno
 import os
 import sys
@@ -17,27 +16,34 @@ from afnio_tellurio.cli import (
     comparing,
     completing,
     exporting,
+    importing,
     listing,
     looking,
+    opening,
     run_files,
     serving,
+    starting,
     status,
     storage,
     syncing,
     tables,
     trash,
+    watching,
 )
 from afnio_tellurio.cli.arguments import CommandParser
 from afnio_tellurio.cli.printing import complain
-from afnio_tellurio.notices import printable
+from afnio_tellurio.notices import hide_location
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Generator, Sequence
 
 #: Commands that also work while tracking is disabled.
 _WORKING_WHEN_DISABLED = {
     *("login", "logout", "whoami", "status", "sync", "serve", "completion", "gc", "du"),
 }
+#: What people type for a command that has another name.
+_ALIASES = {"ls": "runs", "list": "runs"}
 _DISK_FULL_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -46,13 +52,17 @@ def run(arguments: Sequence[str] | None) -> int:
     name = "afnio-tellurio"
     try:
         with _guarded_output():
-            options = _parser().parse_args(arguments)
+            options = _read_arguments(sys.argv[1:] if arguments is None else list(arguments))
+            if options.name is None:
+                return starting.start(options.root_parser)
             name = f"{name} {options.name}"
             if "action" in options:
                 # Of a command that has commands of its own.
                 name = f"{name} {options.action}"
             if options.name not in _WORKING_WHEN_DISABLED:
                 _require_tracking()
+            # Nothing is tracked from here.
+            hide_location()
             exit_status: int = options.command(options)
             return exit_status
     except BrokenPipeError:
@@ -62,10 +72,19 @@ def run(arguments: Sequence[str] | None) -> int:
         # Importing these classes is slow, and most commands raise nothing.
         if not isinstance(error, (te.TellurioError, LookupError, ValueError, OSError, ImportError)):
             raise
-        # The function of the library often has the name of the command.
-        words = str(error).removeprefix(f"{name.rpartition(' ')[2]}: ")
-        complain(f"{name}: {printable(words)}")
+        from afnio_tellurio.cli.failures import explain
+
+        complain(f"{name}: {explain(error)}")
         return 1
+
+
+def _read_arguments(arguments: list[str]) -> argparse.Namespace:
+    if arguments and arguments[0] in _ALIASES:
+        arguments[0] = _ALIASES[arguments[0]]
+    options, unknown = _parser().parse_known_args(arguments)
+    if unknown:
+        options.usage.refuse(unknown)
+    return options
 
 
 def _require_tracking() -> None:
@@ -112,20 +131,21 @@ def _guarded_output() -> Generator[None]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="afnio-tellurio",
         description="View, compare, export, and sync experiment runs and their artifacts.",
     )
     parser.add_argument("--version", action="version", version=f"afnio-tellurio {te.__version__}")
-    commands = parser.add_subparsers(
-        dest="name", metavar="COMMAND", required=True, parser_class=CommandParser
-    )
+    commands = parser.add_subparsers(dest="name", metavar="COMMAND", parser_class=CommandParser)
     for module in (
         listing,
         looking,
         tables,
         comparing,
+        watching,
+        opening,
         exporting,
+        importing,
         artifacts,
         run_files,
         changing,

@@ -8,7 +8,6 @@ import string
 import sys
 from typing import TYPE_CHECKING, Any
 
-import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import (
     QUOTING_HELP,
     Commands,
@@ -16,28 +15,34 @@ from afnio_tellurio.cli.arguments import (
     path_type,
     require_metrics,
 )
+from afnio_tellurio.cli.finding import find_run
+from afnio_tellurio.cli.layout import columns_of, table
+from afnio_tellurio.cli.paging import add_pager_option, paged
 from afnio_tellurio.cli.printing import (
     MAX_CHART_WIDTH,
     Line,
     chart_of,
-    columns_of,
     format_date,
     metric_facts,
     run_duration,
     run_facts,
     short,
     short_json,
-    table,
 )
+from afnio_tellurio.notices import shows_colors
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
+    import afnio_tellurio as te
+
     Summaries = Sequence[Mapping[str, te.MetricSummary]]
 
 #: The letter that marks each run in tables and charts.
 _MARKS = string.ascii_lowercase
+#: The colors of lines in charts, from the table of 256 colors. More are hard to tell apart.
+_COLORS = (6, 3, 5, 2, 4, 1)
 _STATISTICS = ("last", "minimum", "maximum")
 #: Characters shown of a value that isn't a number.
 _VALUE_WIDTH = 20
@@ -56,14 +61,16 @@ def add_commands(commands: Commands) -> None:
     compare.add_argument(
         "--metrics", metavar="A,B", type=metric_names, help=f"only these metrics; {QUOTING_HELP}"
     )
+    compare.add_argument("--no-charts", dest="charts", action="store_false", help="draw no charts")
+    add_pager_option(compare)
     compare.add_argument("--json", action="store_true", help="print JSON")
-    compare.set_defaults(command=_compare, usage=compare)
+    compare.set_defaults(command=_compare)
 
 
 def _compare(options: argparse.Namespace) -> int:
     if not 1 < len(options.runs) <= len(_MARKS):
         options.usage.error(f"compare takes 2 to {len(_MARKS)} runs")
-    runs = [te.get_run(*path) for path in options.runs]
+    runs = [find_run(path) for path in options.runs]
     summaries = [run.summary() for run in runs]
     names = _selected_names(summaries, options.metrics)
     if options.json:
@@ -75,10 +82,12 @@ def _compare(options: argparse.Namespace) -> int:
         ]
         print(json.dumps(facts, indent=2))
         return 0
-    print(_legend(options.runs, runs))
-    _print_config(runs)
-    _print_metrics(names, summaries)
-    _print_charts(names, runs, summaries)
+    with paged(options):
+        print(_legend(options.runs, runs))
+        _print_config(runs)
+        _print_metrics(names, summaries)
+        if options.charts:
+            _print_charts(names, runs, summaries)
     return 0
 
 
@@ -101,17 +110,42 @@ def _legend(paths: Sequence[Sequence[str]], runs: Sequence[te.Run]) -> str:
         ]
         for mark, path, run in zip(_MARKS, paths, runs, strict=False)
     ]
-    return table(["", "RUN", "STATUS", "CREATED", "DURATION"], rows)
+    marks = {
+        mark: f"38;5;{color}"
+        for mark, color in zip(_MARKS, _chart_colors(len(runs)), strict=False)
+        if color is not None
+    }
+    return table(
+        ["", "RUN", "STATUS", "CREATED", "DURATION"],
+        rows,
+        numbers={"DURATION"},
+        optional=("DURATION", "CREATED"),
+        colors={"": marks},
+    )
+
+
+def _chart_colors(count: int) -> Sequence[int | None]:
+    """The color of each run in charts; None if its letter marks it."""
+    if count > len(_COLORS) or not shows_colors(sys.stdout):
+        return [None] * count
+    return _COLORS[:count]
 
 
 def _print_charts(names: Sequence[str], runs: Sequence[te.Run], summaries: Summaries) -> None:
+    colors = _chart_colors(len(runs))
     for name in names:
         lines = [
-            Line(mark, *run.curve(name, MAX_CHART_WIDTH * 2))
-            for mark, run, metrics in zip(_MARKS, runs, summaries, strict=False)
+            # Dots of two lines may share a character, which has one color.
+            Line(
+                mark if color is None else "braille",
+                *run.curve(name, MAX_CHART_WIDTH * 2),
+                color=color,
+            )
+            for mark, color, run, metrics in zip(_MARKS, colors, runs, summaries, strict=False)
             if name in metrics and metrics[name].minimum is not None
         ]
-        drawing = chart_of(name, lines)
+        first = min(metrics[name].first_step for metrics in summaries if name in metrics)
+        drawing = chart_of(name, lines, first)
         if drawing:
             print(f"\n{drawing}")
 
@@ -183,4 +217,4 @@ def _print_side_by_side(
     for start in range(0, len(marked), columns_per_table):
         marks, *rows = zip(*marked[start : start + columns_per_table], strict=True)
         lines = [header + list(row) for header, row in zip(headers, rows, strict=True)]
-        print(f"\n{table([*title, *marks], lines)}")
+        print(f"\n{table([*title, *marks], lines, numbers=marks)}")

@@ -8,6 +8,10 @@ import re
 import warnings
 
 _AGO = re.compile(r"(\d{1,6}) *(minute|hour|day|week|month|year)s? ago", re.IGNORECASE)
+#: As the spans of filters.
+_SPAN = re.compile(r"(\d{1,6}) *([mhdw])")
+_LAST = re.compile(r"last (hour|day|week|month|year)", re.IGNORECASE)
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _WEEKDAY = re.compile(r"(mon|tue|wed|thu|fri|sat|sun)", re.IGNORECASE)
 #: dateutil reads these as POSIX time zones, whose sign is the opposite of what people mean.
 _SIGNED_ZONE = re.compile(r"(gmt|utc) *[+-]", re.IGNORECASE)
@@ -32,7 +36,7 @@ def _date(text: str, default_time: dt.time) -> dt.datetime:
         return _parse(text.strip(), default_time).astimezone(dt.UTC)
     except (ValueError, OverflowError, OSError, RuntimeWarning):
         raise argparse.ArgumentTypeError(
-            f"{text!r} isn't a valid date; use 2026-11-03, '3 Nov 2026 10:00', yesterday or "
+            f"{text!r} isn't a valid date; use 2026-11-03, '3 Nov 2026 10:00', yesterday, 7d or "
             "'2 weeks ago', with a zone such as +05:30 or UTC"
         ) from None
 
@@ -47,9 +51,8 @@ def _parse(text: str, default_time: dt.time) -> dt.datetime:
     today = dt.datetime.combine(now.date(), default_time)
     if text.lower() in {"today", "yesterday"}:
         return today - dt.timedelta(days=text.lower() == "yesterday")
-    age = _AGO.fullmatch(text)
-    if age:
-        return now - relativedelta(**{f"{age[2].lower()}s": int(age[1])})  # type: ignore[arg-type]
+    if ago := _parse_ago(text, now):
+        return ago
     if text.isdecimal() and len(text) < _SHORTEST_DATE:
         raise ValueError("ambiguous: a year, a month or a day")
     if _SIGNED_ZONE.search(text):
@@ -68,3 +71,18 @@ def _parse(text: str, default_time: dt.time) -> dt.datetime:
         if first.month != second.month and _WEEKDAY.match(text):
             return date - relativedelta(weeks=1)
     return date
+
+
+def _parse_ago(text: str, now: dt.datetime) -> dt.datetime | None:
+    """Returns the time that a span before now names, or None for other texts."""
+    from dateutil.relativedelta import relativedelta
+
+    if span := _SPAN.fullmatch(text):
+        return now - dt.timedelta(**{_UNITS[span[2]]: int(span[1])})
+    if age := _AGO.fullmatch(text):
+        count, unit = int(age[1]), age[2]
+    elif last := _LAST.fullmatch(text):
+        count, unit = 1, last[1]
+    else:
+        return None
+    return now - relativedelta(**{f"{unit.lower()}s": count})  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import json
 import os
@@ -26,7 +27,8 @@ from afnio_tellurio.cli.arguments import (
     require_metrics,
     with_file_names,
 )
-from afnio_tellurio.cli.printing import value_count
+from afnio_tellurio.cli.finding import find_run
+from afnio_tellurio.cli.printing import complain, value_count
 from afnio_tellurio.files import synchronize
 from afnio_tellurio.locking import try_lock
 from afnio_tellurio.notices import printable, show_progress
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 
 #: File systems hold names of up to 255 bytes, and a temporary file has 15 more than its prefix.
 _MAX_PREFIX_BYTES = 240
+#: The parts of the path of a run; a project has one less.
+_RUN_PARTS = 3
 _COLUMNS = ("name", "step", "value", "timestamp")
 _FORMAT_OF_SUFFIX = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 #: What a spreadsheet takes for the start of a formula; some take full-width characters too.
@@ -64,7 +68,7 @@ def add_commands(commands: Commands) -> None:
         "overwrites an existing file.",
         epilog="example: afnio-tellurio export acme/digits/first --output first.csv",
     )
-    export.add_argument("run", metavar="NAMESPACE/PROJECT/RUN", type=path_type(3))
+    export.add_argument("run", metavar="NAMESPACE/PROJECT[/RUN]", type=path_type(2, 3))
     with_file_names(
         export.add_argument(
             "--output",
@@ -81,10 +85,24 @@ def add_commands(commands: Commands) -> None:
     export.add_argument(
         "--metrics", metavar="A,B", type=metric_names, help=f"only these metrics; {QUOTING_HELP}"
     )
+    with_file_names(
+        export.add_argument(
+            "--bundle",
+            metavar="FILE",
+            type=Path,
+            help="write everything of the run, with its artifacts and files, to one file that "
+            "`import` reads; for a whole project, to a file for each run in this folder; "
+            "requires pyarrow",
+        )
+    )
     export.set_defaults(command=_export, usage=export)
 
 
 def _export(options: argparse.Namespace) -> int:
+    if options.bundle is not None:
+        return _export_bundles(options)
+    if len(options.run) < _RUN_PARTS:
+        options.usage.error("a whole project is exported with --bundle FOLDER")
     output: Path | None = options.output
     suffix = output.suffix.lower() if output else ""
     file_format = options.format or _FORMAT_OF_SUFFIX.get(suffix, "csv")
@@ -93,7 +111,7 @@ def _export(options: argparse.Namespace) -> int:
     write = _WRITERS[file_format]
     if file_format == "parquet":
         _import_pyarrow("pyarrow")
-    run = te.get_run(*options.run)
+    run = find_run(options.run)
     if options.metrics is not None:
         require_metrics(options.metrics, run.summary(), f"Run {run.name!r} has no metric")
     pages = _pages(run, options.metrics)
@@ -111,6 +129,49 @@ def _export(options: argparse.Namespace) -> int:
         show_progress("")
     print(f"{printable(str(output))}: {value_count(count)} of {printable(run.name)}")
     return 0
+
+
+def _export_bundles(options: argparse.Namespace) -> int:
+    for option in ("output", "format", "metrics"):
+        if getattr(options, option) is not None:
+            options.usage.error(f"--{option} cannot be used with --bundle")
+    if len(options.run) == _RUN_PARTS:
+        _export_bundle(te.get_run(*options.run), options.bundle)
+        return 0
+    failed = False
+    # The oldest first, so that parents are imported before their children.
+    for run in list(te.runs(*options.run))[::-1]:
+        if run.status is te.RunStatus.RUNNING:
+            failed = True
+            complain(f"{printable(run.name)}: not exported: it is still running")
+            continue
+        options.bundle.mkdir(parents=True, exist_ok=True)
+        date = "" if run.date_created is None else run.date_created.strftime("%Y%m%d-%H%M%S-%f-")
+        _export_bundle(run, options.bundle / f"{date}{run.uuid}.zip")
+    return int(failed)
+
+
+def _export_bundle(run: te.Run, path: Path) -> None:
+    from afnio_tellurio.api.calling import RunPath
+    from afnio_tellurio.bundles.writing import write_bundle
+    from afnio_tellurio.client import connection_of
+    from afnio_tellurio.default_client import default_client
+
+    assert run.organization is not None
+    assert run.project is not None
+    name = printable(run.name)
+
+    def show(count: int) -> None:
+        show_progress(f"{name}: {count:,} values")
+
+    place = RunPath(run.organization.slug, run.project.slug, run.uuid)
+    try:
+        with _open_atomically(path) as file:
+            contents = write_bundle(connection_of(default_client()), place, file, show)
+    finally:
+        show_progress("")
+    count = contents.metrics + sum(table.rows for table in contents.tables)
+    print(f"{printable(str(path))}: {value_count(count)} of {name}")
 
 
 def _is_file(stream: IO[Any] | None) -> bool:
@@ -158,6 +219,8 @@ def _with_progress(run: te.Run, pages: Iterable[Page], names: list[str] | None) 
 @contextmanager
 def _open_atomically(path: Path) -> Generator[IO[bytes]]:
     """Opens a temporary file that replaces `path` when the block completes."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "No such directory", str(path.parent))
     path = path.resolve()
     if path.exists() and not path.is_file():
         # A pipe or a device can't be replaced.
@@ -201,11 +264,11 @@ def _part_prefix(path: Path) -> str:
 
 @contextmanager
 def _named_errors(path: Path) -> Generator[None]:
-    """Adds the file's name to errors about writing it."""
+    """Names the file in errors about writing it, in the place of its temporary one."""
     try:
         yield
     except OSError as error:
-        if error.errno is not None and error.filename is None:
+        if error.errno is not None:
             error.filename = str(path)
         raise
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +15,11 @@ from afnio_tellurio.cli.arguments import (
     positive_integer,
     require_metrics,
 )
-from afnio_tellurio.cli.dates import date_from, date_until
-from afnio_tellurio.cli.printing import (
-    format_date,
-    run_duration,
-    run_facts,
-    short,
-    table,
-    username,
-)
-from afnio_tellurio.filters.values import STATUSES
+from afnio_tellurio.cli.filtering import add_filters, filters_of
+from afnio_tellurio.cli.finding import list_projects
+from afnio_tellurio.cli.layout import table
+from afnio_tellurio.cli.paging import add_pager_option, paged
+from afnio_tellurio.cli.printing import format_date, run_duration, run_facts, short, username
 from afnio_tellurio.notices import show_progress
 from afnio_tellurio.settings.limits import MAX_SAMPLED
 
@@ -33,26 +29,43 @@ if TYPE_CHECKING:
 
     Summaries = Mapping[str, Mapping[str, te.MetricSummary]]
 
+#: The runs of several projects that are listed without --limit.
+_NEWEST = 20
+#: The parts of NAMESPACE/PROJECT.
+_PROJECT_PARTS = 2
+_OLDEST = dt.datetime.min.replace(tzinfo=dt.UTC)
+
 
 def add_commands(commands: Commands) -> None:
     """Adds `projects` and `runs`."""
     projects = commands.add_parser(
         "projects",
-        help="list the projects of a namespace",
+        help="list projects, of a namespace or of all",
         epilog="example: afnio-tellurio projects acme",
     )
-    projects.add_argument("namespace", metavar="NAMESPACE")
+    projects.add_argument(
+        "namespace", metavar="NAMESPACE", nargs="?", help="default: every namespace"
+    )
     projects.add_argument("--json", action="store_true", help="print JSON")
     projects.set_defaults(command=_projects)
 
     runs = commands.add_parser(
         "runs",
-        help="list the runs of a project",
+        help="list runs, of a project, of a namespace, or of all",
+        description="Lists runs, the newest first. Without PROJECT, it lists the "
+        f"{_NEWEST} newest runs of all projects.",
         epilog="example: afnio-tellurio runs acme/digits --since '3 Nov' --metrics val/loss "
         "--sort val/loss --limit 10",
     )
-    runs.add_argument("project", metavar="NAMESPACE/PROJECT", type=path_type(2))
-    _add_filters(runs)
+    runs.add_argument(
+        "path",
+        metavar="NAMESPACE[/PROJECT]",
+        nargs="?",
+        type=path_type(1, 2),
+        default=[],
+        help="default: every namespace",
+    )
+    add_filters(runs)
     runs.add_argument(
         "--metrics",
         metavar="A,B",
@@ -69,57 +82,41 @@ def add_commands(commands: Commands) -> None:
     )
     runs.add_argument("--reverse", action="store_true", help="reverse the order")
     runs.add_argument("--limit", metavar="N", type=positive_integer, help="maximum number of runs")
+    add_pager_option(runs)
     runs.add_argument("--json", action="store_true", help="print JSON")
     runs.set_defaults(command=_runs)
 
 
-def _add_filters(runs: argparse.ArgumentParser) -> None:
-    runs.add_argument(
-        "--status", type=str.upper, choices=STATUSES, help="only runs with this status"
-    )
-    runs.add_argument(
-        "--since",
-        metavar="DATE",
-        type=date_from,
-        help="created on or after DATE (local time by default): '3 Nov 2026 10:00', 2026-11-03, "
-        "yesterday, '2 weeks ago'",
-    )
-    runs.add_argument("--until", metavar="DATE", type=date_until, help="created on or before DATE")
-    runs.add_argument(
-        "--where",
-        metavar="FILTER",
-        help="only runs that match, such as 'status = CRASHED and created > -7d', "
-        "'config.lr < 1e-3', '\"baseline\" in tags', or 'metric(\"val/acc\").max > 0.8'",
-    )
-    runs.add_argument("--tag", metavar="TAG", help="only runs with this tag")
-    runs.add_argument("--group", metavar="GROUP", help="only runs of this group")
-    runs.add_argument("--job-type", metavar="TYPE", help="only runs with this job type")
-    runs.add_argument(
-        "--parent", metavar="RUN-UUID", help="only the children of the run with this UUID"
-    )
-
-
 def _projects(options: argparse.Namespace) -> int:
-    projects = te.list_projects(options.namespace)
+    found = _find_projects(options.namespace)
     if options.json:
-        print(json.dumps([_project_facts(project) for project in projects], indent=2))
+        facts = [_project_facts(namespace, project) for namespace, project in found]
+        print(json.dumps(facts, indent=2))
         return 0
     rows = [
         [
-            project.slug,
+            project.slug if options.namespace else f"{namespace}/{project.slug}",
             project.display_name,
             project.visibility,
             format_date(project.last_run_date),
         ]
-        for project in projects
+        for namespace, project in found
     ]
-    print(table(["PROJECT", "NAME", "VISIBILITY", "LAST RUN"], rows))
+    header = ["PROJECT", "NAME", "VISIBILITY", "LAST RUN"]
+    print(table(header, rows, optional=("VISIBILITY", "NAME")))
     return 0
 
 
-def _project_facts(project: te.Project) -> dict[str, Any]:
+def _find_projects(namespace: str | None) -> list[tuple[str, te.Project]]:
+    """Returns the projects of a namespace, or of all, each with the slug of its namespace."""
+    slugs = [each.slug for each in te.list_namespaces()] if namespace is None else [namespace]
+    return [(slug, project) for slug in slugs for project in list_projects(slug)]
+
+
+def _project_facts(namespace: str, project: te.Project) -> dict[str, Any]:
     return {
         "uuid": project.uuid,
+        "namespace": namespace,
         "slug": project.slug,
         "display_name": project.display_name,
         "visibility": project.visibility,
@@ -129,40 +126,101 @@ def _project_facts(project: te.Project) -> dict[str, Any]:
 
 
 def _runs(options: argparse.Namespace) -> int:
-    runs = list(
-        te.runs(
-            *options.project,
-            status=te.RunStatus(options.status) if options.status else None,
-            created_after=options.since,
-            created_before=options.until,
-            tag=options.tag,
-            group=options.group,
-            job_type=options.job_type,
-            parent=options.parent,
-            where=options.where,
-            sort=_sort_of(options),
-            limit=options.limit,
-        )
-    )
+    runs = _find_runs(options)
     names: list[str] = options.metrics
     summaries = _load_summaries(runs, names) if names else {}
     if runs and names:
-        logged = {name for metrics in summaries.values() for name in metrics}
-        # Only for a misspelled name, the names of the project are read.
-        logged |= set(te.list_metrics(*options.project)) if set(names) - logged else set()
-        require_metrics(names, logged, "None of the runs has the metric")
+        _require_metrics(runs, names, summaries)
     nested = [(0, run) for run in runs] if options.sort else _below_parents(runs)
     if options.json:
         facts = [
-            run_facts(run)
+            {"project": project_of(run)}
+            | run_facts(run)
             | ({"metrics": _last_values(summaries[run.uuid], names)} if names else {})
             for _level, run in nested
         ]
         print(json.dumps(facts, indent=2))
         return 0
-    labels = _shown_labels(runs)
+    has_projects = len(options.path) < _PROJECT_PARTS
+    with paged(options):
+        print(_table(nested, names, summaries, has_projects=has_projects))
+    return 0
+
+
+def _find_runs(options: argparse.Namespace) -> list[te.Run]:
+    filters = filters_of(options)
+    if len(options.path) == _PROJECT_PARTS:
+        return list(te.runs(*options.path, **filters, sort=_sort_of(options), limit=options.limit))
+    if options.sort or options.reverse:
+        options.usage.error("--sort and --reverse require NAMESPACE/PROJECT")
+    namespace = options.path[0] if options.path else None
+    return newest_runs(namespace, options.limit or _NEWEST, **filters)
+
+
+def newest_runs(namespace: str | None, limit: int, **filters: Any) -> list[te.Run]:
+    """Returns the newest runs of a namespace, or of all.
+
+    Raises:
+        LookupError: The namespace does not exist.
+        ValueError: No run matches, and a filter names what a project lacks.
+        TellurioError: A request failed.
+    """
+    projects = _find_projects(namespace)
+    projects.sort(key=lambda found: found[1].last_run_date or _OLDEST, reverse=True)
+    newest: list[te.Run] = []
+    problem: ValueError | None = None
+    for slug, project in projects:
+        last = project.last_run_date
+        if len(newest) == limit and last and last < (newest[-1].date_created or _OLDEST):
+            break
+        try:
+            newest += te.runs(slug, project.slug, limit=limit, **filters)
+        except ValueError as error:
+            if isinstance(error, te.TellurioError) and not isinstance(error, te.BadRequestError):
+                raise
+            # A filter names a metric that only other projects have.
+            problem = error
+        newest.sort(key=lambda run: run.date_created or _OLDEST, reverse=True)
+        del newest[limit:]
+    if problem and not newest:
+        raise problem
+    return newest
+
+
+def project_of(run: te.Run) -> str | None:
+    """Returns NAMESPACE/PROJECT, or None if the backend does not answer it."""
+    if run.organization is None or run.project is None:
+        return None
+    return f"{run.organization.slug}/{run.project.slug}"
+
+
+def runs_table(runs: Sequence[te.Run]) -> str:
+    """Returns a table of runs of several projects."""
+    return _table([(0, run) for run in runs], [], {}, has_projects=True)
+
+
+def _require_metrics(runs: Sequence[te.Run], names: Sequence[str], summaries: Summaries) -> None:
+    """Raises a `LookupError` for a metric that no run of the projects has."""
+    logged = {name for metrics in summaries.values() for name in metrics}
+    # Only for a misspelled name, the names of the projects are read.
+    if set(names) - logged:
+        for path in dict.fromkeys(filter(None, map(project_of, runs))):
+            namespace, _, project = path.partition("/")
+            logged.update(te.list_metrics(namespace, project))
+    require_metrics(names, logged, "None of the runs has the metric")
+
+
+def _table(
+    nested: Sequence[tuple[int, te.Run]],
+    names: Sequence[str],
+    summaries: Summaries,
+    *,
+    has_projects: bool,
+) -> str:
+    labels = _shown_labels([run for _level, run in nested])
     rows = [
         [
+            *([project_of(run) or "-"] if has_projects else []),
             f"{'  ' * level}{run.name}",
             run.status.value,
             format_date(run.date_created),
@@ -173,8 +231,27 @@ def _runs(options: argparse.Namespace) -> int:
         ]
         for level, run in nested
     ]
-    print(table(["RUN", "STATUS", "CREATED", "DURATION", "USER", *labels, *names], rows))
-    return 0
+    header = ["PROJECT"] if has_projects else []
+    header += ["RUN", "STATUS", "CREATED", "DURATION", "USER", *labels, *names]
+    return table(
+        header,
+        rows,
+        numbers={"DURATION", *_with_numbers(names, summaries)},
+        optional=("USER", "GROUP", "TAGS", "DURATION", "CREATED"),
+    )
+
+
+def _with_numbers(names: Sequence[str], summaries: Summaries) -> list[str]:
+    """The metrics that are numbers in all runs."""
+    return [
+        name
+        for name in names
+        if all(
+            isinstance(metrics[name].last, int | float)
+            for metrics in summaries.values()
+            if name in metrics
+        )
+    ]
 
 
 def _below_parents(runs: Sequence[te.Run]) -> list[tuple[int, te.Run]]:
@@ -209,7 +286,7 @@ def _shown_labels(runs: Sequence[te.Run]) -> dict[str, Callable[[te.Run], str]]:
 
 
 def _load_summaries(
-    runs: list[te.Run], names: Sequence[str]
+    runs: Sequence[te.Run], names: Sequence[str]
 ) -> dict[str, dict[str, te.MetricSummary]]:
     """Loads these metrics of each run in parts and shows the progress."""
     summaries: dict[str, dict[str, te.MetricSummary]] = {}

@@ -13,6 +13,9 @@ from afnio_tellurio.cli.arguments import (
     path_type,
     require_metrics,
 )
+from afnio_tellurio.cli.finding import find_run
+from afnio_tellurio.cli.layout import table
+from afnio_tellurio.cli.paging import add_pager_option, paged
 from afnio_tellurio.cli.printing import (
     MAX_CHART_WIDTH,
     chart,
@@ -22,7 +25,6 @@ from afnio_tellurio.cli.printing import (
     run_facts,
     short,
     short_json,
-    table,
     username,
 )
 from afnio_tellurio.notices import printable
@@ -62,12 +64,14 @@ def add_commands(commands: Commands) -> None:
         type=metric_names,
         help=f"only these metrics, with their charts; {QUOTING_HELP}",
     )
+    show.add_argument("--no-charts", dest="charts", action="store_false", help="draw no charts")
+    add_pager_option(show)
     show.add_argument("--json", action="store_true", help="print JSON")
     show.set_defaults(command=_show)
 
 
 def _show(options: argparse.Namespace) -> int:
-    run = te.get_run(*options.run)
+    run = find_run(options.run)
     summary = run.summary()
     if options.metrics is not None:
         require_metrics(options.metrics, summary, f"Run {run.name!r} has no metric")
@@ -86,14 +90,16 @@ def _show(options: argparse.Namespace) -> int:
         }
         print(json.dumps(facts, indent=2))
         return 0
-    print(_facts(run, parent))
-    _print_traceback(run)
-    _print_children(options.run, run, children)
-    _print_fields("CONFIG", run.config)
-    _print_fields("ENVIRONMENT", _without_packages(run.environment or {}))
-    _print_metrics(summary)
-    _print_tables(tables)
-    _print_charts(run, summary, are_chosen=options.metrics is not None)
+    with paged(options):
+        print(_facts(run, parent))
+        _print_traceback(run)
+        _print_children(options.run, run, children)
+        _print_fields("CONFIG", run.config)
+        _print_fields("ENVIRONMENT", _without_packages(run.environment or {}))
+        _print_metrics(summary)
+        _print_tables(tables)
+        if options.charts:
+            _print_charts(run, summary, are_chosen=options.metrics is not None)
     return 0
 
 
@@ -220,7 +226,8 @@ def _print_metrics(summary: Mapping[str, te.MetricSummary]) -> None:
         ]
         for name, metric in summary.items()
     ]
-    print(f"\n{table(['METRIC', 'COUNT', 'LAST', 'MINIMUM', 'MAXIMUM'], rows)}")
+    header = ["METRIC", "COUNT", "LAST", "MINIMUM", "MAXIMUM"]
+    print(f"\n{table(header, rows, numbers=header[1:])}")
 
 
 def _table_facts(summary: te.TableSummary) -> dict[str, Any]:
@@ -235,7 +242,7 @@ def _table_facts(summary: te.TableSummary) -> dict[str, Any]:
 def _print_tables(tables: Mapping[str, te.TableSummary]) -> None:
     if tables:
         rows = [[name, str(each.count), each.key or "-"] for name, each in tables.items()]
-        print(f"\n{table(['TABLE', 'ROWS', 'KEY'], rows)}")
+        print(f"\n{table(['TABLE', 'ROWS', 'KEY'], rows, numbers={'ROWS'})}")
 
 
 def _print_charts(
@@ -244,7 +251,7 @@ def _print_charts(
     with_numbers = [name for name, metric in summary.items() if metric.minimum is not None]
     drawn = with_numbers if are_chosen else with_numbers[:_MAX_CHARTS]
     for name in drawn:
-        drawing = chart(name, *run.curve(name, MAX_CHART_WIDTH * 2))
+        drawing = chart(name, *run.curve(name, MAX_CHART_WIDTH * 2), summary[name].first_step)
         if drawing:
             print(f"\n{drawing}")
     left = len(with_numbers) - len(drawn)

@@ -1,21 +1,21 @@
-"""Formats output: tables, charts, dates, and names that may contain control characters."""
+"""Formats output: charts, dates, values, and names that may contain control characters."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import sys
-import unicodedata
 from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import afnio_tellurio as te
-from afnio_tellurio.notices import JOINERS, duration, printable
+from afnio_tellurio.cli.layout import columns_of
+from afnio_tellurio.notices import duration, printable
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
 _CHART_HEIGHT = 8
 MAX_CHART_WIDTH = 80
@@ -25,8 +25,6 @@ _MIN_CHART_WIDTH = 32
 _MAX_SPREAD, _MIN_SPREAD = 1e300, 1e-300
 #: Characters shown of a value that isn't a number.
 _VALUE_WIDTH = 60
-#: A longer cell shifts the rest of its own line only.
-_CELL_WIDTH = 40
 
 
 def complain(text: str, end: str = "\n") -> None:
@@ -37,30 +35,6 @@ def complain(text: str, end: str = "\n") -> None:
             print(text, end=end, file=sys.stderr, flush=True)
 
 
-def table(header: list[str], rows: list[list[str]], *, numbers: Collection[str] = ()) -> str:
-    """Returns aligned rows, below a header if it isn't empty.
-
-    Args:
-        header: The names of the columns.
-        rows: The cells of each row.
-        numbers: The names of the columns that are aligned at the right.
-    """
-    lines = [[printable(cell) for cell in line] for line in [header, *rows] if line]
-    widths = [min(max(map(columns_of, column)), _CELL_WIDTH) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            _aligned(cell, width, at_right=bool(header) and header[column] in numbers)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
-
-
-def _aligned(cell: str, width: int, *, at_right: bool) -> str:
-    space = " " * (width - columns_of(cell))
-    return space + cell if at_right else cell + space
-
-
 class Line(NamedTuple):
     """A line of a chart.
 
@@ -68,20 +42,29 @@ class Line(NamedTuple):
         mark: The character, or the name of a plotext marker.
         steps: The steps, in ascending order.
         values: The value at each step; all are finite.
+        color: Its number in the table of 256 colors, if it has one.
     """
 
     mark: str
     steps: list[int]
     values: list[float]
+    color: int | None = None
 
 
-def chart(title: str, steps: list[int], values: list[float]) -> str:
+def chart(title: str, steps: list[int], values: list[float], first_step: int | None = None) -> str:
     """Returns a chart of one line, or an empty string if nothing can be drawn."""
-    return chart_of(title, [Line("braille", steps, values)])
+    return chart_of(title, [Line("braille", steps, values)], first_step)
 
 
-def chart_of(title: str, lines: Sequence[Line]) -> str:
-    """Returns a chart of overlaid lines, or an empty string if nothing can be drawn."""
+def chart_of(title: str, lines: Sequence[Line], first_step: int | None = None) -> str:
+    """Returns a chart of overlaid lines, or an empty string if nothing can be drawn.
+
+    Args:
+        title: What is drawn.
+        lines: The lines.
+        first_step: Where the axis starts; default at the first point. The points of a long metric
+            are at the ends of ranges of steps.
+    """
     lines = [line for line in lines if len(line.steps) > 1]
     if not lines or not _can_be_drawn(lines):
         return ""
@@ -95,12 +78,16 @@ def chart_of(title: str, lines: Sequence[Line]) -> str:
     plotext.plot_size(columns, _CHART_HEIGHT)
     plotext.theme("clear")
     for line in lines:
-        plotext.plot(line.steps, line.values, marker=line.mark)
+        plotext.plot(line.steps, line.values, marker=line.mark, color=line.color)
     first = min(line.steps[0] for line in lines)
+    first = first if first_step is None else min(first, first_step)
     last = max(line.steps[-1] for line in lines)
+    plotext.xlim(first, last)
     plotext.xticks(sorted({first + (last - first) * tick // 4 for tick in range(5)}))
     plotext.yticks(*_value_ticks([value for line in lines for value in line.values]))
-    drawing: str = plotext.uncolorize(plotext.build())
+    drawing: str = plotext.build()
+    if all(line.color is None for line in lines):
+        drawing = plotext.uncolorize(drawing)
     # plotext's own title truncates long text and ignores wide characters.
     title = printable(title)
     heading = " " * ((columns - columns_of(title)) // 2) + title
@@ -130,18 +117,6 @@ def _can_be_drawn(lines: Sequence[Line]) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def columns_of(text: str) -> int:
-    """Returns the width of the text in a terminal."""
-    return sum(
-        0
-        if mark in JOINERS or unicodedata.category(mark) in {"Mn", "Me"}
-        else 2
-        if unicodedata.east_asian_width(mark) in "WF"
-        else 1
-        for mark in text
-    )
 
 
 def short(value: Any, width: int = _VALUE_WIDTH) -> str:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import Commands, path_type, with_file_names
 from afnio_tellurio.cli.artifacts import with_progress
-from afnio_tellurio.cli.printing import format_date, table
+from afnio_tellurio.cli.finding import find_run
+from afnio_tellurio.cli.layout import table
+from afnio_tellurio.cli.printing import format_date
 from afnio_tellurio.notices import printable, show_progress
 from afnio_tellurio.sizes import counted_bytes
 
@@ -52,7 +54,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def _files(options: argparse.Namespace) -> int:
-    run = te.get_run(*options.run)
+    run = find_run(options.run)
     try:
         files = run.files(options.prefix)
     except te.NotFoundError as error:

@@ -7,13 +7,13 @@ import errno
 import getpass
 import logging
 import os
-import subprocess
 import sys
 from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING
 
 import afnio_tellurio as te
+from afnio_tellurio.cli.browsers import has_display, start_browser
 from afnio_tellurio.logs import logger
 from afnio_tellurio.settings.limits import SERVE_HOST, SERVE_PORT
 from afnio_tellurio.settings.settings import read_settings
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from afnio_tellurio.backend.site import Site
     from afnio_tellurio.cli.arguments import Commands
 
-#: Browsers that would run in the terminal of `serve`.
-_TERMINAL_BROWSERS = ("w3m", "links", "lynx", "www-browser")
 #: Number of ports to try, from the default port on.
 _PORT_ATTEMPTS = 20
 
@@ -78,7 +76,7 @@ def add_commands(commands: Commands) -> None:
         default=[],
         help="a namespace besides the owner's; may be repeated",
     )
-    serve.set_defaults(command=_serve, usage=serve)
+    serve.set_defaults(command=_serve)
 
 
 def _port(text: str) -> int:
@@ -212,7 +210,7 @@ def _local_url(url: str) -> str:
 @contextmanager
 def _browser(link: str, database: Path, *, is_wanted: bool) -> Generator[None, None, None]:
     """Opens the link in a graphical browser, if there is one."""
-    if not (is_wanted and _has_display()):
+    if not (is_wanted and has_display()):
         yield
         return
     # A private file that redirects: other users could read the link in the list of processes.
@@ -223,44 +221,7 @@ def _browser(link: str, database: Path, *, is_wanted: bool) -> Generator[None, N
             f'<a href="{escape(link)}">View runs</a>\n'
         )
     try:
-        _start_browser(redirect.as_uri())
+        start_browser(redirect.as_uri())
         yield
     finally:
         redirect.unlink(missing_ok=True)
-
-
-def _has_display() -> bool:
-    if os.environ.get("BROWSER"):
-        return True
-    if os.environ.get("SSH_CONNECTION"):
-        return False
-    if sys.platform in {"win32", "darwin"}:
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-def _start_browser(url: str) -> None:
-    """Opens the URL in another process: some browsers block until they close, and print text."""
-    browser = _graphical_browser()
-    if browser is None:
-        return
-    program = "import sys, webbrowser\nwebbrowser.get(sys.argv[1] or None).open(sys.argv[2])"
-    subprocess.Popen(  # noqa: S603 - the URL of our own file
-        [sys.executable, "-c", program, browser, url],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-
-def _graphical_browser() -> str | None:
-    """Returns "" for Python's default browser, or None if it runs in a terminal."""
-    import webbrowser
-
-    try:
-        browser = webbrowser.get()
-    except webbrowser.Error:
-        return None
-    name = getattr(browser, "basename", None) or getattr(browser, "name", "")
-    return None if any(program in str(name) for program in _TERMINAL_BROWSERS) else ""

@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import afnio_tellurio as te
-from afnio_tellurio.cli.printing import file_count, table
+from afnio_tellurio.cli.layout import table
+from afnio_tellurio.cli.printing import file_count
 from afnio_tellurio.notices import mark_as_shown, printable
 from afnio_tellurio.settings.settings import Mode, Settings, read_settings
 from afnio_tellurio.settings.settings_file import VARIABLES

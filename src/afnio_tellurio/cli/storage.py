@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from afnio_tellurio.cli.printing import table
+from afnio_tellurio.cli.layout import table
 from afnio_tellurio.interruptions import ignored
 from afnio_tellurio.settings.settings import read_settings
 from afnio_tellurio.sizes import counted_bytes

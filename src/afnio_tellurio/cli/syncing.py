@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator
 
-    from afnio_tellurio.uploading import UploadedRun
+    from afnio_tellurio.copying_runs import CopiedRun
 
 _PROGRESS_WIDTH = 30
 
@@ -43,7 +43,7 @@ def add_commands(commands: Commands) -> None:
         action="store_true",
         help="also send metrics and files again that a backend rejected before",
     )
-    sync.set_defaults(command=_sync, usage=sync)
+    sync.set_defaults(command=_sync)
 
 
 def _sync(options: argparse.Namespace) -> int:
@@ -107,7 +107,7 @@ def _upload(options: argparse.Namespace) -> int:
     return int(failed)
 
 
-def _without_progress(runs: Iterable[UploadedRun]) -> Iterator[UploadedRun]:
+def _without_progress(runs: Iterable[CopiedRun]) -> Iterator[CopiedRun]:
     """Yields the runs and clears the progress before each, and at the end."""
     try:
         for run in runs:
@@ -117,7 +117,7 @@ def _without_progress(runs: Iterable[UploadedRun]) -> Iterator[UploadedRun]:
         show_progress("")
 
 
-def _show_progress(run: te.Run, count: int, total: int) -> None:
+def _show_progress(name: str, count: int, total: int) -> None:
     part = count / total if total else 1.0
     bar = "#" * round(part * _PROGRESS_WIDTH)
-    show_progress(f"{printable(run.name)} [{bar:<{_PROGRESS_WIDTH}}] {count}/{total} values")
+    show_progress(f"{printable(name)} [{bar:<{_PROGRESS_WIDTH}}] {count}/{total} values")

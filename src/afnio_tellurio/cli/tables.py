@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import Commands, path_type, require_metrics
-from afnio_tellurio.cli.printing import short, table
+from afnio_tellurio.cli.finding import find_run
+from afnio_tellurio.cli.layout import table
+from afnio_tellurio.cli.paging import add_pager_option, paged
+from afnio_tellurio.cli.printing import short
 
 if TYPE_CHECKING:
     import argparse
@@ -30,12 +32,13 @@ def add_commands(commands: Commands) -> None:
     rows.add_argument(
         "--replaced", action="store_true", help="also print the rows that later ones replace"
     )
+    add_pager_option(rows)
     rows.add_argument("--json", action="store_true", help="print JSON")
     rows.set_defaults(command=_print_rows)
 
 
 def _print_rows(options: argparse.Namespace) -> int:
-    run = te.get_run(*options.run)
+    run = find_run(options.run)
     require_metrics([options.table], run.tables(), f"Run {run.name!r} has no table")
     rows = run.rows(options.table, replaced=options.replaced)
     if options.json:
@@ -47,10 +50,16 @@ def _print_rows(options: argparse.Namespace) -> int:
         return 0
     names = list(dict.fromkeys(name for row in rows for name in row))
     lines = [[_cell(row, name) for name in names] for row in rows.rows[:_MAX_ROWS]]
-    print(table(names, lines))
-    if len(rows) > _MAX_ROWS:
-        print(f"\n{len(rows) - _MAX_ROWS} more rows; --json prints all")
+    numbers = [name for name in names if all(_is_number(row.get(name, 0)) for row in rows)]
+    with paged(options):
+        print(table(names, lines, numbers=numbers))
+        if len(rows) > _MAX_ROWS:
+            print(f"\n{len(rows) - _MAX_ROWS} more rows; --json prints all")
     return 0
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _cell(row: dict[str, Any], name: str) -> str:

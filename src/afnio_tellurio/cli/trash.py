@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import Commands, path_type
 from afnio_tellurio.cli.asking import is_confirmed, require_terminal
-from afnio_tellurio.cli.printing import format_date, table, value_count
+from afnio_tellurio.cli.finding import find_project, find_run, list_projects
+from afnio_tellurio.cli.layout import table
+from afnio_tellurio.cli.printing import format_date, value_count
+from afnio_tellurio.cli.selecting import (
+    add_selection,
+    check_selection,
+    run_count,
+    selected_runs,
+)
 from afnio_tellurio.notices import printable
 
 if TYPE_CHECKING:
@@ -23,14 +31,14 @@ def add_commands(commands: Commands) -> None:
     """Adds `delete`, `trash`, `restore` and `purge`."""
     delete = commands.add_parser(
         "delete",
-        help="delete a run or a project: move it to the trash",
+        help="delete runs or a project: move them to the trash",
         description="Moves a run, or a project with its runs, to the trash for 30 days. A backend "
         "without a trash deletes it for good.",
         epilog="example: afnio-tellurio delete acme/digits/brave_pasta_123 --yes",
     )
     delete.add_argument("path", metavar=_PATH, type=path_type(2, 3))
     delete.add_argument("--purge", action="store_true", help="delete for good at once")
-    delete.add_argument("--yes", action="store_true", help="skip confirmation")
+    add_selection(delete)
     delete.set_defaults(command=_delete)
 
     trash = commands.add_parser(
@@ -63,15 +71,16 @@ def add_commands(commands: Commands) -> None:
 
 
 def _delete(options: argparse.Namespace) -> int:
+    check_selection(options)
+    if options.where is not None:
+        return _delete_matching(options)
     namespace_slug, project, *run_name = options.path
-    found: te.Run | te.Project | None
+    found: te.Run | te.Project
     if run_name:
-        found = te.get_run(namespace_slug, project, *run_name)
+        found = find_run(options.path)
         name = found.name
     else:
-        found, name = te.get_project(namespace_slug, project), project
-    if found is None:
-        raise LookupError(f"{namespace_slug} has no project {project}")
+        found, name = find_project(namespace_slug, project), project
     require_terminal(options)
     if isinstance(found, te.Run):
         # Counted only for the question.
@@ -96,6 +105,26 @@ def _delete(options: argparse.Namespace) -> int:
     return 0
 
 
+def _delete_matching(options: argparse.Namespace) -> int:
+    """Deletes the runs that match a filter."""
+    namespace, project = options.path
+    question = f"Delete {{}} of {namespace}/{project}{' for good' if options.purge else ''}?"
+    runs = selected_runs(options, question)
+    if not runs:
+        return 0 if runs is None else 1
+    deleted = 0
+    try:
+        for run in runs:
+            te.delete_run(namespace, project, run.uuid, purge=options.purge)
+            deleted += 1
+    finally:
+        # Also if one of them cannot be deleted.
+        print(f"Deleted {run_count(deleted)} of {namespace}/{project}")
+    if not options.purge and te.list_trash(namespace):
+        print(f"They are in the trash for 30 days; see: afnio-tellurio trash {namespace}")
+    return 0
+
+
 def _describe_move(namespace_slug: str, item: te.TrashedItem) -> None:
     path = f"{namespace_slug}/{_path_of(item)}"
     print(
@@ -107,6 +136,9 @@ def _describe_move(namespace_slug: str, item: te.TrashedItem) -> None:
 
 def _trash(options: argparse.Namespace) -> int:
     items = te.list_trash(options.namespace)
+    if not items:
+        # The trash of a namespace that does not exist is empty too.
+        list_projects(options.namespace)
     if options.json:
         print(json.dumps(list(map(_facts, items)), indent=2))
         return 0
@@ -120,7 +152,7 @@ def _trash(options: argparse.Namespace) -> int:
         ]
         for item in items
     ]
-    print(table(["NAME", "KIND", "DELETED", "KEPT UNTIL", "FREES"], rows))
+    print(table(["NAME", "KIND", "DELETED", "KEPT UNTIL", "FREES"], rows, numbers={"FREES"}))
     return 0
 
 

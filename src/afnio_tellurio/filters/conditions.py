@@ -6,12 +6,15 @@ a value of another type, is false. `!=`, `!~`, and `not in` are the negations of
 
 from __future__ import annotations
 
+import re
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
 from afnio_tellurio.filters.patterns import Pattern  # noqa: TC001 - msgspec reads it
 
+#: A name that needs no quotes in a filter.
+_WORD = re.compile(r"[^\W\d][\w-]*")
 Value: TypeAlias = str | int | float | bool | None
 Operator: TypeAlias = Literal["=", "<", "<=", ">", ">="]
 Kind: TypeAlias = Literal["text", "status", "time", "seconds", "number", "any"]
@@ -41,6 +44,15 @@ METRIC_PARTS: dict[str, Kind] = {
     "first_step": "number",
     "last_step": "number",
 }
+
+
+def _quoted(name: str) -> str:
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _quoted_unless_word(name: str) -> str:
+    return name if _WORD.fullmatch(name) else _quoted(name)
 
 
 class Attribute(Struct, frozen=True):
@@ -83,7 +95,7 @@ class ConfigValue(Struct, frozen=True):
         return ".".join(self.path)
 
     def __str__(self) -> str:
-        return f"config.{self.joined}"
+        return ".".join(["config", *map(_quoted_unless_word, self.path)])
 
     @property
     def searched(self) -> str:
@@ -108,7 +120,7 @@ class MetricValue(Struct, frozen=True):
         return METRIC_PARTS[self.part]
 
     def __str__(self) -> str:
-        return f'metric("{self.name}").{self.part}'
+        return f"metric({_quoted(self.name)}).{self.part}"
 
     @property
     def searched(self) -> str:

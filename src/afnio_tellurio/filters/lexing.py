@@ -34,6 +34,8 @@ class FilterError(ValueError):
 
     def __init__(self, problem: str, position: int) -> None:
         super().__init__(f"at character {position + 1}: {problem}")
+        self.problem = problem
+        self.position = position
 
 
 class Token(NamedTuple):

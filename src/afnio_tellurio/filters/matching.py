@@ -76,6 +76,20 @@ def value_in(config: Mapping[str, Any], path: tuple[str, ...]) -> object:
     return value  # pyright: ignore[reportUnknownVariableType]
 
 
+def flatten(config: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
+    """Returns the values of a config by their paths, without the objects that have values."""
+    flat: dict[tuple[str, ...], Any] = {}
+    waiting: list[tuple[tuple[str, ...], Mapping[str, Any]]] = [((), config)]
+    while waiting:
+        path, values = waiting.pop()
+        for name, value in values.items():
+            if value.__class__ is dict and value:
+                waiting.append(((*path, name), value))
+            else:
+                flat[*path, name] = value
+    return flat
+
+
 def sort_runs(
     runs: Iterable[R], sort: Sort, value_of: Callable[[R], Value | list[Any] | dict[str, Any]]
 ) -> list[R]:

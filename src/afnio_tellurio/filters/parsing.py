@@ -84,10 +84,19 @@ def parse_sort(text: str) -> Sort:
     """
     stripped = text.lstrip()
     is_descending = stripped.startswith("-")
-    parser = _Parser(stripped[1:] if is_descending else stripped, _EPOCH)
+    return Sort(parse_term(stripped[1:] if is_descending else stripped), is_descending)
+
+
+def parse_term(text: str) -> Term:
+    """Reads a value of a run, such as `config.lr`.
+
+    Raises:
+        FilterError: It is invalid.
+    """
+    parser = _Parser(text, _EPOCH)
     term = parser.read_term()
     parser.require_end()
-    return Sort(term, is_descending)
+    return term
 
 
 class _Parser:

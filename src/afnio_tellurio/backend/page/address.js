@@ -76,8 +76,9 @@ export const optionSetter =
 	(/** @type {FieldEvent} */ {target}) =>
 		setOptions({[name]: target.type === "checkbox" ? (target.checked ? 1 : "") : target.value, page: ""});
 
+// The present query with some changes.
 /** @param {Options} changes */
-export function setOptions(changes) {
+export function queryWith(changes) {
 	const query = currentQuery();
 	for (const [name, value] of Object.entries(changes)) {
 		query.delete(name);
@@ -85,6 +86,8 @@ export function setOptions(changes) {
 		if (Array.isArray(value)) for (const item of value.length ? value : [""]) query.append(name, item);
 		else if (value !== "" && value != null) query.append(name, String(value));
 	}
-	const search = query.size ? `?${query}` : "";
-	navigate(location.pathname + search, {replace: true});
+	return query.size ? `?${query}` : "";
 }
+
+/** @param {Options} changes */
+export const setOptions = changes => navigate(location.pathname + queryWith(changes), {replace: true});

@@ -3,10 +3,11 @@
 import {Link, option, optionSetter} from "./address.js";
 import {artifactPath, get, getAll, runPath, unlessSame, usePolled} from "./backend.js";
 import {Fields} from "./details.js";
-import {Head, number, Scroll, when} from "./format.js";
+import {Head, number, Scroll, Time} from "./format.js";
 import {Lineage} from "./lineage.js";
 import {html, useEffect, useState} from "./preact.js";
 import {bytes, FileItem, isPlainText, useParts} from "./previews.js";
+import {waiting} from "./views.js";
 
 const VERSIONS = 200;
 const FILES = 1000;
@@ -28,7 +29,7 @@ const loadArtifacts = route => async (before, signal) =>
 function ArtifactList({route, onError}) {
 	const {value, error} = usePolled(loadArtifacts(route), []);
 	useEffect(() => onError(error), [error]);
-	if (!value) return html`<p class="quiet" role="status">Loading…</p>`;
+	if (!value) return waiting({error});
 	if (!value.length)
 		return html`<div class="empty"><p>No artifacts yet. Log the first one:</p><pre tabindex="0">run.log_artifact("model.pt", "model", type="model")</pre></div>`;
 	const types = [...Map.groupBy(value, ({type}) => type)].sort(([a], [b]) => (a < b ? -1 : 1));
@@ -42,7 +43,7 @@ function ArtifactList({route, onError}) {
 				({name, latest, version_count, size, date_created, date_updated}) => html`<tr key=${name}>
 				<th scope="row"><${Link} to=${artifactPath(route, name)}><bdi>${name}</bdi><//></th>
 				<td>${latest && html`<${VersionLink} route=${route} name=${name} value=${latest} />`}</td>
-				<td>${number(version_count)}</td><td>${bytes(size)}</td><td>${when(date_created)}</td><td>${when(date_updated)}</td></tr>`
+				<td>${number(version_count)}</td><td>${bytes(size)}</td><td><${Time} value=${date_created} /></td><td><${Time} value=${date_updated} /></td></tr>`
 			)}</tbody></table><//></section>`
 	)}`;
 }
@@ -82,7 +83,7 @@ function Producer({route, value}) {
 function VersionList({route, onError}) {
 	const {value, error} = usePolled(loadVersions(route), []);
 	useEffect(() => onError(error), [error]);
-	if (!value) return error ? "" : html`<p class="quiet" role="status">Loading…</p>`;
+	if (!value) return waiting({error});
 	return html`<h1><bdi>${route.artifact}</bdi></h1>
 		<p class="quiet">Type <bdi>${value[0]?.type ?? ""}</bdi></p>
 		<${Scroll} label="Versions"><table>
@@ -90,7 +91,7 @@ function VersionList({route, onError}) {
 		<tbody>${value.slice(0, VERSIONS).map(
 			({version, aliases, size, file_count, date_created, run_uuid}) => html`<tr key=${version}>
 			<th scope="row"><${Link} to=${artifactPath(route, route.artifact, version)}><bdi>${version}</bdi><//></th>
-			<td><${Aliases} names=${aliases} /></td><td>${bytes(size)}</td><td>${number(file_count)}</td><td>${when(date_created)}</td>
+			<td><${Aliases} names=${aliases} /></td><td>${bytes(size)}</td><td>${number(file_count)}</td><td><${Time} value=${date_created} /></td>
 			<td><${Producer} route=${route} value=${run_uuid} /></td></tr>`
 		)}</tbody></table><//>
 		${value.length > VERSIONS && html`<p>Only the newest ${VERSIONS} versions are shown.</p>`}`;
@@ -136,13 +137,13 @@ function Files({route, version}) {
 function VersionDetails({route, onError}) {
 	const {value: version, error} = usePolled(loadVersion(route), []);
 	useEffect(() => onError(error), [error]);
-	if (!version) return error ? "" : html`<p class="quiet" role="status">Loading…</p>`;
+	if (!version) return waiting({error});
 	const facts = [
 		["Type", html`<bdi>${version.type}</bdi>`],
 		["Aliases", version.aliases.length > 0 && html`<${Aliases} names=${version.aliases} />`],
 		["Size", bytes(version.size)],
 		["Files", number(version.file_count)],
-		["Created", when(version.date_created)],
+		["Created", html`<${Time} value=${version.date_created} />`],
 		["Digest", version.digest]
 	].filter(([, fact]) => fact);
 	return html`<h1><bdi>${version.artifact}:${version.version}</bdi></h1>

@@ -9,6 +9,27 @@ const RUNS_PAGE = 1000;
 const FULL_EVERY = 30;
 
 export class SignedOutError extends Error {}
+export class UnreachableError extends Error {}
+
+// Whether the last request reached the server.
+const connection = Object.assign(new EventTarget(), {isLost: false});
+
+/** @param {boolean} isLost */
+function setLost(isLost) {
+	if (connection.isLost === isLost) return;
+	connection.isLost = isLost;
+	connection.dispatchEvent(new Event("change"));
+}
+
+export function useConnection() {
+	const [isLost, setState] = useState(connection.isLost);
+	useEffect(() => {
+		const onChange = () => setState(connection.isLost);
+		connection.addEventListener("change", onChange);
+		return () => connection.removeEventListener("change", onChange);
+	}, []);
+	return !isLost;
+}
 
 export const slug = encodeURIComponent;
 /** @param {Pick<Route, "namespace" | "project">} route */
@@ -47,22 +68,26 @@ async function redeemToken() {
 }
 const tokenRedeemed = redeemToken();
 
-/** @param {string} path @param {Query} query @param {AbortSignal} signal @param {Record<string, string>} headers */
-async function request(path, query, signal, headers = {}) {
+/** @param {string} path @param {Query} query @param {AbortSignal} [signal] @param {RequestInit} [others] */
+async function request(path, query, signal, {headers, ...others} = {}) {
 	await tokenRedeemed;
 	const pairs = Object.entries(query).flatMap(([name, value]) => [value ?? []].flat().map(item => [name, `${item}`]));
 	const search = pairs.length ? `?${new URLSearchParams(pairs)}` : "";
 	let response;
 	try {
-		response = await fetch(`/api/v0${path}${search}`, {signal, headers: {...headers, ...authorization()}});
+		response = await fetch(`/api/v0${path}${search}`, {signal, ...others, headers: {...headers, ...authorization()}});
 	} catch (error) {
-		if (signal.aborted) throw error;
-		throw new Error("Can't reach the server. Is afnio-tellurio serve still running?");
+		if (signal?.aborted) throw error;
+		setLost(true);
+		throw new UnreachableError("Can't reach the server.");
 	}
+	setLost(false);
 	if (response.status === 401) throw new SignedOutError("Sign in to see your runs.");
 	if (!response.ok) {
 		const body = await response.json().catch(() => ({}));
-		const message = body.detail ?? `The server returned status ${response.status}.`;
+		// An invalid parameter is named: {"where": ["..."]}.
+		const [reason] = [body.detail ?? Object.values(body)].flat(2);
+		const message = typeof reason === "string" ? reason : `The server returned status ${response.status}.`;
 		throw Object.assign(new Error(message), {status: response.status});
 	}
 	return response;
@@ -74,9 +99,15 @@ export const get = async (...call) => (await request(...call)).json();
 // A file of a run or an artifact, or a part of it.
 /** @param {string} path @param {Query} query @param {AbortSignal} signal @param {[number, number]} [range] */
 export async function getBytes(path, query, signal, range) {
-	/** @type {Record<string, string>} */
 	const headers = range ? {Range: `bytes=${range[0]}-${range[1] - 1}`} : {};
-	return (await request(path, query, signal, headers)).blob();
+	return (await request(path, query, signal, {headers: /** @type {HeadersInit} */ (headers)})).blob();
+}
+
+// What changes something. The next poll brings the result.
+/** @param {string} method @param {string} path @param {object} [body] */
+export async function send(method, path, body) {
+	const headers = {"Content-Type": "application/json"};
+	await request(path, {}, undefined, body ? {method, headers, body: JSON.stringify(body)} : {method});
 }
 
 /** @param {string} path @param {Query} query @param {AbortSignal} signal */
@@ -100,7 +131,7 @@ export async function signOut() {
 	localStorage.removeItem("session");
 }
 
-/** @type {Load<Project[]>} */
+/** @type {Load<ProjectList>} */
 export async function loadProjects(before, signal) {
 	/** @type {Namespace[]} */
 	const namespaces = await getAll("/namespaces/", {}, signal);
@@ -110,8 +141,13 @@ export async function loadProjects(before, signal) {
 	const projects = lists.flatMap((list, index) =>
 		list.map((/** @type {Project} */ project) => ({...project, namespace: namespaces[index].slug}))
 	);
-	return unlessSame(before, projects);
+	return unlessSame(before, {projects, namespaces: namespaces.map(namespace => namespace.slug)});
 }
+
+// Once: what is shown of it does not change.
+/** @type {(route: Route) => Load<Omit<Project, "namespace"> | null>} */
+export const loadProject = route => async (before, signal) =>
+	before ?? (route.project ? get(projectPath(route), {}, signal) : null);
 
 /** @type {(route: Route) => Load<RunList>} */
 export const loadRuns = route => async (before, signal) => {
@@ -133,13 +169,24 @@ export const loadRuns = route => async (before, signal) => {
 	return {runs, byId, updated, polls};
 };
 
+// The UUIDs of the runs that the backend finds, in its order; null if it is not asked. Without a running run they change with the list alone.
+/** @type {(route: Route, query: Query | null, list: {current: RunList | undefined}) => Load<MatchList | null>} */
+export const loadMatches = (route, query, list) => async (before, signal) => {
+	const {runs, updated} = list.current ?? {runs: []};
+	if (!query) return null;
+	if (before && before.updated === updated && !running(runs).length) return before;
+	/** @type {Run[]} */
+	const found = await getAll(`${projectPath(route)}runs/`, {...query, limit: RUNS_PAGE}, signal);
+	return unlessSame(before, {uuids: found.map(({uuid}) => uuid), updated});
+};
+
 // A run's address has its UUID; its name works as well.
 /** @param {Route} route @param {AbortSignal} signal @returns {Promise<string>} */
 async function uuidOf(route, signal) {
 	const isUuid = /^[0-9a-f-]{36}$/i.test(route.run);
 	if (isUuid) return route.run;
 	const [named] = await get(`${projectPath(route)}runs/`, {name: route.run, limit: 1}, signal);
-	if (!named) throw new Error(`Run ${route.run} not found in this project.`);
+	if (!named) throw Object.assign(new Error(`Run ${route.run} not found in this project.`), {status: 404});
 	return named.uuid;
 }
 

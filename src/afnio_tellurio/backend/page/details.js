@@ -5,6 +5,7 @@ import {counted, number, Scroll} from "./format.js";
 import {html, useEffect, useState} from "./preact.js";
 import {RunLink, Status} from "./runs.js";
 import {isObject, Value} from "./values.js";
+import {Problem} from "./views.js";
 
 export {Value} from "./values.js";
 
@@ -85,7 +86,7 @@ function TableOf({route, run, table: {name, count}}) {
 	const values = rows.value?.map(row => row.value) ?? [];
 	const toggle = (/** @type {any} */ event) => setOpen(event.currentTarget.open);
 	return html`<details onToggle=${toggle}><summary><bdi>${name}</bdi>: ${counted(count, "row")}</summary>
-		${rows.error && html`<p class="problem" role="alert">${rows.error.message}</p>`}
+		<${Problem} error=${rows.error} />
 		${values.length > 0 && html`<${Value} name=${name} value=${values} />`}
 		${values.length > 0 && count > values.length && html`<p>Only the first ${values.length} rows are shown.</p>`}</details>`;
 }
@@ -119,7 +120,7 @@ export function RunStore({route, run}) {
 	const hasAny = files.length + links.length > 0;
 	useEffect(() => void (hasAny && import("./files.js").then(setParts, setProblem)), [hasAny]);
 	const error = store.error ?? problem;
-	return html`${error && html`<p class="problem" role="alert">${error.message}</p>`}
+	return html`<${Problem} error=${error} />
 		${parts && files.length > 0 && html`<${parts.RunFiles} route=${route} run=${run} files=${files} />`}
 		${parts && links.length > 0 && html`<${parts.RunArtifacts} route=${route} links=${links} />`}`;
 }
@@ -138,7 +139,7 @@ export function RunDetails({route, run}) {
 	].filter(([, fact]) => fact);
 	const {packages, ...environment} = run.environment ?? {};
 	const listed = isObject(packages) ? packages : {};
-	return html`<section>${family.error && html`<p class="problem" role="alert">${family.error.message}</p>`}
+	return html`<section><${Problem} error=${family.error} />
 		${facts.length > 0 && html`<dl class="facts">${facts.map(([label, fact]) => html`<div><dt>${label}</dt><dd class="text"><bdi>${fact}</bdi></dd></div>`)}</dl>`}
 		${reason?.traceback && html`<details><summary>Traceback</summary><pre tabindex="0">${reason.traceback}</pre></details>`}
 		<${Children} route=${route} runs=${family.value?.children ?? []} />

@@ -1,5 +1,5 @@
 // How numbers, times and runs are written and told apart.
-import {html} from "./preact.js";
+import {html, useEffect, useState} from "./preact.js";
 
 /** @type {[string, number][]} */
 const UNITS = [
@@ -23,7 +23,9 @@ export function number(value, length = Infinity) {
 	}
 	const size = Math.abs(value);
 	if (Number.isInteger(value) && size < 1e7) return value.toLocaleString("en");
-	return size >= 1e-4 && size < 1e7 ? String(Number(value.toPrecision(5))) : value.toExponential(3);
+	return size >= 1e-4 && size < 1e7
+		? String(Number(value.toPrecision(5)))
+		: Number(value.toPrecision(4)).toExponential();
 }
 
 /** @param {number} count @param {string} noun */
@@ -53,6 +55,29 @@ const clock = new Intl.DateTimeFormat(undefined, {dateStyle: "medium", timeStyle
 /** @param {string | null | undefined} time */
 export const when = time => (time ? clock.format(new Date(time)) : "");
 
+// The largest unit alone.
+/** @param {string} time */
+export function ago(time) {
+	const seconds = Math.max(0, (Date.now() - Date.parse(time)) / 1000);
+	const unit = UNITS.find(([, size]) => seconds >= size && size > 1);
+	return unit ? `${Math.floor(seconds / unit[1])} ${unit[0]} ago` : "just now";
+}
+
+// Longer ago than this, a date says more.
+const RECENT_S = 30 * 86400;
+
+/** @type {(props: {value: string | null | undefined}) => VNode | string} */
+export function Time({value}) {
+	const [, tick] = useState(0);
+	useEffect(() => {
+		const timer = setInterval(() => tick(count => count + 1), 30_000);
+		return () => clearInterval(timer);
+	}, []);
+	if (!value) return "";
+	const isRecent = Date.now() - Date.parse(value) < RECENT_S * 1000;
+	return html`<time datetime=${value} title=${when(value)}>${isRecent ? ago(value) : when(value)}</time>`;
+}
+
 /** @param {Run} run */
 export function secondsOf(run) {
 	const end = run.status === "RUNNING" ? Date.now() : Date.parse(run.date_ended ?? run.date_updated);
@@ -62,14 +87,14 @@ export function secondsOf(run) {
 /** @param {string} name */
 export const colorOf = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-// Eight hues that people with any color vision tell apart, and patterns in turn.
+// Eight hues that people with any color vision tell apart, and patterns once each has a line.
 const HUES = 8;
 const PATTERNS = [[], [7, 4], [2, 3], [10, 3, 2, 3]];
 
 /** @param {number} slot */
 export const hueOf = slot => `--line-${slot % HUES}`;
 /** @param {number} slot */
-export const patternOf = slot => PATTERNS[(slot + Math.floor(slot / HUES)) % PATTERNS.length];
+export const patternOf = slot => PATTERNS[Math.floor(slot / HUES) % PATTERNS.length];
 
 /** @type {Component} */
 export function Mark({slot}) {
@@ -84,18 +109,35 @@ export function Mark({slot}) {
 	return html`<i class="mark" style=${{background}}></i>`;
 }
 
-// A run keeps its slot while others come and go.
-const slots = new Map();
+/** @type {Map<string, number>} */
+let assigned = new Map();
 
-/** @param {string} uuid @param {string[]} shown @returns {number} */
-export function slotOf(uuid, shown) {
-	if (!slots.has(uuid)) {
-		const taken = new Set(shown.map(other => slots.get(other)));
-		let free = 0;
+// A run keeps its slot while others come and go, but few runs have the first slots, which are told apart best.
+/** @param {string[]} uuids @returns {number[]} */
+export function assignSlots(uuids) {
+	const room = Math.max(HUES, uuids.length);
+	const kept = uuids.map(uuid => assigned.get(uuid)).map(slot => (slot !== undefined && slot < room ? slot : -1));
+	const taken = new Set(kept);
+	let free = 0;
+	const slots = kept.map(slot => {
+		if (slot >= 0) return slot;
 		while (taken.has(free)) free += 1;
-		slots.set(uuid, free);
-	}
-	return slots.get(uuid);
+		taken.add(free);
+		return free;
+	});
+	assigned = new Map(uuids.map((uuid, index) => [uuid, slots[index]]));
+	return slots;
+}
+
+// The characters that stay at the end of a name that does not fit: names often differ there.
+const END = 8;
+
+/** @type {(props: {text: string}) => VNode} */
+export function Cut({text}) {
+	const characters = Array.from(text);
+	if (characters.length <= 2 * END) return html`<bdi>${text}</bdi>`;
+	const end = characters.splice(characters.length - END).join("");
+	return html`<bdi class="cut"><span>${characters.join("")}</span><span>${end}</span></bdi>`;
 }
 
 /** @type {Component} */
@@ -106,7 +148,8 @@ export const Scroll = ({label, children}) =>
 /** @param {string[]} names */
 export function groupsOf(names) {
 	const groups = Map.groupBy(names, name => name.slice(0, Math.max(0, name.indexOf("/"))));
-	return [...groups].sort(([a], [b]) => (a < b ? -1 : 1));
+	// Those without one are last.
+	return [...groups].sort(([a], [b]) => (b === "" || (a !== "" && a < b) ? -1 : 1));
 }
 
 /** @param {string} label */

@@ -77,19 +77,19 @@ class Selection(NamedTuple):
 
     Attributes:
         project: The id of the project.
-        filters: What the runs must match.
-        where: What must be true for them, or None.
+        where: What must be true for the runs, or None.
         sort: Their order; None for the time of their creation, newest first.
         after: The run that they follow in the list, or None.
         now: The end of runs that go on, in microseconds since 1970.
+        filters: What they must match.
     """
 
     project: int
-    filters: RunFilters
     where: Condition | None
     sort: Sort | None
     after: Place | None
     now: int
+    filters: RunFilters | None = None
 
 
 class ListedRun(NamedTuple):
@@ -134,7 +134,7 @@ def _choose(selection: Selection, limit: int) -> Sql:
     conditions = [Sql("r.project = ?", (selection.project,))]
     conditions += [
         Sql(condition, (value,))
-        for condition, value in zip(_CONDITIONS, selection.filters, strict=True)
+        for condition, value in zip(_CONDITIONS, selection.filters or (), strict=False)
         if value is not None
     ]
     made = Conditions(selection.now)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec import Struct
 
 from afnio_tellurio.backend.store import sampling
 from afnio_tellurio.backend.store.sampling import Extent
@@ -99,6 +102,39 @@ def summarize_run(connection: sqlite3.Connection, run: int) -> list[tuple[Any, .
         "last_timestamp FROM series WHERE run = ? ORDER BY name",
         (run,),
     ).fetchall()
+
+
+class SeriesSummary(Struct, frozen=True, gc=False):
+    """What is known of a metric of a run; `min` and `max` are None without numbers."""
+
+    run: int
+    name: str
+    count: int
+    first_step: int
+    last_step: int
+    last_value: float | None
+    last_json: str | None
+    min: float | None
+    max: float | None
+
+
+def summarize_runs(
+    connection: sqlite3.Connection, runs: Sequence[int], names: Sequence[str] | None
+) -> list[SeriesSummary]:
+    """Returns the summaries of the metrics of runs.
+
+    Args:
+        connection: A connection in a transaction.
+        runs: The ids of the runs.
+        names: The metrics; None for all.
+    """
+    of_names = "" if names is None else "AND name IN (SELECT value FROM json_each(?))"
+    rows = connection.execute(
+        "SELECT run, name, count, first_step, last_step, last_value, last_json, minimum, maximum "  # noqa: S608 - constant
+        f"FROM series WHERE run IN (SELECT value FROM json_each(?)) {of_names}",
+        [json.dumps(list(part)) for part in (runs, names) if part is not None],
+    )
+    return [SeriesSummary(*row) for row in rows]
 
 
 def summarize_project(

@@ -1,0 +1,133 @@
+// The axes of a chart: their ranges, and where they have ticks.
+
+import {capitalized, colorOf, duration, number} from "./format.js";
+
+/** @type {Record<Axis, string>} */
+export const AXES = {step: "step", relative: "time since start", wall: "wall time"};
+const FONT = "12px system-ui, sans-serif";
+// Pixels from tick to tick, at least.
+const X_SPACE = 70;
+const Y_SPACE = 26;
+const Y_TICKS = 10;
+const SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400];
+const compact = new Intl.NumberFormat("en", {notation: "compact", maximumSignificantDigits: 6});
+
+/** @param {number} low @param {number} high @param {number} step */
+function multiples(low, high, step) {
+	const first = Math.ceil(low / step - 1e-9);
+	const last = Math.floor(high / step + 1e-9);
+	return Array.from({length: Math.max(0, last - first + 1)}, (_item, index) =>
+		Number(((first + index) * step).toPrecision(12))
+	);
+}
+
+// Round numbers in a range.
+/** @param {number} low @param {number} high @param {number} most @param {"whole" | "seconds" | "any"} kind */
+export function linearTicks(low, high, most, kind = "any") {
+	const least = (high - low) / Math.max(1, most);
+	if (!(least > 0)) return [low];
+	const size = 10 ** Math.floor(Math.log10(least));
+	const round = [1, 2, 5, 10].map(factor => factor * size).find(step => step >= least * (1 - 1e-9)) ?? 10 * size;
+	const seconds = kind === "seconds" && least > 1 ? SECONDS.find(step => step >= least) : undefined;
+	return multiples(low, high, seconds ?? (kind === "whole" ? Math.max(1, round) : round));
+}
+
+/** @param {number} low @param {number} high @param {number} most */
+export function logTicks(low, high, most) {
+	const decades = Math.log10(high / low);
+	if (decades < 1) return linearTicks(low, high, most);
+	const factors = 3 * decades <= most + 1 ? [1, 2, 5] : [1];
+	const every = Math.max(1, Math.ceil(decades / Math.max(1, most)));
+	const powers = multiples(Math.floor(Math.log10(low)), Math.log10(high), every);
+	const all = powers.flatMap(power => factors.map(factor => Number((factor * 10 ** power).toPrecision(12))));
+	return all.filter(tick => tick >= low && tick <= high);
+}
+
+// With the same digits after the point.
+/** @param {(number | null)[]} ticks @param {boolean} isLog */
+export function tickTexts(ticks, isLog) {
+	const known = ticks.filter(tick => tick !== null);
+	const most = known.reduce((high, tick) => Math.max(high, Math.abs(tick)), 0);
+	// As few digits as write them all exactly.
+	const digits = [0, 1, 2, 3, 4, 5, 6, 7].find(count => known.every(tick => Number(tick.toFixed(count)) === tick)) ?? 8;
+	return ticks.map(tick => {
+		if (tick === null) return "";
+		if (tick === 0) return "0";
+		if (most >= 1e6 && most < 1e15) return compact.format(tick);
+		if (isLog || most >= 1e15 || most < 1e-3) return number(Number(tick.toPrecision(6)));
+		return tick.toLocaleString("en", {minimumFractionDigits: isLog ? 0 : digits, maximumFractionDigits: digits});
+	});
+}
+
+// Logarithmic ranges are as tight as linear ones.
+/** @param {number | null} low @param {number | null} high @param {boolean} isLog @returns {[number, number]} */
+export function paddedRange(low, high, isLog) {
+	if (low === null || high === null) return isLog ? [1, 10] : [0, 1];
+	if (isLog) {
+		const by = low < high ? (high / low) ** 0.05 : 2;
+		return [low / by, high * by];
+	}
+	const by = low < high ? (high - low) * 0.06 : Math.abs(low) * 0.1 || 1;
+	return [low >= 0 && low < by ? 0 : low - by, high + by];
+}
+
+/** @param {Plot} plot @param {Settings} settings @param {Zoom} zoom @param {{width: number, height: number}} size @returns {Pick<UPlotOptions, "scales" | "axes" | "padding">} */
+export function scalesAndAxes(plot, settings, zoom, {width, height}) {
+	const edge = {stroke: colorOf("--grid"), width: 1, size: 4};
+	const shared = {stroke: colorOf("--quiet"), grid: edge, ticks: edge, font: FONT, labelFont: FONT, gap: 4};
+	const kind = settings.x === "step" ? "whole" : "seconds";
+	/** @param {number} from @param {number} to @param {number} high The last place with a point. */
+	const xTicks = (from, to, high) => {
+		const most = width / X_SPACE;
+		const ticks = settings.logX ? logTicks(from, to, most) : linearTicks(from, to, most, kind);
+		if (settings.x !== "step" || !(high >= from && high <= to) || to <= from) return ticks;
+		// The last step has a tick of its own, and those that would touch it have none.
+		const place = settings.logX ? Math.log : Number;
+		const room = ((place(to) - place(from)) * X_SPACE) / width;
+		return [...ticks.filter(tick => place(high) - place(tick) > 0.8 * room), high];
+	};
+	/** @type {(_chart: UPlot, ticks: (number | null)[]) => string[]} */
+	const elapsedTexts = (_chart, ticks) =>
+		ticks.map(tick => (tick === null ? "" : tick < 60 ? `${number(tick)} s` : duration(tick).replace(/ 0 \w+$/, "")));
+	const band = plot.bandWidth > 1 ? ` · bands: minimum to maximum of ${number(plot.bandWidth)} steps` : "";
+	/** @type {Partial<NonNullable<UPlotOptions["axes"]>[number]>} */
+	const custom =
+		settings.x === "wall"
+			? {size: 44}
+			: {
+					size: 24,
+					splits: (chart, _axis, from, to) => xTicks(from, to, chart.data[0][chart.data[0].length - 1]),
+					filter: (_chart, ticks) => ticks,
+					values: settings.x === "step" ? (_chart, ticks) => tickTexts(ticks, settings.logX) : elapsedTexts
+				};
+	return {
+		// Room for half of the last label.
+		padding: [10, 26, 0, 0],
+		scales: {
+			x: {
+				time: settings.x === "wall",
+				distr: settings.logX ? 3 : 1,
+				range: (_chart, low, high) =>
+					zoom?.range ?? (low === null ? [0, 1] : low < high ? [low, high] : [low / 2, low * 2 || 1])
+			},
+			y: {
+				distr: settings.logY ? 3 : 1,
+				range: (_chart, least, most) => paddedRange(least, most, settings.logY)
+			}
+		},
+		axes: [
+			{...shared, ...custom, label: capitalized(AXES[settings.x]) + band, labelSize: 18, labelGap: 0},
+			{
+				...shared,
+				splits: (_chart, _axis, from, to) =>
+					(settings.logY ? logTicks : linearTicks)(from, to, Math.min(Y_TICKS, (height - 60) / Y_SPACE)),
+				filter: (_chart, ticks) => ticks,
+				values: (_chart, ticks) => tickTexts(ticks, settings.logY),
+				size: (chart, texts) => {
+					chart.ctx.font = FONT;
+					return Math.ceil(Math.max(0, ...(texts ?? []).map(text => chart.ctx.measureText(text).width))) + 12;
+				}
+			}
+		]
+	};
+}

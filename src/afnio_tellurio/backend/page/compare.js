@@ -1,0 +1,97 @@
+// A comparison of runs: their facts and summaries side by side, and their curves.
+
+import {Link, option, optionSetter, options} from "./address.js";
+import {projectPath, running} from "./backend.js";
+import {configsOf, isLowBest} from "./columns.js";
+import {Curves} from "./curves.js";
+import {capitalized, isNumber, Mark, number, Scroll} from "./format.js";
+import {html} from "./preact.js";
+import {FACTS, KINDS, RunLink} from "./runs.js";
+import {MOST, numericNames, selection, useProject, useSummaries, useView, waiting} from "./views.js";
+
+// In the place of a value that a run lacks.
+const NONE = "–";
+
+/** @type {Component} */
+export function CompareView({route, name: project, theme, onError}) {
+	const uuids = (options("run") ?? []).slice(0, MOST);
+	const {list, metrics: listed} = useProject(route);
+	useView(`Comparison, ${project}`, onError, list, listed);
+	const shownRuns = list.value ? selection([], list.value.byId) : [];
+	const names = (listed.value ?? []).map(({name}) => name).slice(0, MOST);
+	const summaries = useSummaries(route, names, uuids, running(shownRuns));
+	if (!list.value || !listed.value) return waiting(list, listed);
+	if (shownRuns.length < 2)
+		return html`<p>Select at least two runs of <${Link} to=${projectPath(route)}><bdi>${project}</bdi><//> to compare them.</p>`;
+	const metrics = listed.value.filter(({name}) => shownRuns.some(run => summaries?.get(name)?.has(run.uuid)));
+	return html`<h1>Comparison of ${shownRuns.length} runs</h1>
+		<${Differences} route=${route} shownRuns=${shownRuns} metrics=${metrics} summaries=${summaries} />
+		<${Curves} route=${route} names=${numericNames(metrics)} shownRuns=${shownRuns} theme=${theme} />`;
+}
+
+/** @param {ShownRun[]} shownRuns @param {Metric[]} metrics @param {Summaries | undefined} summaries @param {Kind} kind @returns {ComparedRow[]} */
+function comparedRows(shownRuns, metrics, summaries, kind) {
+	const {rows, values} = configsOf(shownRuns);
+	const plain = {status: (/** @type {Run} */ run) => run.status, user: (/** @type {Run} */ run) => run.user?.username};
+	return [
+		...Object.entries(FACTS).map(([key, [label, show]]) => ({
+			key,
+			label,
+			show,
+			read:
+				/** @type {Record<string, (run: Run) => unknown>} */ (plain)[key] ??
+				(run => (key === "tags" ? run.tags : run.uuid))
+		})),
+		...[...values.keys()].map(name => ({
+			key: `config:${name}`,
+			label: name,
+			read: (/** @type {Run} */ run) => rows.get(run.uuid)?.get(name)
+		})),
+		...metrics.map(({name}) => ({
+			key: `${kind}:${name}`,
+			label: name,
+			isLow: isLowBest({name, kind}),
+			read: (/** @type {Run} */ run) => summaries?.get(name)?.get(run.uuid)?.[kind]
+		}))
+	];
+}
+
+/** @type {Component} */
+function Differences({route, shownRuns, metrics, summaries}) {
+	const kind = KINDS.find(one => one === option("of")) ?? "last";
+	const base = shownRuns.find(({uuid}) => uuid === option("base")) ?? shownRuns[0];
+	const isSame = (/** @type {ComparedRow} */ {read}) =>
+		shownRuns.every(run => JSON.stringify(read(run)) === JSON.stringify(read(base)));
+	const rows = comparedRows(shownRuns, metrics, summaries, kind);
+	const shown = option("diff") ? rows.filter(row => !isSame(row)) : rows;
+	/** @param {ComparedRow} row @param {Run} run */
+	const cell = ({read, show, key, isLow}, run) => {
+		if (show) return show(run) || NONE;
+		const [value, other] = [read(run), read(base)];
+		const change = key.startsWith("config:") || run === base ? "" : difference(value, other);
+		const isBetter =
+			isLow === null || isLow === undefined || !isNumber(value) || !isNumber(other) || value === other
+				? undefined
+				: value < other === isLow;
+		return html`<bdi>${number(value, 40) || NONE}</bdi> ${change && html`<small data-better=${isBetter}>${change}</small>`}`;
+	};
+	return html`<div class="bar"><label>Value <select value=${kind} onChange=${optionSetter("of")}>${KINDS.map(one => html`<option value=${one}>${capitalized(one)}</option>`)}</select></label>
+		<label>Compared with <select value=${base.uuid} onChange=${optionSetter("base")}>${shownRuns.map(run => html`<option value=${run.uuid}>${run.name}</option>`)}</select></label>
+		<label><input type="checkbox" checked=${option("diff")} onChange=${optionSetter("diff")} /> Only differences</label></div>
+	<${Scroll} label="Differences"><table class="compared">
+		<thead><tr><td></td>${shownRuns.map(run => html`<th scope="col" key=${run.uuid}><${Mark} slot=${run.slot} /> <${RunLink} route=${route} run=${run} /></th>`)}</tr></thead>
+		<tbody>${shown.map(row => html`<tr key=${row.key}><th scope="row"><bdi>${row.label}</bdi></th>${shownRuns.map(run => html`<td>${cell(row, run)}</td>`)}</tr>`)}</tbody>
+	</table><//>
+	${!shown.length && html`<p class="quiet">These runs do not differ.</p>`}`;
+}
+
+/** @param {unknown} value @param {unknown} base */
+function difference(value, base) {
+	if (!isNumber(value) || !isNumber(base)) return "";
+	if (value === base) return "=";
+	const by = value - base;
+	const sign = by > 0 ? "+" : "";
+	const share = (by / Math.abs(base)) * 100;
+	// A large share says no more than the difference.
+	return `${sign}${number(by)}${Math.abs(share) < 1000 ? ` (${sign}${share.toFixed(1)}%)` : ""}`;
+}

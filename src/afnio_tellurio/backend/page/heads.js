@@ -1,0 +1,43 @@
+// The head of a project, with its tabs, and what is there before the first run.
+
+import {Link, option, queryWith} from "./address.js";
+import {artifactPath, projectPath, running} from "./backend.js";
+import {ago, counted} from "./format.js";
+import {html} from "./preact.js";
+
+/** @type {(props: {namespace?: string, project?: string}) => VNode} */
+export const FirstRun = ({
+	namespace = "my-team",
+	project = "My project"
+}) => html`<div class="empty"><h1>No runs yet</h1>
+	<p>Log your first run:</p>
+	<pre tabindex="0">import afnio_tellurio as te
+with te.init(${JSON.stringify(namespace)}, ${JSON.stringify(project)}) as run:
+    run.log("loss", 0.5)</pre></div>`;
+
+/** @param {Run[]} runs */
+function facts(runs) {
+	const live = running(runs).length;
+	const crashed = runs.filter(({status}) => status === "CRASHED").length;
+	const updated = runs.map(run => run.date_updated).sort()[runs.length - 1];
+	return [
+		counted(runs.length, "run"),
+		live && `${live} running`,
+		crashed && `${crashed} crashed`,
+		`updated ${ago(updated)}`
+	];
+}
+
+/** @type {(props: {route: Route, name: string, runs?: Run[]}) => VNode} */
+export function ProjectHead({route, name, runs = []}) {
+	const view = route.view === "artifacts" ? "artifacts" : option("tab") === "table" ? "table" : "charts";
+	const to = route.view === "artifacts" ? projectPath(route) : location.pathname;
+	const query = (/** @type {string} */ tab) =>
+		route.view === "artifacts" ? tab && `?tab=${tab}` : queryWith({tab, page: ""});
+	/** @type {(to: string, label: string) => VNode} */
+	const tab = (address, label) =>
+		html`<${Link} class="tab" to=${address} aria-current=${view === label.toLowerCase() ? "page" : undefined}>${label}<//>`;
+	return html`<div class="title"><h1><bdi>${name}</bdi></h1>
+		<span class="quiet">${runs.length > 0 && facts(runs).filter(Boolean).join(" · ")}</span>
+		<nav aria-label="Project">${tab(to + query(""), "Charts")}${tab(to + query("table"), "Table")}${tab(artifactPath(route), "Artifacts")}</nav></div>`;
+}

@@ -1,0 +1,112 @@
+// The points of a chart's lines, from what the backend has sampled.
+
+import {isNumber, number} from "./format.js";
+
+// The points of one line: x, the index in its series, and what is drawn there.
+/** @param {Line} line @param {Settings} settings @returns {Points} */
+function pointsOf({series, start}, {x: axis, logX, logY, halfLife}) {
+	/** @type {Values} */
+	const y = [];
+	/** @type {Values[]} */
+	const [raw, high, low] = [[], [], []];
+	/** @type {number[]} */
+	const x = [];
+	/** @type {number[]} */
+	const index = [];
+	const drawable = (/** @type {unknown} */ value) => (isNumber(value) && (!logY || value > 0) ? value : null);
+	const average = averaging(halfLife, series.width);
+	let end = -1;
+	series.step.forEach((step, at) => {
+		const time = series.timestamp[at];
+		const here = axis === "step" ? step : axis === "wall" ? time : time - start;
+		// Clocks may go back; a curve cannot.
+		if ((logX && here <= 0) || here < x[end]) return;
+		const last = drawable(series.last[at]);
+		if (here !== x[end]) end += 1;
+		x[end] = here;
+		index[end] = at;
+		y[end] = last !== null && halfLife ? average(step, last) : last;
+		raw[end] = last;
+		low[end] = drawable(series.minimum[at]);
+		high[end] = drawable(series.maximum[at]);
+	});
+	if (halfLife) return {x, index, parts: {raw, y}};
+	return {x, index, parts: series.count.some(count => count > 1) ? {high, low, y} : {y}};
+}
+
+// A moving average in which a value's weight halves after some steps, however many of them have a point.
+/** @param {number} halfLife @param {number} width Of the first point, in steps. */
+export function averaging(halfLife, width) {
+	let sum = 0;
+	let weight = 0;
+	/** @type {number | undefined} */
+	let before;
+	return (/** @type {number} */ step, /** @type {number} */ value) => {
+		const kept = 0.5 ** ((before === undefined ? width : step - before) / halfLife);
+		before = step;
+		sum = kept * sum + (1 - kept) * value;
+		weight = kept * weight + (1 - kept);
+		return sum / weight;
+	};
+}
+
+// All lines over one x axis. Undefined where a line has no point, null where it is broken.
+/** @param {Line[]} lines @param {Settings} settings @returns {Plot} */
+export function plotted(lines, settings) {
+	const points = lines.map(line => pointsOf(line, settings));
+	const every = Float64Array.from(points.flatMap(({x}) => x)).sort();
+	const xs = every.filter((x, at) => x !== every[at - 1]);
+	/** @type {Values[]} */
+	const rows = [];
+	/** @type {Plot["drawn"]} */
+	const drawn = [{}];
+	points.forEach(({x, parts}, line) => {
+		for (const [part, values] of /** @type {[Part, Values][]} */ (Object.entries(parts))) {
+			const row = x.length < xs.length ? Array(xs.length) : values;
+			let column = 0;
+			x.forEach((here, at) => {
+				while (xs[column] < here) column += 1;
+				row[column] = values[at];
+			});
+			rows.push(row);
+			drawn.push({slot: lines[line].slot, part, line});
+		}
+	});
+	const isEmpty = !points.some(({parts}) => parts.y?.some(isNumber));
+	const widths = lines.filter((_line, at) => points[at].parts.high).map(({series}) => series.width);
+	return {points, data: [xs, ...rows], drawn, isEmpty, bandWidth: Math.max(0, ...widths)};
+}
+
+/** @param {ArrayLike<number>} xs @param {number} x */
+export function nearest(xs, x) {
+	let low = 0;
+	let high = xs.length - 1;
+	while (low < high) {
+		const middle = (low + high) >> 1;
+		if (xs[middle] < x) low = middle + 1;
+		else high = middle;
+	}
+	return low && x - xs[low - 1] < xs[low] - x ? low - 1 : low;
+}
+
+// What each run has next to x, the greatest first. A run that has not begun there, or has ended, has nothing.
+/** @param {Plot} plot @param {Line[]} lines @param {number} x @returns {ValueAt[]} */
+export function valuesAt({points}, lines, x) {
+	const values = lines.flatMap(({label, slot, series}, line) => {
+		const {x: xs, index, parts} = points[line];
+		if (!xs.length || x < xs[0] || x > xs[xs.length - 1]) return [];
+		const at = nearest(xs, x);
+		return [{label, slot, line, drawn: parts.y?.[at] ?? null, text: number(series.last[index[at]])}];
+	});
+	return values.sort((a, b) => (b.drawn ?? -Infinity) - (a.drawn ?? -Infinity) || a.line - b.line);
+}
+
+// The steps of a range of x, which a finer zoom asks for.
+/** @param {Plot} plot @param {Line[]} lines @param {[number, number]} range @param {Axis} axis */
+export function stepsBetween({points}, lines, [low, high], axis) {
+	if (axis === "step") return [Math.max(0, Math.floor(low)), Math.ceil(high)];
+	const steps = points.flatMap(({x, index}, line) =>
+		index.filter((_index, at) => x[at] >= low && x[at] <= high).map(at => lines[line].series.step[at])
+	);
+	return steps.length ? [Math.min(...steps), Math.max(...steps)] : null;
+}

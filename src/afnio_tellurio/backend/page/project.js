@@ -1,0 +1,114 @@
+// A project: its runs in a column beside their charts, or in a table.
+
+import {Link, option, options, setOptions} from "./address.js";
+import {comparePath} from "./backend.js";
+import {counted, Mark} from "./format.js";
+import {FirstRun, ProjectHead} from "./heads.js";
+import {html, useState} from "./preact.js";
+import {RunLink, Status} from "./runs.js";
+import {RunSearch, useFound} from "./search.js";
+import {Loading, MOST, numericNames, selection, useModule, useProject, useView, waiting} from "./views.js";
+
+const PAGE = 50;
+
+/** @param {number} count @returns {{page: number, pages: number, first: number, end: number}} */
+export function pageOf(count) {
+	const pages = Math.max(1, Math.ceil(count / PAGE));
+	const page = Math.min(pages, Math.max(1, Number(option("page")) || 1));
+	const first = (page - 1) * PAGE;
+	return {page, pages, first, end: Math.min(count, first + PAGE)};
+}
+
+/** @type {(props: {count: number}) => VNode} */
+export function Pager({count}) {
+	const {page, pages, first, end} = pageOf(count);
+	const total = counted(count, "run");
+	/** @type {(label: string, to: number) => VNode} */
+	const turn = (label, to) =>
+		html`<button disabled=${to < 1 || to > pages} onClick=${() => setOptions({page: to})}>${label}</button>`;
+	return html`<div class="bar"><span class="quiet">${!count ? "No matching runs." : pages > 1 ? `${first + 1}–${end} of ${total}` : total}</span>
+		${pages > 1 && html`${turn("Previous", page - 1)} ${turn("Next", page + 1)}`}</div>`;
+}
+
+/** @param {ShownRun[]} shownRuns @returns {Props["onSelect"]} */
+const selecting = shownRuns => (uuid, isShown) => {
+	const others = shownRuns.map(run => run.uuid).filter(other => other !== uuid);
+	setOptions({run: [...others, ...(isShown ? [uuid] : [])]});
+};
+
+/** @type {Component} */
+export function Selection({route, found, shownRuns}) {
+	const uuids = shownRuns.map(({uuid}) => uuid);
+	return html`<div class="bar">
+		<button onClick=${() => setOptions({run: found.slice(0, MOST).map(({uuid}) => uuid)})}>All</button>
+		<button onClick=${() => setOptions({run: []})}>None</button>
+		${options("run") && html`<button onClick=${() => setOptions({run: ""})}>Reset selection</button>`}
+		${uuids.length > 1 && html`<${Link} class="button" to=${comparePath(route, uuids)}>Compare ${uuids.length} runs<//>`}
+	</div>`;
+}
+
+/** @type {Component} */
+export function RunPick({run, slot, onSelect}) {
+	return html`<label class="pick"><input type="checkbox" aria-label="Show ${run.name}" checked=${slot !== undefined}
+		onChange=${(/** @type {FieldEvent} */ event) => onSelect(run.uuid, event.target.checked)} /><${Mark} slot=${slot} /></label>`;
+}
+
+/** @type {Component} */
+function RunColumn({route, found, shownRuns, problem}) {
+	// On a narrow screen the list would hide the charts.
+	const [isOpen, setOpen] = useState(false);
+	const {first, end} = pageOf(found.length);
+	const slots = new Map(shownRuns.map(run => [run.uuid, run.slot]));
+	const onSelect = selecting(shownRuns);
+	return html`<section class="side" aria-label="Runs" data-open=${isOpen}>
+		<button class="fold" aria-expanded=${isOpen} onClick=${() => setOpen(!isOpen)}>Runs <small>${shownRuns.length} in charts</small></button>
+		<${RunSearch} problem=${problem} />
+		<${Selection} route=${route} found=${found} shownRuns=${shownRuns} />
+		<ul class="runs">${found.slice(first, end).map(
+			run => html`<li key=${run.uuid} data-status=${run.status}>
+				<${RunPick} run=${run} slot=${slots.get(run.uuid)} onSelect=${onSelect} />
+				<${Status} run=${run} isShort=${true} /><${RunLink} route=${route} run=${run} />
+				<button class="only" aria-label="Show only ${run.name}" onClick=${() => setOptions({run: [run.uuid]})}>Only</button></li>`
+		)}</ul>
+		<${Pager} count=${found.length} />
+	</section>`;
+}
+
+/** @type {Component} */
+function TableTab({onError, ...others}) {
+	const table = useModule(() => import("./table.js"), onError);
+	return table ? html`<${table.RunTable} ...${others} />` : Loading();
+}
+
+/** @type {Component} */
+function ChartsTab({onError, ...others}) {
+	const curves = useModule(() => import("./curves.js"), onError);
+	return curves ? html`<${curves.Curves} ...${others} />` : Loading();
+}
+
+/** @type {Component} */
+function NothingShown({found}) {
+	if (found.length)
+		return html`<div class="empty"><p>No runs are selected.</p><button onClick=${() => setOptions({run: ""})}>Reset selection</button></div>`;
+	return html`<div class="empty"><p>No runs match.</p><button onClick=${() => setOptions({q: "", status: "", run: ""})}>Clear filter</button></div>`;
+}
+
+/** @type {Component} */
+export function ProjectView({route, name, theme, onError}) {
+	const {list, metrics: listed} = useProject(route);
+	const {found, problem} = useFound(route, list.value);
+	useView(name, onError, list, listed);
+	if (!list.value) return waiting(list);
+	const {runs, byId} = list.value;
+	if (!runs.length)
+		return html`<${ProjectHead} route=${route} name=${name} /><${FirstRun} namespace=${route.namespace} project=${name} />`;
+	const head = html`<${ProjectHead} route=${route} name=${name} runs=${runs} />`;
+	if (!found) return html`${head}${Loading()}`;
+	const shownRuns = selection(found, byId);
+	const metrics = listed.value;
+	const shared = {route, found, shownRuns, problem};
+	if (option("tab") === "table")
+		return html`${head}<${TableTab} ...${shared} runs=${runs} metrics=${metrics ?? []} onSelect=${selecting(shownRuns)} onError=${onError} />`;
+	return html`${head}<div class="project"><${RunColumn} ...${shared} />
+		<div class="main">${!shownRuns.length ? html`<${NothingShown} found=${found} />` : metrics ? html`<${ChartsTab} onError=${onError} route=${route} names=${numericNames(metrics)} shownRuns=${shownRuns} theme=${theme} />` : Loading()}</div></div>`;
+}

@@ -1,0 +1,100 @@
+// The table of a project's runs: sorted by the backend, with columns of metrics and of the config.
+
+import {option, setOptions} from "./address.js";
+import {running} from "./backend.js";
+import {chosenColumns, configsOf, isLowBest, written} from "./columns.js";
+import {capitalized, isNumber, Scroll} from "./format.js";
+import {html, useMemo, useState} from "./preact.js";
+import {Pager, pageOf, RunPick, Selection} from "./project.js";
+import {FACTS, KINDS, RunLink} from "./runs.js";
+import {RunSearch} from "./search.js";
+import {useSummaries} from "./views.js";
+
+const NEWEST_FIRST = "-created";
+// Choices that are listed at once.
+const LISTED = 200;
+
+/** @type {Component} */
+function Heading({sort, label, kind}) {
+	const order = option("sort", NEWEST_FIRST);
+	const [state, arrow] =
+		order === sort ? ["ascending", "↑"] : order === `-${sort}` ? ["descending", "↓"] : ["none", ""];
+	const onClick = () => setOptions({sort: state === "ascending" ? `-${sort}` : sort, page: ""});
+	return html`<th scope="col" aria-sort=${state} class=${kind ? "number" : ""}><button class="plain" title=${label} onClick=${onClick}>
+		<bdi>${label}</bdi> <span aria-hidden="true">${arrow}</span> <small>${kind}</small>
+	</button></th>`;
+}
+
+/** @type {(props: {metrics: Metric[], configs: string[], columns: Column[]}) => VNode} */
+function Columns({metrics, configs, columns}) {
+	const [text, setText] = useState("");
+	const isListed = (/** @type {string} */ name) => name.toLowerCase().includes(text.toLowerCase());
+	const set = (/** @type {Column[]} */ removed, /** @type {string} */ key) => {
+		const others = columns.filter(column => !removed.includes(column)).map(column => column.key);
+		setOptions({col: key ? [...others, key] : others});
+	};
+	return html`<details class="menu"><summary>Columns</summary><div class="panel">
+		<input type="search" placeholder="Search columns" aria-label="Search columns" value=${text} onInput=${(/** @type {FieldEvent} */ event) => setText(event.target.value)} />
+		${configs
+			.filter(isListed)
+			.slice(0, LISTED)
+			.map(name => {
+				const held = columns.filter(column => column.key === `config:${name}`);
+				return html`<label key=${`config:${name}`}><bdi>${name}</bdi><input type="checkbox" checked=${held.length > 0} onChange=${() => set(held, held.length ? "" : `config:${name}`)} /></label>`;
+			})}
+		${metrics
+			.filter(({name}) => isListed(name))
+			.slice(0, LISTED)
+			.map(({name}) => {
+				const held = columns.filter(column => column.name === name && column.kind !== "config");
+				const onChange = (/** @type {FieldEvent} */ {target: {value}}) => set(held, value && `${value}:${name}`);
+				return html`<label key=${name}><bdi>${name}</bdi><select value=${held[0]?.kind ?? ""} onChange=${onChange}>
+					<option value="">Hidden</option>${KINDS.map(kind => html`<option value=${kind}>${capitalized(kind)}</option>`)}
+				</select></label>`;
+			})}
+	</div></details>`;
+}
+
+/** @type {Component} */
+export function RunTable({route, runs, found, shownRuns, metrics, problem, onSelect}) {
+	const {rows, values} = useMemo(() => configsOf(runs), [runs]);
+	const columns = chosenColumns(metrics, values);
+	const names = columns.filter(({kind}) => kind !== "config").map(({name}) => name);
+	const summaries = useSummaries(route, [...new Set(names)], null, running(runs));
+	const {first, end} = pageOf(found.length);
+	const slots = new Map(shownRuns.map(run => [run.uuid, run.slot]));
+	const drawn = columns.map(column => {
+		const read = (/** @type {Run} */ {uuid}) =>
+			column.kind === "config"
+				? rows.get(uuid)?.get(column.name)
+				: summaries?.get(column.name)?.get(uuid)?.[/** @type {Kind} */ (column.kind)];
+		const all = found.map(read);
+		const numbers = all.filter(isNumber);
+		const isLow = column.kind === "config" ? null : isLowBest(column);
+		const best =
+			numbers.length < 2 || isLow === null ? null : numbers.reduce((one, two) => (one < two === isLow ? one : two));
+		return {column, read, best, write: written(all)};
+	});
+	return html`<div class="bar"><${RunSearch} problem=${problem} /><${Columns} metrics=${metrics} configs=${[...values.keys()]} columns=${columns} />
+			<${Selection} route=${route} found=${found} shownRuns=${shownRuns} /></div>
+		<${Scroll} label="Runs"><table class="runs-table">
+			<thead><tr><th scope="col"><span class="unseen">In charts</span></th>
+				<${Heading} sort="name" label="Name" />
+				${Object.entries(FACTS).map(([key, [label]]) => (key === "tags" ? html`<th scope="col">${label}</th>` : html`<${Heading} sort=${key} label=${label} />`))}
+				${columns.map(({key, name, kind, term}) => html`<${Heading} key=${key} sort=${term} label=${name} kind=${kind} />`)}
+			</tr></thead>
+			<tbody>${found.slice(first, end).map(
+				run => html`<tr key=${run.uuid} data-status=${run.status}>
+				<td><${RunPick} run=${run} slot=${slots.get(run.uuid)} onSelect=${onSelect} /></td>
+				<th scope="row"><${RunLink} route=${route} run=${run} /></th>
+				${Object.values(FACTS).map(([, show]) => html`<td>${show(run)}</td>`)}
+				${drawn.map(({column: {key}, read, best, write}) => {
+					const value = read(run);
+					const isBest = best !== null && value === best;
+					return html`<td key=${key} class="number">${isBest ? html`<b class="best" title="Best of these runs">${write(value)}</b>` : write(value)}</td>`;
+				})}
+			</tr>`
+			)}</tbody>
+		</table><//>
+		<${Pager} count=${found.length} />`;
+}

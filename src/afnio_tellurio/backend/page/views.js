@@ -1,0 +1,72 @@
+// What the views share: the states before there is something to show, and the runs and metrics of a project.
+
+import {Link, options} from "./address.js";
+import {loadMetrics, loadRuns, loadSummaries, UnreachableError, usePolled} from "./backend.js";
+import {assignSlots} from "./format.js";
+import {html, useEffect, useRef, useState} from "./preact.js";
+
+// Runs in the charts unless others are selected, and at most.
+const SELECTED = 10;
+export const MOST = 100;
+
+export const Loading = () => html`<p class="quiet" role="status">Loading…</p>`;
+
+/** @type {(props: {message?: string}) => VNode} */
+export const NotFound = ({message}) =>
+	html`<div class="empty"><h1>Not found</h1><p role="alert"><bdi>${message ?? "Page not found."}</bdi></p>
+		<p><${Link} class="button" to="/">All projects<//></p></div>`;
+
+// What a view shows until its first answer. The head of the page shows other errors.
+/** @param {{error: (Error & {status?: number}) | null}[]} polled */
+export function waiting(...polled) {
+	const error = polled.map(state => state.error).find(Boolean);
+	if (!error) return Loading();
+	return error.status === 404 ? NotFound({message: error.message}) : "";
+}
+
+// An error of a part of a view. A server that is gone concerns all parts, so the head of the page says it.
+/** @type {(props: {error: Error | null}) => VNode | string} */
+export const Problem = ({error}) =>
+	error && !(error instanceof UnreachableError) ? html`<p class="problem" role="alert">${error.message}</p>` : "";
+
+/** @param {string} title @param {Props["onError"]} onError @param {{error: Error | null}[]} polled */
+export function useView(title, onError, ...polled) {
+	useEffect(() => {
+		document.title = `${title} · Tellurio`;
+	}, [title]);
+	const error = polled.map(state => state.error).find(Boolean);
+	useEffect(() => onError(error), [error]);
+}
+
+// Code that other views do not need.
+/** @template T @param {() => Promise<T>} load @param {Props["onError"]} onError @returns {T | null} */
+export function useModule(load, onError) {
+	const [module, setModule] = useState(/** @type {{loaded: T} | null} */ (null));
+	useEffect(() => void load().then(loaded => setModule({loaded}), onError), []);
+	return module?.loaded ?? null;
+}
+
+/** @param {Run[]} found @param {Map<string, Run>} byId @returns {ShownRun[]} */
+export function selection(found, byId) {
+	const chosen = options("run")?.flatMap(uuid => byId.get(uuid) ?? []) ?? found.slice(0, SELECTED);
+	const shown = chosen.slice(0, MOST);
+	const slots = assignSlots(shown.map(({uuid}) => uuid));
+	return shown.map((run, index) => ({...run, slot: slots[index]}));
+}
+
+/** @param {Route} route */
+export function useProject(route) {
+	const list = usePolled(loadRuns(route), []);
+	const latest = useRef(list.value);
+	latest.current = list.value;
+	return {list, metrics: usePolled(loadMetrics(route, latest), [])};
+}
+
+/** @param {Route} route @param {string[]} names @param {string[] | null} uuids @param {string[]} live */
+export function useSummaries(route, names, uuids, live) {
+	const load = loadSummaries(route, names, uuids, live);
+	return usePolled(load, [JSON.stringify([route, names, uuids, live])]).value;
+}
+
+/** @param {Metric[]} metrics */
+export const numericNames = metrics => metrics.filter(metric => metric.is_numeric).map(({name}) => name);

@@ -1,0 +1,1 @@
+"""Bundles: everything of one run in one file."""

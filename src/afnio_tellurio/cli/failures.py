@@ -1,0 +1,88 @@
+"""Explains to people why a command failed."""
+
+from __future__ import annotations
+
+import re
+
+import afnio_tellurio as te
+from afnio_tellurio.cli.finding import missing_project
+from afnio_tellurio.notices import printable
+
+#: A message of the library starts with the function that was called.
+_CALL = re.compile(r"([a-z_]+): ")
+
+
+class InvalidFilterError(ValueError):
+    """A filter or an order is invalid.
+
+    Args:
+        option: The option that has it.
+        text: The filter.
+        problem: What is invalid.
+        position: The number of characters before that.
+    """
+
+    def __init__(self, option: str, text: str, problem: str, position: int) -> None:
+        super().__init__(f"Invalid {option}: {problem}")
+        self.text = text
+        self.position = position
+
+
+def explain(error: Exception) -> str:
+    """Returns a message about an error: one line, or three for a part of a filter."""
+    if isinstance(error, InvalidFilterError):
+        return _explain_filter(error)
+    if isinstance(error, te.ApiError):
+        return printable(_explain_answer(error))
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        # Without the number.
+        return printable(f"{error.strerror}: {error.filename!r}")
+    text = str(error)
+    call = _CALL.match(text)
+    if call and hasattr(te, call[1]):
+        text = text[call.end() :]
+    return printable(text)
+
+
+#: Characters of a filter on a line, around what is invalid.
+_SHOWN = 72
+
+
+def _explain_filter(error: InvalidFilterError) -> str:
+    text = printable(error.text)
+    # The lexer counts characters, and so do the lines here: wide ones move the caret.
+    start = max(0, error.position - _SHOWN // 2) if len(text) > _SHOWN else 0
+    shown = text[start : start + _SHOWN]
+    caret = " " * (error.position - start)
+    return f"{printable(str(error))}\n  {shown}\n  {caret}^"
+
+
+def _explain_answer(error: te.ApiError) -> str:
+    namespace = error.identifiers.get("namespace_slug")
+    project = error.identifiers.get("project_slug")
+    if isinstance(error, te.NotFoundError) and namespace and project:
+        try:
+            missing = missing_project(namespace, project)
+        except LookupError as other:
+            if not isinstance(other, te.TellurioError):
+                return str(other)
+        except te.TellurioError:
+            # The answer itself is all that is known.
+            pass
+        else:
+            if missing:
+                return missing
+    is_explained = error.response.headers.get("content-type", "").startswith("application/json")
+    if is_explained and isinstance(error, te.BadRequestError | te.NotFoundError):
+        # The name of the parameter of the request is not what the user typed.
+        return error.words.removeprefix("where: ").removeprefix("sort: ")
+    url = error.request.url
+    host = f"{url.scheme}://{url.netloc.decode('ascii')}"
+    # The message starts with the operation and its parameters.
+    _operation, found, answer = str(error).partition(f": {host} answered ")
+    if not found:
+        return str(error)
+    if "x-request-id" not in error.response.request.headers:
+        # The embedded backend has no address.
+        return error.words
+    return f"{host} answered {answer}"

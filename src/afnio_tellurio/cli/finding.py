@@ -1,0 +1,105 @@
+"""Finds runs and projects by the paths of arguments; errors name what exists."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+import afnio_tellurio as te
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Names that a message lists.
+_LISTED = 10
+#: Runs whose names are compared with one that does not exist.
+_SEARCHED = 500
+
+
+def find_run(path: Sequence[str]) -> te.Run:
+    """Returns the run at NAMESPACE/PROJECT/RUN.
+
+    Raises:
+        LookupError: It does not exist; the message names similar ones.
+        TellurioError: The request failed.
+    """
+    namespace, project, name = path
+    try:
+        return te.get_run(namespace, project, name)
+    except LookupError:
+        names = [run.name for run in te.runs(namespace, project, limit=_SEARCHED)]
+    raise LookupError(
+        f"Run {namespace}/{project}/{name} not found{_existing(name, names, 'Newest runs')}"
+    )
+
+
+def list_projects(namespace: str) -> list[te.Project]:
+    """Returns the projects of a namespace.
+
+    Raises:
+        LookupError: The namespace does not exist; the message names those that do.
+        TellurioError: The request failed.
+    """
+    problem: te.NotFoundError | None = None
+    projects: list[te.Project] = []
+    try:
+        projects = te.list_projects(namespace)
+    except te.NotFoundError as error:
+        problem = error
+    if projects:
+        return projects
+    try:
+        namespaces = [each.slug for each in te.list_namespaces()]
+    except te.NotFoundError:
+        # The backend cannot list them.
+        if problem:
+            raise problem from None
+        return []
+    if namespace not in namespaces:
+        hint = _existing(namespace, namespaces, "Namespaces")
+        raise LookupError(f"Namespace {namespace} not found{hint}")
+    return []
+
+
+def find_project(namespace: str, project: str) -> te.Project:
+    """Returns a project.
+
+    Raises:
+        LookupError: It does not exist; the message names those that do.
+        TellurioError: The request failed.
+    """
+    found = te.get_project(namespace, project)
+    if found is None:
+        raise LookupError(_about_missing_project(namespace, project))
+    return found
+
+
+def missing_project(namespace: str, project: str) -> str | None:
+    """Returns the message about a project that does not exist, or None if it exists.
+
+    Raises:
+        LookupError: The namespace does not exist.
+        TellurioError: The request failed.
+    """
+    is_missing = te.get_project(namespace, project) is None
+    return _about_missing_project(namespace, project) if is_missing else None
+
+
+def _about_missing_project(namespace: str, project: str) -> str:
+    try:
+        slugs = [each.slug for each in list_projects(namespace)]
+    except te.NotFoundError:
+        # The backend cannot list them.
+        return f"Project {namespace}/{project} not found"
+    hint = _existing(project, slugs, f"Projects in {namespace}")
+    return f"Project {namespace}/{project} not found{hint}"
+
+
+def _existing(name: str, names: Sequence[str], title: str) -> str:
+    similar = difflib.get_close_matches(name, names, 3)
+    if similar:
+        return f". Did you mean {' or '.join(similar)}?"
+    if not names:
+        return f". {title}: none"
+    more = f", and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f". {title}: {', '.join(names[:_LISTED])}{more}"

@@ -1,0 +1,1 @@
+"""Imports runs from bundles and from the files of other trackers; a module for each."""

@@ -1,0 +1,259 @@
+"""A run of another tracker, and how it is copied to a backend."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import mimetypes
+import uuid
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from afnio_tellurio.api.artifact_entities import RunFile
+from afnio_tellurio.api.entities import RunStatus
+from afnio_tellurio.artifact_paths import check_path
+from afnio_tellurio.copying_files import FilesDelivery
+from afnio_tellurio.copying_runs import RunToCopy, create_run_in, find_copy
+from afnio_tellurio.delivery.records import End, datetime_of
+from afnio_tellurio.interruptions import raise_foreign
+from afnio_tellurio.settings.limits import MAX_NAME_LENGTH, MAX_STEP, MAX_TAGS
+from afnio_tellurio.tracking.details import checked_details
+from afnio_tellurio.validation import check_size, checked_name, encoded_value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from afnio_tellurio.api.calling import RunPath
+    from afnio_tellurio.api.connection import Connection
+    from afnio_tellurio.copying_runs import Change, CreatedRun, TargetProject, Value
+
+#: Why a run was imported that its tracker did not end.
+UNFINISHED = {"kind": "vanished", "message": "It had not ended when it was imported."}
+_READ_BYTES = 2**20
+
+
+class Point(NamedTuple):
+    """A value of a metric.
+
+    Attributes:
+        name: The name of the metric.
+        step: Its step; None for the next one.
+        value: Its value.
+        time: When it was logged, in microseconds since 1970, or 0.
+    """
+
+    name: str
+    step: int | None
+    value: Any
+    time: int
+
+
+class ImportedFile(NamedTuple):
+    """A file of a run.
+
+    Attributes:
+        path: Its path in the run.
+        file: Where it is.
+        time: When it was logged, in microseconds since 1970.
+    """
+
+    path: str
+    file: Path
+    time: int
+
+
+def _no_points() -> Iterable[Point]:
+    return ()
+
+
+@dataclass(kw_only=True)
+class ImportedRun:
+    """A run as another tracker recorded it. Times are in microseconds since 1970.
+
+    Attributes:
+        tool: The name of the tracker.
+        source_id: What identifies the run among all of the tracker.
+        name: Its name.
+        status: The status that it is to end with.
+        because: Why it ended, as `EndReason` of the contract, or None.
+        started: When it started, or None.
+        ended: When it ended, or None.
+        config: Its config.
+        tags: Its tags.
+        group: Its group, or None.
+        job_type: Its job type, or None.
+        notes: Its notes, or None.
+        parent_id: The `source_id` of its parent, or None.
+        user: Who created it, or None.
+        facts: What else is known of its origin; kept in its environment.
+        points: Yields its values, in the same order each time.
+        files: Its files.
+        skipped: What is not imported: the number of each kind.
+    """
+
+    tool: str
+    source_id: str
+    name: str
+    status: str = RunStatus.COMPLETED.value
+    because: dict[str, Any] | None = None
+    started: int | None = None
+    ended: int | None = None
+    config: dict[str, Any] = field(default_factory=dict[str, Any])
+    tags: list[str] = field(default_factory=list[str])
+    group: str | None = None
+    job_type: str | None = None
+    notes: str | None = None
+    parent_id: str | None = None
+    user: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict[str, Any])
+    points: Callable[[], Iterable[Point]] = _no_points
+    files: list[ImportedFile] = field(default_factory=list[ImportedFile])
+    skipped: Counter[str] = field(default_factory=Counter[str])
+
+
+class RunToImport(RunToCopy):
+    """A run of another tracker that is copied to a project.
+
+    Args:
+        run: The run.
+        project: The project.
+    """
+
+    def __init__(self, run: ImportedRun, project: TargetProject) -> None:
+        super().__init__(
+            project.key_of(_uuid_of(run.tool, run.source_id)),
+            run.name.strip()[:MAX_NAME_LENGTH] or run.source_id[:MAX_NAME_LENGTH],
+            project.namespace_slug,
+            project.slug,
+        )
+        self.run = run
+        self._project = project
+
+    def count(self) -> int:
+        """Returns the number of its values; counts what is skipped."""
+        before = Counter(self.run.skipped)
+        count = sum(1 for _ in self.values())
+        refused = self.run.skipped - before
+        # `values` is called again.
+        self.run.skipped = Counter(before)
+        self.skipped = before + refused
+        return count
+
+    def create_at(self, target: Connection) -> CreatedRun:
+        """Creates the run."""
+        run = self.run
+        parent = None
+        if run.parent_id is not None:
+            parent_key = self._project.key_of(_uuid_of(run.tool, run.parent_id))
+            parent = find_copy(parent_key, target)
+        details = checked_details(
+            "import",
+            target.settings,
+            config=run.config,
+            tags=[tag for tag in run.tags if _is_name(tag)][:MAX_TAGS],
+            group=run.group if _is_name(run.group) else None,
+            job_type=run.job_type if _is_name(run.job_type) else None,
+            notes=run.notes,
+            parent=parent,
+        )
+        return create_run_in(self._project, target, self, details)
+
+    def values(self) -> Iterator[Value]:
+        """Yields its values, without invalid ones."""
+        following: Counter[str] = Counter()
+        for point in self.run.points():
+            step = following[point.name] if point.step is None else point.step
+            following[point.name] = step + 1
+            try:
+                name = checked_name("import", "metric name", point.name)
+                value = encoded_value(point.value)
+                check_size("import", name, value)
+            except (TypeError, ValueError) as error:
+                raise_foreign(error)
+                self.run.skipped["invalid values"] += 1
+                continue
+            if not 0 <= step <= MAX_STEP:
+                self.run.skipped["values with an invalid step"] += 1
+                continue
+            yield step, point.time, name, value
+
+    def changes(self) -> Iterator[Change]:
+        """Yields its origin."""
+        run = self.run
+        origin = {
+            "tool": run.tool,
+            "run": run.source_id,
+            "user": run.user,
+            "date_created": None if run.started is None else datetime_of(run.started).isoformat(),
+            **run.facts,
+        }
+        known = {name: value for name, value in origin.items() if value is not None}
+        key = str(uuid.uuid5(uuid.UUID(self.key), "environment"))
+        yield key, 0, {"environment": {"imported_from": encoded_value(known)}}
+
+    def end(self) -> End:
+        """Returns how it ended."""
+        return End(self.run.status, self.run.ended, self.run.because)
+
+    def copy_files(self, target: Connection, there: RunPath) -> int:
+        """Copies its files."""
+        delivery = FilesDelivery(target, there, self.key)
+        for file in self.run.files:
+            delivery.add_local_file(_run_file(file), file.file)
+        return len(self.run.files)
+
+
+def add_files(run: ImportedRun, folder: Path) -> None:
+    """Adds the files below a folder to a run; counts those that cannot be files of a run."""
+    for file in sorted(folder.rglob("*")):
+        if file.is_dir():
+            continue
+        path = file.relative_to(folder).as_posix()
+        try:
+            check_path(path)
+        except ValueError as error:
+            raise_foreign(error)
+            run.skipped["files with an invalid path"] += 1
+            continue
+        if file.is_symlink() or not file.is_file():
+            run.skipped["links"] += 1
+            continue
+        run.files.append(ImportedFile(path, file, round(file.stat().st_mtime * 1e6)))
+
+
+def _run_file(file: ImportedFile) -> RunFile:
+    hasher = hashlib.sha256()
+    size = 0
+    with file.file.open("rb") as stream:
+        while piece := stream.read(_READ_BYTES):
+            hasher.update(piece)
+            size += len(piece)
+    return RunFile(
+        path=file.path,
+        kind="file",
+        step=None,
+        size=size,
+        digest=hasher.hexdigest(),
+        content_type=mimetypes.guess_type(file.path)[0],
+        timestamp=datetime_of(file.time),
+    )
+
+
+def _is_name(text: str | None) -> bool:
+    return text is not None and bool(text.strip()) and len(text) <= MAX_NAME_LENGTH
+
+
+def _uuid_of(tool: str, source_id: str) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{tool}:{source_id}"))
+
+
+def microseconds(seconds: float) -> int:
+    """Returns a time in seconds since 1970 in microseconds, or 0 if it has no date."""
+    first, last = dt.datetime.min, dt.datetime.max  # noqa: DTZ901
+    limits = (first - _EPOCH).total_seconds(), (last - _EPOCH).total_seconds()
+    return round(seconds * 1e6) if limits[0] < seconds < limits[1] else 0
+
+
+_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001

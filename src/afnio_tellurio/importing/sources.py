@@ -1,0 +1,151 @@
+"""What can be imported, and how its kind is detected."""
+
+from __future__ import annotations
+
+import zipfile
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
+
+from afnio_tellurio.bundles.reading import BundleError, open_bundle
+from afnio_tellurio.copying_runs import CopiedRun, copy_runs
+from afnio_tellurio.errors import BackendUnreachableError
+from afnio_tellurio.importing import mlflow, neptune, tensorboard, trackio, wandb
+from afnio_tellurio.importing.imported_runs import ImportedRun, RunToImport
+from afnio_tellurio.interruptions import raise_foreign
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from afnio_tellurio.client import TellurioClient
+    from afnio_tellurio.copying_runs import Progress, TargetProject
+
+#: What reads the runs of each kind.
+_READERS: dict[str, Callable[[Path, Counter[str]], Iterator[ImportedRun]]] = {
+    "mlflow": mlflow.read_runs,
+    "neptune": neptune.read_runs,
+    "tensorboard": tensorboard.read_runs,
+    "trackio": trackio.read_runs,
+    "wandb": wandb.read_runs,
+}
+
+
+class ImportResult(NamedTuple):
+    """The result for one run.
+
+    Attributes:
+        run: The result.
+        skipped: What is not imported: the number of each kind.
+    """
+
+    run: CopiedRun
+    skipped: Counter[str]
+
+
+def import_runs(
+    path: Path,
+    kind: str | None,
+    project: TargetProject,
+    target: TellurioClient,
+    *,
+    skipped: Counter[str],
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> Iterator[ImportResult]:
+    """Imports the runs of a file or a folder; repeating it continues, and changes nothing.
+
+    Args:
+        path: The file or the folder.
+        kind: The kind of what is there; default what is detected.
+        project: Where the runs are imported to.
+        target: The backend.
+        skipped: Counts what is not imported and belongs to no run.
+        dry_run: Whether to only report what would be imported.
+        progress: Called after each request.
+
+    Yields:
+        The result for each run, one by one.
+
+    Raises:
+        ValueError: The kind cannot be detected, or nothing of the kind is there.
+        OSError: It cannot be read.
+    """
+    kind = detected_kind(path) if kind is None else kind
+    if kind == "bundle":
+        yield from _import_bundles(path, project, target, dry_run=dry_run, progress=progress)
+        return
+    for run in _READERS[kind](path, skipped):
+        copy = RunToImport(run, project)
+        for result in copy_runs([copy], target, dry_run=dry_run, progress=progress):
+            yield ImportResult(result, copy.skipped)
+
+
+def _import_bundles(
+    path: Path,
+    project: TargetProject,
+    target: TellurioClient,
+    *,
+    dry_run: bool,
+    progress: Progress | None,
+) -> Iterator[ImportResult]:
+    paths = sorted(path.glob("*.zip")) if path.is_dir() else [path]
+    for each in paths:
+        try:
+            with open_bundle(each, project) as run:
+                for result in copy_runs([run], target, dry_run=dry_run, progress=progress):
+                    yield ImportResult(result, Counter())
+        except BackendUnreachableError:
+            raise
+        except (BundleError, OSError) as error:
+            raise_foreign(error)
+            problem = CopiedRun(each.name, None, 0, is_new=False, problem=str(error))
+            yield ImportResult(problem, Counter())
+
+
+def detected_kind(path: Path) -> str:
+    """Returns the kind of a file or a folder.
+
+    Raises:
+        FileNotFoundError: It does not exist.
+        ValueError: It is of no known kind.
+    """
+    kind = _kind_of_folder(path) if path.is_dir() else _kind_of_file(path)
+    if kind is None:
+        raise ValueError(f"{path} has nothing that can be imported; name its kind with --from")
+    return kind
+
+
+def _kind_of_folder(folder: Path) -> str | None:
+    if any(folder.glob("*.zip")):
+        return "bundle"
+    if mlflow.is_folder(folder):
+        return "mlflow"
+    for file in sorted(folder.glob("*.db")):
+        if (kind := _kind_of_file(file)) is not None:
+            return kind
+    for pattern, kind in _PATTERNS.items():
+        if any(map(_DETECTORS[kind], folder.rglob(pattern))):
+            return kind
+    return None
+
+
+def _kind_of_file(file: Path) -> str | None:
+    if zipfile.is_zipfile(file):
+        return "bundle"
+    for kind, is_of_kind in _DETECTORS.items():
+        if is_of_kind(file):
+            return kind
+    # So that a file that is missing or unreadable is not of an unknown kind.
+    file.open("rb").close()
+    return None
+
+
+_DETECTORS: dict[str, Callable[[Path], bool]] = {
+    "tensorboard": tensorboard.is_file,
+    "mlflow": mlflow.is_database,
+    "trackio": trackio.is_project,
+    "wandb": wandb.is_file,
+    "neptune": neptune.is_file,
+}
+#: The names of the files below a folder; the first kind that is there counts.
+_PATTERNS = {"run-*.wandb": "wandb", "*tfevents*": "tensorboard", "*.parquet": "neptune"}

@@ -1,0 +1,164 @@
+"""Databases of trackio: one for each project."""
+
+from __future__ import annotations
+
+import datetime as dt
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from afnio_tellurio.delivery.records import microseconds_of
+from afnio_tellurio.importing import databases
+from afnio_tellurio.importing.imported_runs import ImportedRun, Point
+from afnio_tellurio.interruptions import raise_foreign
+from afnio_tellurio.special_numbers import SPECIAL_NUMBERS
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections import Counter
+    from collections.abc import Iterator
+    from pathlib import Path
+
+#: Values that are kept as JSON; others with a `_type` refer to files that are elsewhere.
+_TABLE = "trackio.table"
+#: What is counted only: the table, the column of its run, and the kind.
+_OTHERS = (
+    ("alerts", "run_id", "alerts"),
+    ("traces", "run_id", "traces"),
+    ("artifact_versions", "producer_run_id", "versions of artifacts"),
+)
+
+
+def is_project(path: Path) -> bool:
+    """Returns whether a file is a database of trackio."""
+    if not databases.is_database(path):
+        return False
+    with databases.opened(path) as database:
+        columns = databases.columns_of(database, "metrics")
+    return {"run_name", "step", "metrics", "timestamp"} <= columns
+
+
+def read_runs(path: Path, _skipped: Counter[str]) -> Iterator[ImportedRun]:
+    """Yields the runs of a database, or of all databases in a folder.
+
+    Args:
+        path: The file or the folder.
+        _skipped: Counts what belongs to no run: nothing.
+
+    Raises:
+        OSError: A file cannot be read.
+        ValueError: A file is not a database of trackio.
+    """
+    files = sorted(filter(is_project, path.glob("*.db"))) if path.is_dir() else [path]
+    for file in files:
+        with databases.opened(file) as database:
+            if "metrics" not in databases.tables_of(database):
+                raise ValueError(f"{file} is not a database of trackio")
+            key = "run_id" if "run_id" in databases.columns_of(database, "metrics") else "run_name"
+            configs = _configs(database, key)
+            runs = database.execute(
+                f"SELECT {key} AS key, max(run_name) AS name, min(timestamp) AS started, "  # noqa: S608 - a column
+                f"max(timestamp) AS ended FROM metrics GROUP BY {key} ORDER BY min(id)"
+            ).fetchall()
+            for row in runs:
+                yield _run(file, database, key, row, configs.get(row["key"], {}))
+
+
+def _configs(database: sqlite3.Connection, key: str) -> dict[str, dict[str, Any]]:
+    if "configs" not in databases.tables_of(database):
+        return {}
+    rows = database.execute(f"SELECT {key} AS key, config FROM configs")  # noqa: S608 - a column
+    return {row["key"]: _json_object(row["config"]) for row in rows}
+
+
+def _run(
+    file: Path, database: sqlite3.Connection, key: str, row: sqlite3.Row, config: dict[str, Any]
+) -> ImportedRun:
+    started = _time(config.get("_Created")) or _time(row["started"])
+    group = config.get("_Group")
+    user = config.get("_Username")
+    run = ImportedRun(
+        tool="trackio",
+        source_id=f"{file.stem}/{row['key']}",
+        name=row["name"],
+        started=started or None,
+        ended=_time(row["ended"]) or None,
+        config=_restored({name: value for name, value in config.items() if name[:1] != "_"}),
+        group=group if isinstance(group, str) else None,
+        user=user if isinstance(user, str) else None,
+        facts={"project": file.stem},
+    )
+    run.points = partial(_points, file, key, row["key"])
+    tables = databases.tables_of(database)
+    for table, column, kind in _OTHERS:
+        if table in tables and key == "run_id":
+            query = f"SELECT count(*) FROM {table} WHERE {column} = ?"  # noqa: S608 - constants
+            run.skipped[kind] += databases.count(database, query, row["key"])
+    for metrics in database.execute(
+        f"SELECT metrics FROM metrics WHERE {key} = ?",  # noqa: S608 - a column
+        (row["key"],),
+    ):
+        for value in _json_object(metrics["metrics"]).values():
+            if (media := _kind_of_media(value)) is not None:
+                run.skipped[media] += 1
+    run.skipped = +run.skipped
+    return run
+
+
+def _points(file: Path, key: str, run: str) -> Iterator[Point]:
+    with databases.opened(file) as database:
+        rows = database.execute(
+            f"SELECT step, timestamp, metrics FROM metrics WHERE {key} = ? ORDER BY id",  # noqa: S608 - a column
+            (run,),
+        )
+        for row in rows:
+            time = _time(row["timestamp"])
+            for name, value in _json_object(row["metrics"]).items():
+                if _kind_of_media(value) is None:
+                    yield Point(name, row["step"], _restored(value), time)
+        if "system_metrics" not in databases.tables_of(database):
+            return
+        rows = database.execute(
+            f"SELECT timestamp, metrics FROM system_metrics WHERE {key} = ? ORDER BY id",  # noqa: S608 - a column
+            (run,),
+        )
+        for row in rows:
+            for name, value in _json_object(row["metrics"]).items():
+                yield Point(f"system/{name}", None, _restored(value), _time(row["timestamp"]))
+
+
+def _kind_of_media(value: Any) -> str | None:
+    kind = value.get("_type") if isinstance(value, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    return kind if isinstance(kind, str) and kind != _TABLE else None
+
+
+def _json_object(data: Any) -> dict[str, Any]:
+    if not isinstance(data, str | bytes):
+        return {}
+    try:
+        return msgspec.json.decode(data, type=dict[str, Any])
+    except (ValueError, msgspec.DecodeError, RecursionError) as error:
+        raise_foreign(error)
+        raise ValueError(f"the database has JSON that is invalid: {error}") from error
+
+
+def _restored(value: Any) -> Any:
+    """Returns a value with numbers for the words that trackio stores in their place."""
+    if isinstance(value, str):
+        return SPECIAL_NUMBERS.get(value, value)
+    if isinstance(value, list):
+        return [_restored(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, dict):
+        return {name: _restored(item) for name, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
+    return value
+
+
+def _time(text: Any) -> int:
+    """Returns a time in ISO format in microseconds since 1970, or 0."""
+    try:
+        time = dt.datetime.fromisoformat(text)
+    except (TypeError, ValueError) as error:
+        raise_foreign(error)
+        return 0
+    return microseconds_of(time if time.tzinfo is not None else time.replace(tzinfo=dt.UTC))

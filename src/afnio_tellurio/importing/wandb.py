@@ -1,0 +1,344 @@
+"""Runs that wandb recorded offline: `run-*.wandb` files, of which a resumed run has several.
+
+The step of a value is wandb's, unless the run declared another x-axis with `define_metric`, and
+that has a step for each value: several metrics with different x-axes share a row.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from afnio_tellurio.api.entities import RunStatus
+from afnio_tellurio.importing.imported_runs import UNFINISHED, ImportedRun, Point, microseconds
+from afnio_tellurio.importing.leveldb_log import has_header, records_of
+from afnio_tellurio.importing.protobuf import Field, Message, ProtobufError
+from afnio_tellurio.interruptions import raise_foreign
+from afnio_tellurio.settings.limits import MAX_STEP
+from afnio_tellurio.special_numbers import SPECIAL_NUMBERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+_HISTORY, _SUMMARY, _CONFIG, _STATS, _METRIC = 2, 3, 5, 7, 12
+_RUN, _EXIT, _ENVIRONMENT = 17, 18, 26
+#: Records that are counted only.
+_OTHERS = {
+    4: "console records", 6: "lists of files", 8: "artifacts", 9: "TensorBoard folders",
+    10: "alerts", 13: "console records", 24: "artifacts", 25: "used artifacts",
+    27: "console records",
+}  # fmt: skip
+#: Records about the file, and not about the run.
+_BOOKKEEPING = {1, 11, 16, 19, 20, 21, 22, 23, 100, 200}
+
+
+def is_file(path: Path) -> bool:
+    """Returns whether a file is a `.wandb` file."""
+    return path.suffix == ".wandb" and has_header(path)
+
+
+def read_runs(path: Path, skipped: Counter[str]) -> Iterator[ImportedRun]:
+    """Yields the run of a file, or the runs of all files below a folder.
+
+    Args:
+        path: The file or the folder.
+        skipped: Counts files without a run.
+
+    Raises:
+        OSError: A file cannot be read.
+        ValueError: No such file is there, or a file is not one.
+    """
+    files = sorted(path.rglob("run-*.wandb")) if path.is_dir() else [path]
+    if not files:
+        raise ValueError(f"{path} has no run-*.wandb files")
+    runs: dict[tuple[str, ...], list[Path]] = {}
+    for file in files:
+        key = _run_of(file)
+        if key is None:
+            skipped["files without a run"] += 1
+        else:
+            runs.setdefault(key, []).append(file)
+    for key, parts in runs.items():
+        yield _Scan(parts, "/".join(key)).run
+
+
+def _run_of(file: Path) -> tuple[str, ...] | None:
+    for record in _records([file], Counter()):
+        if record.has(_RUN):
+            run = record.message(_RUN)
+            return tuple(run.last(number).text for number in (2, 3, 1))
+    return None
+
+
+class _Row(NamedTuple):
+    """A row of the history.
+
+    Attributes:
+        step: wandb's step.
+        time: In microseconds since 1970.
+        values: The values by their names.
+    """
+
+    step: int
+    time: int
+    values: dict[str, Any]
+
+
+class _Scan:
+    """What the first pass over the files of a run finds.
+
+    Attributes:
+        run: The run.
+    """
+
+    def __init__(self, files: list[Path], source_id: str) -> None:
+        self._files = files
+        self._exit: int | None = None
+        self._summary: dict[str, Any] = {}
+        #: The declared x-axis of each metric, or of a pattern.
+        self._axes: dict[str, str] = {}
+        #: The metrics whose x-axis has no step for some value.
+        self._without: set[str] = set()
+        self._names: set[str] = set()
+        self.run = ImportedRun(tool="wandb", source_id=source_id, name="")
+        self._seen: dict[int, Callable[[Message], None]] = {
+            _RUN: self._see_run,
+            _CONFIG: partial(_apply, self.run.config),
+            _SUMMARY: partial(_apply, self._summary),
+            _METRIC: self._see_metric,
+            _EXIT: self._see_exit,
+            _ENVIRONMENT: self._see_environment,
+        }
+        for record in _records(files, self.run.skipped):
+            self._see(record)
+        for row in _rows(files):
+            self._see_row(row)
+        self._finish()
+
+    def _see(self, record: Message) -> None:
+        run = self.run
+        for number in record.fields:
+            if number in _OTHERS:
+                run.skipped[_OTHERS[number]] += 1
+            elif number not in _READ | _BOOKKEEPING:
+                run.skipped["unknown records"] += 1
+        for number, see in self._seen.items():
+            if record.has(number):
+                see(record.message(number))
+
+    def _see_metric(self, message: Message) -> None:
+        name, axis = message.last(1).text or message.last(2).text, message.last(4).text
+        if axis:
+            self._axes[name] = axis
+
+    def _see_exit(self, message: Message) -> None:
+        self._exit = message.last(1).signed
+
+    def _see_run(self, message: Message) -> None:
+        run = self.run
+        _apply(run.config, message.message(4))
+        _apply(self._summary, message.message(5))
+        run.name = message.last(8).text or run.name or message.last(1).text
+        run.group = message.last(6).text or run.group
+        run.job_type = message.last(7).text or run.job_type
+        run.notes = message.last(9).text or run.notes
+        run.tags = [field.text for field in message.all(10)] or run.tags
+        run.user = message.last(2).text or run.user
+        run.facts["project"] = message.last(3).text
+        run.facts["sweep"] = message.last(12).text or None
+        run.facts["host"] = message.last(13).text or None
+        start = message.message(17)
+        started = start.last(1).signed * 1_000_000 + start.last(2).signed // 1000
+        if started:
+            run.started = min(started, run.started or started)
+
+    def _see_environment(self, message: Message) -> None:
+        run = self.run
+        run.facts["python"] = message.last(2).text or None
+        run.facts["program"] = message.last(6).text or None
+        run.user = message.last(13).text or run.user
+
+    def _see_row(self, row: _Row) -> None:
+        self.run.ended = max(row.time, self.run.ended or 0)
+        for name, value in row.values.items():
+            if (kind := _kind_of_media(value)) is not None:
+                self.run.skipped[kind] += 1
+                continue
+            self._names.add(name)
+            axis = _axis_of(name, self._axes)
+            if axis is not None and _step_in(row, axis) is None:
+                self._without.add(name)
+
+    def _finish(self) -> None:
+        run = self.run
+        run.config.pop("_wandb", None)
+        run.facts["x_axes"] = self._axes or None
+        # What the program set itself: the rest is the last value of each metric.
+        own = {
+            name: value
+            for name, value in _flat(self._summary).items()
+            if name not in self._names and name[:1] != "_" and _kind_of_media(value) is None
+        }
+        run.facts["summary"] = own or None
+        if self._exit is None:
+            run.status, run.because = RunStatus.FAILED.value, UNFINISHED
+        elif self._exit:
+            run.status = RunStatus.CRASHED.value
+            run.because = {
+                "kind": "exit",
+                "message": f"The process exited with status {self._exit}.",
+            }
+        run.points = self._points
+
+    def _points(self) -> Iterator[Point]:
+        for row in _rows(self._files):
+            for name, value in row.values.items():
+                if _kind_of_media(value) is not None:
+                    continue
+                axis = None if name in self._without else _axis_of(name, self._axes)
+                step = None if axis is None else _step_in(row, axis)
+                yield Point(name, row.step if step is None else step, value, row.time)
+        yield from _system_points(self._files)
+
+
+_READ = {_HISTORY, _SUMMARY, _CONFIG, _STATS, _METRIC, _RUN, _EXIT, _ENVIRONMENT}
+
+
+def _records(files: list[Path], skipped: Counter[str]) -> Iterator[Message]:
+    for file in files:
+        for record in records_of(file, skipped):
+            try:
+                yield Message(record)
+            except ProtobufError as error:
+                raise_foreign(error)
+                skipped["damaged records"] += 1
+
+
+def _rows(files: list[Path]) -> Iterator[_Row]:
+    for record in _records(files, Counter()):
+        if record.has(_HISTORY):
+            history = record.message(_HISTORY)
+            nested: dict[str, Any] = {}
+            _apply(nested, history)
+            values = _flat(nested)
+            step = values.pop("_step", history.message(2).last(1).signed)
+            time = values.pop("_timestamp", 0)
+            own = {name: value for name, value in values.items() if not name.startswith("_")}
+            seconds = time if isinstance(time, int | float) else 0
+            yield _Row(step if isinstance(step, int) else -1, microseconds(seconds), own)
+
+
+def _system_points(files: list[Path]) -> Iterator[Point]:
+    for record in _records(files, Counter()):
+        if record.has(_STATS):
+            stats = record.message(_STATS)
+            stamp = stats.message(2)
+            time = stamp.last(1).signed * 1_000_000 + stamp.last(2).signed // 1000
+            for item in stats.messages(3):
+                yield Point(f"system/{item.last(1).text}", None, _value_of(item), time)
+
+
+def _axis_of(name: str, axes: dict[str, str]) -> str | None:
+    """Returns the x-axis that was declared for a metric, itself or by a pattern."""
+    axis = axes.get(name)
+    if axis is None:
+        axis = next(
+            (
+                each
+                for pattern, each in axes.items()
+                if "*" in pattern and fnmatchcase(name, pattern)
+            ),
+            None,
+        )
+    return None if axis in (None, "_step", name) else axis
+
+
+def _step_in(row: _Row, axis: str) -> int | None:
+    value = row.values.get(axis)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value % 1 != 0:
+        return None
+    return int(value) if 0 <= value <= MAX_STEP else None
+
+
+def _apply(values: dict[str, Any], changes: Message) -> None:
+    """Applies a record of changes of the config or the summary."""
+    for item in changes.messages(1):
+        *parents, name = _path_of(item)
+        place = values
+        for parent in parents:
+            if not isinstance(place.get(parent), dict):
+                place[parent] = {}
+            place = place[parent]
+        place[name] = _value_of(item)
+    for item in changes.messages(2):
+        *parents, name = _path_of(item)
+        removed_from: Any = values
+        for parent in parents:
+            removed_from = removed_from.get(parent) if isinstance(removed_from, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        if isinstance(removed_from, dict):
+            removed_from.pop(name, None)  # pyright: ignore[reportUnknownMemberType]
+
+
+def _flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """Returns values with the names of nested ones joined by dots; media stay together."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict) and value and _kind_of_media(value) is None:  # pyright: ignore[reportUnknownArgumentType]
+            flat.update(_flat(value, f"{before}{name}."))  # pyright: ignore[reportUnknownArgumentType]
+        else:
+            flat[f"{before}{name}"] = value
+    return flat
+
+
+def _path_of(item: Message) -> list[str]:
+    key = item.last(1).text
+    return [key] if key else [field.text for field in item.all(2)] or [""]
+
+
+def _value_of(item: Message) -> Any:
+    """Returns the value of an item; newer versions have a field for each type."""
+    for number, read in _VALUES.items():
+        if item.has(number):
+            return read(item.last(number))
+    return None
+
+
+def _zigzag(field: Field) -> int:
+    return field.integer >> 1 ^ -(field.integer & 1)
+
+
+def _json_value(field: Field) -> Any:
+    """Returns a value of JSON, in which Python also writes NaN and the infinities."""
+    text = field.text
+    if text in SPECIAL_NUMBERS:
+        return SPECIAL_NUMBERS[text]
+    try:
+        return _numbers(msgspec.json.decode(text))
+    except (ValueError, msgspec.DecodeError, RecursionError) as error:
+        raise_foreign(error)
+        return text
+
+
+_VALUES: dict[int, Callable[[Field], Any]] = {
+    16: _json_value,
+    8: _json_value,
+    7: lambda field: field.text,
+    6: lambda field: field.real,
+    5: _zigzag,
+    4: lambda field: bool(field.integer),
+}
+
+
+def _numbers(value: Any) -> Any:
+    """Returns a value with numbers for the words that wandb stores in their place."""
+    return SPECIAL_NUMBERS.get(value, value) if isinstance(value, str) else value
+
+
+def _kind_of_media(value: Any) -> str | None:
+    kind = value.get("_type") if isinstance(value, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    return kind if isinstance(kind, str) else None

@@ -1,0 +1,243 @@
+"""Where to start, and messages about what does not exist."""
+
+import datetime as dt
+import json
+
+import pytest
+
+import afnio_tellurio as te
+from afnio_tellurio.cli.dates import date_from
+
+
+@pytest.fixture(autouse=True)
+def embedded(monkeypatch):
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+
+
+@pytest.fixture
+def three_projects(home):
+    """Five runs, one after another, in the projects of two namespaces."""
+    places = [("acme", "Digits"), ("acme", "Letters"), ("other", "Solo")]
+    for number in range(5):
+        with te.init(*places[number % 3], f"run-{number}") as run:
+            run.log("train/loss", number)
+            run.log("odd" if number % 2 else "even", number)
+
+
+def complaint(finished):
+    assert (finished.returncode, finished.stdout) == (1, "")
+    return finished.stderr.removesuffix("\n")
+
+
+def listed(finished):
+    assert (finished.returncode, finished.stderr) == (0, "")
+    return [line.split()[:2] for line in finished.stdout.splitlines()[1:]]
+
+
+def test_without_a_command_the_help_is_shown_and_no_database_is_created(invoke, home):
+    finished = invoke()
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert finished.stdout.startswith("usage: afnio-tellurio ")
+    assert "Newest runs" not in finished.stdout
+    assert not home.exists()
+
+
+def test_without_a_command_the_newest_runs_are_shown(invoke, three_projects):
+    finished = invoke()
+    assert (finished.returncode, finished.stderr) == (0, "")
+    _help, _title, table = finished.stdout.partition("\nNewest runs:\n")
+    assert [line.split()[1] for line in table.splitlines()[1:]] == [
+        *("run-4", "run-3", "run-2", "run-1", "run-0")
+    ]
+
+
+def test_without_a_command_a_backend_that_is_away_fails_nothing(invoke, no_connect_delay):
+    url = "http://127.0.0.1:9"
+    finished = invoke(
+        TELLURIO_MODE="online", TELLURIO_BACKEND_HTTP_BASE_URL=url, TELLURIO_API_KEY="k"
+    )
+    assert finished.returncode == 0
+    assert finished.stdout.startswith("usage: afnio-tellurio ")
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith("afnio-tellurio: can't list the newest runs: ")
+
+
+def test_runs_of_all_projects_are_listed_newest_first(invoke, three_projects):
+    assert listed(invoke("runs")) == [
+        ["acme/letters", "run-4"],
+        ["acme/digits", "run-3"],
+        ["other/solo", "run-2"],
+        ["acme/letters", "run-1"],
+        ["acme/digits", "run-0"],
+    ]
+    assert listed(invoke("ls")) == listed(invoke("runs"))
+
+
+def test_runs_of_a_namespace_are_listed(invoke, three_projects):
+    assert listed(invoke("runs", "acme", "--limit", "2")) == [
+        ["acme/letters", "run-4"],
+        ["acme/digits", "run-3"],
+    ]
+    facts = json.loads(invoke("runs", "other", "--json").stdout)
+    assert [(run["project"], run["name"]) for run in facts] == [("other/solo", "run-2")]
+
+
+def test_the_runs_of_all_projects_are_bounded(invoke):
+    for number in range(22):
+        te.init("acme", f"Project {number % 4}", f"run-{number}").finish()
+    names = [name for _project, name in listed(invoke("runs"))]
+    assert names == [f"run-{number}" for number in range(21, 1, -1)]
+
+
+def test_filters_and_metrics_apply_to_all_projects(invoke, three_projects):
+    finished = invoke("runs", "--where", 'metric("odd") > 0', "--metrics", "odd")
+    assert listed(finished) == [["acme/digits", "run-3"], ["acme/letters", "run-1"]]
+    assert [line.split()[-1] for line in finished.stdout.splitlines()] == ["odd", "3", "1"]
+
+
+def test_an_order_requires_a_project(invoke, three_projects):
+    finished = invoke("runs", "acme", "--sort", "created")
+    assert finished.returncode == 2
+    assert "--sort and --reverse require NAMESPACE/PROJECT" in finished.stderr
+
+
+def test_projects_of_all_namespaces_are_listed(invoke, three_projects):
+    rows = [["acme/digits", "Digits"], ["acme/letters", "Letters"], ["other/solo", "Solo"]]
+    assert listed(invoke("projects")) == rows
+    facts = json.loads(invoke("projects", "--json").stdout)
+    assert [(each["namespace"], each["slug"]) for each in facts] == [
+        tuple(path.split("/")) for path, _name in rows
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("projects", "nosuch"), "Namespace nosuch not found. Namespaces: acme, other"),
+        (("projects", "acm"), "Namespace acm not found. Did you mean acme?"),
+        (("trash", "nosuch"), "Namespace nosuch not found. Namespaces: acme, other"),
+        (("runs", "nosuch"), "Namespace nosuch not found. Namespaces: acme, other"),
+        (("runs", "acme/x"), "Project acme/x not found. Projects in acme: digits, letters"),
+        (("runs", "acme/digit"), "Project acme/digit not found. Did you mean digits?"),
+        (("show", "acme/x/y"), "Project acme/x not found. Projects in acme: digits, letters"),
+        (("delete", "acme/x"), "Project acme/x not found. Projects in acme: digits, letters"),
+        (("artifacts", "acme/x"), "Project acme/x not found. Projects in acme: digits, letters"),
+        (
+            ("show", "acme/digits/x"),
+            "Run acme/digits/x not found. Newest runs: run-3, run-0",
+        ),
+        (
+            ("files", "acme/letters/run-5"),
+            "Run acme/letters/run-5 not found. Did you mean run-4 or run-1?",
+        ),
+        (
+            ("runs", "acme/digits", "--metrics", "los"),
+            "None of the runs has the metric 'los'; logged: even, odd, train/loss",
+        ),
+        (
+            ("runs", "--metrics", "train/los"),
+            "None of the runs has the metric 'train/los'; did you mean 'train/loss'?",
+        ),
+        (
+            ("compare", "acme/digits/run-0", "acme/digits/run-3", "--metrics", "x"),
+            "None of the runs has the metric 'x'; logged: even, odd, train/loss",
+        ),
+    ],
+)
+def test_what_does_not_exist_is_answered_with_what_does(invoke, three_projects, arguments, message):
+    assert complaint(invoke(*arguments)) == f"afnio-tellurio {arguments[0]}: {message}"
+
+
+@pytest.mark.parametrize(
+    ("where", "problem", "column"),
+    [
+        ("statu = 1", "a run has no 'statu'", 0),
+        ("status = RUNNING or (", "a name must be here", 21),
+        (f"name = 'é' and name = '{'x' * 200}' and 7", "a name must be here", 229),
+    ],
+)
+def test_an_invalid_filter_is_shown_with_a_caret(invoke, three_projects, where, problem, column):
+    for path in ((), ("acme/digits",)):
+        first, shown, caret = complaint(invoke("runs", *path, "--where", where)).splitlines()
+        assert first.startswith(f"afnio-tellurio runs: Invalid filter: {problem}")
+        assert caret.strip() == "^"
+        assert len(shown) <= 80
+        assert shown[2:] in where
+        assert where.index(shown[2:]) + caret.index("^") - 2 == column
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("sho",), "argument COMMAND: invalid choice: 'sho'; did you mean 'show'?"),
+        (
+            ("artifact", "dif"),
+            "argument ACTION: invalid choice: 'dif'; did you mean 'diff'?",
+        ),
+        (
+            ("runs", "--metrcs", "x"),
+            "unrecognized arguments: --metrcs; did you mean '--metrics'?",
+        ),
+        (
+            ("runs", "--status", "complete"),
+            (
+                "argument --status: invalid choice: 'complete' (choose from running, completed, "
+                "crashed, failed); did you mean 'completed'?"
+            ),
+        ),
+    ],
+)
+def test_misspelled_words_are_answered_with_similar_ones(invoke, arguments, message):
+    finished = invoke(*arguments)
+    assert finished.returncode == 2
+    assert finished.stderr.splitlines()[-1].endswith(f"error: {message}")
+
+
+@pytest.mark.parametrize("arguments", [("runs",), ("show", "acme/digits/run-0"), ()])
+def test_commands_that_read_do_not_tell_where_runs_are_saved(
+    invoke, three_projects, monkeypatch, arguments
+):
+    monkeypatch.delenv("TELLURIO_MODE")
+    finished = invoke(*arguments)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert "run-0" in finished.stdout
+
+
+def test_the_completion_of_the_shell_in_use_is_printed(invoke):
+    finished = invoke("completion", SHELL="/usr/bin/zsh")
+    assert finished.returncode == 0
+    assert finished.stdout == invoke("completion", "zsh").stdout
+    finished = invoke("completion", SHELL="/bin/sh")
+    assert finished.returncode == 2
+    assert "completion requires a SHELL: bash, zsh, fish, powershell" in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "ago"),
+    [
+        ("90m", dt.timedelta(minutes=90)),
+        ("7d", dt.timedelta(days=7)),
+        ("2 w", dt.timedelta(weeks=2)),
+        ("1h", dt.timedelta(hours=1)),
+        ("last week", dt.timedelta(weeks=1)),
+        ("Last hour", dt.timedelta(hours=1)),
+    ],
+)
+def test_spans_before_now_are_dates(text, ago):
+    before = dt.datetime.now(dt.UTC)
+    parsed = date_from(text)
+    assert before - ago <= parsed <= dt.datetime.now(dt.UTC) - ago
+
+
+def test_an_export_into_a_missing_directory_names_the_directory(invoke, three_projects, tmp_path):
+    missing = tmp_path / "missing"
+    finished = invoke("export", "acme/digits/run-0", "--output", str(missing / "x.csv"))
+    assert complaint(finished) == f"afnio-tellurio export: No such directory: '{missing}'"
+
+
+def test_whoami_without_a_key_says_where_runs_are_saved(invoke, monkeypatch):
+    monkeypatch.delenv("TELLURIO_MODE")
+    assert complaint(invoke("whoami")).endswith(
+        ", so runs are saved on this machine; run: afnio-tellurio login"
+    )
+    assert "so runs" not in complaint(invoke("whoami", TELLURIO_MODE="online"))

@@ -1,0 +1,169 @@
+"""The command that watches runs, in processes of its own, and in a terminal."""
+
+import json
+import operator
+import re
+import signal
+import sys
+
+import pytest
+from children import GUARD
+
+import afnio_tellurio as te
+
+PROJECT = "acme/digits"
+RUN = f"{PROJECT}/first"
+
+
+@pytest.fixture
+def run(monkeypatch):
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+    with te.init("acme", "Digits", "first") as run:
+        run.log("loss", 0.5, step=3)
+        run.log("note", "b\x1b[2J")
+        run.flush()
+        yield run
+
+
+@pytest.fixture
+def watching(start_python):
+    def start(*arguments):
+        return start_python("-m", "afnio_tellurio.cli", "watch", *arguments)
+
+    return start
+
+
+def test_each_change_is_a_line_of_json_until_the_run_ends(run, watching):
+    child = watching(RUN, "--json")
+    first = json.loads(child.stdout.readline())
+    assert (first["uuid"], first["name"], first["status"]) == (run.uuid, "first", "RUNNING")
+    assert first["metrics"]["loss"] == {"count": 1, "last_step": 3, "last": 0.5}
+    assert set(first["metrics"]) == {"loss", "note"}
+    run.log("loss", float("nan"))
+    run.flush()
+    second = json.loads(child.stdout.readline())
+    assert second["metrics"] == {"loss": {"count": 2, "last_step": 4, "last": "NaN"}}
+    run.finish(status="FAILED")
+    last = json.loads(child.stdout.readline())
+    assert (last["status"], last["metrics"]) == ("FAILED", {})
+    assert child.communicate(timeout=GUARD) == ("", "")
+    assert child.returncode == 0
+
+
+def test_each_change_is_a_line_of_text_through_a_pipe(run, watching):
+    child = watching(RUN, "--metrics", "loss")
+    line = child.stdout.readline()
+    assert re.fullmatch(r"\d\d:\d\d:\d\d  first  RUNNING  loss=0\.5 \(step 3\)\n", line)
+    run.finish()
+    assert re.fullmatch(r"\d\d:\d\d:\d\d  first  COMPLETED\n", child.stdout.readline())
+    assert child.wait(timeout=GUARD) == 0
+
+
+@pytest.fixture
+def start_run(start_python, monkeypatch):
+    """Starts a run in a process, which ends it with the status that it is told."""
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+
+    def start(name):
+        program = f"""
+import afnio_tellurio as te
+run = te.init("acme", "Digits", {name!r})
+print(run.uuid, flush=True)
+run.finish(status=input())
+"""
+        child = start_python("-c", program, stdin=True)
+        return child, child.stdout.readline().strip()
+
+    return start
+
+
+def test_running_runs_of_a_project_are_watched_until_none_is(start_run, watching):
+    te.init("acme", "Digits", "old").finish()
+    first, _uuid = start_run("first")
+    child = watching(PROJECT, "--json")
+    seen = lambda: operator.itemgetter("name", "status")(json.loads(child.stdout.readline()))  # noqa: E731
+    assert seen() == ("first", "RUNNING")
+    second, deleted = start_run("second")
+    assert seen() == ("second", "RUNNING")
+    third, _uuid = start_run("third")
+    assert seen() == ("third", "RUNNING")
+    first.communicate("COMPLETED\n", timeout=GUARD)
+    assert seen() == ("first", "COMPLETED")
+    te.delete_run("acme", "digits", deleted)
+    second.kill()
+    third.communicate("FAILED\n", timeout=GUARD)
+    assert seen() == ("third", "FAILED")
+    assert child.communicate(timeout=GUARD) == ("", "")
+    assert child.returncode == 0
+
+
+def test_an_ended_run_is_shown_once(run, invoke):
+    run.finish()
+    finished = invoke("watch", RUN)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    (line,) = finished.stdout.splitlines()
+    assert line.endswith('  first  COMPLETED  loss=0.5 (step 3)  note="b\\u001b[2J" (step 0)')
+    assert invoke("watch", PROJECT).stdout == "No run of acme/digits is running\n"
+    assert invoke("watch", PROJECT, "--json").stdout == ""
+
+
+def test_ctrl_c_ends_it_without_a_word(run, watching):
+    child = watching(RUN)
+    child.stdout.readline()
+    child.send_signal(signal.SIGINT)
+    assert child.communicate(timeout=GUARD) == ("", "")
+    assert child.returncode == 130
+
+
+def test_a_run_that_is_deleted_meanwhile_is_one_line(run, watching):
+    child = watching(RUN)
+    child.stdout.readline()
+    run.finish()
+    te.delete_run("acme", "digits", run.uuid)
+    out, err = child.communicate(timeout=GUARD)
+    # It may have seen the end before.
+    assert (child.returncode, err) == (0, "") or "not found" in err, (out, err)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
+def test_a_terminal_shows_the_last_values_in_one_place(run, terminal):
+    shown = terminal("watch", RUN, NO_COLOR="1")
+    shown.read_until("loss")
+    run.log("loss", 0.25)
+    run.flush()
+    shown.read_until("0.25")
+    run.finish()
+    assert shown.end() == 0
+    # What was drawn is drawn over.
+    drawings = re.split(r"\x1b\[\d+A\r\x1b\[J", shown.shown)
+    assert len(drawings) >= 3
+    assert [drawing.split()[:4] for drawing in drawings[-1:]] == [
+        ["RUN", "STATUS", "DURATION", "first"]
+    ]
+    assert "RUNNING" in drawings[0]
+    assert "COMPLETED" in drawings[-1]
+    assert re.search(r"loss +2 +4 +0\.25\r\n", drawings[-1])
+    for drawing, moved in zip(drawings, re.findall(r"\x1b\[(\d+)A", shown.shown), strict=False):
+        assert drawing.count("\n") == int(moved)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
+def test_ctrl_c_in_a_terminal_ends_it_without_a_word(run, terminal):
+    shown = terminal("watch", RUN)
+    shown.read_until("loss")
+    shown.wait_until_it_reads()
+    shown.type("\x03")
+    assert shown.end() == 130
+    assert "interrupted" not in shown.shown
+    assert "Traceback" not in shown.shown
+    assert shown.shown.endswith("\r\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
+def test_more_metrics_than_lines_are_counted(run, at_terminal):
+    run.log_metrics({f"metric/{number}": number for number in range(40)})
+    run.finish()
+    shown = at_terminal("watch", RUN, NO_COLOR="1").shown
+    lines = shown.replace("\r\n", "\n").splitlines()
+    assert len(lines) < 24
+    assert re.fullmatch(r"\(\d+ more metrics; choose some with --metrics A,B\)", lines[-1])
