@@ -358,7 +358,8 @@ def test_one_chart_has_a_logarithmic_axis_of_its_own(open_digits):
     page = open_digits(PROJECT)
     expect_runs(page, 3)
     button = page.get_by_role("button", name="Logarithmic y axis: train/loss")
-    # The tools are there for the keyboard too.
+    # The tools are there for the keyboard too, when there are values.
+    expect(button).to_be_enabled()
     button.focus()
     expect(chart(page).locator(".tools")).to_have_css("opacity", "1")
     page.keyboard.press("Enter")
@@ -367,6 +368,7 @@ def test_one_chart_has_a_logarithmic_axis_of_its_own(open_digits):
     expect(other).to_have_attribute("aria-pressed", "false")
     page.reload()
     expect(button).to_have_attribute("aria-pressed", "true")
+    expect(button).to_be_enabled()
     button.press("Enter")
     expect(page).to_have_url(re.compile(f"{PROJECT}$"))
 

@@ -80,6 +80,9 @@ class RunTable:
         return {name: unified(values) for name, values in self.columns.items()}
 
 
+RunTable.__module__ = "afnio_tellurio"
+
+
 def tabulate_runs(
     connection: Connection,
     namespace_slug: str,

@@ -139,7 +139,7 @@ def _print_charts(names: Sequence[str], runs: Sequence[te.Run], summaries: Summa
             Line(
                 mark if color is None else "braille",
                 *run.curve(name, MAX_CHART_WIDTH * 2),
-                color=color,
+                color_number=color,
             )
             for mark, color, run, metrics in zip(_MARKS, colors, runs, summaries, strict=False)
             if name in metrics and metrics[name].minimum is not None

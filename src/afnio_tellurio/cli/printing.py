@@ -42,13 +42,13 @@ class Line(NamedTuple):
         mark: The character, or the name of a plotext marker.
         steps: The steps, in ascending order.
         values: The value at each step; all are finite.
-        color: Its number in the table of 256 colors, if it has one.
+        color_number: Its number in the table of 256 colors, if it has one.
     """
 
     mark: str
     steps: list[int]
     values: list[float]
-    color: int | None = None
+    color_number: int | None = None
 
 
 def chart(title: str, steps: list[int], values: list[float], first_step: int | None = None) -> str:
@@ -78,7 +78,7 @@ def chart_of(title: str, lines: Sequence[Line], first_step: int | None = None) -
     plotext.plot_size(columns, _CHART_HEIGHT)
     plotext.theme("clear")
     for line in lines:
-        plotext.plot(line.steps, line.values, marker=line.mark, color=line.color)
+        plotext.plot(line.steps, line.values, marker=line.mark, color=line.color_number)
     first = min(line.steps[0] for line in lines)
     first = first if first_step is None else min(first, first_step)
     last = max(line.steps[-1] for line in lines)
@@ -86,7 +86,7 @@ def chart_of(title: str, lines: Sequence[Line], first_step: int | None = None) -
     plotext.xticks(sorted({first + (last - first) * tick // 4 for tick in range(5)}))
     plotext.yticks(*_value_ticks([value for line in lines for value in line.values]))
     drawing: str = plotext.build()
-    if all(line.color is None for line in lines):
+    if all(line.color_number is None for line in lines):
         drawing = plotext.uncolorize(drawing)
     # plotext's own title truncates long text and ignores wide characters.
     title = printable(title)

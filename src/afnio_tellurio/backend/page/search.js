@@ -55,10 +55,18 @@ export function RunSearch({problem}) {
 	const applied = option("q");
 	const [text, setText] = useState(applied);
 	const timer = useRef(0);
-	// The address can change by other means.
-	useEffect(() => setText(applied), [applied]);
+	const own = useRef(applied);
+	// The address can change by other means. This runs later than further keys may be pressed.
+	useEffect(() => {
+		if (option("q") === own.current) return;
+		own.current = option("q");
+		setText(own.current);
+	}, [applied]);
 	useEffect(() => () => clearTimeout(timer.current), []);
-	const apply = (/** @type {string} */ value) => setOptions({q: value, page: ""});
+	const apply = (/** @type {string} */ value) => {
+		own.current = value;
+		setOptions({q: value, page: ""});
+	};
 	/** @param {FieldEvent} event */
 	const onInput = ({target: {value}}) => {
 		clearTimeout(timer.current);

@@ -115,13 +115,13 @@ def list_runs(
         length: The characters after which a list of several runs ends.
     """
     add_functions(connection)
-    chosen = _choose(selection, limit)
-    # The long columns are read of the chosen runs only, and not sorted.
-    rows = connection.execute(
-        f"SELECT c.rank, c.key, {COLUMNS_IN_LIST} FROM ({chosen.text}) c "  # noqa: S608 - constant
-        f"JOIN runs r ON r.id = c.id {JOINS} ORDER BY {_order(selection.sort)}",
-        chosen.parameters,
-    )
+    made = Conditions(selection.now)
+    condition = _condition(selection, made)
+    if selection.sort is None:
+        listing = _newest(selection, condition, limit)
+    else:
+        listing = _sorted(selection, selection.sort, made, condition, limit)
+    rows = connection.execute(*listing)
     listed = (
         ListedRun(row, Place(rank, key, row.created, row.id))
         for rank, key, row in ((rank, key, RunRow._make(row)) for rank, key, *row in rows)
@@ -129,51 +129,53 @@ def list_runs(
     return rows_within(listed, length, ListedRun.length)
 
 
-def _choose(selection: Selection, limit: int) -> Sql:
-    """Returns the SQL that selects the ids and places of the runs of a page."""
+def _condition(selection: Selection, made: Conditions) -> Sql:
+    """Returns the SQL of what the runs must match."""
     conditions = [Sql("r.project = ?", (selection.project,))]
     conditions += [
         Sql(condition, (value,))
         for condition, value in zip(_CONDITIONS, selection.filters or (), strict=False)
         if value is not None
     ]
-    made = Conditions(selection.now)
     if selection.where is not None:
         conditions.append(made.condition(selection.where))
-    sort, after = selection.sort, selection.after
-    value = Sql("NULL") if sort is None else made.value(sort.term)
-    matching = Sql(
-        f"SELECT r.id AS id, r.created AS created, {value.text} AS value FROM runs r "  # noqa: S608 - constant
-        "WHERE " + " AND ".join(part.text for part in conditions),
-        (*value.parameters, *(each for part in conditions for each in part.parameters)),
-    )
-    if sort is None:
-        newer = Sql("1") if after is None else _following(after)
-        return Sql(
-            f"SELECT 0 AS rank, NULL AS key, id, created FROM ({matching.text}) c "  # noqa: S608 - constant
-            f"WHERE {newer.text} ORDER BY {_order(None)} LIMIT ?",
-            (*matching.parameters, *newer.parameters, limit),
-        )
-    page = Sql("1") if after is None else _after(after, sort)
-    # Materialized: each value is computed once.
     return Sql(
-        f"WITH matching AS MATERIALIZED ({matching.text}) SELECT * FROM (SELECT "  # noqa: S608 - constant
+        " AND ".join(part.text for part in conditions),
+        tuple(value for part in conditions for value in part.parameters),
+    )
+
+
+def _newest(selection: Selection, condition: Sql, limit: int) -> Sql:
+    """Returns the SQL that lists the newest runs first, which an index does without sorting."""
+    newer = Sql("1") if selection.after is None else _following("r", selection.after)
+    return Sql(
+        f"SELECT 0, NULL, {COLUMNS_IN_LIST} FROM runs r {JOINS} WHERE {condition.text} "  # noqa: S608 - constant
+        f"AND {newer.text} ORDER BY r.created DESC, r.id DESC LIMIT ?",
+        (*condition.parameters, *newer.parameters, limit),
+    )
+
+
+def _sorted(selection: Selection, sort: Sort, made: Conditions, condition: Sql, limit: int) -> Sql:
+    """Returns the SQL that lists runs in another order."""
+    value = made.value(sort.term)
+    page = Sql("1") if selection.after is None else _after(selection.after, sort)
+    direction = "DESC" if sort.is_descending else "ASC"
+    order = f"c.rank, c.key {direction}, c.created DESC, c.id DESC"
+    # Materialized: each value is computed once. The long columns are those of the page alone.
+    return Sql(
+        f"WITH matching AS MATERIALIZED (SELECT r.id AS id, r.created AS created, {value.text} "  # noqa: S608 - constant
+        f"AS value FROM runs r WHERE {condition.text}), page AS (SELECT * FROM (SELECT "
         "CASE typeof(value) WHEN 'text' THEN 1 WHEN 'null' THEN 2 ELSE 0 END AS rank, "
         f"CASE typeof(value) WHEN 'text' THEN substr(value, 1, {SORTED_CHARACTERS}) "
-        "ELSE value END AS key, id, created FROM matching) c "
-        f"WHERE {page.text} ORDER BY {_order(sort)} LIMIT ?",
-        (*matching.parameters, *page.parameters, limit),
+        f"ELSE value END AS key, id, created FROM matching) c WHERE {page.text} "
+        f"ORDER BY {order} LIMIT ?) SELECT c.rank, c.key, {COLUMNS_IN_LIST} FROM page c "
+        f"JOIN runs r ON r.id = c.id {JOINS} ORDER BY {order}",
+        (*value.parameters, *condition.parameters, *page.parameters, limit),
     )
-
-
-def _order(sort: Sort | None) -> str:
-    if sort is None:
-        return "c.created DESC, c.id DESC"
-    return f"c.rank, c.key {'DESC' if sort.is_descending else 'ASC'}, c.created DESC, c.id DESC"
 
 
 def _after(place: Place, sort: Sort) -> Sql:
-    newer = _following(place)
+    newer = _following("c", place)
     operator = "<" if sort.is_descending else ">"
     return Sql(
         f"(c.rank > ? OR c.rank = ? AND (c.key {operator} ? OR c.key IS ? AND {newer.text}))",
@@ -181,5 +183,5 @@ def _after(place: Place, sort: Sort) -> Sql:
     )
 
 
-def _following(place: Place) -> Sql:
-    return Sql("(c.created, c.id) < (?, ?)", (place.created, place.id))
+def _following(table: str, place: Place) -> Sql:
+    return Sql(f"({table}.created, {table}.id) < (?, ?)", (place.created, place.id))
