@@ -34,6 +34,7 @@ globalThis.arrival = (selector, count) => new Promise((resolve, reject) => {
 PROJECTS = ("[aria-label=Projects] tbody tr", 3)
 # A cell of a metric has its number only after the summaries were loaded.
 TABLE = ("[aria-label=Runs] tbody tr:nth-child(50) td:last-child:not(:empty)", 1)
+LIST = ("[aria-label=Runs] .runs li", 50)
 GRID = ("figure canvas", 20)
 CURVE = ("main:has(h1 .status) figure canvas", 1)
 DIFFERENCES = ("[aria-label=Differences] tbody tr:nth-child(24)", 1)
@@ -88,7 +89,7 @@ def first_views(visitor: Visitor, run: str) -> dict[str, float]:
     durations: dict[str, float] = {}
     with visitor.tab("/") as page:
         durations["projects"] = arrival(page, PROJECTS)
-    with visitor.tab("/bench/projects/many/") as page:
+    with visitor.tab("/bench/projects/many/?tab=table") as page:
         durations["table"] = arrival(page, TABLE)
     with visitor.tab("/bench/projects/many/") as page:
         durations["grid"] = arrival(page, GRID)
@@ -102,12 +103,12 @@ def switches(visitor: Visitor) -> dict[str, float]:
     with visitor.tab("/") as page:
         arrival(page, PROJECTS)
         link = '[aria-label=Projects] a[href="/bench/projects/many/"]'
-        durations["to the project"] = switch(page, link, ("[aria-label=Runs] tbody tr", 50))
+        durations["to the project"] = switch(page, link, LIST)
         arrival(page, GRID)
-        link = "[aria-label=Runs] tbody tr a"
+        link = "[aria-label=Runs] .runs a"
         durations["to a run"] = switch(page, link, CURVE)
         link = 'nav a[href="/bench/projects/many/"]'
-        durations["back to the project"] = switch(page, link, ("[aria-label=Runs] tbody tr", 50))
+        durations["back to the project"] = switch(page, link, LIST)
         arrival(page, GRID)
         page.wait_for_selector("a[href*='/compare/']")
         durations["to the comparison"] = switch(page, "a[href*='/compare/']", DIFFERENCES)
@@ -118,7 +119,7 @@ def switches(visitor: Visitor) -> dict[str, float]:
 
 def appearance(visitor: Visitor) -> float:
     """Milliseconds from logging a point until the page shows it."""
-    with visitor.tab("/bench/projects/fresh/") as page:
+    with visitor.tab("/bench/projects/fresh/?tab=table") as page:
         shown = page.locator("[aria-label=Runs] tbody tr:first-child td:last-child")
         runs = f"{visitor.address}/api/v0/bench/projects/fresh/runs/"
 

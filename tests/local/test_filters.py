@@ -240,3 +240,25 @@ def test_a_project_without_metrics_and_configs_has_no_unknown_names(clients):
     for client in clients:
         where = "config.lr < 1 or metric(loss) > 1"
         assert list(te.runs("acme", "empty", client, where=where, sort="config.lr")) == []
+
+
+def test_regular_expressions_that_take_too_long_are_refused(clients, monkeypatch):
+    direct, _without = clients
+    times = iter([0.0, 1.0, 10.5, 11.0])
+    monkeypatch.setattr(
+        "afnio_tellurio.backend.store.run_conditions.monotonic", lambda: next(times)
+    )
+    with pytest.raises(ValueError, match="runs: the regular expressions take too long"):
+        te.runs("acme", "digits", direct, where='name ~ "x$" and status != RUNNING')
+    assert next(times) == 11.0
+    monkeypatch.undo()
+    assert len(names(direct, where='name ~ "run"')) == len(CONFIGS)
+
+
+def test_only_the_start_of_a_long_text_is_searched(clients):
+    direct, without = clients
+    run = te.init("acme", "Long", notes="a" * 100_000 + "b", client=direct)
+    run.finish()
+    for client in (direct, without):
+        for where, count in (('notes ~ "a$"', 1), ('notes ~ "b"', 0)):
+            assert len(list(te.runs("acme", "long", client, where=where))) == count

@@ -9,18 +9,14 @@ from afnio_tellurio.backend.requests import (
     Refusal,
     current_time,
     integer_of,
-    length_for,
-    page_of,
     project_of,
     quoted,
-    rows_for,
     time_of,
     uuid_of,
 )
 from afnio_tellurio.backend.run_queries import RunQuery
 from afnio_tellurio.backend.runs import run_answer
-from afnio_tellurio.backend.store.run_lists import ListedRun, RunFilters, Selection
-from afnio_tellurio.backend.store.run_lists import list_runs as list_stored_runs
+from afnio_tellurio.backend.store.run_lists import RunFilters, Selection
 
 _MAX_RUNS = 1000
 
@@ -32,15 +28,8 @@ def list_runs(call: Call) -> Answer:
     with call.database.reading() as connection:
         project = project_of(connection, call)
         query.require_known(connection, project)
-        rows = list_stored_runs(
-            connection,
-            Selection(project, *query, current_time(), filters),
-            limit=rows_for(limit),
-            length=length_for(limit),
-        )
-    page, headers = page_of(
-        rows, limit, lambda listed: query.position(listed.place), ListedRun.length
-    )
+        selection = Selection(project, *query, current_time(), filters)
+        page, headers = query.read_page(connection, selection, limit)
     applied = [name for name in ("where", "sort") if getattr(query, name) is not None]
     if applied:
         headers.append(("Applied-Parameters", ", ".join(applied)))

@@ -6,9 +6,16 @@ import datetime as dt
 from typing import TYPE_CHECKING, NamedTuple
 
 from afnio_tellurio.backend import structs  # noqa: TC001 - msgspec reads it
-from afnio_tellurio.backend.requests import Call, Refusal, cursor_of
-from afnio_tellurio.backend.store.run_conditions import find_unknown
-from afnio_tellurio.backend.store.run_lists import Place
+from afnio_tellurio.backend.requests import (
+    Call,
+    Refusal,
+    cursor_of,
+    length_for,
+    page_of,
+    rows_for,
+)
+from afnio_tellurio.backend.store.run_conditions import SlowFilterError, find_unknown
+from afnio_tellurio.backend.store.run_lists import ListedRun, Place, Selection, list_runs
 from afnio_tellurio.filters.conditions import terms_of
 from afnio_tellurio.filters.lexing import FilterError
 from afnio_tellurio.filters.names import near_names
@@ -71,8 +78,18 @@ class RunQuery(NamedTuple):
                 detail = f"No run of the project has {term}; {near_names(term.searched, names)}"
                 raise Refusal(400, {parameter: [sentence(detail)]})
 
-    def position(self, place: Place) -> NamedTuple:
-        """Returns what a cursor says of a place."""
+    def read_page(
+        self, connection: sqlite3.Connection, selection: Selection, limit: int | None
+    ) -> tuple[list[ListedRun], list[tuple[str, str]]]:
+        """Returns a page of runs, and the header with the cursor of the next page, if any."""
+        try:
+            rows = list_runs(connection, selection, limit=rows_for(limit), length=length_for(limit))
+        except SlowFilterError:
+            problem = "The regular expressions take too long; use simpler ones, or more conditions."
+            raise Refusal(400, {"where": [problem]}) from None
+        return page_of(rows, limit, lambda run: self._position(run.place), ListedRun.length)
+
+    def _position(self, place: Place) -> NamedTuple:
         if self.sort is None:
             return _Cursor(place.created, place.id)
         key = None if place.key is None else str(place.key)

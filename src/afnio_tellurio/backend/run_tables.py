@@ -13,15 +13,12 @@ from afnio_tellurio.backend.requests import (
     Refusal,
     current_time,
     integer_of,
-    length_for,
-    page_of,
     project_of,
     rfc3339,
-    rows_for,
 )
 from afnio_tellurio.backend.run_queries import RunQuery, sentence
 from afnio_tellurio.backend.store import values
-from afnio_tellurio.backend.store.run_lists import ListedRun, Selection, list_runs
+from afnio_tellurio.backend.store.run_lists import Selection
 from afnio_tellurio.backend.store.series import summarize_runs
 from afnio_tellurio.filters.conditions import Attribute, ConfigValue, MetricValue
 from afnio_tellurio.filters.lexing import FilterError
@@ -58,15 +55,7 @@ def tabulate_runs(call: Call) -> Answer:
     with call.database.reading() as connection:
         project = project_of(connection, call)
         query.require_known(connection, project)
-        rows = list_runs(
-            connection,
-            Selection(project, *query, now),
-            limit=rows_for(limit),
-            length=length_for(limit),
-        )
-        page, headers = page_of(
-            rows, limit, lambda listed: query.position(listed.place), ListedRun.length
-        )
+        page, headers = query.read_page(connection, Selection(project, *query, now), limit)
         ids = [listed.place.id for listed in page]
         summaries = summarize_runs(connection, ids, _metric_names(columns))
     table = _Table([listed.row for listed in page], ids, summaries, now)

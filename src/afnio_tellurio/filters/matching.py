@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
+#: Characters of a text that regular expressions are tested on.
+SEARCHED_CHARACTERS = 100_000
 #: Characters of a text that it is sorted by.
 SORTED_CHARACTERS = 200
 _COMPARE: dict[Operator, Callable[[Any, Any], bool]] = {
@@ -46,7 +48,7 @@ def is_match(
         return condition.tag in tags
     if isinstance(condition, Match):
         value = value_of(condition.term)
-        return isinstance(value, str) and condition.pattern.search(value)
+        return isinstance(value, str) and condition.pattern.search(value[:SEARCHED_CHARACTERS])
     return _compare(condition, value_of(condition.term))
 
 

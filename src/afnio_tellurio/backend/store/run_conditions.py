@@ -7,10 +7,13 @@ columns, which come from tables in this module.
 from __future__ import annotations
 
 import math
+import sqlite3
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from afnio_tellurio.clock import monotonic
 from afnio_tellurio.filters.conditions import (
     AllOf,
     AnyOf,
@@ -22,18 +25,20 @@ from afnio_tellurio.filters.conditions import (
     MetricValue,
     Not,
 )
+from afnio_tellurio.filters.matching import SEARCHED_CHARACTERS
 from afnio_tellurio.filters.patterns import compile_pattern
 from afnio_tellurio.special_numbers import escape_word
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from afnio_tellurio.filters.conditions import Condition, Operator, Term, Value
 
 #: The function that tests a regular expression.
 _FUNCTION = "tellurio_matches"
 _NUMBERS = "('integer', 'real')"
+#: Seconds that the regular expressions of one request may take.
+_SECONDS = 10.0
 #: The newest runs, and the names, that a name is searched in.
 _SEARCHED = 1000
 _SPECIAL = "('NaN', 'Infinity', '-Infinity')"
@@ -317,13 +322,39 @@ def _summary(term: MetricValue) -> Sql:
     return Sql(text, (*column.parameters, term.name))
 
 
-def add_functions(connection: sqlite3.Connection) -> None:
-    """Adds the function that tests regular expressions to a connection."""
-    connection.create_function(_FUNCTION, 2, _matches, deterministic=True)
+class SlowFilterError(Exception):
+    """The regular expressions of a filter take too long."""
 
 
-def _matches(source: str, text: object) -> bool:
-    return isinstance(text, str) and compile_pattern(source).search(text)
+@contextmanager
+def searching(connection: sqlite3.Connection) -> Generator[None]:
+    """Lets the statements of a block test regular expressions, for a bounded time.
+
+    An expression takes time that is linear in the text, but some take 100 times as long as others.
+
+    Raises:
+        SlowFilterError: They take too long.
+    """
+    end = monotonic() + _SECONDS
+    is_late = False
+
+    def matches(source: str, text: object) -> bool:
+        nonlocal is_late
+        if not isinstance(text, str):
+            return False
+        is_late = is_late or monotonic() > end
+        if is_late:
+            raise SlowFilterError
+        return compile_pattern(source).search(text[:SEARCHED_CHARACTERS])
+
+    connection.create_function(_FUNCTION, 2, matches, deterministic=True)
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        # SQLite does not pass the exception of a function on.
+        if is_late:
+            raise SlowFilterError from error
+        raise
 
 
 def find_unknown(connection: sqlite3.Connection, project: int, term: Term) -> list[str] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from afnio_tellurio.backend.store.pages import rows_within
-from afnio_tellurio.backend.store.run_conditions import Conditions, Sql, add_functions
+from afnio_tellurio.backend.store.run_conditions import Conditions, Sql, searching
 from afnio_tellurio.backend.store.runs import COLUMNS_IN_LIST, JOINS, RunRow
 from afnio_tellurio.filters.matching import SORTED_CHARACTERS
 
@@ -113,20 +113,23 @@ def list_runs(
         selection: What to list.
         limit: The maximum number of runs; -1 for all.
         length: The characters after which a list of several runs ends.
+
+    Raises:
+        SlowFilterError: The regular expressions of the filter take too long.
     """
-    add_functions(connection)
     made = Conditions(selection.now)
     condition = _condition(selection, made)
     if selection.sort is None:
         listing = _newest(selection, condition, limit)
     else:
         listing = _sorted(selection, selection.sort, made, condition, limit)
-    rows = connection.execute(*listing)
-    listed = (
-        ListedRun(row, Place(rank, key, row.created, row.id))
-        for rank, key, row in ((rank, key, RunRow._make(row)) for rank, key, *row in rows)
-    )
-    return rows_within(listed, length, ListedRun.length)
+    with searching(connection):
+        rows = connection.execute(*listing)
+        listed = (
+            ListedRun(row, Place(rank, key, row.created, row.id))
+            for rank, key, row in ((rank, key, RunRow._make(row)) for rank, key, *row in rows)
+        )
+        return rows_within(listed, length, ListedRun.length)
 
 
 def _condition(selection: Selection, made: Conditions) -> Sql:
