@@ -40,6 +40,8 @@ def check_run(run, expected):
             expected["files"]
         )
     origin = te.get_run("acme", run.project.slug, run.uuid).environment["imported_from"]
+    if origin.get("date_created") is not None:
+        assert run.date_created.isoformat() == origin["date_created"]
     for name, value in expected.get("origin", {}).items():
         assert origin[name] == value, name
 

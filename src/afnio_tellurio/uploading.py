@@ -144,6 +144,7 @@ def _details_of(run: Run) -> dict[str, Any]:
         "job_type": run.job_type,
         "notes": run.notes,
         "parent_uuid": run.parent_uuid,
+        "date_created": run.date_created and run.date_created.isoformat(),
     }
     return {name: value for name, value in details.items() if value}
 

@@ -90,7 +90,10 @@ def test_finished_runs_are_uploaded_whole_and_a_second_call_does_nothing(
     with te.TellurioClient(server) as target:
         there, here = facts(target), facts(local)
         assert te.get_project("acme", "digits", target).display_name == "Digits!"
+        created = {run.name: run.date_created for run in te.runs("acme", "digits", target)}
     assert there == {name: here[name] for name in ("first", "second")}
+    originals = {run.name: run.date_created for run in te.runs("acme", "digits", local)}
+    assert created == {name: originals[name] for name in ("first", "second")}
     assert there["second"][0] == "CRASHED"
     assert there["second"][-2].type == "ZeroDivisionError"
     assert there["first"][-1]["process_id"] == os.getpid()

@@ -130,6 +130,7 @@ def test_a_run_comes_back_as_it_was(bundle, recorded, local, backend, capsys):
     assert copy.parent_uuid == original.parent_uuid
     origin = te.get_run("acme", "there", copy.uuid).environment["imported_from"]
     assert origin["run"] == original.uuid
+    assert copy.date_created == original.date_created
     assert origin["date_created"] == original.date_created.isoformat()
     model = te.get_artifact("acme/there/model:best")
     model.verify()

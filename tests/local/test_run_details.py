@@ -594,3 +594,24 @@ def test_a_key_is_known_after_the_backend_was_opened_again(tmp_path):
             run = create(api, uuid=str(uuid.UUID(int=7)))
         assert update(api, run, key="k", config_patch={"a": value})["config"] == {"a": 1}
         backend.close()
+
+
+def test_a_copy_of_a_run_keeps_the_time_of_its_creation(api):
+    time = "2020-02-29T23:59:59.123456Z"
+    path = create(api, name="copy", date_created=time)
+    run = api.get(path).json()
+    assert run["date_created"] == time
+    # A list of what has changed since the last request has it.
+    assert run["date_updated"] > time
+    since = {"updated_after": run["date_updated"]}
+    assert [each["name"] for each in api.get(RUNS, params=since).json()] == ["copy"]
+    create(api, name="new")
+    assert [each["name"] for each in api.get(RUNS).json()] == ["new", "copy"]
+
+
+def test_a_run_is_not_created_in_the_future_or_before_the_year_1(api):
+    run = api.get(create(api, date_created="2999-01-01T00:00:00Z")).json()
+    assert run["date_created"] == run["date_updated"]
+    answer = api.post(RUNS, json={"date_created": "0001-01-01T00:00:00+01:00"})
+    assert answer.status_code == 400
+    assert answer.json()["date_created"] == ["is not in the years 1 to 9999 in UTC."]

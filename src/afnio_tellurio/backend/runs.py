@@ -130,6 +130,7 @@ def create_run(call: Call) -> Answer:
         run = _existing_run(connection, project, key, body.uuid)
         if run is None:
             now = current_time()
+            created = _time_in("date_created", body.date_created)
             run = stored_runs.insert_run(
                 connection,
                 project,
@@ -138,7 +139,8 @@ def create_run(call: Call) -> Answer:
                 name=_free_name(connection, project, body.name, 0),
                 description=body.description,
                 status=body.status,
-                created=now,
+                created=now if created is None else min(created, now),
+                updated=now,
                 ended=None if body.status == structs.RunStatus.RUNNING else now,
                 idempotency_key=key,
                 group_name=body.group,

@@ -93,6 +93,7 @@ class RunCreate(Struct):
     """The body of createRun."""
 
     uuid: UUID | UnsetType = UNSET
+    date_created: Time | UnsetType = UNSET
     name: Name | UnsetType = UNSET
     description: str | None = None
     status: RunStatus = RunStatus.RUNNING

@@ -155,6 +155,7 @@ class BundledRunToCopy(RunToCopy):
             "job_type": run.job_type,
             "notes": run.notes,
             "parent_uuid": parent,
+            "date_created": run.date_created and run.date_created.isoformat(),
         }
         return create_run_in(self._project, target, self, details)
 

@@ -158,6 +158,8 @@ class RunToImport(RunToCopy):
             notes=run.notes,
             parent=parent,
         )
+        if run.started is not None:
+            details = {**details, "date_created": datetime_of(run.started).isoformat()}
         return create_run_in(self._project, target, self, details)
 
     def values(self) -> Iterator[Value]:

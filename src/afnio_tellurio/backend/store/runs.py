@@ -115,6 +115,7 @@ def insert_run(
     description: str | None,
     status: str,
     created: int,
+    updated: int,
     ended: int | None,
     idempotency_key: str | None,
     group_name: str | None,
@@ -129,7 +130,7 @@ def insert_run(
         "idempotency_key, ended, group_name, job_type, parent_uuid, notes, config) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
         (
-            *(run_uuid, project, user, name, description, status, created, created),
+            *(run_uuid, project, user, name, description, status, created, updated),
             *(idempotency_key, ended, group_name, job_type, parent_uuid, notes, config),
         ),
     ).fetchone()
