@@ -13,6 +13,8 @@ PROJECT = "/acme/projects/digits/"
 COLORED = """([name, share]) => {
     const canvas = document.querySelector(`figure[data-metric="${name}"] canvas`);
     const plot = document.querySelector(`figure[data-metric="${name}"] .u-over`);
+    // Values that were not loaded yet have no line.
+    if (!canvas || !plot) return 0;
     const ratio = canvas.width / canvas.clientWidth;
     const x = Math.round((plot.offsetLeft + plot.clientWidth * share) * ratio);
     // With the edges: a line may run along the bottom.
