@@ -155,6 +155,8 @@ declare global {
 		/** When the run started, in seconds since 1970. */
 		start: number;
 		series: Series;
+		/** Coarser, and with the steps before a part of them. */
+		lead?: Series;
 	}
 	type Axis = "step" | "relative" | "wall";
 	interface Settings {
@@ -163,7 +165,10 @@ declare global {
 		logY: boolean;
 		/** Of the moving average, in steps; 0 for none. */
 		halfLife: number;
+		/** The part of the x axis that all charts show; null for all of it. */
+		zoom: Span | null;
 	}
+	type Span = [number, number];
 	type Part = "y" | "raw" | "high" | "low";
 	type Values = (number | null | undefined)[];
 	interface Points {
@@ -189,7 +194,6 @@ declare global {
 		drawn: number | null;
 		text: string;
 	}
-	type Zoom = {range: [number, number]; steps: [number, number]} | null;
 
 	/** What components pass to each other; each takes only some of it. */
 	interface Props {
@@ -220,6 +224,7 @@ declare global {
 		columns: Column[];
 		summaries: Summaries | undefined;
 		settings: Settings;
+		steps: Span | null;
 		lines: Line[];
 		height: number;
 		isLarge: boolean;

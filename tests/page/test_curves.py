@@ -1,9 +1,13 @@
 """The curves of the page, in a real browser: what they show, and their controls."""
 
+import datetime as dt
+import math
 import re
+from urllib.parse import parse_qs
 
 import pytest
 from browser_pages import Requests, eventually
+from freezegun import freeze_time
 from playwright.sync_api import expect
 
 import afnio_tellurio as te
@@ -152,8 +156,63 @@ def test_a_zoom_asks_for_finer_ranges_of_its_steps_alone(open_page, client):
     assert 2250 < start < 2625 < end < 3250
     answer = asked.value.response().json()
     assert answer["series"][0]["width"] == 1
-    plot.hover()
     page.get_by_role("button", name="Reset zoom").click()
+    expect(page.get_by_role("button", name="Reset zoom")).to_have_count(0)
+    assert "zoom" not in page.url
+
+
+def drag(page, plot, start, end):
+    """Zooms in between two shares of a chart's width."""
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * start, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * end, middle, steps=4)
+    page.mouse.up()
+
+
+@pytest.mark.parametrize("axis", ["step", "relative", "wall"])
+def test_a_zoom_is_shared_by_all_charts_and_kept_in_the_address(open_page, client, axis):
+    with (
+        freeze_time("2026-01-14 12:00") as clock,
+        te.init("acme", "Digits", "long", client=client) as run,
+    ):
+        for step in range(2000):
+            run.log("loss", step % 100, step=step)
+            run.log("train/loss", step % 10, step=step)
+            clock.tick(1)
+    page = open_page(f"{PROJECT}runs/{run.uuid}/?x={axis}")
+    for name in ("loss", "train/loss"):
+        expect_line(page, name, 0.5)
+    asked = Requests(page, "from_step")
+    assert asked.all() == []
+    drag(page, chart(page, "loss").locator(".u-over"), 0.4, 0.6)
+    expect(page.get_by_role("button", name="Reset zoom")).to_be_visible()
+    asked.to_be_more_than(1)
+    # The pointer is where all charts start to move from point to point.
+    page.mouse.move(0, 0)
+    requests = [parse_qs(request["url"].partition("?")[2]) for request in asked.all()]
+    assert {query["name"][0] for query in requests} == {"loss", "train/loss"}
+    low, high = map(float, parse_qs(page.url.partition("?")[2])["zoom"])
+    if axis == "step":
+        assert {query["from_step"][0] for query in requests} == {str(math.floor(low))}
+        assert {query["to_step"][0] for query in requests} == {str(math.ceil(high))}
+        chart(page, "train/loss").locator(".plot").press("ArrowRight")
+        expect(chart(page, "train/loss").locator("[aria-live=polite]")).to_contain_text(
+            f"step {math.ceil(low)}:"
+        )
+    start = dt.datetime(2026, 1, 14, 12, tzinfo=dt.UTC).timestamp() if axis == "wall" else 0
+    for query in requests:
+        # A step takes a second; the values of the whole run are some steps apart.
+        assert abs(int(query["from_step"][0]) - (low - start)) < 20
+        assert abs(int(query["to_step"][0]) - (high - start)) < 20
+    page.reload()
+    expect(page.get_by_role("button", name="Reset zoom")).to_be_visible()
+    for name in ("loss", "train/loss"):
+        expect_line(page, name, 0.5)
+    # Another axis has other numbers.
+    page.get_by_label("X axis").select_option("wall" if axis == "step" else "step")
     expect(page.get_by_role("button", name="Reset zoom")).to_have_count(0)
 
 

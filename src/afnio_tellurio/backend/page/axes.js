@@ -71,8 +71,8 @@ export function paddedRange(low, high, isLog) {
 	return [low >= 0 && low < by ? 0 : low - by, high + by];
 }
 
-/** @param {Plot} plot @param {Settings} settings @param {Zoom} zoom @param {{width: number, height: number}} size @returns {Pick<UPlotOptions, "scales" | "axes" | "padding">} */
-export function scalesAndAxes(plot, settings, zoom, {width, height}) {
+/** @param {Plot} plot @param {Settings} settings @param {{width: number, height: number}} size @returns {Pick<UPlotOptions, "scales" | "axes" | "padding">} */
+export function scalesAndAxes(plot, settings, {width, height}) {
 	const edge = {stroke: colorOf("--grid"), width: 1, size: 4};
 	const shared = {stroke: colorOf("--quiet"), grid: edge, ticks: edge, font: FONT, labelFont: FONT, gap: 4};
 	const kind = settings.x === "step" ? "whole" : "seconds";
@@ -108,7 +108,7 @@ export function scalesAndAxes(plot, settings, zoom, {width, height}) {
 				time: settings.x === "wall",
 				distr: settings.logX ? 3 : 1,
 				range: (_chart, low, high) =>
-					zoom?.range ?? (low === null ? [0, 1] : low < high ? [low, high] : [low / 2, low * 2 || 1])
+					settings.zoom ?? (low === null ? [0, 1] : low < high ? [low, high] : [low / 2, low * 2 || 1])
 			},
 			y: {
 				distr: settings.logY ? 3 : 1,

@@ -7,13 +7,13 @@ import {colorOf, counted, hueOf, patternOf} from "./format.js";
 import {icon} from "./icons.js";
 import {nearest, plotted, stepsBetween, valuesAt} from "./plotting.js";
 import {html, useEffect, useMemo, useRef, useState} from "./preact.js";
-import {PointsTable, savePicture, saveRows} from "./saving.js";
 import {LINE_WIDTH, showTip, writtenX} from "./tips.js";
 import {Problem} from "./views.js";
 
 // Ranges of steps in a request: as many as the plot has pixels, so that a change of its width rarely needs another one.
 const BUCKETS = 128;
 const MOST_BUCKETS = 4096;
+/** @typedef {typeof import("./saving.js")} Saving */
 /** @type {SampleCache} */
 const NO_SAMPLES = {series: new Map()};
 // What a chart in full screen has around its plot, in pixels.
@@ -30,19 +30,22 @@ await new Promise((resolve, reject) => {
 	document.head.append(script);
 });
 
+/** @param {Span | null} steps */
+const bounds = steps => steps && {from_step: steps[0], to_step: steps[1]};
+
 /** @param {number} width */
 const bucketsFor = width => Math.min(MOST_BUCKETS, Math.ceil(width / BUCKETS) * BUCKETS);
 
 /**
- * @param {Plot} plot @param {Settings} settings @param {Zoom} zoom
- * @param {{width: number, height: number}} size @param {UPlotOptions["hooks"]} hooks @param {() => null} onReset
+ * @param {Plot} plot @param {Settings} settings
+ * @param {{width: number, height: number}} size @param {UPlotOptions["hooks"]} hooks
  * @returns {UPlotOptions}
  */
-function drawing(plot, settings, zoom, size, hooks, onReset) {
+function drawing(plot, settings, size, hooks) {
 	const {drawn} = plot;
 	return {
 		...size,
-		...scalesAndAxes(plot, settings, zoom, size),
+		...scalesAndAxes(plot, settings, size),
 		hooks,
 		legend: {show: false},
 		series: drawn.map(({slot = 0, part}) => {
@@ -54,15 +57,22 @@ function drawing(plot, settings, zoom, size, hooks, onReset) {
 			part === "high" ? [{series: [index, index + 1], fill: `${colorOf(hueOf(slot))}26`}] : []
 		),
 		cursor: {
-			// The pointer is shared, a zoom is not.
+			// A zoom is shared by the address.
 			sync: {key: "curves", setSeries: false, filters: {pub: type => /mousemove|mouseleave/.test(type)}},
 			drag: {x: true, y: false, setScale: false},
 			y: false,
 			points: {show: false},
-			bind: {dblclick: () => () => onReset()}
+			bind: {dblclick: () => resetZoom}
 		}
 	};
 }
+
+/** @param {number} low @param {number} high */
+const zoomTo = (low, high) => high > low && setOptions({zoom: [low, high].map(String)});
+const resetZoom = () => {
+	setOptions({zoom: ""});
+	return null;
+};
 
 /** @param {{current: HTMLElement | null}} element */
 function useWidth(element) {
@@ -94,49 +104,45 @@ function useFullScreen(element) {
 	return size;
 }
 
-// Finer values than the grid has: for a zoom, and for the whole screen.
-/** @param {Route} route @param {string} name @param {Line[]} lines @param {Zoom} zoom @param {number} width */
-function useZoomed(route, name, lines, zoom, width) {
+// A series in place of a coarser one, which still leads up to it.
+/** @param {SampleCache | undefined} cache @param {string} name @param {Line} line */
+function finer(cache, name, {run, series}) {
+	const found = cache?.series.get(seriesKey(name, run));
+	return found && {series: found, lead: series};
+}
+
+// Finer values than the grid has, for the whole screen.
+/** @param {Route} route @param {string} name @param {Line[]} lines @param {Span | null} steps @param {number} width */
+function useFiner(route, name, lines, steps, width) {
 	const query = width > 0 && {
 		run: lines.map(({run}) => run),
 		name: [name],
 		buckets: bucketsFor(width),
-		from_step: zoom?.steps[0],
-		to_step: zoom?.steps[1]
+		...bounds(steps)
 	};
 	const {value} = usePolled(query ? loadSamples(route, query) : async () => NO_SAMPLES, [JSON.stringify(query)]);
 	if (!query || !value) return lines;
-	return lines.map(line => ({...line, series: value.series.get(seriesKey(name, line.run)) ?? line.series}));
+	return lines.map(line => ({...line, ...finer(value, name, line)}));
 }
 
 /** @type {Component} */
-function Chart({route, name, label, lines: coarse, settings: chosen, theme, height: small, isLoading}) {
+function Chart({route, name, label, lines: coarse, steps, settings: chosen, theme, height: small, isLoading}) {
 	const figure = useRef(/** @type {HTMLElement | null} */ (null));
 	const box = useRef(/** @type {HTMLElement | null} */ (null));
 	const tip = useRef(/** @type {HTMLElement | null} */ (null));
 	const made = useRef(/** @type {{chart: UPlot, data: Plot["data"]} | null} */ (null));
 	const pointer = useRef(/** @type {{left: number, top: number, x: number} | null} */ (null));
-	const [zoom, setZoom] = useState(/** @type {Zoom} */ (null));
-	const [isTable, setTable] = useState(false);
+	const [table, setTable] = useState(/** @type {Saving | null} */ (null));
+	const [problem, setProblem] = useState(/** @type {Error | null} */ (null));
 	const [spoken, setSpoken] = useState("");
 	const width = useWidth(box);
 	const full = useFullScreen(figure);
 	const height = full ? full.height - FULL_MARGIN : small;
 	const settings = {...chosen, logY: chosen.logY !== Boolean(options("log")?.includes(name))};
-	const lines = useZoomed(route, name, coarse, zoom, zoom || full ? width : 0);
+	const lines = useFiner(route, name, coarse, steps, full ? width : 0);
 	const plot = useMemo(() => plotted(lines, settings), [...lines.map(({series}) => series), JSON.stringify(settings)]);
 	const current = useRef({plot, lines});
 	current.current = {plot, lines};
-	const reset = () => {
-		setZoom(null);
-		return null;
-	};
-	/** @param {[number, number]} range */
-	const zoomTo = range => {
-		const steps = stepsBetween(current.current.plot, current.current.lines, range, settings.x);
-		if (steps && range[1] > range[0]) setZoom({range, steps: [steps[0], steps[1]]});
-	};
-	useEffect(() => setZoom(null), [settings.x]);
 	useEffect(() => {
 		const [plotBox, tipBox] = [box.current, tip.current];
 		// Without a line there is nothing to draw, and the first one would have it all drawn again.
@@ -144,7 +150,7 @@ function Chart({route, name, label, lines: coarse, settings: chosen, theme, heig
 		/** @param {UPlot} chart */
 		const onSelect = chart => {
 			const {left, width: wide} = chart.select;
-			if (wide > 3) zoomTo([chart.posToVal(left, "x"), chart.posToVal(left + wide, "x")]);
+			if (wide > 3) zoomTo(chart.posToVal(left, "x"), chart.posToVal(left + wide, "x"));
 			chart.setSelect({left: 0, top: 0, width: 0, height: 0}, false);
 		};
 		/** @param {UPlot} chart */
@@ -163,13 +169,13 @@ function Chart({route, name, label, lines: coarse, settings: chosen, theme, heig
 			if (left >= 0 && left <= chart.over.clientWidth) chart.setCursor({left, top: held.top});
 		};
 		const hooks = {setSelect: [onSelect], setCursor: [onCursor], ready: [onReady]};
-		const chart = new window.uPlot(drawing(plot, settings, zoom, {width, height}, hooks, reset), plot.data, plotBox);
+		const chart = new window.uPlot(drawing(plot, settings, {width, height}, hooks), plot.data, plotBox);
 		made.current = {chart, data: plot.data};
 		return () => {
 			made.current = null;
 			chart.destroy();
 		};
-	}, [JSON.stringify([settings, zoom?.range, theme, width, height, plot.drawn, plot.isEmpty, plot.bandWidth])]);
+	}, [JSON.stringify([settings, theme, width, height, plot.drawn, plot.isEmpty, plot.bandWidth])]);
 	useEffect(() => {
 		if (!made.current || made.current.data === plot.data) return;
 		made.current.data = plot.data;
@@ -191,14 +197,14 @@ function Chart({route, name, label, lines: coarse, settings: chosen, theme, heig
 			setSpoken(`${writtenX(next, settings.x)}: ${values.join(", ")}`);
 		};
 		const quarter = (max - min) / 4;
-		const zoomIn = () => zoomTo([Math.max(min, x - quarter), Math.min(max, x + quarter)]);
+		const zoomIn = () => zoomTo(Math.max(min, x - quarter), Math.min(max, x + quarter));
 		/** @type {Record<string, () => void>} */
 		const actions = {
 			ArrowLeft: () => moveBy(-1),
 			ArrowRight: () => moveBy(1),
 			"+": zoomIn,
-			"-": reset,
-			Escape: reset
+			"-": resetZoom,
+			Escape: resetZoom
 		};
 		if (!actions[event.key]) return;
 		event.preventDefault();
@@ -211,17 +217,21 @@ function Chart({route, name, label, lines: coarse, settings: chosen, theme, heig
 		const log = settings.logY === chosen.logY ? [...others, name] : others;
 		setOptions({log: log.length ? log : ""});
 	};
+	/** @param {(saving: Saving) => void} act */
+	const withSaving = act => () => void import("./saving.js").then(act).catch(setProblem);
+	const onRows = withSaving(({saveRows}) => saveRows(name, lines));
+	const onPicture = withSaving(({savePicture}) => made.current && savePicture(made.current.chart, name, lines));
 	const onFull = () => (full ? document.exitFullscreen() : figure.current?.requestFullscreen());
 	/** @type {(picture: Parameters<typeof icon>[0], text: string, onClick: () => void, others?: object) => VNode} */
 	const tool = (picture, text, onClick, others) =>
 		html`<button class="plain" title=${text} aria-label="${text}: ${name}" disabled=${plot.isEmpty} onClick=${onClick} ...${others}>${icon(picture)}</button>`;
 	return html`<figure class="chart" data-metric=${name} ref=${figure}>
 		<figcaption><bdi title=${name}>${full ? name : label}</bdi><span class="tools" role="group" aria-label="Tools for ${name}">
-			${zoom && tool("back", "Reset zoom", reset)}
+			${full && settings.zoom && tool("back", "Reset zoom", resetZoom)}
 			${tool("log", "Logarithmic y axis", onLog, {"aria-pressed": settings.logY})}
-			${tool("table", "Table", () => setTable(!isTable), {"aria-expanded": isTable})}
-			${tool("rows", "Save as CSV", () => saveRows(name, lines))}
-			${tool("picture", "Save as PNG", () => made.current && savePicture(made.current.chart, name, lines))}
+			${tool("table", "Table", table ? () => setTable(null) : withSaving(setTable), {"aria-expanded": Boolean(table)})}
+			${tool("rows", "Save as CSV", onRows)}
+			${tool("picture", "Save as PNG", onPicture)}
 			${document.fullscreenEnabled && tool(full ? "shrink" : "grow", full ? "Leave full screen" : "Full screen", onFull)}
 		</span></figcaption>
 		<div class="plot" ref=${box} style=${{height: `${height}px`}} tabindex="0" role="application" onKeyDown=${onKey}
@@ -230,7 +240,8 @@ function Chart({route, name, label, lines: coarse, settings: chosen, theme, heig
 			<div class="tip" ref=${tip} hidden></div>
 		</div>
 		<div class="unseen" aria-live="polite">${spoken}</div>
-		${isTable && html`<${PointsTable} name=${name} lines=${lines} />`}
+		<${Problem} error=${problem} />
+		${table && html`<${table.PointsTable} name=${name} lines=${lines} />`}
 	</figure>`;
 }
 
@@ -264,16 +275,24 @@ export function ChartPart({route, names, group, shownRuns, settings, theme, isLa
 	]);
 	held.current = value ?? held.current;
 	/** @param {string} name @returns {Line[]} */
-	const linesOf = name =>
+	const wholeOf = name =>
 		shownRuns.flatMap(({uuid, name: label, slot, date_created}) => {
 			const series = held.current?.series.get(seriesKey(name, uuid));
 			return series ? [{run: uuid, label, slot, start: Date.parse(date_created) / 1000, series}] : [];
 		});
+	const steps = settings.zoom && stepsBetween(names.flatMap(wholeOf), settings.zoom, settings.x);
+	const part = isSeen && buckets && steps ? {...query, ...bounds(steps)} : null;
+	const zoomed = usePolled(part ? loadSamples(route, part) : async () => NO_SAMPLES, [JSON.stringify(part)]);
+	/** @param {string} name */
+	const linesOf = name => {
+		const lines = wholeOf(name);
+		return steps ? lines.map(line => ({...line, ...finer(zoomed.value, name, line)})) : lines;
+	};
 	return html`<div class="charts ${isLarge ? "large" : ""}" ref=${grid}>
-		<${Problem} error=${error} />
+		<${Problem} error=${error ?? zoomed.error} />
 		${names.map(
 			name =>
-				html`<${Chart} key=${name} route=${route} name=${name} label=${group ? name.slice(group.length + 1) : name} isLoading=${!held.current} lines=${linesOf(name)} settings=${settings} theme=${theme} height=${isLarge ? 300 : 190} />`
+				html`<${Chart} key=${name} route=${route} name=${name} label=${group ? name.slice(group.length + 1) : name} isLoading=${!held.current} lines=${linesOf(name)} steps=${steps} settings=${settings} theme=${theme} height=${isLarge ? 300 : 190} />`
 		)}
 	</div>`;
 }

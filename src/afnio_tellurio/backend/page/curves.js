@@ -21,7 +21,14 @@ function chosenSettings() {
 	const x = Object.hasOwn(AXES, chosen) ? /** @type {Axis} */ (chosen) : "step";
 	const halfLife = Number(option("smooth"));
 	const isOn = (/** @type {string} */ name) => option(name) === "1";
-	return {x, logX: isOn("logx") && x !== "wall", logY: isOn("logy"), halfLife: Math.max(0, halfLife || 0)};
+	const [low, high] = options("zoom")?.map(Number) ?? [];
+	return {
+		x,
+		logX: isOn("logx") && x !== "wall",
+		logY: isOn("logy"),
+		halfLife: Math.max(0, halfLife || 0),
+		zoom: low < high ? [low, high] : null
+	};
 }
 
 /** @type {Component} */
@@ -35,12 +42,13 @@ function CurveSettings({settings, names}) {
 	const onSmooth = (/** @type {FieldEvent} */ {target}) => setOptions({smooth: HALF_LIVES[Number(target.value)] || ""});
 	return html`<div class="bar settings" role="group" aria-label="Charts">
 		${(names.length >= MANY || option("m")) && html`<input type="search" placeholder="Search charts" aria-label="Search charts" value=${option("m")} onInput=${optionSetter("m")} />`}
-		<label>X axis <select value=${settings.x} onChange=${optionSetter("x")}>
+		<label>X axis <select value=${settings.x} onChange=${(/** @type {FieldEvent} */ {target}) => setOptions({x: target.value, zoom: ""})}>
 			${Object.entries(AXES).map(([axis, label]) => html`<option value=${axis}>${capitalized(label)}</option>`)}
 		</select></label>
 		${box("logx", "Log x", settings.logX)} ${box("logy", "Log y", settings.logY)}
 		<label title="The weight of a value halves after these steps">Smoothing <input type="range" min="0" max=${HALF_LIVES.length - 1} step="1" value=${position} aria-valuetext=${text} onInput=${onSmooth} />
 			<output>${text}</output></label>
+		${settings.zoom && html`<button onClick=${() => setOptions({zoom: ""})}>Reset zoom</button>`}
 	</div>`;
 }
 

@@ -4,7 +4,7 @@ import {isNumber, number} from "./format.js";
 
 // The points of one line: x, the index in its series, and what is drawn there.
 /** @param {Line} line @param {Settings} settings @returns {Points} */
-function pointsOf({series, start}, {x: axis, logX, logY, halfLife}) {
+function pointsOf({series, start, lead}, {x: axis, logX, logY, halfLife}) {
 	/** @type {Values} */
 	const y = [];
 	/** @type {Values[]} */
@@ -15,6 +15,12 @@ function pointsOf({series, start}, {x: axis, logX, logY, halfLife}) {
 	const index = [];
 	const drawable = (/** @type {unknown} */ value) => (isNumber(value) && (!logY || value > 0) ? value : null);
 	const average = averaging(halfLife, series.width);
+	// An average over a part of the steps begins with those before it.
+	if (halfLife)
+		lead?.step.forEach((step, at) => {
+			const last = drawable(lead.last[at]);
+			if (step < series.step[0] && last !== null) average(step, last);
+		});
 	let end = -1;
 	series.step.forEach((step, at) => {
 		const time = series.timestamp[at];
@@ -101,12 +107,17 @@ export function valuesAt({points}, lines, x) {
 	return values.sort((a, b) => (b.drawn ?? -Infinity) - (a.drawn ?? -Infinity) || a.line - b.line);
 }
 
-// The steps of a range of x, which a finer zoom asks for.
-/** @param {Plot} plot @param {Line[]} lines @param {[number, number]} range @param {Axis} axis */
-export function stepsBetween({points}, lines, [low, high], axis) {
-	if (axis === "step") return [Math.max(0, Math.floor(low)), Math.ceil(high)];
-	const steps = points.flatMap(({x, index}, line) =>
-		index.filter((_index, at) => x[at] >= low && x[at] <= high).map(at => lines[line].series.step[at])
-	);
-	return steps.length ? [Math.min(...steps), Math.max(...steps)] : null;
+// The steps of a range of x, whose values a zoom asks for.
+/** @param {Line[]} lines @param {Span} range @param {Axis} axis @returns {Span | null} */
+export function stepsBetween(lines, [low, high], axis) {
+	if (axis === "step") return [Math.max(0, Math.floor(low)), Math.max(0, Math.ceil(high))];
+	let [first, last] = [Infinity, -1];
+	for (const {series, start} of lines)
+		series.step.forEach((step, at) => {
+			const x = series.timestamp[at] - (axis === "wall" ? 0 : start);
+			if (x < low || x > high) return;
+			first = Math.min(first, step);
+			last = Math.max(last, step);
+		});
+	return last < 0 ? null : [first, last];
 }
