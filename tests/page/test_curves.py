@@ -384,6 +384,27 @@ def test_an_average_is_the_same_at_any_resolution(open_digits):
     assert averages == pytest.approx([averages[0]] * 3, rel=1e-9)
 
 
+def test_an_average_is_the_same_in_a_zoom(open_digits):
+    page = open_digits("/")
+    whole, part = page.evaluate(
+        """async () => {
+            const {plotted} = await import("/assets/plotting.js");
+            const settings = {x: "step", logX: false, logY: false, halfLife: 10, zoom: null};
+            const seriesOf = (start) => {
+                const step = Array.from({length: 100 - start}, (_, index) => start + index);
+                const last = step.map(step => step < 50 ? 1 : 3);
+                const count = step.map(() => 1);
+                return {step, timestamp: step, last, minimum: last, maximum: last, count, width: 1};
+            };
+            const whole = seriesOf(0);
+            const lines = [{series: whole}, {series: seriesOf(55), lead: whole}];
+            return lines.map(line => plotted([line], settings).points[0].parts.y.slice(-45));
+        }"""
+    )
+    assert len(part) == 45
+    assert part == pytest.approx(whole, rel=1e-12)
+
+
 def test_a_point_is_drawn_for_each_step_that_has_a_pixel(open_page, client):
     with te.init("acme", "Digits", "dense", client=client) as run:
         for step in range(250):
