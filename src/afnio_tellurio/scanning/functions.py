@@ -35,8 +35,8 @@ def scan(
     """All points of a project as a `polars.LazyFrame`, over Parquet files on this machine.
 
     The call reads the points that the backend has and the files lack. The frame reads the files
-    when it is collected: call `scan` again for newer points, and after an hour. The files are in
-    the folder `cache` of `TELLURIO_HOME`.
+    when it is collected; those that a later call replaces stay for an hour. They are in the folder
+    `cache` of `TELLURIO_HOME`.
 
     Args:
         namespace_slug: The slug of the namespace that owns the project.
