@@ -122,12 +122,12 @@ def environment_of(tool: Tool) -> Path:
 
 
 @functools.cache
-def environment_with(package: str) -> Path:
-    """An environment of ours with one more package, which the other ones do not have."""
-    folder = CACHE / f"{OURS.name}-{package}"
+def environment_with(*packages: str) -> Path:
+    """An environment of ours with more packages, which the other ones do not have."""
+    folder = CACHE / "-".join([OURS.name, *packages])
     if not python_of(folder).exists():
         _make(folder)
-        _install(folder, package)
+        _install(folder, *packages)
     _install(folder, "--upgrade", str(ROOT))
     return folder
 

@@ -104,6 +104,7 @@ OTHERS = {
     "record": "tabs:record",
     "requests": "batches:requests",
     "sample": "charts:sample",
+    "scan": "scanning:log_and_scan",
     "table": "tables:log_table",
     "write": "charts:write",
 }

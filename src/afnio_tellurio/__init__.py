@@ -71,6 +71,7 @@ if TYPE_CHECKING:
         restore_project,
     )
     from afnio_tellurio.run_tables import best, table
+    from afnio_tellurio.scanning.functions import scan
     from afnio_tellurio.tracking.artifact import Artifact
     from afnio_tellurio.tracking.artifact_functions import (
         get_artifact,
@@ -178,6 +179,7 @@ _NAMES_OF = {
         "best",
         "table",
     ),
+    "scanning.functions": ("scan",),
     "tracking.artifact": ("Artifact",),
     "tracking.artifact_functions": (
         "get_artifact",
@@ -305,6 +307,7 @@ __all__ = [
     "restore_project",
     "restore_run",
     "runs",
+    "scan",
     "show",
     "summaries",
     "suppress_variable_notifications",

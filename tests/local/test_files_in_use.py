@@ -94,6 +94,7 @@ CALLS = {
     "runs": lambda _run: list(te.runs("acme", "digits")),
     "summaries": lambda run: te.summaries([run]),
     "table": lambda _run: te.table("acme", "digits"),
+    "scan": lambda _run: te.scan("acme", "digits"),
     "best": lambda _run: te.best("acme", "digits", "loss", "max"),
     "sync": lambda _run: te.sync(),
     "get_artifact": lambda _run: te.get_artifact("acme/digits/data"),

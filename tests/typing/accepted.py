@@ -57,6 +57,7 @@ def runs(client: te.TellurioClient) -> None:
     assert_type(te.table("acme", "Digits", where="status = FAILED", limit=10), te.RunTable)
     assert_type(te.table([run], metrics={"loss": "min"}, config=["optim.lr"]), te.RunTable)
     assert_type(te.best("acme", "Digits", "loss", "min", part="last"), te.Run)
+    te.scan("acme", "Digits", client, where="status = FAILED", metrics=["loss"])
     te.show(run)
     te.show([run, run], "loss", "val/loss")
     assert_type(te.attach("acme", "Digits", "name", client=client), te.Run)

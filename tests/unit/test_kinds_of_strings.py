@@ -77,6 +77,7 @@ CALLS = {
     ],
     "table": ["project", "where", "sort"],
     "best": ["namespace_slug", "project", "metric", "where"],
+    "scan": ["namespace_slug", "project", "where"],
     "list_metrics": ["namespace_slug", "project"],
     "create_project": ["namespace_slug", "display_name", "visibility"],
     "get_project": ["namespace_slug", "project_slug"],
@@ -224,6 +225,8 @@ def test_a_string_of_a_subclass_is_the_string_that_it_is(kind, backend):  # noqa
     assert found.columns["name"] == ["second"]
     words = [text("acme"), text("other"), text("d"), text("max")]
     assert te.best(*words, part=text("last"), where=text("name = second")).name == "second"
+    query = {"where": text("name = second"), "metrics": [text("d")]}
+    assert te.scan(text("acme"), text("other"), **query).collect()["value"].to_list() == [1.0]
     found = te.runs("acme", "other", where=text("name = second"), sort=text("-name"))
     assert [each.name for each in found] == ["second"]
     assert te.list_metrics(text("acme"), text("other")) == ["a", "b", "c", "d"]

@@ -63,7 +63,11 @@ _IS_EXACT = ListedMetrics._fields.index("is_exact")
 
 
 def list_metrics(
-    connection: Connection, path: RunPath, *, name: str | None = None
+    connection: Connection,
+    path: RunPath,
+    *,
+    name: str | None = None,
+    after_step: int | None = None,
 ) -> Iterator[list[ListedMetrics]]:
     """The metrics of a run, page by page.
 
@@ -71,6 +75,7 @@ def list_metrics(
         connection: The backend.
         path: The run.
         name: Only metrics with this name.
+        after_step: Only metrics with a greater step; a backend may ignore it.
     """
     query: dict[str, Any] = {
         "namespace_slug": path.namespace_slug,
@@ -78,6 +83,7 @@ def list_metrics(
         "run_uuid": uuid.UUID(path.run_uuid),
         "client": connection.api,
         "name": UNSET if name is None else name,
+        "after_step": UNSET if after_step is None else after_step,
         "limit": METRICS_PAGE,
     }
     page: list[ListedMetrics]

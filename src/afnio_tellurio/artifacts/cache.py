@@ -30,12 +30,14 @@ if TYPE_CHECKING:
 
 #: The folder of prompts that were read, see `fetched_prompts`.
 PROMPTS = "prompts"
+#: The start of the names of folders with the points of projects, see `scanning`.
+POINTS = "points"
 #: The mode of a file: nothing may change it. Windows can neither replace nor remove such a file.
 _MODE = 0o600 if sys.platform == "win32" else 0o400
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 #: The names of folders.
 _OF_BLOBS = re.compile(r"[0-9a-f]{2}")
-_OF_ALL = re.compile(rf"{_OF_BLOBS.pattern}|{PROMPTS}")
+_OF_ALL = re.compile(rf"{_OF_BLOBS.pattern}|{PROMPTS}|{POINTS}-{_DIGEST.pattern}")
 #: Downloads of a file that another process may remove at once.
 _ATTEMPTS = 3
 

@@ -16,6 +16,7 @@ from afnio_tellurio.api import operations
 from afnio_tellurio.api.entities import RunRecord, RunStatus, read_run
 from afnio_tellurio.api.frames import imported
 from afnio_tellurio.api.metric_lists import list_metrics, restored
+from afnio_tellurio.api.parquet import metric_batch, metric_schema
 from afnio_tellurio.artifacts.saving import DamagedFileError
 from afnio_tellurio.bundles import layout
 from afnio_tellurio.copying_files import ServedFiles
@@ -28,12 +29,9 @@ if TYPE_CHECKING:
 
     from afnio_tellurio.api.calling import RunPath
     from afnio_tellurio.api.connection import Connection
-    from afnio_tellurio.api.metric_lists import ListedMetrics
 
 #: Each member has this time, so that the same run makes the same bytes.
 _TIME = (1980, 1, 1, 0, 0, 0)
-#: The largest integer up to which every integer is exactly a double.
-_MAX_EXACT_INTEGER = 2**53
 
 
 def write_bundle(
@@ -101,22 +99,15 @@ class _Writing:
     def _write_metrics(self, progress: Callable[[int], None]) -> int:
         arrow = imported("export --bundle", "pyarrow")
         parquet = imported("export --bundle", "pyarrow.parquet")
-        schema = arrow.schema(
-            [
-                ("name", arrow.string()),
-                ("step", arrow.int64()),
-                ("value", arrow.float64()),
-                ("json", arrow.string()),
-                ("timestamp", arrow.timestamp("us", tz="UTC")),
-            ]
-        )
+        schema = metric_schema(arrow)
         count = 0
         with self._open(layout.METRICS) as member:
             counting = _Counting(member)
             with parquet.ParquetWriter(counting, schema, compression="snappy") as writer:
                 for page in list_metrics(self._source, self._path):
                     for part in page:
-                        writer.write_batch(_record_batch(arrow, schema, part))
+                        exact = part._replace(values=restored(part))
+                        writer.write_batch(metric_batch(arrow, [exact], _text_beside))
                         count += len(part.steps)
                     progress(count)
         return count
@@ -203,30 +194,11 @@ class _Counting(io.RawIOBase):
         return written
 
 
-def _record_batch(arrow: Any, schema: Any, part: ListedMetrics) -> Any:
-    values = restored(part)
-    texts = [None if value.__class__ is float else _text(value) for value in values]
-    columns = [
-        arrow.array([part.name] * len(values), arrow.string()),
-        arrow.array(part.steps, arrow.int64()),
-        arrow.array(list(map(_double, values)), arrow.float64()),
-        arrow.array(texts, arrow.string()),
-        arrow.array(part.times, arrow.int64()).cast(schema.field("timestamp").type),
-    ]
-    return arrow.record_batch(columns, schema=schema)
-
-
-def _text(value: Any) -> str:
-    return msgspec.json.encode(encoded_value(value)).decode()
-
-
-def _double(value: Any) -> float | None:
-    """Returns a number as a double, or None if that would change it."""
+def _text_beside(value: Any, _number: float | None) -> str | None:
+    # Also of integers that are doubles: they are read back as integers.
     if value.__class__ is float:
-        return float(value)
-    if value.__class__ is int and abs(value) <= _MAX_EXACT_INTEGER:
-        return float(value)
-    return None
+        return None
+    return msgspec.json.encode(encoded_value(value)).decode()
 
 
 def _bundled(run: RunRecord) -> layout.BundledRun:

@@ -14,7 +14,6 @@ from array import array
 from contextlib import contextmanager, suppress
 from glob import escape
 from importlib import import_module
-from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -52,8 +51,6 @@ _COLUMNS = ("name", "step", "value", "timestamp")
 _FORMAT_OF_SUFFIX = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 #: What a spreadsheet takes for the start of a formula; some take full-width characters too.
 _FORMULA_STARTS = (*"=+-@", *"\uff1d\uff0b\uff0d\uff20", "\t", "\r", "\n")
-#: The largest integer up to which every integer is exactly a double.
-_MAX_EXACT_INTEGER = 2**53
 
 
 def add_commands(commands: Commands) -> None:
@@ -378,62 +375,19 @@ def _write_json_lines(pages: Iterable[Page], file: IO[bytes]) -> int:
 
 
 def _write_parquet(pages: Iterable[Page], file: IO[bytes]) -> int:
+    from afnio_tellurio.api.parquet import metric_batch, metric_schema
+
     arrow, parquet = _import_pyarrow("pyarrow"), _import_pyarrow("pyarrow.parquet")
-    schema = arrow.schema(
-        [
-            ("name", arrow.string()),
-            ("step", arrow.int64()),
-            ("value", arrow.float64()),
-            ("json", arrow.string()),
-            ("timestamp", arrow.timestamp("us", tz="UTC")),
-        ]
-    )
     count = 0
-    with parquet.ParquetWriter(file, schema) as writer:
+    with parquet.ParquetWriter(file, metric_schema(arrow)) as writer:
         for page in pages:
-            writer.write_batch(_record_batch(arrow, schema, page))
+            writer.write_batch(metric_batch(arrow, page, _text_beside))
             count += _size(page)
     return count
 
 
-def _record_batch(arrow: Any, schema: Any, page: Page) -> Any:
-    from afnio_tellurio.api.frames import arrow_numbers
-
-    names = [name for part in page for name in [part.name] * len(part.steps)]
-    steps, times = array("q"), list(chain.from_iterable(part.times for part in page))
-    for part in page:
-        steps.extend(part.steps)
-    if all(getattr(part.values, "typecode", "") == "d" for part in page):
-        packed = array("d")
-        for part in page:
-            packed.extend(part.values)
-        numbers, texts = arrow_numbers(arrow, packed), arrow.nulls(len(names), arrow.string())
-    else:
-        values = list(chain.from_iterable(part.values for part in page))
-        doubles = list(map(_double, values))
-        numbers = arrow.array(doubles, arrow.float64())
-        texts = arrow.array(map(_text_beside, values, doubles), arrow.string())
-    columns = [
-        arrow.array(names, arrow.string()),
-        arrow_numbers(arrow, steps),
-        numbers,
-        texts,
-        arrow.array(times, arrow.int64()).cast(arrow.timestamp("us", "UTC")),
-    ]
-    return arrow.record_batch(columns, schema=schema)
-
-
 def _text_beside(value: Any, number: float | None) -> str | None:
     return json.dumps(value) if number is None else None
-
-
-def _double(value: Any) -> float | None:
-    """Returns the value as a double, or None if that would change it."""
-    if value.__class__ is float:
-        return float(value)
-    if value.__class__ is int:
-        return float(value) if abs(value) <= _MAX_EXACT_INTEGER else None
-    return None
 
 
 def _in_words(value: Any) -> Any:

@@ -144,8 +144,10 @@ def settle(connection: Connection, call: str, run_uuid: str, *, lane: str = "met
             require_delivery(outbox, call, connection.settings.exit_timeout)
 
 
-def settle_project(connection: Connection, call: str, namespace: str, project: str) -> None:
-    """Waits until the files that this process logged to a project can be read from a backend.
+def settle_project(
+    connection: Connection, call: str, namespace: str, project: str, *, lane: str = "files"
+) -> None:
+    """Waits until the files, or metrics, logged to a project can be read from a backend.
 
     Raises:
         DeliveryError: They cannot be delivered within `TELLURIO_EXIT_TIMEOUT`.
@@ -153,7 +155,7 @@ def settle_project(connection: Connection, call: str, namespace: str, project: s
     for outbox in _outboxes_to(connection):
         header = outbox.journal.header
         is_of_project = (header.namespace_slug, header.project_slug) == (namespace, project)
-        if is_of_project and outbox.lane == "files":
+        if is_of_project and outbox.lane == lane:
             require_delivery(outbox, call, seconds_left(connection.settings.exit_timeout))
 
 

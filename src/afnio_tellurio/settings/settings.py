@@ -83,7 +83,7 @@ class Settings:
 
     @property
     def cache(self) -> Path:
-        """The folder of downloaded files, and of prompts that were read."""
+        """The folder of downloaded files, of prompts that were read, and of points of projects."""
         return self.home / "cache"
 
     @property
