@@ -1,14 +1,14 @@
 // One metric's curves: drawn by uPlot, with zoom, full screen, a table, and a tip at the pointer.
 
 import {options, setOptions} from "./address.js";
-import {AXES, scalesAndAxes} from "./axes.js";
+import {AXES, drawing} from "./axes.js";
 import {loadSamples, seriesKey, usePolled} from "./backend.js";
-import {colorOf, counted, hueOf, patternOf} from "./format.js";
+import {counted} from "./format.js";
 import {icon} from "./icons.js";
 import {nearest, plotted, stepsBetween, valuesAt} from "./plotting.js";
 import {html, useEffect, useMemo, useRef, useState} from "./preact.js";
 import {PointsTable, savePicture, saveRows} from "./saving.js";
-import {LINE_WIDTH, showTip, writtenX} from "./tips.js";
+import {showTip, writtenX} from "./tips.js";
 import {Problem} from "./views.js";
 
 // Ranges of steps in a request: as many as the plot has pixels, so that a change of its width rarely needs another one.
@@ -32,37 +32,6 @@ await new Promise((resolve, reject) => {
 
 /** @param {number} width */
 const bucketsFor = width => Math.min(MOST_BUCKETS, Math.ceil(width / BUCKETS) * BUCKETS);
-
-/**
- * @param {Plot} plot @param {Settings} settings @param {Zoom} zoom
- * @param {{width: number, height: number}} size @param {UPlotOptions["hooks"]} hooks @param {() => null} onReset
- * @returns {UPlotOptions}
- */
-function drawing(plot, settings, zoom, size, hooks, onReset) {
-	const {drawn} = plot;
-	return {
-		...size,
-		...scalesAndAxes(plot, settings, zoom, size),
-		hooks,
-		legend: {show: false},
-		series: drawn.map(({slot = 0, part}) => {
-			const color = colorOf(hueOf(slot));
-			if (part === "y") return {stroke: color, dash: patternOf(slot), width: LINE_WIDTH, points: {size: 4}};
-			return {stroke: part === "raw" ? `${color}44` : "transparent", points: {show: false}};
-		}),
-		bands: drawn.flatMap(({slot = 0, part}, index) =>
-			part === "high" ? [{series: [index, index + 1], fill: `${colorOf(hueOf(slot))}26`}] : []
-		),
-		cursor: {
-			// The pointer is shared, a zoom is not.
-			sync: {key: "curves", setSeries: false, filters: {pub: type => /mousemove|mouseleave/.test(type)}},
-			drag: {x: true, y: false, setScale: false},
-			y: false,
-			points: {show: false},
-			bind: {dblclick: () => () => onReset()}
-		}
-	};
-}
 
 /** @param {{current: HTMLElement | null}} element */
 function useWidth(element) {
