@@ -155,8 +155,15 @@ def test_no_run_at_all_is_refused(kernel, given):
     assert (kind, error["evalue"]) == ("error", "show: no runs; pass one run or several")
 
 
-def test_a_notebook_displays_the_picture_inline(kernel):
-    messages = kernel(
+@pytest.fixture
+def plain_kernel(kernel):
+    """A kernel without widgets."""
+    kernel("import sys; sys.modules['anywidget'] = None")
+    return kernel
+
+
+def test_a_notebook_displays_the_picture_inline(plain_kernel):
+    messages = plain_kernel(
         """
         import afnio_tellurio as te
         with te.init("acme", "Digits", "test_run") as run:
@@ -173,8 +180,27 @@ def test_a_notebook_displays_the_picture_inline(kernel):
     assert not re.search(r"https?:|<script|<link|url\(", drawing)
 
 
-def test_names_control_neither_a_terminal_nor_the_text_beside_them(kernel):
-    messages = kernel(
+def test_without_widgets_one_hint_says_what_to_install(plain_kernel):
+    messages = plain_kernel(
+        """
+        import os
+        import afnio_tellurio as te
+        with te.init("acme", "Digits", "test_run") as run:
+            run.log("loss", 1)
+        os.environ["TELLURIO_QUIET"] = "1"
+        te.show(run)
+        os.environ["TELLURIO_QUIET"] = "0"
+        te.show(run)
+        te.show(run)
+        """
+    )
+    shown = [content["data"]["text/html"] for _, content in messages]
+    hints = ["pip install &#x27;afnio-tellurio[notebook]&#x27;" in html for html in shown]
+    assert hints == [False, True, False]
+
+
+def test_names_control_neither_a_terminal_nor_the_text_beside_them(plain_kernel):
+    messages = plain_kernel(
         """
         import afnio_tellurio as te
         with te.init("acme", "Digits", "evil\\x1b[2J\\x9b\\u202e") as run:

@@ -160,7 +160,7 @@ class _LiveView:
             pause = max(_INTERVAL, _SHARE * (monotonic() - started))
 
     def _wait(self, seconds: float) -> bool:
-        """Waits for the next poll; returns False if there is none."""
+        """Waits for the next poll; returns False if it has stopped."""
         with self._changed:
             if not self._has_stopped:
                 self._changed.wait(seconds)

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _HINT = (
     '<div style="font:12px system-ui,sans-serif;opacity:.7">'
-    "For live, interactive curves: <code>pip install 'afnio-tellurio[notebook]'</code></div>"
+    "For live, interactive curves: "
+    "<code>pip install &#x27;afnio-tellurio[notebook]&#x27;</code></div>"
 )
 _hints = [_HINT]
 

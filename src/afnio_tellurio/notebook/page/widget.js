@@ -136,7 +136,7 @@ function Chart({name, lines, axis, theme, root}) {
 	return html`<figure data-metric=${name}>
 		<figcaption><bdi title=${name}>${name}</bdi>
 			${zoom && html`<button aria-label="Reset zoom: ${name}" onClick=${reset}>Reset zoom</button>`}
-			<button aria-pressed=${logY} aria-label="Logarithmic y axis: ${name}" onClick=${() => setLogY(!logY)}>Log</button>
+			<button aria-pressed=${logY} aria-label="Log y: ${name}" title="Logarithmic y axis" onClick=${() => setLogY(!logY)}>Log y</button>
 		</figcaption>
 		<div class="plot" ref=${box} tabindex="0" role="application" onKeyDown=${onKey}
 			aria-label="${name} over ${AXES[axis]}, ${counted(lines.length, "run")}. Arrow keys move between points, + zooms in, Escape resets the zoom.">
