@@ -14,13 +14,17 @@ if TYPE_CHECKING:
     from afnio_tellurio.delivery.outbox import DeliveryReceipt
     from afnio_tellurio.delivery.recording import Recording
 
+#: How a notebook shows the curves of a run that has no page.
+_CODE = "te.show(run)"
+
 
 def tell_started(
     run: RunRecord, client: TellurioClient, namespace_slug: str, project_slug: str
 ) -> None:
     """Shows that a run has started, and where to view it."""
     where = _view_with(run, client, namespace_slug, project_slug)
-    tell(f"Started run {run.name} in {namespace_slug}/{project_slug}. View: ", where=where)
+    before = f"Started run {run.name} in {namespace_slug}/{project_slug}. View: "
+    tell(before, where=where, code=_CODE)
 
 
 def tell_ended(run: RunRecord, recording: Recording, client: TellurioClient) -> None:
@@ -32,7 +36,7 @@ def tell_ended(run: RunRecord, recording: Recording, client: TellurioClient) -> 
     rest += f" ({_count(recording.receipt())}). View: "
     namespace_slug, project_slug, _run_uuid = recording.path
     where = _view_with(run, client, namespace_slug, project_slug)
-    tell(f"Run {run.name} ", status=run.status.value.lower(), rest=rest, where=where)
+    tell(f"Run {run.name} ", status=run.status.value.lower(), rest=rest, where=where, code=_CODE)
 
 
 def _count(receipt: DeliveryReceipt) -> str:
