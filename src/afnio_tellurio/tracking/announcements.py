@@ -6,7 +6,8 @@ import shlex
 from html import escape
 from typing import TYPE_CHECKING
 
-from afnio_tellurio.notices import duration, printable, tell
+from afnio_tellurio.api.html_tables import describe, render_text
+from afnio_tellurio.notices import duration, tell
 
 if TYPE_CHECKING:
     from afnio_tellurio.api.entities import RunRecord
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 #: How a notebook shows the curves of a run that has no page.
 _CODE = "te.show(run)"
+
+#: Characters of one fact of a run in a table, at most.
+_LENGTH = 300
 
 
 def tell_started(
@@ -68,26 +72,23 @@ def render_run(run: RunRecord, address: str | None) -> str:
     created = ""
     if run.date_created is not None:
         created = f"{run.date_created.astimezone():%Y-%m-%d %H:%M:%S %Z}"
-    name = f"<bdi>{_escaped(run.name)}</bdi>"
+    name = render_text(run.name)
     if address is not None:
-        name = f'<a href="{_escaped(address)}" target="_blank" rel="noopener">{name}</a>'
-    cells = {
-        "Run": name,
-        "Status": _escaped(run.status.value.lower()),
-        "Project": _escaped(project),
-        "Created": _escaped(created),
-        "Ended because": _escaped(str(run.ended_because or "")),
-        "Tags": _escaped(", ".join(run.tags)),
-        "Description": _escaped(run.description or ""),
+        name = f'<a href="{escape(address)}" target="_blank" rel="noopener">{name}</a>'
+    texts = {
+        "Status": run.status.value.lower(),
+        "Project": project,
+        "Created": created,
+        "Ended because": str(run.ended_because or ""),
+        "Tags": ", ".join(run.tags),
+        "Config": describe(run.config) if run.config else "",
+        "Description": run.description or "",
     }
+    cells = {"Run": name}
+    cells |= {title: render_text(text, _LENGTH) for title, text in texts.items() if text}
     rows = "".join(
-        f"<tr><th scope=row style='text-align:left'>{title}</th>"
-        f"<td style='text-align:left'>{cell}</td></tr>"
+        f'<tr><th scope="row" style="text-align:left">{title}</th>'
+        f'<td style="text-align:left">{cell}</td></tr>'
         for title, cell in cells.items()
-        if cell
     )
     return f"<table>{rows}</table>"
-
-
-def _escaped(text: str) -> str:
-    return escape(printable(text))
