@@ -244,6 +244,23 @@ declare global {
 		isCut: boolean;
 		version: ArtifactVersion;
 	}
+	// What the kernel of a notebook sends, and anywidget's model of it.
+	interface WidgetData {
+		runs: {uuid: string; name: string; status: string; start: number}[];
+		charts: {
+			name: string;
+			lines: (Pick<Series, "step" | "timestamp" | "last" | "minimum" | "maximum"> & {run: number})[];
+		}[];
+		hidden: string;
+		problem: string;
+	}
+	interface WidgetModel {
+		get(name: "data"): WidgetData;
+		get(name: "picture"): string;
+		on(event: string, listener: () => void): void;
+		off(event: string, listener: () => void): void;
+		send(content: unknown): void;
+	}
 	type VNode = ReturnType<typeof html>;
 	type Component = (props: Props) => VNode | string;
 	/** A fact of a run: its label, and what is shown. */

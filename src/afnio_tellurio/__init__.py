@@ -59,7 +59,7 @@ if TYPE_CHECKING:
         configure_logging,
         suppress_variable_notifications,
     )
-    from afnio_tellurio.notebook import show
+    from afnio_tellurio.notebook.showing import show
     from afnio_tellurio.overviews import curves, list_metrics, summaries
     from afnio_tellurio.projects import (
         create_project,
@@ -160,7 +160,7 @@ _NAMES_OF = {
         "configure_logging",
         "suppress_variable_notifications",
     ),
-    "notebook": ("show",),
+    "notebook.showing": ("show",),
     "overviews": (
         "curves",
         "list_metrics",

@@ -1,4 +1,4 @@
-"""Lines for people: through the logger, or on stderr if logging is not configured.
+"""Lines for people: through the logger, in a notebook, or on stderr.
 
 Nothing here raises, whatever logging handlers or a replaced stderr do, except the exception of a
 signal handler.
@@ -36,7 +36,7 @@ _shown: set[str] = set()
 _LOCATION = "location"
 
 
-def tell(before: str, *, status: str = "", rest: str = "", where: str = "") -> None:
+def tell(before: str, *, status: str = "", rest: str = "", where: str = "", code: str = "") -> None:
     """Shows a line of information.
 
     Args:
@@ -44,11 +44,12 @@ def tell(before: str, *, status: str = "", rest: str = "", where: str = "") -> N
         status: The status of a run, colored on a terminal.
         rest: The text after it.
         where: How to view a run; an address is a link in a notebook.
+        code: What a cell has to run to view it, if that is not an address.
     """
     parts = [printable(part) for part in (before, status, rest, where)]
     if is_configured():
         log(logging.INFO, "".join(parts))
-    elif not is_quiet() and not _display_in_notebook(parts):
+    elif not is_quiet() and not _display_in_notebook(parts, code):
         if status and shows_colors(sys.stderr):
             parts[1] = f"\x1b[{_COLORS.get(status, '0')}m{status}\x1b[0m"
         _print("".join(parts))
@@ -169,15 +170,20 @@ def _is_writable(stream: TextIO) -> bool:
         return True
 
 
-def _display_in_notebook(parts: list[str]) -> bool:
-    """Displays a line with a link, if this is a notebook and there is an address."""
-    before, status, rest, where = parts
+def _display_in_notebook(parts: list[str], code: str) -> bool:
+    """Displays a line, if this is a notebook: it would show what goes to stderr as an error."""
     ipython: Any = sys.modules.get("IPython")
-    if ipython is None or not where.startswith(("http://", "https://")):
+    if ipython is None:
         return False
-    address, text = html.escape(where), html.escape(f"{before}{status}{rest}")
-    link = f'{text}<a href="{address}" target="_blank" rel="noopener">{address}</a>'
-    content = {"text/html": f"<div>{link}</div>", "text/plain": "".join(parts)}
+    text, where = "".join(parts[:-1]), parts[-1]
+    if where.startswith(("http://", "https://")):
+        address = html.escape(where)
+        shown = f'<a href="{address}" target="_blank" rel="noopener">{address}</a>'
+    else:
+        where = code or where
+        shown = where and f"<code>{html.escape(where)}</code>"
+    line = f"<div>{html.escape(text)}{shown}</div>"
+    content = {"text/html": line, "text/plain": f"{text}{where}"}
     try:
         if not hasattr(ipython.get_ipython(), "kernel"):
             return False

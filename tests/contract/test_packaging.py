@@ -67,6 +67,7 @@ def test_the_wheel_holds_both_packages_typed_and_the_contract(wheel):
     assert {
         "afnio_tellurio/__init__.py", "afnio_tellurio/py.typed", "afnio_tellurio/backend/__init__.py",
         "tellurio_api/__init__.py", "tellurio_api/py.typed", "tellurio_api/openapi.json",
+        "afnio_tellurio/notebook/page/widget.js", "afnio_tellurio/notebook/page/widget.css",
     } < names  # fmt: skip
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {

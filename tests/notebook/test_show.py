@@ -6,7 +6,9 @@ import xml.etree.ElementTree as ET
 import pytest
 
 import afnio_tellurio as te
-from afnio_tellurio.notebook import draw_curves
+from afnio_tellurio.notebook import shown_curves
+from afnio_tellurio.notebook.drawing import draw_curves
+from afnio_tellurio.notebook.shown_curves import read_shown
 
 HOSTILE = "</title><script>alert('1')</script>&\""
 
@@ -22,6 +24,10 @@ def run(backend):
     return run
 
 
+def _draw(runs, names):
+    return draw_curves(read_shown(runs, names))
+
+
 def _parsed(drawing):
     # Browsers show well-formed markup as intended.
     return ET.fromstring(f"<div>{drawing}</div>")
@@ -32,14 +38,14 @@ def _lines(drawing):
 
 
 def test_each_metric_with_numbers_is_a_chart_with_all_points(run):
-    drawing = draw_curves([run], ())
+    drawing = _draw([run], ())
     titles = [title.text for title in _parsed(drawing).iter("title")]
     assert titles == [HOSTILE, "train/loss"]
     assert [len(points) for points in _lines(drawing)] == [50, 50]
 
 
 def test_a_falling_metric_falls_from_left_to_right_within_the_picture(run):
-    (points,) = _lines(draw_curves([run], ["train/loss"]))
+    (points,) = _lines(_draw([run], ["train/loss"]))
     places = [tuple(map(float, point.split(","))) for point in points]
     across = [x for x, _ in places]
     down = [y for _, y in places]
@@ -49,7 +55,7 @@ def test_a_falling_metric_falls_from_left_to_right_within_the_picture(run):
 
 
 def test_hostile_names_are_text(run):
-    drawing = draw_curves([run], ())
+    drawing = _draw([run], ())
     assert "<script" not in drawing
     elements = {element.tag for element in _parsed(drawing).iter()}
     assert elements == {"div", "svg", "title", "text", "line", "polyline", "span", "bdi"}
@@ -57,8 +63,9 @@ def test_hostile_names_are_text(run):
 
 def test_several_runs_are_told_apart_by_more_than_colour(run):
     with te.init("acme", "Digits", "second_run") as second:
-        second.log("train/loss", 3)
-    drawing = draw_curves([run, second], ["train/loss"])
+        second.log_metrics({"train/loss": 3})
+        second.log_metrics({"train/loss": 4})
+    drawing = _draw([run, second], ["train/loss"])
     strokes = [
         (line.get("stroke"), line.get("stroke-dasharray"))
         for line in _parsed(drawing).iter("polyline")
@@ -71,8 +78,35 @@ def test_several_runs_are_told_apart_by_more_than_colour(run):
 def test_a_single_value_is_seen(backend):
     with te.init("acme", "Digits", "ranges") as run:
         run.log("loss", 3.0)
-    (points,) = _lines(draw_curves([run], ()))
-    assert len(points) == 2
+    (circle,) = _parsed(_draw([run], ())).iter("circle")
+    assert (circle.get("cx"), circle.get("cy"), circle.get("r")) == ("211.0", "106.0", "2.5")
+
+
+def test_a_chart_has_an_x_axis_with_a_title_and_whole_steps(backend):
+    with te.init("acme", "Digits", "ranges") as run:
+        run.log_metrics({"loss": 3.0})
+        run.log_metrics({"loss": 4.0})
+    drawing = _parsed(_draw([run], ()))
+    texts = [text.text for text in drawing.iter("text") if text.get("text-anchor") == "middle"]
+    assert texts == ["0", "1", "Step"]
+    axes = [line for line in drawing.iter("line") if line.get("stroke") == "#888"]
+    assert [(line.get("y1"), line.get("y2")) for line in axes] == [("186", "186")]
+
+
+def test_a_view_is_bounded(backend, monkeypatch):
+    monkeypatch.setattr(shown_curves, "MAX_RUNS", 1)
+    monkeypatch.setattr(shown_curves, "MAX_METRICS", 2)
+    monkeypatch.setattr(shown_curves, "_MAX_POINTS", 20)
+    runs = []
+    for _ in range(2):
+        with te.init("acme", "Digits") as run:
+            for step in range(100):
+                run.log_metrics({"a": step, "b": step, "c": step})
+        runs.append(run)
+    drawing = _draw(runs, ())
+    assert [title.text for title in _parsed(drawing).iter("title")] == ["a", "b"]
+    assert all(1 < len(points) <= 10 for points in _lines(drawing))
+    assert "1 more run and 1 more metric not shown." in drawing
 
 
 @pytest.mark.parametrize(
@@ -82,7 +116,7 @@ def test_any_range_of_values_is_drawn_within_the_picture(backend, values):
     with te.init("acme", "Digits", "ranges") as run:
         for value in values:
             run.log("loss", value)
-    drawing = draw_curves([run], ())
+    drawing = _draw([run], ())
     (points,) = _lines(drawing)
     assert all(0 <= float(point.split(",")[1]) <= 210 for point in points)
     assert not re.search(r"nan|inf", drawing)
@@ -92,18 +126,20 @@ def test_nan_breaks_the_line(backend):
     with te.init("acme", "Digits", "ranges") as run:
         for value in (1, 2, float("nan"), 3, float("inf"), 4, 5, 6):
             run.log("loss", value)
-    assert [len(points) for points in _lines(draw_curves([run], ()))] == [2, 2, 3]
+    drawing = _draw([run], ())
+    assert [len(points) for points in _lines(drawing)] == [2, 3]
+    assert len(list(_parsed(drawing).iter("circle"))) == 1
 
 
 def test_a_run_without_numbers_says_so(backend):
     with te.init("acme", "Digits", "ranges") as run:
         pass
-    assert "No numeric metrics yet." in draw_curves([run], ())
+    assert "No numeric metrics yet." in _draw([run], ())
 
 
 def test_a_name_that_was_not_logged_is_refused_with_those_that_were(run):
     with pytest.raises(ValueError, match=r"no metric 'los'; logged metrics: .*train/loss"):
-        draw_curves([run], ["los"])
+        _draw([run], ["los"])
 
 
 def test_outside_a_notebook_it_says_what_to_do(run):
@@ -119,8 +155,15 @@ def test_no_run_at_all_is_refused(kernel, given):
     assert (kind, error["evalue"]) == ("error", "show: no runs; pass one run or several")
 
 
-def test_a_notebook_displays_the_picture_inline(kernel):
-    messages = kernel(
+@pytest.fixture
+def plain_kernel(kernel):
+    """A kernel without widgets."""
+    kernel("import sys; sys.modules['anywidget'] = None")
+    return kernel
+
+
+def test_a_notebook_displays_the_picture_inline(plain_kernel):
+    messages = plain_kernel(
         """
         import afnio_tellurio as te
         with te.init("acme", "Digits", "test_run") as run:
@@ -137,8 +180,27 @@ def test_a_notebook_displays_the_picture_inline(kernel):
     assert not re.search(r"https?:|<script|<link|url\(", drawing)
 
 
-def test_names_control_neither_a_terminal_nor_the_text_beside_them(kernel):
-    messages = kernel(
+def test_without_widgets_one_hint_says_what_to_install(plain_kernel):
+    messages = plain_kernel(
+        """
+        import os
+        import afnio_tellurio as te
+        with te.init("acme", "Digits", "test_run") as run:
+            run.log("loss", 1)
+        os.environ["TELLURIO_QUIET"] = "1"
+        te.show(run)
+        os.environ["TELLURIO_QUIET"] = "0"
+        te.show(run)
+        te.show(run)
+        """
+    )
+    shown = [content["data"]["text/html"] for _, content in messages]
+    hints = ["pip install &#x27;afnio-tellurio[notebook]&#x27;" in html for html in shown]
+    assert hints == [False, True, False]
+
+
+def test_names_control_neither_a_terminal_nor_the_text_beside_them(plain_kernel):
+    messages = plain_kernel(
         """
         import afnio_tellurio as te
         with te.init("acme", "Digits", "evil\\x1b[2J\\x9b\\u202e") as run:

@@ -88,12 +88,22 @@ def test_the_table_has_tags_and_why_the_run_ended():
     with pytest.raises(ValueError, match="bad"), run:
         raise ValueError("<i>bad</i>")
     shown = run._repr_html_()
-    assert ">&lt;b&gt;, a</td>" in shown
-    assert ">ValueError: &lt;i&gt;bad&lt;/i&gt;</td>" in shown
+    assert "<bdi>&lt;b&gt;, a</bdi></td>" in shown
+    assert "<bdi>ValueError: &lt;i&gt;bad&lt;/i&gt;</bdi></td>" in shown
     with te.init("acme", "Digits") as other:
         pass
     assert "Tags" not in other._repr_html_()
     assert "Ended" not in other._repr_html_()
+
+
+def test_the_table_has_the_config_within_bounds():
+    config = {"lr": 0.5, "layers": list(range(1000)), "<i>": {"a": [1]}}
+    with te.init("acme", "Digits", description="long " * 1000, config=config) as run:
+        pass
+    shown = run._repr_html_()
+    assert "&quot;lr&quot;: 0.5, &quot;layers&quot;: [0, 1, 2" in shown
+    assert "<i>" not in shown
+    assert len(shown) < 3000
 
 
 def test_a_run_of_a_program_s_own_has_a_table_too():

@@ -12,6 +12,7 @@ from tellurio_api.api.runs import tabulate_runs as tabulate_runs_operation
 from afnio_tellurio.api.answers import AnswerFields, as_numbers, check_lengths, is_numeric
 from afnio_tellurio.api.calling import LACKING
 from afnio_tellurio.api.frames import imported, polars_frame, unified
+from afnio_tellurio.api.html_tables import render_table
 from afnio_tellurio.api.pages import list_pages_with_headers
 from afnio_tellurio.errors import ApiError, InvalidResponseError
 
@@ -46,6 +47,12 @@ class RunTable:
 
     def __repr__(self) -> str:
         return f"RunTable({len(self)} runs, {len(self.columns)} columns)"
+
+    def _repr_html_(self) -> str:
+        # Nobody reads UUIDs beside names.
+        shown = {name: values for name, values in self.columns.items() if name != "uuid"}
+        count = len(self)
+        return render_table(shown or self.columns, count, f"{count:,} run{'s' * (count != 1)}")
 
     def to_pandas(self) -> Any:
         """A `pandas.DataFrame` with a row for each run; what a run lacks is missing.

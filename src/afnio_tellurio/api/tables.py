@@ -9,6 +9,7 @@ import msgspec
 
 from afnio_tellurio.api.answers import AnswerFields, as_numbers, is_numeric
 from afnio_tellurio.api.frames import imported, polars_frame, unified
+from afnio_tellurio.api.html_tables import MAX_SHOWN_ROWS, render_table
 from afnio_tellurio.special_numbers import restore
 
 if TYPE_CHECKING:
@@ -69,6 +70,15 @@ class TableRows:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         return self.rows[index]
+
+    def _repr_html_(self) -> str:
+        count = len(self.rows)
+        # All rows have a part in which columns there are, but only the first ones are shown.
+        columns = {
+            name: [row.get(name) for row in self.rows[:MAX_SHOWN_ROWS]]
+            for name in dict.fromkeys(name for row in self.rows for name in row)
+        }
+        return render_table(columns, count, f"{self.name}: {count:,} row{'s' * (count != 1)}")
 
     def to_pandas(self) -> Any:
         """A `pandas.DataFrame` with a column for each field; what a row lacks is missing.

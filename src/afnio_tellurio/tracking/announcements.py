@@ -6,7 +6,8 @@ import shlex
 from html import escape
 from typing import TYPE_CHECKING
 
-from afnio_tellurio.notices import duration, printable, tell
+from afnio_tellurio.api.html_tables import describe, render_text
+from afnio_tellurio.notices import duration, tell
 
 if TYPE_CHECKING:
     from afnio_tellurio.api.entities import RunRecord
@@ -14,13 +15,20 @@ if TYPE_CHECKING:
     from afnio_tellurio.delivery.outbox import DeliveryReceipt
     from afnio_tellurio.delivery.recording import Recording
 
+#: How a notebook shows the curves of a run that has no page.
+_CODE = "te.show(run)"
+
+#: Characters of one fact of a run in a table, at most.
+_LENGTH = 300
+
 
 def tell_started(
     run: RunRecord, client: TellurioClient, namespace_slug: str, project_slug: str
 ) -> None:
     """Shows that a run has started, and where to view it."""
     where = _view_with(run, client, namespace_slug, project_slug)
-    tell(f"Started run {run.name} in {namespace_slug}/{project_slug}. View: ", where=where)
+    before = f"Started run {run.name} in {namespace_slug}/{project_slug}. View: "
+    tell(before, where=where, code=_CODE)
 
 
 def tell_ended(run: RunRecord, recording: Recording, client: TellurioClient) -> None:
@@ -32,7 +40,7 @@ def tell_ended(run: RunRecord, recording: Recording, client: TellurioClient) -> 
     rest += f" ({_count(recording.receipt())}). View: "
     namespace_slug, project_slug, _run_uuid = recording.path
     where = _view_with(run, client, namespace_slug, project_slug)
-    tell(f"Run {run.name} ", status=run.status.value.lower(), rest=rest, where=where)
+    tell(f"Run {run.name} ", status=run.status.value.lower(), rest=rest, where=where, code=_CODE)
 
 
 def _count(receipt: DeliveryReceipt) -> str:
@@ -64,26 +72,23 @@ def render_run(run: RunRecord, address: str | None) -> str:
     created = ""
     if run.date_created is not None:
         created = f"{run.date_created.astimezone():%Y-%m-%d %H:%M:%S %Z}"
-    name = f"<bdi>{_escaped(run.name)}</bdi>"
+    name = render_text(run.name)
     if address is not None:
-        name = f'<a href="{_escaped(address)}" target="_blank" rel="noopener">{name}</a>'
-    cells = {
-        "Run": name,
-        "Status": _escaped(run.status.value.lower()),
-        "Project": _escaped(project),
-        "Created": _escaped(created),
-        "Ended because": _escaped(str(run.ended_because or "")),
-        "Tags": _escaped(", ".join(run.tags)),
-        "Description": _escaped(run.description or ""),
+        name = f'<a href="{escape(address)}" target="_blank" rel="noopener">{name}</a>'
+    texts = {
+        "Status": run.status.value.lower(),
+        "Project": project,
+        "Created": created,
+        "Ended because": str(run.ended_because or ""),
+        "Tags": ", ".join(run.tags),
+        "Config": describe(run.config) if run.config else "",
+        "Description": run.description or "",
     }
+    cells = {"Run": name}
+    cells |= {title: render_text(text, _LENGTH) for title, text in texts.items() if text}
     rows = "".join(
-        f"<tr><th scope=row style='text-align:left'>{title}</th>"
-        f"<td style='text-align:left'>{cell}</td></tr>"
+        f'<tr><th scope="row" style="text-align:left">{title}</th>'
+        f'<td style="text-align:left">{cell}</td></tr>'
         for title, cell in cells.items()
-        if cell
     )
     return f"<table>{rows}</table>"
-
-
-def _escaped(text: str) -> str:
-    return escape(printable(text))

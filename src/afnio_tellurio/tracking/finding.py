@@ -19,6 +19,7 @@ from afnio_tellurio.tracking.active import open_runs
 from afnio_tellurio.tracking.details import checked_filters, has_details
 from afnio_tellurio.tracking.disabled import DisabledRun
 from afnio_tellurio.tracking.filtering import Query
+from afnio_tellurio.tracking.reading import client_of, source_of
 from afnio_tellurio.tracking.run import Run, bind_run
 from afnio_tellurio.tracking.statuses import checked_status
 from afnio_tellurio.validation import checked_name, checked_slug, project_slug
@@ -168,6 +169,19 @@ def get_run(
             raise
         return named[0]
     (found,) = _read_runs(client, namespace_slug, slug, [model], "getRun")
+    return found
+
+
+def reread(run: Run) -> Run:
+    """The run as its backend has it now.
+
+    Raises:
+        LookupError: It was deleted.
+        TellurioError: The request failed.
+    """
+    connection, path = source_of(run, None)
+    model = operations.get_run(connection, path)
+    (found,) = _read_runs(client_of(run), *path[:2], [model], "getRun")
     return found
 
 

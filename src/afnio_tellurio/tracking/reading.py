@@ -258,3 +258,8 @@ class RunReader(RunRecord):
 def source_of(run: RunReader, client: TellurioClient | None) -> tuple[Connection, RunPath]:
     """The connection to read a run from, and the run's path."""
     return run._connection_for(client), run._path()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+def client_of(run: RunReader) -> TellurioClient:
+    """The client that a run was started or found with."""
+    return run._client_for(None)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]

@@ -1,6 +1,7 @@
-// The axes of a chart: their ranges, and where they have ticks.
+// The drawing of a chart: its lines, and its axes with their ranges and ticks.
 
-import {capitalized, colorOf, duration, number} from "./format.js";
+import {capitalized, colorOf, duration, hueOf, number, patternOf} from "./format.js";
+import {LINE_WIDTH} from "./tips.js";
 
 /** @type {Record<Axis, string>} */
 export const AXES = {step: "step", relative: "time since start", wall: "wall time"};
@@ -72,7 +73,7 @@ export function paddedRange(low, high, isLog) {
 }
 
 /** @param {Plot} plot @param {Settings} settings @param {{width: number, height: number}} size @returns {Pick<UPlotOptions, "scales" | "axes" | "padding">} */
-export function scalesAndAxes(plot, settings, {width, height}) {
+function scalesAndAxes(plot, settings, {width, height}) {
 	const edge = {stroke: colorOf("--grid"), width: 1, size: 4};
 	const shared = {stroke: colorOf("--quiet"), grid: edge, ticks: edge, font: FONT, labelFont: FONT, gap: 4};
 	const kind = settings.x === "step" ? "whole" : "seconds";
@@ -129,5 +130,36 @@ export function scalesAndAxes(plot, settings, {width, height}) {
 				}
 			}
 		]
+	};
+}
+
+/**
+ * @param {Plot} plot @param {Settings} settings
+ * @param {{width: number, height: number}} size @param {UPlotOptions["hooks"]} hooks @param {() => null} onReset
+ * @returns {UPlotOptions}
+ */
+export function drawing(plot, settings, size, hooks, onReset) {
+	const {drawn} = plot;
+	return {
+		...size,
+		...scalesAndAxes(plot, settings, size),
+		hooks,
+		legend: {show: false},
+		series: drawn.map(({slot = 0, part}) => {
+			const color = colorOf(hueOf(slot));
+			if (part === "y") return {stroke: color, dash: patternOf(slot), width: LINE_WIDTH, points: {size: 4}};
+			return {stroke: part === "raw" ? `${color}44` : "transparent", points: {show: false}};
+		}),
+		bands: drawn.flatMap(({slot = 0, part}, index) =>
+			part === "high" ? [{series: [index, index + 1], fill: `${colorOf(hueOf(slot))}26`}] : []
+		),
+		cursor: {
+			// The pointer alone: all charts are drawn again for a zoom.
+			sync: {key: "curves", setSeries: false, filters: {pub: type => /mousemove|mouseleave/.test(type)}},
+			drag: {x: true, y: false, setScale: false},
+			y: false,
+			points: {show: false},
+			bind: {dblclick: () => onReset}
+		}
 	};
 }

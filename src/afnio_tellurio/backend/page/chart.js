@@ -1,13 +1,13 @@
 // One metric's curves: drawn by uPlot, with zoom, full screen, a table, and a tip at the pointer.
 
 import {options, setOptions} from "./address.js";
-import {AXES, scalesAndAxes} from "./axes.js";
+import {AXES, drawing} from "./axes.js";
 import {loadSamples, seriesKey, usePolled} from "./backend.js";
-import {colorOf, counted, hueOf, patternOf} from "./format.js";
+import {counted} from "./format.js";
 import {icon} from "./icons.js";
 import {nearest, plotted, stepsBetween, valuesAt} from "./plotting.js";
 import {html, useEffect, useMemo, useRef, useState} from "./preact.js";
-import {LINE_WIDTH, showTip, writtenX} from "./tips.js";
+import {showTip, writtenX} from "./tips.js";
 import {Problem} from "./views.js";
 
 // Ranges of steps in a request: as many as the plot has pixels, so that a change of its width rarely needs another one.
@@ -35,37 +35,6 @@ const bounds = steps => steps && {from_step: steps[0], to_step: steps[1]};
 
 /** @param {number} width */
 const bucketsFor = width => Math.min(MOST_BUCKETS, Math.ceil(width / BUCKETS) * BUCKETS);
-
-/**
- * @param {Plot} plot @param {Settings} settings
- * @param {{width: number, height: number}} size @param {UPlotOptions["hooks"]} hooks
- * @returns {UPlotOptions}
- */
-function drawing(plot, settings, size, hooks) {
-	const {drawn} = plot;
-	return {
-		...size,
-		...scalesAndAxes(plot, settings, size),
-		hooks,
-		legend: {show: false},
-		series: drawn.map(({slot = 0, part}) => {
-			const color = colorOf(hueOf(slot));
-			if (part === "y") return {stroke: color, dash: patternOf(slot), width: LINE_WIDTH, points: {size: 4}};
-			return {stroke: part === "raw" ? `${color}44` : "transparent", points: {show: false}};
-		}),
-		bands: drawn.flatMap(({slot = 0, part}, index) =>
-			part === "high" ? [{series: [index, index + 1], fill: `${colorOf(hueOf(slot))}26`}] : []
-		),
-		cursor: {
-			// A zoom is shared by the address.
-			sync: {key: "curves", setSeries: false, filters: {pub: type => /mousemove|mouseleave/.test(type)}},
-			drag: {x: true, y: false, setScale: false},
-			y: false,
-			points: {show: false},
-			bind: {dblclick: () => resetZoom}
-		}
-	};
-}
 
 /** @param {number} low @param {number} high */
 const zoomTo = (low, high) => high > low && setOptions({zoom: [low, high].map(String)});
@@ -169,7 +138,7 @@ function Chart({route, name, label, lines: coarse, steps, settings: chosen, them
 			if (left >= 0 && left <= chart.over.clientWidth) chart.setCursor({left, top: held.top});
 		};
 		const hooks = {setSelect: [onSelect], setCursor: [onCursor], ready: [onReady]};
-		const chart = new window.uPlot(drawing(plot, settings, {width, height}, hooks), plot.data, plotBox);
+		const chart = new window.uPlot(drawing(plot, settings, {width, height}, hooks, resetZoom), plot.data, plotBox);
 		made.current = {chart, data: plot.data};
 		return () => {
 			made.current = null;

@@ -84,8 +84,14 @@ export function secondsOf(run) {
 	return Math.max(0, (end - Date.parse(run.date_created)) / 1000);
 }
 
+// What has the colors of the theme.
+let themed = document.documentElement;
+/** @param {HTMLElement} element */
+export const takeColorsOf = element => {
+	themed = element;
+};
 /** @param {string} name */
-export const colorOf = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+export const colorOf = name => getComputedStyle(themed).getPropertyValue(name).trim();
 
 // Eight hues that people with any color vision tell apart, and patterns once each has a line.
 const HUES = 8;

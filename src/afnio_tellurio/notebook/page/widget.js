@@ -1,0 +1,233 @@
+// The live view of curves in a notebook: anywidget calls `render` for each place where it is displayed.
+
+import {AXES, drawing} from "./axes.js";
+import {capitalized, counted, Mark, number, takeColorsOf} from "./format.js";
+import {nearest, plotted, valuesAt} from "./plotting.js";
+import {render as draw, html, useEffect, useMemo, useRef, useState} from "./preact.js";
+import {showTip, writtenX} from "./tips.js";
+
+const HEIGHT = 230;
+// The theme of a notebook is dark if its text is lighter than this, from 0 to 255.
+const MIDDLE = 128;
+
+/** @param {HTMLElement} root */
+function themeOf(root) {
+	const [red = 0, green = 0, blue = 0] =
+		getComputedStyle(root)
+			.color.match(/[\d.]+/g)
+			?.map(Number) ?? [];
+	return 0.3 * red + 0.59 * green + 0.11 * blue > MIDDLE ? "dark" : "light";
+}
+
+/** @param {HTMLElement} root */
+function useTheme(root) {
+	const [theme, setTheme] = useState(themeOf(root));
+	useEffect(() => {
+		const update = () => setTheme(themeOf(root));
+		update();
+		// Notebooks write their theme into an attribute of either.
+		const watcher = new MutationObserver(update);
+		for (const element of [document.documentElement, document.body]) watcher.observe(element, {attributes: true});
+		const system = matchMedia("(prefers-color-scheme: dark)");
+		system.addEventListener("change", update);
+		return () => {
+			watcher.disconnect();
+			system.removeEventListener("change", update);
+		};
+	}, []);
+	root.dataset.theme = theme;
+	return theme;
+}
+
+/** @param {WidgetData} data @param {WidgetData["charts"][number]} chart @param {Set<string>} off @returns {Line[]} */
+function linesOf({runs}, {lines}, off) {
+	return lines.flatMap(({run, step, timestamp, last, minimum, maximum}) => {
+		const {uuid, name, start} = runs[run];
+		if (off.has(uuid)) return [];
+		const count = minimum.map((low, at) => (low === maximum[at] ? 1 : 2));
+		const series = {run_uuid: uuid, name, width: 1, replaces_from: 0, step, timestamp, last, minimum, maximum, count};
+		return [{run: uuid, label: name, slot: run, start, series}];
+	});
+}
+
+/** @type {(props: {name: string, lines: Line[], axis: Axis, zoom: Span | null, onZoom: (zoom: Span | null) => void, theme: string, root: HTMLElement}) => VNode} */
+function Chart({name, lines, axis, zoom, onZoom, theme, root}) {
+	const box = useRef(/** @type {HTMLElement | null} */ (null));
+	const tip = useRef(/** @type {HTMLElement | null} */ (null));
+	const made = useRef(/** @type {UPlot | null} */ (null));
+	const [width, setWidth] = useState(0);
+	const [logY, setLogY] = useState(false);
+	const [spoken, setSpoken] = useState("");
+	const settings = {x: axis, logX: false, logY, halfLife: 0, zoom};
+	const plot = useMemo(() => plotted(lines, settings), [lines, axis, logY]);
+	const current = useRef({plot, lines});
+	current.current = {plot, lines};
+	const reset = () => {
+		onZoom(null);
+		return null;
+	};
+	/** @param {number} low @param {number} high */
+	const zoomTo = (low, high) => high > low && onZoom([low, high]);
+	useEffect(() => {
+		const watcher = new ResizeObserver(([entry]) => setWidth(Math.floor(entry.contentRect.width)));
+		if (box.current) watcher.observe(box.current);
+		return () => watcher.disconnect();
+	}, []);
+	useEffect(() => {
+		const [plotBox, tipBox] = [box.current, tip.current];
+		if (!width || plot.isEmpty || !plotBox || !tipBox) return undefined;
+		/** @param {UPlot} chart */
+		const onSelect = chart => {
+			const {left, width: wide} = chart.select;
+			if (wide > 3) zoomTo(chart.posToVal(left, "x"), chart.posToVal(left + wide, "x"));
+			chart.setSelect({left: 0, top: 0, width: 0, height: 0}, false);
+		};
+		/** @param {UPlot} chart */
+		const onCursor = chart => showTip(chart, tipBox, current.current, axis);
+		takeColorsOf(root);
+		const hooks = {setSelect: [onSelect], setCursor: [onCursor]};
+		const options = drawing(plot, settings, {width, height: HEIGHT}, hooks, reset);
+		const chart = new uPlot(options, current.current.plot.data, plotBox);
+		made.current = chart;
+		return () => {
+			made.current = null;
+			chart.destroy();
+		};
+	}, [JSON.stringify([axis, logY, zoom, theme, width, plot.drawn, plot.isEmpty, plot.bandWidth])]);
+	// New values leave the pointer and the zoom where they are.
+	useEffect(() => {
+		if (made.current && made.current.data !== plot.data) made.current.setData(plot.data);
+	}, [plot]);
+
+	/** @param {KeyboardEvent} event */
+	const onKey = event => {
+		const chart = made.current;
+		const xs = plot.data[0];
+		if (!chart || !xs.length) return;
+		const {min = 0, max = 0} = chart.scales.x;
+		const {left = -1} = chart.cursor;
+		const x = left >= 0 ? chart.posToVal(left, "x") : min;
+		const moveBy = (/** @type {number} */ by) => {
+			const next = xs[Math.min(xs.length - 1, Math.max(0, nearest(xs, x) + by))];
+			chart.setCursor({left: chart.valToPos(next, "x"), top: 10});
+			const values = valuesAt(plot, lines, next).map(value => `${value.label} ${value.text}`);
+			setSpoken(`${writtenX(next, axis)}: ${values.join(", ")}`);
+		};
+		const quarter = (max - min) / 4;
+		/** @type {Record<string, () => void>} */
+		const actions = {
+			ArrowLeft: () => moveBy(-1),
+			ArrowRight: () => moveBy(1),
+			"+": () => zoomTo(Math.max(min, x - quarter), Math.min(max, x + quarter)),
+			"-": reset,
+			Escape: reset
+		};
+		if (!actions[event.key]) return;
+		event.preventDefault();
+		// A notebook has shortcuts of its own.
+		event.stopPropagation();
+		actions[event.key]();
+	};
+	return html`<figure data-metric=${name}>
+		<figcaption><bdi title=${name}>${name}</bdi>
+			<button aria-pressed=${logY} aria-label="Log y: ${name}" title="Logarithmic y axis" onClick=${() => setLogY(!logY)}>Log y</button>
+		</figcaption>
+		<div class="plot" ref=${box} tabindex="0" role="application" onKeyDown=${onKey}
+			aria-label="${name} over ${AXES[axis]}, ${counted(lines.length, "run")}. Arrow keys move between points, + zooms in, Escape resets the zoom.">
+			${plot.isEmpty && html`<p class="quiet">No numbers to draw.</p>`}
+			<div class="tip" ref=${tip} hidden></div>
+		</div>
+		<div class="unseen" aria-live="polite">${spoken}</div>
+	</figure>`;
+}
+
+/** @type {(props: {model: WidgetModel, root: HTMLElement}) => VNode} */
+function View({model, root}) {
+	const [data, setData] = useState(() => model.get("data"));
+	const [axis, setAxis] = useState(/** @type {Axis} */ ("step"));
+	const [zoom, setZoom] = useState(/** @type {Span | null} */ (null));
+	const [off, setOff] = useState(/** @type {Set<string>} */ (new Set()));
+	const theme = useTheme(root);
+	useEffect(() => {
+		const update = () => setData(model.get("data"));
+		model.on("change:data", update);
+		return () => model.off("change:data", update);
+	}, []);
+	const charts = useMemo(
+		() => data.charts.map(chart => ({name: chart.name, lines: linesOf(data, chart, off)})),
+		[data, off]
+	);
+	/** @param {Axis} chosen */
+	const onAxis = chosen => {
+		setAxis(chosen);
+		// Another axis has other numbers.
+		setZoom(null);
+	};
+	/** @param {string} uuid */
+	const toggle = uuid => setOff(new Set(off.has(uuid) ? [...off].filter(one => one !== uuid) : [...off, uuid]));
+	return html`<div class="bar">
+			<label>X axis <select value=${axis} onChange=${(/** @type {FieldEvent} */ {target}) => onAxis(/** @type {Axis} */ (target.value))}>
+				${Object.entries(AXES).map(([value, label]) => html`<option value=${value}>${capitalized(label)}</option>`)}
+			</select></label>
+			${zoom && html`<button onClick=${() => setZoom(null)}>Reset zoom</button>`}
+			${data.hidden && html`<small>${data.hidden}</small>`}
+			${data.problem && html`<span class="problem" role="status">${data.problem}</span>`}
+		</div>
+		<ul class="runs" aria-label="Runs">${data.runs.map(
+			(
+				{uuid, name, status},
+				slot
+			) => html`<li key=${uuid}><button aria-pressed=${!off.has(uuid)} title="Show or hide" onClick=${() => toggle(uuid)}>
+				<${Mark} slot=${slot} /> <bdi>${name}</bdi> <small>${status}</small></button></li>`
+		)}</ul>
+		${!charts.length && html`<p class="quiet">No numeric metrics yet.</p>`}
+		<div class="charts">${charts.map(
+			({name, lines}) =>
+				html`<${Chart} key=${name} name=${name} lines=${lines} axis=${axis} zoom=${zoom} onZoom=${setZoom} theme=${theme} root=${root} />`
+		)}</div>`;
+}
+
+// Tells the kernel whether a view is visible: it reads values less often for hidden ones.
+/** @param {WidgetModel} model @param {HTMLElement} root */
+function reportVisibility(model, root) {
+	const view = number(Math.random() * 1e6);
+	let isInView = true;
+	let reported = true;
+	const report = (/** @type {boolean} */ isVisible) => {
+		if (isVisible === reported) return;
+		reported = isVisible;
+		model.send({view, visible: isVisible});
+	};
+	const update = () => report(isInView && !document.hidden);
+	const watcher = new IntersectionObserver(([entry]) => {
+		isInView = entry.isIntersecting;
+		update();
+	});
+	watcher.observe(root);
+	document.addEventListener("visibilitychange", update);
+	return () => {
+		watcher.disconnect();
+		document.removeEventListener("visibilitychange", update);
+		report(false);
+	};
+}
+
+/** @param {{model: WidgetModel, el: HTMLElement}} place */
+export function render({model, el}) {
+	const root = document.createElement("div");
+	root.className = "afnio-tellurio";
+	const view = document.createElement("div");
+	// As long as this is here, the picture is not needed.
+	const style = document.createElement("style");
+	style.textContent = `.${CSS.escape(model.get("picture"))} { display: none }`;
+	root.append(view, style);
+	el.append(root);
+	draw(html`<${View} model=${model} root=${root} />`, view);
+	const stopReporting = reportVisibility(model, root);
+	return () => {
+		stopReporting();
+		// Stops the watchers of what is replaced.
+		draw(html`<br />`, view);
+		root.remove();
+	};
+}

@@ -1,0 +1,79 @@
+"""The runs and curves of a view, within bounds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from afnio_tellurio.overviews import curves, summaries
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from afnio_tellurio.api.metrics import MetricCurve
+    from afnio_tellurio.tracking.run import Run
+
+#: Runs and metrics of one view, at most; and the points of all its lines, and of one of them.
+MAX_RUNS = 50
+MAX_METRICS = 24
+_MAX_POINTS = 40_000
+_BUCKETS = 400
+
+
+@attrs.frozen
+class ShownCurves:
+    """What a view shows.
+
+    Attributes:
+        runs: The runs, as they are now.
+        names: The metrics, one for each chart.
+        lines: The lines of each chart, by the index of their run.
+        hidden_runs: How many more runs there are.
+        hidden_names: How many more metrics there are.
+    """
+
+    runs: list[Run]
+    names: list[str]
+    lines: dict[str, dict[int, MetricCurve]]
+    hidden_runs: int
+    hidden_names: int
+
+
+def read_shown(runs: Sequence[Run], names: Sequence[str]) -> ShownCurves:
+    """Reads what a view shows.
+
+    Args:
+        runs: The runs.
+        names: The metrics; empty for all that have numbers.
+
+    Raises:
+        ValueError: No run has a metric of such a name.
+    """
+    shown_runs = list(runs[:MAX_RUNS])
+    by_run = summaries(shown_runs).values()
+    logged = sorted({name for metrics in by_run for name in metrics})
+    missing = [name for name in names if name not in logged]
+    if missing:
+        raise ValueError(
+            f"show: no metric {missing[0]!r}; logged metrics: {', '.join(logged) or 'none'}"
+        )
+    wanted = list(dict.fromkeys(names)) or [
+        name
+        for name in logged
+        if any(name in metrics and metrics[name].minimum is not None for metrics in by_run)
+    ]
+    shown = wanted[:MAX_METRICS]
+    lines: dict[str, dict[int, MetricCurve]] = {name: {} for name in shown}
+    indexes = {run.uuid: index for index, run in enumerate(shown_runs)}
+    buckets = min(_BUCKETS, _MAX_POINTS // max(1, len(shown_runs) * len(shown)))
+    if shown:
+        for curve in curves(shown_runs, *shown, buckets=buckets):
+            lines[curve.name][indexes[curve.run_uuid]] = curve
+    return ShownCurves(
+        runs=shown_runs,
+        names=shown,
+        lines=lines,
+        hidden_runs=len(runs) - len(shown_runs),
+        hidden_names=len(wanted) - len(shown),
+    )
