@@ -146,8 +146,9 @@ class Opener:
             for event, listener in self._listeners.items():
                 self._page.remove_listener(event, listener)
             self._shared.put_back(self._serving.url)
-        assert self._foreign_requests == []
-        assert [line for line in self._messages if not EXPECTED.search(line)] == []
+        assert self._foreign_requests == [], self._foreign_requests
+        unexpected = self.take_messages()
+        assert unexpected == [], unexpected
 
 
 def serious_barriers(page):

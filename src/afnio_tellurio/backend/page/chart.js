@@ -151,6 +151,8 @@ function Chart({route, name, label, lines: coarse, steps, settings: chosen, them
 		made.current.chart.setData(plot.data);
 	}, [plot]);
 
+	// The chart itself may be new, and get no event when the pointer leaves it.
+	const onLeave = () => made.current?.chart.setCursor({left: -10, top: -10});
 	/** @param {KeyboardEvent} event */
 	const onKey = event => {
 		const chart = made.current?.chart;
@@ -203,7 +205,7 @@ function Chart({route, name, label, lines: coarse, steps, settings: chosen, them
 			${tool("picture", "Save as PNG", onPicture)}
 			${document.fullscreenEnabled && tool(full ? "shrink" : "grow", full ? "Leave full screen" : "Full screen", onFull)}
 		</span></figcaption>
-		<div class="plot" ref=${box} style=${{height: `${height}px`}} tabindex="0" role="application" onKeyDown=${onKey}
+		<div class="plot" ref=${box} style=${{height: `${height}px`}} tabindex="0" role="application" onKeyDown=${onKey} onMouseLeave=${onLeave}
 			aria-label="${name} over ${AXES[settings.x]}, ${counted(lines.length, "run")}. Arrow keys move between points, + zooms in, Escape resets the zoom.">
 			${plot.isEmpty && html`<p class="quiet none">${isLoading ? "Loading…" : lines.length ? "No numbers to draw." : "The selected runs have no values."}</p>`}
 			<div class="tip" ref=${tip} hidden></div>
