@@ -1,5 +1,7 @@
 """The files of scanned points: killed and concurrent processes, damage, full disks, old files."""
 
+import errno
+import hashlib
 import json
 import os
 import shutil
@@ -154,12 +156,7 @@ def test_damaged_files_are_made_again(home, how, what):
 def test_an_index_that_is_not_ours_is_made_again(home, change):
     log("first")
     assert is_up_to_date()
-    path = folder_of(home) / "index.json"
-    record = json.loads(path.read_bytes())
-    change(record["index"])
-    index = json.dumps(record["index"], separators=(",", ":")).encode()
-    digest = __import__("hashlib").sha256(index).hexdigest()
-    path.write_bytes(b'{"index":%s,"sha256":"%s"}' % (index, digest.encode()))
+    edit_index(home, change)
     assert is_up_to_date()
 
 
@@ -227,6 +224,70 @@ def test_a_run_that_is_deleted_while_it_is_read(home, monkeypatch):
         assert {name for name, *_ in rows_of(te.scan("acme", "digits"))} == {"first"}
     assert is_up_to_date()
     te.restore_run("acme", "digits", second.uuid)
+    assert is_up_to_date()
+
+
+def test_an_update_that_ends_after_a_run_was_deleted_while_it_was_read(home, monkeypatch):
+    second = log("second")
+    log("first")
+    assert is_up_to_date()
+    for run in ("first", "second"):
+        log(run, range(5, 9), resume="must")
+    real = updating.list_metrics
+
+    def list_metrics(connection, path, **options):
+        if path.run_uuid == second.uuid:
+            yield from real(connection, path, **options)
+            te.delete_run("acme", "digits", second.uuid)
+        yield from real(connection, path, **options)
+
+    def rewrite(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(updating, "list_metrics", list_metrics)
+        patch.setattr(updating, "rewrite", rewrite)
+        with pytest.raises(OSError, match="scan: the points cannot be written"):
+            te.scan("acme", "digits")
+    te.restore_run("acme", "digits", second.uuid)
+    assert is_up_to_date()
+
+
+def edit_index(home, change):
+    """Changes the index, which stays whole."""
+    path = folder_of(home) / "index.json"
+    record = json.loads(path.read_bytes())
+    change(record["index"])
+    index = json.dumps(record["index"], separators=(",", ":")).encode()
+    digest = hashlib.sha256(index).hexdigest()
+    path.write_bytes(b'{"index":%s,"sha256":"%s"}' % (index, digest.encode()))
+
+
+def test_a_run_that_was_created_again_with_its_uuid(home, monkeypatch):
+    run = log("first")
+    assert is_up_to_date()
+    edit_index(home, lambda index: index["runs"][run.uuid].update(created=1))
+    asked = []
+    real = updating.list_metrics
+
+    def list_metrics(connection, path, **options):
+        asked.append(path.run_uuid)
+        return real(connection, path, **options)
+
+    monkeypatch.setattr(updating, "list_metrics", list_metrics)
+    assert is_up_to_date()
+    assert is_up_to_date()
+    assert asked == [run.uuid]
+
+
+def test_databases_do_not_mix(home, tmp_path):
+    log("first")
+    assert is_up_to_date()
+    with te.TellurioClient.local(tmp_path / "other.db") as client:
+        with te.init("acme", "Digits", "other", client=client) as run:
+            run.log("loss", 1.0)
+        frame = te.scan("acme", "digits", client)
+        assert frame.collect()["run_uuid"].to_list() == [run.uuid]
     assert is_up_to_date()
 
 

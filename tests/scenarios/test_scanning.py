@@ -179,6 +179,10 @@ def test_filters_and_metrics(backend, asked):
     assert is_up_to_date(where="name = nosuch")
     assert is_up_to_date(where='metric("loss").max > 1 and name ~ "fir"')
     assert is_up_to_date()
+    asked.clear()
+    assert is_up_to_date(where="name = second")
+    assert is_up_to_date()
+    assert asked == []
     if backend != WITHOUT:
         te.delete_run("acme", "digits", first.uuid)
         assert is_up_to_date(where="name = first")

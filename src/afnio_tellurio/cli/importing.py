@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +12,8 @@ from afnio_tellurio.cli.printing import complain, file_count, value_count
 from afnio_tellurio.notices import printable, show_progress
 
 if TYPE_CHECKING:
-    import argparse
-
     from afnio_tellurio.importing.sources import ImportResult
+    from afnio_tellurio.importing.wandb_api import WandbSource
 
 _KINDS = ("bundle", "mlflow", "neptune", "tensorboard", "trackio", "wandb")
 
@@ -28,13 +28,31 @@ def add_commands(commands: Commands) -> None:
         "import, and changes nothing after a complete one.",
         epilog="example: afnio-tellurio import first.zip --project acme/imported",
     )
-    with_file_names(parser.add_argument("source", metavar="SOURCE", type=Path))
+    with_file_names(
+        parser.add_argument(
+            "source",
+            metavar="SOURCE",
+            type=_source,
+            help="a file, a folder, or wandb://ENTITY/PROJECT[/RUN], which the package wandb reads",
+        )
+    )
     parser.add_argument("--project", metavar="NAMESPACE/PROJECT", type=path_type(2), required=True)
     parser.add_argument(
         "--from", dest="kind", choices=_KINDS, help="default: detected from what is there"
     )
     parser.add_argument("--dry-run", action="store_true", help="only show what would be imported")
     parser.set_defaults(command=_import)
+
+
+def _source(text: str) -> Path | WandbSource:
+    from afnio_tellurio.importing.wandb_api import SCHEME, parse_source
+
+    if not text.startswith(SCHEME):
+        return Path(text)
+    try:
+        return parse_source(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _import(options: argparse.Namespace) -> int:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from afnio_tellurio.bundles.reading import BundleError, open_bundle
 from afnio_tellurio.copying_runs import CopiedRun, copy_runs
 from afnio_tellurio.errors import BackendUnreachableError
-from afnio_tellurio.importing import mlflow, neptune, tensorboard, trackio, wandb
+from afnio_tellurio.importing import mlflow, neptune, tensorboard, trackio, wandb, wandb_api
 from afnio_tellurio.importing.imported_runs import ImportedRun, RunToImport
+from afnio_tellurio.importing.wandb_api import WandbSource
 from afnio_tellurio.interruptions import raise_foreign
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class ImportResult(NamedTuple):
 
 
 def import_runs(
-    path: Path,
+    path: Path | WandbSource,
     kind: str | None,
     project: TargetProject,
     target: TellurioClient,
@@ -52,10 +53,10 @@ def import_runs(
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[ImportResult]:
-    """Imports the runs of a file or a folder; repeating it continues, and changes nothing.
+    """Imports runs; repeating it continues, and changes nothing.
 
     Args:
-        path: The file or the folder.
+        path: The file, the folder, or the project of wandb.
         kind: The kind of what is there; default what is detected.
         project: Where the runs are imported to.
         target: The backend.
@@ -70,11 +71,17 @@ def import_runs(
         ValueError: The kind cannot be detected, or nothing of the kind is there.
         OSError: It cannot be read.
     """
-    kind = detected_kind(path) if kind is None else kind
-    if kind == "bundle":
-        yield from _import_bundles(path, project, target, dry_run=dry_run, progress=progress)
-        return
-    for run in _READERS[kind](path, skipped):
+    if isinstance(path, WandbSource):
+        if kind not in {None, "wandb"}:
+            raise ValueError(f"{path} is of the kind wandb, not {kind}")
+        runs = wandb_api.read_runs(path, skipped)
+    else:
+        kind = detected_kind(path) if kind is None else kind
+        if kind == "bundle":
+            yield from _import_bundles(path, project, target, dry_run=dry_run, progress=progress)
+            return
+        runs = _READERS[kind](path, skipped)
+    for run in runs:
         copy = RunToImport(run, project)
         for result in copy_runs([copy], target, dry_run=dry_run, progress=progress):
             yield ImportResult(result, copy.skipped)

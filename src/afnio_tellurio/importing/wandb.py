@@ -1,24 +1,20 @@
-"""Runs that wandb recorded offline: `run-*.wandb` files, of which a resumed run has several.
-
-The step of a value is wandb's, unless the run declared another x-axis with `define_metric`, and
-that has a step for each value: several metrics with different x-axes share a row.
-"""
+"""Runs that wandb recorded offline: `run-*.wandb` files, of which a resumed run has several."""
 
 from __future__ import annotations
 
 from collections import Counter
-from fnmatch import fnmatchcase
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from afnio_tellurio.api.entities import RunStatus
-from afnio_tellurio.importing.imported_runs import UNFINISHED, ImportedRun, Point, microseconds
+from afnio_tellurio.importing.imported_runs import UNFINISHED, ImportedRun, Point
 from afnio_tellurio.importing.leveldb_log import has_header, records_of
 from afnio_tellurio.importing.protobuf import Field, Message, ProtobufError
+from afnio_tellurio.importing.wandb_history import History, Row, restored
 from afnio_tellurio.interruptions import raise_foreign
-from afnio_tellurio.settings.limits import MAX_STEP
 from afnio_tellurio.special_numbers import SPECIAL_NUMBERS
 
 if TYPE_CHECKING:
@@ -75,20 +71,6 @@ def _run_of(file: Path) -> tuple[str, ...] | None:
     return None
 
 
-class _Row(NamedTuple):
-    """A row of the history.
-
-    Attributes:
-        step: wandb's step.
-        time: In microseconds since 1970.
-        values: The values by their names.
-    """
-
-    step: int
-    time: int
-    values: dict[str, Any]
-
-
 class _Scan:
     """What the first pass over the files of a run finds.
 
@@ -102,9 +84,6 @@ class _Scan:
         self._summary: dict[str, Any] = {}
         #: The declared x-axis of each metric, or of a pattern.
         self._axes: dict[str, str] = {}
-        #: The metrics whose x-axis has no step for some value.
-        self._without: set[str] = set()
-        self._names: set[str] = set()
         self.run = ImportedRun(tool="wandb", source_id=source_id, name="")
         self._seen: dict[int, Callable[[Message], None]] = {
             _RUN: self._see_run,
@@ -116,8 +95,6 @@ class _Scan:
         }
         for record in _records(files, self.run.skipped):
             self._see(record)
-        for row in _rows(files):
-            self._see_row(row)
         self._finish()
 
     def _see(self, record: Message) -> None:
@@ -163,28 +140,11 @@ class _Scan:
         run.facts["program"] = message.last(6).text or None
         run.user = message.last(13).text or run.user
 
-    def _see_row(self, row: _Row) -> None:
-        self.run.ended = max(row.time, self.run.ended or 0)
-        for name, value in row.values.items():
-            if (kind := _kind_of_media(value)) is not None:
-                self.run.skipped[kind] += 1
-                continue
-            self._names.add(name)
-            axis = _axis_of(name, self._axes)
-            if axis is not None and _step_in(row, axis) is None:
-                self._without.add(name)
-
     def _finish(self) -> None:
         run = self.run
         run.config.pop("_wandb", None)
-        run.facts["x_axes"] = self._axes or None
-        # What the program set itself: the rest is the last value of each metric.
-        own = {
-            name: value
-            for name, value in _flat(self._summary).items()
-            if name not in self._names and name[:1] != "_" and _kind_of_media(value) is None
-        }
-        run.facts["summary"] = own or None
+        history = History(partial(_rows, self._files), self._axes)
+        history.describe(run, self._summary)
         if self._exit is None:
             run.status, run.because = RunStatus.FAILED.value, UNFINISHED
         elif self._exit:
@@ -193,17 +153,7 @@ class _Scan:
                 "kind": "exit",
                 "message": f"The process exited with status {self._exit}.",
             }
-        run.points = self._points
-
-    def _points(self) -> Iterator[Point]:
-        for row in _rows(self._files):
-            for name, value in row.values.items():
-                if _kind_of_media(value) is not None:
-                    continue
-                axis = None if name in self._without else _axis_of(name, self._axes)
-                step = None if axis is None else _step_in(row, axis)
-                yield Point(name, row.step if step is None else step, value, row.time)
-        yield from _system_points(self._files)
+        run.points = lambda: chain(history.points(), _system_points(self._files))
 
 
 _READ = {_HISTORY, _SUMMARY, _CONFIG, _STATS, _METRIC, _RUN, _EXIT, _ENVIRONMENT}
@@ -219,18 +169,13 @@ def _records(files: list[Path], skipped: Counter[str]) -> Iterator[Message]:
                 skipped["damaged records"] += 1
 
 
-def _rows(files: list[Path]) -> Iterator[_Row]:
+def _rows(files: list[Path]) -> Iterator[Row]:
     for record in _records(files, Counter()):
         if record.has(_HISTORY):
             history = record.message(_HISTORY)
             nested: dict[str, Any] = {}
             _apply(nested, history)
-            values = _flat(nested)
-            step = values.pop("_step", history.message(2).last(1).signed)
-            time = values.pop("_timestamp", 0)
-            own = {name: value for name, value in values.items() if not name.startswith("_")}
-            seconds = time if isinstance(time, int | float) else 0
-            yield _Row(step if isinstance(step, int) else -1, microseconds(seconds), own)
+            yield Row.of(nested, history.message(2).last(1).signed)
 
 
 def _system_points(files: list[Path]) -> Iterator[Point]:
@@ -241,28 +186,6 @@ def _system_points(files: list[Path]) -> Iterator[Point]:
             time = stamp.last(1).signed * 1_000_000 + stamp.last(2).signed // 1000
             for item in stats.messages(3):
                 yield Point(f"system/{item.last(1).text}", None, _value_of(item), time)
-
-
-def _axis_of(name: str, axes: dict[str, str]) -> str | None:
-    """Returns the x-axis that was declared for a metric, itself or by a pattern."""
-    axis = axes.get(name)
-    if axis is None:
-        axis = next(
-            (
-                each
-                for pattern, each in axes.items()
-                if "*" in pattern and fnmatchcase(name, pattern)
-            ),
-            None,
-        )
-    return None if axis in (None, "_step", name) else axis
-
-
-def _step_in(row: _Row, axis: str) -> int | None:
-    value = row.values.get(axis)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value % 1 != 0:
-        return None
-    return int(value) if 0 <= value <= MAX_STEP else None
 
 
 def _apply(values: dict[str, Any], changes: Message) -> None:
@@ -282,17 +205,6 @@ def _apply(values: dict[str, Any], changes: Message) -> None:
             removed_from = removed_from.get(parent) if isinstance(removed_from, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
         if isinstance(removed_from, dict):
             removed_from.pop(name, None)  # pyright: ignore[reportUnknownMemberType]
-
-
-def _flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
-    """Returns values with the names of nested ones joined by dots; media stay together."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict) and value and _kind_of_media(value) is None:  # pyright: ignore[reportUnknownArgumentType]
-            flat.update(_flat(value, f"{before}{name}."))  # pyright: ignore[reportUnknownArgumentType]
-        else:
-            flat[f"{before}{name}"] = value
-    return flat
 
 
 def _path_of(item: Message) -> list[str]:
@@ -318,7 +230,7 @@ def _json_value(field: Field) -> Any:
     if text in SPECIAL_NUMBERS:
         return SPECIAL_NUMBERS[text]
     try:
-        return _numbers(msgspec.json.decode(text))
+        return restored(msgspec.json.decode(text))
     except (ValueError, msgspec.DecodeError, RecursionError) as error:
         raise_foreign(error)
         return text
@@ -332,13 +244,3 @@ _VALUES: dict[int, Callable[[Field], Any]] = {
     5: _zigzag,
     4: lambda field: bool(field.integer),
 }
-
-
-def _numbers(value: Any) -> Any:
-    """Returns a value with numbers for the words that wandb stores in their place."""
-    return SPECIAL_NUMBERS.get(value, value) if isinstance(value, str) else value
-
-
-def _kind_of_media(value: Any) -> str | None:
-    kind = value.get("_type") if isinstance(value, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-    return kind if isinstance(kind, str) else None
