@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 RUN = """
 import os
 import afnio_tellurio as te
@@ -46,9 +48,34 @@ def test_a_warning_is_still_on_stderr(kernel):
     assert (kind, content["text"]) == ("stream", "afnio-tellurio: data waits\n")
 
 
-def test_a_cell_that_is_run_again_supersedes_its_run(kernel):
-    start = 'import afnio_tellurio as te; run = te.init("acme", "Digits", "again")'
-    kernel('import os; os.environ.update(TELLURIO_MODE="local", TELLURIO_QUIET="1")')
-    assert [kernel(start), kernel(start)] == [[], []]
-    (message,) = kernel('print(*(run.status for run in te.runs("acme", "Digits")))')
-    assert message[1]["text"] == "RUNNING FAILED\n"
+START = 'import afnio_tellurio as te; run = te.init("acme", "Digits", "again")'
+STATUSES = 'print(*(run.status for run in te.runs("acme", "Digits")))'
+
+
+@pytest.fixture
+def local_kernel(kernel):
+    kernel(
+        "import os; os.environ.update(TELLURIO_MODE='local', TELLURIO_QUIET='1')\n"
+        "import afnio_tellurio as te\n"
+        "if te.get_active_run() is not None: te.finish()"
+    )
+    return kernel
+
+
+def test_a_cell_that_is_run_again_completes_its_run(local_kernel):
+    assert [local_kernel(START), local_kernel(START)] == [[], []]
+    (message,) = local_kernel(STATUSES)
+    assert message[1]["text"] == "RUNNING COMPLETED\n"
+    (message,) = local_kernel('print(te.get_run("acme", "digits", "again").ended_because.kind)')
+    assert message[1]["text"] == "superseded\n"
+
+
+@pytest.mark.parametrize("failing", ["1 / 0", "not Python", "raise KeyboardInterrupt"])
+def test_a_run_of_a_cell_that_fails_is_failed(local_kernel, failing):
+    local_kernel(START)
+    assert local_kernel(failing)[-1][0] == "error"
+    local_kernel("'a cell that does not fail'")
+    assert [local_kernel(START), local_kernel(START)] == [[], []]
+    (message,) = local_kernel(STATUSES)
+    # The failure was before the second run started.
+    assert message[1]["text"] == "RUNNING COMPLETED FAILED\n"

@@ -14,7 +14,9 @@ from afnio_tellurio.notebook.front_end import read_script, read_style
 from afnio_tellurio.notebook.live_view import _LiveView
 
 VIEW = "application/vnd.jupyter.widget-view+json"
-FOLLOWED = {"display_data", "update_display_data", "comm_open", "comm_msg", "error", "status"}
+FOLLOWED = {
+    "comm_close", "comm_msg", "comm_open", "display_data", "error", "status", "update_display_data",
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -179,12 +181,15 @@ with te.init("acme", "Digits", "looped") as run:
     run.log("loss", 1)
     for _ in range(6):
         te.show(run)
-    print("open", len(live_view._open))
     display({"text/plain": str([view._has_stopped for view in live_view._open])}, raw=True)
 """,
     ).ended()
     texts = [content["data"]["text/plain"] for kind, content in messages if kind == "display_data"]
     assert texts[-1] == "[True, False, False]"
+    shown = [content["data"] for kind, content in messages if kind == "display_data"]
+    views = [data[VIEW]["model_id"] for data in shown if VIEW in data]
+    closed = {content["comm_id"] for kind, content in messages if kind == "comm_close"}
+    assert [view in closed for view in views] == [True, True, True, False, False, False]
 
 
 class FakeWidget:

@@ -4,6 +4,7 @@ The model has what anywidget's has. The kernel's side is tests/notebook/test_liv
 """
 
 import re
+import time
 
 import pytest
 from browser_pages import AXE, PATIENCE, serious_barriers
@@ -149,6 +150,24 @@ def test_a_drag_zooms_and_new_values_keep_the_zoom(notebook, client):
     expect(page.get_by_role("button", name="Reset zoom")).to_have_count(0)
     _hover(page, 0.2)
     expect(_tip(page).locator("b")).to_have_text(["20"])
+
+
+def test_new_values_are_drawn(notebook, client):
+    run = _log(client, "one", range(101))
+    page = notebook.open(_read([run]))
+    canvas = page.locator("figure canvas")
+    expect(canvas).to_have_count(1)
+    page.wait_for_function("document.querySelector('figure canvas').width > 0")
+    page.evaluate("globalThis.canvas = document.querySelector('figure canvas')")
+    before = canvas.screenshot()
+    data = _read([run])
+    data["charts"][0]["lines"][0]["last"] = [50] * 101
+    page.evaluate("data => model.change(data)", data)
+    deadline = time.monotonic() + PATIENCE
+    while canvas.screenshot() == before:
+        assert time.monotonic() < deadline
+    # The same chart, with its zoom and pointer.
+    assert page.evaluate("canvas === document.querySelector('figure canvas')")
 
 
 def test_the_keyboard_reaches_values_and_zooms(notebook, runs):

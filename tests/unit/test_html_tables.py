@@ -33,6 +33,15 @@ def test_a_table_of_runs_has_names_and_no_uuids():
     assert [head.get("scope") for head in _parsed(table).iter("th")] == ["col", "col"]
 
 
+def test_columns_without_values_are_left_out():
+    columns = {"uuid": ["u", "v"], "name": ["a", "b"], "group": [None, None], "tags": [[], []]}
+    assert _texts(te.RunTable(columns), "th") == ["name"]
+    columns |= {"group": [None, "g"], "tags": [["t"], []]}
+    assert _texts(te.RunTable(columns), "th") == ["name", "group", "tags"]
+    # Without names, UUIDs are all there is.
+    assert _texts(te.RunTable({"uuid": ["u"]}), "td") == ["u"]
+
+
 def test_numbers_are_on_the_right():
     columns = {"uuid": ["u", "v"], "loss": [1, 2.5], "ok": [True, None], "mixed": [1, "a"]}
     cells = [*_parsed(te.RunTable(columns)).iter("td")]

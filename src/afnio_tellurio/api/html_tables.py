@@ -19,7 +19,7 @@ _COLUMNS = 15
 _LENGTH = 80
 #: A cell's text is cut before it is made: a value may have millions of items.
 _ITEMS = 40
-_EDGE = "border-bottom:1px solid #8884;padding:.2em .6em"
+_EDGE = "border-bottom:1px solid #8884;padding:.2em .6em;white-space:nowrap"
 _NUMBER = f"{_EDGE};text-align:right;font-variant-numeric:tabular-nums"
 _TEXT = f"{_EDGE};text-align:left"
 

@@ -49,8 +49,12 @@ class RunTable:
         return f"RunTable({len(self)} runs, {len(self.columns)} columns)"
 
     def _repr_html_(self) -> str:
-        # Nobody reads UUIDs beside names.
-        shown = {name: values for name, values in self.columns.items() if name != "uuid"}
+        # Nobody reads UUIDs beside names, or columns without values.
+        shown = {
+            name: values
+            for name, values in self.columns.items()
+            if name != "uuid" and any(value is not None and value != [] for value in values)
+        }
         count = len(self)
         return render_table(shown or self.columns, count, f"{count:,} run{'s' * (count != 1)}")
 

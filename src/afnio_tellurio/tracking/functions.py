@@ -31,6 +31,7 @@ from afnio_tellurio.tracking.details import as_attributes, checked_details, keep
 from afnio_tellurio.tracking.disabled import DisabledRun
 from afnio_tellurio.tracking.end_reasons import SUPERSEDED
 from afnio_tellurio.tracking.finding import get_run
+from afnio_tellurio.tracking.notebook_cells import note_cells, status_of_superseded
 from afnio_tellurio.tracking.recorders import make_recorders
 from afnio_tellurio.tracking.resuming import checked_resume, resume_if_asked, uuid_of_key
 from afnio_tellurio.tracking.run import Run, bind_run, capture_environment, start_recorders
@@ -218,7 +219,8 @@ def make_active(run: Run, connection: Connection | None) -> Run:
         return run
     superseded = activate(run)
     if superseded is not None:
-        end(superseded, RunStatus.FAILED, SUPERSEDED)
+        end(superseded, status_of_superseded(superseded), SUPERSEDED)
+    note_cells(run)
     share_run(run, connection)
     return run
 
