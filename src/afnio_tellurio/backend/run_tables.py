@@ -95,14 +95,15 @@ class _Metrics:
         self, connection: sqlite3.Connection, runs: Sequence[int], columns: Sequence[_Column]
     ) -> None:
         self._nothing: list[Any] = [None] * len(runs)
-        names: dict[str, list[str] | None] = {}
+        shows_all = _METRICS in columns
+        names: dict[str, list[str]] = {"last": []} if shows_all else {}
         for column in columns:
             if isinstance(column, MetricValue):
                 names.setdefault(column.part, []).append(column.name)
-        if _METRICS in columns:
-            names["last"] = None
         self._cells = {
-            part: self._read(read_parts(connection, runs, part, some))
+            part: self._read(
+                read_parts(connection, runs, part, None if shows_all and part == "last" else some)
+            )
             for part, some in names.items()
         }
 
