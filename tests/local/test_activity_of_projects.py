@@ -38,12 +38,13 @@ def get(api, slug):
 
 
 def test_runs_are_counted_by_status_and_by_day(api):
-    ages = (0 * DAY, DAY / 2, DAY / 2 + dt.timedelta(microseconds=1), 29 * DAY, 30 * DAY)
+    # It is noon: midnight belongs to the day that begins.
+    before = dt.timedelta(microseconds=1)
+    ages = (0 * DAY, DAY / 2, DAY / 2 + before, 29.5 * DAY, 29.5 * DAY + before)
     for age, status in zip(ages, ["RUNNING", *["CRASHED"] * 3, "FAILED"], strict=True):
         create(api, age, status)
     digits = get(api, "digits")
     assert digits["run_counts"] == {"RUNNING": 1, "CRASHED": 3, "FAILED": 1}
-    # Midnight was 12 hours ago, and belongs to today.
     assert digits["runs_per_day"] == [1, *[0] * 27, 1, 2]
     assert digits["last_activity"] == "2026-11-27T12:00:00.000000Z"
     empty = get(api, "empty")
