@@ -32,7 +32,7 @@ REQUESTS = {
 #: The fields of answers that the platform is not known to have.
 FIELDS = {
     name
-    for schema in ("Run", "Metric", "Error", "RunNotFoundError")
+    for schema in ("Project", "Run", "Metric", "Error", "RunNotFoundError")
     for name, field in exchanges.CONTRACT["components"]["schemas"][schema]["properties"].items()
     if field.get("x-tellurio-extension")
 }

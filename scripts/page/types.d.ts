@@ -198,6 +198,7 @@ declare global {
 	/** What components pass to each other; each takes only some of it. */
 	interface Props {
 		route: Route;
+		project: Omit<Project, "namespace"> | null;
 		theme: string;
 		onError: (error: Error | null | undefined) => void;
 		onDone: () => void;

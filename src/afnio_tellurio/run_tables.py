@@ -11,7 +11,7 @@ from afnio_tellurio.client import TellurioClient, connection_of
 from afnio_tellurio.default_client import client_or_default
 from afnio_tellurio.filters.conditions import METRIC_PARTS, Attribute, ConfigValue, MetricValue
 from afnio_tellurio.filters.lexing import FilterError
-from afnio_tellurio.filters.matching import flatten, value_in
+from afnio_tellurio.filters.matching import columns_of, value_in
 from afnio_tellurio.filters.parsing import parse_term
 from afnio_tellurio.overviews import summaries
 from afnio_tellurio.tracking import finding
@@ -179,9 +179,8 @@ class _Columns:
         cells: dict[str, list[Any]] = {"uuid": [run.uuid for run in runs]}
         cells |= {name: [read(run) for run in runs] for name, read in _READERS.items()}
         if self.config is None:
-            flat = [flatten(run.config) for run in runs]
-            for path in sorted({path for config in flat for path in config}):
-                cells[str(ConfigValue(path))] = [config.get(path) for config in flat]
+            for path, values in columns_of([run.config for run in runs]).items():
+                cells[str(ConfigValue(path))] = values
         for term in self.config or ():
             cells[str(term)] = [value_in(run.config, term.path) for run in runs]
         metrics = self.metrics

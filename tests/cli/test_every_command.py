@@ -34,6 +34,7 @@ PRINTING_JSON = [name for name in COMMANDS if takes(name, option="--json")]
 IN_A_SHELL = {"runs", "sync"}
 #: What these fields contain is up to the run, or described in one row.
 ANY_FIELDS = {
+    "run_counts.",
     "metrics.NAME.last.",
     "config.",
     "environment.",

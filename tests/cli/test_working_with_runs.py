@@ -44,6 +44,14 @@ def test_projects_are_listed(invoke, runs):
     another, digits = json.loads(invoke("projects", "acme", "--json").stdout)
     assert (another["slug"], another["last_run_date"]) == ("another", None)
     assert digits["display_name"] == "Digits!"
+    assert another["run_counts"] == {}
+    assert sum(digits["run_counts"].values()) == sum(digits["runs_per_day"]) == 3
+    assert digits["last_activity"] >= digits["last_run_date"]
+    header, empty, line = invoke("projects", "acme").stdout.splitlines()
+    assert header.split()[:5] == ["PROJECT", "NAME", "RUNS", "RUNNING", "CRASHED"]
+    assert empty.split()[2:5] == ["0", "0", "0"]
+    counts = [digits["run_counts"].get(status, 0) for status in ("RUNNING", "CRASHED")]
+    assert line.split()[2:5] == ["3", *map(str, counts)]
 
 
 def test_runs_are_filtered_sorted_and_cut(invoke, runs):

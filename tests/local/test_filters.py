@@ -255,6 +255,27 @@ def test_regular_expressions_that_take_too_long_are_refused(clients, monkeypatch
     assert len(names(direct, where='name ~ "run"')) == len(CONFIGS)
 
 
+@pytest.mark.parametrize(
+    ("where", "count"),
+    [
+        ('name ~ "x" and baseline in tags', 2),
+        ('not (config.note !~ "x" or metric(loss).count != 2)', 1),
+        ('(name ~ "x" or config.lr = 0.25) and status != RUNNING and metric(loss) != null', 8),
+        ('name ~ "x" and name ~ "y"', 12),
+    ],
+)
+def test_conditions_that_take_long_are_tested_last(clients, monkeypatch, where, count):
+    tests = []
+    monkeypatch.setattr(
+        "afnio_tellurio.backend.store.run_conditions.monotonic",
+        lambda: float(bool(tests.append(1))),
+    )
+    direct, _without = clients
+    assert names(direct, where=where) == []
+    # One call is the start.
+    assert len(tests) - 1 == count
+
+
 def test_only_the_start_of_a_long_text_is_searched(clients):
     direct, without = clients
     run = te.init("acme", "Long", notes="a" * 100_000 + "b", client=direct)

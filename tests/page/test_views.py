@@ -46,6 +46,35 @@ def test_the_way_from_projects_to_a_run_and_back(open_digits, digits):
     expect(page.locator("h1")).to_have_text("Projects")
 
 
+def test_the_projects_show_what_their_runs_do(open_page, client):
+    te.create_project("acme", "Empty", client=client)
+    for status in ("COMPLETED", "CRASHED", "CRASHED"):
+        te.init("acme", "Digits!", client=client).finish(status=te.RunStatus(status))
+    running = te.init("acme", "Digits!", client=client)
+    page = open_page("/")
+    digits, empty = page.locator("tbody tr").nth(0), page.locator("tbody tr").nth(1)
+    ago = re.compile("just now|min ago")
+    summary = "4 runs in 30 days, up to 4 a day"
+    expect(digits.locator("td")).to_have_text(["acme", "4", "1", "2", summary, ago, ago])
+    expect(digits.get_by_role("img")).to_have_accessible_name(summary)
+    # One bar, today's, at the right.
+    expect(digits.locator("path")).to_have_attribute("d", "M116 20v-20h3v20z")
+    expect(empty.locator("td")).to_have_text(["acme", "0", "", "", "", "", ago])
+    expect(empty.locator("svg")).to_have_count(0)
+    running.finish()
+    expect(digits.locator("td")).to_have_text(["acme", "4", "", "2", summary, ago, ago])
+
+
+def test_the_head_of_a_project_has_its_name_and_counts_on_every_tab(open_digits):
+    for address in (PROJECT, TABLE, f"{PROJECT}artifacts/"):
+        page = open_digits(address)
+        expect(page.locator(".title")).to_contain_text("Digits")
+        expect(page.locator(".title .quiet")).to_contain_text("3 runs · 1 crashed · updated ")
+        expect(page.locator("h1")).to_have_text("Digits")
+        # The path does not repeat it.
+        expect(page.get_by_role("navigation", name="Path")).to_have_text(re.compile("acme$"))
+
+
 def test_the_page_tells_what_does_not_exist(open_digits):
     page = open_digits("/acme/projects/nothing/")
     expect(page.locator("main")).to_contain_text("Project acme/nothing not found.")

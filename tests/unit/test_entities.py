@@ -201,3 +201,35 @@ def test_an_error_about_an_answer_reaches_another_process_whole():
     error = te.InvalidResponseError("getRun: the answer is invalid", operation="getRun")
     copy = pickle.loads(pickle.dumps(error))
     assert (type(copy), str(copy), copy.operation) == (type(error), str(error), "getRun")
+
+
+def test_a_project_has_its_counts_and_none_of_a_backend_without_them():
+    whole = {
+        "uuid": str(uuid.UUID(int=1)),
+        "display_name": "Digits",
+        "slug": "digits",
+        "date_created": DATE.isoformat(),
+        "visibility": "TEAM",
+    }
+    plain = te_project(models.Project.from_dict(whole))
+    assert (plain.run_counts, plain.last_activity, plain.runs_per_day) == (None, None, None)
+    counted = {
+        "run_counts": {"RUNNING": 1, "PAUSED": 2},
+        "last_activity": DATE.isoformat(),
+        "runs_per_day": [0, 3],
+    }
+    project = te_project(models.Project.from_dict(whole | counted))
+    assert project.run_counts == counted["run_counts"]
+    assert (project.last_activity, project.runs_per_day) == (DATE, [0, 3])
+    assert plain == project, "it is the same project"
+    assert hash(plain) == hash(project)
+    for name, value in (
+        ("run_counts", {"RUNNING": "1"}),
+        ("runs_per_day", ["0"]),
+        ("runs_per_day", 3),
+        ("last_activity", "soon"),
+    ):
+        model = models.Project.from_dict(whole)
+        setattr(model, name, value)
+        with pytest.raises(te.InvalidResponseError, match=f"getProject: .* {name}"):
+            te_project(model)

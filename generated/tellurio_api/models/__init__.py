@@ -36,6 +36,7 @@ from .packed_numbers import PackedNumbers
 from .project import Project
 from .project_create import ProjectCreate
 from .project_metric import ProjectMetric
+from .project_run_counts import ProjectRunCounts
 from .run import Run
 from .run_artifact import RunArtifact
 from .run_column import RunColumn
@@ -101,6 +102,7 @@ __all__ = (
     "Project",
     "ProjectCreate",
     "ProjectMetric",
+    "ProjectRunCounts",
     "Run",
     "RunArtifact",
     "RunColumn",

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from uuid import UUID
 
 from attrs import define as _attrs_define
@@ -11,6 +11,10 @@ from attrs import field as _attrs_field
 
 from ..models.visibility import Visibility
 from ..types import UNSET, Unset, new_fields
+
+if TYPE_CHECKING:
+    from ..models.project_run_counts import ProjectRunCounts
+
 
 T = TypeVar("T", bound="Project")
 
@@ -39,6 +43,12 @@ class Project:
     """ The name of the namespace shown to people. """
     org_slug: None | str | Unset = UNSET
     """ The slug of the namespace. """
+    run_counts: ProjectRunCounts | Unset = UNSET
+    """ The number of runs by status. A status that no run has is missing. """
+    last_activity: datetime.datetime | None | Unset = UNSET
+    """ When a run was created or changed last; null if the project has no runs. """
+    runs_per_day: list[int] | Unset = UNSET
+    """ The number of runs that were created on each of the last 30 days, in UTC. The last one is today. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=new_fields)
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,6 +100,22 @@ class Project:
         else:
             org_slug = self.org_slug
 
+        run_counts: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.run_counts, Unset):
+            run_counts = self.run_counts.to_dict()
+
+        last_activity: None | str | Unset
+        if isinstance(self.last_activity, Unset):
+            last_activity = UNSET
+        elif isinstance(self.last_activity, datetime.datetime):
+            last_activity = self.last_activity.isoformat()
+        else:
+            last_activity = self.last_activity
+
+        runs_per_day: list[int] | Unset = UNSET
+        if not isinstance(self.runs_per_day, Unset):
+            runs_per_day = self.runs_per_day
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -111,11 +137,19 @@ class Project:
             field_dict["org_display_name"] = org_display_name
         if org_slug is not UNSET:
             field_dict["org_slug"] = org_slug
+        if run_counts is not UNSET:
+            field_dict["run_counts"] = run_counts
+        if last_activity is not UNSET:
+            field_dict["last_activity"] = last_activity
+        if runs_per_day is not UNSET:
+            field_dict["runs_per_day"] = runs_per_day
 
         return field_dict
 
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        from ..models.project_run_counts import ProjectRunCounts
+
         d = dict(src_dict)
         uuid = UUID(d.pop("uuid"))
 
@@ -199,6 +233,32 @@ class Project:
 
         org_slug = _parse_org_slug(d.pop("org_slug", UNSET))
 
+        _run_counts = d.pop("run_counts", UNSET)
+        run_counts: ProjectRunCounts | Unset
+        if isinstance(_run_counts, Unset):
+            run_counts = UNSET
+        else:
+            run_counts = ProjectRunCounts.from_dict(_run_counts)
+
+        def _parse_last_activity(data: object) -> datetime.datetime | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                last_activity_type_0 = datetime.datetime.fromisoformat(data)
+
+                return last_activity_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(datetime.datetime | None | Unset, data)
+
+        last_activity = _parse_last_activity(d.pop("last_activity", UNSET))
+
+        runs_per_day = cast(list[int], d.pop("runs_per_day", UNSET))
+
         project = cls(
             uuid=uuid,
             display_name=display_name,
@@ -210,6 +270,9 @@ class Project:
             org_uuid=org_uuid,
             org_display_name=org_display_name,
             org_slug=org_slug,
+            run_counts=run_counts,
+            last_activity=last_activity,
+            runs_per_day=runs_per_day,
         )
 
         project.additional_properties = d

@@ -139,6 +139,11 @@ class Project:
         org_uuid: The UUID of the namespace that owns it, or `None`.
         org_display_name: The name of that namespace, or `None`.
         org_slug: The slug of that namespace, or `None`.
+        run_counts: The number of runs by status, without statuses that no run has, or `None` if the
+            backend does not count them.
+        last_activity: When a run was created or changed last, or `None`.
+        runs_per_day: The number of runs that were created on each of the last 30 days, in UTC,
+            today's last, or `None` if the backend does not count them.
         extra: The fields of a backend that is newer than this SDK, by name.
     """
 
@@ -152,6 +157,13 @@ class Project:
     org_uuid: str | None = attrs.field(repr=False)
     org_display_name: str | None = attrs.field(repr=False)
     org_slug: str | None
+    run_counts: dict[str, int] | None = attrs.field(
+        default=None, repr=False, eq=False, kw_only=True
+    )
+    last_activity: dt.datetime | None = attrs.field(
+        default=None, repr=False, eq=False, kw_only=True
+    )
+    runs_per_day: list[int] | None = attrs.field(default=None, repr=False, eq=False, kw_only=True)
     extra: dict[str, Any] = attrs.field(factory=dict[str, Any], repr=False, eq=False, kw_only=True)
 
 
@@ -169,8 +181,27 @@ def read_project(model: models.Project, operation: str) -> Project:
         org_uuid=field.optional_text("org_uuid", model.org_uuid),
         org_display_name=field.optional_text("org_display_name", model.org_display_name),
         org_slug=field.optional_text("org_slug", model.org_slug),
+        run_counts=_counts(field, model),
+        last_activity=field.optional_date("last_activity", model.last_activity),
+        runs_per_day=_days(field, model),
         extra=model.additional_properties,
     )
+
+
+def _counts(field: AnswerFields, model: models.Project) -> dict[str, int] | None:
+    if field.optional("run_counts", model.run_counts, object) is None:
+        return None
+    counts = field.json_object("run_counts", model.run_counts)
+    return {
+        status: field.integer(f"run_counts.{status}", count) for status, count in counts.items()
+    }
+
+
+def _days(field: AnswerFields, model: models.Project) -> list[int] | None:
+    days = field.optional("runs_per_day", model.runs_per_day, list)  # pyright: ignore[reportUnknownVariableType]
+    if days is None:
+        return None
+    return [field.integer("runs_per_day[]", count) for count in days]  # pyright: ignore[reportUnknownVariableType]
 
 
 @attrs.frozen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from array import array
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,48 @@ def imported(call: str, package: str) -> Any:
             f"install it with: pip install {package}",
             name=package,
         ) from error
+
+
+class Tabular(ABC):
+    """Rows that become the frames of pandas, polars, and pyarrow."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def _columns(self) -> dict[str, list[Any]]:
+        """Returns the values of each column, `None` where a row lacks it."""
+
+    def to_pandas(self) -> Any:
+        """A `pandas.DataFrame` of the rows; what a row lacks is missing.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        return imported("to_pandas", "pandas").DataFrame(self._unified())
+
+    def to_polars(self) -> Any:
+        """A `polars.DataFrame` of the rows; what a row lacks is null.
+
+        Raises:
+            ImportError: polars is not installed.
+            OverflowError: There is an integer too large for a column.
+            TypeError: The values of a column have several types, which no column can hold.
+        """
+        return polars_frame(self._unified(), {}, {})
+
+    def to_arrow(self) -> Any:
+        """A `pyarrow.Table` of the rows; what a row lacks is null.
+
+        Raises:
+            ImportError: pyarrow is not installed.
+            OverflowError: There is an integer too large for a column.
+            TypeError: The values of a column have several types, which no column can hold.
+            ValueError: As `TypeError`; pyarrow raises either, depending on the types.
+        """
+        return imported("to_arrow", "pyarrow").table(self._unified())
+
+    def _unified(self) -> dict[str, list[Any]]:
+        return {name: unified(values) for name, values in self._columns().items()}
 
 
 def unified(values: list[Any]) -> list[Any]:

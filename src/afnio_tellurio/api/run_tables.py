@@ -11,7 +11,7 @@ from tellurio_api.api.runs import tabulate_runs as tabulate_runs_operation
 
 from afnio_tellurio.api.answers import AnswerFields, as_numbers, check_lengths, is_numeric
 from afnio_tellurio.api.calling import LACKING
-from afnio_tellurio.api.frames import imported, polars_frame, unified
+from afnio_tellurio.api.frames import Tabular
 from afnio_tellurio.api.html_tables import render_table
 from afnio_tellurio.api.pages import list_pages_with_headers
 from afnio_tellurio.errors import ApiError, InvalidResponseError
@@ -30,7 +30,7 @@ _PAGE = 1000
 
 
 @attrs.frozen
-class RunTable:
+class RunTable(Tabular):
     """Runs as rows of a table, from `table`.
 
     Attributes:
@@ -58,37 +58,8 @@ class RunTable:
         count = len(self)
         return render_table(shown or self.columns, count, f"{count:,} run{'s' * (count != 1)}")
 
-    def to_pandas(self) -> Any:
-        """A `pandas.DataFrame` with a row for each run; what a run lacks is missing.
-
-        Raises:
-            ImportError: pandas is not installed.
-        """
-        return imported("to_pandas", "pandas").DataFrame(self._unified())
-
-    def to_polars(self) -> Any:
-        """A `polars.DataFrame` with a row for each run; what a run lacks is null.
-
-        Raises:
-            ImportError: polars is not installed.
-            OverflowError: There is an integer too large for a column.
-            TypeError: The values of a column have several types, which no column can hold.
-        """
-        return polars_frame(self._unified(), {}, {})
-
-    def to_arrow(self) -> Any:
-        """A `pyarrow.Table` with a row for each run; what a run lacks is null.
-
-        Raises:
-            ImportError: pyarrow is not installed.
-            OverflowError: There is an integer too large for a column.
-            TypeError: The values of a column have several types, which no column can hold.
-            ValueError: As `TypeError`; pyarrow raises either, depending on the types.
-        """
-        return imported("to_arrow", "pyarrow").table(self._unified())
-
-    def _unified(self) -> dict[str, list[Any]]:
-        return {name: unified(values) for name, values in self.columns.items()}
+    def _columns(self) -> dict[str, list[Any]]:
+        return self.columns
 
 
 RunTable.__module__ = "afnio_tellurio"

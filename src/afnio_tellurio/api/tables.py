@@ -8,7 +8,7 @@ import attrs
 import msgspec
 
 from afnio_tellurio.api.answers import AnswerFields, as_numbers, is_numeric
-from afnio_tellurio.api.frames import imported, polars_frame, unified
+from afnio_tellurio.api.frames import Tabular
 from afnio_tellurio.api.html_tables import MAX_SHOWN_ROWS, render_table
 from afnio_tellurio.special_numbers import restore
 
@@ -47,7 +47,7 @@ def read_table_summary(model: models.Table) -> tuple[str, TableSummary]:
 
 
 @attrs.frozen
-class TableRows:
+class TableRows(Tabular):
     """The rows of one table, in the order in which they were logged.
 
     Attributes:
@@ -80,38 +80,9 @@ class TableRows:
         }
         return render_table(columns, count, f"{self.name}: {count:,} row{'s' * (count != 1)}")
 
-    def to_pandas(self) -> Any:
-        """A `pandas.DataFrame` with a column for each field; what a row lacks is missing.
-
-        Raises:
-            ImportError: pandas is not installed.
-        """
-        return imported("to_pandas", "pandas").DataFrame(self._columns())
-
-    def to_polars(self) -> Any:
-        """A `polars.DataFrame` with a column for each field; what a row lacks is null.
-
-        Raises:
-            ImportError: polars is not installed.
-            OverflowError: There is an integer too large for a column.
-            TypeError: The values of a field have several types, which no column can hold.
-        """
-        return polars_frame(self._columns(), {}, {})
-
-    def to_arrow(self) -> Any:
-        """A `pyarrow.Table` with a column for each field; what a row lacks is null.
-
-        Raises:
-            ImportError: pyarrow is not installed.
-            OverflowError: There is an integer too large for a column.
-            TypeError: The values of a field have several types, which no column can hold.
-            ValueError: As `TypeError`; pyarrow raises either, depending on the types.
-        """
-        return imported("to_arrow", "pyarrow").table(self._columns())
-
     def _columns(self) -> dict[str, list[Any]]:
         names = dict.fromkeys(name for row in self.rows for name in row)
-        return {name: unified([row.get(name) for row in self.rows]) for name in names}
+        return {name: [row.get(name) for row in self.rows] for name in names}
 
 
 def read_rows(

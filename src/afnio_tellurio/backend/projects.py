@@ -5,7 +5,7 @@ Each takes a `Call` and returns an `Answer`, or raises a `Refusal`.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from slugify import slugify
@@ -29,6 +29,9 @@ from afnio_tellurio.backend.store import projects as stored_projects
 from afnio_tellurio.backend.store import trash
 from afnio_tellurio.backend.structs import ErrorCode
 
+if TYPE_CHECKING:
+    import sqlite3
+
 #: The maximum number of namespaces, and of projects, in one response.
 _MAX_PAGE = 1000
 
@@ -43,7 +46,10 @@ class _TrashCursor(NamedTuple):
     id: structs.Step
 
 
-def _project_answer(row: stored_projects.ProjectRow) -> structs.Project:
+def _project_answer(
+    connection: sqlite3.Connection, row: stored_projects.ProjectRow
+) -> structs.Project:
+    activity = stored_projects.read_activity(connection, row.id, current_time())
     return structs.Project(
         uuid=row.uuid,
         display_name=row.display_name,
@@ -55,7 +61,14 @@ def _project_answer(row: stored_projects.ProjectRow) -> structs.Project:
         org_uuid=row.namespace_uuid,
         org_display_name=row.namespace_display_name,
         org_slug=row.namespace_slug,
+        run_counts=activity.counts,
+        last_activity=None if activity.last is None else rfc3339(activity.last),
+        runs_per_day=activity.days,
     )
+
+
+def _read_project(connection: sqlite3.Connection, project: int) -> structs.Project:
+    return _project_answer(connection, stored_projects.read_project(connection, project))
 
 
 def list_namespaces(call: Call) -> Answer:
@@ -74,8 +87,9 @@ def list_projects(call: Call) -> Answer:
         rows = stored_projects.list_projects(
             connection, namespace_of(connection, call), after=after or "", limit=rows_for(limit)
         )
-    page, headers = page_of(rows, limit, lambda row: row.slug)
-    return Answer(200, structs.encode([_project_answer(row) for row in page]), headers)
+        page, headers = page_of(rows, limit, lambda row: row.slug)
+        projects = [_project_answer(connection, row) for row in page]
+    return Answer(200, structs.encode(projects), headers)
 
 
 def create_project(call: Call) -> Answer:
@@ -95,8 +109,8 @@ def create_project(call: Call) -> Answer:
         )
         if project is None:
             raise _slug_taken(call, slug)
-        row = stored_projects.read_project(connection, project)
-    return Answer(201, structs.encode(_project_answer(row)))
+        answer = _read_project(connection, project)
+    return Answer(201, structs.encode(answer))
 
 
 def _slug_taken(call: Call, slug: str) -> Refusal:
@@ -107,9 +121,9 @@ def _slug_taken(call: Call, slug: str) -> Refusal:
 def get_project(call: Call) -> Answer:
     """Returns the project with this slug, without role and organization, as the platform does."""
     with call.database.reading() as connection:
-        row = stored_projects.read_project(connection, project_of(connection, call))
+        project = _read_project(connection, project_of(connection, call))
     project = msgspec.structs.replace(
-        _project_answer(row), role=None, org_uuid=None, org_display_name=None, org_slug=None
+        project, role=None, org_uuid=None, org_display_name=None, org_slug=None
     )
     return Answer(200, structs.encode(project))
 
@@ -137,8 +151,8 @@ def restore_project(call: Call) -> Answer:
             if stored_projects.find_project(connection, namespace, slug) is not None:
                 raise _slug_taken(call, slug)
             trash.restore_project(connection, project)
-        row = stored_projects.read_project(connection, project)
-    return Answer(200, structs.encode(_project_answer(row)))
+        answer = _read_project(connection, project)
+    return Answer(200, structs.encode(answer))
 
 
 def list_trash(call: Call) -> Answer:

@@ -19,17 +19,17 @@ from afnio_tellurio.backend.requests import (
 from afnio_tellurio.backend.run_queries import RunQuery, sentence
 from afnio_tellurio.backend.store import values
 from afnio_tellurio.backend.store.run_lists import Selection
-from afnio_tellurio.backend.store.series import summarize_runs
+from afnio_tellurio.backend.store.series import read_parts
 from afnio_tellurio.filters.conditions import Attribute, ConfigValue, MetricValue
 from afnio_tellurio.filters.lexing import FilterError
-from afnio_tellurio.filters.matching import flatten, value_in
+from afnio_tellurio.filters.matching import columns_of, value_in
 from afnio_tellurio.filters.parsing import parse_term
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from afnio_tellurio.backend.store.runs import RunRow
-    from afnio_tellurio.backend.store.series import SeriesSummary
     from afnio_tellurio.filters.conditions import Term
 
 #: A term, or one of the names below.
@@ -57,8 +57,8 @@ def tabulate_runs(call: Call) -> Answer:
         query.require_known(connection, project)
         page, headers = query.read_page(connection, Selection(project, *query, now), limit)
         ids = [listed.place.id for listed in page]
-        summaries = summarize_runs(connection, ids, _metric_names(columns))
-    table = _Table([listed.row for listed in page], ids, summaries, now)
+        metrics = _Metrics(connection, ids, columns)
+    table = _Table([listed.row for listed in page], metrics, now)
     answer = structs.RunTable(
         run_uuid=[row.uuid for row in table.rows],
         columns=[each for column in columns for each in table.columns(column)],
@@ -82,11 +82,55 @@ def _columns_of(call: Call) -> list[_Column]:
         raise Refusal(400, {"column": [sentence(f"Invalid {error}")]}) from None
 
 
-def _metric_names(columns: Sequence[_Column]) -> list[str] | None:
-    """Returns the metrics that columns show; None for all."""
-    if _METRICS in columns:
-        return None
-    return list({column.name for column in columns if isinstance(column, MetricValue)})
+class _Metrics:
+    """What columns show of the metrics of runs.
+
+    Args:
+        connection: A connection in a transaction.
+        runs: The ids of the runs.
+        columns: The columns.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, runs: Sequence[int], columns: Sequence[_Column]
+    ) -> None:
+        self._nothing: list[Any] = [None] * len(runs)
+        shows_all = _METRICS in columns
+        names: dict[str, list[str]] = {"last": []} if shows_all else {}
+        for column in columns:
+            if isinstance(column, MetricValue):
+                names.setdefault(column.part, []).append(column.name)
+        self._cells = {
+            part: self._read(
+                read_parts(connection, runs, part, None if shows_all and part == "last" else some)
+            )
+            for part, some in names.items()
+        }
+
+    def _read(
+        self, rows: Iterable[tuple[int, str, float | None, str | None]]
+    ) -> dict[str, list[Any]]:
+        columns: dict[str, list[Any]] = {}
+        for place, name, number, text in rows:
+            column = columns.get(name)
+            if column is None:
+                column = columns[name] = self._nothing.copy()
+            if text is not None:
+                column[place] = values.raw(None, text)
+            # The encoder would write the infinities as null.
+            elif number is not None and number - number != 0:
+                column[place] = values.raw_number(number)
+            else:
+                column[place] = number
+        return columns
+
+    def names(self) -> list[str]:
+        """Returns the names of all metrics, sorted."""
+        return sorted(self._cells["last"])
+
+    def cells(self, column: MetricValue) -> list[Any]:
+        """Returns the cells of a column, as the encoder takes them."""
+        return self._cells[column.part].get(column.name, self._nothing)
 
 
 class _Table:
@@ -94,60 +138,35 @@ class _Table:
 
     Args:
         rows: The runs.
-        ids: Their ids.
-        summaries: The summaries of their metrics.
+        metrics: What the columns show of their metrics.
         now: The end of runs that go on, in microseconds since 1970.
     """
 
-    def __init__(
-        self,
-        rows: Sequence[RunRow],
-        ids: Sequence[int],
-        summaries: Iterable[SeriesSummary],
-        now: int,
-    ) -> None:
+    def __init__(self, rows: Sequence[RunRow], metrics: _Metrics, now: int) -> None:
         self.rows = rows
-        self._ids = ids
         self._now = now
         self._configs = [_config.decode(row.config) for row in rows]
-        self._metrics: dict[str, dict[int, SeriesSummary]] = {}
-        for summary in summaries:
-            self._metrics.setdefault(summary.name, {})[summary.run] = summary
+        self._metrics = metrics
 
     def columns(self, column: _Column) -> Iterator[structs.RunColumn]:
         """Returns the columns that a column of the request stands for."""
         if column == _CONFIG:
-            flat = list(map(flatten, self._configs))
-            for path in sorted({path for config in flat for path in config}):
-                cells = [config.get(path) for config in flat]
+            for path, cells in columns_of(self._configs).items():
                 yield structs.RunColumn(str(ConfigValue(path)), cells)
         elif column == _METRICS:
-            for name in sorted(self._metrics):
+            for name in self._metrics.names():
                 yield from self.columns(MetricValue(name, "last"))
         elif column == _TAGS:
             tags = [sorted(_tags.decode(row.tags)) for row in self.rows]
             yield structs.RunColumn(_TAGS, tags)
         elif isinstance(column, MetricValue):
-            summaries = self._metrics.get(column.name, {})
-            cells = [_part(summaries.get(run), column.part) for run in self._ids]
-            yield structs.RunColumn(str(column), cells)
+            yield structs.RunColumn(str(column), self._metrics.cells(column))
         elif isinstance(column, ConfigValue):
             cells = [value_in(config, column.path) for config in self._configs]
             yield structs.RunColumn(str(column), cells)
         elif isinstance(column, Attribute):
             read = _ATTRIBUTES[column.name]
             yield structs.RunColumn(str(column), [read(row, self._now) for row in self.rows])
-
-
-def _part(summary: SeriesSummary | None, part: str) -> object:
-    """Returns a part of a summary, or None, as the encoder takes it."""
-    if summary is None:
-        return None
-    if part == "last" and summary.last_json is not None:
-        return values.raw(None, summary.last_json)
-    number = summary.last_value if part == "last" else getattr(summary, part)
-    # The encoder would write the infinities as null.
-    return number if number is None or number - number == 0 else values.raw_number(number)
 
 
 def _time(microseconds: int | None) -> str | None:

@@ -212,6 +212,9 @@ class Project(Struct):
     org_uuid: str
     org_display_name: str
     org_slug: str
+    run_counts: dict[str, int]
+    last_activity: str | None
+    runs_per_day: list[int]
 
 
 class RunProject(Struct):

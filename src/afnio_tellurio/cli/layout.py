@@ -20,7 +20,7 @@ _MIN_CELL_WIDTH = 8
 _SPACE = 2
 #: Columns that are useless in part.
 _WHOLE = {
-    *("STATUS", "CREATED", "UPDATED", "LAST RUN", "DELETED", "KEPT UNTIL", "LOGGED", "KIND"),
+    *("STATUS", "CREATED", "UPDATED", "LAST ACTIVITY", "DELETED", "KEPT UNTIL", "LOGGED", "KIND"),
 }
 _BOLD = "1"
 _COLOR_OF_STATUS = {"RUNNING": "36", "COMPLETED": "32", "CRASHED": "31", "FAILED": "31"}

@@ -97,14 +97,31 @@ def _projects(options: argparse.Namespace) -> int:
         [
             project.slug if options.namespace else f"{namespace}/{project.slug}",
             project.display_name,
+            *_counts(project),
             project.visibility,
-            format_date(project.last_run_date),
+            format_date(project.last_activity or project.last_run_date),
         ]
         for namespace, project in found
     ]
-    header = ["PROJECT", "NAME", "VISIBILITY", "LAST RUN"]
-    print(table(header, rows, optional=("VISIBILITY", "NAME")))
+    header = ["PROJECT", "NAME", "RUNS", "RUNNING", "CRASHED", "VISIBILITY", "LAST ACTIVITY"]
+    print(
+        table(
+            header,
+            rows,
+            numbers={"RUNS", "RUNNING", "CRASHED"},
+            optional=("VISIBILITY", "NAME", "CRASHED", "RUNNING"),
+        )
+    )
     return 0
+
+
+def _counts(project: te.Project) -> list[str]:
+    """Returns the number of all runs, of those that run, and of those that crashed."""
+    counts = project.run_counts
+    if counts is None:
+        return ["-"] * 3
+    numbers = [sum(counts.values()), *(counts.get(status, 0) for status in ("RUNNING", "CRASHED"))]
+    return [f"{number:,}" for number in numbers]
 
 
 def _find_projects(namespace: str | None) -> list[tuple[str, te.Project]]:
@@ -122,6 +139,9 @@ def _project_facts(namespace: str, project: te.Project) -> dict[str, Any]:
         "visibility": project.visibility,
         "date_created": project.date_created.isoformat(),
         "last_run_date": project.last_run_date and project.last_run_date.isoformat(),
+        "run_counts": project.run_counts,
+        "last_activity": project.last_activity and project.last_activity.isoformat(),
+        "runs_per_day": project.runs_per_day,
     }
 
 

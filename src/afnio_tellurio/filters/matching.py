@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from afnio_tellurio.filters.conditions import AllOf, AnyOf, Comparison, HasTag, Match, Not
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from afnio_tellurio.filters.conditions import Condition, Operator, Sort, Term, Value
 
@@ -78,18 +78,30 @@ def value_in(config: Mapping[str, Any], path: tuple[str, ...]) -> object:
     return value  # pyright: ignore[reportUnknownVariableType]
 
 
-def flatten(config: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
-    """Returns the values of a config by their paths, without the objects that have values."""
-    flat: dict[tuple[str, ...], Any] = {}
-    waiting: list[tuple[tuple[str, ...], Mapping[str, Any]]] = [((), config)]
+def columns_of(configs: Sequence[Mapping[str, Any]]) -> dict[tuple[str, ...], list[Any]]:
+    """Returns the values of configs by their paths, sorted; None where a config lacks one.
+
+    An object that has values is not a value itself.
+    """
+    columns: dict[tuple[str, ...], list[Any]] = {}
+    waiting: list[tuple[tuple[str, ...], Iterable[tuple[int, Mapping[str, Any]]]]]
+    waiting = [((), enumerate(configs))]
     while waiting:
-        path, values = waiting.pop()
-        for name, value in values.items():
-            if value.__class__ is dict and value:
-                waiting.append(((*path, name), value))
-            else:
-                flat[*path, name] = value
-    return flat
+        path, objects = waiting.pop()
+        cells: dict[str, list[Any]] = {}
+        nested: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
+        for index, values in objects:
+            for name, value in values.items():
+                if value.__class__ is dict and value:
+                    nested.setdefault(name, []).append((index, value))
+                elif name in cells:
+                    cells[name][index] = value
+                else:
+                    cells[name] = [None] * len(configs)
+                    cells[name][index] = value
+        columns |= {(*path, name): column for name, column in cells.items()}
+        waiting += [((*path, name), inner) for name, inner in nested.items()]
+    return dict(sorted(columns.items()))
 
 
 def sort_runs(

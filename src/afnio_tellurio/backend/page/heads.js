@@ -15,21 +15,28 @@ export const FirstRun = ({
 with te.init(${JSON.stringify(namespace)}, ${JSON.stringify(project)}) as run:
     run.log("loss", 0.5)</pre></div>`;
 
+/** @param {number} total @param {number} live @param {number} crashed @param {string} updated */
+const facts = (total, live, crashed, updated) =>
+	[counted(total, "run"), live && `${live} running`, crashed && `${crashed} crashed`, `updated ${ago(updated)}`]
+		.filter(Boolean)
+		.join(" · ");
+
 /** @param {Run[]} runs */
-function facts(runs) {
-	const live = running(runs).length;
+function factsOfRuns(runs) {
 	const crashed = runs.filter(({status}) => status === "CRASHED").length;
 	const updated = runs.map(run => run.date_updated).sort()[runs.length - 1];
-	return [
-		counted(runs.length, "run"),
-		live && `${live} running`,
-		crashed && `${crashed} crashed`,
-		`updated ${ago(updated)}`
-	];
+	return facts(runs.length, running(runs).length, crashed, updated);
 }
 
-/** @type {(props: {route: Route, name: string, runs?: Run[]}) => VNode} */
-export function ProjectHead({route, name, runs = []}) {
+/** @param {Omit<Project, "namespace">} project */
+function factsOf({run_counts: counts = {}, last_activity: updated}) {
+	const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
+	return updated && facts(total, counts.RUNNING ?? 0, counts.CRASHED ?? 0, updated);
+}
+
+// The runs are newer than the project, if there are any.
+/** @type {(props: {route: Route, name: string, runs?: Run[], project?: Omit<Project, "namespace"> | null}) => VNode} */
+export function ProjectHead({route, name, runs = [], project}) {
 	const view = route.view === "artifacts" ? "artifacts" : option("tab") === "table" ? "table" : "charts";
 	const to = route.view === "artifacts" ? projectPath(route) : location.pathname;
 	const query = (/** @type {string} */ tab) =>
@@ -38,6 +45,6 @@ export function ProjectHead({route, name, runs = []}) {
 	const tab = (address, label) =>
 		html`<${Link} class="tab" to=${address} aria-current=${view === label.toLowerCase() ? "page" : undefined}>${label}<//>`;
 	return html`<div class="title"><h1><bdi>${name}</bdi></h1>
-		<span class="quiet">${runs.length > 0 && facts(runs).filter(Boolean).join(" · ")}</span>
+		<span class="quiet">${runs.length ? factsOfRuns(runs) : project && factsOf(project)}</span>
 		<nav aria-label="Project">${tab(to + query(""), "Charts")}${tab(to + query("table"), "Table")}${tab(artifactPath(route), "Artifacts")}</nav></div>`;
 }

@@ -2,10 +2,9 @@
 
 import {Link, useRoute} from "./address.js";
 import * as backend from "./backend.js";
-import {Head, Scroll, Time} from "./format.js";
 import {icon} from "./icons.js";
 import {html, render, useLayoutEffect, useState} from "./preact.js";
-import {Loading, NotFound, useModule, useView, waiting} from "./views.js";
+import {Loading, NotFound, useModule, useView} from "./views.js";
 
 const {projectPath, usePolled} = backend;
 
@@ -37,33 +36,13 @@ const lazy = (load, view) => props => {
 };
 
 /** @type {Component} */
-function Projects({route: {namespace}, onError}) {
-	const loaded = usePolled(backend.loadProjects, []);
-	const project = useModule(() => import("./heads.js"), onError);
-	useView(namespace || "Projects", onError, loaded);
-	if (!loaded.value || !project) return waiting(loaded);
-	const {projects, namespaces} = loaded.value;
-	if (namespace && !namespaces.includes(namespace)) return NotFound({message: `Namespace ${namespace} not found.`});
-	const shown = projects.filter(one => !namespace || one.namespace === namespace);
-	if (!shown.length) return html`<${project.FirstRun} namespace=${namespace || namespaces[0]} />`;
-	return html`<h1>${namespace ? html`<bdi>${namespace}</bdi>` : "Projects"}</h1><${Scroll} label="Projects"><table>
-		<thead><tr>${["Project", "Namespace", "Last run", "Created"].map(Head)}</tr></thead>
-		<tbody>${shown.map(
-			project => html`<tr key=${project.uuid}>
-			<th scope="row"><${Link} to=${projectPath({namespace: project.namespace, project: project.slug})}><bdi>${project.display_name}</bdi><//></th>
-			<td><bdi>${project.namespace}</bdi></td><td><${Time} value=${project.last_run_date} /></td><td><${Time} value=${project.date_created} /></td></tr>`
-		)}</tbody>
-	</table><//>`;
-}
-
-/** @type {Component} */
-function ArtifactsView({route, name, onError}) {
+function ArtifactsView({route, name, project, onError}) {
 	const {artifact, version} = route;
 	const parts = useModule(() => Promise.all([import("./artifacts.js"), import("./heads.js")]), onError);
 	useView([artifact, version].filter(Boolean).join(":") || `Artifacts, ${name}`, onError);
 	if (!parts) return Loading();
 	const [{Artifacts}, {ProjectHead}] = parts;
-	return html`${!artifact && html`<${ProjectHead} route=${route} name=${name} />`}
+	return html`${!artifact && html`<${ProjectHead} route=${route} name=${name} project=${project} />`}
 		<${Artifacts} route=${route} onError=${onError} />`;
 }
 
@@ -98,7 +77,10 @@ function Trail({route: {view, namespace, project, artifact, version}, name: titl
 }
 
 const VIEWS = {
-	projects: Projects,
+	projects: lazy(
+		() => import("./projects.js"),
+		module => module.Projects
+	),
 	project: lazy(
 		() => import("./project.js"),
 		module => module.ProjectView
@@ -134,7 +116,8 @@ function Page() {
 		isSignedOut,
 		projectPath(route)
 	]);
-	const name = project?.slug === route.project ? project.display_name : route.project;
+	const known = project?.slug === route.project ? project : null;
+	const name = known?.display_name ?? route.project;
 	const View = VIEWS[route.view];
 	const onSignOut = async () => {
 		await backend.signOut();
@@ -145,7 +128,7 @@ function Page() {
 		<header><${Trail} route=${route} name=${name} /><span class="bar">${themeButton}
 			${localStorage.session && html`<button onClick=${onSignOut}>Sign out</button>`}</span></header>
 		<div class="banner" role="alert">${isReached ? isShown && error.message : html`Can't reach the server. Is <code>afnio-tellurio serve</code> still running?`}</div>
-		<main id="main">${isSignedOut ? html`<${SignIn} onDone=${() => setError(null)} />` : html`<${View} key=${location.pathname} route=${route} name=${name} theme=${theme} onError=${setError} />`}</main>`;
+		<main id="main">${isSignedOut ? html`<${SignIn} onDone=${() => setError(null)} />` : html`<${View} key=${location.pathname} route=${route} name=${name} project=${known} theme=${theme} onError=${setError} />`}</main>`;
 }
 
 addEventListener("keydown", onKey);

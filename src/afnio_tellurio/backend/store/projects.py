@@ -9,6 +9,12 @@ if TYPE_CHECKING:
     import sqlite3
 
 
+#: Days of which the new runs are counted.
+ACTIVE_DAYS = 30
+#: Microseconds.
+_DAY = 86_400_000_000
+
+
 class NamespaceRow(NamedTuple):
     """A namespace."""
 
@@ -20,6 +26,7 @@ class NamespaceRow(NamedTuple):
 class ProjectRow(NamedTuple):
     """A project and its namespace. Times are in microseconds since 1970."""
 
+    id: int
     uuid: str
     display_name: str
     slug: str
@@ -31,10 +38,24 @@ class ProjectRow(NamedTuple):
     namespace_slug: str
 
 
+class Activity(NamedTuple):
+    """What the runs of a project do.
+
+    Attributes:
+        counts: The number of runs by status.
+        last: When a run was created or changed last, in microseconds since 1970, or None.
+        days: The number of runs that were created on each of the last days; the last is today.
+    """
+
+    counts: dict[str, int]
+    last: int | None
+    days: list[int]
+
+
 _PROJECT = """
-SELECT p.uuid, p.display_name, p.slug, p.created, (SELECT max(created) FROM runs WHERE project =
-p.id), p.visibility, n.uuid, n.display_name, n.slug FROM projects p JOIN namespaces n ON n.id =
-p.namespace
+SELECT p.id, p.uuid, p.display_name, p.slug, p.created,
+(SELECT max(created) FROM runs WHERE project = p.id), p.visibility, n.uuid, n.display_name, n.slug
+FROM projects p JOIN namespaces n ON n.id = p.namespace
 """
 
 
@@ -92,6 +113,31 @@ def read_project(connection: sqlite3.Connection, project: int) -> ProjectRow:
     """Returns the project with this id."""
     row = connection.execute(f"{_PROJECT} WHERE p.id = ?", (project,)).fetchone()
     return ProjectRow._make(row)
+
+
+def read_activity(connection: sqlite3.Connection, project: int, now: int) -> Activity:
+    """Returns what the runs of a project do; indexes have all that it reads.
+
+    Args:
+        connection: A connection in a transaction.
+        project: The id of the project.
+        now: The current time, in microseconds since 1970.
+    """
+    rows = connection.execute(
+        "SELECT status, count(*), max(updated) FROM runs WHERE project = ? AND deleted IS NULL "
+        "GROUP BY status",
+        (project,),
+    ).fetchall()
+    first = now // _DAY - ACTIVE_DAYS + 1
+    days = [0] * ACTIVE_DAYS
+    for day, count in connection.execute(
+        "SELECT created / ? AS day, count(*) FROM runs WHERE project = ? AND created >= ? "
+        "AND created < ? GROUP BY day",
+        (_DAY, project, first * _DAY, (first + ACTIVE_DAYS) * _DAY),
+    ):
+        days[day - first] = count
+    counts = {status: count for status, count, _updated in rows}
+    return Activity(counts, max((updated for *_, updated in rows), default=None), days)
 
 
 def insert_project(

@@ -30,7 +30,7 @@ from afnio_tellurio.filters.patterns import compile_pattern
 from afnio_tellurio.special_numbers import escape_word
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
     from afnio_tellurio.filters.conditions import Condition, Operator, Term, Value
 
@@ -93,9 +93,10 @@ class Conditions:
     def condition(self, condition: Condition) -> Sql:
         """Returns the SQL of a condition; it is 0 or 1 for each run, and never NULL."""
         if isinstance(condition, AllOf):
-            return self._joined(" AND ", condition)
+            return self._all_of(condition)
         if isinstance(condition, AnyOf):
-            return self._joined(" OR ", condition)
+            parts = sorted(condition.conditions, key=_cost)
+            return _joined(" OR ", map(self.condition, parts))
         if isinstance(condition, Not):
             text, parameters = self.condition(condition.condition)
             return Sql(f"NOT {text}", parameters)
@@ -118,12 +119,12 @@ class Conditions:
         parameters = (*value.parameters, condition.value)
         return Sql(f"coalesce({value.text} {condition.operator} ?, 0)", parameters)
 
-    def _joined(self, word: str, condition: AllOf | AnyOf) -> Sql:
-        parts = [self.condition(part) for part in condition.conditions]
-        return Sql(
-            f"({word.join(part.text for part in parts)})",
-            tuple(parameter for part in parts for parameter in part.parameters),
-        )
+    def _all_of(self, condition: AllOf) -> Sql:
+        fast = [self.condition(part) for part in condition.conditions if not _cost(part)]
+        slow = sorted(filter(_cost, condition.conditions), key=_cost)
+        # One term for SQLite, which would test subqueries after all other terms.
+        rest = [_all(*map(self.condition, slow))] if slow else []
+        return _joined(" AND ", [*fast, *rest])
 
     def _attribute(self, attribute: Attribute) -> Sql:
         return Sql(_ATTRIBUTES[attribute.name], (self._now,) * (attribute.name == "duration"))
@@ -137,6 +138,18 @@ class Conditions:
             if isinstance(term, ConfigValue)
             else _summary(term)
         )
+
+
+def _cost(condition: Condition) -> int:
+    """Returns a number by which conditions are sorted, so that the fast ones are tested first."""
+    if isinstance(condition, Not):
+        return _cost(condition.condition)
+    if isinstance(condition, AllOf | AnyOf):
+        return max(map(_cost, condition.conditions))
+    if isinstance(condition, HasTag):
+        return 1
+    cost = {Attribute: 0, MetricValue: 2, ConfigValue: 3}[type(condition.term)]
+    return cost + 4 * isinstance(condition, Match)
 
 
 class _Json(NamedTuple):
@@ -209,7 +222,7 @@ def _compared_with_number(json: _Json, operator: Operator, number: float) -> Sql
     words = list(_special_words(operator, number))
     special = _all(
         # Far cheaper than looking into the JSON.
-        Sql(f"instr({json.source}, ?)", ("N" if math.isnan(number) else "Infinity",)),
+        Sql(f"{json.source} GLOB ?", ("*NaN*" if math.isnan(number) else "*Infinity*",)),
         Sql(
             f"{json.value.text} IN ({', '.join('?' * len(words))})",
             (*json.value.parameters, *words),
@@ -268,8 +281,15 @@ def _number_or_text(json: _Json) -> Sql:
 
 
 def _all(*parts: Sql) -> Sql:
-    text = " AND ".join(part.text for part in parts)
-    return Sql(f"coalesce({text}, 0)", tuple(value for part in parts for value in part.parameters))
+    text, parameters = _joined(" AND ", parts)
+    # SQLite tests what follows a false part only where no value is made of the whole.
+    return Sql(f"({text} IS TRUE)", parameters)
+
+
+def _joined(word: str, parts: Iterable[Sql]) -> Sql:
+    parts = list(parts)
+    text = word.join(part.text for part in parts)
+    return Sql(f"({text})", tuple(value for part in parts for value in part.parameters))
 
 
 def _of_metric(condition: Comparison | Match, term: MetricValue) -> Sql:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from msgspec import Struct
-
 from afnio_tellurio.backend.store import sampling
 from afnio_tellurio.backend.store.sampling import Extent
 
@@ -104,37 +102,38 @@ def summarize_run(connection: sqlite3.Connection, run: int) -> list[tuple[Any, .
     ).fetchall()
 
 
-class SeriesSummary(Struct, frozen=True, gc=False):
-    """What is known of a metric of a run; `min` and `max` are None without numbers."""
-
-    run: int
-    name: str
-    count: int
-    first_step: int
-    last_step: int
-    last_value: float | None
-    last_json: str | None
-    min: float | None
-    max: float | None
+#: The columns of the parts of a summary: a number, or the text of any other value.
+_PARTS = {
+    "last": "s.last_value, s.last_json",
+    "min": "s.minimum, NULL",
+    "max": "s.maximum, NULL",
+    "count": "s.count, NULL",
+    "first_step": "s.first_step, NULL",
+    "last_step": "s.last_step, NULL",
+}
 
 
-def summarize_runs(
-    connection: sqlite3.Connection, runs: Sequence[int], names: Sequence[str] | None
-) -> list[SeriesSummary]:
-    """Returns the summaries of the metrics of runs.
+def read_parts(
+    connection: sqlite3.Connection, runs: Sequence[int], part: str, names: Sequence[str] | None
+) -> sqlite3.Cursor:
+    """Returns a part of the summary of each metric of runs.
 
     Args:
         connection: A connection in a transaction.
         runs: The ids of the runs.
+        part: `last`, `min`, `max`, `count`, `first_step`, or `last_step`.
         names: The metrics; None for all.
+
+    Returns:
+        For each, the place of its run in `runs`, its name, and the part: a number, or None and the
+        JSON of any other value. The minimum and the maximum may be neither.
     """
-    of_names = "" if names is None else "AND name IN (SELECT value FROM json_each(?))"
-    rows = connection.execute(
-        "SELECT run, name, count, first_step, last_step, last_value, last_json, minimum, maximum "  # noqa: S608 - constant
-        f"FROM series WHERE run IN (SELECT value FROM json_each(?)) {of_names}",
-        [json.dumps(list(part)) for part in (runs, names) if part is not None],
+    of_names = "" if names is None else "AND s.name IN (SELECT value FROM json_each(?))"
+    return connection.execute(
+        f"SELECT r.key, s.name, {_PARTS[part]} "  # noqa: S608 - constant
+        f"FROM json_each(?) r JOIN series s ON s.run = r.value {of_names}",
+        [json.dumps(list(each)) for each in (runs, names) if each is not None],
     )
-    return [SeriesSummary(*row) for row in rows]
 
 
 def summarize_project(

@@ -141,6 +141,14 @@ def _add_artifacts(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
+def _add_index_of_statuses(connection: sqlite3.Connection) -> None:
+    """Adds the index that counts the runs of projects."""
+    connection.execute(
+        "CREATE INDEX runs_by_status ON runs (project, status, updated, deleted) "
+        "WHERE deleted IS NULL"
+    )
+
+
 def _drop_not_null(connection: sqlite3.Connection, table: str, column: str) -> None:
     """Copies a table: SQLite cannot change a column. Foreign keys are not enforced here yet."""
     (statement,) = connection.execute(
@@ -162,4 +170,5 @@ UPGRADES = {
     5: _add_tables_of_runs,
     6: _add_chunks,
     7: _add_artifacts,
+    8: _add_index_of_statuses,
 }
