@@ -7,9 +7,8 @@ import {colorOf, counted, hueOf, patternOf} from "./format.js";
 import {icon} from "./icons.js";
 import {nearest, plotted, stepsBetween, valuesAt} from "./plotting.js";
 import {html, useEffect, useMemo, useRef, useState} from "./preact.js";
-import {PointsTable, savePicture, saveRows} from "./saving.js";
 import {LINE_WIDTH, showTip, writtenX} from "./tips.js";
-import {Problem} from "./views.js";
+import {Problem, useModule, useWidth} from "./views.js";
 
 // Ranges of steps in a request: as many as the plot has pixels, so that a change of its width rarely needs another one.
 const BUCKETS = 128;
@@ -64,17 +63,6 @@ function drawing(plot, settings, zoom, size, hooks, onReset) {
 	};
 }
 
-/** @param {{current: HTMLElement | null}} element */
-function useWidth(element) {
-	const [width, setWidth] = useState(0);
-	useEffect(() => {
-		const watcher = new ResizeObserver(([entry]) => setWidth(Math.floor(entry.contentRect.width)));
-		if (element.current) watcher.observe(element.current);
-		return () => watcher.disconnect();
-	}, []);
-	return width;
-}
-
 // The whole screen, while an element takes it.
 /** @param {{current: HTMLElement | null}} element @returns {{width: number, height: number} | null} */
 function useFullScreen(element) {
@@ -109,6 +97,15 @@ function useZoomed(route, name, lines, zoom, width) {
 	return lines.map(line => ({...line, series: value.series.get(seriesKey(name, line.run)) ?? line.series}));
 }
 
+// Only who asks for the values needs it.
+const loadSaving = () => import("./saving.js");
+
+/** @type {Component} */
+function PointsTable(props) {
+	const saving = useModule(loadSaving, props.onError);
+	return saving ? html`<${saving.PointsTable} ...${props} />` : "";
+}
+
 /** @type {Component} */
 function Chart({route, name, label, lines: coarse, settings: chosen, theme, height: small, isLoading}) {
 	const figure = useRef(/** @type {HTMLElement | null} */ (null));
@@ -119,6 +116,7 @@ function Chart({route, name, label, lines: coarse, settings: chosen, theme, heig
 	const [zoom, setZoom] = useState(/** @type {Zoom} */ (null));
 	const [isTable, setTable] = useState(false);
 	const [spoken, setSpoken] = useState("");
+	const [error, setError] = useState(/** @type {Error | null | undefined} */ (null));
 	const width = useWidth(box);
 	const full = useFullScreen(figure);
 	const height = full ? full.height - FULL_MARGIN : small;
@@ -211,6 +209,8 @@ function Chart({route, name, label, lines: coarse, settings: chosen, theme, heig
 		const log = settings.logY === chosen.logY ? [...others, name] : others;
 		setOptions({log: log.length ? log : ""});
 	};
+	const load = (/** @type {(saving: typeof import("./saving.js")) => void} */ then) =>
+		loadSaving().then(then).catch(setError);
 	const onFull = () => (full ? document.exitFullscreen() : figure.current?.requestFullscreen());
 	/** @type {(picture: Parameters<typeof icon>[0], text: string, onClick: () => void, others?: object) => VNode} */
 	const tool = (picture, text, onClick, others) =>
@@ -220,8 +220,8 @@ function Chart({route, name, label, lines: coarse, settings: chosen, theme, heig
 			${zoom && tool("back", "Reset zoom", reset)}
 			${tool("log", "Logarithmic y axis", onLog, {"aria-pressed": settings.logY})}
 			${tool("table", "Table", () => setTable(!isTable), {"aria-expanded": isTable})}
-			${tool("rows", "Save as CSV", () => saveRows(name, lines))}
-			${tool("picture", "Save as PNG", () => made.current && savePicture(made.current.chart, name, lines))}
+			${tool("rows", "Save as CSV", () => load(saving => saving.saveRows(name, lines)))}
+			${tool("picture", "Save as PNG", () => load(saving => made.current && saving.savePicture(made.current.chart, name, lines)))}
 			${document.fullscreenEnabled && tool(full ? "shrink" : "grow", full ? "Leave full screen" : "Full screen", onFull)}
 		</span></figcaption>
 		<div class="plot" ref=${box} style=${{height: `${height}px`}} tabindex="0" role="application" onKeyDown=${onKey}
@@ -230,7 +230,8 @@ function Chart({route, name, label, lines: coarse, settings: chosen, theme, heig
 			<div class="tip" ref=${tip} hidden></div>
 		</div>
 		<div class="unseen" aria-live="polite">${spoken}</div>
-		${isTable && html`<${PointsTable} name=${name} lines=${lines} />`}
+		<${Problem} error=${error} />
+		${isTable && html`<${PointsTable} name=${name} lines=${lines} onError=${setError} />`}
 	</figure>`;
 }
 

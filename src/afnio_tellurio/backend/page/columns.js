@@ -14,7 +14,7 @@ const quoted = text => `"${text.replace(/["\\]/g, "\\$&")}"`;
 
 // A column is written "last:train/loss" or "config:optim.lr" in the address.
 /** @param {string} key @returns {Column} */
-function columnOf(key) {
+export function columnOf(key) {
 	const kind = key.slice(0, key.indexOf(":"));
 	const name = key.slice(kind.length + 1);
 	const parts = name.split(".").map(part => (/^[A-Za-z_]\w*$/.test(part) ? part : quoted(part)));

@@ -30,7 +30,7 @@ function facts(runs) {
 
 /** @type {(props: {route: Route, name: string, runs?: Run[]}) => VNode} */
 export function ProjectHead({route, name, runs = []}) {
-	const view = route.view === "artifacts" ? "artifacts" : option("tab") === "table" ? "table" : "charts";
+	const view = route.view === "artifacts" ? "artifacts" : option("tab", "charts");
 	const to = route.view === "artifacts" ? projectPath(route) : location.pathname;
 	const query = (/** @type {string} */ tab) =>
 		route.view === "artifacts" ? tab && `?tab=${tab}` : queryWith({tab, page: ""});
@@ -39,5 +39,5 @@ export function ProjectHead({route, name, runs = []}) {
 		html`<${Link} class="tab" to=${address} aria-current=${view === label.toLowerCase() ? "page" : undefined}>${label}<//>`;
 	return html`<div class="title"><h1><bdi>${name}</bdi></h1>
 		<span class="quiet">${runs.length > 0 && facts(runs).filter(Boolean).join(" · ")}</span>
-		<nav aria-label="Project">${tab(to + query(""), "Charts")}${tab(to + query("table"), "Table")}${tab(artifactPath(route), "Artifacts")}</nav></div>`;
+		<nav aria-label="Project">${tab(to + query(""), "Charts")}${tab(to + query("table"), "Table")}${tab(to + query("explore"), "Explore")}${tab(artifactPath(route), "Artifacts")}</nav></div>`;
 }

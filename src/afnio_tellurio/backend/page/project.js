@@ -7,7 +7,7 @@ import {FirstRun, ProjectHead} from "./heads.js";
 import {html, useState} from "./preact.js";
 import {RunLink, Status} from "./runs.js";
 import {RunSearch, useFound} from "./search.js";
-import {Loading, MOST, numericNames, selection, useModule, useProject, useView, waiting} from "./views.js";
+import {Loading, lazy, MOST, numericNames, selection, useProject, useView, waiting} from "./views.js";
 
 const PAGE = 50;
 
@@ -74,17 +74,21 @@ function RunColumn({route, found, shownRuns, problem}) {
 	</section>`;
 }
 
-/** @type {Component} */
-function TableTab({onError, ...others}) {
-	const table = useModule(() => import("./table.js"), onError);
-	return table ? html`<${table.RunTable} ...${others} />` : Loading();
-}
-
-/** @type {Component} */
-function ChartsTab({onError, ...others}) {
-	const curves = useModule(() => import("./curves.js"), onError);
-	return curves ? html`<${curves.Curves} ...${others} />` : Loading();
-}
+/** @type {Record<string, Component>} */
+const TABS = {
+	table: lazy(
+		() => import("./table.js"),
+		module => module.RunTable
+	),
+	explore: lazy(
+		() => import("./explore.js"),
+		module => module.Explore
+	)
+};
+const Charts = lazy(
+	() => import("./curves.js"),
+	module => module.Curves
+);
 
 /** @type {Component} */
 function NothingShown({found}) {
@@ -107,8 +111,9 @@ export function ProjectView({route, name, theme, onError}) {
 	const shownRuns = selection(found, byId);
 	const metrics = listed.value;
 	const shared = {route, found, shownRuns, problem};
-	if (option("tab") === "table")
-		return html`${head}<${TableTab} ...${shared} runs=${runs} metrics=${metrics ?? []} onSelect=${selecting(shownRuns)} onError=${onError} />`;
+	const tab = option("tab");
+	if (Object.hasOwn(TABS, tab))
+		return html`${head}<${TABS[tab]} ...${shared} runs=${runs} metrics=${metrics ?? []} onSelect=${selecting(shownRuns)} onError=${onError} />`;
 	return html`${head}<div class="project"><${RunColumn} ...${shared} />
-		<div class="main">${!shownRuns.length ? html`<${NothingShown} found=${found} />` : metrics ? html`<${ChartsTab} onError=${onError} route=${route} names=${numericNames(metrics)} shownRuns=${shownRuns} theme=${theme} />` : Loading()}</div></div>`;
+		<div class="main">${!shownRuns.length ? html`<${NothingShown} found=${found} />` : metrics ? html`<${Charts} onError=${onError} route=${route} names=${numericNames(metrics)} shownRuns=${shownRuns} theme=${theme} />` : Loading()}</div></div>`;
 }
