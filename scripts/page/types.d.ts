@@ -137,6 +137,15 @@ declare global {
 		/** What it is sorted by, in the language of filters. */
 		term: string;
 	}
+	/** Runs in groups, and how a page shows them: heads of groups, and runs. */
+	interface Grouping {
+		slotOf: (run: Run) => number;
+		lay: (
+			found: Run[],
+			item: (run: Run) => VNode,
+			head: (button: VNode, all: Run[], name: string) => VNode
+		) => {count: number; listed: VNode[]};
+	}
 	/** A column of runs as an axis. Places are shares of its length, and null for a run that has none. */
 	interface RunAxis {
 		column: Column;
@@ -256,6 +265,7 @@ declare global {
 		isLoading: boolean;
 		group: string;
 		shownRuns: ShownRun[];
+		groups: Grouping | null;
 		onSelect: (uuid: string, isShown: boolean) => void;
 		slot: number | undefined;
 		metrics: Metric[];

@@ -45,6 +45,11 @@ export function configsOf(runs) {
 	return {rows, values};
 }
 
+// Numbers before texts, each in their order.
+/** @param {string} a @param {string} b */
+export const inOrder = (a, b) =>
+	Number(a) - Number(b) || Number(Number.isNaN(+a)) - Number(Number.isNaN(+b)) || (a < b ? -1 : 1);
+
 // The numbers that are read first: results on held-out data, then losses and scores.
 /** @param {Metric} metric */
 const rank = ({name}) =>

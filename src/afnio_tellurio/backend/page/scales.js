@@ -1,7 +1,7 @@
 // The axes of runs that are drawn by their values: what has a place on an axis, and where.
 
 import {linearTicks, logTicks, paddedRange, tickTexts} from "./axes.js";
-import {columnOf, written} from "./columns.js";
+import {columnOf, inOrder, written} from "./columns.js";
 import {duration, isNumber, number, when} from "./format.js";
 
 // Values of a run that no config and no metric has.
@@ -46,11 +46,6 @@ function readable({key}, cell) {
 
 /** @param {unknown} value */
 const textOf = value => (typeof value === "string" ? value : JSON.stringify(value));
-
-// Numbers before texts, each in their order.
-/** @param {string} a @param {string} b */
-const inOrder = (a, b) =>
-	Number(a) - Number(b) || Number(Number.isNaN(+a)) - Number(Number.isNaN(+b)) || (a < b ? -1 : 1);
 
 /** @param {number} low @param {number} high @param {number} most */
 function timeTicks(low, high, most) {

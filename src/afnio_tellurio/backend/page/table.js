@@ -5,7 +5,7 @@ import {running} from "./backend.js";
 import {chosenColumns, configsOf, isLowBest, written} from "./columns.js";
 import {capitalized, isNumber, Scroll} from "./format.js";
 import {html, useMemo, useState} from "./preact.js";
-import {Pager, pageOf, RunPick, Selection} from "./project.js";
+import {inPages, Pager, RunPick, Selection} from "./project.js";
 import {FACTS, KINDS, RunLink} from "./runs.js";
 import {RunSearch} from "./search.js";
 import {useSummaries} from "./views.js";
@@ -55,13 +55,30 @@ function Columns({metrics, configs, columns}) {
 	</div></details>`;
 }
 
+// What a column has for a group: the value that all share, the best one if the name says what is better, or the mean.
+/** @type {(column: Column, values: unknown[], write: (value: unknown) => string) => VNode | string} */
+function summary(column, values, write) {
+	const numbers = values.filter(isNumber);
+	if (values.length && values.every(value => JSON.stringify(value) === JSON.stringify(values[0])))
+		return html`<bdi>${write(values[0])}</bdi>`;
+	if (!numbers.length) return "";
+	const best = column.kind === "config" ? null : bestOf(column, numbers);
+	const mean = numbers.reduce((sum, value) => sum + value / numbers.length, 0);
+	return html`<small>${best === null ? "mean" : "best"}</small> ${write(best ?? mean)}`;
+}
+
+/** @param {Column} column @param {number[]} numbers */
+function bestOf(column, numbers) {
+	const isLow = isLowBest(column);
+	return isLow === null ? null : numbers.reduce((one, two) => (one < two === isLow ? one : two));
+}
+
 /** @type {Component} */
-export function RunTable({route, runs, found, shownRuns, metrics, problem, onSelect}) {
+export function RunTable({route, runs, found, shownRuns, groups, metrics, problem, onSelect, onError}) {
 	const {rows, values} = useMemo(() => configsOf(runs), [runs]);
 	const columns = chosenColumns(metrics, values);
 	const names = columns.filter(({kind}) => kind !== "config").map(({name}) => name);
 	const summaries = useSummaries(route, [...new Set(names)], null, running(runs));
-	const {first, end} = pageOf(found.length);
 	const slots = new Map(shownRuns.map(run => [run.uuid, run.slot]));
 	const drawn = columns.map(column => {
 		const read = (/** @type {Run} */ {uuid}) =>
@@ -70,31 +87,37 @@ export function RunTable({route, runs, found, shownRuns, metrics, problem, onSel
 				: summaries?.get(column.name)?.get(uuid)?.[/** @type {Kind} */ (column.kind)];
 		const all = found.map(read);
 		const numbers = all.filter(isNumber);
-		const isLow = column.kind === "config" ? null : isLowBest(column);
-		const best =
-			numbers.length < 2 || isLow === null ? null : numbers.reduce((one, two) => (one < two === isLow ? one : two));
+		const best = numbers.length < 2 || column.kind === "config" ? null : bestOf(column, numbers);
 		return {column, read, best, write: written(all)};
 	});
-	return html`<div class="bar"><${RunSearch} problem=${problem} /><${Columns} metrics=${metrics} configs=${[...values.keys()]} columns=${columns} />
-			<${Selection} route=${route} found=${found} shownRuns=${shownRuns} /></div>
-		<${Scroll} label="Runs"><table class="runs-table">
-			<thead><tr><th scope="col"><span class="unseen">In charts</span></th>
-				<${Heading} sort="name" label="Name" />
-				${Object.entries(FACTS).map(([key, [label]]) => (key === "tags" ? html`<th scope="col">${label}</th>` : html`<${Heading} sort=${key} label=${label} />`))}
-				${columns.map(({key, name, kind, term}) => html`<${Heading} key=${key} sort=${term} label=${name} kind=${kind} />`)}
-			</tr></thead>
-			<tbody>${found.slice(first, end).map(
-				run => html`<tr key=${run.uuid} data-status=${run.status}>
+	/** @param {Run} run */
+	const item = run => html`<tr key=${run.uuid} data-status=${run.status}>
 				<td><${RunPick} run=${run} slot=${slots.get(run.uuid)} onSelect=${onSelect} /></td>
 				<th scope="row"><${RunLink} route=${route} run=${run} /></th>
 				${Object.values(FACTS).map(([, show]) => html`<td>${show(run)}</td>`)}
 				${drawn.map(({column: {key}, read, best, write}) => {
 					const value = read(run);
 					const isBest = best !== null && value === best;
-					return html`<td key=${key} class="number">${isBest ? html`<b class="best" title="Best of these runs">${write(value)}</b>` : write(value)}</td>`;
+					return html`<td key=${key} class="number"><bdi class=${isBest ? "best" : ""} title=${isBest ? "Best of these runs" : ""}>${write(value)}</bdi></td>`;
 				})}
-			</tr>`
-			)}</tbody>
+			</tr>`;
+	/** @type {(button: VNode, all: Run[], name: string) => VNode} */
+	const head = (
+		button,
+		all,
+		name
+	) => html`<tr key=${name} class="group"><th scope="rowgroup" colspan=${2 + Object.keys(FACTS).length}>${button}</th>
+		${drawn.map(({column, read, write}) => html`<td key=${column.key} class="number">${summary(column, all.map(read), write)}</td>`)}</tr>`;
+	const {count, listed} = (groups?.lay ?? inPages)(found, item, head);
+	return html`<div class="bar"><${RunSearch} problem=${problem} /><${Columns} metrics=${metrics} configs=${[...values.keys()]} columns=${columns} />
+			<${Selection} route=${route} runs=${runs} found=${found} shownRuns=${shownRuns} onError=${onError} /></div>
+		<${Scroll} label="Runs"><table class="runs-table">
+			<thead><tr><th scope="col"><span class="unseen">In charts</span></th>
+				<${Heading} sort="name" label="Name" />
+				${Object.entries(FACTS).map(([key, [label]]) => (key === "tags" ? html`<th scope="col">${label}</th>` : html`<${Heading} sort=${key} label=${label} />`))}
+				${columns.map(({key, name, kind, term}) => html`<${Heading} key=${key} sort=${term} label=${name} kind=${kind} />`)}
+			</tr></thead>
+			<tbody>${listed}</tbody>
 		</table><//>
-		<${Pager} count=${found.length} />`;
+		${(count > 0 || !found.length) && html`<${Pager} count=${count} />`}`;
 }
