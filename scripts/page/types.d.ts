@@ -112,6 +112,8 @@ declare global {
 		byId: Map<string, Run>;
 		updated: string | undefined;
 		polls: number;
+		/** Of this page, when it was loaded. */
+		changes: number;
 	}
 	type MetricList = Metric[] & {updated?: string};
 	type Kind = "last" | "minimum" | "maximum";
@@ -137,6 +139,22 @@ declare global {
 		/** What it is sorted by, in the language of filters. */
 		term: string;
 	}
+	type TrashedItem = Schemas["TrashedItem"];
+	interface ManyItem {
+		uuid: string;
+		name: string;
+	}
+	/** What was asked for many runs, and how far it is. */
+	interface ManyWork {
+		did: string;
+		items: ManyItem[];
+		total: number;
+		done: number;
+		succeeded: Set<string>;
+		failed: {name: string; message: string}[];
+		isOver: boolean;
+	}
+	type ManyStart = (items: ManyItem[], did: string, request: (item: ManyItem) => Promise<void>) => Promise<void>;
 	/** Runs in groups, and how a page shows them: heads of groups, and runs. */
 	interface Grouping {
 		slotOf: (run: Run) => number;

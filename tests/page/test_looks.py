@@ -217,7 +217,8 @@ def test_what_a_browser_loads_is_small(open_view, view, limit):
     assert names >= {"", "page.css", "page.js", "preact.js"}
     # What a view does not need is not loaded.
     parts = {
-        "uPlot.iife.min.js", "curves.js", "saving.js", "table.js", "explore.js", "details.js", "editing.js"
+        "uPlot.iife.min.js", "curves.js", "saving.js", "table.js", "explore.js", "grouping.js", "bulk.js",
+        "details.js", "editing.js"
     }  # fmt: skip
     needed = {
         "projects": set(),

@@ -1,6 +1,6 @@
 // A project: its runs in a column beside their charts, or in a table.
 
-import {Link, option, options, setOptions} from "./address.js";
+import {Link, option, options, queryWith, setOptions} from "./address.js";
 import {comparePath} from "./backend.js";
 import {counted, Mark} from "./format.js";
 import {FirstRun, ProjectHead} from "./heads.js";
@@ -117,6 +117,10 @@ const TABS = {
 	explore: lazy(
 		() => import("./explore.js"),
 		module => module.Explore
+	),
+	trash: lazy(
+		() => import("./trash.js"),
+		module => module.Trash
 	)
 };
 const Charts = lazy(
@@ -139,8 +143,8 @@ export function ProjectView({route, name, theme, onError}) {
 	useView(name, onError, list, listed);
 	if (!list.value) return waiting(list);
 	const {runs, byId} = list.value;
-	if (!runs.length)
-		return html`<${ProjectHead} route=${route} name=${name} /><${FirstRun} namespace=${route.namespace} project=${name} />`;
+	if (!runs.length && option("tab") !== "trash")
+		return html`<${ProjectHead} route=${route} name=${name} /><${FirstRun} namespace=${route.namespace} project=${name} /><p class="empty"><${Link} to=${queryWith({tab: "trash"})}>Deleted runs<//></p>`;
 	const head = html`<${ProjectHead} route=${route} name=${name} runs=${runs} />`;
 	if (!found) return html`${head}${Loading()}`;
 	const shownRuns = selection(found, byId).map(run => (groups ? {...run, slot: groups.slotOf(run)} : run));

@@ -57,6 +57,16 @@ export function useWidth(element) {
 	return width;
 }
 
+// Styles that other views do not need.
+/** @param {string} name */
+export const styled = name =>
+	new Promise((resolve, reject) => {
+		const link = document.createElement("link");
+		const onerror = () => reject(new Error("The styles can't be loaded."));
+		Object.assign(link, {rel: "stylesheet", href: `/assets/${name}`, onload: resolve, onerror});
+		document.head.append(link);
+	});
+
 // A view whose code is loaded when it is shown.
 /** @template T @param {() => Promise<T>} load @param {(module: T) => Component} view @returns {Component} */
 export const lazy = (load, view) => props => {
