@@ -4,7 +4,7 @@ import itertools
 import json
 import math
 import re
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from browser_pages import HOSTILE, REVERSED, Requests, serious_barriers
@@ -72,6 +72,23 @@ def test_a_scatter_plot_draws_what_differs_against_a_metric_in_one_request(open_
     assert gaps[2] > 8 * gaps[1] > 64 * gaps[0]
 
 
+def test_nothing_is_asked_before_the_metrics_are_known(open_page, rates):
+    page = open_page("/")
+    held = []
+
+    def hold(route):
+        held.append(route)
+
+    page.route("**/digits/metrics/", hold)
+    with page.expect_request("**/digits/metrics/"):
+        page.goto(page.url + explored().lstrip("/"))
+    expect(page.get_by_text("Loading…")).to_be_visible()
+    for route in held:
+        route.continue_()
+    expect(page.locator(POINTS)).to_have_count(4)
+    assert len(Requests(page, "/table/").all()) == 1
+
+
 def test_a_point_tells_about_its_run_and_opens_it(open_page, rates):
     page = open_page(explored(color="config:optim.name", py="minimum:loss"))
     point = page.locator(POINTS).nth(1)
@@ -121,8 +138,11 @@ def test_values_that_an_axis_cannot_show_are_counted(open_page, client):
 
 
 def test_the_filter_of_the_table_chooses_the_runs(open_page, rates):
-    page = open_page(explored(q="config.optim.lr > 0.0005"))
+    page = open_page(explored(q="config.optim.lr > 0.0005", status="COMPLETED"))
     expect(page.locator(POINTS)).to_have_count(3)
+    [request] = Requests(page, "/table/").all()
+    [where] = parse_qs(urlsplit(request["url"]).query)["where"]
+    assert where == "(config.optim.lr > 0.0005) and (status = COMPLETED)"
     page.get_by_role("searchbox").fill("nothing like it")
     expect(page.get_by_text("No runs match.")).to_be_visible()
     page.get_by_role("button", name="Clear filter").click()

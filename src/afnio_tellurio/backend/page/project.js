@@ -151,6 +151,8 @@ export function ProjectView({route, name, theme, onError}) {
 	const metrics = listed.value;
 	const shared = {route, runs, found, shownRuns, groups, problem, onError};
 	const tab = option("tab");
+	// What it draws unless something else is chosen depends on the metrics.
+	if (tab === "explore" && !metrics) return html`${head}${Loading()}`;
 	if (Object.hasOwn(TABS, tab))
 		return html`${head}<${TABS[tab]} ...${shared} metrics=${metrics ?? []} onSelect=${selecting(shownRuns)} />`;
 	return html`${head}<div class="project"><${RunColumn} ...${shared} />
