@@ -35,6 +35,32 @@ AXE = Path(__file__).parent.parent / ".cache" / "node" / "node_modules" / "axe-c
 ANSWERED = "(part) => asked.filter(({ url, isOver }) => isOver && url.includes(part))"
 
 
+#: Names that a page must show as they are.
+HOSTILE = [
+    "<script>alert(1)</script>", "'\"><img src=x onerror=alert(1)>", "\u202etxt.exe\n\x1b[2J", "__proto__",
+    "../../%2e%00%ff", "=1+1", "x" * 255,
+]  # fmt: skip
+#: The page's own words, outside of names, that are written from right to left.
+REVERSED = """
+() => {
+  const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const left = (node, index) => {
+    const range = document.createRange();
+    range.setStart(node, index);
+    range.setEnd(node, index + 1);
+    return range.getBoundingClientRect().left;
+  };
+  const reversed = [];
+  while (words.nextNode()) {
+    const node = words.currentNode;
+    const first = node.data.search(/[a-z]{2}/);
+    if (node.parentElement.closest("bdi, option, style, svg text") || first < 0) continue;
+    if (left(node, first) > left(node, first + 1)) reversed.push(node.data);
+  }
+  return reversed;
+}
+"""
+
 #: Pages whose clock a test has moved: no other test can use them.
 _moved = weakref.WeakSet()
 

@@ -112,6 +112,8 @@ declare global {
 		byId: Map<string, Run>;
 		updated: string | undefined;
 		polls: number;
+		/** Of this page, when it was loaded. */
+		changes: number;
 	}
 	type MetricList = Metric[] & {updated?: string};
 	type Kind = "last" | "minimum" | "maximum";
@@ -137,6 +139,74 @@ declare global {
 		/** What it is sorted by, in the language of filters. */
 		term: string;
 	}
+	type TrashedItem = Schemas["TrashedItem"];
+	interface ManyItem {
+		uuid: string;
+		name: string;
+	}
+	/** What was asked for many runs, and how far it is. */
+	interface ManyWork {
+		did: string;
+		items: ManyItem[];
+		total: number;
+		done: number;
+		succeeded: Set<string>;
+		failed: {name: string; message: string}[];
+		isOver: boolean;
+	}
+	type ManyStart = (items: ManyItem[], did: string, request: (item: ManyItem) => Promise<void>) => Promise<void>;
+	/** Runs in groups, and how a page shows them: heads of groups, and runs. */
+	interface Grouping {
+		slotOf: (run: Run) => number;
+		lay: (
+			found: Run[],
+			item: (run: Run) => VNode,
+			head: (button: VNode, all: Run[], name: string) => VNode
+		) => {count: number; listed: VNode[]};
+	}
+	/** A column of runs as an axis. Places are shares of its length, and null for a run that has none. */
+	interface RunAxis {
+		column: Column;
+		/** What each run has. */
+		cells: unknown[];
+		scale: "linear" | "log" | "category";
+		places: (number | null)[];
+		/** What a run without a place does not have. */
+		lacks: string;
+		/** The categories in their order; null if it has numbers. */
+		names: string[] | null;
+		place: (value: unknown) => number | null;
+		/** The value at a place. */
+		at: (share: number) => string | number;
+		write: (cell: unknown) => string;
+		ticks: (room: number) => {place: number; text: string}[];
+	}
+	/** The rows of runs by their UUIDs, and the cells of the rows by the keys of columns. */
+	interface Explored {
+		rows: Map<string, number>;
+		cells: Map<string, unknown[]>;
+		updated: string;
+	}
+	/** What both drawings of runs get; rows are indexes of runs. */
+	interface Exploring {
+		runs: Run[];
+		/** Those that have a place on all axes. */
+		rows: number[];
+		axes: RunAxis[];
+		byKey: Map<string, RunAxis>;
+		choices: {configs: string[]; metrics: string[]};
+		color: (row: number) => string;
+		onOpen: (run: Run) => void;
+		x: string;
+		y: string;
+		/** What is shown in the place of a drawing: a message, or a list of runs that is not loaded yet. */
+		state: unknown;
+		legend: unknown;
+		missing: unknown;
+		table: (rows: number[]) => unknown;
+	}
+	/** A range of an axis: its column, and the first and last value. */
+	type Brush = [key: string, low: string | number, high: string | number];
 	/** What a comparison shows of each run. */
 	interface ComparedRow {
 		key: string;
@@ -218,6 +288,7 @@ declare global {
 		isLoading: boolean;
 		group: string;
 		shownRuns: ShownRun[];
+		groups: Grouping | null;
 		onSelect: (uuid: string, isShown: boolean) => void;
 		slot: number | undefined;
 		metrics: Metric[];

@@ -51,7 +51,7 @@ def test_the_way_from_a_project_to_a_version(open_page, client):
         log(run, {"rows": b"1"}, "data", type="dataset")
     page = open_page(PROJECT)
     tabs = page.get_by_role("navigation", name="Project").get_by_role("link")
-    expect(tabs).to_have_text(["Charts", "Table", "Artifacts"])
+    expect(tabs).to_have_text(["Charts", "Table", "Explore", "Artifacts"])
     expect(tabs.first).to_have_attribute("aria-current", "page")
     tabs.last.click()
     expect(page).to_have_url(re.compile(f"{PROJECT}artifacts/$"))

@@ -8,7 +8,8 @@ import re
 from pathlib import Path
 
 import pytest
-from browser_pages import serious_barriers
+from browser_pages import HOSTILE, REVERSED, serious_barriers
+from color_vision import OKLAB, VISIONS, linear, luminance, styles_of, times
 from playwright.sync_api import expect
 
 import afnio_tellurio as te
@@ -16,10 +17,6 @@ from afnio_tellurio.backend import site
 
 ROOT = Path(__file__).parent.parent.parent
 PROJECT = "/acme/projects/digits/"
-HOSTILE = [
-    "<script>alert(1)</script>", "'\"><img src=x onerror=alert(1)>", "\u202etxt.exe\n\x1b[2J", "__proto__",
-    "../../%2e%00%ff", "=1+1", "x" * 255,
-]  # fmt: skip
 
 
 @pytest.fixture
@@ -29,6 +26,8 @@ def open_view(open_digits, digits):
         "projects": "/",
         "project": PROJECT,
         "table": f"{PROJECT}?tab=table",
+        "scatter": f"{PROJECT}?tab=explore&color=status",
+        "parallel": f"{PROJECT}?tab=explore&plot=parallel",
         "empty": "/acme/projects/empty/",
         "nothing": "/acme/projects/nothing/",
         "nothing-selected": f"{PROJECT}?run=",
@@ -41,6 +40,8 @@ def open_view(open_digits, digits):
         page = open_digits(addresses[view], **options)
         ready = {
             "project": "[aria-label=Runs] li",
+            "scatter": "circle",
+            "parallel": ".axis-head",
             "empty": "pre",
             "nothing": ".empty",
             "nothing-selected": ".empty",
@@ -54,7 +55,7 @@ def open_view(open_digits, digits):
     return start
 
 
-VIEWS = ["projects", "project", "table", "run", "comparison"]
+VIEWS = ["projects", "project", "table", "scatter", "parallel", "run", "comparison"]
 STATES = ["empty", "nothing", "nothing-selected", "invalid"]
 
 
@@ -128,28 +129,6 @@ def test_a_name_is_text_everywhere(open_page, client):
     assert not any(line.startswith("=") for line in download.value.path().read_text().split("\n"))
 
 
-#: The page's own words, outside of names, that are written from right to left.
-REVERSED = """
-() => {
-  const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  const left = (node, index) => {
-    const range = document.createRange();
-    range.setStart(node, index);
-    range.setEnd(node, index + 1);
-    return range.getBoundingClientRect().left;
-  };
-  const reversed = [];
-  while (words.nextNode()) {
-    const node = words.currentNode;
-    const first = node.data.search(/[a-z]{2}/);
-    if (node.parentElement.closest("bdi, option, style") || first < 0) continue;
-    if (left(node, first) > left(node, first + 1)) reversed.push(node.data);
-  }
-  return reversed;
-}
-"""
-
-
 @pytest.mark.parametrize("name", ["open\u202e\u2066", "closed\u2069\u202e"])
 def test_a_name_does_not_reverse_what_follows_it(open_page, client, name):
     with te.init("acme", "Digits", name, name, tags=[name, "other"], client=client) as run:
@@ -219,8 +198,8 @@ def test_the_choice_of_columns_fits_a_narrow_screen(open_view):
 @pytest.mark.parametrize(
     ("view", "limit"),
     [
-        ("projects", 65_000), ("project", 145_000), ("table", 80_000), ("run", 158_000),
-        ("comparison", 145_000),
+        ("projects", 65_000), ("project", 145_000), ("table", 80_000), ("scatter", 115_000),
+        ("run", 158_000), ("comparison", 145_000),
     ],
 )  # fmt: skip
 def test_what_a_browser_loads_is_small(open_view, view, limit):
@@ -228,18 +207,24 @@ def test_what_a_browser_loads_is_small(open_view, view, limit):
     urls = set()
     page.on("request", lambda request: urls.add(request.url))
     page.reload()
-    expect(page.locator("figure canvas")).to_have_count(0 if view in {"projects", "table"} else 3)
-    expect(page.locator("a.name, table").first).to_be_visible()
+    expect(page.locator("figure canvas")).to_have_count(
+        0 if view in {"projects", "table", "scatter"} else 3
+    )
+    expect(page.locator("a.name, table, circle").first).to_be_visible()
     files = [url for url in urls if "/api/" not in url]
     sizes = {url: len(page.context.request.get(url).body()) for url in files}
     names = {url.partition("?")[0].rpartition("/")[2] for url in sizes}
     assert names >= {"", "page.css", "page.js", "preact.js"}
     # What a view does not need is not loaded.
-    parts = {"uPlot.iife.min.js", "curves.js", "table.js", "details.js", "editing.js"}
+    parts = {
+        "uPlot.iife.min.js", "curves.js", "saving.js", "table.js", "explore.js", "grouping.js", "bulk.js",
+        "details.js", "editing.js"
+    }  # fmt: skip
     needed = {
         "projects": set(),
         "project": {"uPlot.iife.min.js", "curves.js"},
         "table": {"table.js"},
+        "scatter": {"explore.js"},
         "run": {"uPlot.iife.min.js", "curves.js", "details.js", "editing.js"},
         "comparison": {"uPlot.iife.min.js", "curves.js"},
     }
@@ -295,44 +280,9 @@ def test_the_libraries_are_the_published_ones():
         assert f"{library} {wanted[library]}" in licenses
 
 
-# As people with a color vision deficiency see colors: Machado, Oliveira, and Fernandes, 2009.
-VISIONS = (
-    ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
-    (
-        (0.152286, 1.052583, -0.204868),
-        (0.114503, 0.786281, 0.099216),
-        (-0.003882, -0.048116, 1.051998),
-    ),
-    (
-        (0.367322, 0.860646, -0.227968),
-        (0.280085, 0.672501, 0.047413),
-        (-0.01182, 0.04294, 0.968881),
-    ),
-)
-OKLAB = (
-    ((0.41222147, 0.53633254, 0.05144599), (0.2119035, 0.6806995, 0.10739696),
-     (0.08830246, 0.28171884, 0.6299787)),
-    ((0.21045426, 0.79361779, -0.00407205), (1.9779985, -2.4285922, 0.4505937),
-     (0.02590404, 0.78277177, -0.80867577)),
-)  # fmt: skip
-
-
-def times(matrix, vector):
-    return [sum(a * b for a, b in zip(row, vector, strict=True)) for row in matrix]
-
-
-def linear(color):
-    parts = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
-    return [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-
-
-def luminance(color):
-    return times([(0.2126, 0.7152, 0.0722)], linear(color))[0]
-
-
 @pytest.mark.parametrize("theme", [0, 1])
 def test_the_colors_of_lines_differ_for_any_color_vision(theme):
-    styles = (Path(site.__file__).parent / "page" / "page.css").read_text("utf-8")
+    styles = styles_of("page.css")
     start = re.split(r"--line-0:", styles)[theme + 1]
     lines = re.findall("#[0-9a-f]{6}", start)[:8]
     card = re.findall("--card: (#[0-9a-f]{3,6})", styles)[theme].ljust(7, "f")

@@ -33,7 +33,7 @@ function currentRoute() {
 }
 
 /** @param {string} address */
-function navigate(address, {replace = false} = {}) {
+export function navigate(address, {replace = false} = {}) {
 	history[replace ? "replaceState" : "pushState"](null, "", address);
 	dispatchEvent(new Event("popstate"));
 }

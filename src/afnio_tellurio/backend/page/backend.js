@@ -5,7 +5,7 @@ const POLL_MS = 2000;
 // A slow poll is repeated less often: the backend has runs to record.
 const POLL_SHARE = 10;
 const RUNS_PAGE = 1000;
-// Polls until the whole list of runs is loaded again, which shows deleted runs.
+// Polls until the whole list of runs is loaded again, which shows what other programs deleted.
 const FULL_EVERY = 30;
 
 export class SignedOutError extends Error {}
@@ -103,11 +103,15 @@ export async function getBytes(path, query, signal, range) {
 	return (await request(path, query, signal, {headers: /** @type {HeadersInit} */ (headers)})).blob();
 }
 
+// Changes by this page, after which the whole list is loaded again.
+let changes = 0;
+
 // What changes something. The next poll brings the result.
 /** @param {string} method @param {string} path @param {object} [body] */
 export async function send(method, path, body) {
 	const headers = {"Content-Type": "application/json"};
 	await request(path, {}, undefined, body ? {method, headers, body: JSON.stringify(body)} : {method});
+	changes += 1;
 }
 
 /** @param {string} path @param {Query} query @param {AbortSignal} signal */
@@ -152,13 +156,15 @@ export const loadProject = route => async (before, signal) =>
 /** @type {(route: Route) => Load<RunList>} */
 export const loadRuns = route => async (before, signal) => {
 	const polls = (before?.polls ?? -1) + 1;
-	const isFull = polls % FULL_EVERY === 0;
+	const seen = changes;
+	const isFull = polls % FULL_EVERY === 0 || before?.changes !== seen;
 	const query = {limit: RUNS_PAGE, updated_after: isFull ? undefined : before?.updated};
 	/** @type {Run[]} */
 	const fresh = await getAll(`${projectPath(route)}runs/`, query, signal);
 	if (before) {
 		const isKnown = (/** @type {Run} */ run) => before.byId.get(run.uuid)?.date_updated === run.date_updated;
-		if (fresh.every(isKnown) && (!isFull || fresh.length === before.runs.length)) return Object.assign(before, {polls});
+		if (fresh.every(isKnown) && (!isFull || fresh.length === before.runs.length))
+			return Object.assign(before, {polls, changes: seen});
 	}
 	const byId = new Map([...(isFull || !before ? [] : before.runs), ...fresh].map(run => [run.uuid, run]));
 	const runs = [...byId.values()].sort((a, b) => (a.date_created < b.date_created ? 1 : -1));
@@ -166,7 +172,7 @@ export const loadRuns = route => async (before, signal) => {
 		.map(run => run.date_updated)
 		.sort()
 		.at(-1);
-	return {runs, byId, updated, polls};
+	return {runs, byId, updated, polls, changes: seen};
 };
 
 // The UUIDs of the runs that the backend finds, in its order; null if it is not asked. Without a running run they change with the list alone.

@@ -8,7 +8,7 @@ import {icon} from "./icons.js";
 import {nearest, plotted, stepsBetween, valuesAt} from "./plotting.js";
 import {html, useEffect, useMemo, useRef, useState} from "./preact.js";
 import {showTip, writtenX} from "./tips.js";
-import {Problem} from "./views.js";
+import {Problem, useWidth} from "./views.js";
 
 // Ranges of steps in a request: as many as the plot has pixels, so that a change of its width rarely needs another one.
 const BUCKETS = 128;
@@ -42,17 +42,6 @@ const resetZoom = () => {
 	setOptions({zoom: ""});
 	return null;
 };
-
-/** @param {{current: HTMLElement | null}} element */
-function useWidth(element) {
-	const [width, setWidth] = useState(0);
-	useEffect(() => {
-		const watcher = new ResizeObserver(([entry]) => setWidth(Math.floor(entry.contentRect.width)));
-		if (element.current) watcher.observe(element.current);
-		return () => watcher.disconnect();
-	}, []);
-	return width;
-}
 
 // The whole screen, while an element takes it.
 /** @param {{current: HTMLElement | null}} element @returns {{width: number, height: number} | null} */

@@ -14,7 +14,7 @@ const quoted = text => `"${text.replace(/["\\]/g, "\\$&")}"`;
 
 // A column is written "last:train/loss" or "config:optim.lr" in the address.
 /** @param {string} key @returns {Column} */
-function columnOf(key) {
+export function columnOf(key) {
 	const kind = key.slice(0, key.indexOf(":"));
 	const name = key.slice(kind.length + 1);
 	const parts = name.split(".").map(part => (/^[A-Za-z_]\w*$/.test(part) ? part : quoted(part)));
@@ -44,6 +44,11 @@ export function configsOf(runs) {
 		}
 	return {rows, values};
 }
+
+// Numbers before texts, each in their order.
+/** @param {string} a @param {string} b */
+export const inOrder = (a, b) =>
+	Number(a) - Number(b) || Number(Number.isNaN(+a)) - Number(Number.isNaN(+b)) || (a < b ? -1 : 1);
 
 // The numbers that are read first: results on held-out data, then losses and scores.
 /** @param {Metric} metric */

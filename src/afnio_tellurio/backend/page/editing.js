@@ -5,7 +5,7 @@ import {html, useState} from "./preact.js";
 import {Problem} from "./views.js";
 
 /** @param {string} text */
-const tagsIn = text => [...new Set(text.split(",").map(tag => tag.trim()))].filter(Boolean);
+export const tagsIn = text => [...new Set(text.split(",").map(tag => tag.trim()))].filter(Boolean);
 
 // Only what the form changes: a program may change the rest meanwhile.
 /** @param {Run} run @param {FormData} form */

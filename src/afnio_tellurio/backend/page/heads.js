@@ -37,7 +37,7 @@ function factsOf({run_counts: counts = {}, last_activity: updated}) {
 // The runs are newer than the project, if there are any.
 /** @type {(props: {route: Route, name: string, runs?: Run[], project?: Omit<Project, "namespace"> | null}) => VNode} */
 export function ProjectHead({route, name, runs = [], project}) {
-	const view = route.view === "artifacts" ? "artifacts" : option("tab") === "table" ? "table" : "charts";
+	const view = route.view === "artifacts" ? "artifacts" : option("tab", "charts");
 	const to = route.view === "artifacts" ? projectPath(route) : location.pathname;
 	const query = (/** @type {string} */ tab) =>
 		route.view === "artifacts" ? tab && `?tab=${tab}` : queryWith({tab, page: ""});
@@ -46,5 +46,5 @@ export function ProjectHead({route, name, runs = [], project}) {
 		html`<${Link} class="tab" to=${address} aria-current=${view === label.toLowerCase() ? "page" : undefined}>${label}<//>`;
 	return html`<div class="title"><h1><bdi>${name}</bdi></h1>
 		<span class="quiet">${runs.length ? factsOfRuns(runs) : project && factsOf(project)}</span>
-		<nav aria-label="Project">${tab(to + query(""), "Charts")}${tab(to + query("table"), "Table")}${tab(artifactPath(route), "Artifacts")}</nav></div>`;
+		<nav aria-label="Project">${tab(to + query(""), "Charts")}${tab(to + query("table"), "Table")}${tab(to + query("explore"), "Explore")}${tab(artifactPath(route), "Artifacts")}</nav></div>`;
 }

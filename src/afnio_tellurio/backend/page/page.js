@@ -4,7 +4,7 @@ import {Link, useRoute} from "./address.js";
 import * as backend from "./backend.js";
 import {icon} from "./icons.js";
 import {html, render, useLayoutEffect, useState} from "./preact.js";
-import {Loading, NotFound, useModule, useView} from "./views.js";
+import {Loading, lazy, NotFound, useModule, useView} from "./views.js";
 
 const {projectPath, usePolled} = backend;
 
@@ -27,13 +27,6 @@ function useTheme() {
 		html`<button class="plain" title=${label} aria-label=${label} onClick=${onClick}>${icon(theme === "dark" ? "sun" : "moon")}</button>`
 	];
 }
-
-// A view whose code is loaded when it is shown.
-/** @template T @param {() => Promise<T>} load @param {(module: T) => Component} view @returns {Component} */
-const lazy = (load, view) => props => {
-	const module = useModule(load, props.onError);
-	return module ? html`<${view(module)} ...${props} />` : Loading();
-};
 
 /** @type {Component} */
 function ArtifactsView({route, name, project, onError}) {

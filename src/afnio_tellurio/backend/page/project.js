@@ -1,13 +1,13 @@
 // A project: its runs in a column beside their charts, or in a table.
 
-import {Link, option, options, setOptions} from "./address.js";
+import {Link, option, options, queryWith, setOptions} from "./address.js";
 import {comparePath} from "./backend.js";
 import {counted, Mark} from "./format.js";
 import {FirstRun, ProjectHead} from "./heads.js";
-import {html, useState} from "./preact.js";
+import {html, useEffect, useMemo, useState} from "./preact.js";
 import {RunLink, Status} from "./runs.js";
 import {RunSearch, useFound} from "./search.js";
-import {Loading, MOST, numericNames, selection, useModule, useProject, useView, waiting} from "./views.js";
+import {Loading, lazy, MOST, numericNames, selection, useProject, useView, waiting} from "./views.js";
 
 const PAGE = 50;
 
@@ -17,6 +17,13 @@ export function pageOf(count) {
 	const page = Math.min(pages, Math.max(1, Number(option("page")) || 1));
 	const first = (page - 1) * PAGE;
 	return {page, pages, first, end: Math.min(count, first + PAGE)};
+}
+
+// A page of runs without groups.
+/** @type {Grouping["lay"]} */
+export function inPages(found, item) {
+	const {first, end} = pageOf(found.length);
+	return {count: found.length, listed: found.slice(first, end).map(item)};
 }
 
 /** @type {(props: {count: number}) => VNode} */
@@ -36,14 +43,33 @@ const selecting = shownRuns => (uuid, isShown) => {
 	setOptions({run: [...others, ...(isShown ? [uuid] : [])]});
 };
 
+const GroupChoice = lazy(
+	() => import("./grouping.js"),
+	module => module.GroupChoice
+);
+
+// The groups that the address asks for, once they are known.
+/** @param {Run[] | undefined} runs @param {Props["onError"]} onError @returns {Grouping | null} */
+function useGrouping(runs, onError) {
+	const key = option("group");
+	const [module, setModule] = useState(/** @type {{loaded: typeof import("./grouping.js")} | null} */ (null));
+	useEffect(() => {
+		if (key) import("./grouping.js").then(loaded => setModule({loaded}), onError);
+	}, [Boolean(key)]);
+	return useMemo(() => (key && module && runs ? module.loaded.groupingOf(runs, key) : null), [key, module, runs]);
+}
+
 /** @type {Component} */
-export function Selection({route, found, shownRuns}) {
+export function Selection({route, runs, found, shownRuns, onError}) {
+	const group = option("group");
+	const [isGrouping, setGrouping] = useState(false);
 	const uuids = shownRuns.map(({uuid}) => uuid);
 	return html`<div class="bar">
 		<button onClick=${() => setOptions({run: found.slice(0, MOST).map(({uuid}) => uuid)})}>All</button>
 		<button onClick=${() => setOptions({run: []})}>None</button>
 		${options("run") && html`<button onClick=${() => setOptions({run: ""})}>Reset selection</button>`}
 		${uuids.length > 1 && html`<${Link} class="button" to=${comparePath(route, uuids)}>Compare ${uuids.length} runs<//>`}
+		${group || isGrouping ? html`<${GroupChoice} runs=${runs} name=${group} onError=${onError} />` : html`<button onClick=${() => setGrouping(true)}>Group</button>`}
 	</div>`;
 }
 
@@ -53,38 +79,54 @@ export function RunPick({run, slot, onSelect}) {
 		onChange=${(/** @type {FieldEvent} */ event) => onSelect(run.uuid, event.target.checked)} /><${Mark} slot=${slot} /></label>`;
 }
 
+/** @type {(name: string, runs: Run[]) => VNode} */
+const only = (name, runs) =>
+	html`<button class="only" aria-label="Show only ${name}" onClick=${() => setOptions({run: runs.slice(0, MOST).map(({uuid}) => uuid)})}>Only</button>`;
+
 /** @type {Component} */
-function RunColumn({route, found, shownRuns, problem}) {
+function RunColumn({route, runs, found, shownRuns, groups, problem, onError}) {
 	// On a narrow screen the list would hide the charts.
 	const [isOpen, setOpen] = useState(false);
-	const {first, end} = pageOf(found.length);
 	const slots = new Map(shownRuns.map(run => [run.uuid, run.slot]));
 	const onSelect = selecting(shownRuns);
+	const item = (/** @type {Run} */ run) => html`<li key=${run.uuid} data-status=${run.status}>
+				<${RunPick} run=${run} slot=${slots.get(run.uuid)} onSelect=${onSelect} />
+				<${Status} run=${run} isShort=${true} /><${RunLink} route=${route} run=${run} />
+				${only(run.name, [run])}</li>`;
+	const {count, listed} = (groups?.lay ?? inPages)(
+		found,
+		item,
+		(button, all, name) =>
+			html`<li key=${name} class="group">${button} ${only(`the runs of ${name.slice(1)}`, all)}</li>`
+	);
 	return html`<section class="side" aria-label="Runs" data-open=${isOpen}>
 		<button class="fold" aria-expanded=${isOpen} onClick=${() => setOpen(!isOpen)}>Runs <small>${shownRuns.length} in charts</small></button>
 		<${RunSearch} problem=${problem} />
-		<${Selection} route=${route} found=${found} shownRuns=${shownRuns} />
-		<ul class="runs">${found.slice(first, end).map(
-			run => html`<li key=${run.uuid} data-status=${run.status}>
-				<${RunPick} run=${run} slot=${slots.get(run.uuid)} onSelect=${onSelect} />
-				<${Status} run=${run} isShort=${true} /><${RunLink} route=${route} run=${run} />
-				<button class="only" aria-label="Show only ${run.name}" onClick=${() => setOptions({run: [run.uuid]})}>Only</button></li>`
-		)}</ul>
-		<${Pager} count=${found.length} />
+		<${Selection} route=${route} runs=${runs} found=${found} shownRuns=${shownRuns} onError=${onError} />
+		<ul class="runs">${listed}</ul>
+		${(count > 0 || !found.length) && html`<${Pager} count=${count} />`}
 	</section>`;
 }
 
-/** @type {Component} */
-function TableTab({onError, ...others}) {
-	const table = useModule(() => import("./table.js"), onError);
-	return table ? html`<${table.RunTable} ...${others} />` : Loading();
-}
-
-/** @type {Component} */
-function ChartsTab({onError, ...others}) {
-	const curves = useModule(() => import("./curves.js"), onError);
-	return curves ? html`<${curves.Curves} ...${others} />` : Loading();
-}
+/** @type {Record<string, Component>} */
+const TABS = {
+	table: lazy(
+		() => import("./table.js"),
+		module => module.RunTable
+	),
+	explore: lazy(
+		() => import("./explore.js"),
+		module => module.Explore
+	),
+	trash: lazy(
+		() => import("./trash.js"),
+		module => module.Trash
+	)
+};
+const Charts = lazy(
+	() => import("./curves.js"),
+	module => module.Curves
+);
 
 /** @type {Component} */
 function NothingShown({found}) {
@@ -97,18 +139,22 @@ function NothingShown({found}) {
 export function ProjectView({route, name, theme, onError}) {
 	const {list, metrics: listed} = useProject(route);
 	const {found, problem} = useFound(route, list.value);
+	const groups = useGrouping(list.value?.runs, onError);
 	useView(name, onError, list, listed);
 	if (!list.value) return waiting(list);
 	const {runs, byId} = list.value;
-	if (!runs.length)
-		return html`<${ProjectHead} route=${route} name=${name} /><${FirstRun} namespace=${route.namespace} project=${name} />`;
+	if (!runs.length && option("tab") !== "trash")
+		return html`<${ProjectHead} route=${route} name=${name} /><${FirstRun} namespace=${route.namespace} project=${name} /><p class="empty"><${Link} to=${queryWith({tab: "trash"})}>Deleted runs<//></p>`;
 	const head = html`<${ProjectHead} route=${route} name=${name} runs=${runs} />`;
 	if (!found) return html`${head}${Loading()}`;
-	const shownRuns = selection(found, byId);
+	const shownRuns = selection(found, byId).map(run => (groups ? {...run, slot: groups.slotOf(run)} : run));
 	const metrics = listed.value;
-	const shared = {route, found, shownRuns, problem};
-	if (option("tab") === "table")
-		return html`${head}<${TableTab} ...${shared} runs=${runs} metrics=${metrics ?? []} onSelect=${selecting(shownRuns)} onError=${onError} />`;
+	const shared = {route, runs, found, shownRuns, groups, problem, onError};
+	const tab = option("tab");
+	// What it draws unless something else is chosen depends on the metrics.
+	if (tab === "explore" && !metrics) return html`${head}${Loading()}`;
+	if (Object.hasOwn(TABS, tab))
+		return html`${head}<${TABS[tab]} ...${shared} metrics=${metrics ?? []} onSelect=${selecting(shownRuns)} />`;
 	return html`${head}<div class="project"><${RunColumn} ...${shared} />
-		<div class="main">${!shownRuns.length ? html`<${NothingShown} found=${found} />` : metrics ? html`<${ChartsTab} onError=${onError} route=${route} names=${numericNames(metrics)} shownRuns=${shownRuns} theme=${theme} />` : Loading()}</div></div>`;
+		<div class="main">${!shownRuns.length ? html`<${NothingShown} found=${found} />` : metrics ? html`<${Charts} onError=${onError} route=${route} names=${numericNames(metrics)} shownRuns=${shownRuns} theme=${theme} />` : Loading()}</div></div>`;
 }

@@ -16,6 +16,10 @@ const EXAMPLE = 'config.lr < 0.1 and metric("loss").min < 2';
 /** @param {string} text */
 const isFilter = text => OPERATORS.test(text) && !/^"[^"]*"$/.test(text);
 
+// The filter in a text, if it is one.
+/** @param {string} text */
+export const whereOf = text => (isFilter(text.trim()) ? text.trim() : "");
+
 /** @param {Run} run */
 const textsOf = ({name, user, description, tags = []}) => [name, user?.username ?? "", description ?? "", ...tags];
 
@@ -29,7 +33,7 @@ function matching(text) {
 /** @param {Route} route @param {RunList | undefined} list @returns {{found: Run[] | undefined, problem: string}} */
 export function useFound(route, list) {
 	const text = option("q").trim();
-	const where = isFilter(text) ? text : "";
+	const where = whereOf(text);
 	const sort = option("sort");
 	const status = option("status");
 	const latest = useRef(list);

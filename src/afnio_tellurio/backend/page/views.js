@@ -46,6 +46,34 @@ export function useModule(load, onError) {
 	return module?.loaded ?? null;
 }
 
+/** @param {{current: HTMLElement | null}} element */
+export function useWidth(element) {
+	const [width, setWidth] = useState(0);
+	useEffect(() => {
+		const watcher = new ResizeObserver(([entry]) => setWidth(Math.floor(entry.contentRect.width)));
+		if (element.current) watcher.observe(element.current);
+		return () => watcher.disconnect();
+	}, []);
+	return width;
+}
+
+// Styles that other views do not need.
+/** @param {string} name */
+export const styled = name =>
+	new Promise((resolve, reject) => {
+		const link = document.createElement("link");
+		const onerror = () => reject(new Error("The styles can't be loaded."));
+		Object.assign(link, {rel: "stylesheet", href: `/assets/${name}`, onload: resolve, onerror});
+		document.head.append(link);
+	});
+
+// A view whose code is loaded when it is shown.
+/** @template T @param {() => Promise<T>} load @param {(module: T) => Component} view @returns {Component} */
+export const lazy = (load, view) => props => {
+	const module = useModule(load, props.onError);
+	return module ? html`<${view(module)} ...${props} />` : Loading();
+};
+
 /** @param {Run[]} found @param {Map<string, Run>} byId @returns {ShownRun[]} */
 export function selection(found, byId) {
 	const chosen = options("run")?.flatMap(uuid => byId.get(uuid) ?? []) ?? found.slice(0, SELECTED);
