@@ -45,6 +45,7 @@ def open_view(open_digits, digits):
             "nothing": ".empty",
             "nothing-selected": ".empty",
             "invalid": "[aria-invalid=true]",
+            "run": ".facts",
         }
         expect(page.locator(ready.get(view, "table")).first).to_be_visible()
         has_charts = view in {"project", "run", "comparison", "invalid"}
@@ -160,11 +161,11 @@ def test_a_name_does_not_reverse_what_follows_it(open_page, client, name):
         te.init("acme", "Digits", f"child {name}", parent=run, client=client).finish()
     for path, words in (
         (f"{PROJECT}?tab=table", "th small"),
-        (f"{PROJECT}runs/{run.uuid}/", "summary"),
+        (f"{PROJECT}runs/{run.uuid}/?tab=tables", "summary"),
+        (f"{PROJECT}runs/{run.uuid}/?tab=media", "h2, figcaption"),
     ):
         page = open_page(path)
-        expect(page.locator("table, figure canvas").first).to_be_visible()
-        expect(page.locator(words, has_text=re.compile("last|1 row"))).to_be_visible()
+        expect(page.locator(words, has_text=re.compile("last|1 row|list"))).to_be_visible()
         assert page.evaluate(REVERSED) == []
 
 
@@ -219,7 +220,7 @@ def test_the_choice_of_columns_fits_a_narrow_screen(open_view):
 @pytest.mark.parametrize(
     ("view", "limit"),
     [
-        ("projects", 65_000), ("project", 145_000), ("table", 80_000), ("run", 158_000),
+        ("projects", 65_000), ("project", 145_000), ("table", 80_000), ("run", 145_000),
         ("comparison", 145_000),
     ],
 )  # fmt: skip
@@ -229,18 +230,18 @@ def test_what_a_browser_loads_is_small(open_view, view, limit):
     page.on("request", lambda request: urls.add(request.url))
     page.reload()
     expect(page.locator("figure canvas")).to_have_count(0 if view in {"projects", "table"} else 3)
-    expect(page.locator("a.name, table").first).to_be_visible()
+    expect(page.locator("a.name, table, .facts").first).to_be_visible()
     files = [url for url in urls if "/api/" not in url]
     sizes = {url: len(page.context.request.get(url).body()) for url in files}
     names = {url.partition("?")[0].rpartition("/")[2] for url in sizes}
     assert names >= {"", "page.css", "page.js", "preact.js"}
     # What a view does not need is not loaded.
-    parts = {"uPlot.iife.min.js", "curves.js", "table.js", "details.js", "editing.js"}
+    parts = {"uPlot.iife.min.js", "curves.js", "table.js", "details.js", "editing.js", "files.js"}
     needed = {
         "projects": set(),
         "project": {"uPlot.iife.min.js", "curves.js"},
         "table": {"table.js"},
-        "run": {"uPlot.iife.min.js", "curves.js", "details.js", "editing.js"},
+        "run": {"uPlot.iife.min.js", "curves.js", "details.js"},
         "comparison": {"uPlot.iife.min.js", "curves.js"},
     }
     assert names & parts == needed[view]
@@ -249,7 +250,10 @@ def test_what_a_browser_loads_is_small(open_view, view, limit):
 
 @pytest.mark.parametrize(
     ("view", "name", "limit"),
-    [("runs/stored/", "files.js", 160_000), ("artifacts/model/v0/", "artifacts.js", 155_000)],
+    [
+        ("runs/stored/?tab=files", "files.js", 95_000),
+        ("artifacts/model/v0/", "artifacts.js", 155_000),
+    ],
 )
 def test_what_a_browser_loads_for_files_is_small(open_page, client, view, name, limit):
     with te.init("acme", "Digits", "stored", client=client) as run:

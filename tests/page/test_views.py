@@ -238,8 +238,9 @@ def test_a_run_shows_its_facts_curves_and_values(open_digits, digits):
     expect(page.get_by_text("the high one")).to_be_visible()
     facts = page.locator("dl")
     expect(facts).to_contain_text(digits.high)
-    expect(facts).to_contain_text("202")
+    expect(page.get_by_text("4 metrics, 202 values")).to_be_visible()
     expect(page.locator("figure canvas")).to_have_count(3)
+    page.get_by_role("link", name="Text & media").click()
     matrix = page.get_by_role("region", name="Value of confusion")
     expect(matrix.locator("td.heat")).to_have_text(["50", "2", "3", "44"])
 
@@ -258,7 +259,7 @@ def test_a_json_value_is_a_table(open_page, client):
     }
     with te.init("acme", "Digits", "values", client=client) as run:
         run.log_metrics({name: value for name, (value, _cells) in values.items()})
-    page = open_page(f"{PROJECT}runs/{run.uuid}/")
+    page = open_page(f"{PROJECT}runs/{run.uuid}/?tab=media")
     for name, (_value, cells) in values.items():
         table = page.get_by_role("region", name=f"Value of {name}", exact=True)
         expect(table.locator("td.heat")).to_have_text(cells)

@@ -5,7 +5,7 @@ import * as backend from "./backend.js";
 import {Head, Scroll, Time} from "./format.js";
 import {icon} from "./icons.js";
 import {html, render, useLayoutEffect, useState} from "./preact.js";
-import {Loading, NotFound, useModule, useView, waiting} from "./views.js";
+import {Loading, lazy, NotFound, styles, useModule, useView, waiting} from "./views.js";
 
 const {projectPath, usePolled} = backend;
 
@@ -29,12 +29,9 @@ function useTheme() {
 	];
 }
 
-// A view whose code is loaded when it is shown.
-/** @template T @param {() => Promise<T>} load @param {(module: T) => Component} view @returns {Component} */
-const lazy = (load, view) => props => {
-	const module = useModule(load, props.onError);
-	return module ? html`<${view(module)} ...${props} />` : Loading();
-};
+// A view with styles of its own.
+/** @template T @param {Promise<T>} module */
+const styledModule = async module => (await Promise.all([module, styles("run.css")]))[0];
 
 /** @type {Component} */
 function Projects({route: {namespace}, onError}) {
@@ -59,7 +56,10 @@ function Projects({route: {namespace}, onError}) {
 /** @type {Component} */
 function ArtifactsView({route, name, onError}) {
 	const {artifact, version} = route;
-	const parts = useModule(() => Promise.all([import("./artifacts.js"), import("./heads.js")]), onError);
+	const parts = useModule(
+		() => Promise.all([import("./artifacts.js"), import("./heads.js"), styles("run.css")]),
+		onError
+	);
 	useView([artifact, version].filter(Boolean).join(":") || `Artifacts, ${name}`, onError);
 	if (!parts) return Loading();
 	const [{Artifacts}, {ProjectHead}] = parts;
@@ -104,11 +104,11 @@ const VIEWS = {
 		module => module.ProjectView
 	),
 	run: lazy(
-		() => import("./run.js"),
+		() => styledModule(import("./run.js")),
 		module => module.RunView
 	),
 	compare: lazy(
-		() => import("./compare.js"),
+		() => styledModule(import("./compare.js")),
 		module => module.CompareView
 	),
 	artifacts: ArtifactsView,

@@ -46,6 +46,32 @@ export function useModule(load, onError) {
 	return module?.loaded ?? null;
 }
 
+// A part of a view whose code is loaded when it is shown.
+/** @template T @param {() => Promise<T>} load @param {(module: T) => Component} part @returns {Component} */
+export const lazy = (load, part) => props => {
+	const module = useModule(load, props.onError);
+	return module ? html`<${part(module)} ...${props} />` : Loading();
+};
+
+/** @type {Map<string, Promise<unknown>>} */
+const styled = new Map();
+
+// Styles that other views do not need. Without them, a view still works.
+/** @param {string} name */
+export function styles(name) {
+	const loaded =
+		styled.get(name) ??
+		new Promise(resolve => {
+			const link = document.createElement("link");
+			link.rel = "stylesheet";
+			link.href = `/assets/${name}`;
+			link.onload = link.onerror = resolve;
+			document.head.append(link);
+		});
+	styled.set(name, loaded);
+	return loaded;
+}
+
 /** @param {Run[]} found @param {Map<string, Run>} byId @returns {ShownRun[]} */
 export function selection(found, byId) {
 	const chosen = options("run")?.flatMap(uuid => byId.get(uuid) ?? []) ?? found.slice(0, SELECTED);
