@@ -1,7 +1,9 @@
 // What is said of a run above its tabs: why it ended, its facts and notes, and its family.
 
 import {get, projectPath, runPath, unlessSame, usePolled} from "./backend.js";
+import {Copy} from "./copy.js";
 import {Scroll} from "./format.js";
+import {icon} from "./icons.js";
 import {html} from "./preact.js";
 import {FACTS, RunLink, Status} from "./runs.js";
 import {Problem} from "./views.js";
@@ -60,6 +62,12 @@ export function fieldsIn(text) {
 	}
 }
 
+// The reference is what the command line takes.
+/** @param {Route} route @param {Run} run */
+const identity = ({namespace, project}, {uuid}) =>
+	html`<code>${uuid}</code> <${Copy} isPlain=${true} label="Copy UUID" text=${() => uuid}>${icon("copy")}<//>
+		<${Copy} isPlain=${true} label="Copy reference" text=${() => `${namespace}/${project}/${uuid}`}>${icon("link")}<//>`;
+
 /** @type {Component} */
 export function RunDetails({route, run}) {
 	const family = usePolled(loadFamily(route, run), []);
@@ -73,7 +81,7 @@ export function RunDetails({route, run}) {
 		["Group", run.group && html`<bdi>${run.group}</bdi>`],
 		["Job type", run.job_type && html`<bdi>${run.job_type}</bdi>`],
 		["Parent", parent && html`<${RunLink} route=${route} run=${known} />`],
-		["UUID", html`<code>${run.uuid}</code>`, "minor"],
+		["UUID", identity(route, run), "minor"],
 		["Notes", run.notes && notes(run.notes), "wide text"]
 	];
 	// Fields are in the tab of the config.

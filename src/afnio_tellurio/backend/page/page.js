@@ -1,6 +1,6 @@
 // The page: which view an address shows, and what is around it.
 
-import {Link, useRoute} from "./address.js";
+import {Link, listQuery, useRoute} from "./address.js";
 import * as backend from "./backend.js";
 import {Head, Scroll, Time} from "./format.js";
 import {icon} from "./icons.js";
@@ -91,7 +91,7 @@ function Trail({route: {view, namespace, project, artifact, version}, name: titl
 	// The heading has the name of the view itself.
 	if (project) steps.push([`/${backend.slug(namespace)}/`, html`<bdi>${namespace}</bdi>`]);
 	if (project && (view !== "artifacts" ? view !== "project" : artifact))
-		steps.push([projectPath({namespace, project}), html`<bdi>${title}</bdi>`]);
+		steps.push([projectPath({namespace, project}) + (view === "run" ? listQuery() : ""), html`<bdi>${title}</bdi>`]);
 	if (view === "artifacts" && artifact) steps.push([path(), "Artifacts"]);
 	if (view === "artifacts" && version) steps.push([path(artifact), html`<bdi>${artifact}</bdi>`]);
 	return html`<nav aria-label="Path">${steps.map(([to, label], index) => html`${index > 0 && html`<span aria-hidden="true">/</span>`}<${Link} to=${to}>${label}<//>`)}</nav>`;

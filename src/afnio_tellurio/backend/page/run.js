@@ -17,6 +17,11 @@ const Editor = lazy(
 	module => module.RunEditor
 );
 
+const Neighbors = lazy(
+	() => import("./neighbors.js"),
+	module => module.Neighbors
+);
+
 /** @type {Component} */
 function Charts({route, run, theme, onError}) {
 	const {value, error} = usePolled(loadValues(route, run.uuid), []);
@@ -78,7 +83,7 @@ function Actions({route, run, onError}) {
 			<button onClick=${() => change("POST", `${path}restore/`, "")}>Restore</button></p>${problem}`;
 	if (state === "edited")
 		return html`<${Editor} route=${route} run=${run} onError=${onError} onDone=${() => setState("")} />`;
-	return html`<div class="bar"><button onClick=${() => setState("edited")}>Edit</button>
+	return html`<div class="bar"><${Neighbors} route=${route} run=${run} onError=${onError} /><button onClick=${() => setState("edited")}>Edit</button>
 		<button onClick=${() => change("DELETE", path, "deleted")}>Delete</button></div>${problem}`;
 }
 

@@ -14,13 +14,13 @@ const EXAMPLE = 'config.lr < 0.1 and metric("loss").min < 2';
 
 // Whether a text is a filter of docs/filters.md. Words, and a text in quotes, are searched for.
 /** @param {string} text */
-const isFilter = text => OPERATORS.test(text) && !/^"[^"]*"$/.test(text);
+export const isFilter = text => OPERATORS.test(text) && !/^"[^"]*"$/.test(text);
 
 /** @param {Run} run */
 const textsOf = ({name, user, description, tags = []}) => [name, user?.username ?? "", description ?? "", ...tags];
 
 /** @param {string} text @returns {(run: Run) => boolean} */
-function matching(text) {
+export function matching(text) {
 	const part = text.replace(/^"([^"]*)"$/, "$1").toLowerCase();
 	return run => textsOf(run).some(word => word.toLowerCase().includes(part));
 }
