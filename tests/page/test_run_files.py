@@ -71,7 +71,7 @@ def series(page, name):
 #: What each tab loads, and what it asks the backend for.
 TABS = {
     "": ({"curves.js"}, {"metrics/summary", "metrics/sample"}),
-    "media": ({"steps.js", "previews.js"}, {"metrics/summary", "files"}),
+    "media": ({"steps.js", "cards.js"}, {"metrics/summary", "metrics", "files"}),
     "tables": ({"rows.js"}, {"tables"}),
     "files": ({"files.js", "previews.js"}, {"files", "artifacts"}),
     "config": ({"config.js", "fields.js"}, set()),
@@ -91,15 +91,17 @@ def test_a_tab_loads_and_asks_for_nothing_that_another_one_shows(open_page, clie
     urls = set()
     page.on("request", lambda request: urls.add(request.url))
     page.goto(page.url.replace("/acme/", f"{PROJECT}runs/{run.uuid}/?tab={tab}"))
-    shown = {"": "canvas", "media": "pre", "files": ".files li", "config": ".fields"}
-    expect(page.locator(shown.get(tab, "summary")).first).to_be_visible()
+    shown = {"": "canvas", "media": "figure", "files": ".files li", "config": ".fields"}
+    expect(page.locator(shown.get(tab, "main summary")).first).to_be_visible()
+    if tab == "media":
+        expect(page.locator("figure pre")).to_have_count(2)
     scripts, paths = TABS[tab]
     known = set.union(*(names for names, _paths in TABS.values()))
     files = {url.rpartition("/")[2] for url in urls}
     assert files & known >= scripts
     others = {"curves.js", "steps.js", "rows.js", "config.js"} - scripts
     assert not files & others
-    parts = {"summary", "sample", "files", "tables", "artifacts"}
+    parts = {"metrics", "summary", "sample", "files", "tables", "artifacts"}
     asked = {url.partition("?")[0].rstrip("/").rpartition("/")[2] for url in urls if "/api/" in url}
     assert asked & parts == {path.rpartition("/")[2] for path in paths}
 
@@ -150,7 +152,7 @@ def test_a_tab_shows_that_it_cannot_be_loaded(open_page, client, tab):
     eventually(page, expect(page.get_by_text("Out of disk.")).to_have_count, 0)
 
 
-def test_series_show_the_nearest_step(open_page, client):
+def test_series_show_what_they_had_at_a_step(open_page, client):
     with begin(client) as run:
         for step in (0, 5, 10):
             run.log_image("samples", png(4 + step), step=step)
@@ -170,7 +172,7 @@ def test_series_show_the_nearest_step(open_page, client):
     expect(image).to_have_js_property("naturalWidth", 9)
     expect(text).to_contain_text("first 5")
     page.keyboard.press("Home")
-    expect(series(page, "rare").locator("figcaption")).to_contain_text("step 4")
+    expect(series(page, "rare")).to_contain_text("The first is at step 4.")
     expect(text).to_contain_text("first 0")
     page = open_run(open_page, run, "?tab=media&at=5")
     expect(series(page, "answers").locator("pre")).to_contain_text("first 5")
@@ -225,10 +227,56 @@ def test_the_artifacts_of_a_run_are_linked(open_page, client):
         evaluation.use_artifact("model")
         evaluation.log_artifact(b"more", "report", type="text")
     page = open_run(open_page, evaluation, "?tab=files")
-    expect(page.locator("h3")).to_have_text(["Inputs", "Outputs"])
+    expect(page.locator("main > h3")).to_have_text(["Inputs", "Outputs"])
     expect(page.locator(".files li")).to_have_text(["model:v0 model · 4 B", "report:v0 text · 4 B"])
     link = page.get_by_role("link", name="model:v0")
     expect(link).to_have_attribute("href", f"{PROJECT}artifacts/model/v0/")
+
+
+def stage(page, label):
+    return page.get_by_role("list", name=label, exact=True)
+
+
+def test_the_lineage_of_a_run_is_drawn_once_it_is_in_view(open_page, client):
+    with begin(client, "training") as training:
+        training.log_artifact(b"data", "model", type="model")
+    with begin(client, "evaluation") as evaluation:
+        evaluation.use_artifact("model")
+        evaluation.log_artifact(b"more", "report", type="text", wait=True)
+    with begin(client, HOSTILE) as reader:
+        reader.use_artifact("report")
+    page = open_run(open_page, evaluation, "?tab=files", height=300)
+    expect(page.locator(".files li")).to_have_count(2)
+    assert Requests(page, "/versions/").all() == []
+    page.get_by_role("heading", name="Lineage").scroll_into_view_if_needed()
+    for label, name in (
+        ("Created by", "training"),
+        ("Used", "model:v0"),
+        ("This run", "evaluation"),
+        ("Created", "report:v0"),
+        ("Used by", HOSTILE),
+    ):
+        expect(stage(page, label).locator("li")).to_have_text([name])
+    assert len(Requests(page, "/versions/").all()) == 2
+    assert serious_barriers(page) == []
+    for width in (3840, 1024, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function(
+            "(width) => document.documentElement.scrollWidth <= width", arg=width
+        )
+    stage(page, "Used by").get_by_role("link").click()
+    expect(page.locator("h1")).to_contain_text(HOSTILE)
+
+
+def test_a_run_that_used_many_artifacts_has_a_bounded_graph(open_page, client):
+    with begin(client) as run:
+        for number in range(12):
+            run.log_artifact(b"x%d" % number, f"part-{number:02}", wait=True)
+    page = open_run(open_page, run, "?tab=files")
+    page.get_by_role("heading", name="Lineage").scroll_into_view_if_needed()
+    expect(stage(page, "Created").locator("li")).to_have_count(8)
+    expect(page.get_by_text("4 more artifacts not shown.")).to_be_visible()
+    assert len(Requests(page, "/versions/").all()) == 8
 
 
 def test_html_has_an_origin_of_its_own(open_page, client):
@@ -265,7 +313,7 @@ def test_a_declared_type_decides_what_a_frame_shows(open_page, client, content_t
     page = open_run(open_page, run, "?tab=media")
     frame = series(page, "drawing").frame_locator("iframe")
     expect(frame.locator("svg")).to_have_count(1)
-    assert page.locator("main svg, main img").count() == 0
+    assert page.locator("main svg:not(.icon), main img").count() == 0
     assert page.evaluate("window.name") == ""
     (message,) = open_page.take_messages()
     assert 'Blocked a frame with origin "null"' in message
@@ -303,7 +351,7 @@ def test_paths_and_texts_are_text(open_page, client):
     expect(page.locator(".files bdi").last).to_have_text(HOSTILE)
     page = open_run(open_page, run, "?tab=media")
     expect(page.locator("figure pre")).to_have_text(HOSTILE)
-    assert page.locator("main script, main img, main svg").count() == 0
+    assert page.locator("main script, main img, main svg:not(.icon)").count() == 0
     # The backend refuses such paths, and the page does not rely on that.
     file = {"path": HOSTILE, "kind": "file", "digest": "0" * 64, "size": 3}
     files = [{**file, "step": 0, "kind": "text"}, file]
@@ -314,7 +362,7 @@ def test_paths_and_texts_are_text(open_page, client):
     expect(page.locator("figure pre")).to_have_text(HOSTILE)
     page.get_by_role("link", name="Files").click()
     expect(page.locator("summary bdi")).to_have_text(HOSTILE)
-    assert page.locator("main script, main img, main svg").count() == 0
+    assert page.locator("main script, main img, main svg:not(.icon)").count() == 0
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -273,8 +273,8 @@ def test_a_comparison_overlays_curves_and_tells_the_differences(open_digits):
     expect(row.locator("td")).to_have_text(
         [
             "2.5",
-            "1.5 -1 (-40.0%)",
-            "0.5 -2 (-80.0%)",
+            "1.5 -1 (-40.0%), better",
+            "0.5 -2 (-80.0%), better",
         ]
     )
     base = page.get_by_label("Compared with")
@@ -299,10 +299,15 @@ def test_a_comparison_has_the_chosen_base_and_only_what_differs(open_page, clien
         uuids.append(run.uuid)
     page = open_page(f"{PROJECT}compare/?{urlencode([('run', uuid) for uuid in uuids])}")
     rows = page.locator("[aria-label=Differences] tbody tr")
-    expect(rows.filter(has_text="val/acc").locator("td")).to_have_text(["1", "2 +1 (+100.0%)"])
+    expect(rows.filter(has_text="val/acc").locator("td")).to_have_text(
+        ["1", "2 +1 (+100.0%), better"]
+    )
     expect(rows.filter(has_text="val/acc").locator("[data-better=true]")).to_have_count(1)
     page.get_by_label("Compared with").select_option("b")
-    expect(rows.filter(has_text="val/acc").locator("td")).to_have_text(["1 -1 (-50.0%)", "2"])
+    expect(rows.filter(has_text="val/acc").locator("td")).to_have_text(
+        ["1 -1 (-50.0%), worse", "2"]
+    )
+    expect(rows.filter(has_text="val/acc").locator("[data-better=false]")).to_have_count(1)
     expect(rows.filter(has_text="optim.name")).to_have_count(1)
     page.get_by_label("Only differences").check()
     expect(rows.filter(has_text="optim.name")).to_have_count(0)

@@ -5,7 +5,12 @@ import {artifactPath, getAll, runPath, unlessSame, usePolled} from "./backend.js
 import {counted} from "./format.js";
 import {html} from "./preact.js";
 import {bytes, FileItem} from "./previews.js";
-import {Loading, Problem} from "./views.js";
+import {Loading, lazy, Problem} from "./views.js";
+
+const Lineage = lazy(
+	() => import("./lineage.js"),
+	module => module.RunLineage
+);
 
 const FILES = 1000;
 
@@ -42,7 +47,7 @@ function Artifacts({route, links}) {
 }
 
 /** @type {Component} */
-export function RunStore({route, run}) {
+export function RunStore({route, run, onError}) {
 	const files = usePolled(loadFiles(route, run), [run.status]);
 	const links = usePolled(loadLinks(route, run), [run.status]);
 	const single = (files.value ?? []).filter(({step}) => step == null);
@@ -53,6 +58,7 @@ export function RunStore({route, run}) {
 		${!error && !(files.value && links.value) && Loading()}
 		${isEmpty && html`<div class="empty"><p>No files and no artifacts yet. Log the first ones:</p><pre tabindex="0">run.log_file("report.pdf")\nrun.log_artifact("model.pt", "model")</pre></div>`}
 		${!!links.value?.length && html`<${Artifacts} route=${route} links=${links.value} />`}
+		${!!links.value?.length && html`<${Lineage} route=${route} run=${run} links=${links.value} onError=${onError} />`}
 		${single.length > 0 && html`<h2>Files</h2><ul class="files">${single.slice(0, FILES).map(file => html`<${FileItem} key=${file.path} file=${file} source=${sourceOf(route, run, file)} />`)}</ul>`}
 		${hidden > 0 && html`<p class="quiet">${counted(hidden, "more file")} not shown.</p>`}`;
 }

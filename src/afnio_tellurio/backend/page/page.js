@@ -5,7 +5,7 @@ import * as backend from "./backend.js";
 import {Head, Scroll, Time} from "./format.js";
 import {icon} from "./icons.js";
 import {html, render, useLayoutEffect, useState} from "./preact.js";
-import {Loading, lazy, NotFound, styles, useModule, useView, waiting} from "./views.js";
+import {Loading, lazy, NotFound, useModule, useView, waiting, withStyles} from "./views.js";
 
 const {projectPath, usePolled} = backend;
 
@@ -28,10 +28,6 @@ function useTheme() {
 		html`<button class="plain" title=${label} aria-label=${label} onClick=${onClick}>${icon(theme === "dark" ? "sun" : "moon")}</button>`
 	];
 }
-
-// A view with styles of its own.
-/** @template T @param {Promise<T>} module */
-const styledModule = async module => (await Promise.all([module, styles("run.css")]))[0];
 
 /** @type {Component} */
 function Projects({route: {namespace}, onError}) {
@@ -57,7 +53,7 @@ function Projects({route: {namespace}, onError}) {
 function ArtifactsView({route, name, onError}) {
 	const {artifact, version} = route;
 	const parts = useModule(
-		() => Promise.all([import("./artifacts.js"), import("./heads.js"), styles("run.css")]),
+		() => withStyles(Promise.all([import("./artifacts.js"), import("./heads.js")]), "run.css", "stored.css"),
 		onError
 	);
 	useView([artifact, version].filter(Boolean).join(":") || `Artifacts, ${name}`, onError);
@@ -104,11 +100,11 @@ const VIEWS = {
 		module => module.ProjectView
 	),
 	run: lazy(
-		() => styledModule(import("./run.js")),
+		() => withStyles(import("./run.js"), "run.css"),
 		module => module.RunView
 	),
 	compare: lazy(
-		() => styledModule(import("./compare.js")),
+		() => import("./compare.js"),
 		module => module.CompareView
 	),
 	artifacts: ArtifactsView,

@@ -6,7 +6,7 @@ import {RunDetails} from "./details.js";
 import {counted} from "./format.js";
 import {html, useState} from "./preact.js";
 import {Status} from "./runs.js";
-import {Loading, lazy, Problem, useView, waiting} from "./views.js";
+import {Loading, lazy, Problem, useView, waiting, withStyles} from "./views.js";
 
 const Curves = lazy(
 	() => import("./curves.js"),
@@ -39,28 +39,28 @@ const TABS = {
 	media: [
 		"Text & media",
 		lazy(
-			() => import("./steps.js"),
+			() => withStyles(import("./steps.js"), "stored.css"),
 			module => module.RunSteps
 		)
 	],
 	tables: [
 		"Tables",
 		lazy(
-			() => import("./rows.js"),
+			() => withStyles(import("./rows.js"), "stored.css"),
 			module => module.RunTables
 		)
 	],
 	files: [
 		"Files",
 		lazy(
-			() => import("./files.js"),
+			() => withStyles(import("./files.js"), "stored.css"),
 			module => module.RunStore
 		)
 	],
 	config: [
 		"Config",
 		lazy(
-			() => import("./config.js"),
+			() => withStyles(import("./config.js"), "stored.css"),
 			module => module.RunConfig
 		)
 	]

@@ -56,9 +56,9 @@ export const lazy = (load, part) => props => {
 /** @type {Map<string, Promise<unknown>>} */
 const styled = new Map();
 
-// Styles that other views do not need. Without them, a view still works.
+// Without its styles, a view still works.
 /** @param {string} name */
-export function styles(name) {
+function styles(name) {
 	const loaded =
 		styled.get(name) ??
 		new Promise(resolve => {
@@ -71,6 +71,10 @@ export function styles(name) {
 	styled.set(name, loaded);
 	return loaded;
 }
+
+// Code with styles that other views do not need.
+/** @template T @param {Promise<T>} module @param {...string} names @returns {Promise<T>} */
+export const withStyles = async (module, ...names) => (await Promise.all([module, ...names.map(styles)]))[0];
 
 /** @param {Run[]} found @param {Map<string, Run>} byId @returns {ShownRun[]} */
 export function selection(found, byId) {
