@@ -129,6 +129,20 @@ declare global {
 		updated: string | undefined;
 	}
 
+	/** What has text, JSON, or files over steps: a summary of its values, or its files in the order of their steps. */
+	interface StepCard {
+		key: string;
+		name: string;
+		first: number;
+		last: number;
+		summary?: MetricSummary;
+		files?: RunFile[];
+	}
+	interface StepValues {
+		step: number;
+		values: unknown[];
+	}
+
 	// What is drawn.
 	/** A run in the charts; its slot decides the color and pattern of its line. */
 	type ShownRun = Run & {slot: number};
@@ -309,6 +323,11 @@ declare global {
 		links: RunArtifact[];
 		source: Source;
 		step: number;
+		card: StepCard;
+		hasChanges: boolean;
+		/** A card is in view and shows a step, or is not. */
+		onSeen: (key: string, step: number | null) => void;
+		before: string;
 		type: string;
 		text: string;
 		blob: Blob;

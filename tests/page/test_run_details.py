@@ -1,6 +1,7 @@
 """What the page shows of a run beside its metrics, in a real browser."""
 
 import datetime as dt
+import json
 import re
 
 import pytest
@@ -19,8 +20,8 @@ def change(client, run, **fields):
     client.patch(f"/api/v0{PROJECT}runs/{run.uuid}/", fields)
 
 
-def open_run(open_page, run):
-    page = open_page(f"{PROJECT}runs/{run.uuid}/")
+def open_run(open_page, run, tab=""):
+    page = open_page(f"{PROJECT}runs/{run.uuid}/{tab and '?tab='}{tab}")
     expect(page.locator("h1")).to_contain_text(run.name)
     return page
 
@@ -77,6 +78,7 @@ def test_some_of_many_children_are_shown(open_page, client):
         body = {"name": f"fold {number}", "parent_uuid": run.uuid}
         client.post(f"/api/v0{PROJECT}runs/", body)
     page = open_run(open_page, run)
+    page.get_by_text("Children 100+").click()
     expect(page.locator("main ul li")).to_have_count(100)
     expect(page.get_by_text("Only the newest 100 are shown.")).to_be_visible()
 
@@ -131,7 +133,7 @@ def test_a_config_and_an_environment_are_tables(open_page, client):
     change(client, run, environment={"git": {"commit": "1f0e"}, "packages": packages})
     # By its name, too: lists have no environment.
     for path in (run.uuid, run.name):
-        page = open_page(f"{PROJECT}runs/{path}/")
+        page = open_page(f"{PROJECT}runs/{path}/?tab=config")
         expect(cells(page, "Config")).to_have_text(
             ['optim.name"adam"', "optim.lr0.1", "layers[1,2]", "empty{}", "nnull"]
         )
@@ -145,28 +147,73 @@ def test_a_config_and_an_environment_are_tables(open_page, client):
             expect(cells(page, label)).to_have_text(rows)
 
 
-def test_a_large_config_is_shown_on_demand_and_in_part(open_page, client):
-    config = {f"key{number}": "x" * 2000 for number in range(1002)}
+def test_a_large_config_is_shown_in_part_and_searched(open_page, client):
+    config = {f"key{number}": number or "x" * 2000 for number in range(10_000)}
+    config["nested"] = {"last one": HOSTILE}
     run = te.init("acme", "Digits", "run", config=config, client=client)
-    page = open_run(open_page, run)
-    expect(page.get_by_text("Config")).to_be_visible()
-    expect(page.get_by_role("region", name="Config")).to_have_count(0)
-    page.get_by_text("Config").click()
+    page = open_run(open_page, run, "config")
     expect(cells(page, "Config")).to_have_count(1000)
-    expect(page.get_by_text("2 more values not shown.")).to_be_visible()
+    expect(page.get_by_text("9,001 more values not shown.")).to_be_visible()
     assert page.locator("td bdi").first.inner_text() == f'"{"x" * 998}…'
+    search = page.get_by_label("Search in config")
+    search.fill("LAST")
+    expect(cells(page, "Config")).to_have_text([f'nested.last one"{HOSTILE}"'])
+    expect(page.get_by_text("1 match", exact=True)).to_be_visible()
+    search.fill("onerror")
+    expect(cells(page, "Config")).to_have_count(1)
+    search.fill("nothing")
+    expect(page.get_by_role("region", name="Config")).to_have_count(0)
+    expect(page.get_by_text("0 matches")).to_be_visible()
 
 
-def test_a_table_that_was_opened_stays_open(open_page, client):
-    run = te.init("acme", "Digits", "run", config=dict.fromkeys("abcdefghij", 1), client=client)
+def test_long_lists_of_a_config_are_folded_and_prompts_keep_their_lines(open_page, client):
+    config = {"seeds": list(range(100)), "stop": ["a"], "prompt": "one\n  two"}
+    run = te.init("acme", "Digits", "run", config=config, client=client)
+    page = open_run(open_page, run, "config")
+    row = cells(page, "Config").filter(has_text="seeds")
+    expect(row.get_by_text("0,1,2")).to_be_hidden()
+    row.get_by_text("100 items").click()
+    expect(row.get_by_text("0,1,2")).to_be_visible()
+    expect(cells(page, "Config").filter(has_text="stop")).to_have_text('stop["a"]')
+    prompt = cells(page, "Config").filter(has_text="prompt").locator("td")
+    assert prompt.inner_text() == "one\n  two"
+
+
+def test_a_config_is_copied_as_json(open_page, client):
+    config = {"optim": {"lr": 0.1}, "layers": [1, 2]}
+    run = te.init("acme", "Digits", "run", config=config, client=client)
+    run.finish()
+    path = f"{PROJECT}runs/{run.uuid}/?tab=config"
+    page = open_page(path, permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy as JSON").first.click()
+    expect(page.get_by_text("Copied", exact=True)).to_be_visible()
+    assert json.loads(page.evaluate("navigator.clipboard.readText()")) == config
+
+
+def test_fields_in_a_description_are_a_table(open_page, client):
+    with te.init("acme", "Digits", "run", '{"lr": 0.1, "deep": {"er": 2}}', client=client) as run:
+        pass
     page = open_run(open_page, run)
-    page.get_by_text("Config").click()
-    expect(cells(page, "Config").first).to_be_visible()
+    expect(fact(page, "UUID")).to_have_text(run.uuid)
+    expect(page.get_by_text('"lr"')).to_have_count(0)
+    page.get_by_role("link", name="Config").click()
+    expect(cells(page, "Description")).to_have_text(["lr0.1", "deep.er2"])
+    # A text that only looks like fields.
+    change(client, run, description="{lr}")
+    page = open_run(open_page, run)
+    expect(page.get_by_text("{lr}")).to_be_visible()
+
+
+def test_what_was_opened_stays_open(open_page, client):
+    run = te.init("acme", "Digits", "run", config={"seeds": list(range(100))}, client=client)
+    page = open_run(open_page, run, "config")
+    page.get_by_text("100 items").click()
+    expect(page.get_by_text("0,1,2")).to_be_visible()
     run.log("loss", 1)
     run.tag("late")
     run.flush()
     eventually(page, expect(fact(page, "Tags")).to_have_text, "late")
-    expect(cells(page, "Config").first).to_be_visible()
+    expect(page.get_by_text("0,1,2")).to_be_visible()
 
 
 def test_the_table_of_runs_has_tags_and_finds_them(open_page, client):
@@ -198,12 +245,14 @@ def test_details_are_text(open_page, client):
     page = open_run(open_page, run)
     for label in ("Tags", "Group", "Job type", "Notes"):
         expect(fact(page, label)).to_contain_text(HOSTILE)
-    for label in ("Traceback", "Environment", "1 package"):
-        page.get_by_text(label).click()
+    page.get_by_text("Traceback").click()
     expect(page.locator("pre")).to_have_text(HOSTILE)
+    expect(page.locator("main ul a")).to_have_text(HOSTILE)
+    page.get_by_role("link", name="Config", exact=True).click()
+    for label in ("Environment", "1 package"):
+        page.get_by_text(label).click()
     for label in ("Config", "Environment", "1 package"):
         expect(cells(page, label)).to_contain_text(HOSTILE)
-    expect(page.locator("main ul a")).to_have_text(HOSTILE)
     assert page.locator("main script, main img, main svg, main iframe").count() == 0
     page = open_page(f"{PROJECT}?tab=table")
     expect(page.locator(ROWS)).to_have_count(2)
@@ -228,13 +277,13 @@ def test_details_are_for_everybody_and_any_width(open_page, client, scheme):
     environment = {"python": "3.12", "packages": {"numpy": "2.1"}}
     change(client, run, status="CRASHED", ended_because=reason, environment=environment)
     client.post(f"/api/v0{PROJECT}runs/", {"name": "c" * 255, "parent_uuid": run.uuid})
-    page = open_page(f"{PROJECT}runs/{run.uuid}/", scheme=scheme)
+    page = open_page(f"{PROJECT}runs/{run.uuid}/?tab=config", scheme=scheme)
     expect(page.locator("main ul a")).to_be_visible()
     for label in ("Traceback", "Environment", "1 package"):
         page.get_by_text(label).click()
     shown = page.locator("main").inner_text()
-    parts = ["Tags", "Group", "Ended because", "Notes", "Traceback", "Children", "Config"]
-    places = [shown.index(part) for part in [*parts, "Environment", "1 package", "No numeric"]]
+    parts = ["Ended because", "Traceback", "Tags", "Group", "Notes", "Children", "Charts"]
+    places = [shown.index(part) for part in [*parts, "Config", "Environment", "1 package"]]
     assert places == sorted(places)
     assert serious_barriers(page) == []
     for width in (1280, 360):
@@ -249,8 +298,7 @@ def test_tables_are_listed_and_open_with_their_first_rows(open_page, client):
     run.log_rows("candidates", [{"index": 0, "prompt": HOSTILE}, {"index": 1, "score": 0.5}])
     run.log_rows("many", [{"number": number} for number in range(101)])
     run.flush()
-    page = open_run(open_page, run)
-    expect(page.locator("h2", has_text="Tables")).to_be_visible()
+    page = open_run(open_page, run, "tables")
     tables = page.locator("details").filter(has_text="row")
     expect(tables.locator("summary")).to_have_text(["candidates: 2 rows", "many: 101 rows"])
     tables.nth(0).locator("summary").click()

@@ -267,8 +267,9 @@ def test_a_run_shows_its_facts_curves_and_values(open_digits, digits):
     expect(page.get_by_text("the high one")).to_be_visible()
     facts = page.locator("dl")
     expect(facts).to_contain_text(digits.high)
-    expect(facts).to_contain_text("202")
+    expect(page.get_by_text("4 metrics, 202 values")).to_be_visible()
     expect(page.locator("figure canvas")).to_have_count(3)
+    page.get_by_role("link", name="Text & media").click()
     matrix = page.get_by_role("region", name="Value of confusion")
     expect(matrix.locator("td.heat")).to_have_text(["50", "2", "3", "44"])
 
@@ -287,7 +288,7 @@ def test_a_json_value_is_a_table(open_page, client):
     }
     with te.init("acme", "Digits", "values", client=client) as run:
         run.log_metrics({name: value for name, (value, _cells) in values.items()})
-    page = open_page(f"{PROJECT}runs/{run.uuid}/")
+    page = open_page(f"{PROJECT}runs/{run.uuid}/?tab=media")
     for name, (_value, cells) in values.items():
         table = page.get_by_role("region", name=f"Value of {name}", exact=True)
         expect(table.locator("td.heat")).to_have_text(cells)
@@ -301,8 +302,8 @@ def test_a_comparison_overlays_curves_and_tells_the_differences(open_digits):
     expect(row.locator("td")).to_have_text(
         [
             "2.5",
-            "1.5 -1 (-40.0%)",
-            "0.5 -2 (-80.0%)",
+            "1.5 -1 (-40.0%), better",
+            "0.5 -2 (-80.0%), better",
         ]
     )
     base = page.get_by_label("Compared with")
@@ -327,10 +328,15 @@ def test_a_comparison_has_the_chosen_base_and_only_what_differs(open_page, clien
         uuids.append(run.uuid)
     page = open_page(f"{PROJECT}compare/?{urlencode([('run', uuid) for uuid in uuids])}")
     rows = page.locator("[aria-label=Differences] tbody tr")
-    expect(rows.filter(has_text="val/acc").locator("td")).to_have_text(["1", "2 +1 (+100.0%)"])
+    expect(rows.filter(has_text="val/acc").locator("td")).to_have_text(
+        ["1", "2 +1 (+100.0%), better"]
+    )
     expect(rows.filter(has_text="val/acc").locator("[data-better=true]")).to_have_count(1)
     page.get_by_label("Compared with").select_option("b")
-    expect(rows.filter(has_text="val/acc").locator("td")).to_have_text(["1 -1 (-50.0%)", "2"])
+    expect(rows.filter(has_text="val/acc").locator("td")).to_have_text(
+        ["1 -1 (-50.0%), worse", "2"]
+    )
+    expect(rows.filter(has_text="val/acc").locator("[data-better=false]")).to_have_count(1)
     expect(rows.filter(has_text="optim.name")).to_have_count(1)
     page.get_by_label("Only differences").check()
     expect(rows.filter(has_text="optim.name")).to_have_count(0)

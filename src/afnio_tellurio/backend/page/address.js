@@ -89,5 +89,13 @@ export function queryWith(changes) {
 	return query.size ? `?${query}` : "";
 }
 
+// What a list of runs was found and sorted by: a run keeps it, so that it knows the next one.
+const LIST = ["q", "sort", "status"];
+
+export function listQuery() {
+	const query = new URLSearchParams([...currentQuery()].filter(([name]) => LIST.includes(name)));
+	return query.size ? `?${query}` : "";
+}
+
 /** @param {Options} changes */
 export const setOptions = changes => navigate(location.pathname + queryWith(changes), {replace: true});

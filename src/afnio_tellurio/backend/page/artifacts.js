@@ -2,7 +2,7 @@
 
 import {Link, option, optionSetter} from "./address.js";
 import {artifactPath, get, getAll, runPath, unlessSame, usePolled} from "./backend.js";
-import {Fields} from "./details.js";
+import {Fields} from "./fields.js";
 import {Head, number, Scroll, Time} from "./format.js";
 import {Lineage} from "./lineage.js";
 import {html, useEffect, useState} from "./preact.js";

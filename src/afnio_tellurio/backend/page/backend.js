@@ -115,15 +115,20 @@ export async function send(method, path, body) {
 }
 
 /** @param {string} path @param {Query} query @param {AbortSignal} signal */
-export async function getAll(path, query, signal) {
-	const items = [];
+export async function* pagesOf(path, query, signal) {
 	/** @type {string | null | undefined} */
 	let cursor;
 	do {
 		const page = await request(path, {...query, cursor}, signal);
-		items.push(...(await page.json()));
+		yield await page.json();
 		cursor = page.headers.get("Next-Cursor");
 	} while (cursor);
+}
+
+/** @param {string} path @param {Query} query @param {AbortSignal} signal */
+export async function getAll(path, query, signal) {
+	const items = [];
+	for await (const page of pagesOf(path, query, signal)) items.push(...page);
 	return items;
 }
 

@@ -73,7 +73,7 @@ function Differences({route, shownRuns, metrics, summaries}) {
 			isLow === null || isLow === undefined || !isNumber(value) || !isNumber(other) || value === other
 				? undefined
 				: value < other === isLow;
-		return html`<bdi>${number(value, 40) || NONE}</bdi> ${change && html`<small data-better=${isBetter}>${change}</small>`}`;
+		return html`<bdi>${number(value, 40) || NONE}</bdi> ${change && html`<small data-better=${isBetter === undefined ? undefined : String(isBetter)}>${change}${isBetter !== undefined && html`<span class="unseen">, ${isBetter ? "better" : "worse"}</span>`}</small>`}`;
 	};
 	return html`<div class="bar"><label>Value <select value=${kind} onChange=${optionSetter("of")}>${KINDS.map(one => html`<option value=${one}>${capitalized(one)}</option>`)}</select></label>
 		<label>Compared with <select value=${base.uuid} onChange=${optionSetter("base")}>${shownRuns.map(run => html`<option value=${run.uuid}>${run.name}</option>`)}</select></label>

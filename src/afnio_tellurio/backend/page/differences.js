@@ -2,13 +2,15 @@
 
 import {artifactPath, get, getBytes, usePolled} from "./backend.js";
 import {counted} from "./format.js";
-import {html, useEffect, useState} from "./preact.js";
+import {html, useEffect, useMemo, useState} from "./preact.js";
 
 // Of each file.
 const MOST_BYTES = 256_000;
 const VERSIONS = 200;
 // Pairs of lines that are compared: a table of them is in memory.
 const PAIRS = 4_000_000;
+// Lines that are shown.
+const MOST_LINES = 10_000;
 // Equal lines that are shown beside a change.
 const CONTEXT = 3;
 
@@ -105,6 +107,25 @@ function line(change) {
 	return html`<${tag}>${change.sign} ${change.text}<//>`;
 }
 
+/** @type {(props: {changes: (Change | number)[], label: string}) => VNode} */
+function Changes({changes, label}) {
+	const hidden = changes.length - MOST_LINES;
+	return html`<div class="diff scroll" tabindex="0" role="region" aria-label=${label}>${changes.slice(0, MOST_LINES).map(line)}</div>
+		${hidden > 0 && html`<p class="quiet">${counted(hidden, "more line")} not shown.</p>`}`;
+}
+
+// In which lines a text differs from the one of an earlier step.
+/** @type {Component} */
+export function TextChanges({name, step, before, text}) {
+	const changes = useMemo(() => {
+		const [old, now] = [before, text].map(one => linesOf(one.slice(0, MOST_BYTES)));
+		return withContext(changesBetween(old, now));
+	}, [before, text]);
+	if (before === text)
+		return html`<p class="quiet">The same as at step ${step}.</p><pre class="text scroll" tabindex="0" role="region" aria-label="Value of ${name}">${text.slice(0, MOST_BYTES)}</pre>`;
+	return html`<p class="quiet">Changes since step ${step}</p><${Changes} changes=${changes} label="Changes of ${name} since step ${step}" />`;
+}
+
 /** @type {(route: Route, name: string) => Load<ArtifactVersion[]>} */
 const loadOthers = (route, name) => async (before, signal) =>
 	before ?? get(`${artifactPath(route, name)}versions/`, {limit: VERSIONS}, signal);
@@ -128,5 +149,5 @@ export function Comparison({route, version, file}) {
 	if (!names.length) return "";
 	return html`<div class="bar"><label>Changes since <select value=${other} onChange=${(/** @type {FieldEvent} */ {target}) => setOther(target.value)}>
 			<option value="">No version</option>${names.map(name => html`<option value=${name}>${name}</option>`)}</select></label></div>
-		${typeof result === "string" ? html`<p role="status">${result}</p>` : html`<div class="diff scroll" tabindex="0" role="region" aria-label="Changes of ${file.path} since ${other}">${result.map(line)}</div>`}`;
+		${typeof result === "string" ? html`<p role="status">${result}</p>` : html`<${Changes} changes=${result} label="Changes of ${file.path} since ${other}" />`}`;
 }

@@ -1,4 +1,4 @@
-// The form that changes a run, and moves it to the trash and back.
+// The form that changes a run.
 
 import {runPath, send} from "./backend.js";
 import {html, useState} from "./preact.js";
@@ -23,38 +23,23 @@ function changesTo(run, form) {
 }
 
 /** @type {Component} */
-export function RunEditor({route, run}) {
-	// What the fields started with, while the form is open.
-	const [opened, setOpened] = useState(/** @type {Run | null} */ (null));
-	const [isDeleted, setDeleted] = useState(false);
+export function RunEditor({route, run, onDone}) {
+	// What the fields started with.
+	const [opened] = useState(run);
 	const [error, setError] = useState(/** @type {Error | null} */ (null));
-	const path = runPath(route, run.uuid);
-	/** @param {Promise<unknown>} request @param {() => void} onDone */
-	const report = (request, onDone) =>
-		request.then(() => {
-			setError(null);
-			onDone();
-		}, setError);
 	/** @param {SubmitEvent} event */
 	const onSubmit = event => {
 		event.preventDefault();
 		const form = new FormData(/** @type {HTMLFormElement} */ (event.target));
-		const changes = changesTo(opened ?? run, form);
-		if (!Object.keys(changes).length) return setOpened(null);
-		return report(send("PATCH", path, changes), () => setOpened(null));
+		const changes = changesTo(opened, form);
+		if (!Object.keys(changes).length) return onDone();
+		return send("PATCH", runPath(route, run.uuid), changes).then(onDone, setError);
 	};
-	const onDelete = () => report(send("DELETE", path), () => setDeleted(true));
-	const onRestore = () => report(send("POST", `${path}restore/`), () => setDeleted(false));
-	if (isDeleted)
-		return html`<p class="notice" role="status">This run is in the trash, and is deleted for good after 30 days.
-			<button onClick=${onRestore}>Restore</button></p><${Problem} error=${error} />`;
-	if (!opened)
-		return html`<div class="bar"><button onClick=${() => setOpened(run)}>Edit</button><button onClick=${onDelete}>Delete</button></div><${Problem} error=${error} />`;
 	return html`<form class="card" onSubmit=${onSubmit}>
 		<label>Name <input name="name" defaultValue=${opened.name} required maxlength="255" /></label>
 		<label>Tags <input name="tags" defaultValue=${(opened.tags ?? []).join(", ")} placeholder="Separated by commas" /></label>
 		<label>Notes <textarea name="notes" rows="4" defaultValue=${opened.notes ?? ""}></textarea></label>
 		<${Problem} error=${error} />
-		<div class="bar"><button>Save</button><button type="button" onClick=${() => setOpened(null)}>Cancel</button></div>
+		<div class="bar"><button>Save</button><button type="button" onClick=${onDone}>Cancel</button></div>
 	</form>`;
 }

@@ -11,7 +11,7 @@ import {KINDS, RunLink} from "./runs.js";
 import {axisOf, columnFor, isDrawn, lacking} from "./scales.js";
 import {ScatterPlot} from "./scatter.js";
 import {RunSearch, whereOf} from "./search.js";
-import {Loading, numericNames, Problem, styled} from "./views.js";
+import {Loading, numericNames, Problem} from "./views.js";
 
 // Runs in one request, which are as many as a drawing can show.
 const RUNS = 1000;
@@ -20,8 +20,6 @@ const HUES = 8;
 // Of the config, unless others are chosen.
 const AXES = 5;
 const PLOTS = {"": "Scatter", parallel: "Parallel coordinates"};
-
-await styled("explore.css");
 
 // The cells of all columns, by the column's key, and the row of each run.
 /** @type {(route: Route, columns: Column[], where: string, list: {current: Run[]}) => Load<Explored>} */

@@ -1,62 +1,37 @@
-// The files of a run: series over steps, and single files. And the artifacts that it used and created.
+// The files of a run, and the artifacts that it used and created.
 
-import {Link, option, optionSetter} from "./address.js";
-import {artifactPath, runPath} from "./backend.js";
+import {Link} from "./address.js";
+import {artifactPath, getAll, runPath, unlessSame, usePolled} from "./backend.js";
 import {counted} from "./format.js";
-import {html, useRef} from "./preact.js";
-import {bytes, Download, FileItem, Preview, useSeen} from "./previews.js";
+import {html} from "./preact.js";
+import {bytes, FileItem} from "./previews.js";
+import {Loading, lazy, Problem} from "./views.js";
+
+const Lineage = lazy(
+	() => import("./lineage.js"),
+	module => module.RunLineage
+);
 
 const FILES = 1000;
 
+// Files are listed again only while the run can log more.
+/** @type {(route: Route, run: Run) => Load<RunFile[]>} */
+export const loadFiles = (route, run) => async (before, signal) => {
+	if (before && run.status !== "RUNNING") return before;
+	return unlessSame(before, await getAll(`${runPath(route, run.uuid)}files/`, {limit: 10_000}, signal));
+};
+
+/** @type {(route: Route, run: Run) => Load<RunArtifact[]>} */
+const loadLinks = (route, run) => async (before, signal) => {
+	if (before && run.status !== "RUNNING") return before;
+	return unlessSame(before, await getAll(`${runPath(route, run.uuid)}artifacts/`, {limit: 1000}, signal));
+};
+
 /** @type {(route: Route, run: Run, file: RunFile) => Source} */
-const sourceOf = (route, run, {path, step}) => [`${runPath(route, run.uuid)}file/`, {path, step}];
-
-// The file at a step, or at the nearest one.
-/** @param {RunFile[]} files @param {number} step */
-function nearest(files, step) {
-	const distance = (/** @type {RunFile} */ file) => Math.abs(Number(file.step) - step);
-	return files.reduce((best, file) => (distance(file) <= distance(best) ? file : best));
-}
+export const sourceOf = (route, run, {path, step}) => [`${runPath(route, run.uuid)}file/`, {path, step}];
 
 /** @type {Component} */
-function Series({route, run, files, step}) {
-	const place = useRef(null);
-	const isSeen = useSeen(place);
-	const file = nearest(files, step);
-	const source = sourceOf(route, run, file);
-	return html`<figure class="chart series" ref=${place}>
-		<figcaption><bdi>${file.path}</bdi> <span class="tools"><small>step ${file.step}</small> <${Download} key=${file.step} file=${file} source=${source} /></span></figcaption>
-		<${Preview} file=${file} source=${source} isSeen=${isSeen} /></figure>`;
-}
-
-/** @type {Component} */
-export function RunFiles({route, run, files}) {
-	const series = Map.groupBy(
-		files.filter((/** @type {RunFile} */ {step}) => step != null),
-		(/** @type {RunFile} */ {path}) => path
-	);
-	const single = files.filter((/** @type {RunFile} */ {step}) => step == null);
-	const steps = [...new Set([...series.values()].flat().map(({step}) => Number(step)))].sort((a, b) => a - b);
-	// The last one, until another one is chosen.
-	const chosen = option("at") === "" ? Infinity : Number(option("at"));
-	const index = Math.max(
-		0,
-		steps.findLastIndex(step => step <= chosen)
-	);
-	const onInput = (/** @type {FieldEvent} */ {target}) => {
-		const step = steps[Number(target.value)];
-		optionSetter("at")(/** @type {any} */ ({target: {value: step === steps.at(-1) ? "" : String(step)}}));
-	};
-	const hidden = single.length - FILES;
-	return html`<h2>Files</h2>
-		${steps.length > 1 && html`<div class="bar steps"><label>Step <input type="range" min="0" max=${steps.length - 1} value=${index} aria-valuetext="Step ${steps[index]}" onInput=${onInput} /> <output>${steps[index]}</output></label></div>`}
-		<div class="charts">${[...series].map(([path, members]) => html`<${Series} key=${path} route=${route} run=${run} files=${members} step=${steps[index]} />`)}</div>
-		${single.length > 0 && html`<ul class="files">${single.slice(0, FILES).map((/** @type {RunFile} */ file) => html`<${FileItem} key=${file.path} file=${file} source=${sourceOf(route, run, file)} />`)}</ul>`}
-		${hidden > 0 && html`<p>${counted(hidden, "more file")} not shown.</p>`}`;
-}
-
-/** @type {Component} */
-export function RunArtifacts({route, links}) {
+function Artifacts({route, links}) {
 	/** @type {(label: string, direction: string) => unknown} */
 	const list = (label, direction) => {
 		const chosen = links.filter(link => link.direction === direction);
@@ -69,4 +44,21 @@ export function RunArtifacts({route, links}) {
 		);
 	};
 	return html`<h2>Artifacts</h2>${list("Inputs", "input")}${list("Outputs", "output")}`;
+}
+
+/** @type {Component} */
+export function RunStore({route, run, onError}) {
+	const files = usePolled(loadFiles(route, run), [run.status]);
+	const links = usePolled(loadLinks(route, run), [run.status]);
+	const single = (files.value ?? []).filter(({step}) => step == null);
+	const hidden = single.length - FILES;
+	const isEmpty = files.value && links.value && !single.length && !links.value.length;
+	const error = files.error ?? links.error;
+	return html`<${Problem} error=${error} />
+		${!error && !(files.value && links.value) && Loading()}
+		${isEmpty && html`<div class="empty"><p>No files and no artifacts yet. Log the first ones:</p><pre tabindex="0">run.log_file("report.pdf")\nrun.log_artifact("model.pt", "model")</pre></div>`}
+		${!!links.value?.length && html`<${Artifacts} route=${route} links=${links.value} />`}
+		${!!links.value?.length && html`<${Lineage} route=${route} run=${run} links=${links.value} onError=${onError} />`}
+		${single.length > 0 && html`<h2>Files</h2><ul class="files">${single.slice(0, FILES).map(file => html`<${FileItem} key=${file.path} file=${file} source=${sourceOf(route, run, file)} />`)}</ul>`}
+		${hidden > 0 && html`<p class="quiet">${counted(hidden, "more file")} not shown.</p>`}`;
 }

@@ -1,10 +1,11 @@
-// Where a version comes from and what became of it, as a graph: its runs, and their other artifacts.
+// Where a version comes from and what became of it, as a graph: its runs, and their other artifacts. Or the same of a run.
 
 import {Link} from "./address.js";
 import {artifactPath, get, runPath, usePolled} from "./backend.js";
 import {counted, Scroll} from "./format.js";
 import {html, useRef, useState} from "./preact.js";
 import {useSeen} from "./previews.js";
+import {Loading, Problem} from "./views.js";
 
 const RUNS = 100;
 // Nodes of a stage.
@@ -16,6 +17,7 @@ const LINKS = 100;
 const END = 8;
 
 const STAGES = ["From", "Created by", "This version", "Used by", "To create"];
+const RUN_STAGES = ["Created by", "Used", "This run", "Created", "Used by"];
 const [SOURCES, PRODUCERS, VERSION, CONSUMERS, RESULTS] = STAGES.keys();
 
 // What does not fit is left out before the end: names often differ there.
@@ -101,10 +103,10 @@ function node([key, {name, to}]) {
 	return html`<li key=${key}>${to ? html`<${Link} class="button" to=${to} title=${name} aria-label=${name}>${text}<//>` : html`<span class="button" title=${name}>${text}</span>`}</li>`;
 }
 
-/** @param {Graph} graph @param {boolean} isCut */
-function drawn(graph, isCut) {
+/** @param {Graph} graph @param {boolean} isCut @param {string[]} labels */
+function drawn(graph, isCut, labels = STAGES) {
 	const height = Math.max(...graph.stages.map(heightOf));
-	return html`<${Scroll} label="Lineage"><div class="lineage" style=${{"--nodes": height}}>${STAGES.map(
+	return html`<${Scroll} label="Lineage"><div class="lineage" style=${{"--nodes": height}}>${labels.map(
 		(label, index) => {
 			const nodes = graph.stages[index];
 			const hidden = nodes.size - SHOWN;
@@ -133,4 +135,71 @@ export function Lineage({route, version}) {
 	return html`<h2 ref=${place}>Lineage</h2>${error && html`<p class="problem" role="alert">${error.message}</p>`}
 		${value && (value.length ? drawn(graphOf(route, version, value), isCut) : html`<p class="quiet">No run created or used it.</p>`)}
 		${waiting > 0 && html`<p><button onClick=${() => setMost(2 * SHOWN)}>Load the artifacts of ${counted(waiting, "more run")}</button></p>`}`;
+}
+
+/** @typedef {{link: RunArtifact, runs: ArtifactRun[]}} LinkedVersion */
+
+// The runs at the other side of each version. One that was deleted meanwhile has none.
+/** @type {(route: Route, links: RunArtifact[], isSeen: boolean) => Load<LinkedVersion[] | undefined>} */
+const loadLinked = (route, links, isSeen) => async (before, signal) => {
+	if (!isSeen || before) return before;
+	return Promise.all(
+		links.map(async link => {
+			const path = `${artifactPath(route, link.artifact, "versions", link.version)}runs/`;
+			const isUsed = link.direction === "input";
+			try {
+				/** @type {ArtifactRun[]} */
+				const runs = await get(path, {limit: LINKS}, signal);
+				return {link, runs: runs.filter(({direction}) => (direction === "output") === isUsed)};
+			} catch (error) {
+				if (/** @type {any} */ (error).status !== 404) throw error;
+				return {link, runs: []};
+			}
+		})
+	);
+};
+
+/** @param {Route} route @param {Run} run @param {LinkedVersion[]} linked @returns {Graph} */
+function graphOfRun(route, run, linked) {
+	const stages = RUN_STAGES.map(() => /** @type {Graph["stages"][number]} */ (new Map()));
+	/** @type {Graph["edges"]} */
+	const edges = [];
+	stages[VERSION].set("", {name: run.name});
+	for (const {link, runs} of linked) {
+		const isUsed = link.direction === "input";
+		const key = `${link.artifact}:${link.version}`;
+		stages[isUsed ? PRODUCERS : CONSUMERS].set(key, {name: key, to: artifactPath(route, link.artifact, link.version)});
+		edges.push(isUsed ? [PRODUCERS, key, ""] : [VERSION, "", key]);
+		for (const {run_uuid: uuid, run_name: name} of runs) {
+			// A run can use what it created itself.
+			if (uuid === run.uuid) continue;
+			stages[isUsed ? SOURCES : RESULTS].set(uuid, {name, to: runPath(route, uuid)});
+			edges.push(isUsed ? [SOURCES, uuid, key] : [CONSUMERS, key, uuid]);
+		}
+	}
+	return {stages, edges};
+}
+
+/** @type {Component} */
+export function RunLineage({route, run, links}) {
+	const place = useRef(null);
+	const isSeen = useSeen(place);
+	const wasSeen = useRef(false);
+	wasSeen.current ||= isSeen;
+	const sides = ["input", "output"].map(side => links.filter(({direction}) => direction === side));
+	const asked = sides.flatMap(side => side.slice(0, SHOWN));
+	const hidden = links.length - asked.length;
+	const load = loadLinked(route, asked, wasSeen.current);
+	const {value, error} = usePolled(load, [links, wasSeen.current]);
+	return html`<h2 ref=${place}>Lineage</h2><${Problem} error=${error} />
+		${
+			value
+				? drawn(
+						graphOfRun(route, run, value),
+						value.some(({runs}) => runs.length >= LINKS - 1),
+						RUN_STAGES
+					)
+				: !error && Loading()
+		}
+		${hidden > 0 && html`<p class="quiet">${counted(hidden, "more artifact")} not shown.</p>`}`;
 }

@@ -3,9 +3,6 @@
 import {SignedOutError, UnreachableError} from "./backend.js";
 import {counted, number} from "./format.js";
 import {html, useRef, useState} from "./preact.js";
-import {styled} from "./views.js";
-
-await styled("many.css");
 
 // Requests in flight.
 const AT_ONCE = 4;

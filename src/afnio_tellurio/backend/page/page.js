@@ -1,10 +1,10 @@
 // The page: which view an address shows, and what is around it.
 
-import {Link, useRoute} from "./address.js";
+import {Link, listQuery, useRoute} from "./address.js";
 import * as backend from "./backend.js";
 import {icon} from "./icons.js";
 import {html, render, useLayoutEffect, useState} from "./preact.js";
-import {Loading, lazy, NotFound, useModule, useView} from "./views.js";
+import {Loading, lazy, NotFound, useModule, useView, withStyles} from "./views.js";
 
 const {projectPath, usePolled} = backend;
 
@@ -31,7 +31,10 @@ function useTheme() {
 /** @type {Component} */
 function ArtifactsView({route, name, project, onError}) {
 	const {artifact, version} = route;
-	const parts = useModule(() => Promise.all([import("./artifacts.js"), import("./heads.js")]), onError);
+	const parts = useModule(
+		() => withStyles(Promise.all([import("./artifacts.js"), import("./heads.js")]), "run.css", "stored.css"),
+		onError
+	);
 	useView([artifact, version].filter(Boolean).join(":") || `Artifacts, ${name}`, onError);
 	if (!parts) return Loading();
 	const [{Artifacts}, {ProjectHead}] = parts;
@@ -63,7 +66,7 @@ function Trail({route: {view, namespace, project, artifact, version}, name: titl
 	// The heading has the name of the view itself.
 	if (project) steps.push([`/${backend.slug(namespace)}/`, html`<bdi>${namespace}</bdi>`]);
 	if (project && (view !== "artifacts" ? view !== "project" : artifact))
-		steps.push([projectPath({namespace, project}), html`<bdi>${title}</bdi>`]);
+		steps.push([projectPath({namespace, project}) + (view === "run" ? listQuery() : ""), html`<bdi>${title}</bdi>`]);
 	if (view === "artifacts" && artifact) steps.push([path(), "Artifacts"]);
 	if (view === "artifacts" && version) steps.push([path(artifact), html`<bdi>${artifact}</bdi>`]);
 	return html`<nav aria-label="Path">${steps.map(([to, label], index) => html`${index > 0 && html`<span aria-hidden="true">/</span>`}<${Link} to=${to}>${label}<//>`)}</nav>`;
@@ -79,7 +82,7 @@ const VIEWS = {
 		module => module.ProjectView
 	),
 	run: lazy(
-		() => import("./run.js"),
+		() => withStyles(import("./run.js"), "run.css"),
 		module => module.RunView
 	),
 	compare: lazy(

@@ -3,9 +3,6 @@
 import {getBytes} from "./backend.js";
 import {Head, number, Scroll, save} from "./format.js";
 import {html, useEffect, useRef, useState} from "./preact.js";
-import {styled} from "./views.js";
-
-await styled("files.css");
 
 // Of a text, and of what is shown whole.
 const TEXT_BYTES = 256_000;

@@ -7,7 +7,7 @@ import {FirstRun, ProjectHead} from "./heads.js";
 import {html, useEffect, useMemo, useState} from "./preact.js";
 import {RunLink, Status} from "./runs.js";
 import {RunSearch, useFound} from "./search.js";
-import {Loading, lazy, MOST, numericNames, selection, useProject, useView, waiting} from "./views.js";
+import {Loading, lazy, MOST, numericNames, selection, useProject, useView, waiting, withStyles} from "./views.js";
 
 const PAGE = 50;
 
@@ -115,11 +115,11 @@ const TABS = {
 		module => module.RunTable
 	),
 	explore: lazy(
-		() => import("./explore.js"),
+		() => withStyles(import("./explore.js"), "explore.css"),
 		module => module.Explore
 	),
 	trash: lazy(
-		() => import("./trash.js"),
+		() => withStyles(import("./trash.js"), "many.css"),
 		module => module.Trash
 	)
 };

@@ -1,46 +1,102 @@
-// A run: its facts, curves and values, and what it has stored.
+// A run: what is said of it, and its tabs. The code of a tab, and what it shows, is loaded when it is open.
 
-import {loadRun, loadValues, usePolled} from "./backend.js";
-import {Curves} from "./curves.js";
-import {RunDetails, RunStore, Value} from "./details.js";
-import {RunEditor} from "./editing.js";
-import {isNumber, number} from "./format.js";
-import {html} from "./preact.js";
-import {FACTS, Status} from "./runs.js";
-import {useView, waiting} from "./views.js";
+import {Link, option, queryWith} from "./address.js";
+import {loadRun, loadValues, runPath, send, usePolled} from "./backend.js";
+import {RunDetails} from "./details.js";
+import {counted} from "./format.js";
+import {html, useState} from "./preact.js";
+import {Status} from "./runs.js";
+import {Loading, lazy, Problem, useView, waiting, withStyles} from "./views.js";
 
-/** @param {unknown} value */
-const isValue = value => !isNumber(value) && !["NaN", "Infinity", "-Infinity"].includes(String(value));
+const Curves = lazy(
+	() => import("./curves.js"),
+	module => module.Curves
+);
+const Editor = lazy(
+	() => import("./editing.js"),
+	module => module.RunEditor
+);
+
+const Neighbors = lazy(
+	() => import("./neighbors.js"),
+	module => module.Neighbors
+);
+
+/** @type {Component} */
+function Charts({route, run, theme, onError}) {
+	const {value, error} = usePolled(loadValues(route, run.uuid), []);
+	if (!value) return html`<${Problem} error=${error} />${error ? "" : Loading()}`;
+	const entries = Object.entries(value);
+	const names = entries.filter(([, {minimum, last}]) => minimum !== null || last === "NaN").map(([name]) => name);
+	const count = entries.reduce((sum, [, summary]) => sum + summary.count, 0);
+	return html`<${Curves} route=${route} names=${names} shownRuns=${[{...run, slot: 0}]} theme=${theme} onError=${onError} />
+		<p class="quiet">${counted(entries.length, "metric")}, ${counted(count, "value")}</p>`;
+}
+
+/** @type {Record<string, [string, Component]>} */
+const TABS = {
+	"": ["Charts", Charts],
+	media: [
+		"Text & media",
+		lazy(
+			() => withStyles(import("./steps.js"), "stored.css"),
+			module => module.RunSteps
+		)
+	],
+	tables: [
+		"Tables",
+		lazy(
+			() => withStyles(import("./rows.js"), "stored.css"),
+			module => module.RunTables
+		)
+	],
+	files: [
+		"Files",
+		lazy(
+			() => withStyles(import("./files.js"), "stored.css"),
+			module => module.RunStore
+		)
+	],
+	config: [
+		"Config",
+		lazy(
+			() => withStyles(import("./config.js"), "stored.css"),
+			module => module.RunConfig
+		)
+	]
+};
+
+/** @type {Component} */
+function Actions({route, run, onError}) {
+	const [state, setState] = useState("");
+	const [error, setError] = useState(/** @type {Error | null} */ (null));
+	const path = runPath(route, run.uuid);
+	/** @param {string} method @param {string} to @param {string} next */
+	const change = (method, to, next) =>
+		send(method, to).then(() => {
+			setError(null);
+			setState(next);
+		}, setError);
+	const problem = html`<${Problem} error=${error} />`;
+	if (state === "deleted")
+		return html`<p class="notice" role="status">This run is in the trash, and is deleted for good after 30 days.
+			<button onClick=${() => change("POST", `${path}restore/`, "")}>Restore</button></p>${problem}`;
+	if (state === "edited")
+		return html`<${Editor} route=${route} run=${run} onError=${onError} onDone=${() => setState("")} />`;
+	return html`<div class="bar"><${Neighbors} route=${route} run=${run} onError=${onError} /><button onClick=${() => setState("edited")}>Edit</button>
+		<button onClick=${() => change("DELETE", path, "deleted")}>Delete</button></div>${problem}`;
+}
 
 /** @type {Component} */
 export function RunView({route, theme, onError}) {
 	const loaded = usePolled(loadRun(route), []);
 	const run = loaded.value;
-	const values = usePolled(run ? loadValues(route, run.uuid) : async before => before, [run?.uuid]);
-	useView(run?.name ?? route.run, onError, loaded, values);
+	useView(run?.name ?? route.run, onError, loaded);
 	if (!run) return waiting(loaded);
-	const entries = Object.entries(values.value ?? {});
-	const curves = entries.filter(([, {minimum, last}]) => minimum !== null || last === "NaN").map(([name]) => name);
-	const count = entries.reduce((sum, [, summary]) => sum + summary.count, 0);
-	const facts = [
-		...Object.values(FACTS)
-			.slice(1)
-			.map(([label, show]) => [label, show(run)])
-			.filter(([, fact]) => fact),
-		["Metrics", number(entries.length)],
-		["Values", number(count)],
-		["UUID", html`<code>${run.uuid}</code>`]
-	];
-	return html`<div class="title"><h1><bdi>${run.name}</bdi> <${Status} run=${run} /></h1><${RunEditor} route=${route} run=${run} /></div>
-		${run.description && html`<p><bdi>${run.description}</bdi></p>`}
-		<dl class="facts">${facts.map(([label, fact]) => html`<div><dt>${label}</dt><dd>${fact}</dd></div>`)}</dl>
+	const tab = Object.hasOwn(TABS, option("tab")) ? option("tab") : "";
+	const [, Shown] = TABS[tab];
+	return html`<div class="title bare"><h1><bdi>${run.name}</bdi> <${Status} run=${run} /></h1><${Actions} route=${route} run=${run} onError=${onError} /></div>
 		<${RunDetails} route=${route} run=${run} />
-		${values.value && html`<${Curves} route=${route} names=${curves} shownRuns=${[{...run, slot: 0}]} theme=${theme} />`}
-		${entries
-			.filter(([, {last}]) => isValue(last))
-			.map(
-				([name, {last, last_step}]) =>
-					html`<section key=${name}><h2><bdi>${name}</bdi> <small>step ${last_step}</small></h2><${Value} name=${name} value=${last} /></section>`
-			)}
-		<${RunStore} route=${route} run=${run} />`;
+		<nav class="tabs" aria-label="Run">${Object.entries(TABS).map(([name, [label]]) => html`<${Link} class="tab" to=${location.pathname + queryWith({tab: name})} aria-current=${name === tab ? "page" : undefined}>${label}<//>`)}</nav>
+		<${Shown} key=${tab} route=${route} run=${run} theme=${theme} onError=${onError} />`;
 }

@@ -1,6 +1,6 @@
 // What a list and a table show of a run.
 
-import {Link} from "./address.js";
+import {Link, listQuery} from "./address.js";
 import {runPath} from "./backend.js";
 import {Cut, capitalized, duration, secondsOf, Time} from "./format.js";
 import {html, useEffect, useState} from "./preact.js";
@@ -12,7 +12,7 @@ export const KINDS = ["last", "minimum", "maximum"];
 
 /** @type {Component} */
 export const RunLink = ({route, run}) =>
-	html`<${Link} class="name" aria-label=${run.name} to=${runPath(route, run.uuid)} title=${[run.name, run.description].filter(Boolean).join("\n")}><${Cut} text=${run.name} /><//>`;
+	html`<${Link} class="name" aria-label=${run.name} to=${runPath(route, run.uuid) + (route.view === "project" ? listQuery() : "")} title=${[run.name, run.description].filter(Boolean).join("\n")}><${Cut} text=${run.name} /><//>`;
 
 /** @type {Component} */
 export const Status = ({run: {status}, isShort}) =>

@@ -14,7 +14,7 @@ const EXAMPLE = 'config.lr < 0.1 and metric("loss").min < 2';
 
 // Whether a text is a filter of docs/filters.md. Words, and a text in quotes, are searched for.
 /** @param {string} text */
-const isFilter = text => OPERATORS.test(text) && !/^"[^"]*"$/.test(text);
+export const isFilter = text => OPERATORS.test(text) && !/^"[^"]*"$/.test(text);
 
 // The filter in a text, if it is one.
 /** @param {string} text */
@@ -24,7 +24,7 @@ export const whereOf = text => (isFilter(text.trim()) ? text.trim() : "");
 const textsOf = ({name, user, description, tags = []}) => [name, user?.username ?? "", description ?? "", ...tags];
 
 /** @param {string} text @returns {(run: Run) => boolean} */
-function matching(text) {
+export function matching(text) {
 	const part = text.replace(/^"([^"]*)"$/, "$1").toLowerCase();
 	return run => textsOf(run).some(word => word.toLowerCase().includes(part));
 }

@@ -8,7 +8,7 @@ import {html, useMemo, useState} from "./preact.js";
 import {inPages, Pager, RunPick, Selection} from "./project.js";
 import {FACTS, KINDS, RunLink} from "./runs.js";
 import {RunSearch} from "./search.js";
-import {useSummaries} from "./views.js";
+import {useSummaries, withStyles} from "./views.js";
 
 const NEWEST_FIRST = "-created";
 // Choices that are listed at once.
@@ -73,7 +73,7 @@ function bestOf(column, numbers) {
 	return isLow === null ? null : numbers.reduce((one, two) => (one < two === isLow ? one : two));
 }
 
-const loadBulk = () => import("./bulk.js");
+const loadBulk = () => withStyles(import("./bulk.js"), "many.css");
 
 /** @type {Component} */
 export function RunTable({route, runs, found: all, shownRuns, groups, metrics, problem, onSelect, onError}) {

@@ -4,6 +4,8 @@ import {counted, Head, isNumber, number, Scroll} from "./format.js";
 import {html} from "./preact.js";
 
 const ROWS = 100;
+const CHARACTERS = 2000;
+const SHORT = 60;
 
 /** @type {(value: unknown) => value is object} */
 export const isObject = value => value !== null && typeof value === "object";
@@ -18,7 +20,11 @@ function rowsOf(value) {
 }
 
 /** @param {unknown} value */
-const written = value => (isObject(value) ? JSON.stringify(value) : number(value));
+const written = value => number(value, CHARACTERS);
+
+// A cell that has room for its lines.
+/** @param {unknown} value */
+const isLong = value => typeof value === "string" && (value.length > SHORT || value.includes("\n"));
 
 /** @type {Component} */
 export function Value({name, value}) {
@@ -37,7 +43,7 @@ export function Value({name, value}) {
 			([label, row]) =>
 				html`<tr><th scope="row"><bdi>${label}</bdi></th>${head.map(key => {
 					const cell = Object.hasOwn(row, key) ? row[key] : null;
-					return html`<td class="heat" style=${{"--share": share(cell)}}><bdi>${written(cell)}</bdi></td>`;
+					return html`<td class="heat ${isLong(cell) ? "text" : ""}" style=${{"--share": share(cell)}}><bdi>${written(cell)}</bdi></td>`;
 				})}</tr>`
 		)}</tbody>
 	</table><//>${hidden > 0 && html`<p>${counted(hidden, "more row")} not shown.</p>`}`;

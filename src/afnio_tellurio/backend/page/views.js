@@ -57,22 +57,35 @@ export function useWidth(element) {
 	return width;
 }
 
-// Styles that other views do not need.
-/** @param {string} name */
-export const styled = name =>
-	new Promise((resolve, reject) => {
-		const link = document.createElement("link");
-		const onerror = () => reject(new Error("The styles can't be loaded."));
-		Object.assign(link, {rel: "stylesheet", href: `/assets/${name}`, onload: resolve, onerror});
-		document.head.append(link);
-	});
-
-// A view whose code is loaded when it is shown.
-/** @template T @param {() => Promise<T>} load @param {(module: T) => Component} view @returns {Component} */
-export const lazy = (load, view) => props => {
+// A part of a view whose code is loaded when it is shown.
+/** @template T @param {() => Promise<T>} load @param {(module: T) => Component} part @returns {Component} */
+export const lazy = (load, part) => props => {
 	const module = useModule(load, props.onError);
-	return module ? html`<${view(module)} ...${props} />` : Loading();
+	return module ? html`<${part(module)} ...${props} />` : Loading();
 };
+
+/** @type {Map<string, Promise<unknown>>} */
+const styled = new Map();
+
+// Without its styles, a view still works.
+/** @param {string} name */
+function styles(name) {
+	const loaded =
+		styled.get(name) ??
+		new Promise(resolve => {
+			const link = document.createElement("link");
+			link.rel = "stylesheet";
+			link.href = `/assets/${name}`;
+			link.onload = link.onerror = resolve;
+			document.head.append(link);
+		});
+	styled.set(name, loaded);
+	return loaded;
+}
+
+// Code with styles that other views do not need.
+/** @template T @param {Promise<T>} module @param {...string} names @returns {Promise<T>} */
+export const withStyles = async (module, ...names) => (await Promise.all([module, ...names.map(styles)]))[0];
 
 /** @param {Run[]} found @param {Map<string, Run>} byId @returns {ShownRun[]} */
 export function selection(found, byId) {
