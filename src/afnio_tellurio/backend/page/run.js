@@ -1,6 +1,6 @@
 // A run: its facts, curves and values, and what it has stored.
 
-import {loadRun, loadValues, usePolled} from "./backend.js";
+import {get, projectPath, runPath, unlessSame, usePolled} from "./backend.js";
 import {Curves} from "./curves.js";
 import {RunDetails, RunStore, Value} from "./details.js";
 import {RunEditor} from "./editing.js";
@@ -11,6 +11,27 @@ import {useView, waiting} from "./views.js";
 
 /** @param {unknown} value */
 const isValue = value => !isNumber(value) && !["NaN", "Infinity", "-Infinity"].includes(String(value));
+
+// A run's address has its UUID; its name works as well.
+/** @param {Route} route @param {AbortSignal} signal @returns {Promise<string>} */
+async function uuidOf(route, signal) {
+	const isUuid = /^[0-9a-f-]{36}$/i.test(route.run);
+	if (isUuid) return route.run;
+	const [named] = await get(`${projectPath(route)}runs/`, {name: route.run, limit: 1}, signal);
+	if (!named) throw Object.assign(new Error(`Run ${route.run} not found in this project.`), {status: 404});
+	return named.uuid;
+}
+
+/** @type {(route: Route) => Load<Run>} */
+const loadRun = route => async (before, signal) => {
+	const uuid = before?.uuid ?? (await uuidOf(route, signal));
+	// Lists leave out the environment.
+	return unlessSame(before, await get(runPath(route, uuid), {}, signal));
+};
+
+/** @type {(route: Route, run: string) => Load<Record<string, MetricSummary>>} */
+const loadValues = (route, run) => async (before, signal) =>
+	unlessSame(before, await get(`${runPath(route, run)}metrics/summary/`, {}, signal));
 
 /** @type {Component} */
 export function RunView({route, theme, onError}) {
