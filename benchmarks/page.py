@@ -106,7 +106,7 @@ def _browse(environment: Path, folder: Path, part: str, long: str) -> Any:
 
 def _memory(environment: Path, folder: Path, path: str, moments: list[int]) -> list[float]:
     with served(environment, folder) as (address, token), fresh_folder() as profile:
-        return memory_of_tab(f"{address}/bench/projects/{path}?token={token}", profile, moments)
+        return memory_of_tab(f"{address}/bench/projects/{path}#token={token}", profile, moments)
 
 
 @contextmanager
@@ -130,7 +130,7 @@ def _live(folder: Path) -> Generator[None]:
 
 @contextmanager
 def served(environment: Path, folder: Path) -> Generator[tuple[str, str]]:
-    """The address of the page, and the token that opens it once."""
+    """The address of the page, and the token that signs in."""
     command = [str(environment / "bin" / "afnio-tellurio"), "serve", "--no-browser"]
     server = subprocess.Popen(
         [*command, "--port", "0", "--namespace", "bench", "--api-key", KEY],
@@ -140,8 +140,8 @@ def served(environment: Path, folder: Path) -> Generator[tuple[str, str]]:
     )
     try:
         assert server.stdout is not None
-        line = next(line for line in server.stdout if "?token=" in line)
-        address, _, token = line.split()[-1].partition("/?token=")
+        line = next(line for line in server.stdout if "#token=" in line)
+        address, _, token = line.split()[-1].partition("/#token=")
         yield address, token
     finally:
         server.terminate()

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every check, on a clean checkout: installs what it needs into .cache/test and .cache/node. The page's tests need Chromium,
-# nginx and Caddy, which it installs as packages where it may (Debian, as root); elsewhere the tests of what is missing are skipped.
+# Firefox, nginx and Caddy, which it installs as packages where it may (Debian, as root); elsewhere the tests of what is missing are skipped.
 #
 #   scripts/test.sh                 everything, and the delivery of metrics under each other Python on PATH
 #   scripts/test.sh --fast          style, and the tests that start no process: for every save
@@ -78,6 +78,10 @@ scripts/make_environment.sh --first-with-pip "$torch" .cache/integrations pyproj
 if ! command -v chromium chromium-browser >/dev/null && command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null
+fi
+if ! command -v firefox-esr firefox >/dev/null && command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends firefox-esr >/dev/null
 fi
 if ! { command -v nginx && command -v caddy; } >/dev/null && command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
   apt-get update -qq

@@ -101,6 +101,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Groups tests that share a module's fixture, or the browser, on one worker."""
+    if item.get_closest_marker("xdist_group"):
+        return
     if item.path.parent.name == "page":
         item.add_marker(pytest.mark.xdist_group("page"))
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
@@ -14,7 +15,7 @@ from afnio_tellurio.api.retries import RequestOptions, make_options
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.delivery.senders import outboxes, resume, settle_all, wait_visibly
 from afnio_tellurio.delivery.settling import recover_local
-from afnio_tellurio.errors import InvalidAPIKeyError, PermissionDeniedError, refused_key
+from afnio_tellurio.errors import ApiError, InvalidAPIKeyError, PermissionDeniedError, refused_key
 from afnio_tellurio.notices import warn_of_settings
 from afnio_tellurio.served import page_url
 from afnio_tellurio.settings.settings import Settings, read_settings
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from tellurio_api.types import Response
 
     from afnio_tellurio.backend import Backend
+
+#: The platform's page where API keys are created.
+_KEYS_PAGE = "/settings/api-keys"
 
 P = ParamSpec("P")
 A = TypeVar("A")
@@ -345,6 +349,35 @@ TellurioClient.__module__ = "afnio_tellurio"
 def connection_of(client: TellurioClient) -> Connection:
     """The connection of a client."""
     return client._connection  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+def ask_for_key(client: TellurioClient) -> str | None:
+    """Asks for a key of a backend at the terminal or in the notebook, without showing it.
+
+    Returns:
+        The key, or `None` if nobody can answer.
+
+    Raises:
+        ValueError: The input is not a valid key.
+        EOFError: The user pressed Ctrl-D.
+        BackendUnreachableError: The backend does not answer. No key is asked for in vain.
+    """
+    return auth.ask_for_key(client.url, _place_of_keys(client)) if auth.can_ask() else None
+
+
+def _place_of_keys(client: TellurioClient) -> str:
+    """Returns where a person finds a key: the platform has a page for it, and `serve` prints it."""
+    probe = Connection(connection_of(client).settings)
+    # Sends no key.
+    probe.key.value = ""
+    try:
+        with suppress(ApiError):
+            operations.verify_api_key(probe)
+    finally:
+        probe.close()
+    if probe.serves_page:
+        return "printed by `afnio-tellurio serve`, or chosen with its --api-key"
+    return f"from {client.url}{_KEYS_PAGE}"
 
 
 def open_database(settings: Settings, path: Path, *, create: bool = True) -> TellurioClient:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from afnio_tellurio.api import auth
-from afnio_tellurio.client import TellurioClient, connection_of, use_key_of
+from afnio_tellurio.client import TellurioClient, ask_for_key, connection_of, use_key_of
 from afnio_tellurio.forks import ForkStep, at_fork
 from afnio_tellurio.frameworks import share_key
 from afnio_tellurio.notices import tell_location, warn_of_settings
@@ -115,7 +115,7 @@ def login(api_key: str | None = None, relogin: bool = False) -> dict[str, str]:
         client = TellurioClient()
     if auth.choose_credential(settings, api_key, relogin=relogin) is None:
         with suppress(EOFError):
-            api_key = auth.ask_for_key(client.url)
+            api_key = ask_for_key(client)
     owner = client.login(api_key, relogin)
     with _lock:
         _clients[key] = client

@@ -15,10 +15,12 @@ import pytest
 from children import GUARD, child_environment, complaints
 from leftovers import end_active_run
 from ports import port_to_reuse
+from site_server import Serving
 
 import afnio_tellurio as te
 from afnio_tellurio.api import credentials
 from afnio_tellurio.backend import BackendUser, open_backend
+from afnio_tellurio.backend.application import Backend
 from afnio_tellurio.backend.server import Server
 
 KEY = "good-key-with-enough-characters"
@@ -72,6 +74,53 @@ def test_a_key_is_asked_for_unseen_and_kept_for_its_owner_alone(terminal, invoke
         "username": "ada",
         "key_source": "credentials file",
     }
+
+
+def test_the_prompt_names_the_page_where_keys_are_created(terminal, url):
+    shown = terminal("login")
+    shown.read_until("input is hidden): ")
+    asked = f"API key for {url} (from {url}/settings/api-keys; input is hidden): "
+    assert asked in shown.shown.replace("\r\n", "").replace("\n", "")
+
+
+def test_the_prompt_for_a_backend_of_serve_names_serve(terminal, tmp_path, monkeypatch):
+    serving = Serving(tmp_path / "server")
+    try:
+        monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", serving.url)
+        shown = terminal("login")
+        shown.read_until("input is hidden): ")
+        asked = " (printed by `afnio-tellurio serve`, or chosen with its --api-key; "
+        assert f"API key for {serving.url}{asked}" in shown.shown
+        assert "/settings/" not in shown.shown
+        shown.type("the-key\n")
+        assert shown.end() == 0, shown.shown
+    finally:
+        serving.close()
+
+
+def test_no_key_is_asked_for_if_the_backend_does_not_answer(terminal, monkeypatch):
+    url = f"http://127.0.0.1:{port_to_reuse()}"
+    monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", url)
+    shown = terminal("login")
+    assert shown.end() == 1
+    assert "API key for" not in shown.shown
+    assert "afnio-tellurio login: " in shown.shown
+
+
+def test_looking_for_the_page_of_keys_sends_no_key(terminal, url, monkeypatch):
+    """A stored key is not sent while another one is asked for."""
+    credentials.write_key(url, KEY)
+    sent = []
+    answer = Backend.__call__
+
+    def record(backend, environ, start_response):
+        sent.append(environ.get("HTTP_AUTHORIZATION"))
+        return answer(backend, environ, start_response)
+
+    monkeypatch.setattr(Backend, "__call__", record)
+    shown = terminal("login", "--relogin")
+    shown.read_until("input is hidden): ")
+    assert sent == [None]
 
 
 def test_what_a_backend_says_of_a_user_cannot_control_a_terminal(start_server, invoke):
@@ -523,6 +572,7 @@ def test_the_key_is_asked_for_in_a_notebook_and_does_not_stand_in_it(url, tmp_pa
         client.stop_channels()
         manager.shutdown_kernel(now=True)
     ((_, question),) = [one for one in shown if one[0] == "asked"]
+    assert f"from {url}/settings/api-keys" in question["prompt"]
     assert question["password"] is True
     assert f"API key for {url}" in question["prompt"]
     assert "'username': 'ada'" in str(shown)

@@ -208,7 +208,7 @@ def use_the_page(browser, url, link):
 
 def test_a_person_and_a_program_get_in_through_a_proxy(site, browser, known_names, sign_in):
     url, link = site
-    assert link.startswith(f"{url}/?token=")
+    assert link.startswith(f"{url}/#token=")
     log_with_the_key(url, sign_in)
     use_the_page(browser, url, link)
 

@@ -369,7 +369,7 @@ def test_without_a_session_the_page_asks_for_the_key(open_digits):
 def test_the_printed_address_signs_in_and_is_gone_from_the_address_bar(
     open_page, serving, logged_digits
 ):
-    page = open_page(f"{PROJECT}?token={serving.site.token}", signed_in=False)
+    page = open_page(f"{PROJECT}#token={serving.site.token}", signed_in=False)
     expect(page.locator(ROWS)).to_have_count(3)
     assert "token" not in page.url
     page.reload()
@@ -377,7 +377,7 @@ def test_the_printed_address_signs_in_and_is_gone_from_the_address_bar(
 
 
 def test_a_browser_keeps_no_cookie_that_another_port_could_take(open_page, serving, logged_digits):
-    page = open_page(f"{PROJECT}?token={serving.site.token}", signed_in=False)
+    page = open_page(f"{PROJECT}#token={serving.site.token}", signed_in=False)
     expect(page.locator(ROWS)).to_have_count(3)
     assert page.context.cookies() == []
 

@@ -30,7 +30,7 @@ def shown_at(serving, session, link):
     namespace, project, run = map(
         unquote, re.fullmatch(r"/([^/]+)/projects/([^/]+)/runs/([^/]+)/", path).groups()
     )
-    is_uuid = pattern_of("backend.js", "const isUuid = ")
+    is_uuid = pattern_of("run.js", "const isUuid = ")
     assert is_uuid.fullmatch(run), "the page asks for a run by its UUID, else by its very name"
     place = f"/api/v0/{namespace}/projects/{project}/runs/{run}/"
     answer = serving.ask("GET", place, Authorization=session, Sec_Fetch_Site="same-origin")

@@ -54,7 +54,7 @@ def address_of(lines):
 def status_of(address):
     parts = urlsplit(address)
     connection = http.client.HTTPConnection(parts.netloc, timeout=GUARD)
-    connection.request("GET", f"{parts.path}?{parts.query}")
+    connection.request("GET", parts.path)
     answer = connection.getresponse()
     connection.close()
     return answer.status
@@ -64,22 +64,24 @@ def redeemed(address):
     """The status of a sign-in with the token of a link, as the page sends it."""
     parts = urlsplit(address)
     connection = http.client.HTTPConnection(parts.netloc, timeout=GUARD)
-    body = json.dumps({"token": parse_qs(parts.query)["token"][0]})
+    body = json.dumps({"token": parse_qs(parts.fragment)["token"][0]})
     connection.request("POST", "/session", body, {"Content-Type": "application/json"})
     answer = connection.getresponse()
     connection.close()
     return answer.status
 
 
-def test_it_prints_an_address_that_opens_the_page_once(serve):
+def test_it_prints_an_address_that_opens_the_page(serve):
     _child, lines = serve("--port", "0")
     assert re.fullmatch(
         r"Serving .*tellurio\.db at http://127\.0\.0\.1:\d+ \(press Ctrl-C to stop\)", lines[0]
     )
     assert re.fullmatch(r"API key \(won't be shown again\): \S{43}", lines[1])
     assert status_of(address_of(lines)) == 200
-    assert redeemed(address_of(lines)) == 200
-    assert redeemed(address_of(lines)) == 401
+    assert lines[2].startswith(
+        "Open in your browser (link valid for 10 minutes): http://127.0.0.1:"
+    )
+    assert [redeemed(address_of(lines)) for _ in range(3)] == [200] * 3
 
 
 def test_a_taken_port_moves_on_to_the_next(serve):
@@ -207,7 +209,7 @@ def test_a_public_url_that_no_browser_can_open_is_refused(invoke, url, reason):
 def test_the_public_url_is_printed_and_linked_to(serve, home):
     _child, lines = serve("--port", "0", "--public-url", "https://Runs.Example.com:443/",
                           SSH_CONNECTION="192.0.2.9 50000 192.0.2.1 22")  # fmt: skip
-    assert address_of(lines).startswith("https://runs.example.com/?token=")
+    assert address_of(lines).startswith("https://runs.example.com/#token=")
     assert page_url(home / "tellurio.db") == "https://runs.example.com"
 
 
@@ -366,7 +368,7 @@ def test_over_ssh_the_command_that_forwards_the_port_is_printed(serve):
 
 def test_the_lines_of_a_run_link_to_the_page_while_it_is_served(serve, run_python):
     child, lines = serve("--port", "0")
-    url = address_of(lines).partition("/?")[0]
+    url = address_of(lines).partition("/#")[0]
     told = run_python(ONE_RUN, TELLURIO_MODE="local").stderr.splitlines()
     (run,) = te.runs("acme", "Digits", te.TellurioClient.local())
     place = f"{url}/acme/projects/digits/runs/{run.uuid}/"
@@ -380,7 +382,7 @@ def test_the_lines_of_a_run_link_to_the_page_while_it_is_served(serve, run_pytho
 
 def test_a_server_that_died_is_linked_to_no_more(serve, home):
     child, lines = serve("--port", "0")
-    assert page_url(home / "tellurio.db") == address_of(lines).partition("/?")[0]
+    assert page_url(home / "tellurio.db") == address_of(lines).partition("/#")[0]
     child.kill()
     child.wait(timeout=GUARD)
     assert page_url(home / "tellurio.db") is None

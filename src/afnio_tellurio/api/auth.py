@@ -96,8 +96,12 @@ def choose_credential(
 # Asking
 
 
-def ask_for_key(url: str) -> str | None:
+def ask_for_key(url: str, place: str) -> str | None:
     """Asks for a key at the terminal or in the notebook, without showing it.
+
+    Args:
+        url: The URL of the backend.
+        place: Where to find a key.
 
     Returns:
         The key, or `None` if nobody can answer.
@@ -111,7 +115,7 @@ def ask_for_key(url: str) -> str | None:
     # Looked up now: a kernel replaces it.
     import getpass
 
-    prompt = f"API key for {url} (from your account there; input is hidden): "
+    prompt = f"API key for {url} ({place}; input is hidden): "
     try:
         with warnings.catch_warnings():
             # After its warning it would show the key.

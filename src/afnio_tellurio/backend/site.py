@@ -28,6 +28,7 @@ from afnio_tellurio.settings.limits import PAGE_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 _API = "/api/v0/"
@@ -99,7 +100,7 @@ class Site:
     """The page and the backend as one WSGI application. Threads may share it.
 
     Attributes:
-        token: A one-time token; in the query of any page, it signs a browser in.
+        token: For ten minutes, in the fragment of any page's address, it signs browsers in.
 
     Args:
         backend: The backend.
@@ -140,6 +141,15 @@ class Site:
         headers = [*shared, *answer.headers, ("Content-Length", str(len(answer.body)))]
         start_response(f"{answer.status} {phrase}", headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer.body]
+
+    def keep_sessions(self, path: Path, api_key: str | None) -> None:
+        """Continues the sessions of browsers that a file keeps, before the first request.
+
+        Args:
+            path: The file, which may be missing.
+            api_key: The API key that they belong to; None for one that changes with each start.
+        """
+        self._sessions.keep_in(path, api_key)
 
     # Access
 
@@ -225,13 +235,19 @@ class Site:
         return _text(404, "Page not found.")
 
     def _session(self, environ: WSGIEnvironment) -> _Answer:
-        """Opens a session for a valid API key or token, or ends the session of the request."""
+        """Opens a session for a valid API key or token, or ends the session of the request.
+
+        The response to GET is what the page needs to continue a session after a restart.
+        """
         method = environ["REQUEST_METHOD"]
         if method == "DELETE":
             self._sessions.close(environ.get("HTTP_AUTHORIZATION", ""))
             return _Answer(204)
+        if method == "GET":
+            return _json({"start": self._sessions.start})
         if method != "POST":
-            return _text(405, "Method not allowed; use POST or DELETE.", ("Allow", "POST, DELETE"))
+            allowed = ("Allow", "GET, POST, DELETE")
+            return _text(405, "Method not allowed; use GET, POST or DELETE.", allowed)
         # A form on another site can't send this type.
         if environ.get("CONTENT_TYPE", "").partition(";")[0].strip() != "application/json":
             return _text(415, "Send the key as application/json.")
@@ -250,9 +266,8 @@ class Site:
         else:
             session = self._sessions.open_with_token(credentials.token or "")
         if session is None:
-            return _text(401, "The API key is wrong, or the link was used already.")
-        headers = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
-        return _Answer(200, json.dumps({"session": session}).encode(), headers)
+            return _text(401, "The API key is wrong, or the link has expired.")
+        return _json({"session": session.authorization, "secret": session.secret})
 
 
 def _redirect(path: str, query: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
@@ -299,6 +314,11 @@ def _error(environ: WSGIEnvironment, problem: str) -> _Answer:
     refusal = Refusal(403, {"detail": problem})
     headers = (("Content-Type", "application/json"), *common_headers(environ))
     return _Answer(403, structs.encode(refusal.body), headers)
+
+
+def _json(body: dict[str, str]) -> _Answer:
+    headers = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
+    return _Answer(200, json.dumps(body).encode(), headers)
 
 
 def _text(status: int, text: str, *headers: tuple[str, str]) -> _Answer:

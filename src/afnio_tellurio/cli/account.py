@@ -168,12 +168,12 @@ def _verify_stored_key(
 
 
 def _prompt_for_key(client: te.TellurioClient, options: argparse.Namespace) -> int:
-    from afnio_tellurio.api.auth import ask_for_key
+    from afnio_tellurio.client import ask_for_key
 
     usage: argparse.ArgumentParser = options.usage
     for attempts_left in reversed(range(_ATTEMPTS)):
         try:
-            key = ask_for_key(client.url)
+            key = ask_for_key(client)
             if key is None:
                 usage.error(
                     "Can't prompt for the API key without a terminal; pass --api-key-stdin or "

@@ -11,6 +11,7 @@ import sys
 from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import afnio_tellurio as te
 from afnio_tellurio.cli.browsers import has_display, start_browser
@@ -121,6 +122,11 @@ def _serve(options: argparse.Namespace) -> int:
             print(f"Serving {database} at {server.url} (press Ctrl-C to stop)", flush=True)
             if chosen_key is None:
                 print(f"API key (won't be shown again): {api_key}", flush=True)
+            if options.port != 0:
+                # Otherwise, browsers would find it under another address.
+                port = urlsplit(server.url).port
+                sessions = database.with_name(f"{database.name}-sessions-{port}")
+                site.keep_sessions(sessions, chosen_key)
             _serve_until_interrupted(server, site, database, options)
         except KeyboardInterrupt:
             return 0
@@ -164,13 +170,14 @@ def _serve_until_interrupted(
     from afnio_tellurio.served import served_at
 
     url = options.public_url or _local_url(server.url)
-    link = f"{url}/?token={site.token}"
+    # Browsers send no fragment: no log of a proxy has the token.
+    link = f"{url}/#token={site.token}"
     with (
         served_at(database, url),
         _browser(link, database, is_wanted=not options.no_browser),
         _log_on_stderr(),
     ):
-        print(f"Open in your browser (one-time link): {link}", flush=True)
+        print(f"Open in your browser (link valid for 10 minutes): {link}", flush=True)
         if options.public_url is None:
             _print_ssh_command(url)
         server.run()

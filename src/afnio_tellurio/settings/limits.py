@@ -115,6 +115,9 @@ MAX_CONSOLE_BYTES = 50 * 2**20
 #: Where `afnio-tellurio serve` listens by default.
 SERVE_HOST = "127.0.0.1"
 SERVE_PORT = 8642
+#: Seconds that the printed link opens sessions, and that a session lasts: 10 minutes, 30 days.
+LINK_TIME = 600.0
+SESSION_TIME = 30 * 86_400.0
 #: A server that has the page too sends this header; its page addresses runs by UUID.
 PAGE_HEADER = "Tellurio-Page"
 

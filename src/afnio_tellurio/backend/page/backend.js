@@ -51,31 +51,53 @@ const authorization = () => (localStorage.session ? {Authorization: `Session ${l
 async function openSession(credentials) {
 	const headers = {"Content-Type": "application/json"};
 	const response = await fetch("/session", {method: "POST", headers, body: JSON.stringify(credentials)});
-	if (response.ok) localStorage.session = (await response.json()).session;
+	if (response.ok) Object.assign(localStorage, await response.json());
 	return response.ok;
 }
 
-// The link that `serve` prints has a one-time token.
+// After a restart of the server. The secret stays here: another program could listen on the port meanwhile.
+/** @param {string | undefined} used @returns {Promise<boolean>} whether there is another one than the one that was used */
+async function continueSession(used) {
+	const {secret} = localStorage;
+	// Another tab was faster.
+	if (used !== localStorage.session) return true;
+	// Browsers have no `subtle` on pages of plain HTTP from other machines.
+	if (!secret || !used || !crypto.subtle) return false;
+	const {start} = await (await fetch("/session")).json();
+	const encode = (/** @type {string} */ text) => new TextEncoder().encode(text);
+	const key = await crypto.subtle.importKey("raw", encode(secret), {name: "HMAC", hash: "SHA-256"}, false, ["sign"]);
+	const proof = new Uint8Array(await crypto.subtle.sign("HMAC", key, encode(start)));
+	// The person signed out meanwhile.
+	if (localStorage.secret !== secret) return false;
+	localStorage.session = `${used.split(".")[0]}.${btoa(String.fromCharCode(...proof))}`;
+	return localStorage.session !== used;
+}
+
+// The link that `serve` prints has a token, in the part of the address that is sent to no server.
+const TOKEN = /^#token=/;
 async function redeemToken() {
-	const query = new URLSearchParams(location.search);
-	const token = query.get("token");
-	if (token === null) return;
-	query.delete("token");
-	history.replaceState(null, "", location.pathname + (query.size ? `?${query}` : ""));
+	if (!TOKEN.test(location.hash)) return;
+	const token = location.hash.replace(TOKEN, "");
+	history.replaceState(null, "", location.pathname + location.search);
 	// The next request reports a server that cannot be reached.
 	await openSession({token}).catch(() => 0);
 	dispatchEvent(new Event("popstate"));
 }
 const tokenRedeemed = redeemToken();
+// A person opens the link in a tab that has the page already.
+addEventListener("hashchange", () => TOKEN.test(location.hash) && location.reload());
 
 /** @param {string} path @param {Query} query @param {AbortSignal} [signal] @param {RequestInit} [others] */
 async function request(path, query, signal, {headers, ...others} = {}) {
 	await tokenRedeemed;
 	const pairs = Object.entries(query).flatMap(([name, value]) => [value ?? []].flat().map(item => [name, `${item}`]));
 	const search = pairs.length ? `?${new URLSearchParams(pairs)}` : "";
+	const ask = () => fetch(`/api/v0${path}${search}`, {signal, ...others, headers: {...headers, ...authorization()}});
 	let response;
 	try {
-		response = await fetch(`/api/v0${path}${search}`, {signal, ...others, headers: {...headers, ...authorization()}});
+		const used = localStorage.session;
+		response = await ask();
+		if (response.status === 401 && (await continueSession(used))) response = await ask();
 	} catch (error) {
 		if (signal?.aborted) throw error;
 		setLost(true);
@@ -136,8 +158,10 @@ export async function getAll(path, query, signal) {
 export const signIn = key => openSession({api_key: key});
 
 export async function signOut() {
+	await continueSession(localStorage.session);
 	await fetch("/session", {method: "DELETE", headers: authorization()});
 	localStorage.removeItem("session");
+	localStorage.removeItem("secret");
 }
 
 /** @type {Load<ProjectList>} */
@@ -191,23 +215,6 @@ export const loadMatches = (route, query, list) => async (before, signal) => {
 	return unlessSame(before, {uuids: found.map(({uuid}) => uuid), updated});
 };
 
-// A run's address has its UUID; its name works as well.
-/** @param {Route} route @param {AbortSignal} signal @returns {Promise<string>} */
-async function uuidOf(route, signal) {
-	const isUuid = /^[0-9a-f-]{36}$/i.test(route.run);
-	if (isUuid) return route.run;
-	const [named] = await get(`${projectPath(route)}runs/`, {name: route.run, limit: 1}, signal);
-	if (!named) throw Object.assign(new Error(`Run ${route.run} not found in this project.`), {status: 404});
-	return named.uuid;
-}
-
-/** @type {(route: Route) => Load<Run>} */
-export const loadRun = route => async (before, signal) => {
-	const uuid = before?.uuid ?? (await uuidOf(route, signal));
-	// Lists leave out the environment.
-	return unlessSame(before, await get(runPath(route, uuid), {}, signal));
-};
-
 /** @param {Run[]} runs */
 export const running = runs => runs.filter(run => run.status === "RUNNING").map(({uuid}) => uuid);
 
@@ -228,10 +235,6 @@ export const loadMetrics = (route, list) => async (before, signal) => {
 	}
 	return Object.assign(await getAll(path, {}, signal), {updated});
 };
-
-/** @type {(route: Route, run: string) => Load<Record<string, MetricSummary>>} */
-export const loadValues = (route, run) => async (before, signal) =>
-	unlessSame(before, await get(`${runPath(route, run)}metrics/summary/`, {}, signal));
 
 // What each run has of some metrics: name -> run -> {last, minimum, maximum}.
 /** @type {(route: Route, names: string[], uuids: string[] | null, live: string[]) => Load<Summaries>} */

@@ -1,11 +1,12 @@
 // A run: what is said of it, and its tabs. The code of a tab, and what it shows, is loaded when it is open.
 
 import {Link, option, queryWith} from "./address.js";
-import {loadRun, loadValues, runPath, send, usePolled} from "./backend.js";
+import {get, projectPath, runPath, send, unlessSame, usePolled} from "./backend.js";
 import {RunDetails} from "./details.js";
 import {counted} from "./format.js";
 import {html, useState} from "./preact.js";
 import {Status} from "./runs.js";
+import {loadValues} from "./summaries.js";
 import {Loading, lazy, Problem, useView, waiting, withStyles} from "./views.js";
 
 const Curves = lazy(
@@ -86,6 +87,23 @@ function Actions({route, run, onError}) {
 	return html`<div class="bar"><${Neighbors} route=${route} run=${run} onError=${onError} /><button onClick=${() => setState("edited")}>Edit</button>
 		<button onClick=${() => change("DELETE", path, "deleted")}>Delete</button></div>${problem}`;
 }
+
+// A run's address has its UUID; its name works as well.
+/** @param {Route} route @param {AbortSignal} signal @returns {Promise<string>} */
+async function uuidOf(route, signal) {
+	const isUuid = /^[0-9a-f-]{36}$/i.test(route.run);
+	if (isUuid) return route.run;
+	const [named] = await get(`${projectPath(route)}runs/`, {name: route.run, limit: 1}, signal);
+	if (!named) throw Object.assign(new Error(`Run ${route.run} not found in this project.`), {status: 404});
+	return named.uuid;
+}
+
+/** @type {(route: Route) => Load<Run>} */
+const loadRun = route => async (before, signal) => {
+	const uuid = before?.uuid ?? (await uuidOf(route, signal));
+	// Lists leave out the environment.
+	return unlessSame(before, await get(runPath(route, uuid), {}, signal));
+};
 
 /** @type {Component} */
 export function RunView({route, theme, onError}) {

@@ -1,11 +1,12 @@
 // What a run logged over steps beside numbers: values that are text or JSON, and files. One slider moves all of them.
 
 import {option, optionSetter, setOptions} from "./address.js";
-import {get, loadValues, runPath, usePolled} from "./backend.js";
+import {get, runPath, usePolled} from "./backend.js";
 import {FileCard, stepUpTo, ValueCard} from "./cards.js";
 import {loadFiles} from "./files.js";
 import {counted, isNumber} from "./format.js";
 import {html, useRef, useState} from "./preact.js";
+import {loadValues} from "./summaries.js";
 import {Loading, Problem} from "./views.js";
 
 // Cards that are shown, and from which on there is a field to search them.
