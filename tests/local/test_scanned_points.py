@@ -147,8 +147,8 @@ def test_damaged_files_are_made_again(home, how, what):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda index: index["files"][0].update(name="../../other.parquet"),
-        lambda index: index.update(format=2),
+        lambda index: index["files"][0].update(name="../other.parquet"),
+        lambda index: index.update(format=2, files=[]),
         lambda index: index["files"][0].update(rows="many"),
         lambda index: index["files"][0].update(size=1),
     ],
@@ -156,7 +156,20 @@ def test_damaged_files_are_made_again(home, how, what):
 def test_an_index_that_is_not_ours_is_made_again(home, change):
     log("first")
     assert is_up_to_date()
+    (file,) = files_of(home)
+    shutil.copy2(file, home / "cache" / "other.parquet")
     edit_index(home, change)
+    assert is_up_to_date()
+    assert set(indexed(home)) <= {path.name for path in files_of(home)}
+
+
+def test_an_index_with_another_digest_is_made_again(home):
+    log("first")
+    assert is_up_to_date()
+    path = folder_of(home) / "index.json"
+    record = json.loads(path.read_bytes())
+    record["index"]["files"] = []
+    path.write_text(json.dumps(record, separators=(",", ":")))
     assert is_up_to_date()
 
 
@@ -289,6 +302,7 @@ def test_databases_do_not_mix(home, tmp_path):
         frame = te.scan("acme", "digits", client)
         assert frame.collect()["run_uuid"].to_list() == [run.uuid]
     assert is_up_to_date()
+    assert len(list((home / "cache").glob("points-*"))) == 2
 
 
 def test_threads_at_once(home):

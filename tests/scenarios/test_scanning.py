@@ -197,12 +197,21 @@ def test_a_project_without_points(backend):
     assert te.scan("acme", "digits").collect_schema()["timestamp"] == polars.Datetime("us", "UTC")
 
 
-def test_projects_do_not_mix(backend):
+def test_projects_do_not_mix(backend, home):
     log("first")
     with te.init("acme", "Other", "first") as run:
         run.log("loss", 1.0)
     assert is_up_to_date()
     assert te.scan("acme", "other").collect()["run_uuid"].to_list() == [run.uuid]
+    assert len(list((home / "cache").glob("points-*"))) == 2
+
+
+def test_what_was_just_logged_is_there(backend):
+    with te.init("acme", "Digits", "first") as run:
+        for number in range(1, 4):
+            for _ in range(100):
+                run.log("loss", 0.5)
+            assert te.scan("acme", "digits").collect().height == 100 * number
 
 
 @pytest.mark.parametrize(
