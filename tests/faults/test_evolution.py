@@ -419,6 +419,7 @@ def assert_dates_are_dates(seen):
             "date_created",
             "date_updated",
             "last_run_date",
+            "last_activity",
             "date_deleted",
             "date_purged",
         ):
@@ -426,8 +427,8 @@ def assert_dates_are_dates(seen):
             assert date is None or (isinstance(date, dt.datetime) and date.tzinfo), name
 
 
-#: Fields with any JSON.
-OPEN = {"value", "config", "patch", "environment", "metadata"}
+#: Fields with any JSON, or with statuses as keys.
+OPEN = {"value", "config", "patch", "environment", "metadata", "run_counts"}
 
 
 def with_news(answer):
