@@ -137,6 +137,14 @@ def test_values_that_an_axis_cannot_show_are_counted(open_page, client):
     assert page.get_by_label("Scale of n").input_value() == "linear"
 
 
+def test_runs_without_a_value_for_the_color_are_gray_and_counted(open_page, rates):
+    page = open_page(explored(py="created", color="last:loss"))
+    expect(page.locator(POINTS)).to_have_count(5)
+    expect(page.locator(".legend")).to_contain_text("1 run without a number")
+    fills = page.locator(POINTS).evaluate_all("all => all.map(one => one.style.fill)")
+    assert fills.count("var(--quiet)") == 1
+
+
 def test_the_filter_of_the_table_chooses_the_runs(open_page, rates):
     page = open_page(explored(q="config.optim.lr > 0.0005", status="COMPLETED"))
     expect(page.locator(POINTS)).to_have_count(3)

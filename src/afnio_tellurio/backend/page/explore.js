@@ -57,8 +57,9 @@ function colorsOf(axis) {
 	};
 }
 
-/** @type {(props: {axis: RunAxis}) => VNode} */
-function Legend({axis: {column, names, at}}) {
+/** @type {(props: {axis: RunAxis, rows: number[]}) => VNode} */
+function Legend({axis: {column, names, at, places, lacks}, rows}) {
+	const without = rows.filter(row => places[row] === null).length;
 	const hidden = (names?.length ?? 0) - HUES;
 	return html`<div class="legend" role="group" aria-label="Colors"><bdi class="quiet">${column.name}</bdi>
 		${
@@ -66,7 +67,8 @@ function Legend({axis: {column, names, at}}) {
 				? html`${names.slice(0, HUES).map((name, index) => html`<span><i class="dot" style=${{background: `var(--line-${index})`}}></i> <bdi>${name}</bdi></span>`)}
 			${hidden > 0 && html`<span><i class="dot"></i> ${counted(hidden, "other")}</span>`}`
 				: html`<span>${at(0)} <i class="ramp"></i> ${at(1)}</span>`
-		}</div>`;
+		}
+		${without > 0 && html`<span><i class="dot"></i> ${counted(without, "run")} without a ${lacks}</span>`}</div>`;
 }
 
 /** @type {(props: {route: Route, runs: Run[], rows: number[], axes: RunAxis[]}) => VNode} */
@@ -152,7 +154,7 @@ export function Explore({route, runs, found, metrics, problem}) {
 	const state = !found.length
 		? html`<div class="empty"><p>No runs match.</p><button onClick=${() => setOptions({q: "", status: ""})}>Clear filter</button></div>`
 		: !isLoaded && (error ? html`<p class="quiet nothing">The values can't be loaded.</p>` : Loading());
-	const legend = color && html`<${Legend} axis=${color} />`;
+	const legend = color && html`<${Legend} axis=${color} rows=${rows} />`;
 	const table = (/** @type {number[]} */ listed) =>
 		isTable && html`<${ValuesTable} route=${route} runs=${shown} rows=${listed} axes=${axes} />`;
 	const missing = html`<${Missing} axes=${placed} rows=${every} missed=${found.length - shown.length} />`;

@@ -148,6 +148,11 @@ export function ParallelCoordinates({runs, rows, axes, choices, color, onOpen, s
 	/** @type {(row: number, kind: string) => VNode} */
 	const path = (row, kind) =>
 		html`<path class=${kind} key=${runs[row].uuid} d=${line(row)} style=${{stroke: color(row)}} />`;
+	// Once: the pointer changes none of them.
+	const lines = kept.map(row => path(row, "line"));
+	const leftOut = rows
+		.filter(row => isFiltered && !isKept(row))
+		.map(row => html`<path class="line left-out" key=${runs[row].uuid} d=${line(row)} />`);
 	const last = axes.at(-1)?.places ?? [];
 	const order = [...kept].sort((a, b) => (last[b] ?? 0) - (last[a] ?? 0));
 	const plot =
@@ -155,9 +160,8 @@ export function ParallelCoordinates({runs, rows, axes, choices, color, onOpen, s
 		position=${position} onOpen=${onOpen} onEscape=${() => setBrushes([])}
 		draw=${(/** @type {number | undefined} */ active) => html`
 			${axes.map(({column: {key, name, kind}}, index) => html`<div class="axis-head" key=${key} style=${{left: `${step * index + 4}px`, width: `${step - 8}px`}}><bdi title=${name}>${name}</bdi>${KINDS.some(one => one === kind) && html`<small>${kind}</small>`}</div>`)}
+			<svg class="lines ${active === undefined ? "" : "faded"}" width=${width} height=${HEIGHT} aria-hidden="true">${leftOut}${lines}</svg>
 			<svg width=${width} height=${HEIGHT} aria-hidden="true">
-			${isFiltered && rows.filter(row => !isKept(row)).map(row => html`<path class="line left-out" key=${runs[row].uuid} d=${line(row)} />`)}
-			<g class=${active === undefined ? "" : "faded"}>${kept.map(row => path(row, "line"))}</g>
 			${active !== undefined && path(active, "line active")}
 			${axes.map((axis, index) => {
 				const range = ranges[index];

@@ -67,13 +67,15 @@ export function ScatterPlot({
 		const most = Math.floor(wide / CHARACTER);
 		const label = across.names ? CHARACTER * longest(across.ticks(Infinity)) + 16 : LABEL;
 		const order = [...rows].sort((a, b) => position(a)[0] - position(b)[0]);
+		// Once: the pointer changes none of them.
+		const points = rows.map(row => point(row, 5, "point"));
 		return html`<${RunDrawing} label="${up.column.name} over ${across.column.name}, ${rows.length} runs." runs=${runs} order=${order} axes=${axes} width=${width} height=${HEIGHT} nearest=${nearest} position=${position} onOpen=${onOpen}
 			draw=${(/** @type {number | undefined} */ active) => html`<svg width=${width} height=${HEIGHT} aria-hidden="true">
 				${rises.map(({place, text}) => html`<path class="grid" d="M${start} ${top(place)}h${wide}" /><text x=${start - 8} y=${top(place) + 4} text-anchor="end">${text}</text>`)}
 				${across.ticks(wide / label).map(({place, text}) => html`<path class="grid" d="M${left(place)} ${TOP}v${high}" /><text x=${left(place)} y=${HEIGHT - BOTTOM + 16} text-anchor="middle">${text}</text>`)}
 				<text class="axis-name" x=${start} y="16">${number(up.column.name, most)}</text>
 				<text class="axis-name" x=${start + wide} y=${HEIGHT - 8} text-anchor="end">${number(across.column.name, most)}</text>
-				${rows.map(row => point(row, 5, "point"))}
+				${points}
 				${active !== undefined && point(active, 7, "point active")}
 			</svg>`} />`;
 	};
