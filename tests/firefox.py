@@ -13,7 +13,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from browser_pages import EXPECTED, PATIENCE
+from browser_pages import EXPECTED
 from tornado.websocket import websocket_connect
 
 #: Nothing that reaches other servers, or that a person is asked about.
@@ -28,8 +28,28 @@ PREFERENCES = {
     "services.settings.server": "data:,",
     "toolkit.telemetry.enabled": False,
 }
+#: Seconds to wait for anything: a start took 50 on a machine with ten times too much to do.
+PATIENCE = 120
 MAX_MESSAGE = 64 * 2**20
 KEYS = {"Enter": "\ue007", "Tab": "\ue004", "Space": " "}
+#: The element to click, once it is where it was a frame before, and nothing covers it.
+STANDING = """
+(selector, text) => new Promise(resolve => {
+    let before = "";
+    const look = () => {
+        const element = [...document.querySelectorAll(selector)]
+            .find(one => one.checkVisibility() && one.textContent.includes(text));
+        element?.scrollIntoView({block: "center", behavior: "instant"});
+        const {x, y, width, height} = element?.getBoundingClientRect() ?? {};
+        const place = `${x} ${y} ${width} ${height}`;
+        const top = element && document.elementFromPoint(x + width / 2, y + height / 2);
+        if (element && place === before && element.contains(top)) resolve(element);
+        else requestAnimationFrame(look);
+        before = place;
+    };
+    look();
+})
+"""
 
 
 class Firefox:
@@ -98,15 +118,18 @@ class Firefox:
 
     def evaluate(self, expression):
         """Returns the value of an expression, as JSON has it."""
+        text = self._evaluate(f"(async () => JSON.stringify(await ({expression})) ?? null)()")
+        return json.loads(text["value"]) if "value" in text else None
+
+    def _evaluate(self, expression):
         result = self.send(
             "script.evaluate",
-            expression=f"(async () => JSON.stringify(await ({expression})) ?? null)()",
+            expression=expression,
             target={"context": self._tab},
             awaitPromise=True,
         )
         assert result["type"] == "success", result
-        value = result["result"].get("value")
-        return None if value is None else json.loads(value)
+        return result["result"]
 
     def wait_for(self, expression):
         """Returns the value of an expression once it is true."""
@@ -117,20 +140,12 @@ class Firefox:
         )
 
     def click(self, selector, text=""):
-        """Clicks the first visible element that has the text, with the mouse."""
-        found = (
-            f"[...document.querySelectorAll({json.dumps(selector)})]"
-            f".find(one => one.checkVisibility() && one.textContent.includes({json.dumps(text)}))"
-        )
-        self.wait_for(f"Boolean({found})")
-        box = self.evaluate(
-            f"(one => {{ one.scrollIntoView({{block: 'center'}});"
-            f"const {{x, y, width, height}} = one.getBoundingClientRect();"
-            f"return [Math.round(x + width / 2), Math.round(y + height / 2)] }})({found})"
-        )
-        moves = {"type": "pointerMove", "x": box[0], "y": box[1]}
+        """Clicks the first visible element that has the text, once it stands still, with the mouse."""
+        result = self._evaluate(f"({STANDING})({json.dumps(selector)}, {json.dumps(text)})")
+        element = {"type": "element", "element": {"sharedId": result["sharedId"]}}
+        move = {"type": "pointerMove", "x": 0, "y": 0, "origin": element}
         buttons = [{"type": kind, "button": 0} for kind in ("pointerDown", "pointerUp")]
-        self._act({"type": "pointer", "id": "mouse", "actions": [moves, *buttons]})
+        self._act({"type": "pointer", "id": "mouse", "actions": [move, *buttons]})
 
     def press(self, *keys):
         """Presses keys one after another: characters, or names such as Enter."""
