@@ -200,7 +200,7 @@ def test_a_file_of_a_run_is_shown(open_page, client, tmp_path):
     source.write_bytes(written(pa.table({"number": [1, 2]})))
     with te.init("acme", "Digits", "training", client=client) as run:
         run.log_file(source)
-    page = open_page(f"{PROJECT}runs/{run.uuid}/")
+    page = open_page(f"{PROJECT}runs/{run.uuid}/?tab=files")
     page.locator(".files summary").click()
     assert cells(page.locator(".files li")) == [["1"], ["2"]]
 

@@ -132,6 +132,7 @@ def test_only_cards_in_view_are_asked_for_and_only_what_they_show(open_page, cli
     page = open_run(open_page, run, "&at=15")
     expect(card(page, "text 00").locator("pre")).to_contain_text("x15")
     last = "name=text+39"
+    page.wait_for_function("() => asked.every(({ isOver }) => isOver)")
     assert Requests(page, last).all() == []
     answers = [one for one in Requests(page, "/metrics/?").all() if "name=" in one["url"]]
     assert answers
