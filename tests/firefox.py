@@ -66,6 +66,13 @@ class Firefox:
         self._loop = asyncio.new_event_loop()
         self._numbers = itertools.count(1)
         self._messages = []
+        try:
+            self._begin()
+        except BaseException:  # raised again: no process must stay behind
+            self._process.kill()
+            raise
+
+    def _begin(self):
         address = self._address()
         self._socket = self._run(self._connect(f"{address}/session"))
         self.send("session.new", capabilities={})
