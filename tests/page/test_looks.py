@@ -118,7 +118,10 @@ def test_a_name_is_text_everywhere(open_page, client):
             expect(page.locator("table").first).to_be_visible()
         else:
             expect(page.locator("figure canvas").first).to_be_visible()
-        assert page.locator("main script, main img, main svg:not(.icon), main iframe").count() == 0
+        assert (
+            page.locator("main script, main img, main svg:not(.icon, .spark), main iframe").count()
+            == 0
+        )
     assert page.locator("[aria-label=Runs] a.name").all_text_contents() == HOSTILE[::-1]
     page.locator("figure .u-over").first.hover(position={"x": 20, "y": 20})
     tip = page.locator(".tip:visible")

@@ -453,5 +453,5 @@ def test_one_of_a_thing_is_singular(open_page, client):
     page = open_page(PROJECT)
     expect(page.get_by_text("1 run", exact=True)).to_be_visible()
     expect(page.locator("figure .plot")).to_have_attribute("aria-label", re.compile("1 run[.]"))
-    page = open_page(f"{PROJECT}runs/{run.uuid}/")
+    page = open_page(f"{PROJECT}runs/{run.uuid}/?tab=media")
     expect(page.get_by_text("1 more row not shown.")).to_be_visible()
