@@ -60,6 +60,7 @@ NOT_LISTS = {
     "tracking/safeguard.py": "how the end of a process ends a run",
     "tracking/functions.py": "how init and finish begin and end a run",
     "tracking/awaitable.py": "the same, for event loops",
+    "tracking/notebook_cells.py": "how a newer run ends one of a notebook",
     "delivery/recovery.py": "a run of a dead process has crashed",
     "uploading.py": "the same",
     "tracking/ending.py": "how finish names those that it takes",

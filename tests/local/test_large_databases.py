@@ -128,6 +128,9 @@ def test_runs_are_found_through_indexes_without_sorting(api, database, statement
         api.get(f"{PROJECT}{path}", params=query)
     steps = [step for _, step in plans(database, statements)]
     assert any("runs" in step or "SEARCH r" in step for step in steps)
+    if request_name == "the project":
+        # It counts the runs of each of the last days.
+        steps.remove("USE TEMP B-TREE FOR GROUP BY")
     assert [step for step in steps if "TEMP B-TREE" in step or step.startswith("SCAN r")] == []
 
 

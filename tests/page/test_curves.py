@@ -384,6 +384,22 @@ def test_an_average_is_the_same_at_any_resolution(open_digits):
     assert averages == pytest.approx([averages[0]] * 3, rel=1e-9)
 
 
+def test_a_pointer_may_leave_a_chart_that_lacks_a_line(open_digits):
+    page = open_digits("/")
+    widths = page.evaluate(
+        """async () => {
+            const {showTip} = await import("/assets/tips.js");
+            const box = document.createElement("div");
+            box.append(document.createElement("div"));
+            const chart = {cursor: {left: -10}, series: [{}, {width: 9}], redraw: () => 0};
+            const drawn = [{}, {part: "y", line: 0}, {part: "y", line: 1}];
+            showTip(chart, box.firstChild, {plot: {drawn, data: [[]]}, lines: []}, "step");
+            return chart.series.map(({width}) => width);
+        }"""
+    )
+    assert widths == [None, 1.5]
+
+
 def test_an_average_is_the_same_in_a_zoom(open_digits):
     page = open_digits("/")
     whole, part = page.evaluate(

@@ -40,6 +40,7 @@ def test_the_next_run_is_an_older_one_and_the_tab_stays(open_page, client):
     expect(page).to_have_url(re.compile(f"{runs['a']}/.tab=config$"))
     turn(page, "Previous").click()
     expect_name(page, "b")
+    expect(turn(page, "Previous")).to_have_attribute("title", "Previous run: c")
     turn(page, "Previous").press("Enter")
     expect_name(page, "c")
     expect(turn(page, "Previous")).to_be_disabled()

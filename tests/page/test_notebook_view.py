@@ -91,8 +91,9 @@ def _read(runs):
 
 def _hover(page, share=0.5):
     """Puts the pointer on the first chart, at a share of its plot."""
-    box = page.locator(".u-over").first.bounding_box()
-    page.mouse.move(box["x"] + box["width"] * share, box["y"] + 20)
+    plot = page.locator(".u-over").first
+    width = plot.evaluate("plot => plot.clientWidth")
+    plot.hover(position={"x": width * share, "y": 20})
 
 
 def _tip(page):

@@ -21,8 +21,10 @@ function highlight(chart, plot, line) {
 	let isChanged = false;
 	plot.drawn.forEach(({part, line: of}, index) => {
 		const width = part === "y" && of === line ? NEAR_WIDTH : LINE_WIDTH;
-		if (part !== "y" || chart.series[index]?.width === width) return;
-		chart.series[index].width = width;
+		const series = chart.series[index];
+		// A chart that is about to be drawn again may lack a line.
+		if (part !== "y" || !series || series.width === width) return;
+		series.width = width;
 		isChanged = true;
 	});
 	if (isChanged) chart.redraw(false, false);

@@ -49,9 +49,9 @@ CREATE TABLE runs (
   UNIQUE (project, name), UNIQUE (project, idempotency_key)
 ) STRICT;
 CREATE INDEX runs_by_creation ON runs (project, created);
-CREATE INDEX runs_by_status ON runs (project, status, updated, deleted) WHERE deleted IS NULL;
 CREATE INDEX runs_by_deletion ON runs (deleted) WHERE deleted IS NOT NULL;
 CREATE INDEX runs_by_former_project ON runs (former_project, deleted) WHERE deleted IS NOT NULL;
+CREATE INDEX runs_by_status ON runs (project, status, updated, deleted) WHERE deleted IS NULL;
 CREATE TABLE run_tags (
   run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, tag TEXT NOT NULL, PRIMARY KEY (run, tag)
 ) STRICT, WITHOUT ROWID;
