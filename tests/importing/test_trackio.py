@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from children import GUARD
 from golden_runs import check_repeats, check_run, skipped_of
 
 import afnio_tellurio as te
@@ -99,6 +100,34 @@ def test_media_and_artifacts_are_imported(folder, capsys):
     assert len(te.list_artifact_versions("acme", "spaces", "model")) == 2
 
 
+@pytest.mark.parametrize("name", ["add_version", "add_local_file"])
+def test_a_killed_import_is_continued(name, folder, server, start_python):
+    command = ["import", str(folder), "--project", "acme/spaces"]
+    child = start_python(
+        "-c",
+        f"""
+import os, signal
+from afnio_tellurio.cli import main
+from afnio_tellurio.copying_files import FilesDelivery as owner
+real = owner.{name}
+def killed(*arguments):
+    real(*arguments)
+    os.kill(os.getpid(), signal.SIGKILL)
+owner.{name} = killed
+main({command!r})
+""",
+    )
+    child.communicate(timeout=GUARD)
+    assert child.returncode == -9
+    assert main(command) == 0
+    check_run(
+        te.get_run("acme", "spaces", "first"),
+        json.loads((GOLDEN / "with_files" / "expected.json").read_text()),
+    )
+    versions = te.list_artifact_versions("acme", "spaces", "model")
+    assert [version.read_text("parts/weights.bin") for version in versions] == ["second", "first"]
+
+
 @pytest.mark.usefixtures("server")
 def test_files_of_other_projects_and_outside_are_not_read(folder, capsys):
     secret = folder / "media" / "secret.png"
@@ -122,7 +151,7 @@ def test_files_of_other_projects_and_outside_are_not_read(folder, capsys):
 @pytest.mark.parametrize(
     "manifest",
     [
-        "[]]", "{}", '[{"path":"../x","digest":"x","size":1}]',
+        "[]]", "{}", f'[{{"path":"../x","digest":"{"a" * 64}","size":1}}]',
         '[{"path":"x","digest":"../../secret","size":1}]',
         '[{"path":"x","digest":"x","ref":"s3://x","size":-1}]',
     ],
