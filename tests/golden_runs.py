@@ -1,5 +1,6 @@
 """Compares imported runs with what the real tool logged."""
 
+import hashlib
 import json
 import math
 import re
@@ -36,9 +37,14 @@ def check_run(run, expected):
     if "tags" in expected:
         assert sorted(run.tags) == sorted(expected["tags"])
     if "files" in expected:
-        assert {file.path: run.open_file(file.path).read().decode() for file in run.files()} == (
-            expected["files"]
-        )
+        files = [file.path for file in run.files() if file.step is None]
+        assert {path: run.open_file(path).read().decode() for path in files} == expected["files"]
+    if "media" in expected:
+        media = [file for file in run.files() if file.step is not None]
+        assert sorted(map(medium_of, media)) == sorted(expected["media"])
+        for file in media:
+            with run.open_file(file.path, file.step) as stream:
+                assert hashlib.sha256(stream.read()).hexdigest() == file.digest
     origin = te.get_run("acme", run.project.slug, run.uuid).environment["imported_from"]
     if origin.get("date_created") is not None:
         assert run.date_created.isoformat() == origin["date_created"]
@@ -53,9 +59,16 @@ def skipped_of(out, name):
     return {kind: int(count) for count, kind in found}
 
 
+def medium_of(file):
+    return [file.path, file.step, file.kind, file.content_type, file.digest]
+
+
 def everything(project):
     return json.dumps(
-        sorted([run.name, run.status, points_of(run)] for run in te.runs("acme", project)),
+        sorted(
+            [run.name, run.status, points_of(run), [*map(str, run.files())]]
+            for run in te.runs("acme", project)
+        ),
         default=str,
     )
 

@@ -63,6 +63,8 @@ class RunToCopy(ABC):
         self.name = name
         self.namespace_slug = namespace_slug
         self.project_slug = project_slug
+        #: The number of its files, those of artifacts included, if it is known before the copy.
+        self.files = 0
         #: Why it cannot be copied, or None.
         self.obstacle: str | None = None
 
@@ -100,7 +102,8 @@ class CopiedRun:
         name_there: Its name at the target, with a number if it was taken; None before the run is
             created there.
         metrics: The number of its metrics and rows.
-        files: The number of files that were copied now, those of artifacts included.
+        files: The number of files that were copied now, or would be without `dry_run` if it is
+            known, those of artifacts included.
         is_new: Whether something was copied now, or would be without `dry_run`.
         problem: Why it was not copied, or None.
         rejected: The number of metrics and rows that the target rejected now.
@@ -228,7 +231,7 @@ def _copy(
         copy = None
     if copy is None:
         if dry_run:
-            return CopiedRun(run.name, None, total, is_new=True)
+            return CopiedRun(run.name, None, total, is_new=True, files=run.files)
         copy = _Copy(*run.create_at(target))
         _write(record, copy)
     journals = target.settings.journals

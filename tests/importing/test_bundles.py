@@ -143,7 +143,7 @@ def test_a_run_comes_back_as_it_was(bundle, recorded, local, backend, capsys):
 def test_a_second_import_changes_nothing(bundle, server, capsys, home):
     command = ["import", str(bundle), "--project", "acme/imported"]
     assert main([*command, "--dry-run"]) == 0
-    assert capsys.readouterr().out.endswith("a/b \u00e9: 27 values would be imported\n")
+    assert capsys.readouterr().out.endswith("a/b \u00e9: 27 values and 6 files would be imported\n")
     assert te.get_project("acme", "imported") is None
     assert main(command) == 0
     before = facts(imported())

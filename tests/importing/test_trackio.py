@@ -1,11 +1,13 @@
 """Runs that trackio recorded."""
 
+import gzip
 import json
 import shutil
 import sqlite3
 from pathlib import Path
 
 import pytest
+from children import GUARD
 from golden_runs import check_repeats, check_run, skipped_of
 
 import afnio_tellurio as te
@@ -60,6 +62,114 @@ def test_media_are_counted_and_tables_kept(source, capsys):
     assert skipped_of(capsys.readouterr().out, "first") == {"alerts": 1, "trackio.image": 1}
     run = te.get_run("acme", "spaces", "first")
     assert run.metrics("rows").values == [table]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The folder of a project with files."""
+    target = tmp_path / "trackio"
+    for name in ("media", "artifacts"):
+        shutil.copytree(GOLDEN / "with_files" / name, target / name)
+    data = (GOLDEN / "with_files" / "pictures.db.gz").read_bytes()
+    (target / "pictures.db").write_bytes(gzip.decompress(data))
+    return target
+
+
+@pytest.mark.usefixtures("server")
+def test_media_and_artifacts_are_imported(folder, capsys):
+    expected = json.loads((GOLDEN / "with_files" / "expected.json").read_text())
+    command = ["import", str(folder), "--project", "acme/spaces"]
+    assert main([*command, "--dry-run"]) == 0
+    assert "3 values and 7 files would be imported" in capsys.readouterr().out
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert "3 values and 7 files imported" in out
+    assert skipped_of(out, "first") == expected["skipped"]
+    run = te.get_run("acme", "spaces", "first")
+    check_run(run, expected)
+    check_repeats(folder, "spaces")
+    versions = [te.get_artifact(f"acme/spaces/model:v{number}") for number in (0, 1)]
+    for version, (text, aliases) in zip(versions, expected["versions"], strict=True):
+        assert version.read_text("parts/weights.bin") == text
+        assert [alias for alias in version.aliases if alias != "latest"] == aliases
+        references = [file.reference for file in version.files]
+        assert references == [None, "https://example.com/x.bin"]
+        assert version.producer.run_uuid == run.uuid
+    assert (versions[0].type, versions[0].description) == ("model", "a model")
+    assert dict(versions[0].metadata) == {"acc": 0.5}
+    assert len(te.list_artifact_versions("acme", "spaces", "model")) == 2
+
+
+@pytest.mark.parametrize("name", ["add_version", "add_local_file"])
+def test_a_killed_import_is_continued(name, folder, server, start_python):
+    command = ["import", str(folder), "--project", "acme/spaces"]
+    child = start_python(
+        "-c",
+        f"""
+import os, signal
+from afnio_tellurio.cli import main
+from afnio_tellurio.copying_files import FilesDelivery as owner
+real = owner.{name}
+def killed(*arguments):
+    real(*arguments)
+    os.kill(os.getpid(), signal.SIGKILL)
+owner.{name} = killed
+main({command!r})
+""",
+    )
+    child.communicate(timeout=GUARD)
+    assert child.returncode == -9
+    assert main(command) == 0
+    check_run(
+        te.get_run("acme", "spaces", "first"),
+        json.loads((GOLDEN / "with_files" / "expected.json").read_text()),
+    )
+    versions = te.list_artifact_versions("acme", "spaces", "model")
+    assert [version.read_text("parts/weights.bin") for version in versions] == ["second", "first"]
+
+
+@pytest.mark.usefixtures("server")
+def test_files_of_other_projects_and_outside_are_not_read(folder, capsys):
+    secret = folder / "media" / "secret.png"
+    secret.write_bytes(b"\x89PNG\r\n\x1a\n")
+    paths = ["secret.png", "pictures/../secret.png", "../media/secret.png", str(secret)]
+    metrics = {str(n): {"_type": "trackio.image", "file_path": p} for n, p in enumerate(paths)}
+    blobs = folder / "artifacts" / "pictures" / "blobs" / "sha256"
+    blob = next(blobs.glob("16/*"))
+    blob.rename(folder / "blob")
+    blob.symlink_to(folder / "blob")
+    with sqlite3.connect(folder / "pictures.db") as database:
+        database.execute("UPDATE metrics SET metrics = ?", (json.dumps(metrics),))
+    assert main(["import", str(folder), "--project", "acme/spaces"]) == 0
+    skipped = skipped_of(capsys.readouterr().out, "first")
+    assert skipped["trackio.image"] == 16
+    assert skipped["versions of artifacts without their files"] == 1
+    assert te.get_run("acme", "spaces", "first").files() == []
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        "[]]", "{}", f'[{{"path":"../x","digest":"{"a" * 64}","size":1}}]',
+        '[{"path":"x","digest":"../../secret","size":1}]',
+        '[{"path":"x","digest":"x","ref":"s3://x","size":-1}]',
+    ],
+)  # fmt: skip
+def test_invalid_versions_are_counted(manifest, folder, capsys):
+    with sqlite3.connect(folder / "pictures.db") as database:
+        database.execute("UPDATE artifact_versions SET manifest = ?", (manifest,))
+    assert main(["import", str(folder), "--project", "acme/spaces"]) == 0
+    assert skipped_of(capsys.readouterr().out, "first")["invalid versions of artifacts"] == 2
+    assert list(te.list_artifacts("acme", "spaces")) == []
+
+
+@pytest.mark.usefixtures("server")
+def test_changed_bytes_are_not_imported(folder, capsys):
+    blob = next((folder / "artifacts").rglob("16/*"))
+    blob.write_bytes(b"other!"[: blob.stat().st_size])
+    assert main(["import", str(folder), "--project", "acme/spaces"]) == 1
+    assert "first: not imported" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("server")

@@ -1,6 +1,7 @@
 """Runs that wandb recorded offline."""
 
 import json
+import os
 import shutil
 import struct
 from collections import Counter
@@ -59,6 +60,115 @@ def test_a_damaged_block_loses_its_rest_only(source, capsys):
     assert "1 damaged records" in capsys.readouterr().out
     (run,) = te.runs("acme", "weights")
     assert len(run.metrics("loss")) == 30
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The folder of the run with media."""
+    (found,) = GOLDEN.glob("*-media003")
+    return Path(shutil.copytree(found, tmp_path / found.name))
+
+
+@pytest.mark.usefixtures("server")
+def test_files_are_counted_before_and_imported_once(folder, capsys):
+    command = ["import", str(folder), "--project", "acme/weights"]
+    assert main([*command, "--dry-run"]) == 0
+    assert "and 12 files would be imported" in capsys.readouterr().out
+    assert main(command) == 0
+    assert "and 12 files imported" in capsys.readouterr().out
+    assert main(command) == 0
+    assert "already imported" in capsys.readouterr().out
+    (run,) = te.runs("acme", "weights")
+    assert len(run.files()) == 12
+
+
+@pytest.mark.usefixtures("server")
+def test_files_of_wandb_and_links_are_not_imported(folder, tmp_path, capsys):
+    """What wandb writes of the config has its credentials."""
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "key").write_text("secret")
+    files = folder / "files"
+    for name in ("config.yaml", "wandb-metadata.json", "wandb-summary.json"):
+        (files / name).write_text("api_key: secret")
+    (files / "link").symlink_to(tmp_path / "secret")
+    (files / "more").symlink_to(tmp_path / "more")
+    image = next(files.glob("media/images/picture_0_*.png"))
+    image.unlink()
+    image.symlink_to(tmp_path / "secret")
+    (files / "output.log").write_text("hello")
+    (files / "media" / "images" / "cell.png").write_bytes(b"in a table")
+    assert main(["import", str(folder), "--project", "acme/weights"]) == 0
+    skipped = {"captions": 1, "image-file": 1, "links": 3}
+    assert skipped_of(capsys.readouterr().out, "media") == skipped
+    (run,) = te.runs("acme", "weights")
+    assert {file.path for file in run.files() if file.step is None} == {
+        "film/5.mp4", "media/images/cell.png", "notes/a.txt", "output.log", "requirements.txt",
+    }  # fmt: skip
+    assert [file.step for file in run.files("picture")] == [1]
+
+
+@pytest.mark.usefixtures("server")
+def test_a_folder_of_files_that_is_not_of_wandb_is_not_read(folder, capsys):
+    """Beside a file that somebody downloaded, anything can be."""
+    folder.rename(folder.with_name("downloads"))
+    source = folder.with_name("downloads") / "run-media003.wandb"
+    assert main(["import", str(source), "--project", "acme/weights"]) == 0
+    skipped = skipped_of(capsys.readouterr().out, "media")
+    assert skipped["image-file"] == 3
+    (run,) = te.runs("acme", "weights")
+    assert run.files() == []
+
+
+def test_a_folder_of_files_that_is_a_link_is_not_followed(folder, tmp_path):
+    (folder / "files").rename(tmp_path / "elsewhere")
+    (folder / "files").symlink_to(tmp_path / "elsewhere")
+    (run,) = wandb.read_runs(folder, Counter())
+    assert run.files == []
+    assert run.skipped["links"] == 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../secret", "/etc/hostname", "media/../../secret", "", ".", "..", "x" * 5000, "a\0b", "pipe"],
+)
+def test_paths_of_media_lead_nowhere_else(path, tmp_path):
+    (tmp_path / "secret").write_text("secret")
+    files = tmp_path / "offline-run-20261128_012028-abc" / "files"
+    (files / "media").mkdir(parents=True)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(files / "pipe")
+    value = json.dumps({"_type": "image-file", "path": path}).encode()
+    row = item(b"picture", field(16, value)) + field(2, field(1, 3))
+    written(files.parent / "run-abc.wandb", RUN, field(2, row))
+    (run,) = wandb.read_runs(files.parent, Counter())
+    assert run.files == []
+    assert run.skipped["image-file"] == 1
+
+
+def test_what_is_no_image_is_a_file(tmp_path):
+    files = tmp_path / "run-20261128_012028-abc" / "files"
+    files.mkdir(parents=True)
+    (files / "x.png").write_text("<script>")
+    row = item(b"a", field(16, b'{"_type":"image-file","path":"x.png"}'))
+    row += item(b"bad:name", field(16, b'{"_type":"image-file","path":"x.png"}'))
+    written(files.parent / "run-abc.wandb", RUN, field(2, row + field(2, field(1, 3))))
+    (run,) = wandb.read_runs(files.parent, Counter())
+    assert [(file.path, file.kind, file.step) for file in run.files] == [("a/3.png", "file", None)]
+    assert run.skipped == {"files with an invalid path": 1}
+
+
+@pytest.mark.usefixtures("server")
+def test_later_files_replace_earlier_ones(tmp_path, capsys):
+    for part, end in enumerate(["", "-1"]):
+        folder = tmp_path / f"offline-run-20261128_012028-abc{end}"
+        (folder / "files").mkdir(parents=True)
+        (folder / "files" / "output.log").write_text(f"part {part}")
+        written(folder / "run-abc.wandb", RUN)
+    assert main(["import", str(tmp_path), "--project", "acme/weights", "--from", "wandb"]) == 0
+    assert "1 files replaced by later ones" in capsys.readouterr().out
+    (run,) = te.runs("acme", "weights")
+    assert run.open_file("output.log").read() == b"part 1"
 
 
 def written(path, *records):

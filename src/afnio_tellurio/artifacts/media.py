@@ -27,6 +27,8 @@ _SOUNDS = (
     (b"OggS", 0, "audio/ogg"),
     (b"fLaC", 0, "audio/flac"),
 )
+_FORMATS = {"image": _IMAGES, "audio": _SOUNDS}
+_BEGINNING_BYTES = 16
 _COLOR_TYPES = {1: 0, 3: 2, 4: 6}
 _MAX_RATE = 768_000
 
@@ -78,14 +80,35 @@ def encoded_audio(audio: Any, sample_rate: int | None) -> tuple[bytes, str]:
     return _wav(array, sample_rate), "audio/wav"
 
 
+def content_type_of(file: Path, kind: str) -> str | None:
+    """Returns the content type of a file by how it begins, or None if it is not of the kind.
+
+    Args:
+        file: The file.
+        kind: `"image"` or `"audio"`.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with file.open("rb") as stream:
+        return _matched(stream.read(_BEGINNING_BYTES), _FORMATS[kind])
+
+
+def _matched(data: bytes, formats: tuple[tuple[bytes, int, str], ...]) -> str | None:
+    for beginning, offset, content_type in formats:
+        if data[offset : offset + len(beginning)] == beginning:
+            return content_type
+    return None
+
+
 def _from_file(
     call: str, what: str, source: Any, formats: tuple[tuple[bytes, int, str], ...], wanted: str
 ) -> tuple[bytes, str]:
     is_path = isinstance(source, str | os.PathLike)
     data = Path(source).read_bytes() if is_path else bytes(source)  # pyright: ignore[reportUnknownArgumentType]
-    for beginning, offset, content_type in formats:
-        if data[offset : offset + len(beginning)] == beginning:
-            return data, content_type
+    content_type = _matched(data, formats)
+    if content_type is not None:
+        return data, content_type
     subject = f"{source!r}" if is_path else f"{what} of {len(data):,} bytes"
     raise ValueError(f"{call}: {subject} is not {wanted}")
 

@@ -126,11 +126,13 @@ class BundledRunToCopy(RunToCopy):
 
     def count(self) -> int:
         """Returns the number of metrics and rows, after checks of all members."""
+        self.files = len(self.contents.files)
         for name in sorted(self._members):
             if name.startswith(("artifacts/blobs/", "files/")):
                 self._verify_blob(name)
         for version in self._versions():
             check_paths(file.path for file in version.files)
+            self.files += len(version.files)
             for member in version.files:
                 if member.reference is None:
                     name = layout.blob_member(member.digest or "")

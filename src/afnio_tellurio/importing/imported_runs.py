@@ -7,7 +7,9 @@ import hashlib
 import mimetypes
 import uuid
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from afnio_tellurio.api.artifact_entities import RunFile
@@ -22,9 +24,10 @@ from afnio_tellurio.tracking.details import checked_details
 from afnio_tellurio.validation import check_size, checked_name, encoded_value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Container, Generator, Iterable, Iterator
     from pathlib import Path
 
+    from afnio_tellurio.api.artifact_entities import ArtifactFile
     from afnio_tellurio.api.calling import RunPath
     from afnio_tellurio.api.connection import Connection
     from afnio_tellurio.copying_runs import Change, CreatedRun, TargetProject, Value
@@ -57,11 +60,35 @@ class ImportedFile(NamedTuple):
         path: Its path in the run.
         file: Where it is.
         time: When it was logged, in microseconds since 1970.
+        kind: What it is, such as `"image"`.
+        step: Its step if it is one of a series, or None.
+        content_type: The content type of its bytes, or None if its name says it.
     """
 
     path: str
     file: Path
     time: int
+    kind: str = "file"
+    step: int | None = None
+    content_type: str | None = None
+
+
+class ImportedVersion(NamedTuple):
+    """A version of an artifact that a run created.
+
+    Attributes:
+        artifact: The name of the artifact.
+        name: What names the version among those of the run.
+        fields: The type, the description, the metadata and the aliases.
+        files: Its files.
+        places: Where those are that are not references, by their paths.
+    """
+
+    artifact: str
+    name: str
+    fields: dict[str, Any]
+    files: list[ArtifactFile]
+    places: dict[str, Path]
 
 
 def _no_points() -> Iterable[Point]:
@@ -90,6 +117,7 @@ class ImportedRun:
         facts: What else is known of its origin; kept in its environment.
         points: Yields its values, in the same order each time.
         files: Its files.
+        versions: The versions of artifacts that it created.
         skipped: What is not imported: the number of each kind.
     """
 
@@ -110,6 +138,7 @@ class ImportedRun:
     facts: dict[str, Any] = field(default_factory=dict[str, Any])
     points: Callable[[], Iterable[Point]] = _no_points
     files: list[ImportedFile] = field(default_factory=list[ImportedFile])
+    versions: list[ImportedVersion] = field(default_factory=list[ImportedVersion])
     skipped: Counter[str] = field(default_factory=Counter[str])
 
 
@@ -130,6 +159,10 @@ class RunToImport(RunToCopy):
         )
         self.run = run
         self._project = project
+        # The last one of each path and step, which replaces the others.
+        self._files = {(file.path, file.step): file for file in run.files}
+        of_versions = sum(len(version.files) for version in run.versions)
+        self.files = len(self._files) + of_versions
 
     def count(self) -> int:
         """Returns the number of its values; counts what is skipped."""
@@ -138,7 +171,8 @@ class RunToImport(RunToCopy):
         refused = self.run.skipped - before
         # `values` is called again.
         self.run.skipped = Counter(before)
-        self.skipped = before + refused
+        replaced = Counter({"files replaced by later ones": len(self.run.files) - len(self._files)})
+        self.skipped = before + refused + replaced
         return count
 
     def create_at(self, target: Connection) -> CreatedRun:
@@ -200,17 +234,28 @@ class RunToImport(RunToCopy):
         return End(self.run.status, self.run.ended, self.run.because)
 
     def copy_files(self, target: Connection, there: RunPath) -> int:
-        """Copies its files."""
+        """Copies the versions that it created, and its files."""
         delivery = FilesDelivery(target, there, self.key)
-        for file in self.run.files:
+        for version in self.run.versions:
+            stream = partial(_open_file, version.places)
+            delivery.add_version(
+                version.artifact, version.fields, version.files, stream, version.name
+            )
+        for file in self._files.values():
             delivery.add_local_file(_run_file(file), file.file)
-        return len(self.run.files)
+        return self.files
 
 
-def add_files(run: ImportedRun, folder: Path) -> None:
-    """Adds the files below a folder to a run; counts those that cannot be files of a run."""
+def add_files(run: ImportedRun, folder: Path, without: Container[Path] = ()) -> None:
+    """Adds the files below a folder to a run; counts those that cannot be files of a run.
+
+    Args:
+        run: The run.
+        folder: The folder.
+        without: Files that are not added.
+    """
     for file in sorted(folder.rglob("*")):
-        if file.is_dir():
+        if file in without or (file.is_dir() and not file.is_symlink()):
             continue
         path = file.relative_to(folder).as_posix()
         try:
@@ -225,6 +270,12 @@ def add_files(run: ImportedRun, folder: Path) -> None:
         run.files.append(ImportedFile(path, file, round(file.stat().st_mtime * 1e6)))
 
 
+@contextmanager
+def _open_file(places: dict[str, Path], file: ArtifactFile) -> Generator[Iterable[bytes]]:
+    with places[file.path].open("rb") as stream:
+        yield iter(partial(stream.read, _READ_BYTES), b"")
+
+
 def _run_file(file: ImportedFile) -> RunFile:
     hasher = hashlib.sha256()
     size = 0
@@ -234,11 +285,11 @@ def _run_file(file: ImportedFile) -> RunFile:
             size += len(piece)
     return RunFile(
         path=file.path,
-        kind="file",
-        step=None,
+        kind=file.kind,
+        step=file.step,
         size=size,
         digest=hasher.hexdigest(),
-        content_type=mimetypes.guess_type(file.path)[0],
+        content_type=file.content_type or mimetypes.guess_type(file.path)[0],
         timestamp=datetime_of(file.time),
     )
 

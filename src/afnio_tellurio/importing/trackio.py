@@ -11,6 +11,8 @@ import msgspec
 from afnio_tellurio.delivery.records import microseconds_of
 from afnio_tellurio.importing import databases
 from afnio_tellurio.importing.imported_runs import ImportedRun, Point
+from afnio_tellurio.importing.media import Medium, add_medium
+from afnio_tellurio.importing.trackio_artifacts import add_versions
 from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.special_numbers import SPECIAL_NUMBERS
 
@@ -20,13 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: Values that are kept as JSON; others with a `_type` refer to files that are elsewhere.
-_TABLE = "trackio.table"
 #: What is counted only: the table, the column of its run, and the kind.
 _OTHERS = (
     ("alerts", "run_id", "alerts"),
     ("traces", "run_id", "traces"),
-    ("artifact_versions", "producer_run_id", "versions of artifacts"),
+    ("external_run_artifact_links", "run_id", "versions that the run used"),
 )
 
 
@@ -95,15 +95,38 @@ def _run(
         if table in tables and key == "run_id":
             query = f"SELECT count(*) FROM {table} WHERE {column} = ?"  # noqa: S608 - constants
             run.skipped[kind] += databases.count(database, query, row["key"])
-    for metrics in database.execute(
-        f"SELECT metrics FROM metrics WHERE {key} = ?",  # noqa: S608 - a column
-        (row["key"],),
-    ):
-        for value in _json_object(metrics["metrics"]).values():
-            if (media := _kind_of_media(value)) is not None:
-                run.skipped[media] += 1
+    if key == "run_id":
+        run.skipped["versions that the run used"] += _count_inputs(database, tables, row["key"])
+        add_versions(run, file, database, row["key"])
+    _add_media(run, file, database, key, row["key"])
     run.skipped = +run.skipped
     return run
+
+
+def _count_inputs(database: sqlite3.Connection, tables: set[str], run_id: str) -> int:
+    if "run_artifact_links" not in tables:
+        return 0
+    query = "SELECT count(*) FROM run_artifact_links WHERE run_id = ? AND direction = 'input'"
+    return databases.count(database, query, run_id)
+
+
+def _add_media(
+    run: ImportedRun, file: Path, database: sqlite3.Connection, key: str, run_id: str
+) -> None:
+    # The paths start with the project; those of other projects are not of this run.
+    folder = file.parent / "media" / file.stem
+    rows = database.execute(
+        f"SELECT step, timestamp, metrics FROM metrics WHERE {key} = ? ORDER BY id",  # noqa: S608 - a column
+        (run_id,),
+    )
+    for row in rows:
+        time = _time(row["timestamp"])
+        for name, value in _json_object(row["metrics"]).items():
+            if (kind := _kind_of_media(value)) is not None:
+                path = value["file_path"].replace("\\", "/").removeprefix(f"{file.stem}/")
+                captions = int(bool(value.get("caption")))
+                step = row["step"] if isinstance(row["step"], int) else -1
+                add_medium(run, [folder], Medium(name, kind, [path], step, time, captions))
 
 
 def _points(file: Path, key: str, run: str) -> Iterator[Point]:
@@ -129,8 +152,11 @@ def _points(file: Path, key: str, run: str) -> Iterator[Point]:
 
 
 def _kind_of_media(value: Any) -> str | None:
-    kind = value.get("_type") if isinstance(value, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-    return kind if isinstance(kind, str) and kind != _TABLE else None
+    """Returns the type of a value with a file; tables and histograms have none."""
+    if not isinstance(value, dict) or not isinstance(value.get("file_path"), str):  # pyright: ignore[reportUnknownMemberType]
+        return None
+    kind = value.get("_type")  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    return kind if isinstance(kind, str) else None
 
 
 def _json_object(data: Any) -> dict[str, Any]:

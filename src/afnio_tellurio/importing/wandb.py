@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from functools import partial
 from itertools import chain
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from afnio_tellurio.api.entities import RunStatus
-from afnio_tellurio.importing.imported_runs import UNFINISHED, ImportedRun, Point
+from afnio_tellurio.importing.imported_runs import UNFINISHED, ImportedRun, Point, add_files
 from afnio_tellurio.importing.leveldb_log import has_header, records_of
+from afnio_tellurio.importing.media import add_medium
 from afnio_tellurio.importing.protobuf import Field, Message, ProtobufError
-from afnio_tellurio.importing.wandb_history import History, Row, restored
+from afnio_tellurio.importing.wandb_history import FILES, History, Row, restored
 from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.special_numbers import SPECIAL_NUMBERS
 
@@ -25,12 +27,15 @@ _HISTORY, _SUMMARY, _CONFIG, _STATS, _METRIC = 2, 3, 5, 7, 12
 _RUN, _EXIT, _ENVIRONMENT = 17, 18, 26
 #: Records that are counted only.
 _OTHERS = {
-    4: "console records", 6: "lists of files", 8: "artifacts", 9: "TensorBoard folders",
+    4: "console records", 8: "artifacts", 9: "TensorBoard folders",
     10: "alerts", 13: "console records", 24: "artifacts", 25: "used artifacts",
     27: "console records",
 }  # fmt: skip
 #: Records about the file, and not about the run.
-_BOOKKEEPING = {1, 11, 16, 19, 20, 21, 22, 23, 100, 200}
+_BOOKKEEPING = {1, 6, 11, 16, 19, 20, 21, 22, 23, 100, 200}
+
+#: Files of wandb itself. Their content is imported from records, without credentials.
+_OWN_FILES = ("config.yaml", "wandb-metadata.json", "wandb-summary.json")
 
 
 def is_file(path: Path) -> bool:
@@ -153,10 +158,30 @@ class _Scan:
                 "kind": "exit",
                 "message": f"The process exited with status {self._exit}.",
             }
+        self._add_files(history)
         run.points = lambda: chain(history.points(), _system_points(self._files))
+
+    def _add_files(self, history: History) -> None:
+        # Elsewhere, a folder of this name may be of somebody else.
+        folders = [file.parent for file in self._files if _is_in_own_folder(file)]
+        left_out: set[Path] = set()
+        for medium in history.media():
+            left_out.update(add_medium(self.run, folders, medium))
+        for folder in folders:
+            files = folder.resolve() / FILES
+            if files.is_symlink():
+                self.run.skipped["links"] += 1
+                continue
+            left_out.update(files / name for name in _OWN_FILES)
+            add_files(self.run, files, left_out)
 
 
 _READ = {_HISTORY, _SUMMARY, _CONFIG, _STATS, _METRIC, _RUN, _EXIT, _ENVIRONMENT}
+
+
+def _is_in_own_folder(file: Path) -> bool:
+    run_id = re.escape(file.stem.removeprefix("run-"))
+    return bool(re.match(rf"(offline-)?run-\d{{8}}_\d{{6}}-{run_id}", file.resolve().parent.name))
 
 
 def _records(files: list[Path], skipped: Counter[str]) -> Iterator[Message]:

@@ -129,6 +129,7 @@ def _read_run(source: WandbSource, run: Any, rows: Callable[[], Iterator[Row]]) 
     history = History(rows, _axes_of(run.rawconfig))
     history.describe(read, run.summary_metrics)
     read.points = history.points
+    read.skipped.update(medium.type for medium in history.media())
     read.ended = _time(run.heartbeat_at) or read.ended
     if run.state != "finished":
         read.status = RunStatus.CRASHED.value

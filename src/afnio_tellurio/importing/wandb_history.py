@@ -10,11 +10,20 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from afnio_tellurio.importing.imported_runs import ImportedRun, Point, microseconds
+from afnio_tellurio.importing.media import Medium
 from afnio_tellurio.settings.limits import MAX_STEP
 from afnio_tellurio.special_numbers import SPECIAL_NUMBERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+
+#: The folder of the files of a run, beside its `.wandb` file.
+FILES = "files"
+#: It has its numbers, and no file.
+_HISTOGRAM = "histogram"
+#: Where lists of media other than images have them.
+_LISTS = ("audio", "html", "videos")
 
 
 class Row(NamedTuple):
@@ -56,7 +65,7 @@ class History:
         self._without: set[str] = set()
 
     def describe(self, run: ImportedRun, summary: Mapping[str, Any]) -> None:
-        """Adds to a run what its rows tell: its end, what is skipped, and the facts.
+        """Adds to a run what its rows tell: its end, and the facts.
 
         Args:
             run: The run.
@@ -66,10 +75,8 @@ class History:
         for row in self._rows():
             run.ended = max(row.time, run.ended or 0)
             for name, value in row.values.items():
-                if (kind := _kind_of_media(value)) is not None:
-                    run.skipped[kind] += 1
-                    continue
-                names.add(name)
+                if _kind_of_media(value) is None:
+                    names.add(name)
                 axis = self._axis_of(name)
                 if axis is not None and _step_in(row, axis) is None:
                     self._without.add(name)
@@ -83,11 +90,23 @@ class History:
         run.facts["summary"] = own or None
 
     def points(self) -> Iterator[Point]:
-        """Yields the values; `describe` was called before."""
+        """Yields the values without media; `describe` was called before."""
+        for point in self._all():
+            if _kind_of_media(point.value) is None:
+                yield point
+
+    def media(self) -> Iterator[Medium]:
+        """Yields the media; `describe` was called before."""
+        for name, step, value, time in self._all():
+            kind = _kind_of_media(value)
+            if kind is not None:
+                captions = [value.get("caption"), *_list_in(value, "captions")]
+                count = sum(map(bool, captions))
+                yield Medium(name, kind, _paths_of(value), step or 0, time, count)
+
+    def _all(self) -> Iterator[Point]:
         for row in self._rows():
             for name, value in row.values.items():
-                if _kind_of_media(value) is not None:
-                    continue
                 axis = None if name in self._without else self._axis_of(name)
                 step = None if axis is None else _step_in(row, axis)
                 yield Point(name, row.step if step is None else step, value, row.time)
@@ -115,10 +134,10 @@ def _step_in(row: Row, axis: str) -> int | None:
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Returns values with the names of nested ones joined by dots; media stay together."""
+    """Returns values with the names of nested ones joined by dots; typed ones stay together."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
-        if isinstance(value, dict) and value and _kind_of_media(value) is None:  # pyright: ignore[reportUnknownArgumentType]
+        if isinstance(value, dict) and value and _type_of(value) is None:  # pyright: ignore[reportUnknownArgumentType]
             flat.update(_flat(value, f"{before}{name}."))  # pyright: ignore[reportUnknownArgumentType]
         else:
             flat[f"{before}{name}"] = value
@@ -131,5 +150,26 @@ def restored(value: Any) -> Any:
 
 
 def _kind_of_media(value: Any) -> str | None:
+    kind = _type_of(value)
+    return None if kind == _HISTOGRAM else kind
+
+
+def _type_of(value: Any) -> str | None:
     kind = value.get("_type") if isinstance(value, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
     return kind if isinstance(kind, str) else None
+
+
+def _paths_of(medium: Mapping[str, Any]) -> list[str]:
+    """Returns the paths of the files of a medium, or of a list of media."""
+    paths = [medium.get("path"), *_list_in(medium, "filenames")]
+    for name in _LISTS:
+        items: list[dict[str, Any]] = [
+            item for item in _list_in(medium, name) if isinstance(item, dict)
+        ]
+        paths += [item.get("path") for item in items]
+    return [f"{FILES}/{path}" for path in paths if isinstance(path, str)]
+
+
+def _list_in(medium: Mapping[str, Any], name: str) -> list[Any]:
+    found = medium.get(name)
+    return found if isinstance(found, list) else []  # pyright: ignore[reportUnknownVariableType]

@@ -1,8 +1,10 @@
-"""Makes the database here, and `expected.json`, with trackio 0.43.0.
+"""Makes the databases here, their files, and `expected.json`, with trackio 0.43.0.
 
 .cache/benchmarks/trackio/bin/python tests/golden_imports/trackio/make.py
 """
 
+import gzip
+import hashlib
 import json
 import math
 import os
@@ -46,17 +48,69 @@ def log(trackio):
     }
 
 
+def log_files(trackio, folder):
+    import numpy as np
+
+    media = []
+
+    def expect(name, step, kind, content_type):
+        place = next((folder / "media" / "pictures" / "first" / str(step)).iterdir())
+        digest = hashlib.sha256(place.read_bytes()).hexdigest()
+        media.append([name, step, kind, content_type, digest])
+
+    trackio.init(project="pictures", name="first")
+    for step, gray in ((3, 0), (4, 255)):
+        pixels = np.full((1, 1, 3), gray, np.uint8)
+        trackio.log({"picture": trackio.Image(pixels, caption="x"), "loss": 0.5}, step=step)
+    trackio.log({"page": trackio.Html("<b>x</b>")}, step=5)
+    trackio.log({"note": trackio.Markdown("*x*")}, step=6)
+    weights = folder / "weights.bin"
+    versions = []
+    for data, aliases in ((b"first", ["best"]), (b"second", [])):
+        weights.write_bytes(data)
+        artifact = trackio.Artifact("model", "model", "a model", {"acc": 0.5})
+        artifact.add_file(str(weights), name="parts/weights.bin")
+        artifact.add_reference("https://example.com/x.bin", name="x.bin", checksum=False)
+        trackio.log_artifact(artifact, aliases=aliases)
+        versions.append([data.decode(), aliases])
+    trackio.use_artifact("model:best")
+    trackio.finish()
+    expect("picture", 3, "image", "image/png")
+    expect("picture", 4, "image", "image/png")
+    expect("page", 5, "html", "text/html; charset=utf-8")
+    note = {"_type": "trackio.markdown", "_value": "*x*"}
+    return {
+        "points": [["loss", 3, 0.5, None], ["loss", 4, 0.5, None], ["note", 6, note, None]],
+        "media": media,
+        "files": {},
+        "versions": versions,
+        "skipped": {"captions": 2, "versions that the run used": 1},
+    }
+
+
+def shrink(database):
+    with sqlite3.connect(database) as connection:
+        connection.execute("PRAGMA journal_mode = delete")
+        connection.execute("PRAGMA page_size = 512")
+        connection.commit()
+        connection.execute("VACUUM")
+    return database
+
+
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TRACKIO_DIR"] = folder
         import trackio
 
         expected = log(trackio)
-        database = Path(folder) / "digits.db"
-        with sqlite3.connect(database) as connection:
-            connection.execute("PRAGMA journal_mode = delete")
-            connection.execute("PRAGMA page_size = 512")
-            connection.commit()
-            connection.execute("VACUUM")
-        shutil.copy(database, HERE / "digits.db")
+        shutil.copy(shrink(Path(folder) / "digits.db"), HERE / "digits.db")
+        with_files = HERE / "with_files"
+        shutil.rmtree(with_files, ignore_errors=True)
+        files_expected = log_files(trackio, Path(folder))
+        with_files.mkdir()
+        for name in ("media", "artifacts"):
+            shutil.copytree(Path(folder) / name / "pictures", with_files / name / "pictures")
+        database = shrink(Path(folder) / "pictures.db")
+        (with_files / "pictures.db.gz").write_bytes(gzip.compress(database.read_bytes(), mtime=0))
+        (with_files / "expected.json").write_text(json.dumps(files_expected, indent=1) + "\n")
     (HERE / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")

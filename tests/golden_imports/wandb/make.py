@@ -1,13 +1,16 @@
-"""Makes the `.wandb` files here, and `expected.json`, with wandb 0.31.0.
+"""Makes the `.wandb` files here, and `expected.json`, with wandb 0.31.0 and Pillow 12.3.0.
 
 .cache/benchmarks/wandb/bin/python tests/golden_imports/wandb/make.py
 """
 
+import hashlib
 import json
 import math
 import os
 import shutil
+import struct
 import tempfile
+import zlib
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -54,7 +57,7 @@ def log_first(wandb):
         "group": "sweep",
         "job_type": "train",
         "notes": "a note",
-        "skipped": {"html-file": 1, "lists of files": 2},
+        "skipped": {"html-file": 1},
         "origin": {
             "tool": "wandb",
             "project": "digits",
@@ -75,7 +78,87 @@ def log_second(wandb):
     return {
         "points": [["loss", 0, 0.5, None], ["loss", 1, 1.5, None]],
         "status": "CRASHED",
-        "skipped": {"lists of files": 2},
+        "skipped": {},
+    }
+
+
+def chunk(kind, data):
+    check = struct.pack(">I", zlib.crc32(kind + data))
+    return struct.pack(">I", len(data)) + kind + data + check
+
+
+def picture(gray):
+    """A PNG file with one pixel."""
+    header = struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)
+    pixel = zlib.compress(bytes([0, gray]))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        [chunk(b"IHDR", header), chunk(b"IDAT", pixel), chunk(b"IEND", b"")]
+    )
+
+
+def log_media(wandb, folder):
+    run = wandb.init(
+        project="digits", name="media", id="media003", mode="offline", settings=SETTINGS
+    )
+    media = []
+
+    def path_of(name, data):
+        path = Path(folder) / name
+        path.write_bytes(data)
+        return str(path)
+
+    def expect(name, step, kind, content_type, data):
+        media.append([name, step, kind, content_type, hashlib.sha256(data).hexdigest()])
+
+    run.define_metric("late/*", step_metric="epoch")
+    sound = b"RIFF\x04\x00\x00\x00WAVE"
+    black, white = picture(0), picture(255)
+    run.log({"picture": wandb.Image(path_of("black.png", black), caption="black"), "loss": 0.5})
+    expect("picture", 0, "image", "image/png", black)
+    run.log(
+        {
+            "picture": wandb.Image(path_of("white.png", white)),
+            "page": wandb.Html("<b>x</b>", inject=False),
+        }
+    )
+    expect("picture", 1, "image", "image/png", white)
+    expect("page", 1, "html", "text/html; charset=utf-8", b"<b>x</b>")
+    run.log(
+        {
+            "pair": [
+                wandb.Image(path_of(name, data))
+                for name, data in (("a.png", black), ("b.png", white))
+            ]
+        }
+    )
+    expect("pair/0", 2, "image", "image/png", black)
+    expect("pair/1", 2, "image", "image/png", white)
+    pages = [wandb.Html(text, inject=False) for text in ("<i>a</i>", "<i>b</i>")]
+    run.log({"sound": wandb.Audio(path_of("a.wav", sound)), "pages": pages})
+    expect("sound", 3, "audio", "audio/wav", sound)
+    expect("pages/0", 3, "html", "text/html; charset=utf-8", b"<i>a</i>")
+    expect("pages/1", 3, "html", "text/html; charset=utf-8", b"<i>b</i>")
+    run.log({"late/picture": wandb.Image(path_of("late.png", black)), "epoch": 70})
+    expect("late/picture", 70, "image", "image/png", black)
+    run.log({"film": wandb.Video(path_of("a.mp4", b"film"))})
+    run.log({"counts": wandb.Histogram(np_histogram=([1, 2], [0.0, 0.5, 1.0]))})
+    points = [["loss", 0, 0.5, None], ["epoch", 4, 70, None]]
+    # wandb writes floats that are integers as such.
+    histogram = {"_type": "histogram", "values": [1, 2], "bins": [0, 0.5, 1]}
+    points.append(["counts", 6, histogram, None])
+    files = Path(run.dir)
+    (files / "notes").mkdir()
+    (files / "notes" / "a.txt").write_text("mine")
+    run.finish()
+    return {
+        "points": points,
+        "media": media,
+        "files": {
+            "film/5.mp4": "film",
+            "notes/a.txt": "mine",
+            "requirements.txt": (files / "requirements.txt").read_text(),
+        },
+        "skipped": {"captions": 1},
     }
 
 
@@ -86,9 +169,13 @@ if __name__ == "__main__":
         os.environ["WANDB_DIR"] = folder
         import wandb
 
-        expected = {"first": log_first(wandb), "second": log_second(wandb)}
+        expected = {
+            "first": log_first(wandb), "second": log_second(wandb), "media": log_media(wandb, folder),
+        }  # fmt: skip
         for file in Path(folder).glob("wandb/offline-run-*/run-*.wandb"):
             target = HERE / file.parent.name
             target.mkdir()
             shutil.copy(file, target)
+            if "media" in file.name:
+                shutil.copytree(file.parent / "files", target / "files")
     (HERE / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
