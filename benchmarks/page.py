@@ -50,13 +50,17 @@ ROWS = {
 
 
 def main() -> None:
-    chosen = options(__doc__, rounds=3, peers="none").parse_args()
+    parser = options(__doc__, rounds=3, peers="none")
+    parser.add_argument("--metrics", default=NAMES, type=int, help="of each of the 1,000 runs")
+    parser.add_argument("--points", default=POINTS, type=int, help="of each metric")
+    chosen = parser.parse_args()
+    names, points = chosen.metrics, chosen.points
     environment = environment_with("playwright")
     version = ""
     measured: dict[str, list[float]] = {key: [] for key in ROWS}
     with fresh_folder() as folder:
-        print(f"recording {RUNS * NAMES * POINTS + LONG:,} points", file=sys.stderr)
-        (long,) = run_workload(OURS, folder, "fill", RUNS, NAMES, POINTS, LONG).answer
+        print(f"recording {RUNS * names * points + LONG:,} points", file=sys.stderr)
+        (long,) = run_workload(OURS, folder, "fill", RUNS, names, points, LONG).answer
         for number in range(chosen.rounds):
             print(f"round {number + 1}", file=sys.stderr)
             browsed = _browse(environment, folder, "views", long)
@@ -78,11 +82,11 @@ def main() -> None:
             verdicts.append(Target(label, limit, unit).verdict(typical))
     write_section(
         chosen.results,
-        "The page",
+        "The page" if names == NAMES else f"The page with {names} metrics",
         [OURS],
         f"`afnio-tellurio serve` and headless Chromium {version} on the same machine. "
-        f"{RUNS:,} runs with {NAMES} metrics of {POINTS} points each, another run with {LONG:,} "
-        f"points, and {LIVE_RUNS} runs that log all of their metrics ten times a second. A first "
+        f"{RUNS:,} runs with {names} metrics of {points} points each, another run with {LONG:,} "
+        f"points, and {LIVE_RUNS} runs that log {NAMES} metrics ten times a second. A first "
         "view is in a new browser context, from the navigation to the frame that shows it; a "
         "switch is from the click. Memory is the renderer's own, as the browser's task manager "
         "shows it, in a browser without automation. The median and the maximum of "
