@@ -8,7 +8,7 @@ import {counted, Head, Scroll} from "./format.js";
 import {ParallelCoordinates} from "./parallel.js";
 import {html, useMemo, useRef, useState} from "./preact.js";
 import {KINDS, RunLink} from "./runs.js";
-import {axisOf, columnFor, isDrawn, lacking} from "./scales.js";
+import {axisOf, columnFor, isAxis, isDrawn, lacking} from "./scales.js";
 import {ScatterPlot} from "./scatter.js";
 import {RunSearch, whereOf} from "./search.js";
 import {Loading, numericNames, Problem} from "./views.js";
@@ -113,9 +113,11 @@ export function Explore({route, runs, found, metrics, problem}) {
 	const usual = useMemo(() => usualColumns(values, metrics, runs.length), [values, metrics]);
 	const choices = {configs: [...values.keys()], metrics: numericNames(metrics)};
 	const isParallel = option("plot") === "parallel";
-	const chosen = {x: option("px", usual.x), y: option("py", usual.y), color: option("color")};
+	/** @type {(name: string, key?: string) => string} */
+	const axisIn = (name, key = "") => (isAxis(option(name)) ? option(name) : key);
+	const chosen = {x: axisIn("px", usual.x), y: axisIn("py", usual.y), color: axisIn("color")};
 	const keys = isParallel
-		? (options("axis") ?? usual.axes)
+		? (options("axis")?.filter(isAxis) ?? usual.axes)
 		: [chosen.x, chosen.y, ...(chosen.color ? [chosen.color] : [])];
 	const columns = [...new Set(keys)].map(columnFor);
 	const where = [whereOf(option("q")), option("status") && `status = ${option("status")}`].filter(Boolean);
