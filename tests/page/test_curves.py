@@ -515,3 +515,10 @@ def test_a_chart_without_a_number_says_so(open_page, client):
     expect(chart(page, "loss")).to_contain_text("No numbers to draw.")
     expect(chart(page, "accuracy")).to_contain_text("The selected runs have no values.")
     expect(page.locator("figure canvas")).to_have_count(0)
+
+
+@pytest.mark.parametrize("smooth", ["1e999", "-Infinity", "NaN", "-5", "abc"])
+def test_a_smoothing_of_an_address_that_is_no_number_is_off(open_digits, smooth):
+    page = open_digits(f"{PROJECT}?smooth={smooth}")
+    expect(chart(page).locator("canvas")).to_be_visible()
+    expect(page.locator("output")).to_have_text("Off")

@@ -312,3 +312,42 @@ def test_the_colors_of_the_scale_have_an_order_for_any_color_vision(theme):
     for color in ramp:
         dark, bright = sorted([luminance(color), luminance(card)])
         assert (bright + 0.05) / (dark + 0.05) >= 3
+
+
+# Extremes
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_the_largest_and_the_smallest_numbers_are_drawn(open_page, client, scale):
+    extremes = [1.79e308, 1e-308, 1.0] + ([-1.79e308] if scale == "linear" else [])
+    for number, value in enumerate(extremes):
+        with te.init("acme", "Digits", config={"x": value, "n": number}, client=client) as run:
+            run.log("loss", value)
+    key = "config:x"
+    scales = {"scale": [f"{scale}:{key}", f"{scale}:last:loss"]}
+    page = open_page(explored(px=key, py="last:loss", color=key, **scales))
+    expect(page.locator(POINTS)).to_have_count(len(extremes))
+    places = page.locator(POINTS).evaluate_all(
+        "all => all.map(one => [one.cx, one.cy].map(length => length.baseVal.value))"
+    )
+    assert len({round(left) for left, _top in places}) == 3
+    assert all(0 < left < 1280 and 0 < top < 440 for left, top in places)
+    expect(page.locator(".legend")).to_contain_text("e+308")
+    expect(page.locator(".explore")).not_to_contain_text(re.compile("NaN|Infinity"))
+    page = open_page(explored(plot="parallel", axis=[key, "last:loss"], **scales))
+    expect(page.locator(LINES)).to_have_count(len(extremes))
+    for line in page.locator(LINES).all():
+        assert "NaN" not in line.get_attribute("d")
+
+
+@pytest.mark.parametrize("name", ["constructor", "__proto__", "config:", "toString:loss", "nosuch"])
+def test_axes_of_an_address_that_do_not_exist_are_ignored(open_page, rates, name):
+    page = open_page(explored(px=name, py=name, color=name))
+    expect(page.locator(POINTS)).to_have_count(4)
+    page = open_page(explored(plot="parallel", axis=[name, "config:optim.lr", "last:loss"]))
+    expect(page.locator(".axis-head")).to_have_text([re.compile("optim.lr"), re.compile("loss")])
+    page = open_page(
+        f"{PROJECT}?{urlencode({'tab': 'table', 'col': [name, 'last:loss']}, doseq=True)}"
+    )
+    expect(page.locator("thead .number")).to_have_text([re.compile("loss")])
+    expect(page.locator("tbody td.number")).to_have_count(5)

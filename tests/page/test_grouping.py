@@ -151,3 +151,24 @@ def test_values_of_groups_are_text(open_page, client):
         assert page.evaluate(REVERSED) == []
         assert serious_barriers(page) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+
+
+def test_headings_end_where_their_numbers_end(open_page, sized):
+    page = open_page(grouped(tab="table", group="user", col=["config:size", "last:depth"]))
+    expect(page.locator(HEADS)).to_have_count(1)
+    ends = page.evaluate(
+        "() => { const end = node => { const range = document.createRange();"
+        " range.selectNodeContents(node); return range.getBoundingClientRect().right };"
+        " const row = [...document.querySelectorAll('tbody tr.group td.number')];"
+        " return [...document.querySelectorAll('thead th.number small')]"
+        ".map((head, at) => [end(head), end(row[at])]) }"
+    )
+    assert len(ends) == 2
+    for heading, cell in ends:
+        assert heading == pytest.approx(cell, abs=1)
+
+
+def test_the_group_without_a_value_can_be_shown_alone(open_page, sized):
+    page = open_page(grouped(group="config:size"))
+    page.get_by_label("Show only the runs of no value").click()
+    expect(page.locator("[aria-label=Runs] li input:checked")).to_have_count(1)

@@ -1,5 +1,6 @@
 """Texts, JSON, and media of a run over its steps, in a real browser."""
 
+import math
 import re
 
 import pytest
@@ -233,3 +234,13 @@ def test_steps_are_for_everybody_and_any_width(open_page, client, scheme):
             page.wait_for_function(
                 "(width) => document.documentElement.scrollWidth <= width", arg=width
             )
+
+
+def test_any_json_value_has_a_card(open_page, client):
+    values = {"words": {"toString": ["a"], "valueOf": 1}, "one": ["NaN"], "none": [math.inf]}
+    with begin(client) as run:
+        run.log_metrics(values, step=0)
+        run.log("nan", math.nan)
+    page = open_run(open_page, run)
+    expect(page.locator("figcaption bdi")).to_have_text(["none", "one", "words"])
+    expect(card(page, "words")).to_contain_text("toString")

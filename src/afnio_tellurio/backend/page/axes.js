@@ -10,6 +10,8 @@ const FONT = "12px system-ui, sans-serif";
 const X_SPACE = 70;
 const Y_SPACE = 26;
 const Y_TICKS = 10;
+// With four digits, it is still a number.
+const LARGEST = 1.797e308;
 const SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400];
 const compact = new Intl.NumberFormat("en", {notation: "compact", maximumSignificantDigits: 6});
 
@@ -25,7 +27,8 @@ function multiples(low, high, step) {
 // Round numbers in a range.
 /** @param {number} low @param {number} high @param {number} most @param {"whole" | "seconds" | "any"} kind */
 export function linearTicks(low, high, most, kind = "any") {
-	const least = (high - low) / Math.max(1, most);
+	// Of the largest numbers, the difference is infinite.
+	const least = high / Math.max(1, most) - low / Math.max(1, most);
 	if (!(least > 0)) return [low];
 	const size = 10 ** Math.floor(Math.log10(least));
 	const round = [1, 2, 5, 10].map(factor => factor * size).find(step => step >= least * (1 - 1e-9)) ?? 10 * size;
@@ -35,7 +38,7 @@ export function linearTicks(low, high, most, kind = "any") {
 
 /** @param {number} low @param {number} high @param {number} most */
 export function logTicks(low, high, most) {
-	const decades = Math.log10(high / low);
+	const decades = Math.log10(high) - Math.log10(low);
 	if (decades < 1) return linearTicks(low, high, most);
 	const factors = 3 * decades <= most + 1 ? [1, 2, 5] : [1];
 	const every = Math.max(1, Math.ceil(decades / Math.max(1, most)));
@@ -65,11 +68,11 @@ export function tickTexts(ticks, isLog) {
 export function paddedRange(low, high, isLog) {
 	if (low === null || high === null) return isLog ? [1, 10] : [0, 1];
 	if (isLog) {
-		const by = low < high ? (high / low) ** 0.05 : 2;
-		return [low / by, high * by];
+		const by = low < high ? high ** 0.05 / low ** 0.05 : 2;
+		return [low / by || low, Math.min(high * by, LARGEST)];
 	}
-	const by = low < high ? (high - low) * 0.06 : Math.abs(low) * 0.1 || 1;
-	return [low >= 0 && low < by ? 0 : low - by, high + by];
+	const by = low < high ? high * 0.06 - low * 0.06 : Math.abs(low) * 0.1 || 1;
+	return [low >= 0 && low < by ? 0 : Math.max(low - by, -LARGEST), Math.min(high + by, LARGEST)];
 }
 
 /** @param {Plot} plot @param {Settings} settings @param {{width: number, height: number}} size @returns {Pick<UPlotOptions, "scales" | "axes" | "padding">} */

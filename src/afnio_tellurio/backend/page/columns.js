@@ -12,7 +12,10 @@ const METRICS = 3;
 /** @param {string} text */
 const quoted = text => `"${text.replace(/["\\]/g, "\\$&")}"`;
 
-// A column is written "last:train/loss" or "config:optim.lr" in the address.
+// A column is written "last:train/loss" or "config:optim.lr" in the address, which can have anything else, too.
+/** @param {string} key */
+export const isColumn = key => /^(config|last|minimum|maximum):./s.test(key);
+
 /** @param {string} key @returns {Column} */
 export function columnOf(key) {
 	const kind = key.slice(0, key.indexOf(":"));
@@ -59,7 +62,7 @@ const rank = ({name}) =>
 /** @param {Metric[]} metrics @param {Map<string, Set<string>>} values */
 export function chosenColumns(metrics, values) {
 	const chosen = options("col");
-	if (chosen) return chosen.map(columnOf);
+	if (chosen) return chosen.filter(isColumn).map(columnOf);
 	const common = metrics.filter(metric => metric.is_numeric).sort((a, b) => b.runs - a.runs || rank(b) - rank(a));
 	// What differs between runs says more than what does not.
 	const varied = [...values].filter(([, different]) => different.size > 1).map(([name]) => `config:${name}`);

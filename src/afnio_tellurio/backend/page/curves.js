@@ -26,7 +26,7 @@ function chosenSettings() {
 		x,
 		logX: isOn("logx") && x !== "wall",
 		logY: isOn("logy"),
-		halfLife: Math.max(0, halfLife || 0),
+		halfLife: Number.isFinite(halfLife) ? Math.max(0, halfLife) : 0,
 		zoom: low < high ? [low, high] : null
 	};
 }

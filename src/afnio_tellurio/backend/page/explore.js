@@ -5,13 +5,12 @@ import {get, projectPath, running, runPath, usePolled} from "./backend.js";
 import {chosenScale} from "./choices.js";
 import {chosenColumns, configsOf} from "./columns.js";
 import {counted, Head, Scroll} from "./format.js";
-import {ParallelCoordinates} from "./parallel.js";
 import {html, useMemo, useRef, useState} from "./preact.js";
 import {KINDS, RunLink} from "./runs.js";
-import {axisOf, columnFor, isDrawn, lacking} from "./scales.js";
+import {axisOf, columnFor, isAxis, isDrawn, lacking} from "./scales.js";
 import {ScatterPlot} from "./scatter.js";
 import {RunSearch, whereOf} from "./search.js";
-import {Loading, numericNames, Problem} from "./views.js";
+import {Loading, lazy, numericNames, Problem} from "./views.js";
 
 // Runs in one request, which are as many as a drawing can show.
 const RUNS = 1000;
@@ -20,6 +19,11 @@ const HUES = 8;
 // Of the config, unless others are chosen.
 const AXES = 5;
 const PLOTS = {"": "Scatter", parallel: "Parallel coordinates"};
+// It needs more than the props of other parts, and gets all that are passed.
+const ParallelCoordinates = lazy(
+	() => import("./parallel.js"),
+	module => /** @type {Component} */ (/** @type {unknown} */ (module.ParallelCoordinates))
+);
 
 // The cells of all columns, by the column's key, and the row of each run.
 /** @type {(route: Route, columns: Column[], where: string, list: {current: Run[]}) => Load<Explored>} */
@@ -107,15 +111,17 @@ function Missing({axes, rows, missed}) {
 }
 
 /** @type {Component} */
-export function Explore({route, runs, found, metrics, problem}) {
+export function Explore({route, runs, found, metrics, problem, onError}) {
 	const [isTable, setTable] = useState(false);
 	const {values} = useMemo(() => configsOf(runs), [runs]);
 	const usual = useMemo(() => usualColumns(values, metrics, runs.length), [values, metrics]);
 	const choices = {configs: [...values.keys()], metrics: numericNames(metrics)};
 	const isParallel = option("plot") === "parallel";
-	const chosen = {x: option("px", usual.x), y: option("py", usual.y), color: option("color")};
+	/** @type {(name: string, key?: string) => string} */
+	const axisIn = (name, key = "") => (isAxis(option(name)) ? option(name) : key);
+	const chosen = {x: axisIn("px", usual.x), y: axisIn("py", usual.y), color: axisIn("color")};
 	const keys = isParallel
-		? (options("axis") ?? usual.axes)
+		? (options("axis")?.filter(isAxis) ?? usual.axes)
 		: [chosen.x, chosen.y, ...(chosen.color ? [chosen.color] : [])];
 	const columns = [...new Set(keys)].map(columnFor);
 	const where = [whereOf(option("q")), option("status") && `status = ${option("status")}`].filter(Boolean);
@@ -142,6 +148,7 @@ export function Explore({route, runs, found, metrics, problem}) {
 	const every = shown.map((_run, row) => row);
 	const rows = every.filter(row => isDrawn(placed, row));
 	const shared = {
+		onError,
 		colorKey: chosen.color,
 		runs: shown,
 		rows,

@@ -97,7 +97,7 @@ function RunColumn({route, runs, found, shownRuns, groups, problem, onError}) {
 		found,
 		item,
 		(button, all, name) =>
-			html`<li key=${name} class="group">${button} ${only(`the runs of ${name.slice(1)}`, all)}</li>`
+			html`<li key=${name} class="group">${button} ${only(`the runs of ${name.slice(1) || "no value"}`, all)}</li>`
 	);
 	return html`<section class="side" aria-label="Runs" data-open=${isOpen}>
 		<button class="fold" aria-expanded=${isOpen} onClick=${() => setOpen(!isOpen)}>Runs <small>${shownRuns.length} in charts</small></button>

@@ -1,7 +1,7 @@
 // The axes of runs that are drawn by their values: what has a place on an axis, and where.
 
 import {linearTicks, logTicks, paddedRange, tickTexts} from "./axes.js";
-import {columnOf, inOrder, written} from "./columns.js";
+import {columnOf, inOrder, isColumn, written} from "./columns.js";
 import {duration, isNumber, number, when} from "./format.js";
 
 // Values of a run that no config and no metric has.
@@ -34,6 +34,9 @@ const WIDE = 100;
 const INFINITE = ["NaN", "Infinity", "-Infinity"];
 // Characters of a category on an axis.
 const SHORT = 16;
+
+/** @param {string} key */
+export const isAxis = key => Object.hasOwn(RUN_VALUES, key) || isColumn(key);
 
 /** @param {string} key @returns {Column} */
 export const columnFor = key =>
@@ -120,10 +123,12 @@ function numeric({key}, values, isLog) {
 	const least = drawable.reduce((low, next) => Math.min(low, next), Infinity);
 	const most = drawable.reduce((high, next) => Math.max(high, next), -Infinity);
 	const [low, high] = drawable.length ? paddedRange(least, most, isLog) : paddedRange(null, null, isLog);
-	const scaled = isLog ? Math.log : Number;
+	// The difference of the largest numbers is infinite, that of their halves is not.
+	const part = high - low < Infinity ? 1 : 0.5;
+	const scaled = isLog ? Math.log : (/** @type {number} */ value) => value * part;
+	const [start, end] = [scaled(low), scaled(high)];
 	/** @param {unknown} value */
-	const place = value =>
-		isNumber(value) && (!isLog || value > 0) ? (scaled(value) - scaled(low)) / (scaled(high) - scaled(low)) : null;
+	const place = value => (isNumber(value) && (!isLog || value > 0) ? (scaled(value) - start) / (end - start) : null);
 	const write = isTime || key === "duration" ? null : written(drawable);
 	return {
 		places: values.map(place),
@@ -131,8 +136,8 @@ function numeric({key}, values, isLog) {
 		names: null,
 		place,
 		at: (/** @type {number} */ share) => {
-			const value = scaled(low) + share * (scaled(high) - scaled(low));
-			return Number((isLog ? Math.exp(value) : value).toPrecision(isTime ? 12 : 4));
+			const value = start + share * (end - start);
+			return Number((isLog ? Math.exp(value) : value / part).toPrecision(isTime ? 12 : 4));
 		},
 		write: (/** @type {unknown} */ cell) => {
 			if (isTime) return when(isNumber(cell) ? new Date(cell * 1000).toISOString() : /** @type {string} */ (cell));

@@ -15,8 +15,9 @@ const MANY = 12;
 // Cards that are asked for their next step, if none is in view.
 const ASKED = 8;
 
+// As text, a list would be its only item, and an object with a field "toString" has none.
 /** @param {unknown} value */
-const isValue = value => !isNumber(value) && !["NaN", "Infinity", "-Infinity"].includes(String(value));
+const isValue = value => !isNumber(value) && !["NaN", "Infinity", "-Infinity"].includes(/** @type {string} */ (value));
 
 /** @param {Record<string, MetricSummary>} values @param {RunFile[]} files @returns {StepCard[]} */
 function cardsOf(values, files) {
