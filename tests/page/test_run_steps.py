@@ -205,14 +205,30 @@ def test_a_card_shows_that_its_value_cannot_be_loaded(open_page, client):
         for number in range(2):
             run.log("prompt", f"prompt {number}", step=number)
     page = open_run(open_page, run)
+    expect(card(page, "prompt").locator("pre")).to_have_text("prompt 1")
     failing = re.compile("/metrics/[?]name")
-    page.route(failing, lambda route: route.fulfill(status=500, json={"detail": "Out of disk."}))
+
+    def fail():
+        page.route(
+            failing, lambda route: route.fulfill(status=500, json={"detail": "Out of disk."})
+        )
+
+    fail()
     page.get_by_role("button", name="Previous step").click()
     expect(card(page, "prompt").get_by_role("alert")).to_have_text("Out of disk.")
     page.unroute(failing)
     page.get_by_role("button", name="Last step").click()
     expect(card(page, "prompt").locator("pre")).to_have_text("prompt 1")
     expect(page.get_by_text("Out of disk.")).to_have_count(0)
+    # What failed at first is asked for again.
+    fail()
+    page.reload()
+    expect(card(page, "prompt").get_by_role("alert")).to_have_text("Out of disk.")
+    page.get_by_role("button", name="Previous step").click()
+    expect(step(page)).to_have_text("0")
+    page.unroute(failing)
+    page.get_by_role("button", name="Last step").click()
+    expect(card(page, "prompt").locator("pre")).to_have_text("prompt 1")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -49,7 +49,7 @@ async function valuesUpTo(route, run, {name, last}, to, signal) {
 function useLoaded(key, load) {
 	const [state, setState] = useState(/** @type {{key: string, value?: T, error?: Error}} */ ({key: ""}));
 	useEffect(() => {
-		if (!key || state.key === key) return;
+		if (!key || (state.key === key && !state.error)) return;
 		const controller = new AbortController();
 		const timer = setTimeout(() => {
 			load(controller.signal).then(

@@ -4,15 +4,13 @@ import {Link, option, queryWith} from "./address.js";
 import {get, projectPath, runPath, send, unlessSame, usePolled} from "./backend.js";
 import {RunDetails} from "./details.js";
 import {counted} from "./format.js";
-import {html, useState} from "./preact.js";
+import {html, useEffect, useState} from "./preact.js";
 import {Status} from "./runs.js";
 import {loadValues} from "./summaries.js";
 import {Loading, lazy, Problem, useView, waiting, withStyles} from "./views.js";
 
-const Curves = lazy(
-	() => import("./curves.js"),
-	module => module.Curves
-);
+const loadCurves = () => import("./curves.js");
+const Curves = lazy(loadCurves, module => module.Curves);
 const Editor = lazy(
 	() => import("./editing.js"),
 	module => module.RunEditor
@@ -109,6 +107,8 @@ const loadRun = route => async (before, signal) => {
 export function RunView({route, theme, onError}) {
 	const loaded = usePolled(loadRun(route), []);
 	const run = loaded.value;
+	// Beside the run itself. The tab reports what fails.
+	useEffect(() => void (option("tab") || loadCurves().catch(() => 0)), []);
 	useView(run?.name ?? route.run, onError, loaded);
 	if (!run) return waiting(loaded);
 	const tab = Object.hasOwn(TABS, option("tab")) ? option("tab") : "";
