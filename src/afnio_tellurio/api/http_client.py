@@ -155,6 +155,12 @@ class HttpClient(httpx.Client):
             self._clock = clock
             self._networks.append(network)
 
+    def close(self) -> None:
+        """Closes the connections, also those that other threads are opening."""
+        super().close()
+        for network in self._networks:
+            network.end()
+
     def abandon(self) -> bool:
         """Closes the connections, unless another thread is using them; returns whether it did.
 

@@ -55,16 +55,30 @@ class Network(httpcore.NetworkBackend):
     def __init__(self, network: httpcore.NetworkBackend) -> None:
         self._network = network
         self._streams: weakref.WeakSet[_Stream] = weakref.WeakSet()
+        self._has_ended = False
 
     def add(self, stream: _Stream) -> _Stream:
-        """Remembers a connection, to close it."""
+        """Remembers a connection, to close it.
+
+        Raises:
+            httpcore.ConnectError: The network ended while a thread was connecting. Nobody
+                would close the connection.
+        """
         self._streams.add(stream)
+        if self._has_ended:
+            stream.close()
+            raise httpcore.ConnectError("the client is closed")
         return stream
 
     def close(self) -> None:
         """Closes every connection, without the locks of the pool."""
         for stream in list(self._streams):
             stream.close()
+
+    def end(self) -> None:
+        """Closes every connection, also those that other threads are opening."""
+        self._has_ended = True
+        self.close()
 
     def connect_tcp(
         self,
