@@ -94,8 +94,9 @@ def main() -> None:
         f"this machine; once it answers, headless Chromium {version} opens the page "
         "in a new context, with an empty cache and without other hosts. Measured are the time from "
         "the navigation to the first curve in the window (a canvas with colored pixels, or a path "
-        "of SVG, looked for every 100 ms), the bytes and requests until then, and the JavaScript heap after a garbage "
-        f"collection. Medians of {chosen.rounds} rounds, in which the tools take turns.",
+        "of SVG, looked for every 100 ms), the bytes and requests until then, and the JavaScript "
+        "heap after a garbage collection. "
+        f"Medians of {chosen.rounds} rounds, in which the tools take turns.",
         table(["page", *MEASURES, "slowest first curve, s"], rows),
     )
 
