@@ -74,6 +74,22 @@ def scale(workload: Workload, count: int, names: int) -> object:
     return {"tenths": tenths, "all": logged_at - started_at, "finished": finished_at - started_at}
 
 
+def project(workload: Workload, runs: int, names: int, points: int) -> object:
+    """Logs the same curves with each tool."""
+    import math
+
+    for run in range(runs):
+        curves = {
+            f"{'train' if name % 2 else 'val'}/metric_{name}": [
+                math.exp(-step / (0.1 * points * (run + 1))) + 0.02 * math.sin(step * (name + 1))
+                for step in range(points)
+            ]
+            for name in range(names)
+        }
+        workload.log_run(f"run_{run}", curves)
+    return []
+
+
 def steps(workload: Workload) -> object:
     """What a later process reads back."""
     return workload.steps()
@@ -87,6 +103,7 @@ OF_THE_TOOL = {
     "files": "files:log_files",
     "latency": "workload:latency",
     "profile": "profiling:profile",
+    "project": "workload:project",
     "scale": "workload:scale",
     "sender": "profiling:sender",
     "steps": "workload:steps",

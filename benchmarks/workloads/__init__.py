@@ -23,6 +23,10 @@ class Workload(Protocol):
         """Logs the files of a folder as an artifact of the run; only of tools that have them."""
         ...
 
+    def log_run(self, name: str, curves: dict[str, list[float]]) -> None:
+        """Logs a whole run, with values by metric; only of tools that have a page."""
+        ...
+
     def steps(self) -> list[int]:
         """The step of each "loss" that a later process can read back from the run."""
         ...

@@ -30,6 +30,13 @@ def log_folder(folder: Path) -> None:
     te.log_artifact(folder, "files", type="dataset")
 
 
+def log_run(name: str, curves: dict[str, list[float]]) -> None:
+    with te.init("bench", "bench", name) as run:
+        for metric, values in curves.items():
+            for step, value in enumerate(values):
+                run.log(metric, value, step=step)
+
+
 def log_parts(count: int, parts: int) -> list[float]:
     """The seconds of each part of a series of `count` points, until the part is delivered."""
     durations: list[float] = []

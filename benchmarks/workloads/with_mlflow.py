@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
     from workloads import Log
 
+#: The most metrics that it takes in one call.
+BATCH = 1000
 #: Peers are not installed where types are checked.
 mlflow: Any = import_module("mlflow")
 
@@ -28,6 +31,20 @@ def recording() -> Generator[Log]:
 
 def log_folder(folder: Path) -> None:
     mlflow.log_artifacts(str(folder))
+
+
+def log_run(name: str, curves: dict[str, list[float]]) -> None:
+    client = mlflow.MlflowClient()
+    now = time.time_ns() // 10**6
+    # With a call for each metric, this would take minutes.
+    metrics = [
+        mlflow.entities.Metric(metric, value, now + step, step)
+        for metric, values in curves.items()
+        for step, value in enumerate(values)
+    ]
+    with mlflow.start_run(run_name=name) as run:
+        for first in range(0, len(metrics), BATCH):
+            client.log_batch(run.info.run_id, metrics=metrics[first : first + BATCH])
 
 
 def steps() -> list[int]:

@@ -27,6 +27,13 @@ def recording() -> Generator[Log]:
         yield log
 
 
+def log_run(name: str, curves: dict[str, list[float]]) -> None:
+    with module.SummaryWriter(f"events/{name}") as writer:
+        for metric, values in curves.items():
+            for step, value in enumerate(values):
+                writer.add_scalar(metric, value, step)
+
+
 def steps() -> list[int]:
     events: Any = import_module("tensorboardX.proto.event_pb2")
     logged: list[int] = []

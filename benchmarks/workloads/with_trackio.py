@@ -33,6 +33,13 @@ def log_folder(folder: Path) -> None:
     trackio.log_artifact(artifact)
 
 
+def log_run(name: str, curves: dict[str, list[float]]) -> None:
+    trackio.init(project="bench", name=name)
+    for step, values in enumerate(zip(*curves.values(), strict=True)):
+        trackio.log(dict(zip(curves, values, strict=True)), step=step)
+    trackio.finish()
+
+
 def steps() -> list[int]:
     storage: Any = import_module("trackio.sqlite_storage").SQLiteStorage
     return [entry["step"] for entry in storage.get_logs("bench", "bench") if "loss" in entry]
