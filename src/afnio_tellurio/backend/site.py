@@ -7,13 +7,11 @@ link printed by `serve`, or the API key, opens one.
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 import json
 import re
 import socket
 from http import HTTPStatus
-from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -21,6 +19,7 @@ import msgspec
 
 from afnio_tellurio.backend import structs
 from afnio_tellurio.backend.artifact_structs import NAME_PATTERN
+from afnio_tellurio.backend.page_files import PageFiles
 from afnio_tellurio.backend.requests import Refusal, common_headers, path_of, query_of
 from afnio_tellurio.backend.sessions import Sessions, is_same
 from afnio_tellurio.backend.structs import SLUG_PATTERN
@@ -31,24 +30,22 @@ if TYPE_CHECKING:
     from pathlib import Path
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+    from afnio_tellurio.backend.page_files import PageFile
+
 _API = "/api/v0/"
 _SESSION = "/session"
 _ASSETS = "/assets/"
 _MAX_SESSION_BODY = 4096
-#: The paths of the page's views: projects, a project, a comparison, a run and artifacts.
-_VIEW = re.compile(
-    rf"/(?:{SLUG_PATTERN}/(?:projects/{SLUG_PATTERN}/(?:compare/|runs/.+/"
-    rf"|artifacts/(?:{NAME_PATTERN}/(?:{NAME_PATTERN}/)?)?)?)?)?",
-    re.DOTALL,
-)
-_CONTENT_TYPES = {
-    ".html": "text/html",
-    ".js": "text/javascript",
-    ".css": "text/css",
-    ".svg": "image/svg+xml",
+_PROJECT = rf"/{SLUG_PATTERN}/projects/{SLUG_PATTERN}/"
+#: The paths of the page's views, by their names in page.js.
+_VIEWS = {
+    "projects": rf"/(?:{SLUG_PATTERN}/)?",
+    "project": _PROJECT,
+    "compare": rf"{_PROJECT}compare/",
+    "run": rf"{_PROJECT}runs/.+/",
+    "artifacts": rf"{_PROJECT}artifacts/(?:{NAME_PATTERN}/(?:{NAME_PATTERN}/)?)?",
 }
-#: What browsers do not need of the page's files: comments, most of them types, and indentation.
-_COMMENTS = re.compile(rb"[ \t]*/\*\*.*?\*/ ?|^\t*//[^\n]*|^\t+", re.DOTALL | re.MULTILINE)
+_VIEW = re.compile("|".join(f"(?P<{view}>{path})" for view, path in _VIEWS.items()), re.DOTALL)
 _SAFE_METHODS = {"GET", "HEAD"}
 #: The page loads nothing from other servers, and runs no scripts except its own files.
 _SECURITY_POLICY = (
@@ -75,12 +72,6 @@ _HEADERS = [
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
 ]
-
-
-class _File(NamedTuple):
-    body: bytes
-    content_type: str
-    tag: str
 
 
 class _Answer(NamedTuple):
@@ -119,7 +110,7 @@ class Site:
         self._public_origin = public_url and public_url.lower()
         if public_url is not None:
             self._host_names.add(urlsplit(public_url).hostname or "")
-        self._files = _read_files()
+        self._files = PageFiles()
         self._sessions = Sessions(api_key)
         self.token = self._sessions.token
 
@@ -224,9 +215,11 @@ class Site:
             return self._session(environ)
         if method not in _SAFE_METHODS:
             return _text(405, "Method not allowed; use GET or HEAD.", ("Allow", "GET, HEAD"))
-        if _VIEW.fullmatch(path):
-            return _file(environ, self._files["index.html"])
-        asset = self._files.get(path.removeprefix(_ASSETS)) if path.startswith(_ASSETS) else None
+        shown = _VIEW.fullmatch(path)
+        if shown is not None and shown.lastgroup is not None:
+            tab = dict(query_of(environ)).get("tab", "")
+            return _file(environ, self._files.view(shown.lastgroup, tab))
+        asset = self._files.asset(path.removeprefix(_ASSETS)) if path.startswith(_ASSETS) else None
         if asset is not None:
             extra = _FRAME_HEADERS if path == _ASSETS + _FRAME else ()
             return _file(environ, asset, *extra)
@@ -279,29 +272,7 @@ def _redirect(path: str, query: list[tuple[str, str]]) -> tuple[tuple[str, str],
     return ("Location", location), ("Cache-Control", "no-store")
 
 
-def _read_files() -> dict[str, _File]:
-    """Returns the page's files by name; no other files are served."""
-    page = resources.files("afnio_tellurio.backend").joinpath("page")
-    vendor = page.joinpath("vendor")
-    files: dict[str, _File] = {}
-    for folder, prefix in ((page, ""), (vendor, ""), (vendor.joinpath("hyparquet"), "hyparquet/")):
-        for entry in folder.iterdir():
-            content_type = _CONTENT_TYPES.get(entry.name[entry.name.rfind(".") :])
-            if content_type is not None:
-                body = entry.read_bytes()
-                if folder is page:
-                    body = _COMMENTS.sub(_blank_lines, body)
-                tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-                files[prefix + entry.name] = _File(body, f"{content_type}; charset=utf-8", tag)
-    return files
-
-
-def _blank_lines(comment: re.Match[bytes]) -> bytes:
-    # A browser's messages name the lines of the files.
-    return b"\n" * comment[0].count(b"\n")
-
-
-def _file(environ: WSGIEnvironment, file: _File, *extra: tuple[str, str]) -> _Answer:
+def _file(environ: WSGIEnvironment, file: PageFile, *extra: tuple[str, str]) -> _Answer:
     # Browsers always revalidate, so that an upgrade takes effect immediately.
     headers = (*extra, ("ETag", file.tag), ("Cache-Control", "no-cache"))
     if environ.get("HTTP_IF_NONE_MATCH") == file.tag:

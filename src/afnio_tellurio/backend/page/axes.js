@@ -1,6 +1,6 @@
 // The drawing of a chart: its lines, and its axes with their ranges and ticks.
 
-import {capitalized, colorOf, duration, hueOf, number, patternOf} from "./format.js";
+import {capitalized, colorOf, duration, hueOf, number, patternOf, withDigits} from "./format.js";
 import {LINE_WIDTH} from "./tips.js";
 
 /** @type {Record<Axis, string>} */
@@ -59,7 +59,7 @@ export function tickTexts(ticks, isLog) {
 		if (tick === 0) return "0";
 		if (most >= 1e6 && most < 1e15) return compact.format(tick);
 		if (isLog || most >= 1e15 || most < 1e-3) return number(Number(tick.toPrecision(6)));
-		return tick.toLocaleString("en", {minimumFractionDigits: isLog ? 0 : digits, maximumFractionDigits: digits});
+		return withDigits(tick, digits);
 	});
 }
 

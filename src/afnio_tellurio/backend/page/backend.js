@@ -1,5 +1,5 @@
 // Requests to the backend, by the operations of the contract, and polling.
-import {useEffect, useState} from "./preact.js";
+import {useEffect, useLayoutEffect, useState} from "./preact.js";
 
 const POLL_MS = 2000;
 // A slow poll is repeated less often: the backend has runs to record.
@@ -185,6 +185,7 @@ export const loadProject = route => async (before, signal) =>
 /** @type {(route: Route) => Load<RunList>} */
 export const loadRuns = route => async (before, signal) => {
 	const polls = (before?.polls ?? -1) + 1;
+	if (before && polls < 0) return Object.assign(before, {polls});
 	const seen = changes;
 	const isFull = polls % FULL_EVERY === 0 || before?.changes !== seen;
 	const query = {limit: RUNS_PAGE, updated_after: isFull ? undefined : before?.updated};
@@ -203,6 +204,10 @@ export const loadRuns = route => async (before, signal) => {
 		.at(-1);
 	return {runs, byId, updated, polls, changes: seen};
 };
+
+// A list that another view has loaded, unless this page has changed a run since. The second poll loads all of it again.
+/** @param {RunList | undefined} list */
+export const unlessChanged = list => (list?.changes === changes ? Object.assign(list, {polls: -2}) : undefined);
 
 // The UUIDs of the runs that the backend finds, in its order; null if it is not asked. Without a running run they change with the list alone.
 /** @type {(route: Route, query: Query | null, list: {current: RunList | undefined}) => Load<MatchList | null>} */
@@ -299,16 +304,16 @@ export function unlessSame(before, fresh) {
 	return before && JSON.stringify(before) === JSON.stringify(fresh) ? before : fresh;
 }
 
-// Loads again and again while the page is visible.
-/** @template T @param {Load<T>} load @param {unknown[]} inputs */
-export function usePolled(load, inputs) {
-	const [state, setState] = useState(/** @type {Polled<T>} */ ({value: undefined, error: null}));
-	useEffect(() => {
+// Loads again and again while the page is visible; begins before the next frame. Without inputs, it may have a value at once.
+/** @template T @param {Load<T>} load @param {unknown[]} inputs @param {T} [known] */
+export function usePolled(load, inputs, known) {
+	const [state, setState] = useState(/** @type {Polled<T>} */ ({value: known, error: null}));
+	useLayoutEffect(() => {
 		const controller = new AbortController();
 		let timer = 0;
 		let isLoading = false;
 		/** @type {T | undefined} */
-		let memory;
+		let memory = known;
 		async function poll() {
 			clearTimeout(timer);
 			if (document.hidden || isLoading) return;

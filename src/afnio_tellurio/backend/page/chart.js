@@ -6,13 +6,15 @@ import {loadSamples, seriesKey, usePolled} from "./backend.js";
 import {counted} from "./format.js";
 import {icon} from "./icons.js";
 import {nearest, plotted, stepsBetween, valuesAt} from "./plotting.js";
-import {html, useEffect, useMemo, useRef, useState} from "./preact.js";
+import {html, useEffect, useLayoutEffect, useMemo, useRef, useState} from "./preact.js";
 import {showTip, writtenX} from "./tips.js";
 import {Problem, useWidth} from "./views.js";
 
 // Ranges of steps in a request: as many as the plot has pixels, so that a change of its width rarely needs another one.
 const BUCKETS = 128;
 const MOST_BUCKETS = 4096;
+// Pixels around the window in which charts are loaded.
+const MARGIN = 300;
 /** @typedef {typeof import("./saving.js")} Saving */
 /** @type {SampleCache} */
 const NO_SAMPLES = {series: new Map()};
@@ -101,7 +103,7 @@ function Chart({route, name, label, lines: coarse, steps, settings: chosen, them
 	const plot = useMemo(() => plotted(lines, settings), [...lines.map(({series}) => series), JSON.stringify(settings)]);
 	const current = useRef({plot, lines});
 	current.current = {plot, lines};
-	useEffect(() => {
+	useLayoutEffect(() => {
 		const [plotBox, tipBox] = [box.current, tip.current];
 		// Without a line there is nothing to draw, and the first one would have it all drawn again.
 		if (!width || plot.isEmpty || !plotBox || !tipBox) return undefined;
@@ -134,7 +136,7 @@ function Chart({route, name, label, lines: coarse, steps, settings: chosen, them
 			chart.destroy();
 		};
 	}, [JSON.stringify([settings, theme, width, height, plot.drawn, plot.isEmpty, plot.bandWidth])]);
-	useEffect(() => {
+	useLayoutEffect(() => {
 		if (!made.current || made.current.data === plot.data) return;
 		made.current.data = plot.data;
 		made.current.chart.setData(plot.data);
@@ -205,29 +207,43 @@ function Chart({route, name, label, lines: coarse, steps, settings: chosen, them
 	</figure>`;
 }
 
+// Takes the room of a chart that was not in view yet: a project may have hundreds.
+/** @type {Component} */
+const Outline = ({name, label, height}) =>
+	html`<figure class="chart" data-metric=${name}><figcaption><bdi>${label}</bdi></figcaption><div class="plot" style=${{height: `${height}px`}}></div></figure>`;
+
 // A part of a grid of charts: loads its values in one request, while it is in view.
 /** @type {Component} */
 export function ChartPart({route, names, group, shownRuns, settings, theme, isLarge}) {
 	const grid = useRef(/** @type {HTMLElement | null} */ (null));
 	const held = useRef(/** @type {SampleCache | undefined} */ (undefined));
 	const [isSeen, setSeen] = useState(false);
+	const wasSeen = useRef(false);
+	wasSeen.current ||= isSeen;
 	const [buckets, setBuckets] = useState(0);
-	useEffect(() => {
-		const watcher = new IntersectionObserver(([entry]) => setSeen(entry.isIntersecting), {rootMargin: "300px"});
-		if (grid.current) watcher.observe(grid.current);
+	useLayoutEffect(() => {
+		if (!grid.current) return undefined;
+		// An observer would answer a frame later.
+		const {top, bottom} = grid.current.getBoundingClientRect();
+		setSeen(top < innerHeight + MARGIN && bottom > -MARGIN);
+		const rootMargin = `${MARGIN}px`;
+		const watcher = new IntersectionObserver(([entry]) => setSeen(entry.isIntersecting), {rootMargin});
+		watcher.observe(grid.current);
 		return () => watcher.disconnect();
 	}, []);
-	useEffect(() => {
+	useLayoutEffect(() => {
 		const plot = grid.current?.querySelector(".plot");
-		if (!plot) return undefined;
-		const watcher = new ResizeObserver(([entry]) => {
-			const wanted = bucketsFor(entry.contentRect.width);
+		if (!isSeen || !plot) return undefined;
+		const update = () => {
+			const wanted = bucketsFor(plot.clientWidth);
 			// A little less than is loaded will do.
 			setBuckets(held => (wanted > held || 2 * wanted < held ? wanted : held));
-		});
+		};
+		update();
+		const watcher = new ResizeObserver(update);
 		watcher.observe(plot);
 		return () => watcher.disconnect();
-	}, [names[0]]);
+	}, [isSeen, names[0]]);
 	const query = {run: shownRuns.map(({uuid}) => uuid), name: names, buckets};
 	const {value, error} = usePolled(isSeen && buckets ? loadSamples(route, query) : async before => before, [
 		isSeen && buckets > 0,
@@ -252,7 +268,7 @@ export function ChartPart({route, names, group, shownRuns, settings, theme, isLa
 		<${Problem} error=${error ?? zoomed.error} />
 		${names.map(
 			name =>
-				html`<${Chart} key=${name} route=${route} name=${name} label=${group ? name.slice(group.length + 1) : name} isLoading=${!held.current} lines=${linesOf(name)} steps=${steps} settings=${settings} theme=${theme} height=${isLarge ? 300 : 190} />`
+				html`<${wasSeen.current ? Chart : Outline} key=${name} route=${route} name=${name} label=${group ? name.slice(group.length + 1) : name} isLoading=${!held.current} lines=${linesOf(name)} steps=${steps} settings=${settings} theme=${theme} height=${isLarge ? 300 : 190} />`
 		)}
 	</div>`;
 }

@@ -1,7 +1,7 @@
 // The columns that a table of runs can have, and how their values are read.
 
 import {options} from "./address.js";
-import {isNumber, number} from "./format.js";
+import {isNumber, number, withDigits} from "./format.js";
 
 /** @type {Record<string, string>} */
 const TERMS = {last: "last", minimum: "min", maximum: "max"};
@@ -91,6 +91,6 @@ export function written(values) {
 		if (!isNumber(value)) return number(value, 24);
 		// Of a small one too few digits would be left.
 		if (value !== 0 && Math.abs(value) < 10 * least) return number(Number(value.toPrecision(3)));
-		return value.toLocaleString("en", {minimumFractionDigits: digits, maximumFractionDigits: digits});
+		return withDigits(value, digits);
 	};
 }

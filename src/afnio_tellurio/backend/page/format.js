@@ -15,6 +15,17 @@ const INFINITIES = Object.assign(Object.create(null), {Infinity: "∞", "-Infini
 /** @type {(value: unknown) => value is number} */
 export const isNumber = value => typeof value === "number";
 
+// Made when needed, and kept: making one takes longer than drawing an axis.
+/** @type {Intl.NumberFormat[]} */
+const fixed = [];
+
+// With as many digits after the point.
+/** @param {number} value @param {number} digits */
+export function withDigits(value, digits) {
+	fixed[digits] ??= new Intl.NumberFormat("en", {minimumFractionDigits: digits, maximumFractionDigits: digits});
+	return fixed[digits].format(value);
+}
+
 /** @param {unknown} value */
 export function number(value, length = Infinity) {
 	if (!isNumber(value)) {
@@ -22,7 +33,7 @@ export function number(value, length = Infinity) {
 		return text.length > length ? `${text.slice(0, length - 1)}…` : text;
 	}
 	const size = Math.abs(value);
-	if (Number.isInteger(value) && size < 1e7) return value.toLocaleString("en");
+	if (Number.isInteger(value) && size < 1e7) return size < 1000 ? String(value) : withDigits(value, 0);
 	return size >= 1e-4 && size < 1e7
 		? String(Number(value.toPrecision(5)))
 		: Number(value.toPrecision(4)).toExponential();
@@ -50,10 +61,14 @@ export function duration(seconds) {
 /** @param {number} seconds */
 export const elapsed = seconds => (seconds < 60 ? `${number(seconds)} s` : duration(seconds));
 
-const clock = new Intl.DateTimeFormat(undefined, {dateStyle: "medium", timeStyle: "short"});
+/** @type {Intl.DateTimeFormat | undefined} */
+let clock;
 
 /** @param {string | null | undefined} time */
-export const when = time => (time ? clock.format(new Date(time)) : "");
+export function when(time) {
+	clock ??= new Intl.DateTimeFormat(undefined, {dateStyle: "medium", timeStyle: "short"});
+	return time ? clock.format(new Date(time)) : "";
+}
 
 // The largest unit alone.
 /** @param {string} time */

@@ -123,10 +123,8 @@ const TABS = {
 		module => module.Trash
 	)
 };
-const Charts = lazy(
-	() => import("./curves.js"),
-	module => module.Curves
-);
+const loadCurves = () => import("./curves.js");
+const Charts = lazy(loadCurves, module => module.Curves);
 
 /** @type {Component} */
 function NothingShown({found}) {
@@ -141,6 +139,8 @@ export function ProjectView({route, name, theme, onError}) {
 	const {found, problem} = useFound(route, list.value);
 	const groups = useGrouping(list.value?.runs, onError);
 	useView(name, onError, list, listed);
+	// Beside the runs. What shows the charts reports what fails.
+	useEffect(() => void (option("tab") || loadCurves().catch(() => 0)), []);
 	if (!list.value) return waiting(list);
 	const {runs, byId} = list.value;
 	if (!runs.length && option("tab") !== "trash")

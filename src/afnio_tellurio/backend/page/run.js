@@ -7,7 +7,7 @@ import {counted} from "./format.js";
 import {html, useEffect, useState} from "./preact.js";
 import {Status} from "./runs.js";
 import {loadValues} from "./summaries.js";
-import {Loading, lazy, Problem, useView, waiting, withStyles} from "./views.js";
+import {knownRun, Loading, lazy, Problem, useView, waiting, withStyles} from "./views.js";
 
 const loadCurves = () => import("./curves.js");
 const Curves = lazy(loadCurves, module => module.Curves);
@@ -105,7 +105,8 @@ const loadRun = route => async (before, signal) => {
 
 /** @type {Component} */
 export function RunView({route, theme, onError}) {
-	const loaded = usePolled(loadRun(route), []);
+	const [known] = useState(() => knownRun(route));
+	const loaded = usePolled(loadRun(route), [], known);
 	const run = loaded.value;
 	// Beside the run itself. The tab reports what fails.
 	useEffect(() => void (option("tab") || loadCurves().catch(() => 0)), []);

@@ -1,9 +1,17 @@
 // What the views share: the states before there is something to show, and the runs and metrics of a project.
 
 import {Link, options} from "./address.js";
-import {loadMetrics, loadRuns, loadSummaries, UnreachableError, usePolled} from "./backend.js";
+import {
+	loadMetrics,
+	loadRuns,
+	loadSummaries,
+	projectPath,
+	UnreachableError,
+	unlessChanged,
+	usePolled
+} from "./backend.js";
 import {assignSlots} from "./format.js";
-import {html, useEffect, useRef, useState} from "./preact.js";
+import {html, useEffect, useLayoutEffect, useRef, useState} from "./preact.js";
 
 // Runs in the charts unless others are selected, and at most.
 const SELECTED = 10;
@@ -42,14 +50,14 @@ export function useView(title, onError, ...polled) {
 /** @template T @param {() => Promise<T>} load @param {Props["onError"]} onError @returns {T | null} */
 export function useModule(load, onError) {
 	const [module, setModule] = useState(/** @type {{loaded: T} | null} */ (null));
-	useEffect(() => void load().then(loaded => setModule({loaded}), onError), []);
+	useLayoutEffect(() => void load().then(loaded => setModule({loaded}), onError), []);
 	return module?.loaded ?? null;
 }
 
 /** @param {{current: HTMLElement | null}} element */
 export function useWidth(element) {
 	const [width, setWidth] = useState(0);
-	useEffect(() => {
+	useLayoutEffect(() => {
 		const watcher = new ResizeObserver(([entry]) => setWidth(Math.floor(entry.contentRect.width)));
 		if (element.current) watcher.observe(element.current);
 		return () => watcher.disconnect();
@@ -67,9 +75,10 @@ export const lazy = (load, part) => props => {
 /** @type {Map<string, Promise<unknown>>} */
 const styled = new Map();
 
-// Without its styles, a view still works.
+// Without its styles, a view still works. The HTML links those of its first view.
 /** @param {string} name */
 function styles(name) {
+	if (document.querySelector(`link[rel=stylesheet][href="/assets/${name}"]`) && !styled.has(name)) return undefined;
 	const loaded =
 		styled.get(name) ??
 		new Promise(resolve => {
@@ -95,12 +104,29 @@ export function selection(found, byId) {
 	return shown.map((run, index) => ({...run, slot: slots[index]}));
 }
 
+// What the last view of a project has loaded: the next one shows it at once.
+/** @type {{path: string, list?: RunList, metrics?: MetricList}} */
+let kept = {path: ""};
+
+/** @param {Route} route @returns {typeof kept} */
+function knownOf(route) {
+	const path = projectPath(route);
+	const list = kept.path === path ? unlessChanged(kept.list) : undefined;
+	return list ? {...kept, list} : {path};
+}
+
+/** @param {Route} route @returns {Run | undefined} */
+export const knownRun = route => knownOf(route).list?.byId.get(route.run);
+
 /** @param {Route} route */
 export function useProject(route) {
-	const list = usePolled(loadRuns(route), []);
+	const [known] = useState(() => knownOf(route));
+	const list = usePolled(loadRuns(route), [], known.list);
 	const latest = useRef(list.value);
 	latest.current = list.value;
-	return {list, metrics: usePolled(loadMetrics(route, latest), [])};
+	const metrics = usePolled(loadMetrics(route, latest), [], known.metrics);
+	kept = {path: known.path, list: list.value, metrics: metrics.value};
+	return {list, metrics};
 }
 
 /** @param {Route} route @param {string[]} names @param {string[] | null} uuids @param {string[]} live */
