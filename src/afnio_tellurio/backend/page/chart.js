@@ -5,9 +5,10 @@ import {AXES, drawing} from "./axes.js";
 import {loadSamples, seriesKey, usePolled} from "./backend.js";
 import {counted} from "./format.js";
 import {icon} from "./icons.js";
-import {nearest, plotted, stepsBetween, valuesAt} from "./plotting.js";
+import {keysOf, zoomOnDrag} from "./keys.js";
+import {plotted, stepsBetween} from "./plotting.js";
 import {html, useEffect, useLayoutEffect, useMemo, useRef, useState} from "./preact.js";
-import {showTip, writtenX} from "./tips.js";
+import {showTip} from "./tips.js";
 import {Problem, useWidth} from "./views.js";
 
 // Ranges of steps in a request: as many as the plot has pixels, so that a change of its width rarely needs another one.
@@ -108,12 +109,6 @@ function Chart({route, name, label, lines: coarse, steps, settings: chosen, them
 		// Without a line there is nothing to draw, and the first one would have it all drawn again.
 		if (!width || plot.isEmpty || !plotBox || !tipBox) return undefined;
 		/** @param {UPlot} chart */
-		const onSelect = chart => {
-			const {left, width: wide} = chart.select;
-			if (wide > 3) zoomTo(chart.posToVal(left, "x"), chart.posToVal(left + wide, "x"));
-			chart.setSelect({left: 0, top: 0, width: 0, height: 0}, false);
-		};
-		/** @param {UPlot} chart */
 		const onCursor = chart => {
 			const {left = -1, top = 0} = chart.cursor;
 			pointer.current = left < 0 ? null : {left, top, x: chart.posToVal(left, "x")};
@@ -128,7 +123,7 @@ function Chart({route, name, label, lines: coarse, steps, settings: chosen, them
 			const left = plotBox.matches(":hover") ? held.left : chart.valToPos(held.x, "x");
 			if (left >= 0 && left <= chart.over.clientWidth) chart.setCursor({left, top: held.top});
 		};
-		const hooks = {setSelect: [onSelect], setCursor: [onCursor], ready: [onReady]};
+		const hooks = {setSelect: [zoomOnDrag(zoomTo)], setCursor: [onCursor], ready: [onReady]};
 		const chart = new window.uPlot(drawing(plot, settings, {width, height}, hooks, resetZoom), plot.data, plotBox);
 		made.current = {chart, data: plot.data};
 		return () => {
@@ -147,30 +142,11 @@ function Chart({route, name, label, lines: coarse, steps, settings: chosen, them
 	/** @param {KeyboardEvent} event */
 	const onKey = event => {
 		const chart = made.current?.chart;
-		const xs = plot.data[0];
-		if (!chart || !xs.length || event.target !== event.currentTarget) return;
-		const {min = 0, max = 0} = chart.scales.x;
-		const {left = -1} = chart.cursor;
-		const x = left >= 0 ? chart.posToVal(left, "x") : min;
-		const moveBy = (/** @type {number} */ by) => {
-			const next = xs[Math.min(xs.length - 1, Math.max(0, nearest(xs, x) + by))];
-			chart.setCursor({left: chart.valToPos(next, "x"), top: 10});
-			const values = valuesAt(plot, lines, next).map(value => `${value.label} ${value.text}`);
-			setSpoken(`${writtenX(next, settings.x)}: ${values.join(", ")}`);
-		};
-		const quarter = (max - min) / 4;
-		const zoomIn = () => zoomTo(Math.max(min, x - quarter), Math.min(max, x + quarter));
-		/** @type {Record<string, () => void>} */
-		const actions = {
-			ArrowLeft: () => moveBy(-1),
-			ArrowRight: () => moveBy(1),
-			"+": zoomIn,
-			"-": resetZoom,
-			Escape: resetZoom
-		};
-		if (!actions[event.key]) return;
+		if (!chart || !plot.data[0].length || event.target !== event.currentTarget) return;
+		const act = keysOf(chart, {plot, lines, axis: settings.x}, {zoomTo, resetZoom, speak: setSpoken})[event.key];
+		if (!act) return;
 		event.preventDefault();
-		actions[event.key]();
+		act();
 	};
 
 	const toggled = options("log") ?? [];

@@ -2,9 +2,10 @@
 
 import {AXES, drawing} from "./axes.js";
 import {capitalized, counted, Mark, number, takeColorsOf} from "./format.js";
-import {nearest, plotted, valuesAt} from "./plotting.js";
+import {keysOf, zoomOnDrag} from "./keys.js";
+import {plotted} from "./plotting.js";
 import {render as draw, html, useEffect, useMemo, useRef, useState} from "./preact.js";
-import {showTip, writtenX} from "./tips.js";
+import {showTip} from "./tips.js";
 
 const HEIGHT = 230;
 // The theme of a notebook is dark if its text is lighter than this, from 0 to 255.
@@ -62,7 +63,7 @@ function Chart({name, lines, axis, zoom, onZoom, theme, root}) {
 	const plot = useMemo(() => plotted(lines, settings), [lines, axis, logY]);
 	const current = useRef({plot, lines});
 	current.current = {plot, lines};
-	const reset = () => {
+	const resetZoom = () => {
 		onZoom(null);
 		return null;
 	};
@@ -77,16 +78,10 @@ function Chart({name, lines, axis, zoom, onZoom, theme, root}) {
 		const [plotBox, tipBox] = [box.current, tip.current];
 		if (!width || plot.isEmpty || !plotBox || !tipBox) return undefined;
 		/** @param {UPlot} chart */
-		const onSelect = chart => {
-			const {left, width: wide} = chart.select;
-			if (wide > 3) zoomTo(chart.posToVal(left, "x"), chart.posToVal(left + wide, "x"));
-			chart.setSelect({left: 0, top: 0, width: 0, height: 0}, false);
-		};
-		/** @param {UPlot} chart */
 		const onCursor = chart => showTip(chart, tipBox, current.current, axis);
 		takeColorsOf(root);
-		const hooks = {setSelect: [onSelect], setCursor: [onCursor]};
-		const options = drawing(plot, settings, {width, height: HEIGHT}, hooks, reset);
+		const hooks = {setSelect: [zoomOnDrag(zoomTo)], setCursor: [onCursor]};
+		const options = drawing(plot, settings, {width, height: HEIGHT}, hooks, resetZoom);
 		const chart = new uPlot(options, current.current.plot.data, plotBox);
 		made.current = chart;
 		return () => {
@@ -102,31 +97,13 @@ function Chart({name, lines, axis, zoom, onZoom, theme, root}) {
 	/** @param {KeyboardEvent} event */
 	const onKey = event => {
 		const chart = made.current;
-		const xs = plot.data[0];
-		if (!chart || !xs.length) return;
-		const {min = 0, max = 0} = chart.scales.x;
-		const {left = -1} = chart.cursor;
-		const x = left >= 0 ? chart.posToVal(left, "x") : min;
-		const moveBy = (/** @type {number} */ by) => {
-			const next = xs[Math.min(xs.length - 1, Math.max(0, nearest(xs, x) + by))];
-			chart.setCursor({left: chart.valToPos(next, "x"), top: 10});
-			const values = valuesAt(plot, lines, next).map(value => `${value.label} ${value.text}`);
-			setSpoken(`${writtenX(next, axis)}: ${values.join(", ")}`);
-		};
-		const quarter = (max - min) / 4;
-		/** @type {Record<string, () => void>} */
-		const actions = {
-			ArrowLeft: () => moveBy(-1),
-			ArrowRight: () => moveBy(1),
-			"+": () => zoomTo(Math.max(min, x - quarter), Math.min(max, x + quarter)),
-			"-": reset,
-			Escape: reset
-		};
-		if (!actions[event.key]) return;
+		if (!chart || !plot.data[0].length) return;
+		const act = keysOf(chart, {plot, lines, axis}, {zoomTo, resetZoom, speak: setSpoken})[event.key];
+		if (!act) return;
 		event.preventDefault();
 		// A notebook has shortcuts of its own.
 		event.stopPropagation();
-		actions[event.key]();
+		act();
 	};
 	return html`<figure data-metric=${name}>
 		<figcaption><bdi title=${name}>${name}</bdi>
