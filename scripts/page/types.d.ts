@@ -336,6 +336,24 @@ declare global {
 		version: ArtifactVersion;
 	}
 	// What the kernel of a notebook sends, and anywidget's model of it.
+	/** An element that is drawn into. */
+	type Box = HTMLElement | null;
+	/** Where the pointer of a chart is, and its value of x. */
+	type Pointer = {left: number; top: number; x: number};
+	type Size = {width: number; height: number};
+	/** Draws curves, and returns the element with the chart; `made` is what uPlot made. */
+	type UseChart = (drawn: {
+		name: string;
+		lines: Line[];
+		settings: Settings;
+		theme: string;
+		box: {current: Box};
+		width: number;
+		height: number;
+		/** Told in place of a chart without numbers. */
+		empty: string;
+		onZoom: (zoom: Span | null) => void;
+	}) => {plot: Plot; made: {current: UPlot | null}; view: VNode};
 	interface WidgetData {
 		runs: {uuid: string; name: string; status: string; start: number}[];
 		charts: {

@@ -166,6 +166,19 @@ def test_a_drag_zooms_and_new_values_keep_the_zoom(notebook, client):
     expect(_tip(page).locator("b")).to_have_text(["20"])
 
 
+def test_a_chart_that_is_drawn_again_keeps_the_pointer(notebook, client):
+    run = _log(client, "one", range(1, 102))
+    page = notebook.open(_read([run]))
+    expect(page.locator("figure canvas")).to_have_count(1)
+    _hover(page, 0.2)
+    expect(_tip(page).locator("b")).to_have_text(["21"])
+    _mark_chart(page)
+    # Not with the pointer, which stays where it is.
+    page.get_by_role("button", name="Log y").evaluate("button => button.click()")
+    _expect_new_chart(page)
+    expect(_tip(page).locator("b")).to_have_text(["21"])
+
+
 def test_new_values_are_drawn(notebook, client):
     run = _log(client, "one", range(101))
     page = notebook.open(_read([run]))

@@ -75,7 +75,7 @@ export function paddedRange(low, high, isLog) {
 	return [low >= 0 && low < by ? 0 : Math.max(low - by, -LARGEST), Math.min(high + by, LARGEST)];
 }
 
-/** @param {Plot} plot @param {Settings} settings @param {{width: number, height: number}} size @returns {Pick<UPlotOptions, "scales" | "axes" | "padding">} */
+/** @param {Plot} plot @param {Settings} settings @param {Size} size @returns {Pick<UPlotOptions, "scales" | "axes" | "padding">} */
 function scalesAndAxes(plot, settings, {width, height}) {
 	const edge = {stroke: colorOf("--grid"), width: 1, size: 4};
 	const shared = {stroke: colorOf("--quiet"), grid: edge, ticks: edge, font: FONT, labelFont: FONT, gap: 4};
@@ -138,7 +138,7 @@ function scalesAndAxes(plot, settings, {width, height}) {
 
 /**
  * @param {Plot} plot @param {Settings} settings
- * @param {{width: number, height: number}} size @param {UPlotOptions["hooks"]} hooks @param {() => null} onReset
+ * @param {Size} size @param {UPlotOptions["hooks"]} hooks @param {() => any} onReset
  * @returns {UPlotOptions}
  */
 export function drawing(plot, settings, size, hooks, onReset) {

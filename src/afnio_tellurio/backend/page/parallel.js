@@ -6,7 +6,7 @@ import {counted, isNumber} from "./format.js";
 import {RunDrawing} from "./pointing.js";
 import {html, useRef, useState} from "./preact.js";
 import {KINDS} from "./runs.js";
-import {useWidth} from "./views.js";
+import {useWidth} from "./widths.js";
 
 const HEIGHT = 420;
 const TOP = 56;

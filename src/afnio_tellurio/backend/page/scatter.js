@@ -5,7 +5,7 @@ import {ColumnChoice, ScaleChoice} from "./choices.js";
 import {number} from "./format.js";
 import {RunDrawing} from "./pointing.js";
 import {html, useRef} from "./preact.js";
-import {useWidth} from "./views.js";
+import {useWidth} from "./widths.js";
 
 const HEIGHT = 440;
 const TOP = 30;

@@ -54,17 +54,6 @@ export function useModule(load, onError) {
 	return module?.loaded ?? null;
 }
 
-/** @param {{current: HTMLElement | null}} element */
-export function useWidth(element) {
-	const [width, setWidth] = useState(0);
-	useLayoutEffect(() => {
-		const watcher = new ResizeObserver(([entry]) => setWidth(Math.floor(entry.contentRect.width)));
-		if (element.current) watcher.observe(element.current);
-		return () => watcher.disconnect();
-	}, []);
-	return width;
-}
-
 // A part of a view whose code is loaded when it is shown.
 /** @template T @param {() => Promise<T>} load @param {(module: T) => Component} part @returns {Component} */
 export const lazy = (load, part) => props => {

@@ -1,11 +1,10 @@
 // The live view of curves in a notebook: anywidget calls `render` for each place where it is displayed.
 
-import {AXES, drawing} from "./axes.js";
-import {capitalized, counted, Mark, number, takeColorsOf} from "./format.js";
-import {keysOf, zoomOnDrag} from "./keys.js";
-import {plotted} from "./plotting.js";
+import {AXES} from "./axes.js";
+import {useChart} from "./charting.js";
+import {capitalized, Mark, number, takeColorsOf} from "./format.js";
 import {render as draw, html, useEffect, useMemo, useRef, useState} from "./preact.js";
-import {showTip} from "./tips.js";
+import {useWidth} from "./widths.js";
 
 const HEIGHT = 230;
 // The theme of a notebook is dark if its text is lighter than this, from 0 to 255.
@@ -53,68 +52,19 @@ function linesOf({runs}, {lines}, off) {
 
 /** @type {(props: {name: string, lines: Line[], axis: Axis, zoom: Span | null, onZoom: (zoom: Span | null) => void, theme: string, root: HTMLElement}) => VNode} */
 function Chart({name, lines, axis, zoom, onZoom, theme, root}) {
-	const box = useRef(/** @type {HTMLElement | null} */ (null));
-	const tip = useRef(/** @type {HTMLElement | null} */ (null));
-	const made = useRef(/** @type {UPlot | null} */ (null));
-	const [width, setWidth] = useState(0);
+	const box = useRef(/** @type {Box} */ (null));
 	const [logY, setLogY] = useState(false);
-	const [spoken, setSpoken] = useState("");
 	const settings = {x: axis, logX: false, logY, halfLife: 0, zoom};
-	const plot = useMemo(() => plotted(lines, settings), [lines, axis, logY]);
-	const current = useRef({plot, lines});
-	current.current = {plot, lines};
-	const resetZoom = () => {
-		onZoom(null);
-		return null;
-	};
-	/** @param {number} low @param {number} high */
-	const zoomTo = (low, high) => high > low && onZoom([low, high]);
-	useEffect(() => {
-		const watcher = new ResizeObserver(([entry]) => setWidth(Math.floor(entry.contentRect.width)));
-		if (box.current) watcher.observe(box.current);
-		return () => watcher.disconnect();
-	}, []);
-	useEffect(() => {
-		const [plotBox, tipBox] = [box.current, tip.current];
-		if (!width || plot.isEmpty || !plotBox || !tipBox) return undefined;
-		/** @param {UPlot} chart */
-		const onCursor = chart => showTip(chart, tipBox, current.current, axis);
-		takeColorsOf(root);
-		const hooks = {setSelect: [zoomOnDrag(zoomTo)], setCursor: [onCursor]};
-		const options = drawing(plot, settings, {width, height: HEIGHT}, hooks, resetZoom);
-		const chart = new uPlot(options, current.current.plot.data, plotBox);
-		made.current = chart;
-		return () => {
-			made.current = null;
-			chart.destroy();
-		};
-	}, [JSON.stringify([axis, logY, zoom, theme, width, plot.drawn, plot.isEmpty, plot.bandWidth])]);
-	// New values leave the pointer and the zoom where they are.
-	useEffect(() => {
-		if (made.current && made.current.data !== plot.data) made.current.setData(plot.data);
-	}, [plot]);
-
-	/** @param {KeyboardEvent} event */
-	const onKey = event => {
-		const chart = made.current;
-		if (!chart || !plot.data[0].length) return;
-		const act = keysOf(chart, {plot, lines, axis}, {zoomTo, resetZoom, speak: setSpoken})[event.key];
-		if (!act) return;
-		event.preventDefault();
-		// A notebook has shortcuts of its own.
-		event.stopPropagation();
-		act();
-	};
+	// Before the chart is drawn: other views have colors of their own.
+	useEffect(() => takeColorsOf(root));
+	const width = useWidth(box);
+	const empty = "No numbers to draw.";
+	const {view} = useChart({name, lines, settings, theme, box, width, height: HEIGHT, empty, onZoom});
 	return html`<figure data-metric=${name}>
 		<figcaption><bdi title=${name}>${name}</bdi>
 			<button aria-pressed=${logY} aria-label="Log y: ${name}" title="Logarithmic y axis" onClick=${() => setLogY(!logY)}>Log y</button>
 		</figcaption>
-		<div class="plot" ref=${box} tabindex="0" role="application" onKeyDown=${onKey}
-			aria-label="${name} over ${AXES[axis]}, ${counted(lines.length, "run")}. Arrow keys move between points, + zooms in, Escape resets the zoom.">
-			${plot.isEmpty && html`<p class="quiet">No numbers to draw.</p>`}
-			<div class="tip" ref=${tip} hidden></div>
-		</div>
-		<div class="unseen" aria-live="polite">${spoken}</div>
+		${view}
 	</figure>`;
 }
 
