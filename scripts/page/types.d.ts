@@ -221,6 +221,8 @@ declare global {
 	}
 	/** A range of an axis: its column, and the first and last value. */
 	type Brush = [key: string, low: string | number, high: string | number];
+	/** Why the backend did not find runs, and the parameter that is invalid. */
+	type SearchProblem = {message: string; field?: string} | null;
 	/** What a comparison shows of each run. */
 	interface ComparedRow {
 		key: string;
@@ -293,7 +295,7 @@ declare global {
 		name: string;
 		kind: string;
 		value: unknown;
-		problem: string;
+		problem: SearchProblem;
 		run: Run;
 		table: Table;
 		runs: Run[];

@@ -172,6 +172,26 @@ def test_values_that_cannot_be_loaded_are_explained(open_page, rates):
     expect(page.locator("main .problem", has_text="The disk is full.")).to_have_count(0)
 
 
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_whole_numbers_have_whole_ticks(open_page, client, scale):
+    for number in (2, 3, 4):
+        config = {"layers": number, "width": number}
+        with te.init("acme", "Digits", f"r{number}", config=config, client=client) as run:
+            run.log("score", number + 0.5)
+    scales = [f"{scale}:{key}" for key in ("config:layers", "config:width")]
+    page = open_page(explored(px="config:layers", py="config:width", scale=scales))
+    expect(page.locator(POINTS)).to_have_count(3)
+    expect(page.locator(".plot text:not(.axis-name)")).to_have_text(["2", "3", "4"] * 2)
+    axes = ["config:layers", "config:width", "last:score"]
+    page = open_page(explored(plot="parallel", axis=axes, scale=scales))
+    expect(page.locator(LINES)).to_have_count(3)
+    for index in (0, 1):
+        ticks = page.locator(".plot g").nth(index).locator("text")
+        expect(ticks).to_have_text(["2", "3", "4"])
+    # The others have ticks between.
+    expect(page.locator(".plot g").nth(2).locator("text", has_text="2.5")).to_have_count(1)
+
+
 def test_a_column_that_no_run_has_leaves_nothing_to_draw(open_page, rates):
     page = open_page(explored(py="last:lost"))
     expect(page.get_by_text("No run has both values.")).to_be_visible()

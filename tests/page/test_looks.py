@@ -184,6 +184,37 @@ def test_a_long_name_is_shortened_before_its_end(open_page, client):
     assert end["x"] + end["width"] <= column["x"] + column["width"]
 
 
+def test_on_a_phone_the_projects_show_how_many_runs_crashed(open_page, client):
+    for name in ("Digits", "A project with a very long name that does not fit"):
+        run = te.init("acme", name, client=client)
+        run.finish(status=te.RunStatus.CRASHED)
+    page = open_page("/", width=360)
+    for count in page.locator("[data-status=CRASHED]").all():
+        box = count.bounding_box()
+        assert box["x"] + box["width"] <= page.locator(".scroll").bounding_box()["width"]
+    expect(page.locator("[data-status=CRASHED]")).to_have_count(2)
+
+
+def test_a_long_name_of_a_run_leaves_a_comparison_within_the_page(open_page, client):
+    uuids = []
+    for number in range(2):
+        with te.init("acme", "Digits", f"{'x' * 198}_{number}", client=client) as run:
+            run.log("loss", number)
+        uuids.append(run.uuid)
+    page = open_page(f"{PROJECT}compare/?run={uuids[0]}&run={uuids[1]}")
+    base = page.get_by_label("Compared with")
+    expect(base).to_be_visible()
+    for width in (1280, 768, 390, 360):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function(
+            "(width) => document.documentElement.scrollWidth <= width", arg=width
+        )
+        box = base.bounding_box()
+        assert box["x"] + box["width"] <= width
+        # The label is on one line.
+        assert page.locator("label", has=base).bounding_box()["height"] < 40
+
+
 def test_the_choice_of_columns_fits_a_narrow_screen(open_view):
     page = open_view("table", width=360)
     page.get_by_text("Columns").click()

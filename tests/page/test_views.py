@@ -1,11 +1,12 @@
 """The views of the page, and the controls of its tables, in a real browser."""
 
 import json
+import math
 import re
 from pathlib import Path
 from urllib.parse import urlencode
 
-from browser_pages import Requests, eventually
+from browser_pages import Requests, eventually, serious_barriers
 from playwright.sync_api import expect
 
 import afnio_tellurio as te
@@ -55,14 +56,14 @@ def test_the_projects_show_what_their_runs_do(open_page, client):
     digits, empty = page.locator("tbody tr").nth(0), page.locator("tbody tr").nth(1)
     ago = re.compile("just now|min ago")
     summary = "4 runs in 30 days, up to 4 a day"
-    expect(digits.locator("td")).to_have_text(["acme", "4", "1", "2", summary, ago, ago])
+    expect(digits.locator("td")).to_have_text(["4", "1", "2", "acme", summary, ago, ago])
     expect(digits.get_by_role("img")).to_have_accessible_name(summary)
     # One bar, today's, at the right.
     expect(digits.locator("path")).to_have_attribute("d", "M116 20v-20h3v20z")
-    expect(empty.locator("td")).to_have_text(["acme", "0", "", "", "", "", ago])
+    expect(empty.locator("td")).to_have_text(["0", "", "", "acme", "", "", ago])
     expect(empty.locator("svg")).to_have_count(0)
     running.finish()
-    expect(digits.locator("td")).to_have_text(["acme", "4", "", "2", summary, ago, ago])
+    expect(digits.locator("td")).to_have_text(["4", "", "2", "acme", summary, ago, ago])
 
 
 def test_the_head_of_a_project_has_its_name_and_counts_on_every_tab(open_digits):
@@ -171,6 +172,23 @@ def test_an_invalid_filter_is_explained_and_the_list_stays(open_digits):
     expect(problem).to_have_text("")
     page.fill(FILTER, "")
     expect_names(page, "high", "middle", "low")
+
+
+def test_an_invalid_sort_is_named_and_can_be_reset(open_digits):
+    page = open_digits(f"{TABLE}&{urlencode({'q': 'name = low', 'sort': '<b>abc'})}")
+    problem = page.locator(".search [role=alert]")
+    expect(problem).to_contain_text("Sort <b>abc: Invalid at character 1")
+    expect_names(page, "high", "middle", "low")
+    # The filter is valid.
+    expect(page.locator(FILTER)).to_have_attribute("aria-invalid", "false")
+    page.get_by_role("button", name="Reset sort").click()
+    expect_names(page, "low")
+    expect(problem).to_have_text("")
+    expect(page.get_by_role("button", name="Reset sort")).to_have_count(0)
+    page = open_digits(f"{TABLE}&{urlencode({'q': 'shade = red', 'sort': 'name'})}")
+    expect(problem).to_have_text(re.compile("^Invalid"))
+    expect(page.locator(FILTER)).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_role("button", name="Reset sort")).to_have_count(0)
 
 
 def test_a_filter_follows_runs_that_go_on(open_page, client):
@@ -344,6 +362,39 @@ def test_a_comparison_has_the_chosen_base_and_only_what_differs(open_page, clien
     expect(rows.filter(has_text="optim.lr").locator("td")).to_have_text(["0.1", "0.2"])
     page.reload()
     expect(page.get_by_label("Only differences")).to_be_checked()
+
+
+def test_matrices_are_compared_number_by_number(open_page, client):
+    matrices = {
+        "base": [[50, 2], [3, math.nan]],
+        "changed": [[48, 2], [3.5, 44]],
+        "same": [[50, 2], [3, math.nan]],
+        "other": [[1, 2, 3]],
+        "large": [[0.5] * 30 for _ in range(25)],
+        "texts": [["a", "b"]],
+    }
+    uuids = []
+    for name, matrix in matrices.items():
+        with te.init("acme", "Digits", name, client=client) as run:
+            run.log("confusion", matrix)
+        uuids.append(run.uuid)
+    page = open_page(f"{PROJECT}compare/?{urlencode([('run', uuid) for uuid in uuids])}")
+    cells = page.locator("[aria-label=Differences] > table > tbody > tr:last-child > td")
+    expect(cells.locator("table")).to_have_count(5)
+    rows = cells.nth(0).locator("td")
+    expect(rows).to_have_text(["50", "2", "3", "NaN"])
+    expect(cells.nth(1).locator("td")).to_have_text(
+        ["48.00 -2.00", "2.00", "3.50 +0.50", "44.00 changed"]
+    )
+    expect(cells.nth(2)).to_have_text(re.compile(r"NaN\s*=$"))
+    expect(cells.nth(2).locator("small")).to_have_count(1)
+    expect(cells.nth(3)).to_contain_text("1 \u00d7 3, not 2 \u00d7 2")
+    expect(cells.nth(4)).to_contain_text("The first 20 rows and columns of 25 \u00d7 30.")
+    expect(cells.nth(4).locator("td")).to_have_count(400)
+    expect(cells.nth(5)).to_have_text('[["a","b"]]')
+    assert serious_barriers(page) == []
+    page.get_by_label("Compared with").select_option("changed")
+    expect(rows.first).to_have_text(re.compile(r"^50 \+2"))
 
 
 def test_fewer_than_two_runs_cannot_be_compared(open_digits, digits):

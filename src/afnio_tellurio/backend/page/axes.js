@@ -36,15 +36,15 @@ export function linearTicks(low, high, most, kind = "any") {
 	return multiples(low, high, seconds ?? (kind === "whole" ? Math.max(1, round) : round));
 }
 
-/** @param {number} low @param {number} high @param {number} most */
-export function logTicks(low, high, most) {
+/** @param {number} low @param {number} high @param {number} most @param {"whole" | "seconds" | "any"} kind */
+export function logTicks(low, high, most, kind = "any") {
 	const decades = Math.log10(high) - Math.log10(low);
-	if (decades < 1) return linearTicks(low, high, most);
+	if (decades < 1) return linearTicks(low, high, most, kind);
 	const factors = 3 * decades <= most + 1 ? [1, 2, 5] : [1];
 	const every = Math.max(1, Math.ceil(decades / Math.max(1, most)));
 	const powers = multiples(Math.floor(Math.log10(low)), Math.log10(high), every);
 	const all = powers.flatMap(power => factors.map(factor => Number((factor * 10 ** power).toPrecision(12))));
-	return all.filter(tick => tick >= low && tick <= high);
+	return all.filter(tick => tick >= low && tick <= high && (kind !== "whole" || tick >= 1));
 }
 
 // With the same digits after the point.

@@ -109,8 +109,9 @@ async function request(path, query, signal, {headers, ...others} = {}) {
 		const body = await response.json().catch(() => ({}));
 		// An invalid parameter is named: {"where": ["..."]}.
 		const [reason] = [body.detail ?? Object.values(body)].flat(2);
+		const [field] = Object.keys(body);
 		const message = typeof reason === "string" ? reason : `The server returned status ${response.status}.`;
-		throw Object.assign(new Error(message), {status: response.status});
+		throw Object.assign(new Error(message), {status: response.status, field});
 	}
 	return response;
 }

@@ -7,10 +7,26 @@ import {Curves} from "./curves.js";
 import {capitalized, isNumber, Mark, number, Scroll} from "./format.js";
 import {html} from "./preact.js";
 import {FACTS, KINDS, RunLink} from "./runs.js";
-import {MOST, numericNames, selection, useProject, useSummaries, useView, waiting} from "./views.js";
+import {lazy, MOST, numericNames, selection, useProject, useSummaries, useView, waiting, withStyles} from "./views.js";
 
 // In the place of a value that a run lacks.
 const NONE = "–";
+const Matrix = lazy(
+	() => withStyles(import("./matrices.js"), "matrices.css"),
+	module => /** @type {Component} */ (/** @type {unknown} */ (module.Matrix))
+);
+
+// Rows of numbers. JSON writes NaN and the infinities as texts.
+/** @param {unknown} value */
+const isMatrix = value =>
+	Array.isArray(value) &&
+	value.length > 0 &&
+	value.every(
+		row =>
+			Array.isArray(row) &&
+			row.length > 0 &&
+			row.every(cell => isNumber(cell) || cell === null || /^(NaN|-?Infinity)$/.test(cell))
+	);
 
 /** @type {Component} */
 export function CompareView({route, name: project, theme, onError}) {
@@ -25,7 +41,7 @@ export function CompareView({route, name: project, theme, onError}) {
 		return html`<p>Select at least two runs of <${Link} to=${projectPath(route)}><bdi>${project}</bdi><//> to compare them.</p>`;
 	const metrics = listed.value.filter(({name}) => shownRuns.some(run => summaries?.get(name)?.has(run.uuid)));
 	return html`<h1>Comparison of ${shownRuns.length} runs</h1>
-		<${Differences} route=${route} shownRuns=${shownRuns} metrics=${metrics} summaries=${summaries} />
+		<${Differences} route=${route} shownRuns=${shownRuns} metrics=${metrics} summaries=${summaries} onError=${onError} />
 		<${Curves} route=${route} names=${numericNames(metrics)} shownRuns=${shownRuns} theme=${theme} />`;
 }
 
@@ -57,7 +73,7 @@ function comparedRows(shownRuns, metrics, summaries, kind) {
 }
 
 /** @type {Component} */
-function Differences({route, shownRuns, metrics, summaries}) {
+function Differences({route, shownRuns, metrics, summaries, onError}) {
 	const kind = KINDS.find(one => one === option("of")) ?? "last";
 	const base = shownRuns.find(({uuid}) => uuid === option("base")) ?? shownRuns[0];
 	const isSame = (/** @type {ComparedRow} */ {read}) =>
@@ -65,9 +81,11 @@ function Differences({route, shownRuns, metrics, summaries}) {
 	const rows = comparedRows(shownRuns, metrics, summaries, kind);
 	const shown = option("diff") ? rows.filter(row => !isSame(row)) : rows;
 	/** @param {ComparedRow} row @param {Run} run */
-	const cell = ({read, show, key, isLow}, run) => {
+	const cell = ({read, show, key, label, isLow}, run) => {
 		if (show) return show(run) || NONE;
 		const [value, other] = [read(run), read(base)];
+		if (isMatrix(value))
+			return html`<${Matrix} name=${label} value=${value} base=${run !== base && isMatrix(other) ? other : null} onError=${onError} />`;
 		const change = key.startsWith("config:") || run === base ? "" : difference(value, other);
 		const isBetter =
 			isLow === null || isLow === undefined || !isNumber(value) || !isNumber(other) || value === other

@@ -34,11 +34,11 @@ function ProjectRow({project}) {
 	const counts = project.run_counts ?? {};
 	const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
 	return html`<tr>
-		<th scope="row"><${Link} to=${projectPath({namespace: project.namespace, project: project.slug})}><bdi>${project.display_name}</bdi><//></th>
-		<td><bdi>${project.namespace}</bdi></td>
+		<th scope="row"><${Link} to=${projectPath({namespace: project.namespace, project: project.slug})} title=${project.display_name}><bdi>${project.display_name}</bdi><//></th>
 		<td class="number">${number(total)}</td>
 		<td class="number"><${Count} status="RUNNING" count=${counts.RUNNING} /></td>
 		<td class="number"><${Count} status="CRASHED" count=${counts.CRASHED} /></td>
+		<td><bdi>${project.namespace}</bdi></td>
 		<td><${Sparkline} days=${project.runs_per_day ?? []} /></td>
 		<td><${Time} value=${project.last_activity} /></td><td><${Time} value=${project.date_created} /></td></tr>`;
 }
@@ -52,10 +52,10 @@ export function Projects({route: {namespace}, onError}) {
 	if (namespace && !namespaces.includes(namespace)) return NotFound({message: `Namespace ${namespace} not found.`});
 	const shown = projects.filter(one => !namespace || one.namespace === namespace);
 	if (!shown.length) return html`<${FirstRun} namespace=${namespace || namespaces[0]} />`;
-	return html`<h1>${namespace ? html`<bdi>${namespace}</bdi>` : "Projects"}</h1><${Scroll} label="Projects"><table>
-		<thead><tr>${["Project", "Namespace"].map(Head)}
+	return html`<h1>${namespace ? html`<bdi>${namespace}</bdi>` : "Projects"}</h1><${Scroll} label="Projects"><table class="projects">
+		<thead><tr>${Head("Project")}
 			${["Runs", "Running", "Crashed"].map(title => html`<th scope="col" class="number">${title}</th>`)}
-			${["Last 30 days", "Last activity", "Created"].map(Head)}</tr></thead>
+			${["Namespace", "Last 30 days", "Last activity", "Created"].map(Head)}</tr></thead>
 		<tbody>${shown.map(project => html`<${ProjectRow} key=${project.uuid} project=${project} />`)}</tbody>
 	</table><//>`;
 }

@@ -130,6 +130,7 @@ function numeric({key}, values, isLog) {
 	/** @param {unknown} value */
 	const place = value => (isNumber(value) && (!isLog || value > 0) ? (scaled(value) - start) / (end - start) : null);
 	const write = isTime || key === "duration" ? null : written(drawable);
+	const kind = key === "duration" ? "seconds" : drawable.every(Number.isInteger) ? "whole" : "any";
 	return {
 		places: values.map(place),
 		lacks: isLog ? "positive number" : "number",
@@ -145,7 +146,7 @@ function numeric({key}, values, isLog) {
 		},
 		ticks: (/** @type {number} */ room) => {
 			if (isTime) return timeTicks(low, high, room).map(({at, text}) => ({place: place(at) ?? 0, text}));
-			const ticks = (isLog ? logTicks : linearTicks)(low, high, room, key === "duration" ? "seconds" : "any");
+			const ticks = (isLog ? logTicks : linearTicks)(low, high, room, kind);
 			const texts =
 				key === "duration"
 					? ticks.map(tick => duration(tick).replace(/\.0 s$| 0 \w+$/, unit => (unit === ".0 s" ? " s" : "")))

@@ -30,7 +30,7 @@ export function matching(text) {
 }
 
 // The runs that the address asks for, in its order; undefined until they are known.
-/** @param {Route} route @param {RunList | undefined} list @returns {{found: Run[] | undefined, problem: string}} */
+/** @param {Route} route @param {RunList | undefined} list @returns {{found: Run[] | undefined, problem: SearchProblem}} */
 export function useFound(route, list) {
 	const text = option("q").trim();
 	const where = whereOf(text);
@@ -43,20 +43,19 @@ export function useFound(route, list) {
 	const {value, error} = usePolled(loadMatches(route, query, latest), [where, sort]);
 	const held = useRef(/** @type {Run[] | undefined} */ (undefined));
 	// Until the answer is there, what was found before.
-	if (!list || (query && !value && !error)) return {found: list && held.current, problem: ""};
+	if (!list || (query && !value && !error)) return {found: list && held.current, problem: null};
 	const runs = query && value ? value.uuids.flatMap(uuid => list.byId.get(uuid) ?? []) : list.runs;
 	const isMatch = where ? () => true : matching(text);
 	const found = runs.filter(run => (!status || run.status === status) && isMatch(run));
 	held.current = found;
-	return {
-		found,
-		problem: /** @type {{status?: number} | null} */ (error)?.status === 400 ? (error?.message ?? "") : ""
-	};
+	const problem = /** @type {SearchProblem & {status?: number}} */ (error);
+	return {found, problem: problem?.status === 400 ? problem : null};
 }
 
 /** @type {Component} */
 export function RunSearch({problem}) {
 	const applied = option("q");
+	const isSort = problem?.field === "sort";
 	const [text, setText] = useState(applied);
 	const timer = useRef(0);
 	const own = useRef(applied);
@@ -86,11 +85,12 @@ export function RunSearch({problem}) {
 	};
 	return html`<div class="search" role="search">
 		<input id="filter" type="search" placeholder="Search or filter (/)" aria-label="Search or filter runs" aria-describedby="filter-help"
-			aria-invalid=${Boolean(problem)} value=${text} onInput=${onInput} onKeyDown=${onKeyDown} />
+			aria-invalid=${Boolean(problem) && !isSort} value=${text} onInput=${onInput} onKeyDown=${onKeyDown} />
 		<select aria-label="Status" value=${option("status")} onChange=${optionSetter("status")}>
 			<option value="">Any status</option>${Object.keys(SIGNS).map(status => html`<option value=${status}>${capitalized(status)}</option>`)}
 		</select>
 		<p class="help" id="filter-help">Words, or a filter such as <code>${EXAMPLE}</code></p>
-		<p class="problem" role="alert">${problem}</p>
+		<p class="problem" role="alert">${isSort && html`Sort <bdi>${option("sort")}</bdi>: `}${problem?.message}</p>
+		${isSort && html`<button onClick=${() => setOptions({sort: ""})}>Reset sort</button>`}
 	</div>`;
 }
