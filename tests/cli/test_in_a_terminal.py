@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import afnio_tellurio as te
-from afnio_tellurio.cli.layout import columns_of, table
+from afnio_tellurio.cli.layout import columns_of, shorten, table
 from afnio_tellurio.cli.printing import chart, printable
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
@@ -124,6 +124,34 @@ def test_tables_fit_the_terminal(at_terminal, monkeypatch, columns):
         assert re.search(r"\n日\S*…\S*z ", rows)
         assert re.search(r"\naa+…a+z ", rows)
         assert "\nshort " in rows
+
+
+def test_optional_columns_go_before_names_are_illegible(at_terminal, monkeypatch):
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+    te.init("acme", "Project with a name", "a-run-with-a-name", tags=["t" * 30]).finish()
+    lines = at_terminal("runs", columns=80, NO_COLOR="1").shown.replace("\r\n", "\n").splitlines()
+    assert lines[0].split() == ["PROJECT", "RUN", "STATUS", "CREATED", "DURATION"]
+    project, run = lines[1].split()[:2]
+    assert (len(project), len(run)) == (19, 17)
+    lines = at_terminal("runs", columns=60, NO_COLOR="1").shown.replace("\r\n", "\n").splitlines()
+    assert lines[0].split() == ["PROJECT", "RUN", "STATUS"]
+    assert lines[1].split()[:2] == ["acme/project-with-a-name", "a-run-with-a-name"]
+
+
+def test_a_shortened_text_has_no_mark_without_its_letter():
+    assert shorten("e\u0301" * 6, 4) == "e\u0301e\u0301…e\u0301"
+    assert shorten("abcde\u0301\u0302f", 4) == "ab…f"
+
+
+def test_compared_configs_of_wide_letters_fit_the_terminal(at_terminal, monkeypatch):
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+    for name in ("one", "two", "three"):
+        te.init("acme", "Digits", name, config={"text": "日本語" * 4 + name}).finish()
+    paths = [f"acme/digits/{name}" for name in ("one", "two", "three")]
+    lines = at_terminal("compare", *paths, columns=80, NO_COLOR="1").shown.splitlines()
+    assert max(map(columns_of, lines)) <= 80
+    shown = "\n".join(lines)
+    assert all(f'"{"日本語" * 4}{name}"' in shown for name in ("one", "two", "three"))
 
 
 def test_metrics_stay_when_other_columns_do_not_fit(six_runs, at_terminal):
