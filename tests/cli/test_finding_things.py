@@ -241,3 +241,42 @@ def test_whoami_without_a_key_says_where_runs_are_saved(invoke, monkeypatch):
         ", so runs are saved on this machine; run: afnio-tellurio login"
     )
     assert "so runs" not in complaint(invoke("whoami", TELLURIO_MODE="online"))
+
+
+@pytest.mark.parametrize(
+    ("sort", "message"),
+    [
+        ("config.", "Invalid sort: a name of the config must be here, not the end; "),
+        ('metric("train/loss"', "Invalid sort: metric requires ')' here, not the end"),
+        (" -config", "Invalid sort: config requires a name, such as config.lr"),
+        ("-", "Invalid sort: a name must be here, such as status, not the end"),
+        ("", "Invalid sort: a name must be here, such as status, not the end"),
+    ],
+)
+def test_an_invalid_sort_is_named_and_shown(invoke, three_projects, sort, message):
+    lines = complaint(invoke("runs", "acme/digits", f"--sort={sort}")).split("\n")
+    assert lines[0].startswith(f"afnio-tellurio runs: {message}")
+    assert lines[1] == f"  {sort}"
+    assert lines[2].strip() == "^"
+    end = len(sort) if "not the end" in message else sort.index("config")
+    assert lines[2].index("^") == 2 + end
+
+
+def test_a_misspelled_attribute_to_sort_by_is_suggested(invoke, three_projects):
+    assert complaint(invoke("runs", "acme/digits", "--sort", "duraton")) == (
+        "afnio-tellurio runs: Can't sort by 'duraton': the runs have no such metric or attribute; "
+        "did you mean 'duration'?"
+    )
+    assert complaint(invoke("runs", "acme/digits", "--sort", "zzz")).endswith(
+        "such metric or attribute; logged: even, odd, train/loss"
+    )
+
+
+def test_a_minus_sign_reverses_the_order_of_a_metric_too(invoke, three_projects):
+    def names(*arguments):
+        return [name for name, _status in listed(invoke("runs", "acme/digits", *arguments))]
+
+    for sort in ("train/loss", 'metric("train/loss")', "created"):
+        assert names(f"--sort={sort}") == ["run-0", "run-3"]
+        assert names(f"--sort=-{sort}") == ["run-3", "run-0"]
+        assert names(f"--sort=-{sort}", "--reverse") == ["run-0", "run-3"]

@@ -166,7 +166,7 @@ def test_runs_are_compared_side_by_side(invoke, runs):
         (("runs", "acme/digits", "--metrics", "lost"), "None of the runs has the metric 'lost'"),
         (
             ("runs", "acme/digits", "--sort", "lost"),
-            'no run of the project has metric("lost").last',
+            "Can't sort by 'lost': the runs have no such metric or attribute",
         ),
         (
             ("compare", "acme/digits/a", "acme/digits/b", "--metrics", "lost"),
