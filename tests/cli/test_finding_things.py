@@ -2,11 +2,13 @@
 
 import datetime as dt
 import json
+import re
 
 import pytest
 
 import afnio_tellurio as te
 from afnio_tellurio.cli.dates import date_from
+from afnio_tellurio.cli.layout import columns_of
 
 
 @pytest.fixture(autouse=True)
@@ -154,6 +156,8 @@ def test_what_does_not_exist_is_answered_with_what_does(invoke, three_projects, 
         ("statu = 1", "a run has no 'statu'", 0),
         ("status = RUNNING or (", "a name must be here", 21),
         (f"name = 'é' and name = '{'x' * 200}' and 7", "a name must be here", 229),
+        ("name = “x”", "use straight quotes: \"text\" or 'text'", 7),
+        ('"x" in tag', "a name without quotes must be here, such as status, or a test of tags", 0),
     ],
 )
 def test_an_invalid_filter_is_shown_with_a_caret(invoke, three_projects, where, problem, column):
@@ -164,6 +168,38 @@ def test_an_invalid_filter_is_shown_with_a_caret(invoke, three_projects, where, 
         assert len(shown) <= 80
         assert shown[2:] in where
         assert where.index(shown[2:]) + caret.index("^") - 2 == column
+
+
+def test_the_caret_is_below_what_is_invalid_after_wide_letters(invoke, three_projects):
+    _first, shown, caret = complaint(invoke("runs", "--where", "name = '日本e\u0301' and 7")).split(
+        "\n"
+    )
+    assert columns_of(caret) - 1 == columns_of(shown[: shown.index("7")])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("note", "acme/digits/run-0", "\udcff"),
+        ("tag", "acme/digits/run-0", "\udcff"),
+        ("rename", "acme/digits/run-0", "\udcff"),
+        ("show", "acme/digits/\udcff"),
+    ],
+)
+def test_messages_name_no_function_of_the_library(invoke, three_projects, arguments):
+    line = complaint(invoke(*arguments))
+    assert re.fullmatch(
+        rf"afnio-tellurio {arguments[0]}: (notes|tag|run name|run) contains .*", line
+    )
+
+
+def test_a_value_that_looks_like_an_option_is_explained(invoke, three_projects):
+    finished = invoke("runs", "acme/digits", "--sort", "-created")
+    assert finished.returncode == 2
+    assert finished.stderr.splitlines()[-1] == (
+        "afnio-tellurio runs: error: argument --sort: expected one argument; if it starts with -, "
+        "write --sort=VALUE"
+    )
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,13 @@ class CommandParser(argparse.ArgumentParser):
             error.message += hint
             raise
 
+    def error(self, message: str) -> NoReturn:
+        """Ends the process; says how to write a value that looks like an option."""
+        option = re.fullmatch(r"argument (?:.*/)?(--[\w-]+): expected one argument", message)
+        if option:
+            message += f"; if it starts with -, write {option[1]}=VALUE"
+        super().error(message)
+
     def refuse(self, unknown: Sequence[str]) -> NoReturn:
         """Ends the process because of arguments that the command does not know."""
         options = [name for name in self._option_string_actions if name.startswith("--")]

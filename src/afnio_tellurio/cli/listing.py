@@ -22,7 +22,6 @@ from afnio_tellurio.cli.finding import list_projects
 from afnio_tellurio.cli.layout import table
 from afnio_tellurio.cli.paging import add_pager_option, paged
 from afnio_tellurio.cli.printing import format_date, run_duration, run_facts, short, username
-from afnio_tellurio.filters.conditions import ATTRIBUTES
 from afnio_tellurio.notices import show_progress
 from afnio_tellurio.settings.limits import MAX_SAMPLED
 
@@ -195,6 +194,9 @@ def _require_sortable(path: Sequence[str], sort: SortOption) -> None:
     namespace, project = path
     logged = te.list_metrics(namespace, project)
     if name not in logged:
+        # Imported here: it takes 10 ms, and parsing arguments doesn't need it.
+        from afnio_tellurio.filters.conditions import ATTRIBUTES
+
         hint = suggestion(name, [*logged, *ATTRIBUTES]) or listed_names(logged)
         raise LookupError(
             f"Can't sort by {name!r}: the runs have no such metric or attribute{hint}"
