@@ -220,6 +220,7 @@ def test_output_longer_than_the_screen_is_shown_in_the_pager(six_runs, terminal,
         (TWO_RUNS, {"TERM": "dumb"}),
         (TWO_RUNS, {"PAGER": "/nonexistent/pager"}),
         (TWO_RUNS, {"PAGER": ""}),
+        (TWO_RUNS, {"PAGER": "less 'x"}),
         (("runs", "acme/digits"), {}),
     ],
 )
@@ -228,6 +229,16 @@ def test_no_pager_is_used_without_need(six_runs, terminal, pager, arguments, var
     assert shown.end() == 0
     assert "BEGIN" not in shown.shown
     assert "run-0" in shown.shown
+
+
+def test_a_failure_is_shown_without_the_pager(terminal, invoke, proxy, pager):
+    assert invoke("note", "acme/digits/first", "a line\n" * 30).returncode == 0
+    proxy.fault = lambda _method, path: (403, b"{}") if "/metrics/sample/" in path else None
+    shown = terminal("show", "acme/digits/first", PAGER=pager)
+    assert shown.end() == 1
+    assert shown.shown.count("\r\n") > 24
+    assert "BEGIN" not in shown.shown
+    assert "afnio-tellurio show: " in shown.shown.splitlines()[-1]
 
 
 def test_a_pager_that_ends_early_ends_nothing_else(six_runs, terminal):
