@@ -11,6 +11,7 @@ import importlib
 import logging
 import os
 import select
+import shlex
 import sys
 import unicodedata
 from typing import TYPE_CHECKING, Any, TextIO
@@ -118,6 +119,12 @@ def printable(text: str) -> str:
         else mark
         for mark in text
     )
+
+
+def quoted_argument(text: str) -> str:
+    """An argument of a command to copy: quoted for a shell, and not taken for an option."""
+    quoted = shlex.quote(text)
+    return f"-- {quoted}" if text.startswith("-") else quoted
 
 
 def shows_colors(stream: TextIO | None) -> bool:

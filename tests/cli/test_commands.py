@@ -251,3 +251,15 @@ def test_ctrl_c_before_a_command_has_begun_is_one_line(run_python):
     )
     assert finished.returncode == 1
     assert (finished.stdout, finished.stderr) == ("", "afnio-tellurio: interrupted\n")
+
+
+@pytest.mark.parametrize("module", ["afnio_tellurio", "afnio_tellurio.cli"])
+def test_the_command_runs_as_a_module(start_python, module):
+    child = start_python("-m", module, "--version")
+    out, err = child.communicate(timeout=GUARD)
+    assert (child.returncode, out, err) == (0, f"afnio-tellurio {te.__version__}\n", "")
+
+
+def test_importing_the_module_of_the_command_runs_nothing(run_python):
+    finished = run_python("import afnio_tellurio.__main__")
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, "", "")

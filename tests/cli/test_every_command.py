@@ -184,6 +184,7 @@ def test_a_dead_server_is_one_line(name, invoke, runs_of_examples):
     variables = {"TELLURIO_BACKEND_HTTP_BASE_URL": url, "TELLURIO_API_KEY": "the-key"}
     line = one_line(invoke(*arguments_of(name, url), **variables))
     assert f"{url} cannot be reached" in line
+    assert not re.search(r"Errno|\b[a-z]+[A-Z]\w+: ", line), "the operation is not what was typed"
 
 
 @pytest.mark.parametrize("name", ASKING)

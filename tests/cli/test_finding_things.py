@@ -2,11 +2,13 @@
 
 import datetime as dt
 import json
+import re
 
 import pytest
 
 import afnio_tellurio as te
 from afnio_tellurio.cli.dates import date_from
+from afnio_tellurio.cli.layout import columns_of
 
 
 @pytest.fixture(autouse=True)
@@ -154,6 +156,8 @@ def test_what_does_not_exist_is_answered_with_what_does(invoke, three_projects, 
         ("statu = 1", "a run has no 'statu'", 0),
         ("status = RUNNING or (", "a name must be here", 21),
         (f"name = 'é' and name = '{'x' * 200}' and 7", "a name must be here", 229),
+        ("name = “x”", "use straight quotes: \"text\" or 'text'", 7),
+        ('"x" in tag', "a name without quotes must be here, such as status, or a test of tags", 0),
     ],
 )
 def test_an_invalid_filter_is_shown_with_a_caret(invoke, three_projects, where, problem, column):
@@ -164,6 +168,38 @@ def test_an_invalid_filter_is_shown_with_a_caret(invoke, three_projects, where, 
         assert len(shown) <= 80
         assert shown[2:] in where
         assert where.index(shown[2:]) + caret.index("^") - 2 == column
+
+
+def test_the_caret_is_below_what_is_invalid_after_wide_letters(invoke, three_projects):
+    _first, shown, caret = complaint(invoke("runs", "--where", "name = '日本e\u0301' and 7")).split(
+        "\n"
+    )
+    assert columns_of(caret) - 1 == columns_of(shown[: shown.index("7")])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("note", "acme/digits/run-0", "\udcff"),
+        ("tag", "acme/digits/run-0", "\udcff"),
+        ("rename", "acme/digits/run-0", "\udcff"),
+        ("show", "acme/digits/\udcff"),
+    ],
+)
+def test_messages_name_no_function_of_the_library(invoke, three_projects, arguments):
+    line = complaint(invoke(*arguments))
+    assert re.fullmatch(
+        rf"afnio-tellurio {arguments[0]}: (notes|tag|run name|run) contains .*", line
+    )
+
+
+def test_a_value_that_looks_like_an_option_is_explained(invoke, three_projects):
+    finished = invoke("runs", "acme/digits", "--sort", "-created")
+    assert finished.returncode == 2
+    assert finished.stderr.splitlines()[-1] == (
+        "afnio-tellurio runs: error: argument --sort: expected one argument; if it starts with -, "
+        "write --sort=VALUE"
+    )
 
 
 @pytest.mark.parametrize(
@@ -241,3 +277,42 @@ def test_whoami_without_a_key_says_where_runs_are_saved(invoke, monkeypatch):
         ", so runs are saved on this machine; run: afnio-tellurio login"
     )
     assert "so runs" not in complaint(invoke("whoami", TELLURIO_MODE="online"))
+
+
+@pytest.mark.parametrize(
+    ("sort", "message"),
+    [
+        ("config.", "Invalid sort: a name of the config must be here, not the end; "),
+        ('metric("train/loss"', "Invalid sort: metric requires ')' here, not the end"),
+        (" -config", "Invalid sort: config requires a name, such as config.lr"),
+        ("-", "Invalid sort: a name must be here, such as status, not the end"),
+        ("", "Invalid sort: a name must be here, such as status, not the end"),
+    ],
+)
+def test_an_invalid_sort_is_named_and_shown(invoke, three_projects, sort, message):
+    lines = complaint(invoke("runs", "acme/digits", f"--sort={sort}")).split("\n")
+    assert lines[0].startswith(f"afnio-tellurio runs: {message}")
+    assert lines[1] == f"  {sort}"
+    assert lines[2].strip() == "^"
+    end = len(sort) if "not the end" in message else sort.index("config")
+    assert lines[2].index("^") == 2 + end
+
+
+def test_a_misspelled_attribute_to_sort_by_is_suggested(invoke, three_projects):
+    assert complaint(invoke("runs", "acme/digits", "--sort", "duraton")) == (
+        "afnio-tellurio runs: Can't sort by 'duraton': the runs have no such metric or attribute; "
+        "did you mean 'duration'?"
+    )
+    assert complaint(invoke("runs", "acme/digits", "--sort", "zzz")).endswith(
+        "such metric or attribute; logged: even, odd, train/loss"
+    )
+
+
+def test_a_minus_sign_reverses_the_order_of_a_metric_too(invoke, three_projects):
+    def names(*arguments):
+        return [name for name, _status in listed(invoke("runs", "acme/digits", *arguments))]
+
+    for sort in ("train/loss", 'metric("train/loss")', "created"):
+        assert names(f"--sort={sort}") == ["run-0", "run-3"]
+        assert names(f"--sort=-{sort}") == ["run-3", "run-0"]
+        assert names(f"--sort=-{sort}", "--reverse") == ["run-0", "run-3"]

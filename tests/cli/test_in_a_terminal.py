@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import afnio_tellurio as te
-from afnio_tellurio.cli.layout import columns_of, table
+from afnio_tellurio.cli.layout import columns_of, shorten, table
 from afnio_tellurio.cli.printing import chart, printable
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
@@ -126,6 +126,34 @@ def test_tables_fit_the_terminal(at_terminal, monkeypatch, columns):
         assert "\nshort " in rows
 
 
+def test_optional_columns_go_before_names_are_illegible(at_terminal, monkeypatch):
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+    te.init("acme", "Project with a name", "a-run-with-a-name", tags=["t" * 30]).finish()
+    lines = at_terminal("runs", columns=80, NO_COLOR="1").shown.replace("\r\n", "\n").splitlines()
+    assert lines[0].split() == ["PROJECT", "RUN", "STATUS", "CREATED", "DURATION"]
+    project, run = lines[1].split()[:2]
+    assert (len(project), len(run)) == (19, 17)
+    lines = at_terminal("runs", columns=60, NO_COLOR="1").shown.replace("\r\n", "\n").splitlines()
+    assert lines[0].split() == ["PROJECT", "RUN", "STATUS"]
+    assert lines[1].split()[:2] == ["acme/project-with-a-name", "a-run-with-a-name"]
+
+
+def test_a_shortened_text_has_no_mark_without_its_letter():
+    assert shorten("e\u0301" * 6, 4) == "e\u0301e\u0301…e\u0301"
+    assert shorten("abcde\u0301\u0302f", 4) == "ab…f"
+
+
+def test_compared_configs_of_wide_letters_fit_the_terminal(at_terminal, monkeypatch):
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+    for name in ("one", "two", "three"):
+        te.init("acme", "Digits", name, config={"text": "日本語" * 4 + name}).finish()
+    paths = [f"acme/digits/{name}" for name in ("one", "two", "three")]
+    lines = at_terminal("compare", *paths, columns=80, NO_COLOR="1").shown.splitlines()
+    assert max(map(columns_of, lines)) <= 80
+    shown = "\n".join(lines)
+    assert all(f'"{"日本語" * 4}{name}"' in shown for name in ("one", "two", "three"))
+
+
 def test_metrics_stay_when_other_columns_do_not_fit(six_runs, at_terminal):
     shown = at_terminal("runs", "acme/digits", "--metrics", "loss", columns=30, TELLURIO_QUIET="1")
     lines = without_colors(shown.shown).replace("\r\n", "\n").splitlines()
@@ -192,6 +220,7 @@ def test_output_longer_than_the_screen_is_shown_in_the_pager(six_runs, terminal,
         (TWO_RUNS, {"TERM": "dumb"}),
         (TWO_RUNS, {"PAGER": "/nonexistent/pager"}),
         (TWO_RUNS, {"PAGER": ""}),
+        (TWO_RUNS, {"PAGER": "less 'x"}),
         (("runs", "acme/digits"), {}),
     ],
 )
@@ -200,6 +229,16 @@ def test_no_pager_is_used_without_need(six_runs, terminal, pager, arguments, var
     assert shown.end() == 0
     assert "BEGIN" not in shown.shown
     assert "run-0" in shown.shown
+
+
+def test_a_failure_is_shown_without_the_pager(terminal, invoke, proxy, pager):
+    assert invoke("note", "acme/digits/first", "a line\n" * 30).returncode == 0
+    proxy.fault = lambda _method, path: (403, b"{}") if "/metrics/sample/" in path else None
+    shown = terminal("show", "acme/digits/first", PAGER=pager)
+    assert shown.end() == 1
+    assert shown.shown.count("\r\n") > 24
+    assert "BEGIN" not in shown.shown
+    assert "afnio-tellurio show: " in shown.shown.splitlines()[-1]
 
 
 def test_a_pager_that_ends_early_ends_nothing_else(six_runs, terminal):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 
 import pytest
 
@@ -39,6 +40,18 @@ def test_deleting_says_what_it_frees_and_how_to_restore(invoke, run):
     assert second == "To restore it: afnio-tellurio restore 'acme/digits/a b'"
     assert outcome(invoke("restore", "acme/digits/a b")) == (0, "Restored a b\n")
     assert te.get_run("acme", "digits", "a b").summary()["loss"].count == 2000
+
+
+@pytest.mark.parametrize(
+    ("namespace", "name"), [("acme", "two\nlines"), ("acme", "\x1b[31m"), ("-x", "--yes")]
+)
+def test_the_command_to_copy_restores_the_run(invoke, run, namespace, name):
+    te.init(namespace, "-p", name).finish()
+    status, out = outcome(invoke("delete", "--yes", "--", f"{namespace}/p/{name}"))
+    assert status == 0
+    _text, _, command = out.splitlines()[1].partition("To restore it: ")
+    assert invoke(*shlex.split(command)[1:]).returncode == 0
+    assert te.get_run(namespace, "-p", name).name == name
 
 
 def test_a_project_is_deleted_and_restored(invoke, run):

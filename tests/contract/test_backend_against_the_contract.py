@@ -82,9 +82,12 @@ NO_SCHEMA_TELLS = {
     "A file of the kind file has no step.",
     "The backend does not have the bytes of ",
     # Filters, orders, and columns are in a language of their own.
-    "Invalid at character ",
+    "Invalid filter at character ",
+    "Invalid sort at character ",
+    "Invalid column at character ",
     # It depends on what was logged before.
     "No run of the project has ",
+    "Can't sort by ",
     "The last step is the maximum; pass a step.",
 }
 

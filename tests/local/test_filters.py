@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from transports import use_transport
 
 import afnio_tellurio as te
+from afnio_tellurio.api import operations
 from afnio_tellurio.backend import open_backend
+from afnio_tellurio.client import connection_of
 
 CONFIGS = [
     {},
@@ -234,6 +236,100 @@ def test_unknown_names_are_errors_that_list_near_ones(clients, query, message):
     for client in clients:
         with pytest.raises(ValueError, match=f"(?i){message}"):
             te.runs("acme", "digits", client, **query)
+
+
+def test_what_is_invalid_is_named_the_filter_or_the_sort(clients):
+    direct, _without = clients
+    for query, words in (
+        ({"where": "nam = x"}, "where: Invalid filter at character 1: "),
+        ({"sort": "nam"}, "sort: Invalid sort at character 1: "),
+        ({"where": "config.nam = 1"}, "where: No run of the project has config.nam; "),
+        ({"sort": "config.nam"}, "sort: Can't sort by config.nam: no run of the project has it; "),
+    ):
+        with pytest.raises(te.BadRequestError) as raised:
+            list(operations.list_runs(connection_of(direct), "acme", "digits", details=query))
+        assert raised.value.words.startswith(words)
+
+
+def test_an_order_that_no_run_has_is_an_error_that_names_it(clients):
+    for client in clients:
+        with pytest.raises(
+            ValueError, match=r"^runs: can't sort by metric\(\"los\"\)\.last: no run"
+        ):
+            te.runs("acme", "digits", client, sort="metric(los)")
+
+
+def test_the_first_unknown_name_is_the_one_that_is_reported(clients):
+    names = [f"unknown{number}" for number in range(8)]
+    where = " or ".join(f"(config.{name} = 1 and config.{name} = 2)" for name in names)
+    for client in clients:
+        with pytest.raises(ValueError, match="has config.unknown0;"):
+            te.runs("acme", "digits", client, where=where, sort="config.unknown9")
+
+
+def test_suggested_names_of_a_config_are_as_filters_write_them(clients):
+    for client in clients:
+        with pytest.raises(ValueError, match="did you mean 'config.\"my width\"'"):
+            te.runs("acme", "digits", client, where='config."my widht" = 3')
+
+
+ODD = {
+    "large": {"x": 2**70 + 1, "unset": None},
+    "huge": {"x": 10**400},
+    "least": {"x": -(10**400)},
+    "limit": {"x": -(2**63) - 1},
+    "nul": {"x": "a\0b", "inner": {"unset": None}},
+    "only-nul": {"x": "\0"},
+}
+
+
+@pytest.fixture(scope="module")
+def odd(clients):
+    """Runs with values that SQLite reads in its own way, in configs, metrics, and notes."""
+    direct, without = clients
+    for name, config in ODD.items():
+        notes = f"{config['x']}" if isinstance(config["x"], str) else None
+        with te.init("acme", "Odd", name, config=config, notes=notes, client=direct) as run:
+            run.log("x", config["x"])
+
+    def found(client, **query):
+        return [run.name for run in te.runs("acme", "odd", client, **query)]
+
+    return lambda **query: (found(direct, **query), found(without, **query))
+
+
+@pytest.mark.parametrize("term", ["config.x", "metric(x)"])
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("= 1180591620717411303424", ["large"]),
+        ("> 1e300", ["huge"]),
+        ("= Infinity", ["huge"]),
+        ("< -9e18", ["limit", "least"]),
+        ("= NaN", []),
+        ("= -9223372036854775808", ["limit"]),
+        ("= 'a'", ["nul"]),
+        ("= 'a\0b'", []),
+        ("~ '^a$'", ["nul"]),
+        ("= ''", ["only-nul"]),
+    ],
+)
+def test_values_that_sqlite_reads_in_its_own_way_match_here_and_there(
+    odd, term, condition, expected
+):
+    assert odd(where=f"{term} {condition}") == (expected, expected)
+
+
+@pytest.mark.parametrize("sort", ["config.x", "-config.x", "metric(x)", "notes", "-notes"])
+def test_values_that_sqlite_reads_in_its_own_way_are_sorted_alike(odd, sort):
+    direct, without = odd(sort=sort)
+    assert direct == without
+    assert len(direct) == len(ODD)
+
+
+def test_a_name_of_a_config_that_is_null_is_known(odd):
+    for name in ("unset", "inner.unset"):
+        assert odd(where=f"config.{name} = null") == (list(ODD)[::-1], list(ODD)[::-1])
 
 
 def test_a_project_without_metrics_and_configs_has_no_unknown_names(clients):

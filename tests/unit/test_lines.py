@@ -45,6 +45,18 @@ def test_a_run_of_this_machine_tells_where_to_look_when_it_starts_and_ends(run_p
     ]
 
 
+@pytest.mark.parametrize(
+    ("namespace", "name"), [("acme", "two\nlines"), ("acme", "\x1b[31m"), ("-x", "--help")]
+)
+def test_the_command_to_copy_shows_the_run(run_python, invoke, namespace, name):
+    program = f"import afnio_tellurio as te; print(te.init({namespace!r}, '-p', {name!r}).uuid)"
+    finished = run_python(program, TELLURIO_MODE="local")
+    _line, _, command = finished.stderr.splitlines()[-1].partition("View: ")
+    shown = invoke(*shlex.split(command)[1:], TELLURIO_MODE="local")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert finished.stdout.strip() in shown.stdout
+
+
 def test_a_run_of_a_backend_tells_its_web_address(run_forked, server):
     finished = run_forked(ONE_RUN.replace("test_run", "Test run"))
     address = f"{server}/acme/projects/digits/runs/test-run/"

@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     from afnio_tellurio.filters.conditions import Condition, Sort, Term
 
 
+#: The page shows it beside its filter.
+_UNKNOWN = {
+    "where": "No run of the project has {}",
+    "sort": "Can't sort by {}: no run of the project has it",
+}
+
+
 class _Cursor(NamedTuple):
     """The last run of a page."""
 
@@ -75,7 +82,7 @@ class RunQuery(NamedTuple):
         for parameter, term in named:
             names = find_unknown(connection, project, term)
             if names is not None:
-                detail = f"No run of the project has {term}; {near_names(term.searched, names)}"
+                detail = f"{_UNKNOWN[parameter].format(term)}; {near_names(term.searched, names)}"
                 raise Refusal(400, {parameter: [sentence(detail)]})
 
     def read_page(
@@ -101,7 +108,7 @@ def _where_of(call: Call) -> Condition | None:
     try:
         return None if text is None else parse_filter(text, dt.datetime.now(dt.UTC))
     except FilterError as error:
-        raise Refusal(400, {"where": [sentence(f"Invalid {error}")]}) from None
+        raise Refusal(400, {"where": [sentence(f"Invalid filter {error}")]}) from None
 
 
 def _sort_of(call: Call) -> Sort | None:
@@ -109,7 +116,7 @@ def _sort_of(call: Call) -> Sort | None:
     try:
         return None if text is None else parse_sort(text)
     except FilterError as error:
-        raise Refusal(400, {"sort": [sentence(f"Invalid {error}")]}) from None
+        raise Refusal(400, {"sort": [sentence(f"Invalid sort {error}")]}) from None
 
 
 def sentence(text: str) -> str:

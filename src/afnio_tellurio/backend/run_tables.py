@@ -79,7 +79,7 @@ def _columns_of(call: Call) -> list[_Column]:
             text if text in {_TAGS, _CONFIG, _METRICS} else parse_term(text) for text in texts
         ] or _DEFAULT
     except FilterError as error:
-        raise Refusal(400, {"column": [sentence(f"Invalid {error}")]}) from None
+        raise Refusal(400, {"column": [sentence(f"Invalid column {error}")]}) from None
 
 
 class _Metrics:

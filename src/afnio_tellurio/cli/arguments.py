@@ -47,6 +47,13 @@ class CommandParser(argparse.ArgumentParser):
             error.message += hint
             raise
 
+    def error(self, message: str) -> NoReturn:
+        """Ends the process; says how to write a value that looks like an option."""
+        option = re.fullmatch(r"argument (?:.*/)?(--[\w-]+): expected one argument", message)
+        if option:
+            message += f"; if it starts with -, write {option[1]}=VALUE"
+        super().error(message)
+
     def refuse(self, unknown: Sequence[str]) -> NoReturn:
         """Ends the process because of arguments that the command does not know."""
         options = [name for name in self._option_string_actions if name.startswith("--")]
@@ -103,11 +110,14 @@ def require_metrics(names: Sequence[str], logged: Collection[str], problem: str)
     """Raises a `LookupError` for a name that was not logged, such as a misspelled one."""
     missing = [name for name in names if name not in logged]
     if missing:
-        hint = suggestion(missing[0], logged)
-        if logged and not hint:
-            more = ", ..." if len(logged) > _LISTED else ""
-            hint = f"; logged: {', '.join(sorted(logged)[:_LISTED])}{more}"
+        hint = suggestion(missing[0], logged) or listed_names(logged)
         raise LookupError(f"{problem} {missing[0]!r}{hint}")
+
+
+def listed_names(logged: Collection[str]) -> str:
+    """Returns the end of a message about an unknown name: what was logged, if anything was."""
+    more = ", ..." if len(logged) > _LISTED else ""
+    return f"; logged: {', '.join(sorted(logged)[:_LISTED])}{more}" if logged else ""
 
 
 def positive_integer(text: str) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from afnio_tellurio.cli.artifact_references import (
     text_of,
 )
 from afnio_tellurio.cli.asking import is_confirmed, require_terminal
-from afnio_tellurio.notices import printable, show_progress
+from afnio_tellurio.notices import printable, quoted_argument, show_progress
 from afnio_tellurio.sizes import counted_bytes
 
 if TYPE_CHECKING:
@@ -185,7 +184,7 @@ def _delete(options: argparse.Namespace) -> int:
     place = f"{namespace}/{slug_of(project)}/{artifact.name}:{artifact.version}"
     print(
         f"Moved {label} to the trash for 30 days.\n"
-        f"To restore it: afnio-tellurio artifact restore {printable(shlex.quote(place))}"
+        f"To restore it: afnio-tellurio artifact restore {printable(quoted_argument(place))}"
     )
     return 0
 

@@ -211,7 +211,7 @@ def _print_side_by_side(
     if headers and sys.stdout and sys.stdout.isatty():
         parts = zip(title, *headers, strict=True)
         header_width = sum(max(map(columns_of, part)) + 2 for part in parts) - 2
-        column_width = max(len(cell) for column in marked for cell in column) + 2
+        column_width = max(columns_of(cell) for column in marked for cell in column) + 2
         free_width = shutil.get_terminal_size().columns - header_width
         columns_per_table = max(free_width // column_width, 1)
     for start in range(0, len(marked), columns_per_table):

@@ -6,10 +6,11 @@ import argparse
 import datetime as dt
 import re
 import warnings
+from calendar import isleap
 
 _AGO = re.compile(r"(\d{1,6}) *(minute|hour|day|week|month|year)s? ago", re.IGNORECASE)
 #: As the spans of filters.
-_SPAN = re.compile(r"(\d{1,6}) *([mhdw])")
+_SPAN = re.compile(r"-?(\d{1,6}) *([mhdw])")
 _LAST = re.compile(r"last (hour|day|week|month|year)", re.IGNORECASE)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _WEEKDAY = re.compile(r"(mon|tue|wed|thu|fri|sat|sun)", re.IGNORECASE)
@@ -17,6 +18,7 @@ _WEEKDAY = re.compile(r"(mon|tue|wed|thu|fri|sat|sun)", re.IGNORECASE)
 _SIGNED_ZONE = re.compile(r"(gmt|utc) *[+-]", re.IGNORECASE)
 #: A number shorter than 20261103 is ambiguous.
 _SHORTEST_DATE = 8
+_LEAP_DAY = (2, 29)
 # Two default dates that share no part: a part that differs between the results was not written.
 _PROBES = (dt.datetime(2000, 1, 1), dt.datetime(2004, 3, 2))  # noqa: DTZ001 - only defaults
 
@@ -63,6 +65,8 @@ def _parse(text: str, default_time: dt.time) -> dt.datetime:
         first, second = (parse(text, default=probe) for probe in _PROBES)
         if first.month == second.month and first.day != second.day:
             raise ValueError("a month without a day")
+        if _LEAP_DAY == (first.month, first.day) == (second.month, second.day):
+            today = today.replace(year=_last_leap_year(now.date()), day=1)
         date = parse(text, default=today)
     # Runs were created in the past, so choose the latest past date that matches.
     if date.astimezone() > dt.datetime.combine(now.date(), dt.time.max).astimezone():
@@ -71,6 +75,15 @@ def _parse(text: str, default_time: dt.time) -> dt.datetime:
         if first.month != second.month and _WEEKDAY.match(text):
             return date - relativedelta(weeks=1)
     return date
+
+
+def _last_leap_year(today: dt.date) -> int:
+    """Returns the year of the last February 29."""
+    return next(
+        year
+        for year in range(today.year, 0, -1)
+        if isleap(year) and dt.date(year, *_LEAP_DAY) <= today
+    )
 
 
 def _parse_ago(text: str, now: dt.datetime) -> dt.datetime | None:

@@ -6,10 +6,14 @@ import re
 
 import afnio_tellurio as te
 from afnio_tellurio.cli.finding import missing_project
+from afnio_tellurio.cli.layout import columns_of
 from afnio_tellurio.notices import printable
 
-#: A message of the library starts with the function that was called.
+#: A message of the library starts with the function that was called, or the operation.
 _CALL = re.compile(r"([a-z_]+): ")
+_OPERATION = re.compile(r"^[a-z]+(?:[A-Z][a-z]*)+: ")
+#: The number of an error of the system, whose text follows.
+_ERROR_NUMBER = re.compile(r"\[Errno -?\d+\] ")
 
 
 class InvalidFilterError(ValueError):
@@ -39,9 +43,14 @@ def explain(error: Exception) -> str:
         return printable(f"{error.strerror}: {error.filename!r}")
     text = str(error)
     call = _CALL.match(text)
-    if call and hasattr(te, call[1]):
+    if call and (hasattr(te, call[1]) or hasattr(te.Run, call[1])):
         text = text[call.end() :]
-    return printable(text)
+    return printable(without_internals(text) if isinstance(error, te.TellurioError) else text)
+
+
+def without_internals(text: str) -> str:
+    """Returns a message about a request without its operation, and the number of its error."""
+    return _ERROR_NUMBER.sub("", _OPERATION.sub("", text, count=1), count=1)
 
 
 #: Characters of a filter on a line, around what is invalid.
@@ -50,10 +59,9 @@ _SHOWN = 72
 
 def _explain_filter(error: InvalidFilterError) -> str:
     text = printable(error.text)
-    # The lexer counts characters, and so do the lines here: wide ones move the caret.
     start = max(0, error.position - _SHOWN // 2) if len(text) > _SHOWN else 0
     shown = text[start : start + _SHOWN]
-    caret = " " * (error.position - start)
+    caret = " " * columns_of(shown[: error.position - start])
     return f"{printable(str(error))}\n  {shown}\n  {caret}^"
 
 

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-from typing import Any
+import re
+from typing import Any, NamedTuple
 
 import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import suggestion
 from afnio_tellurio.cli.dates import date_from, date_until
 from afnio_tellurio.filters.values import STATUSES
+
+#: A text that starts with this isn't the name of a metric.
+_TERM = re.compile(r"(config|metric|tags)$|config\s*\.|metric\s*\(")
+
+
+class SortOption(NamedTuple):
+    """What `--sort` and `--reverse` say.
+
+    Attributes:
+        text: The order, as `te.runs` takes it.
+        metric: The name that is not in the language of filters, if there is one: that of a metric.
+    """
+
+    text: str | None
+    metric: str | None = None
 
 
 def add_filters(runs: argparse.ArgumentParser) -> None:
@@ -79,3 +95,31 @@ def check_where(text: str | None) -> None:
         parse_filter(text, dt.datetime.now(dt.UTC))
     except FilterError as error:
         raise InvalidFilterError("filter", text, error.problem, error.position) from None
+
+
+def sort_of(options: argparse.Namespace) -> SortOption:
+    """Returns the order that options ask for.
+
+    Raises:
+        InvalidFilterError: `--sort` is invalid.
+    """
+    if options.sort is None:
+        return SortOption("created" if options.reverse else None)
+    from afnio_tellurio.cli.failures import InvalidFilterError
+    from afnio_tellurio.filters.lexing import FilterError
+    from afnio_tellurio.filters.parsing import parse_term
+
+    stripped: str = options.sort.strip()
+    term = stripped.removeprefix("-")
+    is_descending = (term != stripped) != options.reverse
+    metric = None
+    try:
+        parse_term(term)
+    except FilterError as error:
+        if not term or _TERM.match(term):
+            position = error.position + options.sort.rindex(term)
+            raise InvalidFilterError("sort", options.sort, error.problem, position) from None
+        metric = term
+        quoted = term.replace("\\", "\\\\").replace('"', '\\"')
+        term = f'metric("{quoted}")'
+    return SortOption(f"-{term}" if is_descending else term, metric)

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 #: A longer cell shifts the rest of its own line only, where no width is given.
 _CELL_WIDTH = 40
-#: Columns are not shortened below this; those that do not fit are left out.
-_MIN_CELL_WIDTH = 8
+#: Columns are not shortened below the first of these while optional ones can be left out, and never
+#: below the second; those that do not fit are left out.
+_LEGIBLE_CELL_WIDTH, _MIN_CELL_WIDTH = 16, 8
 _SPACE = 2
 #: Columns that are useless in part.
 _WHOLE = {
@@ -120,6 +121,8 @@ def fit(
         texts = sum(widths[each] if each in whole else min(widths[each], most) for each in columns)
         return texts + _SPACE * (len(columns) - 1)
 
+    while len(columns) > 1 and leaving[0] in optional and total(_LEGIBLE_CELL_WIDTH) > free:
+        columns.remove(leaving.pop(0))
     while len(columns) > 1 and total(_MIN_CELL_WIDTH) > free:
         columns.remove(leaving.pop(0))
     most = min(max(widths), max(free, _MIN_CELL_WIDTH))
@@ -143,6 +146,9 @@ def shorten(text: str, width: int) -> str:
     free = width - len(dots)
     start = _prefix(text, (free + 1) // 2)
     end = _prefix(text[::-1], free - columns_of(start))[::-1]
+    while end and columns_of(end[0]) == 0:
+        # It would combine with the ellipsis.
+        end = end[1:]
     return f"{start}{dots}{end}"
 
 

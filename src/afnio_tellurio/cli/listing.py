@@ -10,12 +10,14 @@ import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import (
     QUOTING_HELP,
     Commands,
+    listed_names,
     metric_names,
     path_type,
     positive_integer,
     require_metrics,
+    suggestion,
 )
-from afnio_tellurio.cli.filtering import add_filters, filters_of
+from afnio_tellurio.cli.filtering import SortOption, add_filters, filters_of, sort_of
 from afnio_tellurio.cli.finding import list_projects
 from afnio_tellurio.cli.layout import table
 from afnio_tellurio.cli.paging import add_pager_option, paged
@@ -170,11 +172,35 @@ def _runs(options: argparse.Namespace) -> int:
 def _find_runs(options: argparse.Namespace) -> list[te.Run]:
     filters = filters_of(options)
     if len(options.path) == _PROJECT_PARTS:
-        return list(te.runs(*options.path, **filters, sort=_sort_of(options), limit=options.limit))
+        sort = sort_of(options)
+        try:
+            runs = te.runs(*options.path, **filters, sort=sort.text, limit=options.limit)
+        except ValueError as error:
+            if not isinstance(error, te.TellurioError):
+                _require_sortable(options.path, sort)
+            raise
+        return list(runs)
     if options.sort or options.reverse:
         options.usage.error("--sort and --reverse require NAMESPACE/PROJECT")
     namespace = options.path[0] if options.path else None
     return newest_runs(namespace, options.limit or _NEWEST, **filters)
+
+
+def _require_sortable(path: Sequence[str], sort: SortOption) -> None:
+    """Raises a `LookupError` if a name to sort by is neither a metric nor an attribute."""
+    name = sort.metric
+    if name is None:
+        return
+    namespace, project = path
+    logged = te.list_metrics(namespace, project)
+    if name not in logged:
+        # Imported here: it takes 10 ms, and parsing arguments doesn't need it.
+        from afnio_tellurio.filters.conditions import ATTRIBUTES
+
+        hint = suggestion(name, [*logged, *ATTRIBUTES]) or listed_names(logged)
+        raise LookupError(
+            f"Can't sort by {name!r}: the runs have no such metric or attribute{hint}"
+        )
 
 
 def newest_runs(namespace: str | None, limit: int, **filters: Any) -> list[te.Run]:
@@ -317,23 +343,6 @@ def _load_summaries(
     finally:
         show_progress("")
     return summaries
-
-
-def _sort_of(options: argparse.Namespace) -> str | None:
-    """What to sort by, as `te.runs` takes it."""
-    if options.sort is None:
-        return "created" if options.reverse else None
-    from afnio_tellurio.filters.lexing import FilterError
-    from afnio_tellurio.filters.parsing import parse_sort
-
-    try:
-        sort = parse_sort(options.sort)
-    except FilterError:
-        # The name of a metric.
-        quoted = options.sort.replace("\\", "\\\\").replace('"', '\\"')
-        return f'{"-" if options.reverse else ""}metric("{quoted}")'
-    text: str = options.sort.strip().removeprefix("-")
-    return text if sort.is_descending == options.reverse else f"-{text}"
 
 
 def _last_value(summary: te.MetricSummary | None) -> str:

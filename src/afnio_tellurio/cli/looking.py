@@ -27,7 +27,7 @@ from afnio_tellurio.cli.printing import (
     short_json,
     username,
 )
-from afnio_tellurio.notices import printable
+from afnio_tellurio.notices import printable, quoted_argument
 
 if TYPE_CHECKING:
     import argparse
@@ -184,8 +184,8 @@ def _print_children(path: Sequence[str], run: te.Run, children: Sequence[_Branch
     ]
     print(f"\n{table(['CHILDREN', 'STATUS', 'CREATED'], rows)}")
     if len(rows) == _MAX_CHILDREN:
-        project = printable("/".join(path[:2]))
-        print(f"\nThere may be more; see afnio-tellurio runs {project} --parent {run.uuid}")
+        project = printable(quoted_argument("/".join(path[:2])))
+        print(f"\nThere may be more; see afnio-tellurio runs --parent {run.uuid} {project}")
 
 
 def _flattened(branches: Sequence[_Branch], level: int = 0) -> Iterator[tuple[int, te.Run]]:

@@ -41,13 +41,16 @@ def paged(options: argparse.Namespace) -> Generator[None]:
     stand_in = _HeldTerminal(
         held, terminal.encoding, "backslashreplace", newline="\n", write_through=True
     )
+    is_complete = False
     try:
         with redirect_stdout(stand_in):
             yield
+        is_complete = True
     finally:
         text = held.getvalue()
         is_long = text.count(b"\n") >= shutil.get_terminal_size().lines
-        if not (is_long and _show(pager, text, terminal)):
+        # The user sees an error, or the end after Ctrl-C, without leaving a pager first.
+        if not (is_complete and is_long and _show(pager, text, terminal)):
             terminal.write(text.decode(terminal.encoding))
 
 
@@ -62,7 +65,11 @@ def _pager() -> list[str]:
     """The program and its arguments; empty without one, or if the user wants none."""
     if os.environ.get("TERM") == "dumb":
         return []
-    words = shlex.split(os.environ.get("PAGER", "less"), posix=os.name == "posix")
+    try:
+        words = shlex.split(os.environ.get("PAGER", "less"), posix=os.name == "posix")
+    except ValueError:
+        # A quote is not closed.
+        return []
     if not words or words[0] == "cat":
         return []
     program = shutil.which(words[0])

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import afnio_tellurio as te
+from afnio_tellurio.cli.failures import explain
 from afnio_tellurio.cli.layout import table
 from afnio_tellurio.cli.printing import file_count
 from afnio_tellurio.notices import mark_as_shown, printable
@@ -100,7 +101,7 @@ def _backend_facts(settings: Settings) -> dict[str, Any]:
         with te.TellurioClient() if is_online else te.TellurioClient.local() as client:
             username = client.login()["username"]
     except (te.TellurioError, ValueError) as error:
-        return {"tracks_to": target, "username": None, "problem": str(error)}
+        return {"tracks_to": target, "username": None, "problem": explain(error)}
     return {"tracks_to": target, "username": username, "problem": None}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from typing import TYPE_CHECKING, Any
 
 import afnio_tellurio as te
@@ -18,7 +17,7 @@ from afnio_tellurio.cli.selecting import (
     run_count,
     selected_runs,
 )
-from afnio_tellurio.notices import printable
+from afnio_tellurio.notices import printable, quoted_argument
 
 if TYPE_CHECKING:
     import argparse
@@ -121,16 +120,22 @@ def _delete_matching(options: argparse.Namespace) -> int:
         # Also if one of them cannot be deleted.
         print(f"Deleted {run_count(deleted)} of {namespace}/{project}")
     if not options.purge and te.list_trash(namespace):
-        print(f"They are in the trash for 30 days; see: afnio-tellurio trash {namespace}")
+        print(
+            f"They are in the trash for 30 days; see: "
+            f"afnio-tellurio trash {quoted_argument(namespace)}"
+        )
     return 0
 
 
 def _describe_move(namespace_slug: str, item: te.TrashedItem) -> None:
     path = f"{namespace_slug}/{_path_of(item)}"
+    if item.kind == "run" and printable(path) != path:
+        # What is shown of the name is not what it is.
+        path = f"{namespace_slug}/{item.project_slug}/{item.uuid}"
     print(
         f"Moved {printable(_name_of(item))} to the trash. It is deleted for good on "
         f"{format_date(item.date_purged)[:10]}, which frees about {_size(item.bytes)}.\n"
-        f"To restore it: afnio-tellurio restore {printable(shlex.quote(path))}"
+        f"To restore it: afnio-tellurio restore {quoted_argument(path)}"
     )
 
 

@@ -184,10 +184,12 @@ class Sort(Struct, frozen=True):
     is_descending: bool
 
 
-def terms_of(condition: Condition) -> set[Term]:
-    """Returns what a condition asks of a run, without its tags."""
+def terms_of(condition: Condition) -> list[Term]:
+    """Returns what a condition asks of a run, each once, without its tags."""
     if isinstance(condition, Not):
         return terms_of(condition.condition)
     if isinstance(condition, AllOf | AnyOf):
-        return {term for part in condition.conditions for term in terms_of(part)}
-    return set() if isinstance(condition, HasTag) else {condition.term}
+        # In order, so that the first unknown one is always the one that is reported.
+        terms = (term for part in condition.conditions for term in terms_of(part))
+        return list(dict.fromkeys(terms))
+    return [] if isinstance(condition, HasTag) else [condition.term]

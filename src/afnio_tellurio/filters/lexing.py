@@ -20,6 +20,8 @@ _TOKENS = re.compile(
     )""",
     re.VERBOSE | re.DOTALL,
 )
+#: What text processors and web pages make of quotes.
+_CURLY_QUOTES = "\u2018\u2019\u201a\u201c\u201d\u201e\xab\xbb"
 #: Others stay, so that regular expressions need no second backslash.
 _ESCAPES = re.compile(r"\\([\"'\\])")
 
@@ -86,6 +88,8 @@ def _invalid(text: str, position: int) -> FilterError:
         return FilterError("a quote is not closed", position)
     if text[position] in "&|":
         return FilterError('write "and" and "or" as words', position)
+    if text[position] in _CURLY_QUOTES:
+        return FilterError("use straight quotes: \"text\" or 'text'", position)
     return FilterError(
         f"{text[position : position + 20]!r} is invalid here; put texts in quotes", position
     )

@@ -6,7 +6,15 @@ import math
 import operator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from afnio_tellurio.filters.conditions import AllOf, AnyOf, Comparison, HasTag, Match, Not
+from afnio_tellurio.filters.conditions import (
+    AllOf,
+    AnyOf,
+    Comparison,
+    ConfigValue,
+    HasTag,
+    Match,
+    Not,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -19,6 +27,8 @@ R = TypeVar("R")
 SEARCHED_CHARACTERS = 100_000
 #: Characters of a text that it is sorted by.
 SORTED_CHARACTERS = 200
+#: The integers of SQLite are less than this.
+_INTEGERS = 2**63
 _COMPARE: dict[Operator, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
     "<": operator.lt,
@@ -53,7 +63,7 @@ def is_match(
 
 
 def _compare(comparison: Comparison, value: Any) -> bool:
-    wanted = comparison.value
+    wanted, value = comparison.value, _as_stored(value)
     if wanted is None or value is None:
         return value is wanted
     if _type_of(value) is not _type_of(wanted):
@@ -68,14 +78,35 @@ def _type_of(value: object) -> type:
     return float if isinstance(value, int | float) and not isinstance(value, bool) else type(value)
 
 
-def value_in(config: Mapping[str, Any], path: tuple[str, ...]) -> object:
-    """Returns the value of a `ConfigValue`, or None."""
+def _as_stored(value: Any) -> Any:
+    """A value as SQLite compares it: integers of more than 64 bits are floats."""
+    if not isinstance(value, int) or -_INTEGERS <= value < _INTEGERS:
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def before_nul(text: str) -> str:
+    """Returns a text up to its first NUL, where SQLite ends it in JSON and in orders."""
+    return text.partition("\0")[0]
+
+
+def value_in(config: Mapping[str, Any], path: tuple[str, ...], default: object = None) -> object:
+    """Returns the value of a `ConfigValue`, or a default."""
     value: Any = config
     for name in path:
         if not isinstance(value, dict) or name not in value:
-            return config.get(".".join(path))
+            return config.get(".".join(path), default)
         value = value[name]  # pyright: ignore[reportUnknownVariableType]
     return value  # pyright: ignore[reportUnknownVariableType]
+
+
+def names_in(configs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Returns the names of the values of configs, as filters write them, sorted."""
+    paths = {path for config in configs for path in columns_of([config])}
+    return sorted(str(ConfigValue(path)) for path in paths)
 
 
 def columns_of(configs: Sequence[Mapping[str, Any]]) -> dict[tuple[str, ...], list[Any]]:
@@ -118,9 +149,9 @@ def sort_runs(
     texts: list[tuple[str, R]] = []
     others: list[R] = []
     for run in runs:
-        value = value_of(run)
+        value = _as_stored(value_of(run))
         if isinstance(value, str):
-            texts.append((value[:SORTED_CHARACTERS], run))
+            texts.append((before_nul(value)[:SORTED_CHARACTERS], run))
         elif isinstance(value, int | float) and not math.isnan(value):
             numbers.append((value, run))
         else:

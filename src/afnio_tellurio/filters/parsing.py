@@ -244,6 +244,12 @@ class _Parser:
         """Reads what is compared, or sorted by."""
         token = self._take()
         name = token.text
+        if token.kind == "text":
+            raise FilterError(
+                "a name without quotes must be here, such as status, or a test of tags, such as "
+                f'"baseline" in tags; not {token}',
+                token.position,
+            )
         if token.kind != "word" or name.lower() in KEYWORDS:
             raise FilterError(f"a name must be here, such as status, not {token}", token.position)
         if name == "config":

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from html import escape
 from typing import TYPE_CHECKING
 
 from afnio_tellurio.api.html_tables import describe, render_text
-from afnio_tellurio.notices import duration, tell
+from afnio_tellurio.notices import duration, printable, quoted_argument, tell
 
 if TYPE_CHECKING:
     from afnio_tellurio.api.entities import RunRecord
@@ -54,9 +53,9 @@ def _view_with(
     address = client.web_address(namespace_slug, project_slug, run.uuid, run.name)
     if address is not None:
         return address
-    # A shell takes the quoted name literally.
-    path = shlex.quote(f"{namespace_slug}/{project_slug}/{run.name}")
-    return f"afnio-tellurio show {path}"
+    # What is shown of some names is not what they are.
+    name = run.name if printable(run.name) == run.name else run.uuid
+    return f"afnio-tellurio show {quoted_argument(f'{namespace_slug}/{project_slug}/{name}')}"
 
 
 def render_run(run: RunRecord, address: str | None) -> str:

@@ -11,7 +11,7 @@ from afnio_tellurio.api.entities import RunStatus
 from afnio_tellurio.errors import BadRequestError
 from afnio_tellurio.filters.conditions import ConfigValue, MetricValue, terms_of
 from afnio_tellurio.filters.lexing import FilterError
-from afnio_tellurio.filters.matching import is_match, sort_runs, value_in
+from afnio_tellurio.filters.matching import before_nul, is_match, names_in, sort_runs, value_in
 from afnio_tellurio.filters.names import near_names
 from afnio_tellurio.filters.parsing import parse_filter, parse_sort
 from afnio_tellurio.special_numbers import SPECIAL_NUMBERS
@@ -93,11 +93,11 @@ class Query:
         values = _Values(self._now)
         every_run = list(runs)
         where, sort = self._where, self._sort
-        terms: set[Term] = set() if where is None else terms_of(where)
+        for term in [] if where is None else terms_of(where):
+            self._require_known("no run of the project has {}", term, every_run, values)
         if sort is not None:
-            terms.add(sort.term)
-        for term in terms:
-            self._require_known(term, every_run, values)
+            unknown = "can't sort by {}: no run of the project has it"
+            self._require_known(unknown, sort.term, every_run, values)
         matching = [
             run
             for run in every_run
@@ -107,18 +107,21 @@ class Query:
             return matching
         return sort_runs(matching, sort, lambda run: values.read(run, sort.term))
 
-    def _require_known(self, term: Term, runs: Sequence[Run], values: _Values) -> None:
+    def _require_known(
+        self, unknown: str, term: Term, runs: Sequence[Run], values: _Values
+    ) -> None:
         if isinstance(term, MetricValue):
-            names = {name for run in runs for name in values.summary(run)}
+            names = list({name for run in runs for name in values.summary(run)})
             is_known = term.name in names
         elif isinstance(term, ConfigValue):
-            names = {f"config.{name}" for run in runs for name in _names_in(run.config)}
-            is_known = any(values.read(run, term) is not None for run in runs)
+            names = names_in(run.config for run in runs)
+            # One that is null is known.
+            is_known = any(value_in(run.config, term.path, ...) is not ... for run in runs)
         else:
             return
         if names and not is_known:
             near = near_names(term.searched, names)
-            raise ValueError(f"{self._call}: no run of the project has {term}; {near}")
+            raise ValueError(f"{self._call}: {unknown.format(term)}; {near}")
 
 
 class _Values:
@@ -138,11 +141,16 @@ class _Values:
         """Returns a value of a run, or None if it lacks it."""
         if isinstance(term, ConfigValue):
             value: Any = value_in(run.config, term.path)
+            if not isinstance(value, str):
+                return value
             # A config has words for the numbers that JSON lacks.
-            return SPECIAL_NUMBERS.get(value, value) if isinstance(value, str) else value
+            return SPECIAL_NUMBERS.get(value, before_nul(value))
         if isinstance(term, MetricValue):
             summary = self.summary(run).get(term.name)
-            return None if summary is None else getattr(summary, _PARTS.get(term.part, term.part))
+            if summary is None:
+                return None
+            value = getattr(summary, _PARTS.get(term.part, term.part))
+            return before_nul(value) if isinstance(value, str) else value
         if term.name == "duration":
             return self._duration(run)
         return _ATTRIBUTES[term.name](run)
@@ -173,11 +181,3 @@ _ATTRIBUTES: dict[str, Callable[[Run], object]] = {
     "updated": lambda run: _microseconds(run.date_updated),
     "ended": lambda run: _microseconds(run.date_ended),
 }
-
-
-def _names_in(config: Any) -> Iterable[str]:
-    for name, value in config.items():
-        if isinstance(value, dict):
-            yield from (f"{name}.{nested}" for nested in _names_in(value))
-        else:
-            yield name

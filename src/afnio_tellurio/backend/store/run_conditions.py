@@ -25,7 +25,7 @@ from afnio_tellurio.filters.conditions import (
     MetricValue,
     Not,
 )
-from afnio_tellurio.filters.matching import SEARCHED_CHARACTERS
+from afnio_tellurio.filters.matching import SEARCHED_CHARACTERS, names_in
 from afnio_tellurio.filters.patterns import compile_pattern
 from afnio_tellurio.special_numbers import escape_word
 
@@ -416,15 +416,4 @@ def _names_of_configs(connection: sqlite3.Connection, project: int) -> list[str]
         "SELECT config FROM runs WHERE project = ? ORDER BY created DESC LIMIT ?",
         (project, _SEARCHED),
     )
-    names: set[str] = set()
-    for (config,) in rows:
-        names.update(f"config.{name}" for name in _names_in(_decode(config)))
-    return sorted(names)
-
-
-def _names_in(config: dict[str, Any]) -> Iterator[str]:
-    for name, value in config.items():
-        if isinstance(value, dict):
-            yield from (f"{name}.{nested}" for nested in _names_in(value))  # pyright: ignore[reportUnknownArgumentType]
-        else:
-            yield name
+    return names_in(_decode(config) for (config,) in rows)
