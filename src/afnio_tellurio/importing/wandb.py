@@ -34,6 +34,8 @@ _OTHERS = {
 #: Records about the file, and not about the run.
 _BOOKKEEPING = {1, 6, 11, 16, 19, 20, 21, 22, 23, 100, 200}
 
+#: The folder of media in that of the files.
+_MEDIA = "media"
 #: Files of wandb itself. Their content is imported from records, without credentials.
 _OWN_FILES = ("config.yaml", "wandb-metadata.json", "wandb-summary.json")
 
@@ -173,7 +175,13 @@ class _Scan:
                 self.run.skipped["links"] += 1
                 continue
             left_out.update(files / name for name in _OWN_FILES)
+            if self._exit is None:
+                # wandb writes the file of a medium before the value, which a later import may find.
+                early = {file for file in (files / _MEDIA).rglob("*") if file.is_file()} - left_out
+                self.run.skipped["media without a value yet"] += len(early)
+                left_out |= early
             add_files(self.run, files, left_out)
+        self.run.skipped = +self.run.skipped
 
 
 _READ = {_HISTORY, _SUMMARY, _CONFIG, _STATS, _METRIC, _RUN, _EXIT, _ENVIRONMENT}
