@@ -55,6 +55,20 @@ class Point(NamedTuple):
     time: int
 
 
+class ImportedRow(NamedTuple):
+    """A row of a table.
+
+    Attributes:
+        table: The name of the table.
+        time: When it was logged, in microseconds since 1970, or 0.
+        fields: Its fields.
+    """
+
+    table: str
+    time: int
+    fields: dict[str, Any]
+
+
 class ImportedFile(NamedTuple):
     """A file of a run.
 
@@ -97,6 +111,10 @@ def _no_points() -> Iterable[Point]:
     return ()
 
 
+def _no_rows() -> Iterable[ImportedRow]:
+    return ()
+
+
 @dataclass(kw_only=True)
 class ImportedRun:
     """A run as another tracker recorded it. Times are in microseconds since 1970.
@@ -118,6 +136,7 @@ class ImportedRun:
         user: Who created it, or None.
         facts: What else is known of its origin; kept in its environment.
         points: Yields its values, in the same order each time.
+        rows: Yields the rows of its tables, in the same order each time.
         files: Its files.
         versions: The versions of artifacts that it created.
         skipped: What is not imported: the number of each kind.
@@ -139,6 +158,7 @@ class ImportedRun:
     user: str | None = None
     facts: dict[str, Any] = field(default_factory=dict[str, Any])
     points: Callable[[], Iterable[Point]] = _no_points
+    rows: Callable[[], Iterable[ImportedRow]] = _no_rows
     files: list[ImportedFile] = field(default_factory=list[ImportedFile])
     versions: list[ImportedVersion] = field(default_factory=list[ImportedVersion])
     skipped: Counter[str] = field(default_factory=Counter[str])
@@ -209,7 +229,7 @@ class RunToImport(RunToCopy):
         )
 
     def values(self) -> Iterator[Value]:
-        """Yields its values, without invalid ones."""
+        """Yields its values and rows, without invalid ones."""
         following: Counter[str] = Counter()
         for point in self.run.points():
             step = following[point.name] if point.step is None else point.step
@@ -226,6 +246,19 @@ class RunToImport(RunToCopy):
                 self.run.skipped["values with an invalid step"] += 1
                 continue
             yield step, point.time, name, value
+        yield from self._rows()
+
+    def _rows(self) -> Iterator[Value]:
+        for row in self.run.rows():
+            try:
+                name = checked_name("import", "table name", row.table)
+                fields = encoded_value(row.fields)
+                check_size("import", name, fields)
+            except (TypeError, ValueError) as error:
+                raise_foreign(error)
+                self.run.skipped["invalid rows"] += 1
+                continue
+            yield [], row.time, name, fields
 
     def changes(self) -> Iterator[Change]:
         """Yields its origin."""
