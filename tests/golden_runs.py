@@ -66,7 +66,7 @@ def medium_of(file):
 def everything(project):
     return json.dumps(
         sorted(
-            [run.name, run.status, points_of(run), [*map(str, run.files())]]
+            [run.name, run.status, points_of(run), sorted(map(str, run.files()))]
             for run in te.runs("acme", project)
         ),
         default=str,

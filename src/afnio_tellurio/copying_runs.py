@@ -1,40 +1,41 @@
 """Copies finished runs to a backend through a journal, like the metrics of a dead process.
 
-So an interrupted copy is continued, and a complete one is not repeated.
+So an interrupted copy is continued, and a complete one is not repeated. What a source got since
+then is copied as a further part: a journal with a writer of its own, after the values before.
 """
 
 from __future__ import annotations
 
 import uuid
 from abc import ABC, abstractmethod
+from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
-import msgspec
 
 from afnio_tellurio.api import operations
 from afnio_tellurio.api.calling import RunPath
-from afnio_tellurio.api.entities import RunStatus
+from afnio_tellurio.api.entities import RunRecord, RunStatus, read_run
 from afnio_tellurio.client import TellurioClient, connection_of
+from afnio_tellurio.copied_values import count_of, has_more, values_between
+from afnio_tellurio.copy_records import CopyRecord, alone, read_record, record_path, write_record
 from afnio_tellurio.delivery.journal_file import JournalFile
 from afnio_tellurio.delivery.journal_writing import remove_journal, write_journal
 from afnio_tellurio.delivery.records import Header
 from afnio_tellurio.delivery.recovery import deliver, locked
 from afnio_tellurio.errors import BackendUnreachableError, TellurioError, counted_metrics
-from afnio_tellurio.files import make_private_directory, replace_whole
 from afnio_tellurio.interruptions import raise_foreign
+from afnio_tellurio.tracking.details import as_changes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from pathlib import Path
     from typing import Any
 
     from afnio_tellurio.api.connection import Connection
-    from afnio_tellurio.api.metric_batches import Place
+    from afnio_tellurio.copied_values import Marks, Value
     from afnio_tellurio.delivery.records import End
 
-    #: Place, time in microseconds since 1970, name and JSON form of a metric or a row of a table.
-    Value = tuple[Place, int, str, Any]
     #: Idempotency key, time and body of `updateRun` of a change of a run.
     Change = tuple[str, int, dict[str, Any]]
     #: Called with the run's name, the number of its values at the target, and their total.
@@ -65,6 +66,10 @@ class RunToCopy(ABC):
         self.project_slug = project_slug
         #: The number of its files, those of artifacts included, if it is known before the copy.
         self.files = 0
+        #: What tells each of its files and versions from another one, if that is known too.
+        self.file_marks: frozenset[str] | None = None
+        #: How far its values go, or None if that is only known when they are read.
+        self.marks: Marks | None = None
         #: Why it cannot be copied, or None.
         self.obstacle: str | None = None
 
@@ -88,9 +93,13 @@ class RunToCopy(ABC):
     def end(self) -> End:
         """Returns how it ended."""
 
+    def details(self, target: Connection) -> dict[str, Any]:  # noqa: ARG002
+        """Returns what may also change in a source that grows, as the body of `createRun`."""
+        return {}
+
     @abstractmethod
-    def copy_files(self, target: Connection, there: RunPath) -> int:
-        """Copies its artifacts and files to the run there; returns their number."""
+    def copy_files(self, target: Connection, there: RunPath, known: Collection[str]) -> int:
+        """Copies artifacts and files to the run there, except known ones; returns their number."""
 
 
 @attrs.frozen
@@ -101,12 +110,13 @@ class CopiedRun:
         name: The run's name at the source.
         name_there: Its name at the target, with a number if it was taken; None before the run is
             created there.
-        metrics: The number of its metrics and rows.
+        metrics: The number of its metrics and rows; of a further part, that of those.
         files: The number of files that were copied now, or would be without `dry_run` if it is
             known, those of artifacts included.
         is_new: Whether something was copied now, or would be without `dry_run`.
         problem: Why it was not copied, or None.
         rejected: The number of metrics and rows that the target rejected now.
+        is_further: Whether it was copied before, and this is what it got since then.
     """
 
     name: str
@@ -116,24 +126,7 @@ class CopiedRun:
     problem: str | None = None
     files: int = 0
     rejected: int = 0
-
-
-class _Copy(msgspec.Struct):
-    """The record of one copy, so that repeating it does nothing.
-
-    Attributes:
-        run_uuid: The run at the target.
-        name: Its name there.
-        is_written: Whether its journal was written: once that is gone, all of it is delivered.
-        total: The number of metrics in that journal, or None in records of earlier versions.
-        are_files_copied: Whether its artifacts and files are copied.
-    """
-
-    run_uuid: str
-    name: str
-    is_written: bool = False
-    total: int | None = None
-    are_files_copied: bool = False
+    is_further: bool = False
 
 
 def copy_runs(
@@ -215,7 +208,7 @@ def create_run_in(
 
 def find_copy(key: str, target: Connection) -> str | None:
     """Returns the UUID at the target of a run that was copied from this machine, or None."""
-    copy = _read(_record_path(key, target))
+    copy = read_record(record_path(key, target))
     return None if copy is None else copy.run_uuid
 
 
@@ -225,41 +218,240 @@ def _copy(
     total = run.count()
     if run.obstacle is not None:
         return CopiedRun(run.name, None, total, is_new=False, problem=run.obstacle)
-    record = _record_path(run.key, target)
-    copy = _read(record)
-    if copy is not None and _is_gone(run, copy, target):
-        copy = None
-    if copy is None:
-        if dry_run:
-            return CopiedRun(run.name, None, total, is_new=True, files=run.files)
-        copy = _Copy(*run.create_at(target))
-        _write(record, copy)
-    journals = target.settings.journals
-    header = _header(run, target, copy)
-    path = journals / header.file_name()
-    result = CopiedRun(run.name, copy.name, total, is_new=True)
-    if copy.is_written and not path.exists():
-        is_open = not copy.are_files_copied and not dry_run
-        files = _copy_files(run, target, copy, record) if is_open else 0
-        problem = _problem_of_resumed(copy, total)
-        return attrs.evolve(result, is_new=files > 0, files=files, problem=problem)
+    record = record_path(run.key, target)
     if dry_run:
+        return _preview(run, target, record, total)
+    with alone(record) as is_alone:
+        if not is_alone:
+            problem = "another process is copying it"
+            return CopiedRun(run.name, None, total, is_new=False, problem=problem)
+        return _Copying(run, target, record, total, progress).copy()
+
+
+def _preview(run: RunToCopy, target: Connection, record: Path, total: int) -> CopiedRun:
+    """Returns what a copy would do."""
+    copy = read_record(record)
+    if copy is None or _is_gone(run, copy, target):
+        return CopiedRun(run.name, None, total, is_new=True, files=run.files)
+    result = CopiedRun(run.name, copy.name, total, is_new=True)
+    if not _is_complete(run, target, copy):
         return result
-    if not copy.is_written:
-        write_journal(journals, header, run.values(), run.changes(), run.end())
-        copy.is_written, copy.total = True, total
-        _write(record, copy)
-
-    def show(count: int) -> None:
-        if progress is not None:
-            progress(run.name, count, total)
-
-    problem, rejected = _deliver(path, target, show)
-    files = _copy_files(run, target, copy, record) if problem is None else 0
-    return attrs.evolve(result, problem=problem, files=files, rejected=rejected)
+    further = _further_part(run, copy)
+    if further is not None:
+        return attrs.evolve(result, metrics=further.size, is_further=True)
+    return attrs.evolve(
+        result,
+        metrics=0,
+        is_new=_has_more_files(run, copy),
+        problem=_problem_of_resumed(copy, total),
+        is_further=True,
+    )
 
 
-def _is_gone(run: RunToCopy, copy: _Copy, target: Connection) -> bool:
+class _Copying:
+    """Copies one run, whose lock is held.
+
+    Args:
+        run: The run.
+        target: The backend.
+        record: Where the record of the copy is.
+        total: The number of its values.
+        progress: Called after each request, or None.
+    """
+
+    def __init__(
+        self,
+        run: RunToCopy,
+        target: Connection,
+        record: Path,
+        total: int,
+        progress: Progress | None,
+    ) -> None:
+        self._run = run
+        self._target = target
+        self._record = record
+        self._total = total
+        self._progress = progress
+
+    def copy(self) -> CopiedRun:
+        """Copies what is not copied yet."""
+        run = self._run
+        copy = read_record(self._record)
+        if copy is None or _is_gone(run, copy, self._target):
+            copy = self._create()
+        result = CopiedRun(run.name, copy.name, 0, is_new=False, is_further=copy.part > 0)
+        if _is_complete(run, self._target, copy):
+            result = attrs.evolve(result, is_further=True)
+            if copy.marks is None and copy.total is not None and copy.total == self._total:
+                # Of an earlier version.
+                copy.marks, copy.ended = run.marks, run.end()
+                write_record(self._record, copy)
+        else:
+            result = self._deliver_part(copy, result)
+        further = _further_part(run, copy) if result.problem is None else None
+        if further is not None:
+            copy = self._begin(further)
+            result = self._deliver_part(copy, result)
+        if result.problem is None and (not copy.are_files_copied or _has_more_files(run, copy)):
+            files = self._copy_files(copy)
+            result = attrs.evolve(result, files=files, is_new=result.is_new or files > 0)
+        if result.problem is None and not result.is_new:
+            problem = _problem_of_resumed(copy, self._total)
+            result = attrs.evolve(result, problem=problem)
+        return result
+
+    def _create(self) -> CopyRecord:
+        run = self._run
+        copy = CopyRecord(*run.create_at(self._target))
+        if run.marks is not None:
+            copy.marks, copy.ended = run.marks, run.end()
+            self._find_values(copy, run.marks)
+        write_record(self._record, copy)
+        return copy
+
+    def _find_values(self, copy: CopyRecord, marks: Marks) -> None:
+        """Finds out whether the run is complete there: another machine may have copied it.
+
+        Raises:
+            ValueError: It has ended there with other values.
+        """
+        there = self._path(copy)
+        if operations.get_run(self._target, there).status == RunStatus.RUNNING:
+            return
+        summaries = operations.summarize_metrics(self._target, there) or {}
+        tables = operations.list_tables(self._target, there) or ()
+        found = sum(each.count for each in (*summaries.values(), *tables))
+        if found != count_of(marks):
+            raise ValueError(
+                f"it was copied from another machine, and has {found:,} values there and "
+                f"{count_of(marks):,} here; repeat it on that machine, or delete the run first"
+            )
+        copy.is_written, copy.total = True, found
+
+    def _begin(self, further: CopyRecord) -> CopyRecord:
+        """Records a further part, before anything of it is done."""
+        status = operations.get_run(self._target, self._path(further)).status
+        if status == RunStatus.RUNNING:
+            raise ValueError("the run was resumed at the target; repeat this when it has ended")
+        write_record(self._record, further)
+        return further
+
+    def _deliver_part(self, copy: CopyRecord, result: CopiedRun) -> CopiedRun:
+        """Writes the journal of a part, and delivers it."""
+        run, target = self._run, self._target
+        header = _header(run, target, copy)
+        path = target.settings.journals / header.file_name()
+        if copy.part:
+            self._reopen(copy)
+        if not copy.is_written:
+            # One that is there is complete, and must not change: a part of it may be delivered.
+            if copy.marks is None or not path.exists():
+                end = copy.ended or run.end()
+                write_journal(path.parent, header, _values_of(run, copy), _changes(run, copy), end)
+            copy.is_written = True
+            copy.total = self._total if copy.marks is None else count_of(copy.marks)
+            write_record(self._record, copy)
+        size = self._total if copy.marks is None else copy.size
+
+        def show(count: int) -> None:
+            if self._progress is not None:
+                self._progress(run.name, count, size)
+
+        problem, rejected = _deliver(path, target, show)
+        return attrs.evolve(
+            result,
+            metrics=result.metrics + size,
+            is_new=True,
+            problem=problem,
+            rejected=result.rejected + rejected,
+        )
+
+    def _reopen(self, copy: CopyRecord) -> None:
+        """Resumes the run; its journal ends it again."""
+        path = self._path(copy)
+        model = operations.get_run(self._target, path)
+        there = read_run(RunRecord, model, "getRun", path.namespace_slug)
+        details = self._run.details(self._target)
+        known = there.config
+        config = {
+            name: value
+            for name, value in details.get("config", {}).items()
+            if name not in known or known[name] != value
+        }
+        tags = [tag for tag in details.get("tags", ()) if tag not in there.tags]
+        changes = {"config": config, "tags": tags}
+        details = {name: value for name, value in changes.items() if value}
+        fields = {"status": RunStatus.RUNNING.value, **as_changes(details, there)}
+        operations.update_run(self._target, path, fields)
+
+    def _copy_files(self, copy: CopyRecord) -> int:
+        """Copies the artifacts and files of a run, once its metrics are delivered."""
+        files = self._run.copy_files(self._target, self._path(copy), frozenset(copy.files or ()))
+        copy.are_files_copied = True
+        marks = self._run.file_marks
+        copy.files = None if marks is None else sorted(marks)
+        write_record(self._record, copy)
+        return files
+
+    def _path(self, copy: CopyRecord) -> RunPath:
+        return RunPath(self._run.namespace_slug, self._run.project_slug, copy.run_uuid)
+
+
+def _further_part(run: RunToCopy, copy: CopyRecord) -> CopyRecord | None:
+    """Returns the part with what a run has got since its copy, or None.
+
+    Raises:
+        ChangedSourceError: What was copied has changed.
+    """
+    if run.marks is None or copy.marks is None:
+        return None
+    is_less = has_more(copy.marks, run.marks)
+    # A run that had not ended may have, without further values.
+    has_ended = _is_open(copy.ended) and copy.ended != run.end() and not is_less
+    if not has_more(run.marks, copy.marks) and not has_ended:
+        return None
+    # Reads all of them, to compare them.
+    deque(values_between(run.values(), copy.marks, copy.marks), maxlen=0)
+    return CopyRecord(
+        copy.run_uuid,
+        copy.name,
+        are_files_copied=copy.files is not None,
+        part=copy.part + 1,
+        start=copy.marks,
+        marks=run.marks,
+        ended=run.end(),
+        files=copy.files,
+    )
+
+
+def _is_open(end: End | None) -> bool:
+    return end is not None and end.because is not None and end.because.get("kind") == "vanished"
+
+
+def _is_complete(run: RunToCopy, target: Connection, copy: CopyRecord) -> bool:
+    path = target.settings.journals / _header(run, target, copy).file_name()
+    return copy.is_written and not path.exists()
+
+
+def _has_more_files(run: RunToCopy, copy: CopyRecord) -> bool:
+    # Records of earlier versions have no marks.
+    if run.file_marks is None or copy.files is None:
+        return False
+    return not run.file_marks <= set(copy.files)
+
+
+def _values_of(run: RunToCopy, copy: CopyRecord) -> Iterator[Value]:
+    if copy.marks is None:
+        return run.values()
+    return values_between(run.values(), copy.start, copy.marks)
+
+
+def _changes(run: RunToCopy, copy: CopyRecord) -> Iterator[Change]:
+    for key, time, fields in run.changes():
+        yield (str(uuid.uuid5(uuid.UUID(key), str(copy.part))) if copy.part else key), time, fields
+
+
+def _is_gone(run: RunToCopy, copy: CopyRecord, target: Connection) -> bool:
     """Whether the target does not have the run anymore, or has it in the trash."""
     try:
         operations.get_run(target, RunPath(run.namespace_slug, run.project_slug, copy.run_uuid))
@@ -269,20 +461,11 @@ def _is_gone(run: RunToCopy, copy: _Copy, target: Connection) -> bool:
     return False
 
 
-def _problem_of_resumed(copy: _Copy, total: int) -> str | None:
+def _problem_of_resumed(copy: CopyRecord, total: int) -> str | None:
     if copy.total is None or copy.total >= total:
         return None
     since = counted_metrics(total - copy.total)
     return f"it was resumed after its upload; what it logged since ({since}) is only here"
-
-
-def _copy_files(run: RunToCopy, target: Connection, copy: _Copy, record: Path) -> int:
-    """Copies the artifacts and files of a run, once its metrics are delivered."""
-    there = RunPath(run.namespace_slug, run.project_slug, copy.run_uuid)
-    files = run.copy_files(target, there)
-    copy.are_files_copied = True
-    _write(record, copy)
-    return files
 
 
 def _deliver(
@@ -302,7 +485,7 @@ def _deliver(
     return result.problem, result.rejected
 
 
-def _header(run: RunToCopy, target: Connection, copy: _Copy) -> Header:
+def _header(run: RunToCopy, target: Connection, copy: CopyRecord) -> Header:
     return Header(
         backend=target.name_in_journals,
         is_local=target.is_local,
@@ -310,25 +493,8 @@ def _header(run: RunToCopy, target: Connection, copy: _Copy) -> Header:
         project_slug=run.project_slug,
         run_uuid=copy.run_uuid,
         run_name=copy.name,
-        writer=str(uuid.uuid5(uuid.UUID(run.key), "writer")),
+        writer=str(
+            uuid.uuid5(uuid.UUID(run.key), f"writer {copy.part}" if copy.part else "writer")
+        ),
         owns_run=True,
     )
-
-
-def _record_path(key: str, target: Connection) -> Path:
-    backend = uuid.uuid5(uuid.NAMESPACE_URL, target.name_in_journals)
-    return target.settings.home / "uploads" / f"{key}.{backend}.json"
-
-
-def _read(record: Path) -> _Copy | None:
-    try:
-        return msgspec.json.decode(record.read_bytes(), type=_Copy)
-    except FileNotFoundError as error:
-        raise_foreign(error)
-        return None
-
-
-def _write(record: Path, copy: _Copy) -> None:
-    make_private_directory(record.parent)
-    with replace_whole(record) as file:
-        file.write(msgspec.json.encode(copy))

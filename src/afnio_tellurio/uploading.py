@@ -33,11 +33,12 @@ from afnio_tellurio.settings.settings import read_settings
 from afnio_tellurio.validation import encoded_value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from typing import Any
 
     from afnio_tellurio.api.connection import Connection
-    from afnio_tellurio.copying_runs import Change, Progress, Value
+    from afnio_tellurio.copied_values import Value
+    from afnio_tellurio.copying_runs import Change, Progress
     from afnio_tellurio.delivery.journal_file import JournalFile
     from afnio_tellurio.tracking.run import Run
 
@@ -100,7 +101,12 @@ class _ServedRun(RunToCopy):
     def end(self) -> End:
         return _end_of(self._run)
 
-    def copy_files(self, target: Connection, there: RunPath) -> int:
+    def copy_files(
+        self,
+        target: Connection,
+        there: RunPath,
+        known: Collection[str],  # noqa: ARG002
+    ) -> int:
         source = ServedFiles(self._source, _path(self._run))
         return copy_files(source, FilesDelivery(target, there, self.key))
 

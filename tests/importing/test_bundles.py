@@ -194,6 +194,29 @@ def test_metrics_are_plain_parquet(bundle):
     assert (contents["format"], contents["metrics"]) == (1, len(VALUES) + 3)
 
 
+def test_a_bundle_of_a_run_that_was_resumed_adds_to_it(
+    bundle, recorded, local, server, tmp_path, monkeypatch, capsys
+):
+    command = ["import", str(bundle), "--project", "acme/imported"]
+    assert main(command) == 0
+    with te.init("acme", "Digits", recorded.name, client=local, resume="must") as run:
+        run.log("steps", 9, step=9)
+        run.log("fresh", 1)
+        run.log_rows("rows", [{"id": 5}])
+        run.log_text("notes", "last", step=8)
+    with monkeypatch.context() as patch:
+        patch.setenv("TELLURIO_MODE", "local")
+        assert main(["export", f"acme/digits/{recorded.name}", "--bundle", str(bundle)]) == 0
+    capsys.readouterr()
+    assert main(command) == 0
+    assert "3 more values and 7 files imported" in capsys.readouterr().out
+    original = te.get_run("acme", "digits", recorded.uuid, local)
+    assert facts(imported()) == facts(original, local)
+    assert main(command) == 0
+    assert "already imported" in capsys.readouterr().out
+    assert facts(imported()) == facts(original, local)
+
+
 @pytest.mark.parametrize("point", ["create_run", "write_journal", "deliver", "add_file"])
 def test_a_killed_import_is_continued(point, bundle, server, start_python):
     child = start_python(

@@ -1,12 +1,11 @@
 """Event files that tensorboardX and TensorBoard wrote."""
 
 import json
-import shutil
 import struct
 from pathlib import Path
 
 import pytest
-from golden_runs import check_repeats, check_run, points_of, skipped_of
+from golden_runs import check_repeats, check_run, skipped_of
 
 import afnio_tellurio as te
 from afnio_tellurio.cli import main
@@ -98,18 +97,3 @@ def test_tensors_of_each_type(kind, field, expected):
 
 def test_the_checksum_is_that_of_the_standard():
     assert crc32c(b"123456789") == 0xE3069283
-
-
-@pytest.mark.usefixtures("server")
-def test_a_growing_file_is_reported(tmp_path, capsys):
-    folder = tmp_path / "run"
-    shutil.copytree(GOLDEN / "tensors", folder)
-    (file,) = folder.iterdir()
-    whole = file.read_bytes()
-    file.write_bytes(whole[:-80])
-    assert main(["import", str(folder), "--project", "acme/boards"]) == 0
-    imported = points_of(next(iter(te.runs("acme", "boards"))))
-    file.write_bytes(whole)
-    assert main(["import", str(folder), "--project", "acme/boards"]) == 1
-    assert "logged since" in capsys.readouterr().err
-    assert points_of(next(iter(te.runs("acme", "boards")))) == imported

@@ -13,9 +13,10 @@ from golden_runs import check_repeats, check_run, skipped_of
 
 import afnio_tellurio as te
 from afnio_tellurio.cli import main
-from afnio_tellurio.importing import wandb
+from afnio_tellurio.importing import wandb, wandb_tables
 from afnio_tellurio.importing.leveldb_log import records_of
 from afnio_tellurio.importing.protobuf import Message, ProtobufError
+from afnio_tellurio.settings.limits import MAX_VALUE_BYTES
 
 GOLDEN = Path(__file__).parent.parent / "golden_imports" / "wandb"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text())
@@ -267,3 +268,69 @@ def test_records_end_at_the_zeros_of_a_block(tmp_path):
 def test_what_is_no_message_is_refused(data):
     with pytest.raises(ProtobufError):
         Message(data)
+
+
+def with_table(tmp_path, *contents):
+    """The folder of a run that logged a table at each step."""
+    folder = tmp_path / "offline-run-20261128_012028-abc"
+    (folder / "files" / "media").mkdir(parents=True)
+    records = []
+    for step, content in enumerate(contents):
+        (folder / "files" / "media" / f"{step}.json").write_text(content, "utf-8")
+        value = {"_type": "table-file", "path": f"media/{step}.json", "nrows": 1}
+        row = item(b"preds", field(16, json.dumps(value).encode())) + field(2, field(1, step))
+        records.append(field(2, row))
+    written(folder / "run-abc.wandb", RUN, *records)
+    return folder
+
+
+@pytest.mark.usefixtures("server")
+def test_tables_are_rows(tmp_path, capsys):
+    first = (
+        '{"columns": ["id", 3, "\u00e9"], "data": [[1, NaN, null], [2, -Infinity, {"_type": "x"}]]}'
+    )
+    folder = with_table(tmp_path, first, '{"columns": ["_step"], "data": [["own"]]}')
+    command = ["import", str(folder), "--project", "acme/weights"]
+    assert main(command) == 0
+    assert "3 values and 2 files imported" in capsys.readouterr().out
+    (run,) = te.runs("acme", "weights")
+    assert repr(run.rows("preds").rows) == repr(
+        [
+            {"_step": 0, "id": 1, "3": float("nan"), "\u00e9": None},
+            {"_step": 0, "id": 2, "3": float("-inf"), "\u00e9": {"_type": "x"}},
+            {"_step": "own"},
+        ]
+    )
+    assert {file.path for file in run.files()} == {"preds/0.json", "preds/1.json"}
+    assert main(command) == 0
+    assert "already imported" in capsys.readouterr().out
+    assert len(run.rows("preds").rows) == 3
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize(
+    "content",
+    [
+        "", "{", "[]", "null", "\xff", '{"columns": 1, "data": []}', '{"columns": ["a"]}',
+        '{"columns": ["a", "a"], "data": [[1, 2]]}', '{"columns": ["a"], "data": [[1, 2]]}',
+        '{"columns": ["a"], "data": [1]}', "[" * 100_000,
+    ],
+)  # fmt: skip
+def test_invalid_tables_are_counted_and_stay_files(content, tmp_path, capsys):
+    folder = with_table(tmp_path, content, '{"columns": ["a"], "data": [[1]]}')
+    assert main(["import", str(folder), "--project", "acme/weights"]) == 0
+    assert skipped_of(capsys.readouterr().out, "abc")["invalid tables"] == 1
+    (run,) = te.runs("acme", "weights")
+    assert run.rows("preds").rows == [{"_step": 1, "a": 1}]
+    assert len(run.files()) == 2
+
+
+@pytest.mark.usefixtures("server")
+def test_large_tables_and_rows_are_counted(tmp_path, monkeypatch, capsys):
+    large = json.dumps({"columns": ["a"], "data": [["x" * MAX_VALUE_BYTES], [1]]})
+    folder = with_table(tmp_path, large)
+    assert main(["import", str(folder), "--project", "acme/rows"]) == 0
+    assert skipped_of(capsys.readouterr().out, "abc")["invalid rows"] == 1
+    monkeypatch.setattr(wandb_tables, "_MAX_BYTES", 1_000_000)
+    assert main(["import", str(folder), "--project", "acme/tables"]) == 0
+    assert skipped_of(capsys.readouterr().out, "abc")["invalid tables"] == 1

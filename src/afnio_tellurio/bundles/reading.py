@@ -19,6 +19,7 @@ from afnio_tellurio.api.frames import imported
 from afnio_tellurio.artifact_paths import check_path, check_paths
 from afnio_tellurio.artifacts.saving import DamagedFileError
 from afnio_tellurio.bundles import layout
+from afnio_tellurio.copied_values import count_of, marks_of
 from afnio_tellurio.copying_files import FilesDelivery
 from afnio_tellurio.copying_runs import RunToCopy, create_run_in, find_copy
 from afnio_tellurio.delivery.records import End, microseconds_of
@@ -28,12 +29,13 @@ from afnio_tellurio.special_numbers import restore
 from afnio_tellurio.validation import check_size, checked_name, checked_step, encoded_value
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Collection, Generator, Iterable, Iterator
     from pathlib import Path
 
     from afnio_tellurio.api.calling import RunPath
     from afnio_tellurio.api.connection import Connection
-    from afnio_tellurio.copying_runs import Change, CreatedRun, TargetProject, Value
+    from afnio_tellurio.copied_values import Value
+    from afnio_tellurio.copying_runs import Change, CreatedRun, TargetProject
 
 T = TypeVar("T")
 
@@ -140,7 +142,8 @@ class BundledRunToCopy(RunToCopy):
         for file in self.contents.files:
             check_path(file.path)
             self._check_blob(layout.file_member(file.digest), file.size, file.path)
-        return sum(1 for _ in self.values())
+        self.marks = marks_of(self.values())
+        return count_of(self.marks)
 
     def create_at(self, target: Connection) -> CreatedRun:
         """Creates the run."""
@@ -188,7 +191,12 @@ class BundledRunToCopy(RunToCopy):
         because = None if run.ended_because is None else msgspec.to_builtins(run.ended_because)
         return End(run.status, _microseconds(run.date_ended), because)
 
-    def copy_files(self, target: Connection, there: RunPath) -> int:
+    def copy_files(
+        self,
+        target: Connection,
+        there: RunPath,
+        known: Collection[str],  # noqa: ARG002
+    ) -> int:
         """Copies its versions and files."""
         delivery = FilesDelivery(target, there, self.key)
         count = 0

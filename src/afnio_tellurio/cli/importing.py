@@ -25,7 +25,7 @@ def add_commands(commands: Commands) -> None:
         help="import runs from bundles or other trackers",
         description="Imports the finished runs of a file or a folder into a project, with their "
         "names, steps, times, configs, tags, and status. Repeating it continues an interrupted "
-        "import, and changes nothing after a complete one.",
+        "import, and adds what the runs have got since a complete one.",
         epilog="example: afnio-tellurio import first.zip --project acme/imported",
     )
     with_file_names(
@@ -93,7 +93,10 @@ def _report(result: ImportResult, verb: str) -> None:
         complain(f"{name}: not imported: {printable(run.problem)}")
         return
     files = f" and {file_count(run.files)}" if run.files else ""
-    text = f"{value_count(run.metrics)}{files} {verb}" if run.is_new else "already imported"
+    values = value_count(run.metrics)
+    if run.is_further:
+        values = f"{run.metrics:,} more {'value' if run.metrics == 1 else 'values'}"
+    text = f"{values}{files} {verb}" if run.is_new else "already imported"
     if run.name_there is not None and run.name_there != run.name:
         text += f" as {printable(run.name_there)}"
     text += f", {run.rejected} rejected" if run.rejected else ""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from afnio_tellurio.api.artifact_entities import RunFile
 from afnio_tellurio.api.entities import RunStatus
 from afnio_tellurio.artifact_paths import check_path
+from afnio_tellurio.copied_values import count_of, marks_of
 from afnio_tellurio.copying_files import FilesDelivery
 from afnio_tellurio.copying_runs import RunToCopy, create_run_in, find_copy
 from afnio_tellurio.delivery.records import End, datetime_of
@@ -24,13 +25,14 @@ from afnio_tellurio.tracking.details import checked_details
 from afnio_tellurio.validation import check_size, checked_name, encoded_value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Generator, Iterable, Iterator
+    from collections.abc import Callable, Collection, Container, Generator, Iterable, Iterator
     from pathlib import Path
 
     from afnio_tellurio.api.artifact_entities import ArtifactFile
     from afnio_tellurio.api.calling import RunPath
     from afnio_tellurio.api.connection import Connection
-    from afnio_tellurio.copying_runs import Change, CreatedRun, TargetProject, Value
+    from afnio_tellurio.copied_values import Value
+    from afnio_tellurio.copying_runs import Change, CreatedRun, TargetProject
 
 #: Why a run was imported that its tracker did not end.
 UNFINISHED = {"kind": "vanished", "message": "It had not ended when it was imported."}
@@ -51,6 +53,20 @@ class Point(NamedTuple):
     step: int | None
     value: Any
     time: int
+
+
+class ImportedRow(NamedTuple):
+    """A row of a table.
+
+    Attributes:
+        table: The name of the table.
+        time: When it was logged, in microseconds since 1970, or 0.
+        fields: Its fields.
+    """
+
+    table: str
+    time: int
+    fields: dict[str, Any]
 
 
 class ImportedFile(NamedTuple):
@@ -95,6 +111,10 @@ def _no_points() -> Iterable[Point]:
     return ()
 
 
+def _no_rows() -> Iterable[ImportedRow]:
+    return ()
+
+
 @dataclass(kw_only=True)
 class ImportedRun:
     """A run as another tracker recorded it. Times are in microseconds since 1970.
@@ -116,6 +136,7 @@ class ImportedRun:
         user: Who created it, or None.
         facts: What else is known of its origin; kept in its environment.
         points: Yields its values, in the same order each time.
+        rows: Yields the rows of its tables, in the same order each time.
         files: Its files.
         versions: The versions of artifacts that it created.
         skipped: What is not imported: the number of each kind.
@@ -137,6 +158,7 @@ class ImportedRun:
     user: str | None = None
     facts: dict[str, Any] = field(default_factory=dict[str, Any])
     points: Callable[[], Iterable[Point]] = _no_points
+    rows: Callable[[], Iterable[ImportedRow]] = _no_rows
     files: list[ImportedFile] = field(default_factory=list[ImportedFile])
     versions: list[ImportedVersion] = field(default_factory=list[ImportedVersion])
     skipped: Counter[str] = field(default_factory=Counter[str])
@@ -167,13 +189,15 @@ class RunToImport(RunToCopy):
     def count(self) -> int:
         """Returns the number of its values; counts what is skipped."""
         before = Counter(self.run.skipped)
-        count = sum(1 for _ in self.values())
+        self.marks = marks_of(self.values())
         refused = self.run.skipped - before
         # `values` is called again.
         self.run.skipped = Counter(before)
         replaced = Counter({"files replaced by later ones": len(self.run.files) - len(self._files)})
         self.skipped = before + refused + replaced
-        return count
+        marks = [*map(_mark_of_version, self.run.versions), *map(_mark_of, self._files.values())]
+        self.file_marks = frozenset(marks)
+        return count_of(self.marks)
 
     def create_at(self, target: Connection) -> CreatedRun:
         """Creates the run."""
@@ -182,7 +206,18 @@ class RunToImport(RunToCopy):
         if run.parent_id is not None:
             parent_key = self._project.key_of(_uuid_of(run.tool, run.parent_id))
             parent = find_copy(parent_key, target)
-        details = checked_details(
+        details = self._details(target, parent)
+        if run.started is not None:
+            details = {**details, "date_created": datetime_of(run.started).isoformat()}
+        return create_run_in(self._project, target, self, details)
+
+    def details(self, target: Connection) -> dict[str, Any]:
+        """Returns its config, tags, and so on."""
+        return self._details(target, None)
+
+    def _details(self, target: Connection, parent: str | None) -> dict[str, Any]:
+        run = self.run
+        return checked_details(
             "import",
             target.settings,
             config=run.config,
@@ -192,12 +227,9 @@ class RunToImport(RunToCopy):
             notes=run.notes,
             parent=parent,
         )
-        if run.started is not None:
-            details = {**details, "date_created": datetime_of(run.started).isoformat()}
-        return create_run_in(self._project, target, self, details)
 
     def values(self) -> Iterator[Value]:
-        """Yields its values, without invalid ones."""
+        """Yields its values and rows, without invalid ones."""
         following: Counter[str] = Counter()
         for point in self.run.points():
             step = following[point.name] if point.step is None else point.step
@@ -214,6 +246,19 @@ class RunToImport(RunToCopy):
                 self.run.skipped["values with an invalid step"] += 1
                 continue
             yield step, point.time, name, value
+        yield from self._rows()
+
+    def _rows(self) -> Iterator[Value]:
+        for row in self.run.rows():
+            try:
+                name = checked_name("import", "table name", row.table)
+                fields = encoded_value(row.fields)
+                check_size("import", name, fields)
+            except (TypeError, ValueError) as error:
+                raise_foreign(error)
+                self.run.skipped["invalid rows"] += 1
+                continue
+            yield [], row.time, name, fields
 
     def changes(self) -> Iterator[Change]:
         """Yields its origin."""
@@ -233,17 +278,34 @@ class RunToImport(RunToCopy):
         """Returns how it ended."""
         return End(self.run.status, self.run.ended, self.run.because)
 
-    def copy_files(self, target: Connection, there: RunPath) -> int:
-        """Copies the versions that it created, and its files."""
+    def copy_files(self, target: Connection, there: RunPath, known: Collection[str]) -> int:
+        """Copies the versions that it created, and its files, except known ones."""
         delivery = FilesDelivery(target, there, self.key)
+        count = 0
         for version in self.run.versions:
+            if _mark_of_version(version) in known:
+                continue
             stream = partial(_open_file, version.places)
-            delivery.add_version(
+            count += delivery.add_version(
                 version.artifact, version.fields, version.files, stream, version.name
             )
         for file in self._files.values():
-            delivery.add_local_file(_run_file(file), file.file)
-        return self.files
+            if _mark_of(file) not in known:
+                delivery.add_local_file(_run_file(file), file.file)
+                count += 1
+        return count
+
+
+def _mark_of(file: ImportedFile) -> str:
+    return _digest_of("file", file.path, file.step, file.time, file.file.stat().st_size)
+
+
+def _mark_of_version(version: ImportedVersion) -> str:
+    return _digest_of("version", version.artifact, version.name)
+
+
+def _digest_of(*parts: Any) -> str:
+    return hashlib.blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def add_files(run: ImportedRun, folder: Path, without: Container[Path] = ()) -> None:

@@ -11,11 +11,18 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from afnio_tellurio.api.entities import RunStatus
-from afnio_tellurio.importing.imported_runs import UNFINISHED, ImportedRun, Point, add_files
+from afnio_tellurio.importing.imported_runs import (
+    UNFINISHED,
+    ImportedRow,
+    ImportedRun,
+    Point,
+    add_files,
+)
 from afnio_tellurio.importing.leveldb_log import has_header, records_of
 from afnio_tellurio.importing.media import add_medium
 from afnio_tellurio.importing.protobuf import Field, Message, ProtobufError
 from afnio_tellurio.importing.wandb_history import FILES, History, Row, restored
+from afnio_tellurio.importing.wandb_tables import TABLE, TableFile, read_rows
 from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.special_numbers import SPECIAL_NUMBERS
 
@@ -34,6 +41,8 @@ _OTHERS = {
 #: Records about the file, and not about the run.
 _BOOKKEEPING = {1, 6, 11, 16, 19, 20, 21, 22, 23, 100, 200}
 
+#: The folder of media in that of the files.
+_MEDIA = "media"
 #: Files of wandb itself. Their content is imported from records, without credentials.
 _OWN_FILES = ("config.yaml", "wandb-metadata.json", "wandb-summary.json")
 
@@ -165,15 +174,34 @@ class _Scan:
         # Elsewhere, a folder of this name may be of somebody else.
         folders = [file.parent for file in self._files if _is_in_own_folder(file)]
         left_out: set[Path] = set()
+        tables: list[TableFile] = []
         for medium in history.media():
-            left_out.update(add_medium(self.run, folders, medium))
+            found = add_medium(self.run, folders, medium)
+            left_out.update(found)
+            if medium.type == TABLE:
+                tables += [TableFile(medium.name, file, medium.step, medium.time) for file in found]
+        self.run.rows = partial(self._rows, tables)
         for folder in folders:
             files = folder.resolve() / FILES
             if files.is_symlink():
                 self.run.skipped["links"] += 1
                 continue
             left_out.update(files / name for name in _OWN_FILES)
+            if self._exit is None:
+                # wandb writes the file of a medium before the value, which a later import may find.
+                early = {file for file in (files / _MEDIA).rglob("*") if file.is_file()} - left_out
+                self.run.skipped["media without a value yet"] += len(early)
+                left_out |= early
             add_files(self.run, files, left_out)
+        self.run.skipped = +self.run.skipped
+
+    def _rows(self, tables: list[TableFile]) -> Iterator[ImportedRow]:
+        for table in tables:
+            try:
+                yield from read_rows(table)
+            except ValueError as error:
+                raise_foreign(error)
+                self.run.skipped["invalid tables"] += 1
 
 
 _READ = {_HISTORY, _SUMMARY, _CONFIG, _STATS, _METRIC, _RUN, _EXIT, _ENVIRONMENT}
