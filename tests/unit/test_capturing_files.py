@@ -21,7 +21,6 @@ from afnio_tellurio.artifacts.collecting import collect_directory, collect_file
 from afnio_tellurio.artifacts.index import (
     read_index,
     remove_captured,
-    remove_unfinished,
 )
 from afnio_tellurio.artifacts.opening import ChangedFileError, open_regular
 from afnio_tellurio.artifacts.reading import open_captured
@@ -601,7 +600,7 @@ class TestFailures:
         assert not (out / "index").exists()
         with pytest.raises(FileNotFoundError):
             read_index(out)
-        assert remove_unfinished(out)
+        remove_captured(out)
         assert not out.exists()
         assert len(list(source.iterdir())) == 3
 
@@ -654,10 +653,8 @@ class TestReading:
         }
 
 
-def test_only_what_is_unfinished_is_removed(tmp_path, out):
-    assert not remove_unfinished(tmp_path / "missing")
+def test_a_folder_may_be_removed_twice(out):
     capture([BytesSource("0", b"1")], out, check_room=allow)
-    assert not remove_unfinished(out)
     assert contents(out) == {"0": b"1"}
     remove_captured(out)
     assert not out.exists()

@@ -120,20 +120,6 @@ def read_index(folder: Path) -> Index:
         raise ValueError(f"{path} is damaged ({error})") from error
 
 
-def remove_unfinished(folder: Path) -> bool:
-    """Removes a folder of captured files if it has no index, and returns whether it did.
-
-    Call it when no process captures files into the folder.
-
-    Raises:
-        OSError: It cannot be removed.
-    """
-    if (folder / INDEX).exists() or not folder.is_dir():
-        return False
-    remove_captured(folder)
-    return True
-
-
 def remove_captured(folder: Path) -> None:
     """Removes a folder of captured files, if it exists.
 
