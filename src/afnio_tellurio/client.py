@@ -360,7 +360,7 @@ def ask_for_key(client: TellurioClient) -> str | None:
     Raises:
         ValueError: The input is not a valid key.
         EOFError: The user pressed Ctrl-D.
-        BackendUnreachableError: The backend does not answer. No key is asked for in vain.
+        BackendUnreachableError: The backend does not answer; then no key is asked for.
     """
     return auth.ask_for_key(client.url, _place_of_keys(client)) if auth.can_ask() else None
 

@@ -112,7 +112,7 @@ def curves(
 
     Raises:
         TypeError: A name is not a string.
-        ValueError: A name is empty or too long, or `buckets` is not a number from 1 to 10,000.
+        ValueError: A name is empty or too long, or `buckets` is less than 1 or more than 10,000.
         TellurioError: A request failed.
     """
     names = tuple(checked_name("curves", "metric name", name) for name in names)

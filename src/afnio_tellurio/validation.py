@@ -146,7 +146,7 @@ def checked_buckets(call: str, buckets: Any) -> int:
     """The number of points of a curve.
 
     Raises:
-        ValueError: It is not a number from 1 to 10,000.
+        ValueError: It is less than 1 or more than 10,000.
     """
     if buckets not in range(1, MAX_BUCKETS + 1):
         raise ValueError(

@@ -44,6 +44,13 @@ def test_every_file_named_in_the_text_is_in_the_listing():
         assert any(Path(module).match(name) for module in listed), name
 
 
+def test_every_module_of_the_page_is_named_and_no_other():
+    named = set(re.findall(r"`(\w+\.js)`", PAGE))
+    own = {path.name for path in (PACKAGE / "backend" / "page").glob("*.js")}
+    assert sorted(own - named) == [], "docs/architecture.md does not name these"
+    assert sorted(named - own) == [], "docs/architecture.md names these"
+
+
 def test_a_listing_is_read_by_its_indentation():
     listing = "scripts/\nsrc/a/\n  b.py   c.py is another\n  d/\n    e.py\n  f.py\n"
     assert listed_modules(listing) == ["src/a/b.py", "src/a/d/e.py", "src/a/f.py"]

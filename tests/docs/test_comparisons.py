@@ -1,7 +1,9 @@
 """The pages for users of other trackers: their figures are the measured ones, and their calls exist."""
 
+import ast
 import inspect
 import re
+import typing
 
 import pytest
 from benchmark_results import figure
@@ -44,17 +46,71 @@ def test_the_figures_are_those_that_were_measured(tool):
         assert [ours, theirs] == expected, name
 
 
+#: Methods of a run whose results have methods.
+RETURNING = {"rows": te.Run.rows, "use_artifact": te.Run.use_artifact}
+#: What a name in a call of ours is, if it is not a name of the package.
+OBJECTS = {"run": te.Run, "data": te.Artifact}
+
+
+def our_calls(tool):
+    """Each fragment of code of ours in the table that is a call in Python."""
+    rows = re.findall(r"^\| `.*` \| (.*) \|$", page(tool), re.MULTILINE)
+    for code in re.findall(r"`([^`]+)`", "\n".join(rows)):
+        text = code.removeprefix("with ").removesuffix(":")
+        try:
+            yield from (n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Call))
+        except SyntaxError:
+            # A command, such as `afnio-tellurio serve`.
+            assert not re.search(r"\b(?:te|run|data)\.", code), code
+
+
+def check(call):
+    """Fails unless the function exists and accepts the arguments."""
+    keywords = {keyword.arg: ... for keyword in call.keywords}
+    arguments = [... for each in call.args if ast.unparse(each) != "..."]
+    is_whole = len(arguments) == len(call.args)
+    if not isinstance(call.func, ast.Attribute):
+        return
+    owner = call.func.value
+    if isinstance(owner, ast.Name):
+        is_module = owner.id == "te"
+        function = getattr(te if is_module else OBJECTS[owner.id], call.func.attr)
+    else:
+        # A method of what another call returns, such as `te.get_artifact(...).download()`.
+        made = inspect.signature(getattr(te, owner.func.attr, None) or RETURNING[owner.func.attr])
+        returned = {"Artifact": te.Artifact, "RunTable": te.RunTable, "TableRows": te.TableRows}
+        is_module, function = False, getattr(returned[made.return_annotation], call.func.attr)
+    if not is_module:
+        arguments.insert(0, None)
+    signatures = typing.get_overloads(function) or [function]
+    for each in signatures:
+        try:
+            signature = inspect.signature(each)
+            bind = signature.bind if is_whole else signature.bind_partial
+            bind(*arguments, **keywords)
+        except TypeError:
+            continue
+        return
+    pytest.fail(f"{ast.unparse(call)}: {inspect.signature(function)}")
+
+
 @pytest.mark.parametrize("tool", TOOLS)
 def test_each_call_of_ours_exists_and_has_the_arguments(tool):
-    calls = re.findall(r"\bte\.(\w+)(?:\(([^`]*)\))?", page(tool))
-    assert calls
-    for name, arguments in calls:
-        function = getattr(te, name)
-        names = re.findall(r"(?:^|[(, ])(\w+)=", arguments.partition(").")[0])
-        if inspect.isfunction(function):
-            assert set(names) <= set(inspect.signature(function).parameters), (name, names)
-    ours = re.findall(r"^\| .+ \| (.+) \|$", page(tool), re.MULTILINE)
-    for name, arguments in re.findall(r"\brun\.(\w+)\(([^`]*)\)", "\n".join(ours)):
-        function = getattr(te.Run, name)
-        names = re.findall(r"(?:^|[(, ])(\w+)=", arguments)
-        assert set(names) <= set(inspect.signature(function).parameters), (name, names)
+    calls = list(our_calls(tool))
+    assert len(calls) >= 15
+    for call in calls:
+        check(call)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'te.log_image("a")',
+        'te.log("a", value=1, stride=2)',
+        "run.iter_metrics(step=1)",
+        'te.get_artifact("a").fetch()',
+    ],
+)
+def test_a_call_that_does_not_exist_is_noticed(code):
+    with pytest.raises((AttributeError, pytest.fail.Exception)):
+        check(ast.parse(code, mode="eval").body)

@@ -653,7 +653,7 @@ class TestReading:
         }
 
 
-def test_captured_files_are_removed_and_may_be_missing(out):
+def test_a_folder_may_be_removed_twice(out):
     capture([BytesSource("0", b"1")], out, check_room=allow)
     assert contents(out) == {"0": b"1"}
     remove_captured(out)

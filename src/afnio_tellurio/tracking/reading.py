@@ -158,7 +158,7 @@ class RunReader(RunRecord):
             Steps and values, in step order, without values that are not finite numbers.
 
         Raises:
-            ValueError: `buckets` is not a number from 1 to 10,000.
+            ValueError: `buckets` is less than 1 or more than 10,000.
             TellurioError: The request failed.
         """
         checked_buckets("curve", buckets)
