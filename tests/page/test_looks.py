@@ -215,6 +215,15 @@ def test_a_long_name_of_a_run_leaves_a_comparison_within_the_page(open_page, cli
         assert page.locator("label", has=base).bounding_box()["height"] < 40
 
 
+def test_on_a_phone_the_names_of_runs_leave_room_for_the_table(open_page, client):
+    te.init("acme", "Digits", "x" * 200, client=client).finish()
+    page = open_page(f"{PROJECT}?tab=table", width=390)
+    status = page.locator("tbody .status")
+    expect(status).to_be_visible()
+    box = status.bounding_box()
+    assert box["x"] + box["width"] <= 390
+
+
 def test_the_choice_of_columns_fits_a_narrow_screen(open_view):
     page = open_view("table", width=360)
     page.get_by_text("Columns").click()

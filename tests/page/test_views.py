@@ -76,6 +76,21 @@ def test_the_head_of_a_project_has_its_name_and_counts_on_every_tab(open_digits)
         expect(page.get_by_role("navigation", name="Path")).to_have_text(re.compile("acme$"))
 
 
+def test_large_counts_in_the_head_are_written_alike(open_digits):
+    page = open_digits("/")
+
+    def count(route):
+        project = route.fetch().json()
+        project["run_counts"] = {"RUNNING": 1234, "CRASHED": 1000}
+        route.fulfill(json=project)
+
+    page.route("**/api/v0/acme/projects/digits/", count)
+    page.goto(page.url + f"{PROJECT}artifacts/".lstrip("/"))
+    expect(page.locator(".title .quiet")).to_contain_text(
+        "2,234 runs · 1,234 running · 1,000 crashed"
+    )
+
+
 def test_the_page_tells_what_does_not_exist(open_digits):
     page = open_digits("/acme/projects/nothing/")
     expect(page.locator("main")).to_contain_text("Project acme/nothing not found.")

@@ -2,7 +2,7 @@
 
 import {Link, option, queryWith} from "./address.js";
 import {artifactPath, projectPath, running} from "./backend.js";
-import {ago, counted} from "./format.js";
+import {ago, counted, number} from "./format.js";
 import {html} from "./preact.js";
 
 /** @type {(props: {namespace?: string, project?: string}) => VNode} */
@@ -17,7 +17,12 @@ with te.init(${JSON.stringify(namespace)}, ${JSON.stringify(project)}) as run:
 
 /** @param {number} total @param {number} live @param {number} crashed @param {string} updated */
 const facts = (total, live, crashed, updated) =>
-	[counted(total, "run"), live && `${live} running`, crashed && `${crashed} crashed`, `updated ${ago(updated)}`]
+	[
+		counted(total, "run"),
+		live && `${number(live)} running`,
+		crashed && `${number(crashed)} crashed`,
+		`updated ${ago(updated)}`
+	]
 		.filter(Boolean)
 		.join(" · ");
 

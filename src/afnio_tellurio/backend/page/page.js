@@ -95,6 +95,7 @@ const VIEWS = {
 
 /** @param {KeyboardEvent} event */
 function onKey(event) {
+	if (event.key === "Tab") import("./focus.js");
 	const field = document.getElementById("filter");
 	if (event.key !== "/" || !field || /^(INPUT|SELECT)$/.test(/** @type {Element} */ (event.target).tagName)) return;
 	event.preventDefault();
