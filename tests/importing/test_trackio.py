@@ -220,3 +220,13 @@ def test_a_database_in_a_read_only_folder_is_read(read_only):
     runs = {run.name for run in trackio.read_runs(read_only, Counter())}
     assert runs == set(EXPECTED)
     assert [file.name for file in read_only.parent.iterdir()] == [read_only.name]
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("step", ["x", 1.5, -1, b"1", 2.0**70])
+def test_steps_that_are_none_are_counted(step, source, capsys):
+    with sqlite3.connect(source) as database:
+        database.execute("UPDATE metrics SET step = ? WHERE id = 1", (step,))
+    assert main(["import", str(source), "--project", "acme/spaces"]) == 0
+    skipped = skipped_of(capsys.readouterr().out, "first")
+    assert skipped["values with an invalid step"] == 1
