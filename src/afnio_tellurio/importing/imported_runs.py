@@ -236,7 +236,7 @@ class RunToImport(RunToCopy):
         for point in self.run.points():
             step = following[point.name] if point.step is None else point.step
             # SQLite stores anything in a column of integers.
-            if not isinstance(step, int) or not 0 <= step <= MAX_STEP:
+            if not isinstance(step, int) or not 0 <= step <= MAX_STEP:  # pyright: ignore[reportUnnecessaryIsInstance]
                 self.run.skipped["values with an invalid step"] += 1
                 continue
             following[point.name] = step + 1
