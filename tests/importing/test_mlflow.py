@@ -140,3 +140,32 @@ def test_parameters_are_numbers_only_if_nothing_is_lost(text, value):
 def test_texts_of_metadata(line, value, tmp_path):
     (tmp_path / "meta.yaml").write_text(f"x: 1\n{line}\n")
     assert mlflow._read_meta(tmp_path / "meta.yaml")["name"] == value
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("kind", ["folder"])
+def test_texts_that_are_not_utf_8_stop_nothing(source, capsys):
+    (metrics,) = source.glob("*/*/metrics/before")
+    metrics.write_bytes(b"\xff 1 2\n1 2 3\n1" + b"0" * 400 + b" 2 4\n")
+    run = metrics.parent.parent
+    (run / "params" / "bytes").write_bytes(b"a\xff")
+    assert main(["import", str(source), "--project", "acme/flows"]) == 0
+    out = capsys.readouterr().out
+    assert "1 damaged lines" in out
+    assert "1 texts that are not UTF-8" in out
+    (found,) = [each for each in te.runs("acme", "flows") if each.config]
+    assert found.config["bytes"] == "a\ufffd"
+    assert found.metrics("before").values == [2.0, 2.0]
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("kind", ["database"])
+def test_times_without_a_date_are_left_out(source):
+    with sqlite3.connect(source) as database:
+        database.execute("UPDATE runs SET start_time = 9000000000000000, end_time = -1e17")
+        database.execute("UPDATE metrics SET timestamp = 9000000000000000 WHERE step = 1")
+    assert main(["import", str(source), "--project", "acme/flows"]) == 0
+    runs = {run.name: run for run in te.runs("acme", "flows")}
+    assert set(runs) == set(EXPECTED["database"])
+    for name, expected in EXPECTED["database"].items():
+        assert len(list(runs[name].iter_metrics())) == len(expected["points"])

@@ -1,7 +1,10 @@
 """Event files that tensorboardX and TensorBoard wrote."""
 
 import json
+import os
+import shutil
 import struct
+import sys
 from pathlib import Path
 
 import pytest
@@ -97,3 +100,15 @@ def test_tensors_of_each_type(kind, field, expected):
 
 def test_the_checksum_is_that_of_the_standard():
     assert crc32c(b"123456789") == 0xE3069283
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.skipif(sys.platform != "linux", reason="names are not bytes")
+def test_a_folder_whose_name_is_not_utf_8_is_a_run(tmp_path):
+    folder = os.path.join(os.fsencode(tmp_path), b"caf\xe9")
+    os.mkdir(folder)
+    (source,) = (GOLDEN / "simple").iterdir()
+    shutil.copy(os.fsencode(source), folder)
+    assert main(["import", str(tmp_path), "--project", "acme/boards"]) == 0
+    (run,) = te.runs("acme", "boards")
+    assert run.name == "caf?"

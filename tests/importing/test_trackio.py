@@ -2,8 +2,11 @@
 
 import gzip
 import json
+import os
 import shutil
 import sqlite3
+import tempfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from golden_runs import check_repeats, check_run, skipped_of
 
 import afnio_tellurio as te
 from afnio_tellurio.cli import main
+from afnio_tellurio.importing import trackio
 
 GOLDEN = Path(__file__).parent.parent / "golden_imports" / "trackio"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text())
@@ -108,6 +112,7 @@ def test_a_killed_import_is_continued(name, folder, server, start_python):
         f"""
 import os, signal
 from afnio_tellurio.cli import main
+from afnio_tellurio.importing import trackio
 from afnio_tellurio.copying_files import FilesDelivery as owner
 real = owner.{name}
 def killed(*arguments):
@@ -186,3 +191,42 @@ def test_what_is_no_database_of_it_is_one_line(source, tmp_path, capsys):
         assert f"is not a database of {kind}" in capsys.readouterr().err
     assert main(["import", str(other), "--project", "acme/spaces"]) == 1
     assert "has nothing that can be imported" in capsys.readouterr().err
+
+
+@pytest.fixture
+def read_only():
+    """A database with a write-ahead log in a folder that this user cannot change."""
+    # Not in that of pytest, which other users cannot enter.
+    folder = Path(tempfile.mkdtemp())
+    source = shutil.copy(GOLDEN / "digits.db", folder / "digits.db")
+    with sqlite3.connect(source) as database:
+        database.execute("PRAGMA journal_mode = wal")
+    database.close()
+    source.chmod(0o444)
+    folder.chmod(0o555)
+    # Root may change it all the same.
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    yield source
+    if user == 0:
+        os.seteuid(0)
+    folder.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="has no users like this")
+def test_a_database_in_a_read_only_folder_is_read(read_only):
+    runs = {run.name for run in trackio.read_runs(read_only, Counter())}
+    assert runs == set(EXPECTED)
+    assert [file.name for file in read_only.parent.iterdir()] == [read_only.name]
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("step", ["x", 1.5, -1, b"1", 2.0**70])
+def test_steps_that_are_none_are_counted(step, source, capsys):
+    with sqlite3.connect(source) as database:
+        database.execute("UPDATE metrics SET step = ? WHERE id = 1", (step,))
+    assert main(["import", str(source), "--project", "acme/spaces"]) == 0
+    skipped = skipped_of(capsys.readouterr().out, "first")
+    assert skipped["values with an invalid step"] == 1

@@ -23,7 +23,7 @@ def opened(path: Path) -> Generator[sqlite3.Connection]:
         ValueError: It is not a database, or it is damaged.
     """
     try:
-        database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        database = _connected(path)
         try:
             database.row_factory = sqlite3.Row
             yield database
@@ -32,6 +32,25 @@ def opened(path: Path) -> Generator[sqlite3.Connection]:
     except sqlite3.Error as error:
         raise_foreign(error)
         raise ValueError(f"{path} cannot be read as a database: {error}") from error
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    address = f"{path.resolve().as_uri()}?mode=ro"
+    database = sqlite3.connect(address, uri=True)
+    try:
+        database.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        database.close()
+        log = path.resolve().with_name(f"{path.resolve().name}-wal")
+        if log.exists() and log.stat().st_size:
+            raise
+        # In a folder that is read-only, SQLite cannot create the files of a write-ahead log. All is
+        # in the database then, and nobody can change it.
+        database = sqlite3.connect(f"{address}&immutable=1", uri=True)
+    except BaseException:  # raised again: the connection must not stay open
+        database.close()
+        raise
+    return database
 
 
 def is_database(path: Path) -> bool:

@@ -175,10 +175,12 @@ class RunToImport(RunToCopy):
     def __init__(self, run: ImportedRun, project: TargetProject) -> None:
         super().__init__(
             project.key_of(_uuid_of(run.tool, run.source_id)),
-            run.name.strip()[:MAX_NAME_LENGTH] or run.source_id[:MAX_NAME_LENGTH],
+            _printable(run.name).strip()[:MAX_NAME_LENGTH] or run.source_id[:MAX_NAME_LENGTH],
             project.namespace_slug,
             project.slug,
         )
+        run.started = _time_or_zero(run.started) or None
+        run.ended = _time_or_zero(run.ended) or None
         self.run = run
         self._project = project
         # The last one of each path and step, which replaces the others.
@@ -233,6 +235,10 @@ class RunToImport(RunToCopy):
         following: Counter[str] = Counter()
         for point in self.run.points():
             step = following[point.name] if point.step is None else point.step
+            # SQLite stores anything in a column of integers.
+            if not isinstance(step, int) or not 0 <= step <= MAX_STEP:  # pyright: ignore[reportUnnecessaryIsInstance]
+                self.run.skipped["values with an invalid step"] += 1
+                continue
             following[point.name] = step + 1
             try:
                 name = checked_name("import", "metric name", point.name)
@@ -242,10 +248,7 @@ class RunToImport(RunToCopy):
                 raise_foreign(error)
                 self.run.skipped["invalid values"] += 1
                 continue
-            if not 0 <= step <= MAX_STEP:
-                self.run.skipped["values with an invalid step"] += 1
-                continue
-            yield step, point.time, name, value
+            yield step, _time_or_zero(point.time), name, value
         yield from self._rows()
 
     def _rows(self) -> Iterator[Value]:
@@ -258,7 +261,7 @@ class RunToImport(RunToCopy):
                 raise_foreign(error)
                 self.run.skipped["invalid rows"] += 1
                 continue
-            yield [], row.time, name, fields
+            yield [], _time_or_zero(row.time), name, fields
 
     def changes(self) -> Iterator[Change]:
         """Yields its origin."""
@@ -354,6 +357,17 @@ def _run_file(file: ImportedFile) -> RunFile:
         content_type=file.content_type or mimetypes.guess_type(file.path)[0],
         timestamp=datetime_of(file.time),
     )
+
+
+def _time_or_zero(time: int | None) -> int:
+    """Returns a time in microseconds since 1970, or 0 if it has no date."""
+    has_date = time is not None and abs(time) < 2**63 and microseconds(time / 1e6) != 0
+    return time if time is not None and has_date else 0
+
+
+def _printable(name: str) -> str:
+    """Returns a name with a mark for each byte of a file name that is not UTF-8."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def _is_name(text: str | None) -> bool:

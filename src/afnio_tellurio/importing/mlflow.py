@@ -35,6 +35,8 @@ _STATUSES: dict[str, tuple[str, dict[str, Any] | None]] = {
 _NUMBERED = {"3": "FINISHED", "4": "FAILED", "5": "KILLED"}
 _DELETED = "deleted"
 _META = "meta.yaml"
+#: What is in a text in the place of bytes that are not UTF-8.
+_REPLACED = "\ufffd"
 #: Larger ones, with many digits, are more likely names.
 _MAX_NUMBER = 2**53
 
@@ -207,8 +209,11 @@ def _run_of_folder(
     run.ended = _microseconds(fields.get("end_time"))
     run.config = {name: _parsed(_text(file)) for name, file in _keys(folder / "params")}
     run.points = partial(_points_of_folder, folder / "metrics")
+    for name, file in [*_keys(folder / "tags"), *_keys(folder / "params")]:
+        if _REPLACED in _text(file) or _REPLACED in name:
+            run.skipped["texts that are not UTF-8"] += 1
     for _name, file in _keys(folder / "metrics"):
-        for line in file.read_text("utf-8").splitlines():
+        for line in _text(file).splitlines():
             if _point("", line) is None:
                 run.skipped["damaged lines"] += 1
     inputs = len(list(folder.glob("inputs/*")))
@@ -221,7 +226,7 @@ def _run_of_folder(
 
 def _points_of_folder(metrics: Path) -> Iterator[Point]:
     for name, file in _keys(metrics):
-        with file.open(encoding="utf-8") as lines:
+        with file.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 point = _point(name, line)
                 if point is not None:
@@ -232,7 +237,7 @@ def _point(name: str, line: str) -> Point | None:
     """Returns the value in a line: time, value, and step, which early versions lack."""
     parts = line.split()
     with suppress(ValueError, IndexError):
-        time, value = _microseconds(parts[0]) or 0, float(parts[1])
+        time, value = int(parts[0]) * 1000, float(parts[1])
         return Point(name, int(parts[2]) if parts[2:] else None, value, time)
     return None
 
@@ -244,14 +249,14 @@ def _keys(folder: Path) -> list[tuple[str, Path]]:
 
 
 def _text(file: Path) -> str:
-    return file.read_text("utf-8")
+    return file.read_text("utf-8", errors="replace")
 
 
 def _read_meta(path: Path) -> dict[str, str]:
     """Reads a `meta.yaml`, which has texts and numbers only."""
     fields: dict[str, str] = {}
     name = ""
-    for line in path.read_text("utf-8").splitlines():
+    for line in _text(path).splitlines():
         if line[:1] in (" ", "\t"):
             # A long text goes on.
             fields[name] = f"{fields.get(name, '')} {line.strip()}".strip()

@@ -61,7 +61,7 @@ def _content(file: Path) -> tuple[list[str], list[list[Any]]]:
     if not isinstance(columns, list) or not isinstance(data, list):
         raise ValueError(f"{file} has no columns or no data")  # noqa: TRY004 - the file is invalid
     names = [str(column) for column in columns]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    rows: list[Any] = data
+    rows: list[Any] = data  # pyright: ignore[reportUnknownVariableType]
     if len(set(names)) < len(names):
         raise ValueError(f"{file} has a column twice")
     if any(not isinstance(cells, list) or len(cells) != len(names) for cells in rows):  # pyright: ignore[reportUnknownArgumentType]
