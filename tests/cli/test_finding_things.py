@@ -193,6 +193,12 @@ def test_messages_name_no_function_of_the_library(invoke, three_projects, argume
     )
 
 
+def test_any_limit_is_accepted(invoke, three_projects):
+    for path in ((), ("acme/digits",)):
+        limited = invoke("runs", *path, "--limit", str(10**30))
+        assert listed(limited) == listed(invoke("runs", *path))
+
+
 def test_a_value_that_looks_like_an_option_is_explained(invoke, three_projects):
     finished = invoke("runs", "acme/digits", "--sort", "-created")
     assert finished.returncode == 2

@@ -106,10 +106,25 @@ def test_a_run_in_the_trash_is_purged_by_its_uuid(invoke, run):
     assert te.list_trash("acme") == []
 
 
+@pytest.mark.parametrize("command", ["purge", "restore"])
+def test_what_is_not_in_the_trash_is_answered_with_what_is(invoke, run, command):
+    te.delete_run("acme", "digits", run.uuid)
+    for path, words in (
+        ("acme/digits/a c", "run digits/a c. Did you mean digits/a b?"),
+        ("acme/zzz/y", "run zzz/y. Its runs: digits/a b"),
+        ("acme/gone", "project gone. Its projects: none"),
+        ("nosuch/x/y", "run x/y. Its runs: none"),
+    ):
+        refused = invoke(command, path, *(["--yes"] if command == "purge" else []))
+        namespace = path.partition("/")[0]
+        message = f"afnio-tellurio {command}: The trash of {namespace} has no {words}\n"
+        assert (refused.returncode, refused.stderr) == (1, message)
+
+
 def test_only_what_is_in_the_trash_is_purged_by_that_command(invoke, run):
     for path, words in (
-        ("acme/digits/a b", "the trash of acme has no run digits/a b"),
-        ("acme/digits", "the trash of acme has no project digits"),
+        ("acme/digits/a b", "The trash of acme has no run digits/a b. Its runs: none"),
+        ("acme/digits", "The trash of acme has no project digits. Its projects: none"),
     ):
         refused = invoke("purge", path, "--yes")
         assert (refused.returncode, refused.stdout) == (1, "")

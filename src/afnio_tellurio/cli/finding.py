@@ -29,7 +29,7 @@ def find_run(path: Sequence[str]) -> te.Run:
     except LookupError:
         names = [run.name for run in te.runs(namespace, project, limit=_SEARCHED)]
     raise LookupError(
-        f"Run {namespace}/{project}/{name} not found{_existing(name, names, 'Newest runs')}"
+        f"Run {namespace}/{project}/{name} not found{existing_names(name, names, 'Newest runs')}"
     )
 
 
@@ -56,7 +56,7 @@ def list_projects(namespace: str) -> list[te.Project]:
             raise problem from None
         return []
     if namespace not in namespaces:
-        hint = _existing(namespace, namespaces, "Namespaces")
+        hint = existing_names(namespace, namespaces, "Namespaces")
         raise LookupError(f"Namespace {namespace} not found{hint}")
     return []
 
@@ -91,11 +91,12 @@ def _about_missing_project(namespace: str, project: str) -> str:
     except te.NotFoundError:
         # The backend cannot list them.
         return f"Project {namespace}/{project} not found"
-    hint = _existing(project, slugs, f"Projects in {namespace}")
+    hint = existing_names(project, slugs, f"Projects in {namespace}")
     return f"Project {namespace}/{project} not found{hint}"
 
 
-def _existing(name: str, names: Sequence[str], title: str) -> str:
+def existing_names(name: str, names: Sequence[str], title: str) -> str:
+    """Returns the end of a message about a name that does not exist: similar ones, or all."""
     similar = difflib.get_close_matches(name, names, 3)
     if similar:
         return f". Did you mean {' or '.join(similar)}?"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import Commands, path_type
 from afnio_tellurio.cli.asking import is_confirmed, require_terminal
-from afnio_tellurio.cli.finding import find_project, find_run, list_projects
+from afnio_tellurio.cli.finding import existing_names, find_project, find_run, list_projects
 from afnio_tellurio.cli.layout import table
 from afnio_tellurio.cli.printing import format_date, value_count
 from afnio_tellurio.cli.selecting import (
@@ -21,6 +21,7 @@ from afnio_tellurio.notices import printable, quoted_argument
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
 _PATH = "NAMESPACE/PROJECT[/RUN]"
 _KILO = 1000
@@ -175,10 +176,13 @@ def _facts(item: te.TrashedItem) -> dict[str, Any]:
 
 def _restore(options: argparse.Namespace) -> int:
     namespace_slug, project, *run_name = options.path
-    if run_name:
-        name = te.restore_run(namespace_slug, project, *run_name).name
-    else:
-        name = te.restore_project(namespace_slug, project).slug
+    try:
+        if run_name:
+            name = te.restore_run(namespace_slug, project, *run_name).name
+        else:
+            name = te.restore_project(namespace_slug, project).slug
+    except LookupError as error:
+        raise _not_in_trash(options.path, te.list_trash(namespace_slug)) from error
     print(f"Restored {printable(name)}")
     return 0
 
@@ -186,12 +190,13 @@ def _restore(options: argparse.Namespace) -> int:
 def _purge(options: argparse.Namespace) -> int:
     namespace_slug, *path = options.path
     kind = "run" if len(path) > 1 else "project"
-    for item in te.list_trash(namespace_slug):
+    items = te.list_trash(namespace_slug)
+    for item in items:
         is_named = "/".join(path) in {_path_of(item), f"{item.project_slug}/{item.uuid}"}
         if item.kind == kind and is_named:
             break
     else:
-        raise LookupError(f"the trash of {namespace_slug} has no {kind} {'/'.join(path)}")
+        raise _not_in_trash(options.path, items)
     if kind == "project" and te.get_project(namespace_slug, item.project_slug) is not None:
         # The backend would purge that one.
         raise ValueError(f"there is another project {item.project_slug} now; delete it first")
@@ -201,6 +206,15 @@ def _purge(options: argparse.Namespace) -> int:
         return 1
     _purge_item(namespace_slug, item)
     return 0
+
+
+def _not_in_trash(path: Sequence[str], items: Sequence[te.TrashedItem]) -> LookupError:
+    namespace_slug, *rest = path
+    kind = "run" if len(rest) > 1 else "project"
+    name = "/".join(rest)
+    names = list(dict.fromkeys(_path_of(item) for item in items if item.kind == kind))
+    hint = existing_names(name, names, f"Its {kind}s")
+    return LookupError(f"The trash of {namespace_slug} has no {kind} {name}{hint}")
 
 
 def _purge_item(namespace_slug: str, item: te.TrashedItem) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import sys
 import uuid
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
@@ -87,6 +88,8 @@ def runs(
         _check_time("runs", name, time)
     if limit is not None and limit < 1:
         raise ValueError(f"runs: limit is {limit!r}; it must be 1 or more")
+    # What `islice` accepts.
+    limit = limit and min(limit, sys.maxsize)
     details = checked_filters("runs", tag=tag, group=group, job_type=job_type, parent=parent)
     query = Query("runs", where, sort)
     client = client_or_default(client)
