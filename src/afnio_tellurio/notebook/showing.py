@@ -11,6 +11,7 @@ from afnio_tellurio.notebook.drawing import draw_curves
 from afnio_tellurio.notebook.live_view import open_view
 from afnio_tellurio.notebook.shown_curves import read_shown
 from afnio_tellurio.notices import printable
+from afnio_tellurio.overviews import checked_runs
 from afnio_tellurio.settings.settings import is_quiet
 from afnio_tellurio.tracking.run import Run
 from afnio_tellurio.validation import checked_name
@@ -39,7 +40,7 @@ def show(run: Run | Iterable[Run], *names: str) -> None:
         names: The metrics to draw; default: all that have numbers, up to 24.
 
     Raises:
-        TypeError: A name is not a string.
+        TypeError: A name is not a string, or the runs are not runs.
         ValueError: A name is empty or too long, there are no runs, or no run has such a metric.
         RuntimeError: The code does not run in a notebook.
         ApiError: The backend answered with an error.
@@ -48,7 +49,7 @@ def show(run: Run | Iterable[Run], *names: str) -> None:
     """
     names = tuple(checked_name("show", "metric name", name) for name in names)
     display = _find_display()
-    runs = [run] if isinstance(run, Run) else list(run)
+    runs = checked_runs("show", [run] if isinstance(run, Run) else run)
     if not runs:
         raise ValueError("show: no runs; pass one run or several")
     shown = read_shown(runs, names)
