@@ -42,6 +42,7 @@ def show(run: Run | Iterable[Run], *names: str) -> None:
     Raises:
         TypeError: A name is not a string, or the runs are not runs.
         ValueError: A name is empty or too long, there are no runs, or no run has such a metric.
+            A run that is running may log its first value later.
         RuntimeError: The code does not run in a notebook.
         ApiError: The backend answered with an error.
         BackendUnreachableError: The backend could not be reached.
@@ -52,6 +53,8 @@ def show(run: Run | Iterable[Run], *names: str) -> None:
     runs = checked_runs("show", [run] if isinstance(run, Run) else run)
     if not runs:
         raise ValueError("show: no runs; pass one run or several")
+    # One that is passed twice is one line.
+    runs = list({run.uuid: run for run in runs}.values())
     shown = read_shown(runs, names)
     # A live view hides the picture of this class. It is an output of its own: JupyterLab shows an
     # error in place of a view without a kernel, not another form of the same output.
