@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from itertools import product
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from afnio_tellurio.api import operations
 from afnio_tellurio.api.answers import AnswerFields
@@ -16,13 +17,13 @@ from afnio_tellurio.settings.limits import MAX_SAMPLED
 from afnio_tellurio.tracking import finding
 from afnio_tellurio.tracking.disabled import DisabledRun
 from afnio_tellurio.tracking.reading import source_of
+from afnio_tellurio.tracking.run import Run
 from afnio_tellurio.validation import checked_buckets, checked_name, checked_slug, project_slug
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from afnio_tellurio.api.connection import Connection
-    from afnio_tellurio.tracking.run import Run
 
 
 def list_metrics(
@@ -68,12 +69,12 @@ def summaries(
         The summaries of each run's metrics, by the run's UUID and the metric's name.
 
     Raises:
-        TypeError: A name is not a string.
+        TypeError: A name is not a string, or the runs are not runs.
         ValueError: A name is empty or too long.
         TellurioError: A request failed.
     """
     names = tuple(checked_name("summaries", "metric name", name) for name in names)
-    every_run = list(runs)
+    every_run = checked_runs("summaries", runs)
     result: dict[str, dict[str, MetricSummary]] = {run.uuid: {} for run in every_run}
     groups = _group_by_project("summarizeProjectMetrics", every_run, client)
     for (connection, namespace_slug, slug), group in groups:
@@ -111,13 +112,13 @@ def curves(
         One curve for each run and metric with numbers, in the order of the arguments.
 
     Raises:
-        TypeError: A name is not a string.
+        TypeError: A name is not a string, or the runs are not runs.
         ValueError: A name is empty or too long, or `buckets` is less than 1 or more than 10,000.
         TellurioError: A request failed.
     """
     names = tuple(checked_name("curves", "metric name", name) for name in names)
     checked_buckets("curves", buckets)
-    every_run = list(runs)
+    every_run = checked_runs("curves", runs)
     if not names:
         metrics = summaries(every_run, client=client).values()
         names = tuple(sorted({name for summary in metrics for name in summary}))
@@ -142,6 +143,21 @@ def curves(
             result |= {(curve.run_uuid, curve.name): curve for curve in read if _has_numbers(curve)}
     keys = [(run.uuid, name) for run, name in product(every_run, names)]
     return [result[key] for key in keys if key in result]
+
+
+def checked_runs(call: str, runs: Any) -> list[Run]:
+    """Several runs, as a list.
+
+    Raises:
+        TypeError: They are not runs.
+    """
+    if isinstance(runs, str | bytes) or not isinstance(runs, Iterable):
+        raise TypeError(f"{call}: {runs!r} must be a list of runs")
+    every_run: list[Any] = list(runs)  # pyright: ignore[reportUnknownArgumentType]
+    for run in every_run:
+        if not isinstance(run, Run):
+            raise TypeError(f"{call}: {run!r} must be a run")
+    return every_run
 
 
 T = TypeVar("T")

@@ -13,10 +13,10 @@ from afnio_tellurio.filters.conditions import METRIC_PARTS, Attribute, ConfigVal
 from afnio_tellurio.filters.lexing import FilterError
 from afnio_tellurio.filters.matching import columns_of, value_in
 from afnio_tellurio.filters.parsing import parse_term
-from afnio_tellurio.overviews import summaries
+from afnio_tellurio.overviews import checked_runs, summaries
 from afnio_tellurio.tracking import finding
 from afnio_tellurio.tracking.filtering import Query
-from afnio_tellurio.validation import checked_name, checked_slug, project_slug
+from afnio_tellurio.validation import check_limit, checked_name, checked_slug, project_slug
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -84,7 +84,7 @@ def table(
         limit: The maximum number of runs, the first ones; default all.
 
     Raises:
-        TypeError: An argument has the wrong type.
+        TypeError: An argument has the wrong type, or is for a project but runs were passed.
         ValueError: A name is empty, too long or without a slug, the filter or the order is invalid,
             or a part of a summary does not exist.
         NotFoundError: The project does not exist.
@@ -92,14 +92,18 @@ def table(
     """
     columns = _Columns(metrics, config)
     if not isinstance(namespace_slug, str):
-        return columns.tabulate(list(namespace_slug), client)
+        every_run = checked_runs("table", namespace_slug)
+        of_projects = {"project": project, "where": where, "sort": sort, "limit": limit}
+        for name, value in of_projects.items():
+            if value is not None:
+                raise TypeError(f"table: pass runs or {name}, not both; te.runs chooses runs")
+        return columns.tabulate(every_run, client)
     if project is None:
         raise TypeError("table: project is missing; pass NAMESPACE and PROJECT, or runs")
     namespace_slug = checked_slug("table", "namespace slug", namespace_slug)
     slug = project_slug("table", project)
     query = Query("table", where, sort)
-    if limit is not None and limit < 1:
-        raise ValueError(f"table: limit is {limit!r}; it must be 1 or more")
+    check_limit("table", limit)
     client = client_or_default(client)
     if client is None:
         return columns.tabulate([], None)
@@ -113,8 +117,8 @@ def table(
             limit=limit,
         )
     if cells is None:
-        every_run = finding.runs(namespace_slug, slug, client, where=where, sort=sort, limit=limit)
-        return columns.tabulate(list(every_run), client)
+        matching = finding.list_matching(client, namespace_slug, slug, query, limit=limit)
+        return columns.tabulate(list(matching), client)
     return _labelled(cells)
 
 
@@ -141,8 +145,8 @@ def best(
 
     Raises:
         TypeError: An argument has the wrong type.
-        ValueError: A name is empty, too long or without a slug, `mode` or `part` is invalid, or the
-            filter is.
+        ValueError: A name is empty, too long or without a slug, `mode` or `part` is invalid, the
+            filter is, or no run has such a metric.
         LookupError: No run has a number as the metric; a `NotFoundError` if the project does not
             exist.
         TellurioError: The request failed.
@@ -153,11 +157,18 @@ def best(
     part = mode if part is None else part
     if part not in {"last", "max", "min"}:
         raise ValueError(f"best: part is {part!r}; it must be 'last', 'max', or 'min'")
+    namespace_slug = checked_slug("best", "namespace slug", namespace_slug)
+    slug = project_slug("best", project)
+    # By itself, before it becomes a part of another filter.
+    Query("best", where, None)
     term = MetricValue(metric, part)
     sort = f"-{term}" if mode == "max" else str(term)
     has_it = f"{term} != null" if where is None else f"{term} != null and ({where})"
-    for run in finding.runs(namespace_slug, project, client, where=has_it, sort=sort, limit=1):
-        return run
+    query = Query("best", has_it, sort)
+    client = client_or_default(client)
+    if client is not None:
+        for run in finding.list_matching(client, namespace_slug, slug, query, limit=1):
+            return run
     raise LookupError(f"best: no run of {namespace_slug}/{project} has a number as {metric!r}")
 
 
@@ -205,10 +216,10 @@ def _config_term(name: str) -> ConfigValue:
 
 
 def _metric_terms(metrics: Iterable[str] | Mapping[str, str]) -> Iterator[MetricValue]:
-    parts: dict[str, str] = dict(metrics) if isinstance(metrics, Mapping) else {}  # pyright: ignore[reportUnknownArgumentType]
+    parts: dict[str, Any] = dict(metrics) if isinstance(metrics, Mapping) else {}  # pyright: ignore[reportUnknownArgumentType]
     for name in _names("metrics", metrics):  # pyright: ignore[reportUnknownArgumentType]
         part = parts.get(name, "last")
-        if part not in METRIC_PARTS:
+        if not isinstance(part, str) or part not in METRIC_PARTS:
             raise ValueError(
                 f"table: the part of metric {name!r} is {part!r}; it must be one of "
                 f"{', '.join(METRIC_PARTS)}"

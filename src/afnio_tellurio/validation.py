@@ -155,6 +155,21 @@ def checked_buckets(call: str, buckets: Any) -> int:
     return int(buckets)
 
 
+def check_limit(call: str, limit: Any) -> None:
+    """Checks a maximum number of results.
+
+    Raises:
+        TypeError: It is not an integer.
+        ValueError: It is less than 1.
+    """
+    if limit is None:
+        return
+    if isinstance(limit, bool) or not isinstance(limit, int):
+        raise TypeError(f"{call}: limit is {limit!r}; it must be an integer")
+    if limit < 1:
+        raise ValueError(f"{call}: limit is {limit!r}; it must be 1 or more")
+
+
 def accept_missing_value(log: Any) -> None:
     """Lets `log` itself refuse a call such as `log({"loss": 1})`, with a hint at `log_metrics`.
 

@@ -146,6 +146,34 @@ run.finish()
     assert thread_names[1]["text"] == "[]\n"
 
 
+def test_a_view_that_is_opened_before_the_first_value_waits_for_its_metric(
+    kernel, running_kernel, tmp_path
+):
+    kernel("import afnio_tellurio as te, os, time")
+    go_on = tmp_path / "go_on"
+    cell = Cell(
+        running_kernel,
+        f"""
+run = te.init("acme", "Digits", "early")
+te.show([run, run], "loss", "other")
+run.log("other", 1)
+while not os.path.exists({str(go_on)!r}):
+    time.sleep(0.05)
+run.log("loss", 2)
+run.finish()
+""",
+    )
+    opened = cell.until(lambda kind, content: kind == "comm_open" and _data(content))
+    assert [len(_data(opened)[part]) for part in ("runs", "charts")] == [1, 2]
+    polled = cell.until(lambda kind, content: kind == "comm_msg" and _data(content))
+    assert _steps(polled) == [[0]]
+    assert _data(polled)["problem"] == ""
+    go_on.touch()
+    cell.until(lambda kind, content: kind == "comm_msg" and _steps(content) == [[0], [0]])
+    messages = kernel('te.show(run, "lost")')
+    assert messages[-1][1]["evalue"] == "show: no metric 'lost'; logged metrics: loss, other"
+
+
 def test_a_view_of_a_deleted_run_says_so(kernel, running_kernel):
     kernel("import afnio_tellurio as te")
     cell = Cell(

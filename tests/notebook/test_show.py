@@ -155,6 +155,13 @@ def test_no_run_at_all_is_refused(kernel, given):
     assert (kind, error["evalue"]) == ("error", "show: no runs; pass one run or several")
 
 
+@pytest.mark.parametrize("given", ["3", "'test_run'", "[None]"])
+def test_what_is_not_a_run_is_refused(kernel, given):
+    ((kind, error),) = kernel(f"import afnio_tellurio as te; te.show({given})")
+    assert (kind, error["ename"]) == ("error", "TypeError")
+    assert error["evalue"].startswith("show: ")
+
+
 @pytest.fixture
 def plain_kernel(kernel):
     """A kernel without widgets."""

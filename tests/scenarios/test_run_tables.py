@@ -175,7 +175,19 @@ def test_the_best_run(direct, plain, arguments, name):
             ValueError,
             "'mean'; it must",
         ),
-        (lambda: te.table("acme", "digits", limit=0), ValueError, "limit is 0"),
+        (
+            lambda: te.table("acme", "digits", metrics={"loss": ["min"]}),
+            ValueError,
+            r"\['min'\]; it must",
+        ),
+        (lambda: te.table("acme", "digits", limit=0), ValueError, "table: limit is 0"),
+        (lambda: te.table("acme", "digits", limit=1.5), TypeError, "table: limit is 1.5"),
+        (lambda: te.table("acme", "digits", limit=True), TypeError, "table: limit is True"),
+        (lambda: te.runs("acme", "digits", limit="3"), TypeError, "runs: limit is '3'"),
+        (lambda: te.table(None), TypeError, "table: None must be a list of runs"),
+        (lambda: te.table([3]), TypeError, "table: 3 must be a run"),
+        (lambda: te.summaries("first"), TypeError, "summaries: 'first' must be a list of runs"),
+        (lambda: te.curves([None], "loss"), TypeError, "curves: None must be a run"),
         (
             lambda: te.table("acme", "digits", where="a b"),
             ValueError,
@@ -187,7 +199,21 @@ def test_the_best_run(direct, plain, arguments, name):
             ValueError,
             "part is 'mean'",
         ),
-        (lambda: te.best("acme", "digits", "los", "min"), ValueError, "did you mean 'loss'"),
+        (
+            lambda: te.best("acme", "digits", "los", "min"),
+            ValueError,
+            "^best: no run .* did you mean 'loss'",
+        ),
+        (
+            lambda: te.best("acme", "digits", "loss", "min", where="sttus = COMPLETED"),
+            ValueError,
+            "^best: where is 'sttus = COMPLETED', invalid at character 1: .* 'status'",
+        ),
+        (
+            lambda: te.best("acme", "digits", "loss", "min", where="name = a) or (name = b"),
+            ValueError,
+            "^best: where is 'name = a. or .name = b', invalid",
+        ),
         (lambda: te.best("acme", "digits", "phase", "max"), LookupError, "no run .* has a number"),
         (lambda: te.table("acme", "nosuch"), te.NotFoundError, "nosuch"),
     ],
@@ -197,3 +223,29 @@ def test_what_is_invalid(direct, monkeypatch, call, error, problem):
     monkeypatch.setattr("afnio_tellurio.tracking.finding.client_or_default", lambda _client: direct)
     with pytest.raises(error, match=problem):
         call()
+
+
+@pytest.mark.parametrize("where", ["sttus = 1", 'metric("los") > 1', "name = a) or (name = b"])
+def test_best_names_itself_and_the_filter_that_was_passed(plain, where):
+    with pytest.raises(ValueError, match="^best: ") as raised:
+        te.best("acme", "digits", "loss", "min", plain, where=where)
+    assert "null" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "argument", [{"where": "name = first"}, {"sort": "name"}, {"limit": 1}, {"project": "digits"}]
+)
+def test_runs_are_not_filtered_by_what_chooses_runs_of_a_project(direct, argument):
+    every_run = list(te.runs("acme", "digits", direct))
+    (name,) = argument
+    with pytest.raises(TypeError, match=f"table: pass runs or {name}, not both"):
+        te.table(every_run, **argument)
+    with pytest.raises(TypeError, match="must be a list of runs"):
+        te.table(every_run[0])
+
+
+def test_a_column_that_arrow_cannot_hold_is_named(direct):
+    with pytest.raises((TypeError, ValueError), match="'config.optim' have several types"):
+        te.table("acme", "digits", direct, config=["optim"], metrics=()).to_arrow()
+    with pytest.raises(OverflowError, match="'config.huge'"):
+        te.table("acme", "digits", direct, config=["huge"], metrics=()).to_arrow()

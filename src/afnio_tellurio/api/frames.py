@@ -65,7 +65,21 @@ class Tabular(ABC):
             TypeError: The values of a column have several types, which no column can hold.
             ValueError: As `TypeError`; pyarrow raises either, depending on the types.
         """
-        return imported("to_arrow", "pyarrow").table(self._unified())
+        arrow = imported("to_arrow", "pyarrow")
+        columns: dict[str, Any] = {}
+        for name, values in self._unified().items():
+            try:
+                columns[name] = arrow.array(values)
+            except OverflowError as error:
+                raise OverflowError(
+                    f"to_arrow: {name!r} has an integer too large for a column; use to_pandas()"
+                ) from error
+            except (arrow.ArrowTypeError, arrow.ArrowInvalid) as error:
+                raise type(error)(
+                    f"to_arrow: the values of {name!r} have several types, which no column can "
+                    f"hold ({error}); use to_pandas()"
+                ) from error
+        return arrow.table(columns)
 
     def _unified(self) -> dict[str, list[Any]]:
         return {name: unified(values) for name, values in self._columns().items()}

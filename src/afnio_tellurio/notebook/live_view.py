@@ -147,7 +147,7 @@ class _LiveView:
             started = monotonic()
             try:
                 self._runs = [reread(run) if _are_running([run]) else run for run in self._runs]
-                shown = read_shown(self._runs, self._names)
+                shown = read_shown(self._runs, self._names, are_required=False)
             except (TellurioError, ValueError, LookupError) as error:
                 # A run was deleted, or the backend is away for now.
                 message = printable(f"Not updated: {error}")[:_MAX_MESSAGE]

@@ -11,6 +11,7 @@ from afnio_tellurio.notebook.drawing import draw_curves
 from afnio_tellurio.notebook.live_view import open_view
 from afnio_tellurio.notebook.shown_curves import read_shown
 from afnio_tellurio.notices import printable
+from afnio_tellurio.overviews import checked_runs
 from afnio_tellurio.settings.settings import is_quiet
 from afnio_tellurio.tracking.run import Run
 from afnio_tellurio.validation import checked_name
@@ -39,8 +40,9 @@ def show(run: Run | Iterable[Run], *names: str) -> None:
         names: The metrics to draw; default: all that have numbers, up to 24.
 
     Raises:
-        TypeError: A name is not a string.
+        TypeError: A name is not a string, or the runs are not runs.
         ValueError: A name is empty or too long, there are no runs, or no run has such a metric.
+            A run that is running may log its first value later.
         RuntimeError: The code does not run in a notebook.
         ApiError: The backend answered with an error.
         BackendUnreachableError: The backend could not be reached.
@@ -48,9 +50,11 @@ def show(run: Run | Iterable[Run], *names: str) -> None:
     """
     names = tuple(checked_name("show", "metric name", name) for name in names)
     display = _find_display()
-    runs = [run] if isinstance(run, Run) else list(run)
+    runs = checked_runs("show", [run] if isinstance(run, Run) else run)
     if not runs:
         raise ValueError("show: no runs; pass one run or several")
+    # One that is passed twice is one line.
+    runs = list({run.uuid: run for run in runs}.values())
     shown = read_shown(runs, names)
     # A live view hides the picture of this class. It is an output of its own: JupyterLab shows an
     # error in place of a view without a kernel, not another form of the same output.

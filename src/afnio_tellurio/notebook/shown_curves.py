@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from afnio_tellurio.api.entities import RunStatus
 from afnio_tellurio.overviews import curves, summaries
 
 if TYPE_CHECKING:
@@ -40,12 +41,15 @@ class ShownCurves:
     hidden_names: int
 
 
-def read_shown(runs: Sequence[Run], names: Sequence[str]) -> ShownCurves:
+def read_shown(
+    runs: Sequence[Run], names: Sequence[str], *, are_required: bool = True
+) -> ShownCurves:
     """Reads what a view shows.
 
     Args:
         runs: The runs.
         names: The metrics; empty for all that have numbers.
+        are_required: Whether a run must have each of the names, once there are values.
 
     Raises:
         ValueError: No run has a metric of such a name.
@@ -54,7 +58,9 @@ def read_shown(runs: Sequence[Run], names: Sequence[str]) -> ShownCurves:
     by_run = summaries(shown_runs).values()
     logged = sorted({name for metrics in by_run for name in metrics})
     missing = [name for name in names if name not in logged]
-    if missing:
+    # A view may be opened before a run logs its first value.
+    is_early = not logged and any(run.status == RunStatus.RUNNING for run in shown_runs)
+    if missing and are_required and not is_early:
         raise ValueError(
             f"show: no metric {missing[0]!r}; logged metrics: {', '.join(logged) or 'none'}"
         )

@@ -6,6 +6,7 @@ import datetime as dt
 import sys
 import uuid
 from itertools import chain, islice
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.api import operations
@@ -23,10 +24,10 @@ from afnio_tellurio.tracking.filtering import Query
 from afnio_tellurio.tracking.reading import client_of, source_of
 from afnio_tellurio.tracking.run import Run, bind_run
 from afnio_tellurio.tracking.statuses import checked_status
-from afnio_tellurio.validation import checked_name, checked_slug, project_slug
+from afnio_tellurio.validation import check_limit, checked_name, checked_slug, project_slug
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from afnio_tellurio.api.entities import RunRecord
 
@@ -73,7 +74,8 @@ def runs(
         An iterator over the runs. It raises the errors of this call if a later page fails.
 
     Raises:
-        TypeError: A name or the status is not a string, or a time is not a `datetime`.
+        TypeError: A name or the status is not a string, a time is not a `datetime`, or the limit is
+            not an integer.
         ValueError: A name is empty, too long or without a slug, there is no such status, a time has
             no time zone, the parent is not a UUID, the filter or the order is invalid or names a
             metric or a name of the config that no run has, or the limit is less than 1.
@@ -86,8 +88,7 @@ def runs(
         status = checked_status("runs", status)
     for name, time in (("created_after", created_after), ("created_before", created_before)):
         _check_time("runs", name, time)
-    if limit is not None and limit < 1:
-        raise ValueError(f"runs: limit is {limit!r}; it must be 1 or more")
+    check_limit("runs", limit)
     # What `islice` accepts.
     limit = limit and min(limit, sys.maxsize)
     details = checked_filters("runs", tag=tag, group=group, job_type=job_type, parent=parent)
@@ -95,6 +96,40 @@ def runs(
     client = client_or_default(client)
     if client is None:
         return iter(())
+    return list_matching(
+        client,
+        namespace_slug,
+        slug,
+        query,
+        status=status,
+        created_after=created_after,
+        created_before=created_before,
+        details=details,
+        limit=limit,
+    )
+
+
+def list_matching(
+    client: TellurioClient,
+    namespace_slug: str,
+    slug: str,
+    query: Query,
+    *,
+    status: str | None = None,
+    created_after: dt.datetime | None = None,
+    created_before: dt.datetime | None = None,
+    details: Mapping[str, str] = MappingProxyType({}),
+    limit: int | None = None,
+) -> Iterator[Run]:
+    """Lists the runs of a project for the call of `query`, whose arguments are checked.
+
+    The first page is requested at once, each further one when it is needed.
+
+    Raises:
+        ValueError: The filter or the order is invalid or names what no run has.
+        NotFoundError: The project does not exist.
+        TellurioError: The request failed.
+    """
     pages = operations.list_runs(
         connection_of(client),
         namespace_slug,
