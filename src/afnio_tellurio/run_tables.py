@@ -141,9 +141,9 @@ def best(
 
     Raises:
         TypeError: An argument has the wrong type.
-        ValueError: A name is empty, too long or without a slug, `mode` or `part` is invalid, or the
-            filter is.
-        LookupError: No run has a number as the metric; a `NotFoundError` if the project does not
+        ValueError: A name is empty, too long or without a slug, `mode` or `part` is invalid, the
+            filter is, or no run has the metric, although some have others.
+        LookupError: No run has a number for the metric; a `NotFoundError` if the project does not
             exist.
         TellurioError: The request failed.
     """
@@ -158,7 +158,7 @@ def best(
     has_it = f"{term} != null" if where is None else f"{term} != null and ({where})"
     for run in finding.runs(namespace_slug, project, client, where=has_it, sort=sort, limit=1):
         return run
-    raise LookupError(f"best: no run of {namespace_slug}/{project} has a number as {metric!r}")
+    raise LookupError(f"best: no run of {namespace_slug}/{project} has a number for {metric!r}")
 
 
 class _Columns:

@@ -52,7 +52,7 @@ class Token(NamedTuple):
     position: int
 
     def __str__(self) -> str:
-        return "the end" if self.kind == "end" else repr(self.text)
+        return "the end of the filter" if self.kind == "end" else repr(self.text)
 
 
 def split_tokens(text: str) -> list[Token]:
@@ -87,5 +87,7 @@ def _invalid(text: str, position: int) -> FilterError:
     if text[position] in "&|":
         return FilterError('write "and" and "or" as words', position)
     return FilterError(
-        f"{text[position : position + 20]!r} is invalid here; put texts in quotes", position
+        f"{text[position : position + 20]!r} is invalid here; put names and texts that have such "
+        "signs in quotes",
+        position,
     )
