@@ -97,7 +97,7 @@ def test_what_a_filter_is_read_as(text, expected):
         (
             "name = a/b",
             9,
-            "'/b' is invalid here; put names and texts that have such signs in quotes",
+            "'/b' is invalid here; put names and texts that have such characters in quotes",
         ),
         ("(name = a", 10, "the open parenthesis requires '\\)' here, not the end"),
         ("name in a", 9, '"in" requires'),

@@ -88,6 +88,6 @@ def _invalid(text: str, position: int) -> FilterError:
         return FilterError('write "and" and "or" as words', position)
     return FilterError(
         f"{text[position : position + 20]!r} is invalid here; put names and texts that have such "
-        "signs in quotes",
+        "characters in quotes",
         position,
     )

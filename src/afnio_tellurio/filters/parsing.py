@@ -267,8 +267,8 @@ class _Parser:
             token = self._take()
             if token.kind not in {"word", "text"} and not token.text.isdigit():
                 raise FilterError(
-                    f"expected a name of the config here, not {token}; names with signs are in "
-                    'quotes: config."learning rate"',
+                    f"expected a name of the config here, not {token}; names with other "
+                    'characters are in quotes: config."learning rate"',
                     token.position,
                 )
             if _UNNAMEABLE.search(token.text):
