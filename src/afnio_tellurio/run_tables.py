@@ -147,7 +147,7 @@ def best(
         TypeError: An argument has the wrong type.
         ValueError: A name is empty, too long or without a slug, `mode` or `part` is invalid, the
             filter is, or no run has such a metric.
-        LookupError: No run has a number as the metric; a `NotFoundError` if the project does not
+        LookupError: No run has a number for the metric; a `NotFoundError` if the project does not
             exist.
         TellurioError: The request failed.
     """
@@ -169,7 +169,7 @@ def best(
     if client is not None:
         for run in finding.list_matching(client, namespace_slug, slug, query, limit=1):
             return run
-    raise LookupError(f"best: no run of {namespace_slug}/{project} has a number as {metric!r}")
+    raise LookupError(f"best: no run of {namespace_slug}/{project} has a number for {metric!r}")
 
 
 class _Columns:

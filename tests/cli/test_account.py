@@ -207,7 +207,7 @@ def test_without_a_terminal_it_says_how_to_give_the_key(invoke, url):
 def test_a_closed_standard_input_has_no_key(invoke, url):
     finished = invoke("login", "--api-key-stdin", streams={"stdin": None})
     assert finished.returncode == 2
-    assert "--api-key-stdin: standard input is closed" in finished.stderr
+    assert "--api-key-stdin: stdin is closed" in finished.stderr
     finished = invoke("login", streams={"stdin": None})
     assert finished.returncode == 2
     assert "Can't prompt for the API key without a terminal" in finished.stderr

@@ -97,7 +97,7 @@ def test_without_a_terminal_many_runs_are_not_changed(invoke):
 def test_an_invalid_filter_deletes_nothing(invoke):
     finished = invoke("delete", PROJECT, "--where", "statu = CRASHED", "--yes")
     assert finished.returncode == 1
-    assert "Invalid filter: a run has no 'statu'" in finished.stderr
+    assert "Invalid filter: a run has no attribute 'statu'" in finished.stderr
     assert len(names()) == 4
 
 

@@ -153,9 +153,9 @@ def test_what_does_not_exist_is_answered_with_what_does(invoke, three_projects, 
 @pytest.mark.parametrize(
     ("where", "problem", "column"),
     [
-        ("statu = 1", "a run has no 'statu'", 0),
-        ("status = RUNNING or (", "a name must be here", 21),
-        (f"name = 'é' and name = '{'x' * 200}' and 7", "a name must be here", 229),
+        ("statu = 1", "a run has no attribute 'statu'", 0),
+        ("status = RUNNING or (", "expected a name here", 21),
+        (f"name = 'é' and name = '{'x' * 200}' and 7", "expected a name here", 229),
         ("name = “x”", "use straight quotes: \"text\" or 'text'", 7),
         ('"x" in tag', "a name without quotes must be here, such as status, or a test of tags", 0),
     ],

@@ -174,7 +174,10 @@ def test_the_field_takes_filters_which_the_backend_applies(open_digits):
 def test_an_invalid_filter_is_explained_and_the_list_stays(open_digits):
     page = open_digits(PROJECT)
     problem = page.locator(".search [role=alert]")
-    for text, words in (("shade = red", "a run has no 'shade'"), ("status = ", "not the end")):
+    for text, words in (
+        ("shade = red", "a run has no attribute 'shade'"),
+        ("status = ", "not the end"),
+    ):
         page.fill(FILTER, text)
         page.press(FILTER, "Enter")
         expect(problem).to_contain_text(words)

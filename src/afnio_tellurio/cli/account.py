@@ -40,9 +40,7 @@ def add_commands(commands: Commands) -> None:
         metavar="KEY",
         help="the API key (visible in `ps`; prefer the prompt or --api-key-stdin)",
     )
-    key_options.add_argument(
-        "--api-key-stdin", action="store_true", help="read the key from standard input"
-    )
+    key_options.add_argument("--api-key-stdin", action="store_true", help="read the key from stdin")
     login.add_argument(
         "--relogin", action="store_true", help="prompt for a new key even if one is stored"
     )
@@ -101,7 +99,7 @@ def _find_credential(client: te.TellurioClient) -> Credential | None:
 def _read_key(options: argparse.Namespace) -> str:
     usage: argparse.ArgumentParser = options.usage
     if sys.stdin is None:
-        usage.error("--api-key-stdin: standard input is closed")
+        usage.error("--api-key-stdin: stdin is closed")
     if sys.stdin.isatty():
         usage.error("--api-key-stdin reads a pipe or a file; omit it for a hidden prompt")
     try:

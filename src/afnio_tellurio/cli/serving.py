@@ -65,9 +65,7 @@ def add_commands(commands: Commands) -> None:
         help="API key clients must use (visible in `ps`; prefer --api-key-stdin; default: "
         "generated)",
     )
-    serve.add_argument(
-        "--api-key-stdin", action="store_true", help="read the key from standard input"
-    )
+    serve.add_argument("--api-key-stdin", action="store_true", help="read the key from stdin")
     serve.add_argument("--user", metavar="NAME", help="its owner (default: you)")
     serve.add_argument("--email", metavar="ADDR", help="the owner's e-mail address")
     serve.add_argument(

@@ -54,7 +54,7 @@ class Token(NamedTuple):
     position: int
 
     def __str__(self) -> str:
-        return "the end" if self.kind == "end" else repr(self.text)
+        return "the end of the filter" if self.kind == "end" else repr(self.text)
 
 
 def split_tokens(text: str) -> list[Token]:
@@ -91,5 +91,7 @@ def _invalid(text: str, position: int) -> FilterError:
     if text[position] in _CURLY_QUOTES:
         return FilterError("use straight quotes: \"text\" or 'text'", position)
     return FilterError(
-        f"{text[position : position + 20]!r} is invalid here; put texts in quotes", position
+        f"{text[position : position + 20]!r} is invalid here; put names and texts that have such "
+        "characters in quotes",
+        position,
     )

@@ -251,7 +251,7 @@ class _Parser:
                 token.position,
             )
         if token.kind != "word" or name.lower() in KEYWORDS:
-            raise FilterError(f"a name must be here, such as status, not {token}", token.position)
+            raise FilterError(f"expected a name here, such as status, not {token}", token.position)
         if name == "config":
             return self._read_path(token.position)
         if name == "metric":
@@ -262,7 +262,8 @@ class _Parser:
             raise FilterError('tags are tested with: "baseline" in tags', token.position)
         near = near_names(name, [*ATTRIBUTES, "config", "metric", "tags"])
         raise FilterError(
-            f'a run has no {name!r}, but config.lr, metric("loss").min, and attributes; {near}',
+            f"a run has no attribute {name!r} (configs and metrics are written config.lr and "
+            f'metric("loss").min); {near}',
             token.position,
         )
 
@@ -272,8 +273,8 @@ class _Parser:
             token = self._take()
             if token.kind not in {"word", "text"} and not token.text.isdigit():
                 raise FilterError(
-                    f"a name of the config must be here, not {token}; names with signs are in "
-                    'quotes: config."learning rate"',
+                    f"expected a name of the config here, not {token}; names with other "
+                    'characters are in quotes: config."learning rate"',
                     token.position,
                 )
             if _UNNAMEABLE.search(token.text):

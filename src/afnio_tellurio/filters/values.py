@@ -117,7 +117,7 @@ _READERS: dict[Kind, Callable[[Term, Token, dt.datetime], Value]] = {
 
 
 def _missing_value(token: Token) -> FilterError:
-    return FilterError(f"a value must be here, not {token}", token.position)
+    return FilterError(f"expected a value here, not {token}", token.position)
 
 
 def _value_of_word(token: Token) -> Value:
@@ -128,7 +128,7 @@ def _value_of_word(token: Token) -> Value:
         return _NUMBERS[word]
     if word in KEYWORDS or word in {"config", "metric"}:
         raise FilterError(
-            f"a value must be here, not {token}; put a text in quotes", token.position
+            f"expected a value here, not {token}; put a text in quotes", token.position
         )
     return token.text
 
