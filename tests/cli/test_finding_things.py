@@ -157,7 +157,7 @@ def test_what_does_not_exist_is_answered_with_what_does(invoke, three_projects, 
         ("status = RUNNING or (", "expected a name here", 21),
         (f"name = 'é' and name = '{'x' * 200}' and 7", "expected a name here", 229),
         ("name = “x”", "use straight quotes: \"text\" or 'text'", 7),
-        ('"x" in tag', "a name without quotes must be here, such as status, or a test of tags", 0),
+        ('"x" in tag', "expected a name without quotes here, such as status, or a test of tags", 0),
     ],
 )
 def test_an_invalid_filter_is_shown_with_a_caret(invoke, three_projects, where, problem, column):
@@ -288,11 +288,11 @@ def test_whoami_without_a_key_says_where_runs_are_saved(invoke, monkeypatch):
 @pytest.mark.parametrize(
     ("sort", "message"),
     [
-        ("config.", "Invalid sort: a name of the config must be here, not the end; "),
+        ("config.", "Invalid sort: expected a name of the config here, not the end; "),
         ('metric("train/loss"', "Invalid sort: metric requires ')' here, not the end"),
         (" -config", "Invalid sort: config requires a name, such as config.lr"),
-        ("-", "Invalid sort: a name must be here, such as status, not the end"),
-        ("", "Invalid sort: a name must be here, such as status, not the end"),
+        ("-", "Invalid sort: expected a name here, such as status, not the end"),
+        ("", "Invalid sort: expected a name here, such as status, not the end"),
     ],
 )
 def test_an_invalid_sort_is_named_and_shown(invoke, three_projects, sort, message):

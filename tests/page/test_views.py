@@ -354,6 +354,15 @@ def test_a_comparison_overlays_curves_and_tells_the_differences(open_digits):
     expect(page.get_by_label(re.compile("^Value"))).to_have_value("minimum")
 
 
+def test_equal_values_have_no_best_one(open_page, client):
+    for name, loss in (("a", 0.5), ("b", 0.25)):
+        with te.init("acme", "Digits", name, client=client) as run:
+            run.log("val/loss", loss)
+            run.log("val/acc", 0.75)
+    page = open_page(TABLE)
+    expect(page.locator(".best")).to_have_text(["0.2500"])
+
+
 def test_a_comparison_has_the_chosen_base_and_only_what_differs(open_page, client):
     uuids = []
     for name, rate in (("a", 0.1), ("b", 0.2)):

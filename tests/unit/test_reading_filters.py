@@ -83,7 +83,7 @@ def test_what_a_filter_is_read_as(text, expected):
 @pytest.mark.parametrize(
     ("text", "position", "problem"),
     [
-        ("", 1, "expected a name here, such as status, not the end of the filter"),
+        ("", 1, "expected a name here, such as status, not the end"),
         ("nam = a", 1, "a run has no attribute 'nam'.*did you mean 'name'"),
         ("name", 5, "name must be compared, .*not the end"),
         ("name =", 7, "expected a value here, not the end"),

@@ -54,7 +54,7 @@ class Token(NamedTuple):
     position: int
 
     def __str__(self) -> str:
-        return "the end of the filter" if self.kind == "end" else repr(self.text)
+        return "the end" if self.kind == "end" else repr(self.text)
 
 
 def split_tokens(text: str) -> list[Token]:

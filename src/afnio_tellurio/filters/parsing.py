@@ -246,7 +246,7 @@ class _Parser:
         name = token.text
         if token.kind == "text":
             raise FilterError(
-                "a name without quotes must be here, such as status, or a test of tags, such as "
+                "expected a name without quotes here, such as status, or a test of tags, such as "
                 f'"baseline" in tags; not {token}',
                 token.position,
             )

@@ -94,7 +94,8 @@ export function RunTable({route, runs, found: all, shownRuns, groups, metrics, p
 				: summaries?.get(column.name)?.get(uuid)?.[/** @type {Kind} */ (column.kind)];
 		const cells = found.map(read);
 		const numbers = cells.filter(isNumber);
-		const best = numbers.length < 2 || column.kind === "config" ? null : bestOf(column, numbers);
+		const isTie = numbers.every(one => one === numbers[0]);
+		const best = isTie || column.kind === "config" ? null : bestOf(column, numbers);
 		return {column, read, best, write: written(cells)};
 	});
 	/** @param {Run} run */
