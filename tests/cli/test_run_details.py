@@ -126,7 +126,7 @@ def test_show_prints_some_of_many_children(invoke, monkeypatch):
     monkeypatch.setattr(looking, "_MAX_CHILDREN", 3)
     text = shown(invoke("show", f"{PROJECT}/top"))
     assert [line[:6] for line in section(text, "CHILDREN")] == ["more 2", "more 1", "more 0"]
-    assert f"see afnio-tellurio runs {PROJECT} --parent {top.uuid}\n" in text
+    assert f"see afnio-tellurio runs --parent {top.uuid} {PROJECT}\n" in text
 
 
 def test_show_prints_some_of_a_large_config(invoke, monkeypatch):

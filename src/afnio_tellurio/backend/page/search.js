@@ -90,7 +90,7 @@ export function RunSearch({problem}) {
 			<option value="">Any status</option>${Object.keys(SIGNS).map(status => html`<option value=${status}>${capitalized(status)}</option>`)}
 		</select>
 		<p class="help" id="filter-help">Words, or a filter such as <code>${EXAMPLE}</code></p>
-		<p class="problem" role="alert">${isSort && html`Sort <bdi>${option("sort")}</bdi>: `}${problem?.message}
+		<p class="problem" role="alert">${problem?.message}
 			${isSort && html`<button onClick=${() => setOptions({sort: ""})}>Reset sort</button>`}</p>
 	</div>`;
 }
