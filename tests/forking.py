@@ -15,6 +15,9 @@ from typing import Any
 
 from children import GUARD, ROOT, child_environment
 
+#: Seconds in which a program that hangs writes the stacks of its threads.
+STACKS_TIME = 10
+
 
 class ForkingHost:
     """A process that has imported the SDK, and runs each program in a fork of itself.
@@ -57,6 +60,8 @@ class ForkingHost:
             stdin.write(f"{json.dumps(request)}\n")
             stdin.flush()
             if not select.select([stdout], [], [], GUARD)[0]:
+                os.killpg(self._host.pid, signal.SIGVTALRM)
+                select.select([stdout], [], [], STACKS_TIME)
                 os.killpg(self._host.pid, signal.SIGKILL)
             status = stdout.readline()
             assert status, f"the host has ended: {err.read_text('utf-8')}"

@@ -7,10 +7,12 @@ forked process leaves the loop and runs the program at the top level, so the int
 it ends any program's.
 """
 
+import faulthandler
 import gc
 import importlib
 import json
 import os
+import signal
 import sys
 from contextlib import suppress
 
@@ -33,6 +35,8 @@ te.init, te.TellurioClient, te.runs, te.DeliveryError  # noqa: B018
 gc.collect()
 gc.freeze()
 
+# A program that hangs shows where.
+faulthandler.register(signal.SIGVTALRM, file=2)
 for _line in sys.stdin:
     _pid = os.fork()
     if _pid == 0:
