@@ -115,7 +115,7 @@ declare global {
 		/** Of this page, when it was loaded. */
 		changes: number;
 	}
-	type MetricList = Metric[] & {updated?: string};
+	type MetricList = Metric[] & {updated?: string; uuids?: string[] | null};
 	type Kind = "last" | "minimum" | "maximum";
 	type Summaries = Map<string, Map<string, Record<Kind, unknown>>>;
 	interface SampleCache {
@@ -301,7 +301,9 @@ declare global {
 		runs: Run[];
 		found: Run[];
 		isShort: boolean;
-		isLoading: boolean;
+		isLoaded: boolean;
+		isWhole: boolean;
+		list: Polled<RunList>;
 		group: string;
 		shownRuns: ShownRun[];
 		groups: Grouping | null;
@@ -314,6 +316,7 @@ declare global {
 		settings: Settings;
 		steps: Span | null;
 		lines: Line[];
+		width: number;
 		height: number;
 		isLarge: boolean;
 		fields: object;

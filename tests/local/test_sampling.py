@@ -190,6 +190,12 @@ def test_metrics_of_a_project_are_listed_and_summarized_in_columns(api, run):
     uuids = [run.split("/")[-2], other.split("/")[-2]]
     (only,) = api.get(f"{PROJECT}metrics/", params={"run": uuids[0]}).json()
     assert (only["name"], only["runs"]) == ("loss", 1)
+    # NaN is a number too, though it has no minimum.
+    of_other = api.get(f"{PROJECT}metrics/", params={"run": uuids[1]}).json()
+    assert [(one["name"], one["is_numeric"]) for one in of_other] == [
+        ("loss", True),
+        ("report", False),
+    ]
     assert api.get(f"{PROJECT}metrics/", params={"run": uuids}).json() == listed
     loss, report = api.get(f"{PROJECT}metrics/summary/").json()
     assert (loss["name"], loss["run_uuid"], loss["count"]) == ("loss", uuids, [2, 1])

@@ -22,7 +22,7 @@ class ProjectMetric:
     runs: int
     """ The number of runs that have the metric. """
     is_numeric: bool
-    """ True if any run has a numeric value of the metric. """
+    """ True if any run has a number as a value of the metric, or NaN as the last value. """
     last_timestamp: datetime.datetime
     """ The timestamp of the value at the greatest step; the latest of all runs. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=new_fields)

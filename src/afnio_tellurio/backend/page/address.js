@@ -1,5 +1,6 @@
 // The address of each view, so that it can be shared and survives a reload.
 import {html, useEffect, useState} from "./preact.js";
+import {preload} from "./preloading.js";
 
 /** @type {[RegExp, Route["view"]][]} */
 const PATTERNS = [
@@ -20,10 +21,10 @@ function decode(part) {
 	}
 }
 
-/** @returns {Route} */
-function currentRoute() {
+/** @param {string} path @returns {Route} */
+function routeOf(path) {
 	for (const [pattern, view] of PATTERNS) {
-		const match = pattern.exec(location.pathname);
+		const match = pattern.exec(path);
 		if (match) {
 			const [namespace = "", project = "", item = "", version = ""] = match.slice(1).map(part => decode(part ?? ""));
 			return {view, namespace, project, run: item, artifact: item, version};
@@ -45,11 +46,12 @@ export function useRoute() {
 		addEventListener("popstate", onChange);
 		return () => removeEventListener("popstate", onChange);
 	}, []);
-	return currentRoute();
+	return routeOf(location.pathname);
 }
 
 /** @type {Component} */
 export function Link({to, children, ...others}) {
+	const onNear = () => preload(to, routeOf(new URL(to, location.href).pathname).view);
 	/** @param {MouseEvent} event */
 	const onClick = event => {
 		if (event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
@@ -57,7 +59,7 @@ export function Link({to, children, ...others}) {
 		navigate(to);
 		scrollTo(0, 0);
 	};
-	return html`<a href=${to} onClick=${onClick} ...${others}>${children}</a>`;
+	return html`<a href=${to} onPointerEnter=${onNear} onFocus=${onNear} onClick=${onClick} ...${others}>${children}</a>`;
 }
 
 // What is chosen in a view is in its address.

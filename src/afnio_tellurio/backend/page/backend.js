@@ -224,32 +224,41 @@ export const loadMatches = (route, query, list) => async (before, signal) => {
 /** @param {Run[]} runs */
 export const running = runs => runs.filter(run => run.status === "RUNNING").map(({uuid}) => uuid);
 
+// Runs and names of metrics in one request.
+const MOST = 100;
+
 // Addresses have a limit; without a list, the backend answers for all runs.
 /** @param {string[] | null} uuids */
-const unlessMany = uuids => (uuids && uuids.length <= 100 ? uuids : undefined);
+const unlessMany = uuids => (uuids && uuids.length <= MOST ? uuids : undefined);
 
-// All names are loaded again only after a run started or ended, or a running one has a new name.
-/** @type {(route: Route, list: {current: RunList | undefined}) => Load<MetricList>} */
-export const loadMetrics = (route, list) => async (before, signal) => {
+// The metrics of some runs, or of all if it is null. They are loaded again only after a run started or ended, or a running one has a new name.
+/** @type {(route: Route, list: {current: RunList | undefined}, uuids: string[] | null | undefined) => Load<MetricList | undefined>} */
+export const loadMetrics = (route, list, uuids) => async (before, signal) => {
 	const {runs, updated} = list.current ?? {runs: []};
+	// Which runs is not known yet.
+	if (uuids === undefined) return before;
 	const path = `${projectPath(route)}metrics/`;
-	if (before && before.updated === updated) {
-		const live = running(runs);
+	if (before && before.updated === updated && String(before.uuids) === String(uuids)) {
+		const live = running(uuids ? runs.filter(({uuid}) => uuids.includes(uuid)) : runs);
 		const isKnown = (/** @type {Metric} */ {name, is_numeric}) =>
 			before.some(metric => metric.name === name && metric.is_numeric >= is_numeric);
 		if (!live.length || (await getAll(path, {run: unlessMany(live)}, signal)).every(isKnown)) return before;
 	}
-	return Object.assign(await getAll(path, {}, signal), {updated});
+	return Object.assign(await getAll(path, {run: uuids ?? undefined}, signal), {updated, uuids});
 };
 
 // What each run has of some metrics: name -> run -> {last, minimum, maximum}.
 /** @type {(route: Route, names: string[], uuids: string[] | null, live: string[]) => Load<Summaries>} */
 export const loadSummaries = (route, names, uuids, live) => async (before, signal) => {
 	if (!names.length || (before && !live.length)) return before ?? new Map();
-	const query = {name: names, run: unlessMany(before ? live : uuids)};
+	const run = unlessMany(before ? live : uuids);
 	const summaries = new Map(before);
+	const parts = Array.from({length: Math.ceil(names.length / MOST)}, (_, part) => {
+		const query = {name: names.slice(part * MOST, (part + 1) * MOST), run};
+		return getAll(`${projectPath(route)}metrics/summary/`, query, signal);
+	});
 	/** @type {SummaryColumns[]} */
-	const fresh = await getAll(`${projectPath(route)}metrics/summary/`, query, signal);
+	const fresh = (await Promise.all(parts)).flat();
 	for (const {name, run_uuid, last, minimum, maximum} of fresh) {
 		const values = new Map(summaries.get(name));
 		run_uuid.forEach((run, index) => {
@@ -305,7 +314,7 @@ export function unlessSame(before, fresh) {
 	return before && JSON.stringify(before) === JSON.stringify(fresh) ? before : fresh;
 }
 
-// Loads again and again while the page is visible; begins before the next frame. Without inputs, it may have a value at once.
+// Loads again and again while the page is visible; begins before the next frame. It may have a value at once.
 /** @template T @param {Load<T>} load @param {unknown[]} inputs @param {T} [known] */
 export function usePolled(load, inputs, known) {
 	const [state, setState] = useState(/** @type {Polled<T>} */ ({value: known, error: null}));

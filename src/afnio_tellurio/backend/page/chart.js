@@ -6,6 +6,7 @@ import {useChart} from "./charting.js";
 import {icon} from "./icons.js";
 import {stepsBetween} from "./plotting.js";
 import {html, useEffect, useLayoutEffect, useRef, useState} from "./preact.js";
+import {useTurn} from "./turns.js";
 import {Problem} from "./views.js";
 import {useWidth} from "./widths.js";
 
@@ -78,18 +79,27 @@ function useFiner(route, name, lines, steps, width) {
 }
 
 /** @type {Component} */
-function Chart({route, name, label, lines: coarse, steps, settings: chosen, theme, height: small, isLoading}) {
+function Chart({route, name, label, lines: coarse, steps, settings: chosen, theme, height: small, width: known}) {
 	const figure = useRef(/** @type {Box} */ (null));
 	const box = useRef(/** @type {Box} */ (null));
 	const [table, setTable] = useState(/** @type {Saving | null} */ (null));
 	const [problem, setProblem] = useState(/** @type {Error | null} */ (null));
-	const width = useWidth(box);
+	const width = useWidth(box, known);
 	const full = useFullScreen(figure);
 	const height = full ? full - FULL_MARGIN : small;
 	const settings = {...chosen, logY: chosen.logY !== Boolean(options("log")?.includes(name))};
 	const lines = useFiner(route, name, coarse, steps, full ? width : 0);
-	const empty = isLoading ? "Loading…" : lines.length ? "No numbers to draw." : "The selected runs have no values.";
-	const {plot, made, view} = useChart({name, lines, settings, theme, box, width, height, empty, onZoom});
+	const {plot, made, view} = useChart({
+		name,
+		lines,
+		settings,
+		theme,
+		box,
+		width,
+		height,
+		empty: "No numbers to draw.",
+		onZoom
+	});
 
 	const toggled = options("log") ?? [];
 	const onLog = () => {
@@ -126,19 +136,23 @@ function Chart({route, name, label, lines: coarse, steps, settings: chosen, them
 	</figure>`;
 }
 
-// Takes the room of a chart that was not in view yet: a project may have hundreds.
+// Takes the room of a chart that is not made yet: a project may have hundreds.
 /** @type {Component} */
-const Outline = ({name, label, height}) =>
-	html`<figure class="chart" data-metric=${name}><figcaption><bdi>${label}</bdi></figcaption><div class="plot" style=${{height: `${height}px`}}></div></figure>`;
+const Outline = ({name, label, height, isSeen}) =>
+	html`<figure class="chart" data-metric=${name}><figcaption><bdi>${label}</bdi></figcaption>
+		<div class="plot" style=${{height: `${height}px`}}>${isSeen && html`<p class="quiet none">Loading…</p>`}</div></figure>`;
+
+/** @type {Component} */
+const ChartSlot = ({isLoaded, ...others}) => html`<${useTurn(isLoaded) ? Chart : Outline} ...${others} />`;
 
 // A part of a grid of charts: loads its values in one request, while it is in view.
 /** @type {Component} */
 export function ChartPart({route, names, group, shownRuns, settings, theme, isLarge}) {
 	const grid = useRef(/** @type {Box} */ (null));
 	const held = useRef(/** @type {SampleCache | undefined} */ (undefined));
+	// Of each plot: a chart that measured its own would be drawn a frame later.
+	const width = useRef(0);
 	const [isSeen, setSeen] = useState(false);
-	const wasSeen = useRef(false);
-	wasSeen.current ||= isSeen;
 	const [buckets, setBuckets] = useState(0);
 	useLayoutEffect(() => {
 		if (!grid.current) return undefined;
@@ -151,16 +165,17 @@ export function ChartPart({route, names, group, shownRuns, settings, theme, isLa
 		return () => watcher.disconnect();
 	}, []);
 	useLayoutEffect(() => {
-		const plot = grid.current?.querySelector(".plot");
-		if (!isSeen || !plot) return undefined;
+		const box = grid.current;
+		if (!isSeen || !box) return undefined;
 		const update = () => {
-			const wanted = bucketsFor(plot.clientWidth);
+			width.current = Math.floor(box.querySelector(".plot")?.getBoundingClientRect().width ?? 0);
+			const wanted = bucketsFor(width.current);
 			// A little less than is loaded will do.
 			setBuckets(held => (wanted > held || 2 * wanted < held ? wanted : held));
 		};
 		update();
 		const watcher = new ResizeObserver(update);
-		watcher.observe(plot);
+		watcher.observe(box);
 		return () => watcher.disconnect();
 	}, [isSeen, names[0]]);
 	const query = {run: shownRuns.map(({uuid}) => uuid), name: names, buckets};
@@ -187,7 +202,7 @@ export function ChartPart({route, names, group, shownRuns, settings, theme, isLa
 		<${Problem} error=${error ?? zoomed.error} />
 		${names.map(
 			name =>
-				html`<${wasSeen.current ? Chart : Outline} key=${name} route=${route} name=${name} label=${group ? name.slice(group.length + 1) : name} isLoading=${!held.current} lines=${linesOf(name)} steps=${steps} settings=${settings} theme=${theme} height=${isLarge ? 300 : 190} />`
+				html`<${ChartSlot} key=${name} route=${route} name=${name} label=${group ? name.slice(group.length + 1) : name} isSeen=${isSeen} width=${width.current} isLoaded=${Boolean(held.current)} lines=${linesOf(name)} steps=${steps} settings=${settings} theme=${theme} height=${isLarge ? 300 : 190} />`
 		)}
 	</div>`;
 }

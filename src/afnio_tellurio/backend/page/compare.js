@@ -1,14 +1,16 @@
 // A comparison of runs: their facts and summaries side by side, and their curves.
 
-import {Link, option, optionSetter, options} from "./address.js";
+import {Link, option, optionSetter} from "./address.js";
 import {projectPath, running} from "./backend.js";
 import {configsOf, isLowBest} from "./columns.js";
 import {Curves} from "./curves.js";
 import {capitalized, isNumber, Mark, number, Scroll} from "./format.js";
-import {html} from "./preact.js";
+import {html, useEffect, useState} from "./preact.js";
 import {FACTS, KINDS, RunLink} from "./runs.js";
-import {lazy, MOST, numericNames, selection, useProject, useSummaries, useView, waiting, withStyles} from "./views.js";
+import {lazy, numericNames, selection, useMetrics, useSummaries, useView, waiting, withStyles} from "./views.js";
 
+// Rows of the first frame.
+const FIRST = 40;
 // In the place of a value that a run lacks.
 const NONE = "–";
 const Matrix = lazy(
@@ -29,20 +31,25 @@ const isMatrix = value =>
 	);
 
 /** @type {Component} */
-export function CompareView({route, name: project, theme, onError}) {
-	const uuids = (options("run") ?? []).slice(0, MOST);
-	const {list, metrics: listed} = useProject(route);
-	useView(`Comparison, ${project}`, onError, list, listed);
+export function CompareView({route, name: project, list, theme, onError}) {
 	const shownRuns = list.value ? selection([], list.value.byId) : [];
-	const names = (listed.value ?? []).map(({name}) => name).slice(0, MOST);
+	const uuids = shownRuns.map(({uuid}) => uuid);
+	const isEnough = uuids.length > 1;
+	const listed = useMetrics(route, list.value, isEnough ? uuids : undefined);
+	useView(`Comparison, ${project}`, onError, list, listed);
+	const names = isEnough ? (listed.value ?? []).map(({name}) => name) : [];
 	const summaries = useSummaries(route, names, uuids, running(shownRuns));
-	if (!list.value || !listed.value) return waiting(list, listed);
-	if (shownRuns.length < 2)
+	const [isWhole, setWhole] = useState(false);
+	// After the frame that shows the first rows.
+	useEffect(() => setWhole(Boolean(summaries)), [Boolean(summaries)]);
+	if (!list.value) return waiting(list);
+	if (!isEnough)
 		return html`<p>Select at least two runs of <${Link} to=${projectPath(route)}><bdi>${project}</bdi><//> to compare them.</p>`;
+	if (!listed.value) return waiting(listed);
 	const metrics = listed.value.filter(({name}) => shownRuns.some(run => summaries?.get(name)?.has(run.uuid)));
 	return html`<h1>Comparison of ${shownRuns.length} runs</h1>
-		<${Differences} route=${route} shownRuns=${shownRuns} metrics=${metrics} summaries=${summaries} onError=${onError} />
-		<${Curves} route=${route} names=${numericNames(metrics)} shownRuns=${shownRuns} theme=${theme} />`;
+		<${Differences} route=${route} shownRuns=${shownRuns} metrics=${metrics} summaries=${summaries} isWhole=${isWhole} onError=${onError} />
+		${isWhole && html`<${Curves} route=${route} names=${numericNames(metrics)} shownRuns=${shownRuns} theme=${theme} />`}`;
 }
 
 /** @param {ShownRun[]} shownRuns @param {Metric[]} metrics @param {Summaries | undefined} summaries @param {Kind} kind @returns {ComparedRow[]} */
@@ -73,7 +80,7 @@ function comparedRows(shownRuns, metrics, summaries, kind) {
 }
 
 /** @type {Component} */
-function Differences({route, shownRuns, metrics, summaries, onError}) {
+function Differences({route, shownRuns, metrics, summaries, isWhole, onError}) {
 	const kind = KINDS.find(one => one === option("of")) ?? "last";
 	const base = shownRuns.find(({uuid}) => uuid === option("base")) ?? shownRuns[0];
 	const isSame = (/** @type {ComparedRow} */ {read}) =>
@@ -98,7 +105,7 @@ function Differences({route, shownRuns, metrics, summaries, onError}) {
 		<label><input type="checkbox" checked=${option("diff")} onChange=${optionSetter("diff")} /> Only differences</label></div>
 	<${Scroll} label="Differences"><table class="compared">
 		<thead><tr><td></td>${shownRuns.map(run => html`<th scope="col" key=${run.uuid}><${Mark} slot=${run.slot} /> <${RunLink} route=${route} run=${run} /></th>`)}</tr></thead>
-		<tbody>${shown.map(row => html`<tr key=${row.key}><th scope="row"><bdi>${row.label}</bdi></th>${shownRuns.map(run => html`<td>${cell(row, run)}</td>`)}</tr>`)}</tbody>
+		<tbody>${shown.slice(0, isWhole ? undefined : FIRST).map(row => html`<tr key=${row.key}><th scope="row"><bdi>${row.label}</bdi></th>${shownRuns.map(run => html`<td>${cell(row, run)}</td>`)}</tr>`)}</tbody>
 	</table><//>
 	${!shown.length && html`<p class="quiet">These runs do not differ.</p>`}`;
 }

@@ -4,7 +4,7 @@ import {Link, listQuery, useRoute} from "./address.js";
 import * as backend from "./backend.js";
 import {icon} from "./icons.js";
 import {html, render, useLayoutEffect, useState} from "./preact.js";
-import {Loading, lazy, NotFound, useModule, useView, withStyles} from "./views.js";
+import {Loading, lazy, NotFound, useModule, useRuns, useView, withStyles} from "./views.js";
 
 const {projectPath, usePolled} = backend;
 
@@ -72,22 +72,30 @@ function Trail({route: {view, namespace, project, artifact, version}, name: titl
 	return html`<nav aria-label="Path">${steps.map(([to, label], index) => html`${index > 0 && html`<span aria-hidden="true">/</span>`}<${Link} to=${to}>${label}<//>`)}</nav>`;
 }
 
+// The runs are loaded beside the code that shows them.
+/** @param {Component} View @returns {Component} */
+const withRuns = View => props => html`<${View} ...${props} list=${useRuns(props.route)} />`;
+
 const VIEWS = {
 	projects: lazy(
 		() => import("./projects.js"),
 		module => module.Projects
 	),
-	project: lazy(
-		() => import("./project.js"),
-		module => module.ProjectView
+	project: withRuns(
+		lazy(
+			() => import("./project.js"),
+			module => module.ProjectView
+		)
 	),
 	run: lazy(
 		() => withStyles(import("./run.js"), "run.css"),
 		module => module.RunView
 	),
-	compare: lazy(
-		() => import("./compare.js"),
-		module => module.CompareView
+	compare: withRuns(
+		lazy(
+			() => import("./compare.js"),
+			module => module.CompareView
+		)
 	),
 	artifacts: ArtifactsView,
 	unknown: () => html`<${NotFound} />`

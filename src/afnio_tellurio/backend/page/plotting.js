@@ -56,25 +56,40 @@ export function averaging(halfLife, width) {
 	};
 }
 
+// The places of all lines, in order. Most lines have the same ones: a live chart is plotted with each poll.
+/** @param {number[][]} places */
+function allOf(places) {
+	const [first = [], ...others] = places;
+	if (others.every(xs => xs.length === first.length && xs.every((x, at) => x === first[at])))
+		return Float64Array.from(first);
+	const every = Float64Array.from(places.flat()).sort();
+	return every.filter((x, at) => x !== every[at - 1]);
+}
+
+// The values of a line at the places of all lines.
+/** @param {Values} values @param {number[]} x @param {Float64Array} xs @returns {Values} */
+function spread(values, x, xs) {
+	const row = Array(xs.length);
+	let column = 0;
+	x.forEach((here, at) => {
+		while (xs[column] < here) column += 1;
+		row[column] = values[at];
+	});
+	return row;
+}
+
 // All lines over one x axis. Undefined where a line has no point, null where it is broken.
 /** @param {Line[]} lines @param {Settings} settings @returns {Plot} */
 export function plotted(lines, settings) {
 	const points = lines.map(line => pointsOf(line, settings));
-	const every = Float64Array.from(points.flatMap(({x}) => x)).sort();
-	const xs = every.filter((x, at) => x !== every[at - 1]);
+	const xs = allOf(points.map(({x}) => x));
 	/** @type {Values[]} */
 	const rows = [];
 	/** @type {Plot["drawn"]} */
 	const drawn = [{}];
 	points.forEach(({x, parts}, line) => {
 		for (const [part, values] of /** @type {[Part, Values][]} */ (Object.entries(parts))) {
-			const row = x.length < xs.length ? Array(xs.length) : values;
-			let column = 0;
-			x.forEach((here, at) => {
-				while (xs[column] < here) column += 1;
-				row[column] = values[at];
-			});
-			rows.push(row);
+			rows.push(x.length === xs.length ? values : spread(values, x, xs));
 			drawn.push({slot: lines[line].slot, part, line});
 		}
 	});

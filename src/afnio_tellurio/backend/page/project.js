@@ -7,7 +7,7 @@ import {FirstRun, ProjectHead} from "./heads.js";
 import {html, useEffect, useMemo, useState} from "./preact.js";
 import {RunLink, Status} from "./runs.js";
 import {RunSearch, useFound} from "./search.js";
-import {Loading, lazy, MOST, numericNames, selection, useProject, useView, waiting, withStyles} from "./views.js";
+import {Loading, lazy, MOST, numericNames, selection, useMetrics, useView, waiting, withStyles} from "./views.js";
 
 const PAGE = 50;
 
@@ -134,27 +134,29 @@ function NothingShown({found}) {
 }
 
 /** @type {Component} */
-export function ProjectView({route, name, theme, onError}) {
-	const {list, metrics: listed} = useProject(route);
+export function ProjectView({route, name, list, theme, onError}) {
+	const tab = Object.hasOwn(TABS, option("tab")) ? option("tab") : "";
 	const {found, problem} = useFound(route, list.value);
 	const groups = useGrouping(list.value?.runs, onError);
+	const shownRuns = list.value && found ? selection(found, list.value.byId) : [];
+	const uuids = shownRuns.length ? shownRuns.map(({uuid}) => uuid) : undefined;
+	// Charts are of the runs that are selected.
+	const listed = useMetrics(route, list.value, tab ? null : uuids);
 	useView(name, onError, list, listed);
 	// Beside the runs. What shows the charts reports what fails.
-	useEffect(() => void (option("tab") || loadCurves().catch(() => 0)), []);
+	useEffect(() => void (tab || loadCurves().catch(() => 0)), []);
 	if (!list.value) return waiting(list);
-	const {runs, byId} = list.value;
-	if (!runs.length && option("tab") !== "trash")
+	const {runs} = list.value;
+	if (!runs.length && tab !== "trash")
 		return html`<${ProjectHead} route=${route} name=${name} /><${FirstRun} namespace=${route.namespace} project=${name} /><p class="empty"><${Link} to=${queryWith({tab: "trash"})}>Deleted runs<//></p>`;
 	const head = html`<${ProjectHead} route=${route} name=${name} runs=${runs} />`;
 	if (!found) return html`${head}${Loading()}`;
-	const shownRuns = selection(found, byId).map(run => (groups ? {...run, slot: groups.slotOf(run)} : run));
+	const colored = groups ? shownRuns.map(run => ({...run, slot: groups.slotOf(run)})) : shownRuns;
 	const metrics = listed.value;
-	const shared = {route, runs, found, shownRuns, groups, problem, onError};
-	const tab = option("tab");
+	const shared = {route, runs, found, shownRuns: colored, groups, problem, onError};
 	// What it draws unless something else is chosen depends on the metrics.
 	if (tab === "explore" && !metrics) return html`${head}${Loading()}`;
-	if (Object.hasOwn(TABS, tab))
-		return html`${head}<${TABS[tab]} ...${shared} metrics=${metrics ?? []} onSelect=${selecting(shownRuns)} />`;
+	if (tab) return html`${head}<${TABS[tab]} ...${shared} metrics=${metrics ?? []} onSelect=${selecting(colored)} />`;
 	return html`${head}<div class="project"><${RunColumn} ...${shared} />
-		<div class="main">${!shownRuns.length ? html`<${NothingShown} found=${found} />` : metrics ? html`<${Charts} onError=${onError} route=${route} names=${numericNames(metrics)} shownRuns=${shownRuns} theme=${theme} />` : Loading()}</div></div>`;
+		<div class="main">${!shownRuns.length ? html`<${NothingShown} found=${found} />` : metrics ? html`<${Charts} onError=${onError} route=${route} names=${numericNames(metrics)} shownRuns=${colored} theme=${theme} />` : Loading()}</div></div>`;
 }

@@ -108,14 +108,22 @@ function knownOf(route) {
 export const knownRun = route => knownOf(route).list?.byId.get(route.run);
 
 /** @param {Route} route */
-export function useProject(route) {
+export function useRuns(route) {
 	const [known] = useState(() => knownOf(route));
 	const list = usePolled(loadRuns(route), [], known.list);
-	const latest = useRef(list.value);
-	latest.current = list.value;
-	const metrics = usePolled(loadMetrics(route, latest), [], known.metrics);
-	kept = {path: known.path, list: list.value, metrics: metrics.value};
-	return {list, metrics};
+	kept = {...known, ...(kept.path === known.path && kept), list: list.value};
+	return list;
+}
+
+// The metrics of some runs, or of all of them if it is null.
+/** @param {Route} route @param {RunList | undefined} list @param {string[] | null | undefined} uuids */
+export function useMetrics(route, list, uuids) {
+	const [known] = useState(() => knownOf(route).metrics);
+	const latest = useRef(list);
+	latest.current = list;
+	const metrics = usePolled(loadMetrics(route, latest, uuids), [JSON.stringify(uuids)], known);
+	kept.metrics = metrics.value;
+	return metrics;
 }
 
 /** @param {Route} route @param {string[]} names @param {string[] | null} uuids @param {string[]} live */

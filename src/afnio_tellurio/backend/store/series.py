@@ -164,10 +164,11 @@ def summarize_names(
     """Returns each metric name of the selected series, sorted, up to the limit; all if it is -1.
 
     Returns:
-        The name, the number of its runs, whether a value is a number (0 or 1), and its last
-        timestamp.
+        The name, the number of its runs, whether a value is a number or NaN (0 or 1), and its
+        last timestamp.
     """
-    columns = "s.name, count(*), max(s.minimum IS NOT NULL), max(s.last_timestamp)"
+    is_numeric = """max(s.minimum IS NOT NULL OR s.last_json IS '"NaN"')"""
+    columns = f"s.name, count(*), {is_numeric}, max(s.last_timestamp)"
     order = "GROUP BY s.name ORDER BY s.name LIMIT ?"
     return _select(connection, selection, columns, order, limit).fetchall()
 
