@@ -259,7 +259,7 @@ declare global {
 	type Values = (number | null | undefined)[];
 	interface Points {
 		x: number[];
-		index: number[];
+		index: number[] | null;
 		parts: {[part in Part]?: Values};
 	}
 	interface Plot {

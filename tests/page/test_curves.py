@@ -419,6 +419,45 @@ def test_an_average_is_the_same_in_a_zoom(open_digits):
     assert part == pytest.approx(whole, rel=1e-12)
 
 
+def test_lines_are_plotted_alike_over_steps_and_over_times_that_equal_them(open_digits):
+    """Over steps, a series is drawn as it is; over times, its points are copied."""
+    page = open_digits("/")
+    differing, lengths = page.evaluate(
+        """async () => {
+            const {plotted} = await import("/assets/plotting.js");
+            let seed = 1;
+            const below = (limit) => (seed = (seed * 48271) % 2147483647) % limit;
+            const seriesOf = () => {
+                const [first, every, length] = [below(3), 1 + below(2), below(6)];
+                const step = Array.from({length}, (_, at) => first + at * every);
+                const value = () => below(12) ? below(100) : [null, "NaN", "Infinity"][below(3)];
+                const [last, minimum, maximum] = [0, 1, 2].map(() => step.map(value));
+                const count = step.map(() => 1 + below(1 + below(2)));
+                return {step, timestamp: step, last, minimum, maximum, count, width: every};
+            };
+            const dataOf = (lines, x) => {
+                const settings = {x, logX: false, logY: false, halfLife: 0, zoom: null};
+                const {points, data, drawn, isEmpty, bandWidth} = plotted(lines, settings);
+                // Nothing follows the last point of a line.
+                const rows = data.map(row => Array.from(data[0], (_, at) => row[at] === undefined ? "" : row[at]));
+                const places = points.map(({x: xs, index}) => xs.map((x, at) => [x, index ? index[at] : at]));
+                return JSON.stringify({rows, drawn, isEmpty, bandWidth, places});
+            };
+            const differing = [];
+            const lengths = new Set();
+            for (let round = 0; round < 500; round += 1) {
+                const lines = Array.from({length: 1 + below(4)}, (_, slot) => ({slot, start: 0, series: seriesOf()}));
+                const [copied, direct] = ["relative", "step"].map(x => dataOf(lines, x));
+                if (copied !== direct) differing.push([copied, direct]);
+                lengths.add(lines.length);
+            }
+            return [differing, lengths.size];
+        }"""
+    )
+    assert differing == []
+    assert lengths == 4
+
+
 def test_a_point_is_drawn_for_each_step_that_has_a_pixel(open_page, client):
     with te.init("acme", "Digits", "dense", client=client) as run:
         for step in range(250):

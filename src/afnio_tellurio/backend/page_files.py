@@ -19,24 +19,26 @@ _CONTENT_TYPES = {
 #: What browsers do not need of the page's files: comments, most of them types, and indentation.
 _COMMENTS = re.compile(rb"[ \t]*/\*\*.*?\*/ ?|^\t*//[^\n]*|^\t+", re.DOTALL | re.MULTILINE)
 _IMPORT = re.compile(rb'^(?:import|export) [^"]*?from "\./([\w/.-]+)";', re.MULTILINE)
+#: The classic script that chart.js loads.
+_CHARTS = "uPlot.iife.min.js"
 #: What a view loads when it is shown, besides what its modules import; see `VIEWS` in page.js.
 _OF_VIEWS: dict[str, tuple[str, ...]] = {
     "projects": ("projects.js",),
     "project": ("project.js",),
-    "compare": ("compare.js",),
+    "compare": ("compare.js", _CHARTS),
     "run": ("run.js", "run.css", "neighbors.js"),
     "artifacts": ("artifacts.js", "heads.js", "run.css", "stored.css"),
 }
 #: And by the tab in its address; see `TABS` in project.js and run.js. The first one is the default.
 _OF_TABS: dict[str, dict[str, tuple[str, ...]]] = {
     "project": {
-        "": ("curves.js",),
+        "": ("curves.js", _CHARTS),
         "table": ("table.js",),
         "explore": ("explore.js", "explore.css"),
         "trash": ("trash.js", "many.css"),
     },
     "run": {
-        "": ("curves.js",),
+        "": ("curves.js", _CHARTS),
         "media": ("steps.js", "stored.css"),
         "tables": ("rows.js", "stored.css"),
         "files": ("files.js", "stored.css"),
@@ -97,6 +99,8 @@ class PageFiles:
 def _link(name: str) -> str:
     if name.endswith(".css"):
         return f'<link rel="stylesheet" href="/assets/{name}">\n'
+    if name == _CHARTS:
+        return f'<link rel="preload" as="script" href="/assets/{name}">\n'
     return f'<link rel="modulepreload" href="/assets/{name}">\n'
 
 

@@ -2,17 +2,32 @@
 
 import {isNumber, number} from "./format.js";
 
-// The points of one line: x, the index in its series, and what is drawn there.
+// The points of a line whose series can be drawn as it is: a live chart is plotted with each poll, and copies of all of its
+// values would fill the memory until it is collected.
+/** @param {Line} line @param {Settings} settings @returns {Points | null} */
+function seriesAsPoints({series}, {x, logX, logY, halfLife}) {
+	if (x !== "step" || logX || logY || halfLife) return null;
+	const {step, last: y, minimum: low, maximum: high, count} = series;
+	if (!areNumbers(y) || !areNumbers(low) || !areNumbers(high)) return null;
+	return {x: step, index: null, parts: count.some(isRange) ? {high, low, y} : {y}};
+}
+
+// A loop, since a function of each value would make an object of it.
+/** @param {unknown[]} values @returns {values is number[]} */
+function areNumbers(values) {
+	for (let at = 0; at < values.length; at += 1) if (typeof values[at] !== "number") return false;
+	return true;
+}
+
+const isRange = (/** @type {number} */ count) => count > 1;
+
+// The points of one line: x, the index in its series unless it is the same, and what is drawn there.
 /** @param {Line} line @param {Settings} settings @returns {Points} */
 function pointsOf({series, start, lead}, {x: axis, logX, logY, halfLife}) {
-	/** @type {Values} */
-	const y = [];
 	/** @type {Values[]} */
-	const [raw, high, low] = [[], [], []];
-	/** @type {number[]} */
-	const x = [];
-	/** @type {number[]} */
-	const index = [];
+	const [y, raw, high, low] = [[], [], [], []];
+	/** @type {number[][]} */
+	const [x, index] = [[], []];
 	const drawable = (/** @type {unknown} */ value) => (isNumber(value) && (!logY || value > 0) ? value : null);
 	const average = averaging(halfLife, series.width);
 	// An average over a part of the steps begins with those before it.
@@ -37,7 +52,7 @@ function pointsOf({series, start, lead}, {x: axis, logX, logY, halfLife}) {
 		high[end] = drawable(series.maximum[at]);
 	});
 	if (halfLife) return {x, index, parts: {raw, y}};
-	return {x, index, parts: series.count.some(count => count > 1) ? {high, low, y} : {y}};
+	return {x, index, parts: series.count.some(isRange) ? {high, low, y} : {y}};
 }
 
 // A moving average in which a value's weight halves after some steps, however many of them have a point.
@@ -56,14 +71,19 @@ export function averaging(halfLife, width) {
 	};
 }
 
-// The places of all lines, in order. Most lines have the same ones: a live chart is plotted with each poll.
+// The places of all lines, in order. Most often, one line has those of the others: runs take the same steps.
 /** @param {number[][]} places */
 function allOf(places) {
-	const [first = [], ...others] = places;
-	if (others.every(xs => xs.length === first.length && xs.every((x, at) => x === first[at])))
-		return Float64Array.from(first);
+	const longest = places.reduce((most, xs) => (xs.length > most.length ? xs : most), []);
+	if (places.every(xs => beginsWith(longest, xs))) return Float64Array.from(longest);
 	const every = Float64Array.from(places.flat()).sort();
 	return every.filter((x, at) => x !== every[at - 1]);
+}
+
+/** @param {ArrayLike<number>} all @param {number[]} xs */
+function beginsWith(all, xs) {
+	for (let at = 0; at < xs.length; at += 1) if (xs[at] !== all[at]) return false;
+	return true;
 }
 
 // The values of a line at the places of all lines.
@@ -81,7 +101,7 @@ function spread(values, x, xs) {
 // All lines over one x axis. Undefined where a line has no point, null where it is broken.
 /** @param {Line[]} lines @param {Settings} settings @returns {Plot} */
 export function plotted(lines, settings) {
-	const points = lines.map(line => pointsOf(line, settings));
+	const points = lines.map(line => seriesAsPoints(line, settings) ?? pointsOf(line, settings));
 	const xs = allOf(points.map(({x}) => x));
 	/** @type {Values[]} */
 	const rows = [];
@@ -89,7 +109,8 @@ export function plotted(lines, settings) {
 	const drawn = [{}];
 	points.forEach(({x, parts}, line) => {
 		for (const [part, values] of /** @type {[Part, Values][]} */ (Object.entries(parts))) {
-			rows.push(x.length === xs.length ? values : spread(values, x, xs));
+			// After the last point of a line there is nothing.
+			rows.push(beginsWith(xs, x) ? values : spread(values, x, xs));
 			drawn.push({slot: lines[line].slot, part, line});
 		}
 	});
@@ -117,7 +138,7 @@ export function valuesAt({points}, lines, x) {
 		const {x: xs, index, parts} = points[line];
 		if (!xs.length || x < xs[0] || x > xs[xs.length - 1]) return [];
 		const at = nearest(xs, x);
-		return [{label, slot, line, drawn: parts.y?.[at] ?? null, text: number(series.last[index[at]])}];
+		return [{label, slot, line, drawn: parts.y?.[at] ?? null, text: number(series.last[index ? index[at] : at])}];
 	});
 	return values.sort((a, b) => (b.drawn ?? -Infinity) - (a.drawn ?? -Infinity) || a.line - b.line);
 }
