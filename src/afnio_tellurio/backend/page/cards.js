@@ -4,7 +4,7 @@ import {get, getBytes, projectPath, runPath} from "./backend.js";
 import {Copy} from "./copy.js";
 import {sourceOf} from "./files.js";
 import {icon} from "./icons.js";
-import {html, useEffect, useRef, useState} from "./preact.js";
+import {html, useEffect, useLayoutEffect, useRef, useState} from "./preact.js";
 import {bytes, Download, isPlainText, Preview, useSeen} from "./previews.js";
 import {Value} from "./values.js";
 import {lazy} from "./views.js";
@@ -69,7 +69,8 @@ function useLoaded(key, load) {
 function useInView({key}, onSeen, shown) {
 	const place = useRef(null);
 	const isSeen = useSeen(place);
-	useEffect(() => {
+	// Before the frame that shows it: a key may be pressed then.
+	useLayoutEffect(() => {
 		onSeen(key, isSeen ? shown : null);
 		return () => onSeen(key, null);
 	}, [isSeen, shown]);
@@ -107,7 +108,7 @@ export function ValueCard({card, route, run, step, hasChanges, onSeen, onError})
 		valuesUpTo(route, run, card, step, signal)
 	);
 	const current = hasAny ? asked.value : null;
-	useEffect(() => setShown(current ? current.step : null), [current?.step]);
+	useLayoutEffect(() => setShown(current ? current.step : null), [current?.step]);
 	const before = useLoaded(isSeen && hasChanges && current && current.step > first ? `${current.step}` : "", signal =>
 		valuesUpTo(route, run, card, Number(current?.step) - 1, signal)
 	);
