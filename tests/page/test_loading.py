@@ -36,9 +36,7 @@ VIEWS = {
 def without_links(route):
     html = route.fetch().text()
     assert LINKED.search(html)
-    route.fulfill(
-        body=re.sub(r"<link rel=\"\w*preload\".*?>", "", html), content_type="text/html"
-    )
+    route.fulfill(body=re.sub(r"<link rel=\"\w*preload\".*?>", "", html), content_type="text/html")
 
 
 @pytest.mark.parametrize("address", VIEWS)
