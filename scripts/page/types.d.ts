@@ -301,6 +301,8 @@ declare global {
 		runs: Run[];
 		found: Run[];
 		isShort: boolean;
+		isGone: boolean;
+		message: string;
 		isLoading: boolean;
 		group: string;
 		shownRuns: ShownRun[];
