@@ -23,7 +23,7 @@ _IMPORT = re.compile(rb'^(?:import|export) [^"]*?from "\./([\w/.-]+)";', re.MULT
 _OF_VIEWS: dict[str, tuple[str, ...]] = {
     "projects": ("projects.js",),
     "project": ("project.js",),
-    "compare": ("compare.js",),
+    "compare": ("compare.js", "compare.css"),
     "run": ("run.js", "run.css", "neighbors.js"),
     "artifacts": ("artifacts.js", "heads.js", "run.css", "stored.css"),
 }

@@ -86,7 +86,7 @@ const VIEWS = {
 		module => module.RunView
 	),
 	compare: lazy(
-		() => import("./compare.js"),
+		() => withStyles(import("./compare.js"), "compare.css"),
 		module => module.CompareView
 	),
 	artifacts: ArtifactsView,
