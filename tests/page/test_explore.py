@@ -145,6 +145,32 @@ def test_runs_without_a_value_for_the_color_are_gray_and_counted(open_page, rate
     assert fills.count("var(--quiet)") == 1
 
 
+def test_the_scale_of_the_colors_ends_at_the_least_and_the_greatest_value(open_page, client):
+    for layers in (1, 4, 10):
+        config = {"layers": layers, "same": 3}
+        with te.init("acme", "Digits", f"r{layers:02}", config=config, client=client) as run:
+            run.log("score", layers)
+    for color in ("config:layers", "last:score"):
+        page = open_page(explored(px="config:layers", py="last:score", color=color))
+        expect(page.locator(POINTS)).to_have_count(3)
+        expect(page.locator(".legend span")).to_have_text(re.compile(r"^1\s+10$"))
+        # The first and the last point have the colors of the ends.
+        fills = page.locator(POINTS).evaluate_all("all => all.map(one => one.style.fill)")
+        assert fills[0] == "color-mix(in oklab, var(--ramp-1), var(--ramp-2) 100.0%)"
+        assert fills[2] == "color-mix(in oklab, var(--ramp-0), var(--ramp-1) 0.0%)"
+    # A run that is not drawn has no color.
+    with te.init("acme", "Digits", config={"layers": 99}, client=client):
+        pass
+    page = open_page(explored(px="config:layers", py="last:score", color="config:layers"))
+    expect(page.locator(".missing")).to_contain_text("3 runs drawn")
+    expect(page.locator(".legend span")).to_have_text(re.compile(r"^1\s+10$"))
+    page = open_page(explored(px="config:layers", py="last:score", color="created"))
+    expect(page.locator(".legend span")).to_have_text(re.compile(r"\d{4}, \d.*\d{4}, \d"))
+    page = open_page(explored(px="config:layers", py="last:score", color="config:same"))
+    expect(page.locator(".legend span")).to_have_text(re.compile(r"^3\s+3$"))
+    assert page.locator(POINTS).first.get_attribute("style").count("NaN") == 0
+
+
 def test_the_filter_of_the_table_chooses_the_runs(open_page, rates):
     page = open_page(explored(q="config.optim.lr > 0.0005", status="COMPLETED"))
     expect(page.locator(POINTS)).to_have_count(3)

@@ -102,6 +102,7 @@ function categories(values) {
 		places: values.map(place),
 		lacks: "value",
 		names,
+		ends: () => null,
 		place,
 		// The category at a place.
 		at: (/** @type {number} */ share) =>
@@ -135,6 +136,12 @@ function numeric({key}, values, isLog) {
 		places: values.map(place),
 		lacks: isLog ? "positive number" : "number",
 		names: null,
+		ends: (/** @type {number[]} */ rows) => {
+			const own = rows.filter(row => place(values[row]) !== null).map(row => /** @type {number} */ (values[row]));
+			return own.length
+				? [own.reduce((low, next) => Math.min(low, next)), own.reduce((high, next) => Math.max(high, next))]
+				: null;
+		},
 		place,
 		at: (/** @type {number} */ share) => {
 			const value = start + share * (end - start);
