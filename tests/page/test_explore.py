@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import re
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
@@ -216,6 +217,22 @@ def test_whole_numbers_have_whole_ticks(open_page, client, scale):
         expect(ticks).to_have_text(["2", "3", "4"])
     # The others have ticks between.
     expect(page.locator(".plot g").nth(2).locator("text", has_text="2.5")).to_have_count(1)
+
+
+def test_durations_below_a_second_have_ticks_of_their_own(open_page, client):
+    te.create_project("acme", "Digits", client=client)
+    begin = datetime(2026, 1, 2, tzinfo=UTC)
+    for number in range(1, 4):
+        body = {"name": f"r{number}", "date_created": begin.isoformat()}
+        run = client.post(f"/api/v0{PROJECT}runs/", body).json()
+        end = begin + timedelta(milliseconds=10 * number)
+        fields = {"status": "COMPLETED", "date_ended": end.isoformat()}
+        client.patch(f"/api/v0{PROJECT}runs/{run['uuid']}/", fields)
+    page = open_page(explored(px="status", py="duration"))
+    expect(page.locator(POINTS)).to_have_count(3)
+    ticks = page.locator("text[text-anchor=end]:not(.axis-name)").all_text_contents()
+    assert {"0.01 s", "0.02 s", "0.03 s"} <= set(ticks)
+    assert len(set(ticks)) == len(ticks)
 
 
 def test_a_column_that_no_run_has_leaves_nothing_to_draw(open_page, rates):

@@ -29,7 +29,7 @@ function Charts({route, run, theme, onError}) {
 	const names = entries.filter(([, {minimum, last}]) => minimum !== null || last === "NaN").map(([name]) => name);
 	const count = entries.reduce((sum, [, summary]) => sum + summary.count, 0);
 	return html`<${Curves} route=${route} names=${names} shownRuns=${[{...run, slot: 0}]} theme=${theme} onError=${onError} />
-		<p class="quiet">${counted(entries.length, "metric")}, ${counted(count, "value")}</p>`;
+		${entries.length > 0 && html`<p class="quiet">${counted(entries.length, "metric")}, ${counted(count, "value")}</p>`}`;
 }
 
 /** @type {Record<string, [string, Component]>} */

@@ -2,7 +2,7 @@
 
 import {linearTicks, logTicks, paddedRange, tickTexts} from "./axes.js";
 import {columnOf, inOrder, isColumn, written} from "./columns.js";
-import {duration, isNumber, number, when} from "./format.js";
+import {duration, elapsed, isNumber, number, when} from "./format.js";
 
 // Values of a run that no config and no metric has.
 /** @type {Record<string, string>} */
@@ -155,9 +155,7 @@ function numeric({key}, values, isLog) {
 			if (isTime) return timeTicks(low, high, room).map(({at, text}) => ({place: place(at) ?? 0, text}));
 			const ticks = (isLog ? logTicks : linearTicks)(low, high, room, kind);
 			const texts =
-				key === "duration"
-					? ticks.map(tick => duration(tick).replace(/\.0 s$| 0 \w+$/, unit => (unit === ".0 s" ? " s" : "")))
-					: tickTexts(ticks, isLog);
+				key === "duration" ? ticks.map(tick => elapsed(tick).replace(/ 0 \w+$/, "")) : tickTexts(ticks, isLog);
 			return ticks.map((tick, index) => ({place: place(tick) ?? 0, text: texts[index]}));
 		}
 	};
