@@ -37,7 +37,8 @@ TABLE = ("[aria-label=Runs] tbody tr:nth-child(50) td:last-child:not(:empty)", 1
 LIST = ("[aria-label=Runs] .runs li", 50)
 GRID = ("figure canvas", 20)
 CURVE = ("main:has(h1 .status) figure canvas", 1)
-DIFFERENCES = ("[aria-label=Differences] tbody tr:nth-child(24)", 1)
+# Below the facts, metrics and their summaries.
+DIFFERENCES = ("[aria-label=Differences] tbody:nth-of-type(2) tr:nth-child(9)", 1)
 #: Seconds between two polls, and the number of polls that are measured.
 POLL, POLLS = 2, 10
 

@@ -189,6 +189,8 @@ declare global {
 		lacks: string;
 		/** The categories in their order; null if it has numbers. */
 		names: string[] | null;
+		/** The least and the greatest number of some runs, unless they have categories or no number. */
+		ends: (rows: number[]) => number[] | null;
 		place: (value: unknown) => number | null;
 		/** The value at a place. */
 		at: (share: number) => string | number;
@@ -301,8 +303,9 @@ declare global {
 		runs: Run[];
 		found: Run[];
 		isShort: boolean;
+		isGone: boolean;
+		message: string;
 		isLoaded: boolean;
-		isWhole: boolean;
 		list: Polled<RunList>;
 		group: string;
 		shownRuns: ShownRun[];

@@ -365,6 +365,39 @@ def test_ticks_are_round_whole_and_tight(open_digits):
     }
 
 
+# What the charts write, by their canvas.
+RECORD_TEXTS = """
+globalThis.written = [];
+const fillText = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (text, ...others) {
+    written.push([this.canvas, text]);
+    return fillText.call(this, text, ...others);
+};
+"""
+WRITTEN = """(name) => written
+    .filter(([canvas]) => canvas.closest(`[data-metric="${name}"]`)).map(([, text]) => text)"""
+
+
+@pytest.mark.parametrize("query", ["", "?logy=1"])
+def test_a_metric_of_whole_numbers_has_whole_ticks(open_page, client, query):
+    with te.init("acme", "Digits", "counts", client=client) as run:
+        for step, epoch in enumerate((1, 1, 2, 2)):
+            run.log("epoch", epoch, step=step)
+            run.log("loss", epoch / 1.6, step=step)
+    page = open_page(f"{PROJECT}{query}", service_workers="block")
+    page.add_init_script(RECORD_TEXTS)
+    page.reload()
+    expect(page.locator("figure canvas")).to_have_count(2)
+
+    def texts(name):
+        page.wait_for_function(f"(name) => ({WRITTEN})(name).includes('Step')", arg=name)
+        return set(page.evaluate(WRITTEN, name)) - {"Step"}
+
+    # Steps are whole, too.
+    assert texts("epoch") <= {"0", "1", "2", "3"}
+    assert {text for text in texts("loss") if "." in text}
+
+
 def test_an_average_is_the_same_at_any_resolution(open_digits):
     page = open_digits("/")
     averages = page.evaluate(

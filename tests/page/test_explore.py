@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import re
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
@@ -145,6 +146,32 @@ def test_runs_without_a_value_for_the_color_are_gray_and_counted(open_page, rate
     assert fills.count("var(--quiet)") == 1
 
 
+def test_the_scale_of_the_colors_ends_at_the_least_and_the_greatest_value(open_page, client):
+    for layers in (1, 4, 10):
+        config = {"layers": layers, "same": 3}
+        with te.init("acme", "Digits", f"r{layers:02}", config=config, client=client) as run:
+            run.log("score", layers)
+    for color in ("config:layers", "last:score"):
+        page = open_page(explored(px="config:layers", py="last:score", color=color))
+        expect(page.locator(POINTS)).to_have_count(3)
+        expect(page.locator(".legend span")).to_have_text(re.compile(r"^1\s+10$"))
+        # The first and the last point have the colors of the ends.
+        fills = page.locator(POINTS).evaluate_all("all => all.map(one => one.style.fill)")
+        assert fills[0] == "color-mix(in oklab, var(--ramp-1), var(--ramp-2) 100.0%)"
+        assert fills[2] == "color-mix(in oklab, var(--ramp-0), var(--ramp-1) 0.0%)"
+    # A run that is not drawn has no color.
+    with te.init("acme", "Digits", config={"layers": 99}, client=client):
+        pass
+    page = open_page(explored(px="config:layers", py="last:score", color="config:layers"))
+    expect(page.locator(".missing")).to_contain_text("3 runs drawn")
+    expect(page.locator(".legend span")).to_have_text(re.compile(r"^1\s+10$"))
+    page = open_page(explored(px="config:layers", py="last:score", color="created"))
+    expect(page.locator(".legend span")).to_have_text(re.compile(r"\d{4}, \d.*\d{4}, \d"))
+    page = open_page(explored(px="config:layers", py="last:score", color="config:same"))
+    expect(page.locator(".legend span")).to_have_text(re.compile(r"^3\s+3$"))
+    assert page.locator(POINTS).first.get_attribute("style").count("NaN") == 0
+
+
 def test_the_filter_of_the_table_chooses_the_runs(open_page, rates):
     page = open_page(explored(q="config.optim.lr > 0.0005", status="COMPLETED"))
     expect(page.locator(POINTS)).to_have_count(3)
@@ -190,6 +217,22 @@ def test_whole_numbers_have_whole_ticks(open_page, client, scale):
         expect(ticks).to_have_text(["2", "3", "4"])
     # The others have ticks between.
     expect(page.locator(".plot g").nth(2).locator("text", has_text="2.5")).to_have_count(1)
+
+
+def test_durations_below_a_second_have_ticks_of_their_own(open_page, client):
+    te.create_project("acme", "Digits", client=client)
+    begin = datetime(2026, 1, 2, tzinfo=UTC)
+    for number in range(1, 4):
+        body = {"name": f"r{number}", "date_created": begin.isoformat()}
+        run = client.post(f"/api/v0{PROJECT}runs/", body).json()
+        end = begin + timedelta(milliseconds=10 * number)
+        fields = {"status": "COMPLETED", "date_ended": end.isoformat()}
+        client.patch(f"/api/v0{PROJECT}runs/{run['uuid']}/", fields)
+    page = open_page(explored(px="status", py="duration"))
+    expect(page.locator(POINTS)).to_have_count(3)
+    ticks = page.locator("text[text-anchor=end]:not(.axis-name)").all_text_contents()
+    assert {"0.01 s", "0.02 s", "0.03 s"} <= set(ticks)
+    assert len(set(ticks)) == len(ticks)
 
 
 def test_a_column_that_no_run_has_leaves_nothing_to_draw(open_page, rates):

@@ -161,6 +161,37 @@ def test_the_first_charts_are_in_view_without_scrolling(open_view):
     assert runs["x"] + runs["width"] <= page.locator("figure").first.bounding_box()["x"]
 
 
+def test_what_stands_side_by_side_is_aligned(open_view):
+    page = open_view("project")
+    title = page.locator("h1").bounding_box()
+    runs = page.get_by_placeholder("Search or filter (/)").bounding_box()
+    charts = page.get_by_role("group", name="Charts", exact=True).bounding_box()
+    assert runs["x"] == title["x"]
+    assert runs["y"] == charts["y"]
+    tabs = page.locator(".title .tab")
+    places = [tab.bounding_box() for tab in tabs.all()]
+    tabs.get_by_text("Table").click()
+    expect(page.locator("thead")).to_be_visible()
+    assert [tab.bounding_box() for tab in tabs.all()] == places
+    # One of these heads sorts, the other one does not.
+    lines = page.evaluate("""() => ["Duration", "Tags"].map((text) => {
+        const range = document.createRange();
+        const heads = [...document.querySelectorAll("thead th")];
+        range.selectNodeContents(heads.find((head) => head.textContent.includes(text)));
+        return range.getClientRects();
+    }).map((rects) => rects[rects.length - 1].bottom)""")
+    assert lines[0] == pytest.approx(lines[1], abs=0.6)
+
+
+def test_on_a_phone_an_axis_is_chosen_in_one_line(open_view):
+    page = open_view("scatter", width=360)
+    for choice in page.locator(".axis-choice").all():
+        assert choice.bounding_box()["height"] < 32
+        for select in choice.locator("select").all():
+            box = select.bounding_box()
+            assert box["x"] + box["width"] <= 360
+
+
 def test_on_a_phone_the_runs_are_folded_above_the_charts(open_view):
     page = open_view("project")
     page.set_viewport_size({"width": 390, "height": 800})

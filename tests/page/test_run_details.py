@@ -72,6 +72,14 @@ def test_a_family_is_linked(open_page, client):
     expect(page.locator("main ul a")).to_have_text(["fold 1", "fold 0"])
 
 
+def test_a_run_without_metrics_counts_none(open_page, client):
+    run = te.init("acme", "Digits", "run", client=client)
+    run.finish()
+    page = open_run(open_page, run)
+    expect(page.get_by_text("No numeric metrics yet.")).to_be_visible()
+    expect(page.get_by_text("0 metrics")).to_have_count(0)
+
+
 def test_some_of_many_children_are_shown(open_page, client):
     run = te.init("acme", "Digits", "parent", client=client)
     for number in range(101):

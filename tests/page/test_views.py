@@ -391,6 +391,40 @@ def test_a_comparison_has_the_chosen_base_and_only_what_differs(open_page, clien
     expect(page.get_by_label("Only differences")).to_be_checked()
 
 
+def test_metrics_and_config_of_a_comparison_are_reached_without_hunting(open_page, client):
+    uuids = []
+    for name in ("a", "b"):
+        config = {f"layer_{number:02}": 1 for number in range(50)} | {"z_differs": name}
+        with te.init("acme", "Digits", name, config=config, client=client) as run:
+            run.log("a matrix", [[1, 2]] * 10)
+            for number in range(12):
+                run.log(f"class_{number:02}", 1)
+            run.log("val/loss", len(uuids))
+        uuids.append(run.uuid)
+    page = open_page(f"{PROJECT}compare/?run={uuids[0]}&run={uuids[1]}", height=720)
+    table = page.locator("[aria-label=Differences]")
+    expect(table.locator("[scope=rowgroup]")).to_have_text(
+        ["Metrics Show all 14", "Config Show all 51"]
+    )
+    # What differs is not left out, and both are in the window.
+    for name in ("val/loss", "z_differs"):
+        expect(table.get_by_text(name, exact=True)).to_be_in_viewport(ratio=1)
+        assert table.get_by_text(name, exact=True).evaluate(
+            "(cell) => cell.getBoundingClientRect().bottom"
+            " <= cell.closest('.scroll').getBoundingClientRect().bottom"
+        )
+    expect(table.get_by_text("layer_40")).to_have_count(0)
+    expect(table.get_by_text("a matrix")).to_have_count(0)
+    assert serious_barriers(page) == []
+    table.get_by_role("button", name="Show all 51").click()
+    expect(table.get_by_text("layer_40")).to_have_count(1)
+    table.get_by_role("button", name="Show 8").click()
+    expect(table.get_by_text("layer_40")).to_have_count(0)
+    page.get_by_label("Only differences").check()
+    names = ("Started", "Duration", "Metrics", "val/loss", "Config", "z_differs")
+    expect(table.locator("tbody tr")).to_have_text([re.compile(name) for name in names])
+
+
 def test_matrices_are_compared_number_by_number(open_page, client):
     matrices = {
         "base": [[50, 2], [3, math.nan]],
@@ -406,7 +440,7 @@ def test_matrices_are_compared_number_by_number(open_page, client):
             run.log("confusion", matrix)
         uuids.append(run.uuid)
     page = open_page(f"{PROJECT}compare/?{urlencode([('run', uuid) for uuid in uuids])}")
-    cells = page.locator("[aria-label=Differences] > table > tbody > tr:last-child > td")
+    cells = page.locator("[aria-label=Differences] > table > tbody:last-child > tr:last-child > td")
     expect(cells.locator("table")).to_have_count(5)
     rows = cells.nth(0).locator("td")
     expect(rows).to_have_text(["50", "2", "3", "NaN"])

@@ -25,7 +25,7 @@ _CHARTS = "uPlot.iife.min.js"
 _OF_VIEWS: dict[str, tuple[str, ...]] = {
     "projects": ("projects.js",),
     "project": ("project.js",),
-    "compare": ("compare.js", _CHARTS),
+    "compare": ("compare.js", "compare.css", _CHARTS),
     "run": ("run.js", "run.css", "neighbors.js"),
     "artifacts": ("artifacts.js", "heads.js", "run.css", "stored.css"),
 }

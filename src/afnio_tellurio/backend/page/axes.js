@@ -75,6 +75,11 @@ export function paddedRange(low, high, isLog) {
 	return [low >= 0 && low < by ? 0 : Math.max(low - by, -LARGEST), Math.min(high + by, LARGEST)];
 }
 
+// Of most metrics, the first value is a fraction.
+/** @param {Plot["data"]} data */
+const areWhole = ([, ...rows]) =>
+	/** @type {Values[]} */ (rows).every(row => row.every(value => value == null || Number.isInteger(value)));
+
 /** @param {Plot} plot @param {Settings} settings @param {Size} size @returns {Pick<UPlotOptions, "scales" | "axes" | "padding">} */
 function scalesAndAxes(plot, settings, {width, height}) {
 	const edge = {stroke: colorOf("--grid"), width: 1, size: 4};
@@ -123,8 +128,10 @@ function scalesAndAxes(plot, settings, {width, height}) {
 			{...shared, ...custom, label: capitalized(AXES[settings.x]) + band, labelSize: 18, labelGap: 0},
 			{
 				...shared,
-				splits: (_chart, _axis, from, to) =>
-					(settings.logY ? logTicks : linearTicks)(from, to, Math.min(Y_TICKS, (height - 60) / Y_SPACE)),
+				splits: (chart, _axis, from, to) => {
+					const most = Math.min(Y_TICKS, (height - 60) / Y_SPACE);
+					return (settings.logY ? logTicks : linearTicks)(from, to, most, areWhole(chart.data) ? "whole" : "any");
+				},
 				filter: (_chart, ticks) => ticks,
 				values: (_chart, ticks) => tickTexts(ticks, settings.logY),
 				size: (chart, texts) => {

@@ -130,10 +130,10 @@ export async function getBytes(path, query, signal, range) {
 let changes = 0;
 
 // What changes something. The next poll brings the result.
-/** @param {string} method @param {string} path @param {object} [body] */
-export async function send(method, path, body) {
-	const headers = {"Content-Type": "application/json"};
-	await request(path, {}, undefined, body ? {method, headers, body: JSON.stringify(body)} : {method});
+/** @param {string} method @param {string} path @param {object} [body] @param {Record<string, string>} [headers] */
+export async function send(method, path, body, headers) {
+	const json = {...headers, "Content-Type": "application/json"};
+	await request(path, {}, undefined, body ? {method, headers: json, body: JSON.stringify(body)} : {method});
 	changes += 1;
 }
 

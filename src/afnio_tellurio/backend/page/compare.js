@@ -9,8 +9,8 @@ import {html, useEffect, useState} from "./preact.js";
 import {FACTS, KINDS, RunLink} from "./runs.js";
 import {lazy, numericNames, selection, useMetrics, useSummaries, useView, waiting, withStyles} from "./views.js";
 
-// Rows of the first frame.
-const FIRST = 40;
+// Rows of a section that are shown without a click: those of all sections fit in a small window.
+const FEW = 8;
 // In the place of a value that a run lacks.
 const NONE = "–";
 const Matrix = lazy(
@@ -39,25 +39,27 @@ export function CompareView({route, name: project, list, theme, onError}) {
 	useView(`Comparison, ${project}`, onError, list, listed);
 	const names = isEnough ? (listed.value ?? []).map(({name}) => name) : [];
 	const summaries = useSummaries(route, names, uuids, running(shownRuns));
-	const [isWhole, setWhole] = useState(false);
-	// After the frame that shows the first rows.
-	useEffect(() => setWhole(Boolean(summaries)), [Boolean(summaries)]);
+	const [hasRows, setRows] = useState(false);
+	// Charts are made after the frame that shows the rows.
+	useEffect(() => setRows(Boolean(summaries)), [Boolean(summaries)]);
 	if (!list.value) return waiting(list);
 	if (!isEnough)
 		return html`<p>Select at least two runs of <${Link} to=${projectPath(route)}><bdi>${project}</bdi><//> to compare them.</p>`;
 	if (!listed.value) return waiting(listed);
 	const metrics = listed.value.filter(({name}) => shownRuns.some(run => summaries?.get(name)?.has(run.uuid)));
 	return html`<h1>Comparison of ${shownRuns.length} runs</h1>
-		<${Differences} route=${route} shownRuns=${shownRuns} metrics=${metrics} summaries=${summaries} isWhole=${isWhole} onError=${onError} />
-		${isWhole && html`<${Curves} route=${route} names=${numericNames(metrics)} shownRuns=${shownRuns} theme=${theme} />`}`;
+		<${Differences} route=${route} shownRuns=${shownRuns} metrics=${metrics} summaries=${summaries} onError=${onError} />
+		${hasRows && html`<${Curves} route=${route} names=${numericNames(metrics)} shownRuns=${shownRuns} theme=${theme} />`}`;
 }
 
-/** @param {ShownRun[]} shownRuns @param {Metric[]} metrics @param {Summaries | undefined} summaries @param {Kind} kind @returns {ComparedRow[]} */
+/** @param {ShownRun[]} shownRuns @param {Metric[]} metrics @param {Summaries | undefined} summaries @param {Kind} kind @returns {Record<string, ComparedRow[]>} */
 function comparedRows(shownRuns, metrics, summaries, kind) {
 	const {rows, values} = configsOf(shownRuns);
 	const plain = {status: (/** @type {Run} */ run) => run.status, user: (/** @type {Run} */ run) => run.user?.username};
-	return [
-		...Object.entries(FACTS).map(([key, [label, show]]) => ({
+	// Matrices take much room.
+	const ordered = [...metrics].sort((a, b) => Number(b.is_numeric) - Number(a.is_numeric));
+	return {
+		"": Object.entries(FACTS).map(([key, [label, show]]) => ({
 			key,
 			label,
 			show,
@@ -65,28 +67,46 @@ function comparedRows(shownRuns, metrics, summaries, kind) {
 				/** @type {Record<string, (run: Run) => unknown>} */ (plain)[key] ??
 				(run => (key === "tags" ? run.tags : run.uuid))
 		})),
-		...[...values.keys()].map(name => ({
-			key: `config:${name}`,
-			label: name,
-			read: (/** @type {Run} */ run) => rows.get(run.uuid)?.get(name)
-		})),
-		...metrics.map(({name}) => ({
+		Metrics: ordered.map(({name}) => ({
 			key: `${kind}:${name}`,
 			label: name,
 			isLow: isLowBest({name, kind}),
 			read: (/** @type {Run} */ run) => summaries?.get(name)?.get(run.uuid)?.[kind]
+		})),
+		Config: [...values.keys()].map(name => ({
+			key: `config:${name}`,
+			label: name,
+			read: (/** @type {Run} */ run) => rows.get(run.uuid)?.get(name)
 		}))
-	];
+	};
+}
+
+// What differs comes first, and more rows than fit are shown on request.
+/** @type {(props: {label: string, rows: ComparedRow[], isSame: (row: ComparedRow) => boolean, count: number, line: (row: ComparedRow) => VNode}) => VNode | false} */
+function Rows({label, rows, isSame, count, line}) {
+	const [isOpen, setOpen] = useState(false);
+	const isLong = rows.length > FEW + 2;
+	const few = () => [...rows.filter(row => !isSame(row)), ...rows.filter(isSame)].slice(0, FEW);
+	return (
+		rows.length > 0 &&
+		html`<tbody>${label && html`<tr><th scope="rowgroup" colspan=${count}>${label} ${isLong && html`<button aria-expanded=${isOpen} onClick=${() => setOpen(!isOpen)}>${isOpen ? `Show ${FEW}` : `Show all ${number(rows.length)}`}</button>`}</th></tr>`}
+		${(label && isLong && !isOpen ? few() : rows).map(line)}</tbody>`
+	);
 }
 
 /** @type {Component} */
-function Differences({route, shownRuns, metrics, summaries, isWhole, onError}) {
+function Differences({route, shownRuns, metrics, summaries, onError}) {
 	const kind = KINDS.find(one => one === option("of")) ?? "last";
 	const base = shownRuns.find(({uuid}) => uuid === option("base")) ?? shownRuns[0];
-	const isSame = (/** @type {ComparedRow} */ {read}) =>
-		shownRuns.every(run => JSON.stringify(read(run)) === JSON.stringify(read(base)));
-	const rows = comparedRows(shownRuns, metrics, summaries, kind);
-	const shown = option("diff") ? rows.filter(row => !isSame(row)) : rows;
+	const isSame = (/** @type {ComparedRow} */ {read}) => {
+		const text = JSON.stringify(read(base));
+		return shownRuns.every(run => JSON.stringify(read(run)) === text);
+	};
+	const sections = Object.entries(comparedRows(shownRuns, metrics, summaries, kind)).map(
+		([label, rows]) => /** @type {const} */ ([label, option("diff") ? rows.filter(row => !isSame(row)) : rows])
+	);
+	const line = (/** @type {ComparedRow} */ row) =>
+		html`<tr key=${row.key}><th scope="row"><bdi>${row.label}</bdi></th>${shownRuns.map(run => html`<td>${cell(row, run)}</td>`)}</tr>`;
 	/** @param {ComparedRow} row @param {Run} run */
 	const cell = ({read, show, key, label, isLow}, run) => {
 		if (show) return show(run) || NONE;
@@ -105,9 +125,9 @@ function Differences({route, shownRuns, metrics, summaries, isWhole, onError}) {
 		<label><input type="checkbox" checked=${option("diff")} onChange=${optionSetter("diff")} /> Only differences</label></div>
 	<${Scroll} label="Differences"><table class="compared">
 		<thead><tr><td></td>${shownRuns.map(run => html`<th scope="col" key=${run.uuid}><${Mark} slot=${run.slot} /> <${RunLink} route=${route} run=${run} /></th>`)}</tr></thead>
-		<tbody>${shown.slice(0, isWhole ? undefined : FIRST).map(row => html`<tr key=${row.key}><th scope="row"><bdi>${row.label}</bdi></th>${shownRuns.map(run => html`<td>${cell(row, run)}</td>`)}</tr>`)}</tbody>
+		${sections.map(([label, rows]) => html`<${Rows} key=${label} label=${label} rows=${rows} isSame=${isSame} count=${shownRuns.length + 1} line=${line} />`)}
 	</table><//>
-	${!shown.length && html`<p class="quiet">These runs do not differ.</p>`}`;
+	${sections.every(([, rows]) => !rows.length) && html`<p class="quiet">These runs do not differ.</p>`}`;
 }
 
 /** @param {unknown} value @param {unknown} base */

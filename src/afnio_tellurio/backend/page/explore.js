@@ -45,10 +45,11 @@ const latest = runs => {
 };
 
 // The color of each run, by an axis: a hue for each category, or a place between the ends of a scale.
-/** @param {RunAxis | undefined} axis @returns {(row: number) => string} */
-function colorsOf(axis) {
+/** @param {RunAxis | undefined} axis @param {number[]} rows @returns {(row: number) => string} */
+function colorsOf(axis, rows) {
 	if (!axis) return () => "var(--line-0)";
 	const {places, names} = axis;
+	const [start, end] = (axis.ends(rows) ?? []).map(value => axis.place(value) ?? 0);
 	return row => {
 		const place = places[row];
 		if (place === null) return "var(--quiet)";
@@ -56,21 +57,23 @@ function colorsOf(axis) {
 			const at = Math.floor(place * names.length);
 			return at < HUES ? `var(--line-${at})` : "var(--quiet)";
 		}
-		const [low, share] = place < 0.5 ? [0, place * 2] : [1, place * 2 - 1];
+		const along = end > start ? (place - start) / (end - start) : 0.5;
+		const [low, share] = along < 0.5 ? [0, along * 2] : [1, along * 2 - 1];
 		return `color-mix(in oklab, var(--ramp-${low}), var(--ramp-${low + 1}) ${(100 * share).toFixed(1)}%)`;
 	};
 }
 
 /** @type {(props: {axis: RunAxis, rows: number[]}) => VNode} */
-function Legend({axis: {column, names, at, places, lacks}, rows}) {
+function Legend({axis: {column, names, ends, write, places, lacks}, rows}) {
 	const without = rows.filter(row => places[row] === null).length;
 	const hidden = (names?.length ?? 0) - HUES;
+	const scale = ends(rows);
 	return html`<div class="legend" role="group" aria-label="Colors"><bdi class="quiet">${column.name}</bdi>
 		${
 			names
 				? html`${names.slice(0, HUES).map((name, index) => html`<span><i class="dot" style=${{background: `var(--line-${index})`}}></i> <bdi>${name}</bdi></span>`)}
 			${hidden > 0 && html`<span><i class="dot"></i> ${counted(hidden, "other")}</span>`}`
-				: html`<span>${at(0)} <i class="ramp"></i> ${at(1)}</span>`
+				: scale && html`<span>${write(scale[0])} <i class="ramp"></i> ${write(scale[1])}</span>`
 		}
 		${without > 0 && html`<span><i class="dot"></i> ${counted(without, "run")} without a ${lacks}</span>`}</div>`;
 }
@@ -155,7 +158,7 @@ export function Explore({route, runs, found, metrics, problem, onError}) {
 		axes,
 		byKey,
 		choices,
-		color: colorsOf(color),
+		color: colorsOf(color, rows),
 		onOpen: (/** @type {Run} */ run) => navigate(runPath(route, run.uuid))
 	};
 	const state = !found.length

@@ -93,7 +93,7 @@ const VIEWS = {
 	),
 	compare: withRuns(
 		lazy(
-			() => import("./compare.js"),
+			() => withStyles(import("./compare.js"), "compare.css"),
 			module => module.CompareView
 		)
 	),

@@ -12,7 +12,7 @@ import {knownRun, Loading, lazy, Problem, useView, waiting, withStyles} from "./
 const loadCurves = () => import("./curves.js");
 const Curves = lazy(loadCurves, module => module.Curves);
 const Editor = lazy(
-	() => import("./editing.js"),
+	() => withStyles(import("./editing.js"), "forms.css"),
 	module => module.RunEditor
 );
 
@@ -29,7 +29,7 @@ function Charts({route, run, theme, onError}) {
 	const names = entries.filter(([, {minimum, last}]) => minimum !== null || last === "NaN").map(([name]) => name);
 	const count = entries.reduce((sum, [, summary]) => sum + summary.count, 0);
 	return html`<${Curves} route=${route} names=${names} shownRuns=${[{...run, slot: 0}]} theme=${theme} onError=${onError} />
-		<p class="quiet">${counted(entries.length, "metric")}, ${counted(count, "value")}</p>`;
+		${entries.length > 0 && html`<p class="quiet">${counted(entries.length, "metric")}, ${counted(count, "value")}</p>`}`;
 }
 
 /** @type {Record<string, [string, Component]>} */
@@ -65,25 +65,33 @@ const TABS = {
 	]
 };
 
+const Gone = lazy(
+	() => withStyles(import("./gone.js"), "forms.css"),
+	module => module.Gone
+);
+
 /** @type {Component} */
-function Actions({route, run, onError}) {
+function Actions({route, run, isGone, onError}) {
 	const [state, setState] = useState("");
 	const [error, setError] = useState(/** @type {Error | null} */ (null));
-	const path = runPath(route, run.uuid);
-	/** @param {string} method @param {string} to @param {string} next */
-	const change = (method, to, next) =>
-		send(method, to).then(() => {
+	// From the next poll on, the run itself is not found. Others may restore it.
+	const forget = () => setState(held => (held === "deleted" ? "" : held));
+	useEffect(forget, [isGone]);
+	const close = () => setState("");
+	const remove = () =>
+		send("DELETE", runPath(route, run.uuid)).then(() => {
 			setError(null);
-			setState(next);
+			setState("deleted");
 		}, setError);
-	const problem = html`<${Problem} error=${error} />`;
-	if (state === "deleted")
-		return html`<p class="notice" role="status">This run is in the trash, and is deleted for good after 30 days.
-			<button onClick=${() => change("POST", `${path}restore/`, "")}>Restore</button></p>${problem}`;
+	const hasGone = isGone || state === "deleted";
+	const gone = hasGone && html`<${Gone} route=${route} run=${run} onError=${onError} onDone=${forget} />`;
 	if (state === "edited")
-		return html`<${Editor} route=${route} run=${run} onError=${onError} onDone=${() => setState("")} />`;
-	return html`<div class="bar"><${Neighbors} route=${route} run=${run} onError=${onError} /><button onClick=${() => setState("edited")}>Edit</button>
-		<button onClick=${() => change("DELETE", path, "deleted")}>Delete</button></div>${problem}`;
+		return html`${gone}<${Editor} route=${route} run=${run} onError=${onError} onDone=${close} />`;
+	return (
+		gone ||
+		html`<div class="bar"><${Neighbors} route=${route} run=${run} onError=${onError} /><button onClick=${() => setState("edited")}>Edit</button>
+		<button onClick=${remove}>Delete</button></div><${Problem} error=${error} />`
+	);
 }
 
 // A run's address has its UUID; its name works as well.
@@ -111,10 +119,15 @@ export function RunView({route, theme, onError}) {
 	// Beside the run itself. The tab reports what fails.
 	useEffect(() => void (option("tab") || loadCurves().catch(() => 0)), []);
 	useView(run?.name ?? route.run, onError, loaded);
-	if (!run) return waiting(loaded);
+	const problem = /** @type {Error & {status?: number} | null} */ (loaded.error);
+	const isGone = problem?.status === 404;
+	if (!run)
+		return isGone
+			? html`<${Gone} route=${route} message=${problem.message} onError=${onError} onDone=${() => 0} />`
+			: waiting(loaded);
 	const tab = Object.hasOwn(TABS, option("tab")) ? option("tab") : "";
 	const [, Shown] = TABS[tab];
-	return html`<div class="title bare"><h1><bdi>${run.name}</bdi> <${Status} run=${run} /></h1><${Actions} route=${route} run=${run} onError=${onError} /></div>
+	return html`<div class="title bare"><h1><bdi>${run.name}</bdi> <${Status} run=${run} /></h1><${Actions} route=${route} run=${run} isGone=${isGone} onError=${onError} /></div>
 		<${RunDetails} route=${route} run=${run} />
 		<nav class="tabs" aria-label="Run">${Object.entries(TABS).map(([name, [label]]) => html`<${Link} class="tab" to=${location.pathname + queryWith({tab: name})} aria-current=${name === tab ? "page" : undefined}>${label}<//>`)}</nav>
 		<${Shown} key=${tab} route=${route} run=${run} theme=${theme} onError=${onError} />`;

@@ -2,7 +2,7 @@
 
 import {linearTicks, logTicks, paddedRange, tickTexts} from "./axes.js";
 import {columnOf, inOrder, isColumn, written} from "./columns.js";
-import {duration, isNumber, number, when} from "./format.js";
+import {duration, elapsed, isNumber, number, when} from "./format.js";
 
 // Values of a run that no config and no metric has.
 /** @type {Record<string, string>} */
@@ -102,6 +102,7 @@ function categories(values) {
 		places: values.map(place),
 		lacks: "value",
 		names,
+		ends: () => null,
 		place,
 		// The category at a place.
 		at: (/** @type {number} */ share) =>
@@ -135,6 +136,12 @@ function numeric({key}, values, isLog) {
 		places: values.map(place),
 		lacks: isLog ? "positive number" : "number",
 		names: null,
+		ends: (/** @type {number[]} */ rows) => {
+			const own = rows.filter(row => place(values[row]) !== null).map(row => /** @type {number} */ (values[row]));
+			return own.length
+				? [own.reduce((low, next) => Math.min(low, next)), own.reduce((high, next) => Math.max(high, next))]
+				: null;
+		},
 		place,
 		at: (/** @type {number} */ share) => {
 			const value = start + share * (end - start);
@@ -148,9 +155,7 @@ function numeric({key}, values, isLog) {
 			if (isTime) return timeTicks(low, high, room).map(({at, text}) => ({place: place(at) ?? 0, text}));
 			const ticks = (isLog ? logTicks : linearTicks)(low, high, room, kind);
 			const texts =
-				key === "duration"
-					? ticks.map(tick => duration(tick).replace(/\.0 s$| 0 \w+$/, unit => (unit === ".0 s" ? " s" : "")))
-					: tickTexts(ticks, isLog);
+				key === "duration" ? ticks.map(tick => elapsed(tick).replace(/ 0 \w+$/, "")) : tickTexts(ticks, isLog);
 			return ticks.map((tick, index) => ({place: place(tick) ?? 0, text: texts[index]}));
 		}
 	};
