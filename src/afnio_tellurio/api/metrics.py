@@ -28,6 +28,7 @@ from afnio_tellurio.api.metric_lists import (
     microseconds_of,
     restored,
 )
+from afnio_tellurio.settings.limits import MAX_STEP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -331,16 +332,27 @@ def summarize(history: MetricHistory) -> MetricSummary:
     )
 
 
-def last_of_ranges(history: MetricHistory, buckets: int) -> list[tuple[int, Any]]:
-    """The last value in each of up to `buckets` ranges of steps, as `sampleMetric` returns them."""
-    if not history.steps:
-        return []
+def last_of_ranges(
+    history: MetricHistory, buckets: int, steps: tuple[int, int] = (0, MAX_STEP)
+) -> list[tuple[int, Any]]:
+    """The last value in each of up to `buckets` ranges of steps, as `sampleMetric` returns them.
+
+    Args:
+        history: The values.
+        buckets: The maximum number of ranges.
+        steps: The first and the last step to include.
+    """
+    first, last = steps
+    points = [
+        (step, value)
+        for step, value in zip(history.steps, history.values, strict=True)
+        if first <= step <= last
+    ]
     width = 1
-    ranges = set(history.steps)
+    ranges = {step for step, _ in points}
     while len(ranges) > buckets:
         width *= 2
         ranges = {index // 2 for index in ranges}
-    points = zip(history.steps, history.values, strict=True)
     return list({step // width: (step, value) for step, value in points}.values())
 
 
