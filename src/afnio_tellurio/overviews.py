@@ -171,7 +171,10 @@ def checked_runs(call: str, runs: Any) -> list[Run]:
         TypeError: They are not runs.
     """
     if isinstance(runs, str | bytes) or not isinstance(runs, Iterable):
-        raise TypeError(f"{call}: {runs!r} must be a list of runs")
+        raise TypeError(
+            f"{call}: {runs!r} must be a list of runs; runs() lists those of a project, "
+            "and get_run() finds one by its name"
+        )
     every_run: list[Any] = list(runs)  # pyright: ignore[reportUnknownArgumentType]
     for run in every_run:
         if not isinstance(run, Run):
