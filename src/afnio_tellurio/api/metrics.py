@@ -118,6 +118,11 @@ class MetricHistory:
     def __len__(self) -> int:
         return len(self._steps)
 
+    def __repr__(self) -> str:
+        count = len(self)
+        steps = f", steps {self._steps[0]} to {self._steps[-1]}" if count else ""
+        return f"MetricHistory(name={self.name!r}, {count:,} value{'s' * (count != 1)}{steps})"
+
     def to_numpy(self) -> dict[str, Any]:
         """NumPy arrays of equal length under the names `step`, `value` and `timestamp`.
 
