@@ -364,18 +364,34 @@ declare global {
 	}) => {plot: Plot; made: {current: UPlot | null}; view: VNode};
 	interface WidgetData {
 		runs: {uuid: string; name: string; status: string; start: number}[];
-		charts: {
-			name: string;
-			lines: (Pick<Series, "step" | "timestamp" | "last" | "minimum" | "maximum"> & {run: number})[];
-		}[];
+		charts: WidgetChart[];
 		hidden: string;
+		problem: string;
+	}
+	type WidgetLine = Pick<Series, "step" | "timestamp" | "last" | "minimum" | "maximum"> & {run: number};
+	interface WidgetChart {
+		/** The name as it was logged; the other one has nothing that controls a display. */
+		metric: string;
+		name: string;
+		lines: WidgetLine[];
+	}
+	/** What the kernel has read for a zoom. */
+	interface WidgetAnswer {
+		view: string;
+		/** Of the zoom. */
+		number: number;
+		/** The first and the last step. */
+		steps: Span;
+		charts: WidgetChart[];
 		problem: string;
 	}
 	interface WidgetModel {
 		get(name: "data"): WidgetData;
 		get(name: "picture"): string;
-		on(event: string, listener: () => void): void;
-		off(event: string, listener: () => void): void;
+		on(event: "change:data", listener: () => void): void;
+		on(event: "msg:custom", listener: (content: WidgetAnswer) => void): void;
+		off(event: "change:data", listener: () => void): void;
+		off(event: "msg:custom", listener: (content: WidgetAnswer) => void): void;
 		send(content: unknown): void;
 	}
 	type VNode = ReturnType<typeof html>;

@@ -8,8 +8,14 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from afnio_tellurio.api import operations
-from afnio_tellurio.api.answers import AnswerFields
-from afnio_tellurio.api.metrics import MetricCurve, MetricSummary, read_curve, read_summaries
+from afnio_tellurio.api.answers import AnswerFields, is_finite_number
+from afnio_tellurio.api.metrics import (
+    MetricCurve,
+    MetricSummary,
+    last_of_ranges,
+    read_curve,
+    read_summaries,
+)
 from afnio_tellurio.client import TellurioClient, connection_of
 from afnio_tellurio.default_client import client_or_default
 from afnio_tellurio.delivery.senders import settle
@@ -122,8 +128,19 @@ def curves(
     if not names:
         metrics = summaries(every_run, client=client).values()
         names = tuple(sorted({name for summary in metrics for name in summary}))
+    return read_curves(every_run, names, buckets, client=client)
+
+
+def read_curves(
+    runs: Sequence[Run],
+    names: Sequence[str],
+    buckets: int,
+    steps: tuple[int, int] | None = None,
+    client: TellurioClient | None = None,
+) -> list[MetricCurve]:
+    """The curves of runs and metrics that are checked; of the given first to last step, or all."""
     result: dict[tuple[str, str], MetricCurve] = {}
-    groups = _group_by_project("sampleProjectMetrics", every_run, client)
+    groups = _group_by_project("sampleProjectMetrics", runs, client)
     for (connection, namespace_slug, slug), group in groups:
         for part, part_names in product(_split(group), _split(names)):
             sampled = operations.sample_project_metrics(
@@ -133,15 +150,17 @@ def curves(
                 names=list(part_names),
                 run_uuids=[run.uuid for run in part],
                 buckets=buckets,
+                steps=steps,
             )
             if sampled is None:
                 read = [
-                    _curve(run, name, buckets, client) for run, name in product(part, part_names)
+                    _curve(run, name, buckets, steps, client)
+                    for run, name in product(part, part_names)
                 ]
             else:
                 read = [read_curve(model) for model in sampled]
             result |= {(curve.run_uuid, curve.name): curve for curve in read if _has_numbers(curve)}
-    keys = [(run.uuid, name) for run, name in product(every_run, names)]
+    keys = [(run.uuid, name) for run, name in product(runs, names)]
     return [result[key] for key in keys if key in result]
 
 
@@ -152,7 +171,10 @@ def checked_runs(call: str, runs: Any) -> list[Run]:
         TypeError: They are not runs.
     """
     if isinstance(runs, str | bytes) or not isinstance(runs, Iterable):
-        raise TypeError(f"{call}: {runs!r} must be a list of runs")
+        raise TypeError(
+            f"{call}: {runs!r} must be a list of runs; runs() lists those of a project, "
+            "and get_run() finds one by its name"
+        )
     every_run: list[Any] = list(runs)  # pyright: ignore[reportUnknownArgumentType]
     for run in every_run:
         if not isinstance(run, Run):
@@ -191,9 +213,20 @@ def _has_numbers(curve: MetricCurve) -> bool:
     return not all(math.isnan(value) for value in curve.values)
 
 
-def _curve(run: Run, name: str, buckets: int, client: TellurioClient | None) -> MetricCurve:
+def _curve(
+    run: Run,
+    name: str,
+    buckets: int,
+    steps: tuple[int, int] | None,
+    client: TellurioClient | None,
+) -> MetricCurve:
     """The curve from a backend that samples one metric at a time, or does not sample."""
-    steps, values = run.curve(name, buckets, client)
+    if steps is None:
+        places, values = run.curve(name, buckets, client)
+    else:
+        points = last_of_ranges(run.metrics(name, client), buckets, steps)
+        numbers = [(step, float(value)) for step, value in points if is_finite_number(value)]
+        places, values = [step for step, _ in numbers], [value for _, value in numbers]
     return MetricCurve(
-        run.uuid, name, steps, values, list(values), list(values), [None] * len(steps)
+        run.uuid, name, places, values, list(values), list(values), [None] * len(places)
     )

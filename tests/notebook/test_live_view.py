@@ -12,6 +12,7 @@ from children import GUARD
 from afnio_tellurio.notebook import live_view
 from afnio_tellurio.notebook.front_end import read_script, read_style
 from afnio_tellurio.notebook.live_view import _LiveView
+from afnio_tellurio.notebook.shown_curves import ShownCurves
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 FOLLOWED = {
@@ -220,12 +221,97 @@ with te.init("acme", "Digits", "looped") as run:
     assert [view in closed for view in views] == [True, True, True, False, False, False]
 
 
+def _custom(view):
+    """Whether a message is one of a view to its front end."""
+    return lambda kind, content: (
+        kind == "comm_msg" and content["comm_id"] == view and content["data"]["method"] == "custom"
+    )
+
+
+def _send(client, view, content):
+    data = {"method": "custom", "content": content}
+    message = client.session.msg("comm_msg", {"comm_id": view, "data": data})
+    client.shell_channel.send(message)
+
+
+def test_a_zoom_is_read_while_the_kernel_runs_other_cells(kernel, running_kernel, tmp_path):
+    go_on = tmp_path / "go_on"
+    kernel("import afnio_tellurio as te, os, time")
+    shown = Cell(
+        running_kernel,
+        f"""
+from afnio_tellurio.notebook import live_view
+with te.init("acme", "Digits", "zoomed") as run:
+    for step in range(1000):
+        run.log("loss", step)
+te.show(run)
+read = live_view.read_part
+def wait_and_read(*arguments):
+    while not os.path.exists({str(go_on)!r}):
+        time.sleep(0.05)
+    return read(*arguments)
+live_view.read_part = wait_and_read
+""",
+    ).ended()
+    (opened,) = [
+        content for kind, content in shown if kind == "comm_open" and _data(content) is not None
+    ]
+    view = opened["comm_id"]
+    _send(running_kernel, view, {"view": "1", "number": 1, "zoom": [100, 104]})
+    # A cell that comes after the zoom ends before it.
+    (told,) = kernel("print('busy')")
+    assert told[1]["text"] == "busy\n"
+    go_on.touch()
+    cell = Cell(running_kernel, "live_view.read_part = read")
+    answer = cell.until(_custom(view))["data"]["content"]
+    assert (answer["view"], answer["number"], answer["problem"]) == ("1", 1, "")
+    (chart,) = answer["charts"]
+    assert (chart["metric"], chart["lines"][0]["last"]) == ("loss", [100, 101, 102, 103, 104])
+
+
+def test_the_points_of_a_zoom_grow_with_the_run(kernel, running_kernel, tmp_path):
+    kernel("import afnio_tellurio as te, os, time")
+    go_on = tmp_path / "go_on"
+    cell = Cell(
+        running_kernel,
+        f"""
+from afnio_tellurio.notebook import live_view
+run = te.init("acme", "Digits", "growing")
+run.log("loss", 1)
+te.show(run)
+live_view._open[-1]._receive(None, {{"view": "1", "number": 1, "zoom": [0, 10]}}, [])
+while not os.path.exists({str(go_on)!r}):
+    time.sleep(0.05)
+run.log("loss", 2)
+run.finish()
+""",
+    )
+
+    def has(steps):
+        def is_enough(kind, content):
+            answer = content.get("data", {}).get("content", {})
+            charts = answer.get("charts", [])
+            return kind == "comm_msg" and [
+                line["step"] for chart in charts for line in chart["lines"]
+            ] == [steps]
+
+        return is_enough
+
+    cell.until(has([0]))
+    go_on.touch()
+    cell.until(has([0, 1]))
+
+
 class FakeWidget:
     def __init__(self):
         self.data = {}
+        self.send = None
 
     def on_msg(self, receive):
         self.receive = receive
+
+
+NOTHING = ShownCurves([], [], {}, 0, 0)
 
 
 class RecordingCondition:
@@ -252,7 +338,7 @@ class RecordingCondition:
 
 def test_a_hidden_view_is_read_less_often():
     widget = FakeWidget()
-    view = _LiveView(widget, [], (), lambda _shown: None)
+    view = _LiveView(widget, [], (), NOTHING, lambda _shown: None)
     view._changed = condition = RecordingCondition()
     messages = [
         {"view": "1", "visible": False}, {"view": "2", "visible": True},
@@ -271,7 +357,7 @@ def test_a_hidden_view_is_read_less_often():
 
 
 def test_a_view_that_is_stopped_ends_at_once():
-    view = _LiveView(FakeWidget(), [], (), lambda _shown: None)
+    view = _LiveView(FakeWidget(), [], (), NOTHING, lambda _shown: None)
     waiting = threading.Thread(target=view._wait, args=[10**6], daemon=True)
     waiting.start()
     view.stop()

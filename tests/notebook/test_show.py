@@ -142,6 +142,20 @@ def test_a_name_that_was_not_logged_is_refused_with_those_that_were(run):
         _draw([run], ["los"])
 
 
+@pytest.mark.parametrize("names", [(), ("train/loss",)])
+def test_a_deleted_run_is_not_one_without_metrics(run, names):
+    te.delete_run("acme", "Digits", run.uuid)
+    with te.init("acme", "Digits", "other") as other:
+        other.log("train/loss", 1)
+    for runs in [run], [other, run]:
+        with pytest.raises(
+            LookupError, match=r"^show: the run 'test_run' was deleted; restore_run"
+        ):
+            _draw(runs, names)
+    te.restore_run("acme", "Digits", run.uuid)
+    assert len(_lines(_draw([run], ["train/loss"]))) == 1
+
+
 def test_outside_a_notebook_it_says_what_to_do(run):
     with pytest.raises(
         RuntimeError, match="not a notebook; in a terminal, use: afnio-tellurio show"
@@ -160,6 +174,8 @@ def test_what_is_not_a_run_is_refused(kernel, given):
     ((kind, error),) = kernel(f"import afnio_tellurio as te; te.show({given})")
     assert (kind, error["ename"]) == ("error", "TypeError")
     assert error["evalue"].startswith("show: ")
+    if given != "[None]":
+        assert error["evalue"].endswith("get_run() finds one by its name")
 
 
 @pytest.fixture

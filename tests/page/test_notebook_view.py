@@ -3,6 +3,8 @@
 The model has what anywidget's has. The kernel's side is tests/notebook/test_live_view.py.
 """
 
+import json
+import queue
 import re
 import time
 
@@ -12,21 +14,22 @@ from playwright.sync_api import expect
 
 import afnio_tellurio as te
 from afnio_tellurio.notebook.front_end import read_script, read_style
-from afnio_tellurio.notebook.live_view import _data_of
+from afnio_tellurio.notebook.live_view import _data_of, _LiveView
 from afnio_tellurio.notebook.shown_curves import read_shown
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&"
 RENDER = """
 async ({script, data}) => {
-  const listeners = new Set();
+  const listeners = {"change:data": new Set(), "msg:custom": new Set()};
   globalThis.sent = [];
   globalThis.model = {
     state: {data, picture: "picture-1"},
     get: name => model.state[name],
-    on: (event, listener) => event === "change:data" && listeners.add(listener),
-    off: (event, listener) => listeners.delete(listener),
+    on: (event, listener) => listeners[event].add(listener),
+    off: (event, listener) => listeners[event].delete(listener),
     send: content => sent.push(content),
-    change: data => { model.state.data = data; for (const listener of listeners) listener(); }
+    change: data => { model.state.data = data; for (const listener of listeners["change:data"]) listener(); },
+    answer: content => { for (const listener of listeners["msg:custom"]) listener(content); }
   };
   const url = URL.createObjectURL(new Blob([script], {type: "text/javascript"}));
   const {default: widget} = await import(url);
@@ -87,6 +90,37 @@ def runs(client):
 
 def _read(runs):
     return _data_of(read_shown(runs, ()))
+
+
+def _zoom(page, start, end):
+    """Drags over a part of the first chart, and returns the message to the kernel."""
+    _hover(page, start)
+    page.mouse.down()
+    _hover(page, end)
+    count = page.evaluate("sent.length")
+    page.mouse.up()
+    page.wait_for_function(f"sent.length === {count + 1}")
+    return page.evaluate("sent.at(-1)")
+
+
+class Kernel:
+    """The kernel's side of a view; its answers wait for the test."""
+
+    def __init__(self, runs):
+        self.answers = queue.Queue()
+        self.data = {}
+        self._view = _LiveView(self, runs, (), read_shown(runs, ()), lambda _shown: None)
+
+    def on_msg(self, receive):
+        self._receive = receive
+
+    def send(self, content):
+        # As JSON: nothing else reaches a browser.
+        self.answers.put(json.loads(json.dumps(content)))
+
+    def answer(self, message):
+        self._receive(self, message, [])
+        return self.answers.get(timeout=PATIENCE)
 
 
 def _hover(page, share=0.5):
@@ -164,6 +198,96 @@ def test_a_drag_zooms_and_new_values_keep_the_zoom(notebook, client):
     expect(page.get_by_role("button", name="Reset zoom")).to_have_count(0)
     _hover(page, 0.2)
     expect(_tip(page).locator("b")).to_have_text(["20"])
+
+
+def test_a_zoom_loads_finer_points_and_its_reset_shows_the_whole_again(notebook, client):
+    run = _log(client, "one", range(961))
+    page = notebook.open(_read([run]))
+    coarse = _read([run])["charts"][0]["lines"][0]["step"]
+    message = _zoom(page, 0.25, 0.3)
+    answer = Kernel([run]).answer(message)
+    (line,) = answer["charts"][0]["lines"]
+    first, last = answer["steps"]
+    assert 230 < first < 250
+    assert 280 < last < 296
+    assert line["step"] == list(range(first, last + 1))
+    assert len(coarse) < 400
+    assert set(line["step"]) - set(coarse)
+    page.evaluate("answer => model.answer(answer)", answer)
+    page.locator(".plot").focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    spoken = page.locator("[aria-live]")
+    expect(spoken).to_have_text(re.compile(r"^step \d+: one \d+$"))
+    before = int(spoken.text_content().split()[-1])
+    page.keyboard.press("ArrowRight")
+    # Every step has its point, which it had not before.
+    expect(spoken).to_have_text(f"step {before + 1}: one {before + 1}")
+    _mark_chart(page)
+    page.get_by_role("button", name="Reset zoom").click()
+    _expect_new_chart(page)
+    assert page.evaluate("sent.at(-1).zoom") is None
+    page.evaluate("answer => model.answer(answer)", answer)
+    page.locator(".plot").focus()
+    _hover(page, 0.27)
+    for _ in range(2):
+        page.keyboard.press("ArrowRight")
+        expect(spoken).not_to_have_text(f"step {before + 1}: one {before + 1}")
+    step = int(spoken.text_content().split()[-1])
+    assert {step - 4, step} <= set(coarse)
+    page.keyboard.press("ArrowLeft")
+    expect(spoken).to_have_text(f"step {step - 4}: one {step - 4}")
+
+
+def test_only_the_answer_to_the_last_zoom_counts(notebook, client):
+    run = _log(client, "one", range(961))
+    page = notebook.open(_read([run]))
+    kernel = Kernel([run])
+    first = kernel.answer(_zoom(page, 0.25, 0.5))
+    second = kernel.answer(_zoom(page, 0.25, 0.5))
+    assert second["number"] == first["number"] + 1
+    for answer, value in (second, 2), (first, 1), ({**second, "view": "another"}, 1):
+        (line,) = answer["charts"][0]["lines"]
+        line["last"] = line["minimum"] = line["maximum"] = [value] * len(line["step"])
+        page.evaluate("answer => model.answer(answer)", answer)
+    _hover(page, 0.45)
+    expect(_tip(page).locator("b")).to_have_text(["2"])
+
+
+def test_a_problem_of_a_zoom_is_shown_beside_the_points_that_are_there(notebook, client):
+    run = _log(client, "one", range(101))
+    page = notebook.open(_read([run]))
+    message = _zoom(page, 0.25, 0.5)
+    answer = Kernel([run]).answer(message)
+    (line,) = answer["charts"][0]["lines"]
+    line["last"][line["step"].index(30)] = 7
+    page.evaluate("answer => model.answer(answer)", answer)
+    told = {**answer, "charts": [], "problem": "No finer points: <b>"}
+    page.evaluate("answer => model.answer(answer)", told)
+    expect(page.get_by_role("status")).to_have_text("No finer points: <b>")
+    _hover(page, 0.2)
+    expect(_tip(page).locator("b")).to_have_text(["7"])
+    page.get_by_role("button", name="Reset zoom").click()
+    expect(page.get_by_role("status")).to_have_count(0)
+
+
+def test_a_zoomed_line_still_grows(notebook, client):
+    run = _log(client, "one", range(101))
+    page = notebook.open(_read([run]))
+    answer = Kernel([run]).answer(_zoom(page, 0.5, 0.99))
+    # Two points are newer than the answer.
+    (part,) = answer["charts"][0]["lines"]
+    for column in part.keys() - {"run"}:
+        part[column] = part[column][:-2]
+    data = _read([run])
+    data["charts"][0]["lines"][0]["last"][-1] = 7
+    page.evaluate(
+        "([answer, data]) => { model.answer(answer); model.change(data); }", [answer, data]
+    )
+    page.locator(".plot").focus()
+    for _ in range(60):
+        page.keyboard.press("ArrowRight")
+    expect(page.locator("[aria-live]")).to_have_text("step 100: one 7")
 
 
 def test_a_chart_that_is_drawn_again_keeps_the_pointer(notebook, client):

@@ -110,3 +110,19 @@ def test_a_run_of_a_program_s_own_has_a_table_too():
     run = te.Run("u", "mine", None, te.RunStatus.RUNNING)
     assert "mine" in run._repr_html_()
     assert "href" not in run._repr_html_()
+
+
+def test_a_notebook_shows_what_the_runs_and_the_values_of_a_call_are(monkeypatch):
+    with te.init("acme", "Digits") as run:
+        for step in 4, 8:
+            run.log("loss", 1, step=step)
+        run.log("note", "a")
+    shown = "<iterator over runs of acme/digits; list() reads them, table() shows them>"
+    found = te.runs("acme", "Digits")
+    assert repr(found) == shown
+    assert [each.uuid for each in found] == [run.uuid]
+    assert repr(run.metrics("loss")) == "MetricHistory(name='loss', 2 values, steps 4 to 8)"
+    assert repr(run.metrics("note")) == "MetricHistory(name='note', 1 value, steps 0 to 0)"
+    assert repr(run.metrics("other")) == "MetricHistory(name='other', 0 values)"
+    monkeypatch.setenv("TELLURIO_MODE", "disabled")
+    assert repr(te.runs("acme", "Digits")) == shown

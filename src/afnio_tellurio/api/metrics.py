@@ -28,6 +28,7 @@ from afnio_tellurio.api.metric_lists import (
     microseconds_of,
     restored,
 )
+from afnio_tellurio.settings.limits import MAX_STEP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -116,6 +117,11 @@ class MetricHistory:
 
     def __len__(self) -> int:
         return len(self._steps)
+
+    def __repr__(self) -> str:
+        count = len(self)
+        steps = f", steps {self._steps[0]} to {self._steps[-1]}" if count else ""
+        return f"MetricHistory(name={self.name!r}, {count:,} value{'s' * (count != 1)}{steps})"
 
     def to_numpy(self) -> dict[str, Any]:
         """NumPy arrays of equal length under the names `step`, `value` and `timestamp`.
@@ -331,16 +337,27 @@ def summarize(history: MetricHistory) -> MetricSummary:
     )
 
 
-def last_of_ranges(history: MetricHistory, buckets: int) -> list[tuple[int, Any]]:
-    """The last value in each of up to `buckets` ranges of steps, as `sampleMetric` returns them."""
-    if not history.steps:
-        return []
+def last_of_ranges(
+    history: MetricHistory, buckets: int, steps: tuple[int, int] = (0, MAX_STEP)
+) -> list[tuple[int, Any]]:
+    """The last value in each of up to `buckets` ranges of steps, as `sampleMetric` returns them.
+
+    Args:
+        history: The values.
+        buckets: The maximum number of ranges.
+        steps: The first and the last step to include.
+    """
+    first, last = steps
+    points = [
+        (step, value)
+        for step, value in zip(history.steps, history.values, strict=True)
+        if first <= step <= last
+    ]
     width = 1
-    ranges = set(history.steps)
+    ranges = {step for step, _ in points}
     while len(ranges) > buckets:
         width *= 2
         ranges = {index // 2 for index in ranges}
-    points = zip(history.steps, history.values, strict=True)
     return list({step // width: (step, value) for step, value in points}.values())
 
 

@@ -431,8 +431,9 @@ def sample_project_metrics(
     names: list[str],
     run_uuids: list[str],
     buckets: int,
+    steps: tuple[int, int] | None = None,
 ) -> list[models.SampledSeries] | None:
-    """Metrics of several runs in ranges of steps."""
+    """Metrics of several runs in ranges of steps; of the given first to last step, or all."""
     samples = call_if_known(
         connection,
         models.MetricSamples,
@@ -443,6 +444,8 @@ def sample_project_metrics(
         name=names,
         run=list(map(uuid.UUID, run_uuids)),
         buckets=buckets,
+        from_step=UNSET if steps is None else steps[0],
+        to_step=UNSET if steps is None else steps[1],
     )
     return None if samples is None else samples.series
 

@@ -14,13 +14,15 @@ from afnio_tellurio.clock import monotonic
 from afnio_tellurio.errors import TellurioError
 from afnio_tellurio.notebook.drawing import describe_hidden
 from afnio_tellurio.notebook.front_end import read_script, read_style
-from afnio_tellurio.notebook.shown_curves import read_shown
+from afnio_tellurio.notebook.shown_curves import read_part, read_shown
+from afnio_tellurio.notebook.zooms import Zooms
 from afnio_tellurio.notices import printable
+from afnio_tellurio.settings.limits import MAX_STEP
 from afnio_tellurio.tracking.disabled import DisabledRun
 from afnio_tellurio.tracking.finding import reread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from afnio_tellurio.api.metrics import MetricCurve
     from afnio_tellurio.notebook.shown_curves import ShownCurves
@@ -61,7 +63,8 @@ def open_view(
     kind = _widget_kind()
     if kind is None:
         return None
-    view = _LiveView(kind(data=_data_of(shown), picture=picture), runs, names, update_picture)
+    widget = kind(data=_data_of(shown), picture=picture)
+    view = _LiveView(widget, runs, names, shown, update_picture)
     view.follow()
     _open.append(view)
     while len(_open) > _MAX_OPEN:
@@ -98,16 +101,19 @@ class _LiveView:
         widget: Any,
         runs: Sequence[Run],
         names: Sequence[str],
+        shown: ShownCurves,
         update_picture: Callable[[ShownCurves], None],
     ) -> None:
         self._widget = widget
         self._runs = list(runs)
         self._names = names
+        self._shown = shown
         self._update_picture = update_picture
         self._changed = threading.Condition()
         self._has_stopped = False
         # Whether each view of the widget is visible; it is displayed before the first message.
         self._visible: dict[str, bool] = {}
+        self._zooms = Zooms(self._read_part, widget.send)
         widget.on_msg(self._receive)
 
     def bundle(self) -> dict[str, Any]:
@@ -138,6 +144,11 @@ class _LiveView:
                 with self._changed:
                     self._visible[view] = is_visible
                     self._changed.notify_all()
+            case {"view": str(view), "number": int(number), "zoom": [int(first), int(last)]}:
+                if 0 <= first <= last:
+                    self._zooms.zoom(view, number, first, min(last, MAX_STEP))
+            case {"view": str(view), "zoom": None}:
+                self._zooms.reset(view)
             case _:
                 pass  # not from our front end
 
@@ -153,11 +164,16 @@ class _LiveView:
                 message = printable(f"Not updated: {error}")[:_MAX_MESSAGE]
                 self._widget.data = {**self._widget.data, "problem": message}
             else:
+                self._shown = shown
                 self._widget.data = _data_of(shown)
+                self._zooms.refresh(lambda view: self._visible.get(view, True))
                 if not _are_running(self._runs):
                     self._update_picture(shown)
                     return
             pause = max(_INTERVAL, _SHARE * (monotonic() - started))
+
+    def _read_part(self, first: int, last: int) -> list[dict[str, Any]]:
+        return _charts_of(read_part(self._shown, first, last))
 
     def _wait(self, seconds: float) -> bool:
         """Waits for the next poll; returns False if it has stopped."""
@@ -189,16 +205,21 @@ def _data_of(shown: ShownCurves) -> dict[str, Any]:
             }
             for run in shown.runs
         ],
-        "charts": [
-            {
-                "name": printable(name),
-                "lines": [_line(index, curve) for index, curve in shown.lines[name].items()],
-            }
-            for name in shown.names
-        ],
+        "charts": _charts_of(shown.lines),
         "hidden": describe_hidden(shown),
         "problem": "",
     }
+
+
+def _charts_of(lines: Mapping[str, Mapping[int, MetricCurve]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "metric": name,
+            "name": printable(name),
+            "lines": [_line(index, curve) for index, curve in by_run.items()],
+        }
+        for name, by_run in lines.items()
+    ]
 
 
 def _line(index: int, curve: MetricCurve) -> dict[str, Any]:

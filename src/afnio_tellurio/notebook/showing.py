@@ -43,6 +43,7 @@ def show(run: Run | Iterable[Run], *names: str) -> None:
         TypeError: A name is not a string, or the runs are not runs.
         ValueError: A name is empty or too long, there are no runs, or no run has such a metric.
             A run that is running may log its first value later.
+        LookupError: A run was deleted.
         RuntimeError: The code does not run in a notebook.
         ApiError: The backend answered with an error.
         BackendUnreachableError: The backend could not be reached.

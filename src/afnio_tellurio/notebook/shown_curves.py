@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 import attrs
 
 from afnio_tellurio.api.entities import RunStatus
-from afnio_tellurio.overviews import curves, summaries
+from afnio_tellurio.errors import NotFoundError
+from afnio_tellurio.overviews import read_curves, summaries
+from afnio_tellurio.tracking.disabled import DisabledRun
+from afnio_tellurio.tracking.finding import reread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,9 +56,13 @@ def read_shown(
 
     Raises:
         ValueError: No run has a metric of such a name.
+        LookupError: A run was deleted.
     """
     shown_runs = list(runs[:MAX_RUNS])
-    by_run = summaries(shown_runs).values()
+    summarized = summaries(shown_runs)
+    if are_required:
+        _check_existence([run for run in shown_runs if not summarized[run.uuid]])
+    by_run = summarized.values()
     logged = sorted({name for metrics in by_run for name in metrics})
     missing = [name for name in names if name not in logged]
     # A view may be opened before a run logs its first value.
@@ -70,16 +77,44 @@ def read_shown(
         if any(name in metrics and metrics[name].minimum is not None for metrics in by_run)
     ]
     shown = wanted[:MAX_METRICS]
-    lines: dict[str, dict[int, MetricCurve]] = {name: {} for name in shown}
-    indexes = {run.uuid: index for index, run in enumerate(shown_runs)}
-    buckets = min(_BUCKETS, _MAX_POINTS // max(1, len(shown_runs) * len(shown)))
-    if shown:
-        for curve in curves(shown_runs, *shown, buckets=buckets):
-            lines[curve.name][indexes[curve.run_uuid]] = curve
     return ShownCurves(
         runs=shown_runs,
         names=shown,
-        lines=lines,
+        lines=_read_lines(shown_runs, shown),
         hidden_runs=len(runs) - len(shown_runs),
         hidden_names=len(wanted) - len(shown),
     )
+
+
+def _check_existence(runs: Sequence[Run]) -> None:
+    """Raises LookupError for a run that was deleted: its backend reports no metrics, not that."""
+    for run in runs:
+        if isinstance(run, DisabledRun):
+            continue
+        try:
+            reread(run)
+        except NotFoundError:
+            raise LookupError(
+                f"show: the run {run.name!r} was deleted; restore_run() restores it from the trash"
+            ) from None
+
+
+def read_part(shown: ShownCurves, first: int, last: int) -> dict[str, dict[int, MetricCurve]]:
+    """Reads the lines of a view from the first to the last step, with finer points.
+
+    Returns:
+        The lines of each chart, by the index of their run.
+    """
+    return _read_lines(shown.runs, shown.names, (first, last))
+
+
+def _read_lines(
+    runs: Sequence[Run], names: Sequence[str], steps: tuple[int, int] | None = None
+) -> dict[str, dict[int, MetricCurve]]:
+    lines: dict[str, dict[int, MetricCurve]] = {name: {} for name in names}
+    if names:
+        indexes = {run.uuid: index for index, run in enumerate(runs)}
+        buckets = min(_BUCKETS, _MAX_POINTS // max(1, len(runs) * len(names)))
+        for curve in read_curves(runs, names, buckets, steps):
+            lines[curve.name][indexes[curve.run_uuid]] = curve
+    return lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import sys
 import uuid
+from collections.abc import Iterator
 from itertools import chain, islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from afnio_tellurio.tracking.statuses import checked_status
 from afnio_tellurio.validation import check_limit, checked_name, checked_slug, project_slug
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from afnio_tellurio.api.entities import RunRecord
 
@@ -95,8 +96,8 @@ def runs(
     query = Query("runs", where, sort)
     client = client_or_default(client)
     if client is None:
-        return iter(())
-    return list_matching(
+        return RunIterator(f"{namespace_slug}/{slug}", iter(()))
+    matching = list_matching(
         client,
         namespace_slug,
         slug,
@@ -107,6 +108,21 @@ def runs(
         details=details,
         limit=limit,
     )
+    return RunIterator(f"{namespace_slug}/{slug}", matching)
+
+
+class RunIterator(Iterator[Run]):
+    """The runs that `runs` has found; its repr, which a notebook shows, says how to see them."""
+
+    def __init__(self, project: str, runs: Iterator[Run]) -> None:
+        self._project = project
+        self._runs = runs
+
+    def __next__(self) -> Run:
+        return next(self._runs)
+
+    def __repr__(self) -> str:
+        return f"<iterator over runs of {self._project}; list() reads them, table() shows them>"
 
 
 def list_matching(

@@ -3,6 +3,7 @@
 import {AXES} from "./axes.js";
 import {useChart} from "./charting.js";
 import {capitalized, Mark, number, takeColorsOf} from "./format.js";
+import {stepsBetween} from "./plotting.js";
 import {render as draw, html, useEffect, useMemo, useRef, useState} from "./preact.js";
 import {useWidth} from "./widths.js";
 
@@ -39,11 +40,35 @@ function useTheme(root) {
 	return theme;
 }
 
-/** @param {WidgetData} data @param {WidgetData["charts"][number]} chart @param {Set<string>} off @returns {Line[]} */
-function linesOf({runs}, {lines}, off) {
-	return lines.flatMap(({run, step, timestamp, last, minimum, maximum}) => {
-		const {uuid, name, start} = runs[run];
+// A line with finer points in a part of its steps. Points that are newer than these stay.
+/** @param {WidgetLine} whole @param {WidgetAnswer | null} answer @param {string} metric @returns {WidgetLine} */
+function refined(whole, answer, metric) {
+	const chart = answer?.charts.find(one => one.metric === metric);
+	const finer = chart?.lines.find(({run}) => run === whole.run);
+	// Steps without points may be between two points of the line.
+	if (!answer || !finer?.step.length) return whole;
+	const {step} = whole;
+	const last = finer.step[finer.step.length - 1];
+	const before = step.filter(one => one < answer.steps[0]).length;
+	const after = step.length - step.filter(one => one > last).length;
+	/** @template T @param {(line: WidgetLine) => T[]} of */
+	const joined = of => [...of(whole).slice(0, before), ...of(finer), ...of(whole).slice(Math.max(before, after))];
+	return {
+		run: whole.run,
+		step: joined(line => line.step),
+		timestamp: joined(line => line.timestamp),
+		last: joined(line => line.last),
+		minimum: joined(line => line.minimum),
+		maximum: joined(line => line.maximum)
+	};
+}
+
+/** @param {WidgetData} data @param {WidgetData["charts"][number]} chart @param {Set<string>} off @param {WidgetAnswer | null} [answer] @returns {Line[]} */
+function linesOf({runs}, {metric, lines}, off, answer = null) {
+	return lines.flatMap(line => {
+		const {uuid, name, start} = runs[line.run];
 		if (off.has(uuid)) return [];
+		const {run, step, timestamp, last, minimum, maximum} = refined(line, answer, metric);
 		const count = minimum.map((low, at) => (low === maximum[at] ? 1 : 2));
 		const series = {run_uuid: uuid, name, width: 1, replaces_from: 0, step, timestamp, last, minimum, maximum, count};
 		return [{run: uuid, label: name, slot: run, start, series}];
@@ -68,8 +93,35 @@ function Chart({name, lines, axis, zoom, onZoom, theme, root}) {
 	</figure>`;
 }
 
-/** @type {(props: {model: WidgetModel, root: HTMLElement}) => VNode} */
-function View({model, root}) {
+// What the kernel has read for a zoom: it has all points, and the view a part of them.
+/** @param {WidgetModel} model @param {string} view @param {Span | null} steps */
+function useFiner(model, view, steps) {
+	const [answer, setAnswer] = useState(/** @type {WidgetAnswer | null} */ (null));
+	const [problem, setProblem] = useState("");
+	const asked = useRef(0);
+	useEffect(() => {
+		/** @param {WidgetAnswer} content */
+		const receive = content => {
+			// Only the answer to the last zoom counts.
+			if (content.view !== view || content.number !== asked.current) return;
+			setProblem(content.problem);
+			if (!content.problem) setAnswer(content);
+		};
+		model.on("msg:custom", receive);
+		return () => model.off("msg:custom", receive);
+	}, []);
+	useEffect(() => {
+		if (!steps && !asked.current) return;
+		asked.current += 1;
+		model.send({view, number: asked.current, zoom: steps});
+		setProblem("");
+		if (!steps) setAnswer(null);
+	}, [JSON.stringify(steps)]);
+	return {answer, problem};
+}
+
+/** @type {(props: {model: WidgetModel, name: string, root: HTMLElement}) => VNode} */
+function View({model, name: view, root}) {
 	const [data, setData] = useState(() => model.get("data"));
 	const [axis, setAxis] = useState(/** @type {Axis} */ ("step"));
 	const [zoom, setZoom] = useState(/** @type {Span | null} */ (null));
@@ -80,10 +132,22 @@ function View({model, root}) {
 		model.on("change:data", update);
 		return () => model.off("change:data", update);
 	}, []);
-	const charts = useMemo(
-		() => data.charts.map(chart => ({name: chart.name, lines: linesOf(data, chart, off)})),
-		[data, off]
+	const steps = useMemo(
+		() =>
+			zoom &&
+			stepsBetween(
+				data.charts.flatMap(chart => linesOf(data, chart, off)),
+				zoom,
+				axis
+			),
+		[data, off, zoom, axis]
 	);
+	const {answer, problem} = useFiner(model, view, steps);
+	const charts = useMemo(
+		() => data.charts.map(chart => ({...chart, lines: linesOf(data, chart, off, answer)})),
+		[data, off, answer]
+	);
+	const problems = data.problem || problem;
 	/** @param {Axis} chosen */
 	const onAxis = chosen => {
 		setAxis(chosen);
@@ -98,7 +162,7 @@ function View({model, root}) {
 			</select></label>
 			${zoom && html`<button onClick=${() => setZoom(null)}>Reset zoom</button>`}
 			${data.hidden && html`<small>${data.hidden}</small>`}
-			${data.problem && html`<span class="problem" role="status">${data.problem}</span>`}
+			${problems && html`<span class="problem" role="status">${problems}</span>`}
 		</div>
 		<ul class="runs" aria-label="Runs">${data.runs.map(
 			(
@@ -109,15 +173,14 @@ function View({model, root}) {
 		)}</ul>
 		${!charts.length && html`<p class="quiet">No numeric metrics yet.</p>`}
 		<div class="charts">${charts.map(
-			({name, lines}) =>
-				html`<${Chart} key=${name} name=${name} lines=${lines} axis=${axis} zoom=${zoom} onZoom=${setZoom} theme=${theme} root=${root} />`
+			({metric, name, lines}) =>
+				html`<${Chart} key=${metric} name=${name} lines=${lines} axis=${axis} zoom=${zoom} onZoom=${setZoom} theme=${theme} root=${root} />`
 		)}</div>`;
 }
 
 // Tells the kernel whether a view is visible: it reads values less often for hidden ones.
-/** @param {WidgetModel} model @param {HTMLElement} root */
-function reportVisibility(model, root) {
-	const view = number(Math.random() * 1e6);
+/** @param {WidgetModel} model @param {string} view @param {HTMLElement} root */
+function reportVisibility(model, view, root) {
 	let isInView = true;
 	let reported = true;
 	const report = (/** @type {boolean} */ isVisible) => {
@@ -149,8 +212,10 @@ export function render({model, el}) {
 	style.textContent = `.${CSS.escape(model.get("picture"))} { display: none }`;
 	root.append(view, style);
 	el.append(root);
-	draw(html`<${View} model=${model} root=${root} />`, view);
-	const stopReporting = reportVisibility(model, root);
+	// One of the places where the widget is displayed.
+	const name = number(Math.random() * 1e6);
+	draw(html`<${View} model=${model} name=${name} root=${root} />`, view);
+	const stopReporting = reportVisibility(model, name, root);
 	return () => {
 		stopReporting();
 		// Stops the watchers of what is replaced.
