@@ -214,6 +214,22 @@ def test_a_zoom_is_shared_by_all_charts_and_kept_in_the_address(open_page, clien
     expect(page.get_by_role("button", name="Reset zoom")).to_have_count(0)
 
 
+def test_a_zoom_between_two_points_in_time_asks_for_those_between_them(open_digits):
+    page = open_digits("/")
+    steps = page.evaluate(
+        """async () => {
+            const {stepsBetween} = await import("/assets/plotting.js");
+            const lines = [
+                {start: 100, series: {step: [0, 10, 20, 30], timestamp: [100, 110, 120, 130]}},
+                {start: 0, series: {step: [5, 500], timestamp: [1, 2]}},
+            ];
+            const ranges = [[12, 18], [10, 20], [9, 21], [31, 40], [-5, -1], [-5, 0], [30, 40]];
+            return ranges.map(range => stepsBetween(lines, range, "relative"));
+        }"""
+    )
+    assert steps == [[10, 20], [0, 30], [0, 30], None, None, [0, 10], [20, 30]]
+
+
 def test_hovering_shows_all_runs_at_that_step(open_digits):
     page = open_digits(PROJECT)
     expect_runs(page, 3)

@@ -494,6 +494,15 @@ def test_a_browser_keeps_no_cookie_that_another_port_could_take(open_page, servi
     assert page.context.cookies() == []
 
 
+def test_a_link_that_is_not_valid_any_more_says_so(open_page, serving):
+    page = open_page(f"{PROJECT}#token=damaged", signed_in=False)
+    expect(page.get_by_role("alert").last).to_have_text("The link has expired or is invalid.")
+    page.get_by_label("API key").fill("wrong")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert").last).to_have_text("Invalid API key.")
+    assert "token" not in page.url
+
+
 def test_signing_out_ends_the_session_and_no_other(open_page, serving, logged_digits):
     other = serving.signed_in()
     page = open_page(PROJECT)

@@ -75,12 +75,14 @@ async function continueSession(used) {
 
 // The link that `serve` prints has a token, in the part of the address that is sent to no server.
 const TOKEN = /^#token=/;
+let isLinkInvalid = false;
+export const wasLinkInvalid = () => isLinkInvalid;
 async function redeemToken() {
 	if (!TOKEN.test(location.hash)) return;
 	const token = location.hash.replace(TOKEN, "");
 	history.replaceState(null, "", location.pathname + location.search);
 	// The next request reports a server that cannot be reached.
-	await openSession({token}).catch(() => 0);
+	isLinkInvalid = !(await openSession({token}).catch(() => true));
 	dispatchEvent(new Event("popstate"));
 }
 const tokenRedeemed = redeemToken();

@@ -55,7 +55,7 @@ function SignIn({onDone}) {
 	return html`<form class="empty" onSubmit=${onSubmit}><h1>Sign in</h1>
 		<p>Open the link that <code>afnio-tellurio serve</code> printed up to 10 minutes ago, or enter the API key.</p>
 		<p class="bar"><label>API key <input name="key" type="password" autocomplete="current-password" required /></label><button>Sign in</button></p>
-		<p class="problem" role="alert">${isInvalid && "Invalid API key."}</p></form>`;
+		<p class="problem" role="alert">${isInvalid ? "Invalid API key." : backend.wasLinkInvalid() && "The link has expired or is invalid."}</p></form>`;
 }
 
 /** @type {Component} */

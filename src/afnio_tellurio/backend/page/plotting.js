@@ -143,17 +143,20 @@ export function valuesAt({points}, lines, x) {
 	return values.sort((a, b) => (b.drawn ?? -Infinity) - (a.drawn ?? -Infinity) || a.line - b.line);
 }
 
-// The steps of a range of x, whose values a zoom asks for.
+// The steps of a range of x, whose values a zoom asks for: up to the points beside it, since there may be others between.
 /** @param {Line[]} lines @param {Span} range @param {Axis} axis @returns {Span | null} */
 export function stepsBetween(lines, [low, high], axis) {
 	if (axis === "step") return [Math.max(0, Math.floor(low)), Math.max(0, Math.ceil(high))];
 	let [first, last] = [Infinity, -1];
-	for (const {series, start} of lines)
+	for (const {series, start} of lines) {
+		const times = series.timestamp;
+		const origin = axis === "wall" ? 0 : start;
 		series.step.forEach((step, at) => {
-			const x = series.timestamp[at] - (axis === "wall" ? 0 : start);
-			if (x < low || x > high) return;
+			const x = times[at] - origin;
+			if ((x < low && !(times[at + 1] - origin >= low)) || (x > high && !(times[at - 1] - origin <= high))) return;
 			first = Math.min(first, step);
 			last = Math.max(last, step);
 		});
+	}
 	return last < 0 ? null : [first, last];
 }
