@@ -117,8 +117,38 @@ def _rows(files: list[Path], columns: list[str]) -> Iterator[dict[str, Any]]:
     parquet = imported("import", "pyarrow.parquet")
     for file in files:
         with parquet.ParquetFile(file) as reader:
-            for batch in reader.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
-                yield from batch.to_pylist()
+            try:
+                for batch in reader.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
+                    yield from batch.to_pylist()
+            except (OSError, NotImplementedError) as error:
+                raise_foreign(error, by_type=False)
+                codecs = sorted(_unknown_codecs(reader.metadata))
+                if not codecs:
+                    raise
+                raise DamageError(
+                    f"{file} is compressed with {', '.join(codecs)}, which this build of pyarrow "
+                    "does not read; write it again with Snappy or ZSTD where another tool reads "
+                    "it, and repeat the import"
+                ) from error
+
+
+def _unknown_codecs(metadata: Any) -> set[str]:
+    """Returns the compressions in a file that pyarrow cannot read."""
+    arrow = imported("import", "pyarrow")
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    codecs = {
+        group.column(index).compression for group in groups for index in range(group.num_columns)
+    }
+    unknown: set[str] = set()
+    for codec in codecs - {"UNCOMPRESSED"}:
+        try:
+            is_known = arrow.Codec.is_available(codec.lower())
+        except ValueError as error:
+            raise_foreign(error)
+            is_known = False
+        if not is_known:
+            unknown.add(codec)
+    return unknown
 
 
 class _Scan:
