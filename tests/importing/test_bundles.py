@@ -184,6 +184,21 @@ def test_a_project_is_a_folder_of_bundles(recorded, local, tmp_path, monkeypatch
     assert [link.artifact for link in child.inputs()] == ["data"]
 
 
+@pytest.mark.parametrize("fields", [{"name": "n" * 256}, {"status": "DANCING"}])
+def test_an_invalid_bundle_in_a_folder_does_not_stop_the_others(
+    fields, bundle, server, tmp_path, capsys
+):
+    folder = tmp_path / "bundles"
+    folder.mkdir()
+    bundle.rename(folder / "b.zip")
+    changed(folder / "b.zip", folder / "a.zip", lambda members: run_with(members, **fields))
+    capsys.readouterr()
+    assert main(["import", str(folder), "--project", "acme/imported"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("a.zip: not imported: ")
+    assert imported().name == "a/b \u00e9"
+
+
 def test_metrics_are_plain_parquet(bundle):
     with zipfile.ZipFile(bundle) as members:
         table = pa.parquet.read_table(io.BytesIO(members.read("metrics.parquet")))
@@ -359,6 +374,10 @@ LIES = {
     "an end after all": (
         lambda m: run_with(m, date_ended="9999-12-31T23:59:59-14:00"),
         "which no date of UTC has",
+    ),
+    "a file with a step": (
+        lambda m: with_run(m, files=[f | {"step": 0} for f in json.loads(m["run.json"])["files"]]),
+        "is a file with a step",
     ),
     "a path as input": (
         lambda m: first_of(m, "inputs", artifact="../x"),

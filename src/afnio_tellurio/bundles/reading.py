@@ -146,6 +146,8 @@ class BundledRunToCopy(RunToCopy):
         for file in self.contents.files:
             check_path(file.path)
             _aware(file.timestamp)
+            if file.kind == "file" and file.step is not None:
+                raise BundleError(f"{file.path!r} is a file with a step; only media are series")
             self._check_blob(layout.file_member(file.digest), file.size, file.path)
         self.marks = marks_of(self.values())
         return count_of(self.marks)

@@ -6,7 +6,7 @@ import zipfile
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from afnio_tellurio.bundles.reading import BundleError, open_bundle
+from afnio_tellurio.bundles.reading import open_bundle
 from afnio_tellurio.copying_runs import CopiedRun, copy_runs
 from afnio_tellurio.errors import BackendUnreachableError
 from afnio_tellurio.importing import mlflow, neptune, tensorboard, trackio, wandb, wandb_api
@@ -113,7 +113,7 @@ def _import_bundles(
                     yield ImportResult(result, Counter())
         except BackendUnreachableError:
             raise
-        except (BundleError, OSError) as error:
+        except (ValueError, OSError) as error:
             raise_foreign(error)
             yield ImportResult(_uncopied(each.name, str(error)), Counter())
 
