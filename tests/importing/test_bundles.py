@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import stat
 import struct
 import uuid
 import warnings
@@ -183,6 +184,21 @@ def test_a_project_is_a_folder_of_bundles(recorded, local, tmp_path, monkeypatch
     assert [link.artifact for link in child.inputs()] == ["data"]
 
 
+@pytest.mark.parametrize("fields", [{"name": "n" * 256}, {"status": "DANCING"}])
+def test_an_invalid_bundle_in_a_folder_does_not_stop_the_others(
+    fields, bundle, server, tmp_path, capsys
+):
+    folder = tmp_path / "bundles"
+    folder.mkdir()
+    bundle.rename(folder / "b.zip")
+    changed(folder / "b.zip", folder / "a.zip", lambda members: run_with(members, **fields))
+    capsys.readouterr()
+    assert main(["import", str(folder), "--project", "acme/imported"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("a.zip: not imported: ")
+    assert imported().name == "a/b \u00e9"
+
+
 def test_metrics_are_plain_parquet(bundle):
     with zipfile.ZipFile(bundle) as members:
         table = pa.parquet.read_table(io.BytesIO(members.read("metrics.parquet")))
@@ -276,6 +292,20 @@ def a_version(members, **fields):
     return members | {"artifacts/0000.json": json.dumps(manifest).encode()}
 
 
+def version_with(members, **fields):
+    name = "artifacts/0000.json"
+    return members | {name: json.dumps(json.loads(members[name]) | fields).encode()}
+
+
+def run_with(members, **fields):
+    return with_run(members, run=json.loads(members["run.json"])["run"] | fields)
+
+
+def first_of(members, name, **fields):
+    first, *others = json.loads(members["run.json"])[name]
+    return with_run(members, **{name: [first | fields, *others]})
+
+
 def status_of(members, status):
     run = json.loads(members["run.json"])["run"]
     return with_run(members, run=run | {"status": status})
@@ -329,6 +359,30 @@ LIES = {
     "no name": (lambda m: with_column(m, "name", None), "without a name, step or value"),
     "a long name": (lambda m: with_column(m, "name", "n" * 256), "has 256 characters"),
     "deep values": (lambda m: with_column(m, "json", "[" * 200 + "]" * 200), "nested deeper"),
+    # A backend would refuse these, after the run was recorded.
+    "no artifact": (lambda m: version_with(m, artifact=""), "- at `$.artifact`"),
+    "a path as alias": (lambda m: version_with(m, aliases=["../x"]), "- at `$.aliases["),
+    "large metadata": (lambda m: version_with(m, metadata={"x": "x" * 70_000}), "metadata"),
+    "no digest": (lambda m: a_version(m, digest="x"), "- at `$.files["),
+    "a negative size": (lambda m: a_version(m, size=-1), "- at `$.files["),
+    "a long tag": (lambda m: run_with(m, tags=["t" * 256]), "- at `$.run.tags["),
+    "a long kind": (lambda m: first_of(m, "files", kind="k" * 65), "- at `$.files["),
+    "a time before all": (
+        lambda m: first_of(m, "files", timestamp="0001-01-01T00:00:00+14:00"),
+        "which no date of UTC has",
+    ),
+    "an end after all": (
+        lambda m: run_with(m, date_ended="9999-12-31T23:59:59-14:00"),
+        "which no date of UTC has",
+    ),
+    "a file with a step": (
+        lambda m: with_run(m, files=[f | {"step": 0} for f in json.loads(m["run.json"])["files"]]),
+        "is a file with a step",
+    ),
+    "a path as input": (
+        lambda m: first_of(m, "inputs", artifact="../x"),
+        "- at `$.inputs[",
+    ),
     "values that are no JSON": (lambda m: with_column(m, "json", "{"), "is invalid"),
 }  # fmt: skip
 
@@ -409,7 +463,44 @@ def test_members_that_overlap_are_refused(bundle, server, tmp_path, capsys):
     path = tmp_path / "overlap.zip"
     path.write_bytes(data)
     assert main(["import", str(path), "--project", "acme/imported"]) == 1
-    assert "its members overlap" in capsys.readouterr().err
+    assert "they overlap" in capsys.readouterr().err
+
+
+def test_a_member_that_claims_more_than_the_file_has_is_refused(bundle, server, tmp_path, capsys):
+    data = bytearray(bundle.read_bytes())
+    entry = data.rindex(b"metrics.parquet") - 46
+    assert data[entry : entry + 4] == b"PK\x01\x02"
+    data[entry + 20 : entry + 28] = struct.pack("<II", 2**31, 2**31)
+    path = tmp_path / "huge.zip"
+    path.write_bytes(data)
+    assert main(["import", str(path), "--project", "acme/imported"]) == 1
+    assert f"and it has {len(data):,}" in capsys.readouterr().err
+    assert te.get_project("acme", "imported") is None
+
+
+def test_a_member_that_is_a_link_is_bytes(bundle, server, tmp_path):
+    """The attributes of a member mean nothing: no link is made or followed."""
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    target = str(secret).encode()
+    name = f"files/{hashlib.sha256(target).hexdigest()}"
+    path = tmp_path / "link.zip"
+
+    def linked(members):
+        size, digest = len(target), name.rpartition("/")[2]
+        return first_of(members, "files", size=size, digest=digest) | {name: target}
+
+    changed(bundle, path, linked)
+    data = bytearray(path.read_bytes())
+    entry = data.rindex(name.encode()) - 46
+    data[entry + 38 : entry + 42] = struct.pack("<I", (stat.S_IFLNK | 0o777) << 16)
+    path.write_bytes(data)
+    with zipfile.ZipFile(path) as members:
+        assert stat.S_ISLNK(members.getinfo(name).external_attr >> 16)
+    assert main(["import", str(path), "--project", "acme/imported"]) == 0
+    contents = [imported().open_file(file.path, file.step).read() for file in imported().files()]
+    assert target in contents
+    assert b"secret" not in contents
 
 
 def test_a_torn_file_is_refused(bundle, server, tmp_path, capsys):

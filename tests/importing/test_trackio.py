@@ -182,7 +182,7 @@ def test_what_is_no_database_of_it_is_one_line(source, tmp_path, capsys):
     with sqlite3.connect(source) as database:
         database.execute("UPDATE metrics SET metrics = '{'")
     assert main(["import", str(source), "--project", "acme/spaces"]) == 1
-    assert "has JSON that is invalid" in capsys.readouterr().err
+    assert "has invalid JSON" in capsys.readouterr().err
     other = tmp_path / "other.db"
     with sqlite3.connect(other) as database:
         database.execute("CREATE TABLE x (y)")

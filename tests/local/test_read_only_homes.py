@@ -297,3 +297,45 @@ def test_blobs_that_can_only_be_read_are_found_and_read(home, look, start_python
     out, err = child.communicate(timeout=GUARD)
     assert out.split("\n") == ["True", "[]", "0", "503 503", "503", ""], err
     assert state_of(home) == before
+
+
+SCAN = """
+import afnio_tellurio as te
+print(sorted(te.scan("acme", "digits").collect()["value"].to_list()), flush=True)
+"""
+RECORD_ANOTHER = """
+import afnio_tellurio as te
+with te.init("acme", "Digits", "second") as run:
+    run.log("loss", 1)
+"""
+#: As if the owner was killed before it merged small files.
+WITHOUT_MERGE = "from afnio_tellurio.scanning import updating; updating._MAX_SMALL_FILES = 0\n"
+
+
+def test_points_in_the_cache_are_scanned(home, look, recorded, start_python):
+    pytest.importorskip("polars")
+    recorded("closed")
+    out, err = start_python("-c", SCAN).communicate(timeout=GUARD)
+    assert json.loads(out) == [step / 4 for step in range(10)], err
+    child = look(WITHOUT_MERGE + SCAN)
+    before = state_of(home)
+    again, err = child.communicate(timeout=GUARD)
+    assert again == out, err
+    assert state_of(home) == before
+
+
+@pytest.mark.parametrize("has_cache", [True, False])
+def test_points_that_the_cache_lacks_are_an_error(home, look, recorded, start_python, has_cache):
+    pytest.importorskip("polars")
+    recorded("closed")
+    if has_cache:
+        _out, err = start_python("-c", SCAN).communicate(timeout=GUARD)
+        assert not err
+    _out, err = start_python("-c", RECORD_ANOTHER).communicate(timeout=GUARD)
+    child = look(SCAN)
+    before = state_of(home)
+    out, err = child.communicate(timeout=GUARD)
+    assert (child.returncode, out) == (1, "")
+    assert "scan: the points cannot be written (" in err
+    assert "this user can only read the folder, which lacks points: call scan once as its" in err
+    assert state_of(home) == before

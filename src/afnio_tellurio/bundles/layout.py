@@ -2,14 +2,30 @@
 
 A bundle is a zip whose members are stored, not compressed: Parquet and most blobs are compressed
 already, and a small file cannot expand to a large one.
+
+What a backend would refuse is invalid here too: so nothing is recorded of a bundle that it refuses.
 """
 
 import datetime as dt
 import re
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
+
+from afnio_tellurio.api.artifact_entities import ARTIFACT_NAME
+from afnio_tellurio.settings.limits import (
+    MAX_ARTIFACT_TYPE,
+    MAX_DESCRIPTION,
+    MAX_END_TEXT,
+    MAX_END_TYPE,
+    MAX_NAME_LENGTH,
+    MAX_REFERENCE,
+    MAX_REFERENCE_BYTES,
+    MAX_STEP,
+    MAX_TAGS,
+)
 
 #: The version of the format.
 FORMAT = 1
@@ -31,6 +47,14 @@ COLUMNS = {
     "json": "string",
     "timestamp": "timestamp[us, tz=UTC]",
 }
+
+_Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_LENGTH)]
+_ArtifactName = Annotated[str, Meta(pattern=rf"\A(?:{ARTIFACT_NAME.pattern})\Z")]
+_Word = Annotated[str, Meta(min_length=1, max_length=MAX_ARTIFACT_TYPE)]
+_EndWord = Annotated[str, Meta(max_length=MAX_ARTIFACT_TYPE)]
+_EndText = Annotated[str, Meta(max_length=MAX_END_TEXT)]
+_Digest = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+_Size = Annotated[int, Meta(ge=0, le=MAX_REFERENCE_BYTES)]
 
 
 def table_member(number: int) -> str:
@@ -56,11 +80,11 @@ def file_member(digest: str) -> str:
 class BundledEnd(msgspec.Struct, omit_defaults=True):
     """Why the run ended."""
 
-    kind: str
-    type: str | None = None
-    message: str | None = None
-    traceback: str | None = None
-    signal: str | None = None
+    kind: _EndWord
+    type: Annotated[str, Meta(max_length=MAX_END_TYPE)] | None = None
+    message: _EndText | None = None
+    traceback: _EndText | None = None
+    signal: _EndWord | None = None
 
 
 class BundledRun(msgspec.Struct, kw_only=True):
@@ -78,9 +102,9 @@ class BundledRun(msgspec.Struct, kw_only=True):
     date_ended: dt.datetime | None = None
     ended_because: BundledEnd | None = None
     config: dict[str, Any] = {}
-    tags: list[str] = []
-    group: str | None = None
-    job_type: str | None = None
+    tags: Annotated[list[_Name], Meta(max_length=MAX_TAGS)] = []
+    group: _Name | None = None
+    job_type: _Name | None = None
     notes: str | None = None
     parent_uuid: UUID | None = None
     environment: dict[str, Any] = {}
@@ -104,19 +128,19 @@ class BundledRow(msgspec.Struct):
 class BundledInput(msgspec.Struct):
     """A version that the run used."""
 
-    artifact: str
-    digest: str
+    artifact: _ArtifactName
+    digest: _Digest
 
 
 class BundledFile(msgspec.Struct):
     """A file of the run; its bytes are in `files/`."""
 
     path: str
-    kind: str
-    step: int | None
-    size: int
-    digest: str
-    content_type: str | None
+    kind: _Word
+    step: Annotated[int, Meta(ge=0, le=MAX_STEP)] | None
+    size: _Size
+    digest: _Digest
+    content_type: Annotated[str, Meta(max_length=255)] | None
     timestamp: dt.datetime
 
 
@@ -124,22 +148,22 @@ class BundledVersionFile(msgspec.Struct, omit_defaults=True):
     """A file of a version; its bytes are in `artifacts/blobs/`, unless it is a reference."""
 
     path: str
-    size: int | None
-    digest: str | None
+    size: _Size | None
+    digest: _Digest | None
     executable: bool = False
-    reference: str | None = None
+    reference: Annotated[str, Meta(min_length=1, max_length=MAX_REFERENCE)] | None = None
 
 
 class BundledVersion(msgspec.Struct):
     """A manifest: a version that the run created, and its files."""
 
     uuid: str
-    artifact: str
+    artifact: _ArtifactName
     version: str
-    type: str
-    description: str | None
+    type: _Word
+    description: Annotated[str, Meta(max_length=MAX_DESCRIPTION)] | None
     metadata: dict[str, Any]
-    aliases: list[str]
+    aliases: Annotated[list[_ArtifactName], Meta(max_length=MAX_TAGS)]
     files: list[BundledVersionFile]
 
 

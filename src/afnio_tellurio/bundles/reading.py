@@ -26,6 +26,7 @@ from afnio_tellurio.delivery.records import End, microseconds_of
 from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.settings.limits import MAX_VALUE_BYTES, PIECE_BYTES
 from afnio_tellurio.special_numbers import restore
+from afnio_tellurio.tracking.artifact_arguments import checked_metadata
 from afnio_tellurio.validation import check_size, checked_name, checked_step, encoded_value
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _checked_members(bundle: zipfile.ZipFile, size: int) -> set[str]:
         members.add(info.filename)
         stored += info.file_size
     if stored > size:
-        raise BundleError("its members overlap")
+        raise BundleError(f"its members claim {stored:,} bytes, and it has {size:,}: they overlap")
     for name in (layout.RUN, layout.METRICS):
         if name not in members:
             raise BundleError(f"it has no {name}")
@@ -124,6 +125,8 @@ class BundledRunToCopy(RunToCopy):
         if run.status not in RunStatus.__members__ or run.status == RunStatus.RUNNING:
             raise BundleError(f"its run has the status {run.status!r}, which does not end a run")
         name = checked_name("import", "run name", run.name)
+        for time in (run.date_created, run.date_ended):
+            _microseconds(time)
         super().__init__(project.key_of(str(run.uuid)), name, project.namespace_slug, project.slug)
 
     def count(self) -> int:
@@ -134,6 +137,7 @@ class BundledRunToCopy(RunToCopy):
                 self._verify_blob(name)
         for version in self._versions():
             check_paths(file.path for file in version.files)
+            checked_metadata("import", version.metadata)
             self.files += len(version.files)
             for member in version.files:
                 if member.reference is None:
@@ -141,6 +145,9 @@ class BundledRunToCopy(RunToCopy):
                     self._check_blob(name, member.size, member.path)
         for file in self.contents.files:
             check_path(file.path)
+            _aware(file.timestamp)
+            if file.kind == "file" and file.step is not None:
+                raise BundleError(f"{file.path!r} is a file with a step; only media are series")
             self._check_blob(layout.file_member(file.digest), file.size, file.path)
         self.marks = marks_of(self.values())
         return count_of(self.marks)
@@ -363,4 +370,8 @@ def _microseconds(time: dt.datetime | None) -> int | None:
 
 
 def _aware(time: dt.datetime) -> dt.datetime:
-    return time if time.tzinfo is not None else time.replace(tzinfo=dt.UTC)
+    try:
+        return time.replace(tzinfo=time.tzinfo or dt.UTC).astimezone(dt.UTC)
+    except OverflowError as error:
+        raise_foreign(error)
+        raise BundleError(f"it has the time {time}, which no date of UTC has") from error

@@ -10,7 +10,7 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from afnio_tellurio.api.artifact_entities import RunFile
 from afnio_tellurio.api.entities import RunStatus
@@ -19,6 +19,7 @@ from afnio_tellurio.copied_values import count_of, marks_of
 from afnio_tellurio.copying_files import FilesDelivery
 from afnio_tellurio.copying_runs import RunToCopy, create_run_in, find_copy
 from afnio_tellurio.delivery.records import End, datetime_of
+from afnio_tellurio.importing.damaged_runs import DamagedRun, damage_named, items_of
 from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.settings.limits import MAX_NAME_LENGTH, MAX_STEP, MAX_TAGS
 from afnio_tellurio.tracking.details import checked_details
@@ -164,6 +165,10 @@ class ImportedRun:
     skipped: Counter[str] = field(default_factory=Counter[str])
 
 
+#: What a reader finds.
+FoundRun: TypeAlias = ImportedRun | DamagedRun
+
+
 class RunToImport(RunToCopy):
     """A run of another tracker that is copied to a project.
 
@@ -182,7 +187,10 @@ class RunToImport(RunToCopy):
         run.started = _time_or_zero(run.started) or None
         run.ended = _time_or_zero(run.ended) or None
         self.run = run
+        #: What is not imported: the number of each kind.
+        self.skipped = run.skipped
         self._project = project
+        self._place = f"the run {run.source_id} of {run.tool}"
         # The last one of each path and step, which replaces the others.
         self._files = {(file.path, file.step): file for file in run.files}
         of_versions = sum(len(version.files) for version in run.versions)
@@ -190,6 +198,9 @@ class RunToImport(RunToCopy):
 
     def count(self) -> int:
         """Returns the number of its values; counts what is skipped."""
+        # Before anything is created.
+        with damage_named(self._place):
+            self._known_origin()
         before = Counter(self.run.skipped)
         self.marks = marks_of(self.values())
         refused = self.run.skipped - before
@@ -219,21 +230,22 @@ class RunToImport(RunToCopy):
 
     def _details(self, target: Connection, parent: str | None) -> dict[str, Any]:
         run = self.run
-        return checked_details(
-            "import",
-            target.settings,
-            config=run.config,
-            tags=[tag for tag in run.tags if _is_name(tag)][:MAX_TAGS],
-            group=run.group if _is_name(run.group) else None,
-            job_type=run.job_type if _is_name(run.job_type) else None,
-            notes=run.notes,
-            parent=parent,
-        )
+        with damage_named(self._place):
+            return checked_details(
+                "import",
+                target.settings,
+                config=run.config,
+                tags=[tag for tag in run.tags if _is_name(tag)][:MAX_TAGS],
+                group=run.group if _is_name(run.group) else None,
+                job_type=run.job_type if _is_name(run.job_type) else None,
+                notes=run.notes,
+                parent=parent,
+            )
 
     def values(self) -> Iterator[Value]:
         """Yields its values and rows, without invalid ones."""
         following: Counter[str] = Counter()
-        for point in self.run.points():
+        for point in items_of(self._place, self.run.points()):
             step = following[point.name] if point.step is None else point.step
             # SQLite stores anything in a column of integers.
             if not isinstance(step, int) or not 0 <= step <= MAX_STEP:  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -252,7 +264,7 @@ class RunToImport(RunToCopy):
         yield from self._rows()
 
     def _rows(self) -> Iterator[Value]:
-        for row in self.run.rows():
+        for row in items_of(self._place, self.run.rows()):
             try:
                 name = checked_name("import", "table name", row.table)
                 fields = encoded_value(row.fields)
@@ -265,6 +277,10 @@ class RunToImport(RunToCopy):
 
     def changes(self) -> Iterator[Change]:
         """Yields its origin."""
+        key = str(uuid.uuid5(uuid.UUID(self.key), "environment"))
+        yield key, 0, {"environment": {"imported_from": self._known_origin()}}
+
+    def _known_origin(self) -> Any:
         run = self.run
         origin = {
             "tool": run.tool,
@@ -273,9 +289,7 @@ class RunToImport(RunToCopy):
             "date_created": None if run.started is None else datetime_of(run.started).isoformat(),
             **run.facts,
         }
-        known = {name: value for name, value in origin.items() if value is not None}
-        key = str(uuid.uuid5(uuid.UUID(self.key), "environment"))
-        yield key, 0, {"environment": {"imported_from": encoded_value(known)}}
+        return encoded_value({name: value for name, value in origin.items() if value is not None})
 
     def end(self) -> End:
         """Returns how it ended."""

@@ -6,11 +6,13 @@ import json
 import math
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from afnio_tellurio.api.entities import RunStatus
 from afnio_tellurio.importing import databases
+from afnio_tellurio.importing.damaged_runs import DamagedRun, read_files, read_run
 from afnio_tellurio.importing.imported_runs import (
     UNFINISHED,
     ImportedRun,
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections import Counter
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
+
+    from afnio_tellurio.importing.imported_runs import FoundRun
 
 _KILLED = {"kind": "signal", "message": "It was killed."}
 #: The status of a run, as a word of the database and as a number in `meta.yaml`, and what it means.
@@ -54,7 +57,7 @@ def is_folder(path: Path) -> bool:
     return any(path.glob(f"*/{_META}"))
 
 
-def read_runs(path: Path, skipped: Counter[str]) -> Iterator[ImportedRun]:
+def read_runs(path: Path, skipped: Counter[str]) -> Iterator[FoundRun]:
     """Yields the runs of a database or of an `mlruns` folder, parents first.
 
     Args:
@@ -70,11 +73,20 @@ def read_runs(path: Path, skipped: Counter[str]) -> Iterator[ImportedRun]:
     elif is_folder(path):
         yield from _parents_first(_runs_of_folder(path, skipped))
     else:
-        for file in sorted(filter(is_database, path.glob("*.db"))):
-            yield from _runs_of_database(file, skipped)
+        read = partial(_runs_of_file_in_folder, skipped)
+        yield from read_files(sorted(filter(Path.is_file, path.glob("*.db"))), read)
 
 
-def _parents_first(runs: Iterable[ImportedRun]) -> list[ImportedRun]:
+def _runs_of_file_in_folder(skipped: Counter[str], file: Path) -> Iterator[FoundRun]:
+    if is_database(file):
+        yield from _runs_of_database(file, skipped)
+
+
+def _parents_first(found: Iterable[FoundRun]) -> list[FoundRun]:
+    """Returns runs with their parents before them, and then the damaged ones."""
+    all_found = list(found)
+    runs = [run for run in all_found if isinstance(run, ImportedRun)]
+    damaged = [run for run in all_found if isinstance(run, DamagedRun)]
     ordered = sorted(runs, key=lambda run: (run.started or 0, run.source_id))
     known = {run.source_id: run for run in ordered}
     placed: dict[str, ImportedRun] = {}
@@ -85,7 +97,7 @@ def _parents_first(runs: Iterable[ImportedRun]) -> list[ImportedRun]:
             family.append(each)
             each = known.get(each.parent_id or "")
         placed.update((member.source_id, member) for member in reversed(family))
-    return list(placed.values())
+    return [*placed.values(), *damaged]
 
 
 def _new_run(
@@ -107,7 +119,7 @@ def _new_run(
     )
 
 
-def _runs_of_database(file: Path, skipped: Counter[str]) -> Iterator[ImportedRun]:
+def _runs_of_database(file: Path, skipped: Counter[str]) -> Iterator[FoundRun]:
     with databases.opened(file) as database:
         if "runs" not in databases.tables_of(database):
             raise ValueError(f"{file} is not a database of mlflow")
@@ -122,7 +134,12 @@ def _runs_of_database(file: Path, skipped: Counter[str]) -> Iterator[ImportedRun
             traces = databases.count(database, "SELECT count(*) FROM trace_info")
             if traces:
                 skipped["traces"] += traces
-        runs = [_run_of_row(file, database, row) for row in kept]
+        runs = [
+            read_run(
+                str(row["name"] or row["run_uuid"]), file, partial(_run_of_row, file, database, row)
+            )
+            for row in kept
+        ]
     yield from _parents_first(runs)
 
 
@@ -186,21 +203,37 @@ def _add_artifacts(run: ImportedRun, uri: str | None, root: Path, place: str) ->
         run.skipped["folders of artifacts outside the source"] += 1
 
 
-def _runs_of_folder(root: Path, skipped: Counter[str]) -> Iterator[ImportedRun]:
-    for experiment in sorted(root.glob(f"*/{_META}")):
-        name = _read_meta(experiment).get("name", experiment.parent.name)
-        for meta in sorted(experiment.parent.glob(f"*/{_META}")):
-            fields = _read_meta(meta)
-            if fields.get("lifecycle_stage") == _DELETED:
-                skipped["deleted runs"] += 1
-            elif "run_id" in fields or "run_uuid" in fields:
-                yield _run_of_folder(root, meta.parent, fields, name)
+def _runs_of_folder(root: Path, skipped: Counter[str]) -> Iterator[FoundRun]:
+    experiments = [file.parent for file in sorted(root.glob(f"*/{_META}"))]
+    return read_files(experiments, partial(_runs_of_experiment, root, skipped))
 
 
-def _run_of_folder(
-    root: Path, folder: Path, fields: dict[str, str], experiment: str
-) -> ImportedRun:
-    run_id = fields.get("run_id") or fields["run_uuid"]
+def _runs_of_experiment(root: Path, skipped: Counter[str], folder: Path) -> Iterator[FoundRun]:
+    name = _read_meta(folder / _META).get("name", folder.name)
+    for place in sorted(each for each in folder.iterdir() if _is_run(each)):
+        fields: dict[str, str] = {}
+        with suppress(OSError):
+            # `read_run` says what is wrong.
+            fields = _read_meta(place / _META)
+        if fields.get("lifecycle_stage") == _DELETED:
+            skipped["deleted runs"] += 1
+            continue
+        yield read_run(
+            fields.get("run_name") or place.name, place, partial(_run_of_folder, root, place, name)
+        )
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / _META).exists() or any(
+        (folder / name).is_dir() for name in ("metrics", "params", "tags")
+    )
+
+
+def _run_of_folder(root: Path, folder: Path, experiment: str) -> ImportedRun:
+    fields = _read_meta(folder / _META)
+    run_id = fields.get("run_id") or fields.get("run_uuid")
+    if not run_id:
+        raise ValueError(f"{folder / _META} has no run_id")
     status = _NUMBERED.get(fields.get("status", ""), "RUNNING")
     tags = {name: _text(file) for name, file in _keys(folder / "tags")}
     run = _new_run(run_id, fields.get("run_name", ""), status, experiment, tags)

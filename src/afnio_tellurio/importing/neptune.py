@@ -9,12 +9,14 @@ from __future__ import annotations
 import datetime as dt
 import re
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.api.entities import RunStatus
 from afnio_tellurio.api.frames import imported
 from afnio_tellurio.artifact_paths import check_path
 from afnio_tellurio.delivery.records import microseconds_of
+from afnio_tellurio.importing.damaged_runs import DamagedRun, DamageError, damage_named, read_run
 from afnio_tellurio.importing.imported_runs import ImportedFile, ImportedRun, Point
 from afnio_tellurio.interruptions import raise_foreign
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterator
     from pathlib import Path
+
+    from afnio_tellurio.importing.imported_runs import FoundRun
 
 _COLUMNS = {
     *("project_id", "run_id", "attribute_path", "attribute_type", "step", "timestamp"),
@@ -53,7 +57,7 @@ def is_file(path: Path) -> bool:
     return path.suffix == ".parquet"
 
 
-def read_runs(path: Path, skipped: Counter[str]) -> Iterator[ImportedRun]:
+def read_runs(path: Path, skipped: Counter[str]) -> Iterator[FoundRun]:
     """Yields the runs of a file, or of all files below a folder.
 
     Args:
@@ -63,24 +67,44 @@ def read_runs(path: Path, skipped: Counter[str]) -> Iterator[ImportedRun]:
     Raises:
         ImportError: pyarrow is not installed.
         OSError: A file cannot be read.
-        ValueError: No such file is there, or one is damaged.
+        ValueError: No such file is there.
     """
     imported("import", "pyarrow")
-    parquet = imported("import", "pyarrow.parquet")
     runs: dict[tuple[str, str], list[Path]] = {}
+    damaged: dict[str, DamagedRun] = {}
     for file in sorted(path.rglob("*.parquet"), key=_order) if path.is_dir() else [path]:
-        if not set(parquet.read_schema(file).names) >= _COLUMNS:
+        try:
+            with damage_named(file):
+                found = _runs_in(file)
+        except DamageError as error:
+            damaged[_order(file)[0]] = DamagedRun(file.name, str(error))
+            continue
+        if found is None:
             skipped["other Parquet files"] += 1
             continue
-        for row in _rows([file], ["project_id", "run_id"]):
-            parts = runs.setdefault((row["project_id"], row["run_id"]), [])
-            if parts[-1:] != [file]:
-                parts.append(file)
-    if not runs:
+        for key in found:
+            runs.setdefault(key, []).append(file)
+    if not runs and not damaged:
         raise ValueError(f"{path} has no Parquet files of neptune-exporter")
+    yield from damaged.values()
     root = path / "files" if path.is_dir() else path.parent / "files"
     for (project, run_id), files in runs.items():
-        yield _Scan(files, project, run_id, root).run
+        # A run may have more in another part of its export.
+        if not any(_order(file)[0] in damaged for file in files):
+            yield read_run(run_id, files[0], partial(_scanned, files, project, run_id, root))
+
+
+def _scanned(files: list[Path], project: str, run_id: str, root: Path) -> ImportedRun:
+    return _Scan(files, project, run_id, root).run
+
+
+def _runs_in(file: Path) -> list[tuple[str, str]] | None:
+    """Returns the projects and IDs of the runs in a file, or None if it is another one."""
+    parquet = imported("import", "pyarrow.parquet")
+    if not set(parquet.read_schema(file).names) >= _COLUMNS:
+        return None
+    rows = _rows([file], ["project_id", "run_id"])
+    return list(dict.fromkeys((row["project_id"], row["run_id"]) for row in rows))
 
 
 def _order(file: Path) -> tuple[str, int]:
@@ -93,8 +117,38 @@ def _rows(files: list[Path], columns: list[str]) -> Iterator[dict[str, Any]]:
     parquet = imported("import", "pyarrow.parquet")
     for file in files:
         with parquet.ParquetFile(file) as reader:
-            for batch in reader.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
-                yield from batch.to_pylist()
+            try:
+                for batch in reader.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
+                    yield from batch.to_pylist()
+            except (OSError, NotImplementedError) as error:
+                raise_foreign(error, by_type=False)
+                codecs = sorted(_unknown_codecs(reader.metadata))
+                if not codecs:
+                    raise
+                raise DamageError(
+                    f"{file} is compressed with {', '.join(codecs)}, which this build of pyarrow "
+                    "does not read; write it again with Snappy or ZSTD where another tool reads "
+                    "it, and repeat the import"
+                ) from error
+
+
+def _unknown_codecs(metadata: Any) -> set[str]:
+    """Returns the compressions in a file that pyarrow cannot read."""
+    arrow = imported("import", "pyarrow")
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    codecs = {
+        group.column(index).compression for group in groups for index in range(group.num_columns)
+    }
+    unknown: set[str] = set()
+    for codec in codecs - {"UNCOMPRESSED"}:
+        try:
+            is_known = arrow.Codec.is_available(codec.lower())
+        except ValueError as error:
+            raise_foreign(error)
+            is_known = False
+        if not is_known:
+            unknown.add(codec)
+    return unknown
 
 
 class _Scan:

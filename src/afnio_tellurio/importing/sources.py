@@ -6,11 +6,12 @@ import zipfile
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from afnio_tellurio.bundles.reading import BundleError, open_bundle
+from afnio_tellurio.bundles.reading import open_bundle
 from afnio_tellurio.copying_runs import CopiedRun, copy_runs
 from afnio_tellurio.errors import BackendUnreachableError
 from afnio_tellurio.importing import mlflow, neptune, tensorboard, trackio, wandb, wandb_api
-from afnio_tellurio.importing.imported_runs import ImportedRun, RunToImport
+from afnio_tellurio.importing.damaged_runs import DamagedRun, DamageError, damage_named
+from afnio_tellurio.importing.imported_runs import RunToImport
 from afnio_tellurio.importing.wandb_api import WandbSource
 from afnio_tellurio.interruptions import raise_foreign
 
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 
     from afnio_tellurio.client import TellurioClient
     from afnio_tellurio.copying_runs import Progress, TargetProject
+    from afnio_tellurio.importing.imported_runs import FoundRun
 
 #: What reads the runs of each kind.
-_READERS: dict[str, Callable[[Path, Counter[str]], Iterator[ImportedRun]]] = {
+_READERS: dict[str, Callable[[Path, Counter[str]], Iterator[FoundRun]]] = {
     "mlflow": mlflow.read_runs,
     "neptune": neptune.read_runs,
     "tensorboard": tensorboard.read_runs,
@@ -82,7 +84,15 @@ def import_runs(
             return
         runs = _READERS[kind](path, skipped)
     for run in runs:
-        copy = RunToImport(run, project)
+        if isinstance(run, DamagedRun):
+            yield ImportResult(_uncopied(run.name, run.problem), Counter())
+            continue
+        try:
+            with damage_named(run.source_id):
+                copy = RunToImport(run, project)
+        except DamageError as error:
+            yield ImportResult(_uncopied(str(run.name), str(error)), Counter())
+            continue
         for result in copy_runs([copy], target, dry_run=dry_run, progress=progress):
             yield ImportResult(result, copy.skipped)
 
@@ -103,10 +113,13 @@ def _import_bundles(
                     yield ImportResult(result, Counter())
         except BackendUnreachableError:
             raise
-        except (BundleError, OSError) as error:
+        except (ValueError, OSError) as error:
             raise_foreign(error)
-            problem = CopiedRun(each.name, None, 0, is_new=False, problem=str(error))
-            yield ImportResult(problem, Counter())
+            yield ImportResult(_uncopied(each.name, str(error)), Counter())
+
+
+def _uncopied(name: str, problem: str) -> CopiedRun:
+    return CopiedRun(name, None, 0, is_new=False, problem=problem)
 
 
 def detected_kind(path: Path) -> str:
@@ -127,12 +140,18 @@ def _kind_of_folder(folder: Path) -> str | None:
         return "bundle"
     if mlflow.is_folder(folder):
         return "mlflow"
-    for file in sorted(folder.glob("*.db")):
-        if (kind := _kind_of_file(file)) is not None:
-            return kind
-    for pattern, kind in _PATTERNS.items():
-        if any(map(_DETECTORS[kind], folder.rglob(pattern))):
-            return kind
+    problem: Exception | None = None
+    for pattern in ("*.db", *_PATTERNS):
+        for file in sorted(folder.glob(pattern) if pattern == "*.db" else folder.rglob(pattern)):
+            try:
+                if (kind := _kind_of_file(file)) is not None:
+                    return kind
+            except (OSError, ValueError) as error:
+                raise_foreign(error)
+                # Others may tell the kind.
+                problem = problem or error
+    if problem is not None:
+        raise problem
     return None
 
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from afnio_tellurio.api.entities import RunStatus
 from afnio_tellurio.importing.checksums import masked_crc32c
+from afnio_tellurio.importing.damaged_runs import read_run
 from afnio_tellurio.importing.imported_runs import ImportedRun, Point, microseconds
 from afnio_tellurio.importing.protobuf import Field, Message, ProtobufError, varint
 from afnio_tellurio.interruptions import raise_foreign
@@ -18,6 +20,8 @@ from afnio_tellurio.interruptions import raise_foreign
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from afnio_tellurio.importing.imported_runs import FoundRun
 
 _HEADER = struct.Struct("<QI")
 _CHECKSUM = struct.Struct("<I")
@@ -47,7 +51,7 @@ def is_file(path: Path) -> bool:
     return "tfevents" in path.name
 
 
-def read_runs(path: Path, _skipped: Counter[str]) -> Iterator[ImportedRun]:
+def read_runs(path: Path, _skipped: Counter[str]) -> Iterator[FoundRun]:
     """Yields a run for each folder with event files, and for a single file its own.
 
     Raises:
@@ -66,7 +70,11 @@ def read_runs(path: Path, _skipped: Counter[str]) -> Iterator[ImportedRun]:
     for folder in sorted(folders):
         relative = folder.relative_to(path if path.is_dir() else folder).as_posix()
         name = folder.resolve().name if relative == "." else relative
-        yield _Scan(folders[folder], name).run
+        yield read_run(name, folder, partial(_scanned, folders[folder], name))
+
+
+def _scanned(files: list[Path], name: str) -> ImportedRun:
+    return _Scan(files, name).run
 
 
 class _Scan:

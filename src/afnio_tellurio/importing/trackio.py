@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from afnio_tellurio.delivery.records import microseconds_of
 from afnio_tellurio.importing import databases
+from afnio_tellurio.importing.damaged_runs import read_files, read_run
 from afnio_tellurio.importing.imported_runs import ImportedRun, Point
 from afnio_tellurio.importing.media import Medium, add_medium
 from afnio_tellurio.importing.trackio_artifacts import add_versions
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections import Counter
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from afnio_tellurio.importing.imported_runs import FoundRun
 
 #: What is counted only: the table, the column of its run, and the kind.
 _OTHERS = (
@@ -39,7 +42,7 @@ def is_project(path: Path) -> bool:
     return {"run_name", "step", "metrics", "timestamp"} <= columns
 
 
-def read_runs(path: Path, _skipped: Counter[str]) -> Iterator[ImportedRun]:
+def read_runs(path: Path, _skipped: Counter[str]) -> Iterator[FoundRun]:
     """Yields the runs of a database, or of all databases in a folder.
 
     Args:
@@ -50,31 +53,46 @@ def read_runs(path: Path, _skipped: Counter[str]) -> Iterator[ImportedRun]:
         OSError: A file cannot be read.
         ValueError: A file is not a database of trackio.
     """
-    files = sorted(filter(is_project, path.glob("*.db"))) if path.is_dir() else [path]
-    for file in files:
-        with databases.opened(file) as database:
-            if "metrics" not in databases.tables_of(database):
-                raise ValueError(f"{file} is not a database of trackio")
-            key = "run_id" if "run_id" in databases.columns_of(database, "metrics") else "run_name"
-            configs = _configs(database, key)
-            runs = database.execute(
-                f"SELECT {key} AS key, max(run_name) AS name, min(timestamp) AS started, "  # noqa: S608 - a column
-                f"max(timestamp) AS ended FROM metrics GROUP BY {key} ORDER BY min(id)"
-            ).fetchall()
-            for row in runs:
-                yield _run(file, database, key, row, configs.get(row["key"], {}))
+    if path.is_dir():
+        yield from read_files(sorted(filter(Path.is_file, path.glob("*.db"))), _runs_of_project)
+    else:
+        yield from _runs_of_file(path)
 
 
-def _configs(database: sqlite3.Connection, key: str) -> dict[str, dict[str, Any]]:
+def _runs_of_project(file: Path) -> Iterator[FoundRun]:
+    """Yields the runs of a file in a folder, which may have other databases."""
+    if is_project(file):
+        yield from _runs_of_file(file)
+
+
+def _runs_of_file(file: Path) -> Iterator[FoundRun]:
+    with databases.opened(file) as database:
+        if "metrics" not in databases.tables_of(database):
+            raise ValueError(f"{file} is not a database of trackio")
+        key = "run_id" if "run_id" in databases.columns_of(database, "metrics") else "run_name"
+        configs = _configs(database, key)
+        runs = database.execute(
+            f"SELECT {key} AS key, max(run_name) AS name, min(timestamp) AS started, "  # noqa: S608 - a column
+            f"max(timestamp) AS ended FROM metrics GROUP BY {key} ORDER BY min(id)"
+        ).fetchall()
+        for row in runs:
+            config = configs.get(row["key"])
+            read = partial(_run, file, database, key, row, config)
+            yield read_run(str(row["name"]), file, read)
+
+
+def _configs(database: sqlite3.Connection, key: str) -> dict[str, Any]:
+    """Returns the JSON of the config of each run."""
     if "configs" not in databases.tables_of(database):
         return {}
     rows = database.execute(f"SELECT {key} AS key, config FROM configs")  # noqa: S608 - a column
-    return {row["key"]: _json_object(row["config"]) for row in rows}
+    return {row["key"]: row["config"] for row in rows}
 
 
 def _run(
-    file: Path, database: sqlite3.Connection, key: str, row: sqlite3.Row, config: dict[str, Any]
+    file: Path, database: sqlite3.Connection, key: str, row: sqlite3.Row, stored: Any
 ) -> ImportedRun:
+    config = _json_object(stored, "its config")
     started = _time(config.get("_Created")) or _time(row["started"])
     group = config.get("_Group")
     user = config.get("_Username")
@@ -116,12 +134,12 @@ def _add_media(
     # The paths start with the project; those of other projects are not of this run.
     folder = file.parent / "media" / file.stem
     rows = database.execute(
-        f"SELECT step, timestamp, metrics FROM metrics WHERE {key} = ? ORDER BY id",  # noqa: S608 - a column
+        f"SELECT id, step, timestamp, metrics FROM metrics WHERE {key} = ? ORDER BY id",  # noqa: S608 - a column
         (run_id,),
     )
     for row in rows:
         time = _time(row["timestamp"])
-        for name, value in _json_object(row["metrics"]).items():
+        for name, value in _metrics(row, "metrics").items():
             if (kind := _kind_of_media(value)) is not None:
                 path = value["file_path"].replace("\\", "/").removeprefix(f"{file.stem}/")
                 captions = int(bool(value.get("caption")))
@@ -132,22 +150,22 @@ def _add_media(
 def _points(file: Path, key: str, run: str) -> Iterator[Point]:
     with databases.opened(file) as database:
         rows = database.execute(
-            f"SELECT step, timestamp, metrics FROM metrics WHERE {key} = ? ORDER BY id",  # noqa: S608 - a column
+            f"SELECT id, step, timestamp, metrics FROM metrics WHERE {key} = ? ORDER BY id",  # noqa: S608 - a column
             (run,),
         )
         for row in rows:
             time = _time(row["timestamp"])
-            for name, value in _json_object(row["metrics"]).items():
+            for name, value in _metrics(row, "metrics").items():
                 if _kind_of_media(value) is None:
                     yield Point(name, row["step"], _restored(value), time)
         if "system_metrics" not in databases.tables_of(database):
             return
         rows = database.execute(
-            f"SELECT timestamp, metrics FROM system_metrics WHERE {key} = ? ORDER BY id",  # noqa: S608 - a column
+            f"SELECT id, timestamp, metrics FROM system_metrics WHERE {key} = ? ORDER BY id",  # noqa: S608 - a column
             (run,),
         )
         for row in rows:
-            for name, value in _json_object(row["metrics"]).items():
+            for name, value in _metrics(row, "system_metrics").items():
                 yield Point(f"system/{name}", None, _restored(value), _time(row["timestamp"]))
 
 
@@ -159,14 +177,18 @@ def _kind_of_media(value: Any) -> str | None:
     return kind if isinstance(kind, str) else None
 
 
-def _json_object(data: Any) -> dict[str, Any]:
+def _metrics(row: sqlite3.Row, table: str) -> dict[str, Any]:
+    return _json_object(row["metrics"], f"row {row['id']} of the table {table}")
+
+
+def _json_object(data: Any, place: str) -> dict[str, Any]:
     if not isinstance(data, str | bytes):
         return {}
     try:
         return msgspec.json.decode(data, type=dict[str, Any])
     except (ValueError, msgspec.DecodeError, RecursionError) as error:
         raise_foreign(error)
-        raise ValueError(f"the database has JSON that is invalid: {error}") from error
+        raise ValueError(f"{place} has invalid JSON: {error}") from error
 
 
 def _restored(value: Any) -> Any:

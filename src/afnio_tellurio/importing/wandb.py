@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from afnio_tellurio.api.entities import RunStatus
+from afnio_tellurio.importing.damaged_runs import DamagedRun, DamageError, damage_named, read_run
 from afnio_tellurio.importing.imported_runs import (
     UNFINISHED,
     ImportedRow,
@@ -29,6 +30,8 @@ from afnio_tellurio.special_numbers import SPECIAL_NUMBERS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from afnio_tellurio.importing.imported_runs import FoundRun
 
 _HISTORY, _SUMMARY, _CONFIG, _STATS, _METRIC = 2, 3, 5, 7, 12
 _RUN, _EXIT, _ENVIRONMENT = 17, 18, 26
@@ -52,7 +55,7 @@ def is_file(path: Path) -> bool:
     return path.suffix == ".wandb" and has_header(path)
 
 
-def read_runs(path: Path, skipped: Counter[str]) -> Iterator[ImportedRun]:
+def read_runs(path: Path, skipped: Counter[str]) -> Iterator[FoundRun]:
     """Yields the run of a file, or the runs of all files below a folder.
 
     Args:
@@ -67,21 +70,42 @@ def read_runs(path: Path, skipped: Counter[str]) -> Iterator[ImportedRun]:
     if not files:
         raise ValueError(f"{path} has no run-*.wandb files")
     runs: dict[tuple[str, ...], list[Path]] = {}
+    damaged: dict[str, DamagedRun] = {}
     for file in files:
-        key = _run_of(file)
+        try:
+            with damage_named(file):
+                key = _run_of(file)
+        except DamageError as error:
+            damaged[file.stem] = DamagedRun(file.name, str(error))
+            continue
         if key is None:
             skipped["files without a run"] += 1
         else:
             runs.setdefault(key, []).append(file)
+    yield from damaged.values()
     for key, parts in runs.items():
-        yield _Scan(parts, "/".join(key)).run
+        # The values of a run that was resumed are in order only if all of its files are read.
+        if parts[0].stem not in damaged:
+            yield read_run(key[-1], parts[0], partial(_scanned, parts, "/".join(key)))
+
+
+def _scanned(files: list[Path], source_id: str) -> ImportedRun:
+    return _Scan(files, source_id).run
 
 
 def _run_of(file: Path) -> tuple[str, ...] | None:
-    for record in _records([file], Counter()):
+    """Returns what identifies the run of a file, or None if its program recorded none.
+
+    Raises:
+        ValueError: The file is damaged where its run is.
+    """
+    skipped: Counter[str] = Counter()
+    for record in _records([file], skipped):
         if record.has(_RUN):
             run = record.message(_RUN)
             return tuple(run.last(number).text for number in (2, 3, 1))
+    if skipped["damaged records"]:
+        raise ValueError(f"{file} is damaged where it has the name of its run")
     return None
 
 

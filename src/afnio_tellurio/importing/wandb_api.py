@@ -6,11 +6,13 @@ import datetime as dt
 import json
 import tempfile
 from contextlib import contextmanager
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from afnio_tellurio.api.entities import RunStatus
 from afnio_tellurio.api.frames import imported
 from afnio_tellurio.delivery.records import microseconds_of
+from afnio_tellurio.importing.damaged_runs import read_run
 from afnio_tellurio.importing.imported_runs import ImportedRun
 from afnio_tellurio.importing.wandb_history import History, Row, restored
 from afnio_tellurio.interruptions import raise_foreign
@@ -18,6 +20,8 @@ from afnio_tellurio.interruptions import raise_foreign
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Generator, Iterator, Mapping
+
+    from afnio_tellurio.importing.imported_runs import FoundRun
 
 SCHEME = "wandb://"
 #: The states of runs that may still get values.
@@ -58,7 +62,7 @@ def parse_source(text: str) -> WandbSource:
     return WandbSource(entity, project, run[0] if run else None)
 
 
-def read_runs(source: WandbSource, skipped: Counter[str]) -> Iterator[ImportedRun]:
+def read_runs(source: WandbSource, skipped: Counter[str]) -> Iterator[FoundRun]:
     """Yields the runs that have ended, the oldest first.
 
     The history of a run is downloaded to a temporary file when the run is yielded, and the file is
@@ -91,7 +95,9 @@ def read_runs(source: WandbSource, skipped: Counter[str]) -> Iterator[ImportedRu
             with _named_errors(wandb, source):
                 for row in run.scan_history():
                     file.write(json.dumps(row) + "\n")
-                read = _read_run(source, run, lambda: _rows(file))
+                rows = partial(_rows, file)
+                name = str(run.name or run.id)
+                read = read_run(name, run.id, partial(_read_run, source, run, rows))
             yield read
 
 

@@ -23,6 +23,11 @@ from afnio_tellurio.validation import checked_name, checked_slug, project_slug
 if TYPE_CHECKING:
     from afnio_tellurio.api.connection import Connection
 
+_WHAT_TO_DO = (
+    "this user can only read the folder, which lacks points: call scan once as its owner, or copy "
+    "TELLURIO_HOME to a writable place"
+)
+
 
 def scan(
     namespace_slug: str,
@@ -55,7 +60,7 @@ def scan(
         TypeError: An argument has the wrong type.
         ValueError: A name is empty, too long or without a slug, or the filter is invalid.
         NotFoundError: The project does not exist.
-        OSError: The files cannot be written.
+        OSError: Points are missing in the files, which cannot be written.
         TellurioError: A request failed.
     """
     polars, arrow = imported("scan", "polars"), Arrow.load("scan")
@@ -82,6 +87,8 @@ def scan(
         if isinstance(error, TellurioError):
             raise
         problem = f"scan: the points cannot be written ({error.strerror or error})"
+        if cache.is_read_only:
+            problem += f"; {_WHAT_TO_DO}"
         raise OSError(error.errno or errno.EIO, problem, str(cache.folder)) from error
     paths = [
         cache.folder / file.name

@@ -6,6 +6,7 @@ leaves files that no index names, and the index as it was.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -34,6 +35,8 @@ _FILE = re.compile(r"[0-9a-f]{32}\.parquet")
 _UNFINISHED = re.compile(rf"\.{re.escape(_INDEX)}\..+")
 #: Seconds between attempts to lock the folder, which another process brings up to date.
 _LOCK_PAUSE = 0.05
+#: What the system says of a folder that cannot be changed.
+_READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 class CachedSeries(msgspec.Struct, array_like=True):
@@ -91,16 +94,22 @@ class PointCache:
     def __init__(self, cache: Path, key: Iterable[str]) -> None:
         digest = hashlib.sha256(msgspec.json.encode(list(key))).hexdigest()
         self.folder = cache / f"{POINTS}-{digest}"
+        #: Whether this user can only read the folder, as its lock says.
+        self.is_read_only = False
 
     @contextmanager
     def locked(self) -> Generator[None]:
         """Excludes other processes and threads that bring the folder up to date.
 
+        A folder that can only be read needs no lock: its index is replaced as a whole.
+
         Raises:
             OSError: The folder cannot be created.
         """
-        make_private_directory(self.folder)
-        fd = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        fd = self._open_lock()
+        if fd is None:
+            yield
+            return
         try:
             # Without locks, two at once both do the work, and the index of the last one stays.
             with ignored(OSError):
@@ -114,6 +123,18 @@ class PointCache:
                     unlock(fd)
         finally:
             os.close(fd)
+
+    def _open_lock(self) -> int | None:
+        """Opens the lock; returns None if the folder can only be read."""
+        try:
+            make_private_directory(self.folder)
+            return os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise_foreign(error)
+            self.is_read_only = error.errno in _READ_ONLY
+            if not self.is_read_only or not self.folder.is_dir():
+                raise
+            return None
 
     def load(self) -> tuple[Index, set[str]]:
         """Returns the index with the files that are whole, and the runs of the other ones.

@@ -172,8 +172,9 @@ class Updating:
             self._rewrite(late, {})
             again = [listed[uuid] for uuid, of_run in late.items() if of_run is not None]
             self._read(again, names)
-        self._merge()
-        self._cache.remove_unused(self._index)
+        if not self._cache.is_read_only:
+            self._merge()
+            self._cache.remove_unused(self._index)
         return self._index
 
     def _rewrite(self, removed: Removed, renamed: Mapping[str, str]) -> None:
