@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from afnio_tellurio.api.entities import RunStatus
-from afnio_tellurio.overviews import curves, summaries
+from afnio_tellurio.overviews import check_existence, curves, summaries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,9 +53,13 @@ def read_shown(
 
     Raises:
         ValueError: No run has a metric of such a name.
+        NotFoundError: A run does not exist, and metrics are required.
     """
     shown_runs = list(runs[:MAX_RUNS])
-    by_run = summaries(shown_runs).values()
+    summarized = summaries(shown_runs)
+    if are_required:
+        check_existence([run for run in shown_runs if not summarized[run.uuid]])
+    by_run = summarized.values()
     logged = sorted({name for metrics in by_run for name in metrics})
     missing = [name for name in names if name not in logged]
     # A view may be opened before a run logs its first value.
