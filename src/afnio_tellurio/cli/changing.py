@@ -42,7 +42,10 @@ def add_commands(commands: Commands) -> None:
     note.add_argument("text", metavar="TEXT", help="'' removes the notes")
     note.add_argument("--append", action="store_true", help="add a line to the notes")
     note.set_defaults(command=_note)
+    _add_tag(commands)
 
+
+def _add_tag(commands: Commands) -> None:
     tag = commands.add_parser(
         "tag",
         help="add and remove tags of runs",
