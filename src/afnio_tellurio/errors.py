@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from afnio_tellurio.interruptions import raise_foreign
+from afnio_tellurio.operation_names import failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -185,17 +186,19 @@ class ApiError(TellurioError, httpx.HTTPStatusError):
         )
         self.words = message_of(response)
         self.code: str | None = _code_of(response)
-        subject = ", ".join(f"{name}={value!r}" for name, value in self.identifiers.items())
-        url = response.request.url
-        host = f"{url.scheme}://{url.netloc.decode('ascii')}"
-        message = (
-            f"{operation}{f' ({subject})' if subject else ''}: {host} answered {self.status_code}"
-            f"{f' {response.reason_phrase}' if response.reason_phrase else ''}: {self.words}"
-        )
-        # The embedded backend keeps no log to search for it.
-        if self.request_id and "x-request-id" in response.request.headers:
-            message += f" [request {self.request_id}]"
-        super().__init__(message, request=response.request, response=response)
+        # The path that the user knows: namespace, project, run.
+        subject = "/".join(self.identifiers.values())
+        message = self.words
+        # The embedded backend has no address, and keeps no log to search for a request.
+        if "x-request-id" in response.request.headers:
+            url = response.request.url
+            reason = f" {response.reason_phrase}" if response.reason_phrase else ""
+            host = f"{url.scheme}://{url.netloc.decode('ascii')}"
+            message = f"{host} answered {self.status_code}{reason}: {message}"
+            if self.request_id:
+                message += f" [request {self.request_id}]"
+        failure = f"{failure_of(operation)}{f' ({subject})' if subject else ''}"
+        super().__init__(f"{failure}: {message}", request=response.request, response=response)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # An exception of a worker process must reach its parent, and pickle passes only positional
@@ -374,11 +377,10 @@ def message_of(response: httpx.Response) -> str:
     """The message in an error response: its `detail`, its field errors, or its whole text."""
     body = _fields_of(response)
     if body:
-        # The code is for programs; an invalid field of that name has a list.
         parts = [
             _field_message(name, errors)
             for name, errors in body.items()
-            if name != "code" or len(body) == 1 or not isinstance(errors, str)
+            if len(body) == 1 or not _is_for_programs(name, errors)
         ]
         text = "; ".join(parts)
     else:
@@ -486,6 +488,11 @@ def forget_key(error: BaseException | None) -> None:
             error.request = _request_without_key(error.request)
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
+
+
+def _is_for_programs(name: str, value: Any) -> bool:
+    """Whether a field is for programs; the errors of an invalid field are a list."""
+    return isinstance(value, {"code": str, "deleted": bool}.get(name, ()))
 
 
 def _field_message(name: str, errors: Any) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from itertools import product
+from itertools import chain, product
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from afnio_tellurio.api import operations
 from afnio_tellurio.api.answers import AnswerFields, is_finite_number
+from afnio_tellurio.api.calling import RunPath
 from afnio_tellurio.api.metrics import (
     MetricCurve,
     MetricSummary,
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from afnio_tellurio.api.connection import Connection
+
+#: Runs that one filter names.
+_NAMED_IN_FILTER = 50
 
 
 def list_metrics(
@@ -162,6 +166,30 @@ def read_curves(
             result |= {(curve.run_uuid, curve.name): curve for curve in read if _has_numbers(curve)}
     keys = [(run.uuid, name) for run, name in product(runs, names)]
     return [result[key] for key in keys if key in result]
+
+
+def check_existence(runs: Sequence[Run], client: TellurioClient | None = None) -> None:
+    """Checks that runs exist: summaries and curves leave out those that were deleted.
+
+    Args:
+        runs: The runs.
+        client: The client to use; default the one that each run was found with.
+
+    Raises:
+        NotFoundError: A run does not exist.
+        TellurioError: A request failed.
+    """
+    for (connection, namespace_slug, slug), group in _group_by_project("listRuns", runs, client):
+        for start in range(0, len(group), _NAMED_IN_FILTER):
+            part = group[start : start + _NAMED_IN_FILTER]
+            # A backend without filters lists all.
+            where = f"uuid in ({', '.join(repr(run.uuid) for run in part)})"
+            pages = operations.list_runs(connection, namespace_slug, slug, details={"where": where})
+            found = {str(model.uuid) for model in chain.from_iterable(page.runs for page in pages)}
+            for run in part:
+                if run.uuid not in found:
+                    # The answer tells where the run is.
+                    operations.get_run(connection, RunPath(namespace_slug, slug, run.uuid))
 
 
 def checked_runs(call: str, runs: Any) -> list[Run]:

@@ -13,7 +13,7 @@ from afnio_tellurio.filters.conditions import METRIC_PARTS, Attribute, ConfigVal
 from afnio_tellurio.filters.lexing import FilterError
 from afnio_tellurio.filters.matching import columns_of, value_in
 from afnio_tellurio.filters.parsing import parse_term
-from afnio_tellurio.overviews import checked_runs, summaries
+from afnio_tellurio.overviews import check_existence, checked_runs, summaries
 from afnio_tellurio.tracking import finding
 from afnio_tellurio.tracking.filtering import Query
 from afnio_tellurio.validation import check_limit, checked_name, checked_slug, project_slug
@@ -87,7 +87,7 @@ def table(
         TypeError: An argument has the wrong type, or is for a project but runs were passed.
         ValueError: A name is empty, too long or without a slug, the filter or the order is invalid,
             or a part of a summary does not exist.
-        NotFoundError: The project does not exist.
+        NotFoundError: The project or a run does not exist.
         TellurioError: The request failed.
     """
     columns = _Columns(metrics, config)
@@ -196,7 +196,10 @@ class _Columns:
             cells[str(term)] = [value_in(run.config, term.path) for run in runs]
         metrics = self.metrics
         names = [] if metrics is None else list({term.name for term in metrics})
-        read = {} if metrics == [] else summaries(runs, *names, client=client)
+        read = {}
+        if metrics != []:
+            read = summaries(runs, *names, client=client)
+            check_existence([run for run in runs if not read[run.uuid]], client)
         if metrics is None:
             logged = {name for summary in read.values() for name in summary}
             metrics = [MetricValue(name, "last") for name in sorted(logged)]

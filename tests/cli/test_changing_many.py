@@ -77,7 +77,7 @@ def test_runs_that_match_are_tagged(invoke):
         (("delete", f"{PROJECT}/run-0", *CRASHED), "--where requires NAMESPACE/PROJECT"),
         (("delete", PROJECT, "--dry-run"), "--dry-run requires --where"),
         (("tag", PROJECT, "x"), "tag requires NAMESPACE/PROJECT/RUN, or --where FILTER"),
-        (("tag", PROJECT, *CRASHED), "tag requires a TAG to add, or --remove TAG"),
+        (("tag", PROJECT, *CRASHED), "tag requires a TAG to add, or a -TAG to remove"),
     ],
 )
 def test_what_does_not_fit_together_is_a_wrong_usage(invoke, arguments, message):

@@ -216,7 +216,9 @@ def test_a_server_that_fails_in_the_middle_leaves_the_file_as_it_was(
         proxy.close()
     assert finished.returncode == 1
     (line,) = finished.stderr.splitlines()
-    assert line.startswith(f"afnio-tellurio export: the backend at {proxy.url} cannot be reached: ")
+    assert line.startswith(
+        f"afnio-tellurio export: Cannot list metrics: the backend at {proxy.url} cannot be reached: "
+    )
     assert proxy.counts["cut"]
     assert path.read_text() == "before"
     assert not parts(tmp_path)

@@ -263,7 +263,44 @@ def test_tags_are_added_and_removed(invoke, runs):
     assert te.get_run("acme", "digits", "top").tags == ()
     refused = invoke("tag", f"{PROJECT}/top")
     assert refused.returncode == 2
-    assert "tag requires a TAG to add, or --remove TAG" in refused.stderr
+    assert "tag requires a TAG to add, or a -TAG to remove" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "tags"),
+    [
+        (("{}", "+best", "-first"), {"second", "best"}),
+        (("{}", "-first", "best", "-second", "new"), {"best", "new"}),
+        (("-second", "{}"), {"first"}),
+        (("{}", "best", "--remove", "first", "-second"), {"best"}),
+        (("{}", "--", "-best"), {"first", "second", "-best"}),
+        (("{}", "--yes", "-first"), {"second"}),
+    ],
+)
+def test_a_tag_with_a_minus_is_removed(invoke, runs, arguments, tags):
+    shown(invoke("tag", *(text.format(f"{PROJECT}/top") for text in arguments)))
+    assert {*te.get_run("acme", "digits", "top").tags} == tags
+
+
+@pytest.mark.parametrize(
+    ("mistyped", "words"),
+    [
+        ("-remove", "unrecognized arguments: -remove; did you mean '--remove'?"),
+        ("-wher", "unrecognized arguments: -wher; did you mean '--where'?"),
+        ("--first", "unrecognized arguments: --first"),
+        ("--remove", "expected at least one argument; if it starts with -, write --remove=VALUE"),
+    ],
+)
+def test_an_option_that_is_mistyped_removes_no_tag(invoke, runs, mistyped, words):
+    refused = invoke("tag", f"{PROJECT}/top", "best", mistyped, "-second")
+    assert (refused.returncode, words in refused.stderr) == (2, True)
+    assert {*te.get_run("acme", "digits", "top").tags} == {"first", "second"}
+
+
+def test_a_tag_that_a_run_lacks_is_named(invoke, runs):
+    finished = invoke("tag", f"{PROJECT}/top", "best", "-frist", "-first")
+    assert (finished.returncode, finished.stderr) == (0, "top has no tag 'frist'\n")
+    assert {*te.get_run("acme", "digits", "top").tags} == {"second", "best"}
 
 
 def test_a_run_that_another_process_has_open_is_tagged(invoke):

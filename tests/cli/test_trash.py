@@ -43,13 +43,20 @@ def test_deleting_says_what_it_frees_and_how_to_restore(invoke, run):
 
 
 @pytest.mark.parametrize(
-    ("namespace", "name"), [("acme", "two\nlines"), ("acme", "\x1b[31m"), ("-x", "--yes")]
+    ("namespace", "name"),
+    [
+        ("acme", "two\nlines"),
+        ("acme", "\x1b[31m"),
+        ("acme", 'it\'s "a" $HOME `b` \\'),
+        ("-x", "--yes"),
+    ],
 )
 def test_the_command_to_copy_restores_the_run(invoke, run, namespace, name):
     te.init(namespace, "-p", name).finish()
     status, out = outcome(invoke("delete", "--yes", "--", f"{namespace}/p/{name}"))
     assert status == 0
-    _text, _, command = out.splitlines()[1].partition("To restore it: ")
+    _moved, line = out.splitlines()
+    _text, _, command = line.partition("To restore it: ")
     assert invoke(*shlex.split(command)[1:]).returncode == 0
     assert te.get_run(namespace, "-p", name).name == name
 
@@ -66,6 +73,16 @@ def test_a_project_is_deleted_and_restored(invoke, run):
     assert invoke("delete", "acme/missing", "--yes").stderr.endswith(
         "Project acme/missing not found. Projects in acme: digits\n"
     )
+
+
+def test_restoring_what_is_not_in_the_trash_says_so(invoke, run):
+    assert outcome(invoke("restore", "acme/digits")) == (0, "digits was not in the trash\n")
+    restored = outcome(invoke("restore", f"acme/digits/{run.uuid}"))
+    assert restored == (0, "a b was not in the trash\n")
+    te.delete_project("acme", "digits")
+    assert outcome(invoke("restore", "acme/digits")) == (0, "Restored digits\n")
+    te.delete_run("acme", "digits", run.uuid)
+    assert outcome(invoke("restore", f"acme/digits/{run.uuid}")) == (0, "Restored a b\n")
 
 
 def test_the_trash_lists_names_dates_and_sizes(invoke, run):

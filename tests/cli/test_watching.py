@@ -4,12 +4,16 @@ import json
 import operator
 import re
 import signal
+import subprocess
 import sys
 
 import pytest
-from children import GUARD
+from children import GUARD, child_environment
+from faulty_proxy import FaultyProxy
+from ports import port_to_reuse
 
 import afnio_tellurio as te
+from afnio_tellurio.settings.limits import MAX_RETRIES
 
 PROJECT = "acme/digits"
 RUN = f"{PROJECT}/first"
@@ -67,6 +71,7 @@ def start_run(start_python, monkeypatch):
     def start(name):
         program = f"""
 import afnio_tellurio as te
+from afnio_tellurio.settings.limits import MAX_RETRIES
 run = te.init("acme", "Digits", {name!r})
 print(run.uuid, flush=True)
 run.finish(status=input())
@@ -167,3 +172,133 @@ def test_more_metrics_than_lines_are_counted(run, at_terminal):
     lines = shown.replace("\r\n", "\n").splitlines()
     assert len(lines) < 24
     assert re.fullmatch(r"\(\d+ more metrics; choose some with --metrics A,B\)", lines[-1])
+
+
+@pytest.fixture
+def serving(tmp_path, monkeypatch):
+    """Starts `serve` at one address, also after the last one was killed."""
+    port = port_to_reuse()
+    monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("TELLURIO_API_KEY", "k")
+    started = []
+
+    def serve():
+        arguments = ["serve", "--port", str(port), "--api-key", "k", "--namespace", "acme"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "afnio_tellurio.cli", *arguments],
+            env=child_environment(TELLURIO_HOME=str(tmp_path / "server")),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        assert "Serving" in process.stdout.readline()
+        return process
+
+    yield serve
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def kill(server):
+    server.kill()
+    server.wait()
+
+
+AWAY = r"afnio-tellurio watch: .*the backend at http.* cannot be reached: .*; waiting until it is back\n"
+
+
+def test_a_server_that_is_restarted_is_waited_for(serving, watching):
+    server = serving()
+    run = te.init("acme", "Digits", "first")
+    run.log("loss", 0.5, step=3)
+    run.flush()
+    child = watching(RUN, "--json")
+    assert json.loads(child.stdout.readline())["metrics"]["loss"]["last"] == 0.5
+    for number in range(2):
+        kill(server)
+        assert re.fullmatch(AWAY, child.stderr.readline())
+        run.log("loss", number)
+        server = serving()
+        run.flush()
+        assert json.loads(child.stdout.readline())["metrics"]["loss"]["last"] == number
+    run.finish()
+    assert json.loads(child.stdout.readline())["status"] == "COMPLETED"
+    assert child.communicate(timeout=GUARD) == ("", "")
+    assert child.returncode == 0
+
+
+def test_ctrl_c_ends_the_wait_for_a_server(serving, watching):
+    server = serving()
+    run = te.init("acme", "Digits", "first")
+    child = watching(PROJECT)
+    child.stdout.readline()
+    kill(server)
+    assert re.fullmatch(AWAY, child.stderr.readline())
+    child.send_signal(signal.SIGINT)
+    assert child.communicate(timeout=GUARD) == ("", "")
+    assert child.returncode == 130
+    serving()
+    run.finish()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
+def test_a_table_is_drawn_below_the_line_about_a_server(serving, terminal):
+    server = serving()
+    run = te.init("acme", "Digits", "first")
+    run.log("loss", 0.5)
+    run.flush()
+    shown = terminal("watch", RUN, NO_COLOR="1")
+    shown.read_until("0.5")
+    kill(server)
+    shown.read_until("waiting until it is back\r\n")
+    run.log("loss", 0.25)
+    serving()
+    run.finish()
+    assert shown.end() == 0
+    _before, after = shown.shown.split("waiting until it is back\r\n")
+    assert after.startswith("RUN ")
+    assert "0.25" in after
+
+
+def test_a_server_that_never_answered_is_an_error(invoke, monkeypatch, no_connect_delay):
+    monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", f"http://127.0.0.1:{port_to_reuse()}")
+    monkeypatch.setenv("TELLURIO_API_KEY", "k")
+    finished = invoke("watch", RUN)
+    assert finished.returncode == 1
+    assert "cannot be reached" in finished.stderr
+    assert "waiting" not in finished.stderr
+
+
+def test_a_server_that_stays_away_is_one_line(invoke, server, monkeypatch):
+    monkeypatch.setattr("afnio_tellurio.cli.watching._INTERVAL", 0.0)
+    monkeypatch.setattr("afnio_tellurio.api.retries.CONNECT_RETRY_DELAY", 0.0)
+    with te.TellurioClient() as direct:
+        run = te.init("acme", "Digits", "first", client=direct)
+        run.log("loss", 0.5)
+        run.flush()
+        proxy = FaultyProxy(server)
+        monkeypatch.setenv("TELLURIO_BACKEND_HTTP_BASE_URL", proxy.url)
+        # The first poll is answered; then there are enough failures for several polls.
+        answers = iter(["drop"] * 5 * (1 + MAX_RETRIES))
+        polled = []
+
+        def fault(_method, url):
+            polled.append(url)
+            if "/metrics/summary" not in "".join(polled[:-1]):
+                return None
+            fault = next(answers, None)
+            if fault is None:
+                run.finish()
+            return fault
+
+        proxy.fault = fault
+        try:
+            finished = invoke("watch", RUN, "--json", may_depart=("answer",))
+        finally:
+            proxy.close()
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stderr.count("; waiting until it is back\n") == 1
+    lines = [json.loads(line)["status"] for line in finished.stdout.splitlines()]
+    assert lines == ["RUNNING", "COMPLETED"]

@@ -111,7 +111,7 @@ def test_a_request_that_cannot_be_encoded_is_not_called_an_answer(client):
             connection_of(client), "acme", display_name="x", visibility=object()
         )
     assert str(caught.value) == (
-        "createProject: the request to http://embedded cannot be encoded, and nothing was sent: "
+        "Cannot create project: the request to http://embedded cannot be encoded, and nothing was sent: "
         "Encoding objects of type object is unsupported"
     )
     assert not isinstance(caught.value, te.InvalidResponseError)

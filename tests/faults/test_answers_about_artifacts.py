@@ -110,7 +110,7 @@ def test_a_wrong_download_is_an_error_and_no_file(artifact, transport, tmp_path,
         before = len(transport.requests)
         with pytest.raises(te.TellurioError) as failed:
             call()
-        assert "data" in str(failed.value) or "downloadArtifactFile" in str(failed.value)
+        assert "data" in str(failed.value) or "download artifact file" in str(failed.value)
         assert not any("169.254" in request for request in transport.requests[before:])
     assert not out.exists() or list(out.rglob("*")) == []
 
@@ -168,7 +168,9 @@ def changed_version(**fields):
 def test_a_version_whose_name_is_a_path_is_an_invalid_answer(artifact, client, transport, fields):
     transport.change = changed_version(**fields)
     (name,) = fields
-    with pytest.raises(te.InvalidResponseError, match=f"getArtifactVersion: .* with {name}"):
+    with pytest.raises(
+        te.InvalidResponseError, match=f"Cannot get artifact version: .* with {name}"
+    ):
         te.get_artifact("acme/digits/data", client)
 
 

@@ -57,7 +57,7 @@ def test_a_status_becomes_the_exception_of_the_table(faulty, status, kind, built
     assert error.words == "The server's words."
     advice = ADVICE if kind is te.InvalidAPIKeyError else ""
     assert str(error) == (
-        "getProject (namespace_slug='acme', project_slug='digits'): "
+        "Cannot get project (acme/digits): "
         f"{faulty.url} answered {status}: The server's words. [request r-17]{advice}"
     )
     assert error.request.url.path == "/api/v0/acme/projects/digits/"
@@ -177,7 +177,7 @@ def test_the_servers_words_are_quoted_whatever_they_are(faulty, body, content_ty
 )
 def test_an_answer_that_makes_no_sense_is_one_clear_error(faulty, status, body, content_type):
     faulty.answer(status, body, content_type)
-    with pytest.raises(te.InvalidResponseError, match="^getProject: ") as caught:
+    with pytest.raises(te.InvalidResponseError, match="^Cannot get project: ") as caught:
         te.get_project("acme", "digits")
     assert caught.value.operation == "getProject"
 
@@ -185,14 +185,14 @@ def test_an_answer_that_makes_no_sense_is_one_clear_error(faulty, status, body, 
 def test_a_missing_field_is_named(faulty):
     faulty.answer("200 OK", json.dumps({"uuid": PROJECT["uuid"]}))
     with pytest.raises(
-        te.InvalidResponseError, match="getProject: .* lacks the field 'display_name'"
+        te.InvalidResponseError, match="Cannot get project: .* lacks the field 'display_name'"
     ):
         te.get_project("acme", "digits")
 
 
 def test_a_body_that_cannot_be_decompressed_is_a_clear_error(faulty):
     faulty.answer("200 OK", "not gzip", headers=["Content-Encoding: gzip"])
-    with pytest.raises(te.InvalidResponseError, match="getProject"):
+    with pytest.raises(te.InvalidResponseError, match="Cannot get project: "):
         te.get_project("acme", "digits")
 
 
@@ -209,12 +209,12 @@ def test_unknown_fields_and_words_in_an_answer_are_survived(faulty):
 def test_a_broken_connection_is_a_backend_that_cannot_be_reached(faulty, answer):
     faulty.answers.append(answer)
     with pytest.raises(
-        te.BackendUnreachableError, match="getProject: the backend at .* cannot be reached"
+        te.BackendUnreachableError, match="Cannot get project: the backend at .* cannot be reached"
     ):
         te.get_project("acme", "digits")
     assert len(faulty.requests) == 1 + MAX_RETRIES
     faulty.requests.clear()
-    with pytest.raises(te.BackendUnreachableError, match="createProject"):
+    with pytest.raises(te.BackendUnreachableError, match="Cannot create project"):
         te.create_project("acme", "Digits")
     assert len(faulty.requests) == 1, "it may have been carried out"
 

@@ -68,7 +68,9 @@ def test_valid_columns_are_read(read):
 
 @pytest.mark.parametrize("change", INVALID.values(), ids=INVALID.keys())
 def test_invalid_columns_raise_an_exception_of_the_sdk(read, change):
-    with pytest.raises(te.InvalidResponseError, match="listMetrics: the answer of .* is invalid"):
+    with pytest.raises(
+        te.InvalidResponseError, match="Cannot list metrics: the answer of .* is invalid"
+    ):
         read(COLUMNS, [{**VALID, **change}])
 
 

@@ -140,7 +140,7 @@ def test_a_project_whose_answer_was_lost_is_used(faulty, failure):
 def test_a_project_that_was_not_created_is_an_error(faulty):
     for failure in ("404 Not Found", "502 Bad Gateway", "404 Not Found"):
         faulty.answer(failure, '{"detail": "Not found."}')
-    with pytest.raises(te.BackendFailureError, match="createProject"):
+    with pytest.raises(te.BackendFailureError, match="Cannot create project"):
         te.init("acme", "Digits", "r")
 
 

@@ -59,7 +59,9 @@ def test_every_form_has_the_key_and_the_way_to_the_backend(client, form, derive)
 
 def test_every_form_raises_the_errors_of_the_sdk(client, form, derive):
     run_uuid = str(uuid.uuid4())
-    with pytest.raises(te.NotFoundError, match=r"^getRun \(.*404") as caught:
+    with pytest.raises(
+        te.NotFoundError, match=r"^Cannot get run \(acme/digits/.*not found"
+    ) as caught:
         call(form, get_run, "acme", "digits", uuid.UUID(run_uuid), client=derive(client.api))
     assert caught.value.operation == "getRun"
     assert caught.value.identifiers["run_uuid"] == run_uuid
@@ -83,7 +85,9 @@ def test_a_key_of_a_later_login_is_used(server, form, derive, monkeypatch):
 def test_an_unreachable_backend_is_named_in_every_form(form, derive):
     with te.TellurioClient("http://127.0.0.1:1") as client:
         api = derive(client.api)
-        with pytest.raises(te.BackendUnreachableError, match="^verifyApiKey: the backend at http"):
+        with pytest.raises(
+            te.BackendUnreachableError, match="^Cannot verify the API key: the backend at http"
+        ):
             call(form, verify_api_key, client=api)
     with pytest.raises(te.TellurioError, match="is closed; create a new one"):
         call(form, verify_api_key, client=api)
@@ -92,8 +96,8 @@ def test_an_unreachable_backend_is_named_in_every_form(form, derive):
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ("{}", "verifyApiKey: the answer of http://.* lacks the field 'email'"),
-        ("<html>", "verifyApiKey: the answer of http://.* is invalid: "),
+        ("{}", "Cannot verify the API key: the answer of http://.* lacks the field 'email'"),
+        ("<html>", "Cannot verify the API key: the answer of http://.* is invalid: "),
     ],
 )
 def test_an_invalid_answer_is_named_in_every_form(faulty, form, derive, body, words):
@@ -128,7 +132,7 @@ def test_headers_and_timeouts_are_those_that_were_passed(faulty, form):
 def test_call_accepts_it(client):
     owner = client.call(object, verify_api_key.sync_detailed, client=client.api)
     assert owner.username
-    with pytest.raises(te.NotFoundError, match=r"^getRun \("):
+    with pytest.raises(te.NotFoundError, match=r"^Cannot get run \("):
         client.call(
             object, get_run.sync_detailed, client=client.api,
             namespace_slug="acme", project_slug="digits", run_uuid=uuid.uuid4(),

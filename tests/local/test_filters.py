@@ -211,6 +211,7 @@ def test_orders_are_the_same_here_and_there_and_in_pages(clients, monkeypatch, t
         ("metric(phase) = null", [0, 2, 3, 4, 6, 9, 10, 11]),
         ("metric(loss).count = 2", [0, 3]),
         ("created > -1h and ended != null and duration < 1d", list(range(12))),
+        ("created > 2020-01-01 10:00 and created < 2999-12-31 23:59:59", list(range(12))),
         ("created < 2020-01-01 or group = g1 and job_type = null", []),
         ("notes ~ 'o$' or notes ~ 's$'", [3]),
         ("NOT (status = COMPLETED OR status = FAILED)", [2, 5, 8, 11]),

@@ -148,9 +148,7 @@ def test_a_deleted_run_is_not_one_without_metrics(run, names):
     with te.init("acme", "Digits", "other") as other:
         other.log("train/loss", 1)
     for runs in [run], [other, run]:
-        with pytest.raises(
-            LookupError, match=r"^show: the run 'test_run' was deleted; restore_run"
-        ):
+        with pytest.raises(te.NotFoundError, match="To restore it: afnio-tellurio restore"):
             _draw(runs, names)
     te.restore_run("acme", "Digits", run.uuid)
     assert len(_lines(_draw([run], ["train/loss"]))) == 1
@@ -237,3 +235,14 @@ def test_names_control_neither_a_terminal_nor_the_text_beside_them(plain_kernel)
     assert "<bdi>evil�[2J��</bdi>" in drawing
     assert "<title>loss�</title>" in drawing
     assert not set(drawing) & set("\x1b\x9b\u202e\u2066")
+
+
+def test_a_deleted_run_is_an_error_that_tells_how_to_restore_it(run):
+    empty = te.init("acme", "Digits", "empty")
+    empty.finish()
+    assert [shown.name for shown in read_shown([run, empty], ()).runs] == ["test_run", "empty"]
+    te.delete_run("acme", "digits", empty.uuid)
+    with pytest.raises(te.NotFoundError, match="To restore it: afnio-tellurio restore"):
+        read_shown([run, empty], ())
+    # A live view goes on with the other runs.
+    assert read_shown([run, empty], (), are_required=False).names == [HOSTILE, "train/loss"]

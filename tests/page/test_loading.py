@@ -105,9 +105,7 @@ def test_the_first_charts_are_on_the_screen_before_the_others_are_made(open_page
     assert page.evaluate(RISES) == [1] * 12
 
 
-def test_the_rows_of_a_comparison_are_on_the_screen_before_its_charts(
-    open_page, client
-):
+def test_the_rows_of_a_comparison_are_on_the_screen_before_its_charts(open_page, client):
     names = [f"metric-{number:03}" for number in range(120)]
     for name in ("one", "other"):
         with te.init("acme", "Many", name, client=client) as run:

@@ -249,3 +249,35 @@ def test_a_column_that_arrow_cannot_hold_is_named(direct):
         te.table("acme", "digits", direct, config=["optim"], metrics=()).to_arrow()
     with pytest.raises(OverflowError, match="'config.huge'"):
         te.table("acme", "digits", direct, config=["huge"], metrics=()).to_arrow()
+
+
+@pytest.mark.parametrize("is_purged", [False, True])
+def test_a_deleted_run_is_an_error_that_tells_how_to_restore_it(direct, is_purged):
+    fifth = te.init("acme", "Digits", "fifth", client=direct)
+    fifth.finish()
+    first = te.get_run("acme", "digits", "first", direct)
+    # A run without metrics exists.
+    assert te.table([first, fifth]).columns["name"] == ["first", "fifth"]
+    te.delete_run("acme", "digits", fifth.uuid, direct, purge=is_purged)
+    path = f"acme/digits/{fifth.uuid}"
+    hint = f"is in the trash. To restore it: afnio-tellurio restore {path}"
+    problem = "not found." if is_purged else hint
+    message = f"Cannot get run ({path}): Run {fifth.uuid} of project digits {problem}"
+    with pytest.raises(te.NotFoundError) as tabulated:
+        te.table([first, fifth])
+    assert str(tabulated.value) == message
+    with pytest.raises(te.NotFoundError) as summarized:
+        fifth.summary()
+    assert summarized.value.words == tabulated.value.words
+    assert te.table([first, fifth], metrics=[]).columns["name"] == ["first", "fifth"]
+
+
+def test_one_of_many_runs_without_metrics_is_found_to_be_deleted(direct, monkeypatch):
+    monkeypatch.setattr("afnio_tellurio.overviews._NAMED_IN_FILTER", 3)
+    for number in range(7):
+        te.init("acme", "Digits", f"empty-{number}", client=direct).finish()
+    runs = [run for run in te.runs("acme", "digits", direct) if run.name.startswith("empty")]
+    assert len(te.table(runs)) == 7
+    te.delete_run("acme", "digits", runs[5].uuid, direct)
+    with pytest.raises(te.NotFoundError, match=runs[5].uuid):
+        te.table(runs)

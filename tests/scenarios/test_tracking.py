@@ -401,7 +401,7 @@ def test_what_does_not_exist_is_a_lookup_error_that_names_it():
     nobody = str(uuid.uuid4())
     with pytest.raises(LookupError, match=nobody):
         te.get_run("acme", "Digits", nobody)
-    with pytest.raises(te.NotFoundError, match="listRuns .*project_slug='nothing'"):
+    with pytest.raises(te.NotFoundError, match=r"Cannot list runs \(acme/nothing\)"):
         te.runs("acme", "nothing")
 
 
@@ -418,7 +418,7 @@ def test_projects_are_created_found_and_deleted():
     run.finish()
     assert te.delete_project("acme", "digit-classifier") is None
     assert te.get_project("acme", "digit-classifier") is None
-    with pytest.raises(te.NotFoundError, match="deleteProject"):
+    with pytest.raises(te.NotFoundError, match="Cannot delete project"):
         te.delete_project("acme", "digit-classifier")
     with pytest.raises(te.NotFoundError):
         run.metrics()
@@ -445,7 +445,7 @@ def test_a_run_is_deleted_by_its_uuid_or_its_name_with_its_metrics():
     assert te.delete_run("acme", "Digits", "a/b c") is None
     te.delete_run("acme", "digits", runs[-1].uuid)
     assert [run.name for run in te.runs("acme", "Digits")] == ["kept"]
-    with pytest.raises(te.NotFoundError, match="deleteRun"):
+    with pytest.raises(te.NotFoundError, match="Cannot delete run"):
         te.delete_run("acme", "digits", runs[-1].uuid)
     with pytest.raises(LookupError, match="delete_run: acme/digits has no run named 'a/b c'"):
         te.delete_run("acme", "digits", "a/b c")
@@ -513,7 +513,7 @@ def test_a_project_has_the_visibility_asked_for(visibility):
 
 def test_a_slug_that_is_taken_is_a_conflict():
     te.create_project("acme", "Digits")
-    with pytest.raises(te.ConflictError, match="createProject .*answered 409"):
+    with pytest.raises(te.ConflictError, match="Cannot create project "):
         te.create_project("acme", "digits!")
 
 
@@ -569,7 +569,7 @@ def test_finish_refuses_a_status_that_no_run_ends_with():
 def test_the_backend_decides_which_visibilities_it_accepts():
     with (
         exchanges.departing("request"),
-        pytest.raises(te.BadRequestError, match="answered 400 .*visibility: .*SECRET") as caught,
+        pytest.raises(te.BadRequestError, match="visibility: .*SECRET") as caught,
     ):
         te.create_project("acme", "Digits", "SECRET")
     assert isinstance(caught.value, (ValueError, httpx.HTTPStatusError))

@@ -128,7 +128,7 @@ def test_a_purged_run_cannot_be_restored(run, is_in_trash, by):
         te.delete_run("acme", "Digits", "first")
     te.delete_run("acme", "Digits", getattr(run, by), purge=True)
     assert te.list_trash("acme") == []
-    with pytest.raises(te.NotFoundError, match="restoreRun"):
+    with pytest.raises(te.NotFoundError, match="Cannot restore run"):
         te.restore_run("acme", "Digits", run.uuid)
     with pytest.raises(LookupError, match=r"the trash of acme/digits has no run named 'first'"):
         te.restore_run("acme", "Digits", "first")
@@ -143,9 +143,9 @@ def test_a_purged_project_cannot_be_restored(run, is_in_trash):
         te.delete_project("acme", "digits")
     te.delete_project("acme", "digits", purge=True)
     assert te.list_trash("acme") == []
-    with pytest.raises(te.NotFoundError, match="restoreProject"):
+    with pytest.raises(te.NotFoundError, match="Cannot restore project"):
         te.restore_project("acme", "digits")
-    with pytest.raises(te.NotFoundError, match="deleteProject"):
+    with pytest.raises(te.NotFoundError, match="Cannot delete project"):
         te.delete_project("acme", "digits", purge=True)
 
 

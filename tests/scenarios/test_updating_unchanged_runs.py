@@ -67,7 +67,7 @@ def test_a_run_that_somebody_changed_is_not_updated(run, how, change):
     error = caught.value
     assert str(error).startswith(
         "update: run 'first' was changed since this program read it, and this update changed "
-        "nothing; read the run again with get_run, and update that (updateRun ("
+        "nothing; read the run again with get_run, and update that (Cannot update run ("
     )
     assert (error.status_code, error.code) == (412, "precondition_failed")
     assert isinstance(error, te.ApiError)

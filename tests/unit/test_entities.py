@@ -189,7 +189,9 @@ def test_a_date_that_is_none_is_a_clear_error_and_no_silent_string():
         visibility="TEAM",
         last_run_date="yesterday",
     )
-    with pytest.raises(te.InvalidResponseError, match=r"getProject: .* last_run_date 'yesterday'"):
+    with pytest.raises(
+        te.InvalidResponseError, match=r"Cannot get project: .* last_run_date 'yesterday'"
+    ):
         te_project(model)
 
 
@@ -231,5 +233,5 @@ def test_a_project_has_its_counts_and_none_of_a_backend_without_them():
     ):
         model = models.Project.from_dict(whole)
         setattr(model, name, value)
-        with pytest.raises(te.InvalidResponseError, match=f"getProject: .* {name}"):
+        with pytest.raises(te.InvalidResponseError, match=f"Cannot get project: .* {name}"):
             te_project(model)

@@ -197,7 +197,7 @@ def test_a_refused_key_is_not_stored_and_does_not_replace_a_good_one(start_serve
     url = start_server(api_key="good")
     client = te.TellurioClient(url)
     client.login("good")
-    with pytest.raises(te.InvalidAPIKeyError, match="verifyApiKey"):
+    with pytest.raises(te.InvalidAPIKeyError, match="Cannot verify the API key"):
         client.login("bad")
     assert kept == {("Tellurio", url): "good"}
     assert client.get("/api/v0/verify-api-key/").status_code == 200

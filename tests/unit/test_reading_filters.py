@@ -67,6 +67,20 @@ LR = ConfigValue(("lr",))
         ("metric(a).count > 2", compared(MetricValue("a", "count"), ">", 2)),
         ("created > -1h", compared(Attribute("created"), ">", MICROSECONDS - HOUR)),
         ("created <= 2026-11-27", compared(Attribute("created"), "<=", MICROSECONDS - 12 * HOUR)),
+        *(
+            (
+                f"created > {moment} and name = a",
+                AllOf((compared(Attribute("created"), ">", MICROSECONDS - HOUR), A)),
+            )
+            for moment in (
+                "2026-11-27T11:00",
+                "2026-11-27 11:00",
+                "2026-11-27 11:00:00.000000",
+                "2026-11-27 12:00:00+01:00",
+                "2026-11-27 11:00Z",
+                "'2026-11-27 11:00'",
+            )
+        ),
         (
             "ended < 2026-11-27T13:00+01:00",
             compared(Attribute("ended"), "<", MICROSECONDS),
@@ -126,6 +140,9 @@ def test_what_a_filter_is_read_as(text, expected):
         ("created > yesterday", 11, "created is a time: -7d, .*; not 'yesterday'"),
         ("created > 7d", 11, "created is a time"),
         ("created > 2026-13-01", 11, "created is a time"),
+        ("created > 2026-11-03 10:99", 11, "created is a time"),
+        ("created > 2026-11-03 10", 22, "'10' is not expected here"),
+        ("created > 2026-11-03  10:00", 25, "write a time as 2026-11-03 10:00 or"),
         ("created > -99999999999w", 11, "created is a time"),
         ("created = 2026-11-01", 9, "created is a time: compare it with <, <=, >, or >="),
         ("duration < '2h'", 12, "duration is in seconds, or with a unit"),

@@ -11,6 +11,7 @@ from tellurio_api.types import UNSET
 
 from afnio_tellurio.errors import InvalidResponseError
 from afnio_tellurio.interruptions import raise_foreign
+from afnio_tellurio.operation_names import failure_of
 from afnio_tellurio.special_numbers import SPECIAL_NUMBERS
 
 if TYPE_CHECKING:
@@ -112,7 +113,8 @@ class AnswerFields:
 
     def _error(self, name: str, value: Any, wanted: str) -> InvalidResponseError:
         return InvalidResponseError(
-            f"{self._operation}: the backend answered with {name} {value!r}, which is not {wanted}",
+            f"{failure_of(self._operation)}: the backend answered with {name} "
+            f"{value!r}, which is not {wanted}",
             operation=self._operation,
         )
 
@@ -126,7 +128,8 @@ def check_lengths(operation: str, first: Any, *others: Any) -> None:
     for column in (first, *others):
         if not isinstance(column, list) or len(column) != len(first):  # pyright: ignore[reportUnknownArgumentType]
             raise InvalidResponseError(
-                f"{operation}: the backend answered with columns that do not belong together",
+                f"{failure_of(operation)}: the backend answered with columns that do not "
+                "belong together",
                 operation=operation,
             )
 

@@ -9,6 +9,7 @@ import attrs
 
 from afnio_tellurio.api.answers import AnswerFields
 from afnio_tellurio.errors import InvalidResponseError
+from afnio_tellurio.operation_names import failure_of
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -155,8 +156,8 @@ def read_upload(model: models.Upload, operation: str) -> StartedUpload:
     )
     if upload.part_size < 1:
         raise InvalidResponseError(
-            f"{operation}: the backend answered with part_size {upload.part_size}, which must be 1 "
-            "or more",
+            f"{failure_of(operation)}: the backend answered with part_size "
+            f"{upload.part_size}, which must be 1 or more",
             operation=operation,
         )
     return upload
@@ -193,8 +194,8 @@ def read_artifact_file(model: models.ArtifactFile) -> ArtifactFile:
     )
     if file.reference is None and (file.digest is None or file.size is None):
         raise InvalidResponseError(
-            f"listArtifactFiles: the backend answered with the file {file.path!r}, which has "
-            "neither a digest and a size nor a reference",
+            f"Cannot list artifact files: the backend answered with the file {file.path!r}, which "
+            "has neither a digest and a size nor a reference",
             operation="listArtifactFiles",
         )
     return file

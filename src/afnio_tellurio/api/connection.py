@@ -28,6 +28,7 @@ from afnio_tellurio.errors import (
 )
 from afnio_tellurio.files import real_path
 from afnio_tellurio.interruptions import foreign_cause, raise_foreign
+from afnio_tellurio.operation_names import failure_of
 from afnio_tellurio.settings.limits import CONNECT_TIMEOUT, READ_TIMEOUT
 from afnio_tellurio.settings.urls import is_this_machine
 
@@ -295,7 +296,7 @@ class Connection:
             raise self.invalid_response(operation, error) from error
         if not isinstance(response.parsed, answer):
             raise InvalidResponseError(
-                f"{operation}: unexpected response from {self.url}: status "
+                f"{failure_of(operation)}: unexpected response from {self.url}: status "
                 f"{response.status_code:d} and {response.content[:100]!r}",
                 operation=operation,
             )
@@ -304,8 +305,8 @@ class Connection:
     def invalid_request(self, operation: str, error: Exception) -> TellurioError:
         """Makes the exception for a request that cannot be encoded."""
         return TellurioError(
-            f"{operation}: the request to {self.url} cannot be encoded, and nothing was sent: "
-            f"{error}"
+            f"{failure_of(operation)}: the request to {self.url} cannot be encoded, and nothing "
+            f"was sent: {error}"
         )
 
     def invalid_response(self, operation: str, error: Exception) -> InvalidResponseError:
@@ -318,7 +319,7 @@ class Connection:
             f"lacks the field {reason}" if isinstance(reason, KeyError) else f"is invalid: {reason}"
         )
         return InvalidResponseError(
-            f"{operation}: the answer of {self.url} {problem}", operation=operation
+            f"{failure_of(operation)}: the answer of {self.url} {problem}", operation=operation
         )
 
     def _api_error(
@@ -344,7 +345,9 @@ class Connection:
 
     def _reach(self, call: str, request: Callable[[], A], *, is_repeatable: bool = True) -> A:
         if self.is_closed:
-            raise TellurioError(f"{call}: the client of {self.url} is closed; create a new one")
+            raise TellurioError(
+                f"{failure_of(call)}: the client of {self.url} is closed; create a new one"
+            )
         timeout = self.options.timeout
         with (
             within(math.inf if timeout is None else monotonic() + timeout),
@@ -352,7 +355,7 @@ class Connection:
         ):
             if has_passed():
                 raise BackendUnreachableError(
-                    f"{call}: not enough time to reach the backend at {self.url}"
+                    f"{failure_of(call)}: not enough time to reach the backend at {self.url}"
                 )
             return self._retry(call, request, self.options.max_retries if is_repeatable else 0)
 
@@ -365,7 +368,8 @@ class Connection:
                 raise_foreign(error)
                 forget_key(error)
                 raise InvalidResponseError(
-                    f"{call}: the answer of {self.url} is invalid: {error}", operation=call
+                    f"{failure_of(call)}: the answer of {self.url} is invalid: {error}",
+                    operation=call,
                 ) from error
             except ErrorStatusError as error:
                 delay = retries.delay_after_status(error.response)
@@ -383,7 +387,8 @@ class Connection:
     def _unreachable(self, call: str, error: httpx.RequestError) -> BackendUnreachableError:
         """Makes the exception for an error of the network."""
         return BackendUnreachableError(
-            f"{call}: the backend at {self.url} cannot be reached: {_reason(error, self.url)}"
+            f"{failure_of(call)}: the backend at {self.url} cannot be reached: "
+            f"{_reason(error, self.url)}"
         )
 
     def _request(self, request: Callable[[], A]) -> A:

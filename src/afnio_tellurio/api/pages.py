@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tellurio_api.types import UNSET
 
 from afnio_tellurio.errors import InvalidResponseError
+from afnio_tellurio.operation_names import failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -65,8 +66,8 @@ def list_pages_with_headers(
             return
         if following == cursor:
             raise InvalidResponseError(
-                f"{operation}: the backend answered with the cursor that it was asked for, so the "
-                "list has no end",
+                f"{failure_of(operation)}: the backend answered with the cursor that it was asked "
+                "for, so the list has no end",
                 operation=operation,
             )
         cursor = following

@@ -15,6 +15,7 @@ from afnio_tellurio.api.frames import Tabular
 from afnio_tellurio.api.html_tables import render_table
 from afnio_tellurio.api.pages import list_pages_with_headers
 from afnio_tellurio.errors import ApiError, InvalidResponseError
+from afnio_tellurio.operation_names import failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -140,7 +141,7 @@ def _time(field: AnswerFields, cell: object) -> dt.datetime | None:
         return field.date("cells", dt.datetime.fromisoformat(field.text("cells", cell)))
     except ValueError as error:
         raise InvalidResponseError(
-            f"{_OPERATION}: {cell!r} is not a time", operation=_OPERATION
+            f"{failure_of(_OPERATION)}: {cell!r} is not a time", operation=_OPERATION
         ) from error
 
 

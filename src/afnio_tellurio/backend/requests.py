@@ -447,12 +447,23 @@ def run_of(connection: sqlite3.Connection, call: Call, *, or_trashed: bool = Fal
         if run is None and or_trashed:
             run = trash.find_run(connection, project, run_uuid)
         if run is None:
-            raise not_found(f"Run {run_uuid} of project {call.path['project_slug']}")
+            raise _missing_run(connection, project, call)
     except Refusal as refusal:
         detail = str(refusal.args[1]["detail"])
         error = structs.RunNotFoundError(detail, _was_deleted(connection, run_uuid))
         raise Refusal(refusal.status, error) from None
     return run
+
+
+def _missing_run(connection: sqlite3.Connection, project: int, call: Call) -> Refusal:
+    """Returns the refusal of a run that the project lacks, or how to restore it."""
+    run_uuid = call.path["run_uuid"].lower()
+    slug, project_slug = call.path["namespace_slug"], call.path["project_slug"]
+    item = f"Run {run_uuid} of project {project_slug}"
+    if trash.find_run(connection, project, run_uuid) is None:
+        return not_found(item)
+    command = f"afnio-tellurio restore {slug}/{project_slug}/{run_uuid}"
+    return Refusal(404, {"detail": f"{item} is in the trash. To restore it: {command}"})
 
 
 def _was_deleted(connection: sqlite3.Connection, run_uuid: str) -> bool | UnsetType:

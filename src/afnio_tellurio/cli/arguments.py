@@ -17,6 +17,8 @@ Commands: TypeAlias = "argparse._SubParsersAction[CommandParser]"  # noqa: SLF00
 QUOTING_HELP = "put a name that has a comma in double quotes"
 #: Names that a message lists.
 _LISTED = 10
+#: From here, two words are one that is mistyped; see `difflib.get_close_matches`.
+_SAME_WORD = 0.85
 #: A name in a list, up to the comma after it.
 _METRIC_NAME = re.compile(r'\s*(?:"((?:[^"]|"")*)"\s*|([^,]*)),')
 
@@ -33,6 +35,31 @@ class CommandParser(argparse.ArgumentParser):
         )
         # The commands of a command replace it by their own.
         self.set_defaults(usage=self)
+        #: The option whose value `-VALUE` is, for a command that has no options of one letter.
+        self.minus: str | None = None
+
+    def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride]  # overloads
+        self, args: Any = None, namespace: Any = None
+    ) -> Any:
+        """Reads arguments; see `minus`."""
+        if args is not None and self.minus:
+            args = self._without_minus(args)
+        return super().parse_known_args(args, namespace)
+
+    def _without_minus(self, arguments: Sequence[str]) -> list[str]:
+        """Writes `-VALUE` as `--option=VALUE`, first: a list of values would end there."""
+        options = [name for name in self._option_string_actions if name.startswith("--")]
+        end = list(arguments).index("--") if "--" in arguments else len(arguments)
+        removed: list[str] = []
+        others: list[str] = []
+        for text in arguments[:end]:
+            if not re.match("-[^-]", text) or text in self._option_string_actions:
+                others.append(text)
+                continue
+            if difflib.get_close_matches(f"-{text}", options, 1, _SAME_WORD):
+                self.refuse([text])
+            removed.append(f"{self.minus}={text[1:]}")
+        return [*removed, *others, *arguments[end:]]
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Adds a similar choice to the message about an invalid one."""
@@ -49,7 +76,9 @@ class CommandParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Ends the process; says how to write a value that looks like an option."""
-        option = re.fullmatch(r"argument (?:.*/)?(--[\w-]+): expected one argument", message)
+        option = re.fullmatch(
+            r"argument (?:.*/)?(--[\w-]+): expected (?:one|at least one) argument", message
+        )
         if option:
             message += f"; if it starts with -, write {option[1]}=VALUE"
         super().error(message)

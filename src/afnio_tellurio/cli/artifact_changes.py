@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
 def add_actions(actions: Commands) -> None:
     """Adds `artifact upload`, `alias`, `delete` and `restore`."""
+    _add_upload(actions)
+    _add_changing(actions)
+
+
+def _add_upload(actions: Commands) -> None:
     upload = actions.add_parser(
         "upload",
         help="upload a file or a folder as a version, without a run",
@@ -62,6 +67,8 @@ def add_actions(actions: Commands) -> None:
     upload.add_argument("--description", metavar="TEXT")
     upload.set_defaults(command=_upload)
 
+
+def _add_changing(actions: Commands) -> None:
     alias = actions.add_parser(
         "alias",
         help="make aliases name a version, or remove them",

@@ -52,6 +52,7 @@ def add_commands(commands: Commands) -> None:
     )
     actions = artifact.add_subparsers(dest="action", metavar="ACTION", required=True)
     _add_reading(actions)
+    _add_downloading(actions)
     artifact_diff.add_actions(actions)
     artifact_changes.add_actions(actions)
 
@@ -78,6 +79,8 @@ def _add_reading(actions: Commands) -> None:
     versions.add_argument("--json", action="store_true", help="print JSON")
     versions.set_defaults(command=_versions)
 
+
+def _add_downloading(actions: Commands) -> None:
     download = actions.add_parser(
         "download",
         help="download the files of a version",
@@ -217,25 +220,23 @@ def _show(options: argparse.Namespace) -> int:
         fields = _version_facts(artifact)["metadata"]
         print("\nMETADATA")
         print(table([], [[name, short_json(value)] for name, value in fields.items()]))
-    shown = files if options.files else files[:_MAX_FILES]
-    print("\nFILES")
-    print(
-        table(
-            ["PATH", "SIZE", "DIGEST"],
-            [
-                [
-                    file.path,
-                    "-" if file.size is None else counted_bytes(file.size),
-                    file.reference or str(file.digest)[:12],
-                ]
-                for file in shown
-            ],
-            numbers={"SIZE"},
-        )
-    )
-    if len(shown) < len(files):
-        print(f"\n{len(files) - len(shown)} more files; --files shows all")
+    _print_files(files, len(files) if options.files else _MAX_FILES)
     return 0
+
+
+def _print_files(files: Sequence[te.ArtifactFile], most: int) -> None:
+    rows = [
+        [
+            file.path,
+            "-" if file.size is None else counted_bytes(file.size),
+            file.reference or str(file.digest)[:12],
+        ]
+        for file in files[:most]
+    ]
+    print("\nFILES")
+    print(table(["PATH", "SIZE", "DIGEST"], rows, numbers={"SIZE"}))
+    if most < len(files):
+        print(f"\n{len(files) - most} more files; --files shows all")
 
 
 def _named(link: te.ArtifactLink) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import Commands, path_type
 from afnio_tellurio.cli.finding import find_run
+from afnio_tellurio.cli.printing import complain
 from afnio_tellurio.cli.selecting import add_selection, check_selection, selected_runs
 from afnio_tellurio.notices import printable
 
@@ -41,17 +42,28 @@ def add_commands(commands: Commands) -> None:
     note.add_argument("text", metavar="TEXT", help="'' removes the notes")
     note.add_argument("--append", action="store_true", help="add a line to the notes")
     note.set_defaults(command=_note)
+    _add_tag(commands)
 
+
+def _add_tag(commands: Commands) -> None:
     tag = commands.add_parser(
         "tag",
         help="add and remove tags of runs",
-        epilog="example: afnio-tellurio tag acme/digits/brave_pasta_123 baseline --remove draft",
+        description="Adds each TAG to a run, or to all runs that match, and removes each -TAG.",
+        epilog="example: afnio-tellurio tag acme/digits/brave_pasta_123 baseline -draft",
     )
     tag.add_argument("path", metavar="NAMESPACE/PROJECT[/RUN]", type=path_type(2, 3))
-    tag.add_argument("add", metavar="TAG", nargs="*", help="tags to add")
+    tag.add_argument(
+        "add",
+        metavar="TAG",
+        nargs="*",
+        type=_added_tag,
+        help="tags to add; -TAG removes one; put -- before a tag that starts with -",
+    )
     tag.add_argument(
         "--remove", metavar="TAG", nargs="+", action="extend", default=[], help="tags to remove"
     )
+    tag.minus = "--remove"
     add_selection(tag)
     tag.set_defaults(command=_tag)
 
@@ -89,9 +101,14 @@ def _note(options: argparse.Namespace) -> int:
     return 0
 
 
+def _added_tag(text: str) -> str:
+    """The argument type for a tag to add: +TAG is TAG, beside -TAG."""
+    return text.removeprefix("+")
+
+
 def _tag(options: argparse.Namespace) -> int:
     if not (options.add or options.remove):
-        options.usage.error("tag requires a TAG to add, or --remove TAG")
+        options.usage.error("tag requires a TAG to add, or a -TAG to remove")
     check_selection(options)
     if options.where is not None:
         return _tag_matching(options)
@@ -111,6 +128,9 @@ def _tag_matching(options: argparse.Namespace) -> int:
 def _tag_run(run: te.Run, options: argparse.Namespace) -> bool:
     """Changes the tags of a run; returns False if the backend does not keep them."""
     namespace, project, *_name = options.path
+    missing = {*options.remove} - {*run.tags}
+    if missing and options.where is None:
+        complain(printable(f"{run.name} has no tag {', '.join(map(repr, sorted(missing)))}"))
     run.tag(*options.add, remove=options.remove)
     # A thread delivers a change of a run that another process has open.
     run.flush()

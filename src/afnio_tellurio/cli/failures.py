@@ -9,9 +9,8 @@ from afnio_tellurio.cli.finding import missing_project
 from afnio_tellurio.cli.layout import columns_of
 from afnio_tellurio.notices import printable
 
-#: A message of the library starts with the function that was called, or the operation.
+#: A message of the library may start with the function that was called.
 _CALL = re.compile(r"([a-z_]+): ")
-_OPERATION = re.compile(r"^[a-z]+(?:[A-Z][a-z]*)+: ")
 #: The number of an error of the system, whose text follows.
 _ERROR_NUMBER = re.compile(r"\[Errno -?\d+\] ")
 
@@ -45,12 +44,12 @@ def explain(error: Exception) -> str:
     call = _CALL.match(text)
     if call and (hasattr(te, call[1]) or hasattr(te.Run, call[1])):
         text = text[call.end() :]
-    return printable(without_internals(text) if isinstance(error, te.TellurioError) else text)
+    return printable(without_error_number(text) if isinstance(error, te.TellurioError) else text)
 
 
-def without_internals(text: str) -> str:
-    """Returns a message about a request without its operation, and the number of its error."""
-    return _ERROR_NUMBER.sub("", _OPERATION.sub("", text, count=1), count=1)
+def without_error_number(text: str) -> str:
+    """Returns a message about a request without the number of its error."""
+    return _ERROR_NUMBER.sub("", text, count=1)
 
 
 #: Characters of a filter on a line, around what is invalid.
@@ -84,13 +83,4 @@ def _explain_answer(error: te.ApiError) -> str:
     if is_explained and isinstance(error, te.BadRequestError | te.NotFoundError):
         # The name of the parameter of the request is not what the user typed.
         return error.words.removeprefix("where: ").removeprefix("sort: ")
-    url = error.request.url
-    host = f"{url.scheme}://{url.netloc.decode('ascii')}"
-    # The message starts with the operation and its parameters.
-    _operation, found, answer = str(error).partition(f": {host} answered ")
-    if not found:
-        return str(error)
-    if "x-request-id" not in error.response.request.headers:
-        # The embedded backend has no address.
-        return error.words
-    return f"{host} answered {answer}"
+    return str(error)

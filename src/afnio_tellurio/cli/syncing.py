@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import Commands, path_type
-from afnio_tellurio.cli.failures import without_internals
+from afnio_tellurio.cli.failures import without_error_number
 from afnio_tellurio.cli.printing import complain, file_count, value_count
 from afnio_tellurio.notices import printable, show_progress
 from afnio_tellurio.sizes import counted_bytes
@@ -61,9 +61,8 @@ def _sync(options: argparse.Namespace) -> int:
     journals = te.sync(other_hosts=options.other_hosts, rejected=options.rejected)
     for journal in journals:
         if journal.problem is not None:
-            complain(
-                f"{printable(str(journal.path))}: {printable(without_internals(journal.problem))}"
-            )
+            problem = printable(without_error_number(journal.problem))
+            complain(f"{printable(str(journal.path))}: {problem}")
             continue
         text = f"{printable(str(journal.run_name))}: {_delivered(journal)} uploaded"
         text += f", {journal.rejected} rejected" if journal.rejected else ""
@@ -98,7 +97,7 @@ def _upload(options: argparse.Namespace) -> int:
             name = printable(run.name)
             if run.problem is not None:
                 failed = True
-                complain(f"{name}: not uploaded: {printable(without_internals(run.problem))}")
+                complain(f"{name}: not uploaded: {printable(without_error_number(run.problem))}")
                 continue
             is_renamed = run.name_there is not None and run.name_there != run.name
             new_name = f" as {printable(str(run.name_there))}" if is_renamed else ""

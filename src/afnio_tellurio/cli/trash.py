@@ -176,14 +176,18 @@ def _facts(item: te.TrashedItem) -> dict[str, Any]:
 
 def _restore(options: argparse.Namespace) -> int:
     namespace_slug, project, *run_name = options.path
+    items = te.list_trash(namespace_slug)
+    restored: te.Run | te.Project
     try:
         if run_name:
-            name = te.restore_run(namespace_slug, project, *run_name).name
+            restored = te.restore_run(namespace_slug, project, *run_name)
         else:
-            name = te.restore_project(namespace_slug, project).slug
+            restored = te.restore_project(namespace_slug, project)
     except LookupError as error:
-        raise _not_in_trash(options.path, te.list_trash(namespace_slug)) from error
-    print(f"Restored {printable(name)}")
+        raise _not_in_trash(options.path, items) from error
+    name = printable(restored.name if isinstance(restored, te.Run) else restored.slug)
+    was_in_trash = any(item.uuid == restored.uuid for item in items)
+    print(f"Restored {name}" if was_in_trash else f"{name} was not in the trash")
     return 0
 
 

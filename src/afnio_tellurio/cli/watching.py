@@ -13,7 +13,7 @@ import afnio_tellurio as te
 from afnio_tellurio.cli.arguments import QUOTING_HELP, Commands, metric_names, path_type
 from afnio_tellurio.cli.finding import find_run
 from afnio_tellurio.cli.layout import is_terminal, table
-from afnio_tellurio.cli.printing import short
+from afnio_tellurio.cli.printing import complain, short
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.notices import duration, printable
 
@@ -30,6 +30,8 @@ _SHARE = 10
 #: Runs of a project that are watched, the newest ones.
 _MAX_RUNS = 100
 _RUN_PARTS = 3
+#: The statuses of a proxy whose backend is away.
+_AWAY = {502, 503, 504}
 #: The status of a shell command that Ctrl-C ended.
 _INTERRUPTED = 130
 
@@ -40,7 +42,8 @@ def add_commands(commands: Commands) -> None:
         "watch",
         help="show the last values of running runs until they end",
         description="Shows the status and the last values of a run until it ends, or of the "
-        f"running runs of a project, up to {_MAX_RUNS}, until none is running.",
+        f"running runs of a project, up to {_MAX_RUNS}, until none is running. If the server goes "
+        "away, it waits until the server is back.",
         epilog="example: afnio-tellurio watch acme/digits/first --metrics val/loss",
     )
     watch.add_argument("path", metavar="NAMESPACE/PROJECT[/RUN]", type=path_type(2, 3))
@@ -72,16 +75,41 @@ def _follow(options: argparse.Namespace) -> None:
     """Polls until the runs have ended."""
     watched = _Watched(options.path)
     view = _JsonLines() if options.json else _Screen() if _can_redraw() else _Lines()
+    is_away = False
+    runs: list[te.Run] | None = None
     while True:
         started = monotonic()
-        runs = watched.poll()
-        summaries = te.summaries(runs, *options.metrics)
+        try:
+            runs = watched.poll()
+            summaries = te.summaries(runs, *options.metrics)
+        except te.TellurioError as error:
+            # At the start, the address may be wrong.
+            if runs is None or not _is_passing(error):
+                raise
+            if not is_away:
+                from afnio_tellurio.cli.failures import explain
+
+                complain(f"afnio-tellurio watch: {explain(error)}; waiting until it is back")
+            if isinstance(view, _Screen):
+                # The message is below the table, so the next one is drawn below both.
+                view = _Screen()
+            is_away = True
+            time.sleep(_INTERVAL)
+            continue
+        is_away = False
         view.show(runs, summaries)
         if not watched.has_running:
             break
         time.sleep(max(_INTERVAL, _SHARE * (monotonic() - started)))
     if not runs and not options.json:
         print(f"No run of {'/'.join(options.path)} is running")
+
+
+def _is_passing(error: te.TellurioError) -> bool:
+    """Whether the backend is away for now, or its proxy answers in its place."""
+    return isinstance(error, te.BackendUnreachableError) or (
+        isinstance(error, te.ApiError) and error.status_code in _AWAY
+    )
 
 
 class _Watched:

@@ -56,7 +56,7 @@ def restore_run(
     )
     if str(run.uuid) != run_uuid.lower():
         raise InvalidResponseError(
-            f"createRun: {connection.url} was asked to create the run {run_uuid} and created "
-            f"{run.uuid}",
+            f"Cannot create run: {connection.url} was asked to create the run {run_uuid} and "
+            f"created {run.uuid}",
             operation="createRun",
         )

@@ -327,8 +327,8 @@ class Transfer:
             following > end and self.journal.may_be_expected(batch.segment + following)
         ):
             raise InvalidResponseError(
-                f"logMetricBatch: the request had {len(batch.metrics)} metrics from number {first} "
-                f"on, but the backend expects {following} next",
+                f"Cannot log metrics: the request had {len(batch.metrics)} metrics from number "
+                f"{first} on, but the backend expects {following} next",
                 operation="logMetricBatch",
             )
         return batch.segment + following

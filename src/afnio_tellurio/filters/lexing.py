@@ -10,8 +10,8 @@ MAX_CHARACTERS = 4000
 _TOKENS = re.compile(
     r"""\s*(?:
     (?P<text>"(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*')
-    | (?P<time>\d{4}-\d\d-\d\d (?![\w-])
-        | \d{4}-\d\d-\d\dT\d\d:\d\d (?::\d\d(?:\.\d{1,6})?)? (?:Z|[+-]\d\d:\d\d)? (?![\w-]))
+    | (?P<time>\d{4}-\d\d-\d\d[T ]\d\d:\d\d (?::\d\d(?:\.\d{1,6})?)? (?:Z|[+-]\d\d:\d\d)? (?![\w-])
+        | \d{4}-\d\d-\d\d (?![\w-]))
     | (?P<span>-?\d+(?:\.\d+)? [smhdw] (?![\w-]))
     | (?P<number>[+-]?\d+(?:\.\d+)? (?:[eE][+-]?\d+)? (?![\w]))
     | (?P<word>-?[^\W\d][\w-]*)
@@ -88,6 +88,8 @@ def _invalid(text: str, position: int) -> FilterError:
         return FilterError("a quote is not closed", position)
     if text[position] in "&|":
         return FilterError('write "and" and "or" as words', position)
+    if text[position] == ":" and text[:position][-1:].isdecimal():
+        return FilterError("write a time as 2026-11-03 10:00 or 2026-11-03T10:00+01:00", position)
     if text[position] in _CURLY_QUOTES:
         return FilterError("use straight quotes: \"text\" or 'text'", position)
     return FilterError(

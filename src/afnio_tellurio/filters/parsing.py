@@ -14,8 +14,9 @@ The grammar, with the words in any case:
     term       = attribute | "config" ("." (word | text))+ | "metric" "(" text ")" ["." part]
     value      = text | number | time | span | word
 
-Texts have quotes, which a word, such as `RUNNING`, does not need. A time is a day or a moment in
-UTC, or has an offset. A span, such as `-7d` or `90s`, is a time before now, or a duration.
+Texts have quotes, which a word, such as `RUNNING`, does not need. A time is a day, or a moment
+with a `T` or a space in it, in UTC or with an offset. A span, such as `-7d` or `90s`, is a time
+before now, or a duration.
 """
 
 from __future__ import annotations

@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from afnio_tellurio.api.entities import RunStatus
-from afnio_tellurio.errors import NotFoundError
-from afnio_tellurio.overviews import read_curves, summaries
-from afnio_tellurio.tracking.disabled import DisabledRun
-from afnio_tellurio.tracking.finding import reread
+from afnio_tellurio.overviews import check_existence, read_curves, summaries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,12 +53,12 @@ def read_shown(
 
     Raises:
         ValueError: No run has a metric of such a name.
-        LookupError: A run was deleted.
+        NotFoundError: A run does not exist, and metrics are required.
     """
     shown_runs = list(runs[:MAX_RUNS])
     summarized = summaries(shown_runs)
     if are_required:
-        _check_existence([run for run in shown_runs if not summarized[run.uuid]])
+        check_existence([run for run in shown_runs if not summarized[run.uuid]])
     by_run = summarized.values()
     logged = sorted({name for metrics in by_run for name in metrics})
     missing = [name for name in names if name not in logged]
@@ -84,19 +81,6 @@ def read_shown(
         hidden_runs=len(runs) - len(shown_runs),
         hidden_names=len(wanted) - len(shown),
     )
-
-
-def _check_existence(runs: Sequence[Run]) -> None:
-    """Raises LookupError for a run that was deleted: its backend reports no metrics, not that."""
-    for run in runs:
-        if isinstance(run, DisabledRun):
-            continue
-        try:
-            reread(run)
-        except NotFoundError:
-            raise LookupError(
-                f"show: the run {run.name!r} was deleted; restore_run() restores it from the trash"
-            ) from None
 
 
 def read_part(shown: ShownCurves, first: int, last: int) -> dict[str, dict[int, MetricCurve]]:

@@ -222,7 +222,7 @@ def sync_detailed(
     `Infinity`. Times are
       `2026-11-03`, `2026-11-03T10:00`, which are in UTC, `2026-11-03T10:00+01:00`, or a span before
     now: `-30m`, `-12h`, `-7d`,
-      `-2w`. A duration is in seconds, or has a unit: `90s`, `30m`, `2h`, `1d`.
+      `-2w`; the `T` may be a space. A duration is in seconds, or has a unit: `90s`, `30m`, `2h`, `1d`.
     - A comparison with a value that a run lacks, or with one of another type, is false; `= null` is
     true for the runs that
       lack it. `!=`, `!~`, and `not in` are the negations of `=`, `~`, and `in`. Texts are compared by
@@ -342,7 +342,7 @@ def sync(
     `Infinity`. Times are
       `2026-11-03`, `2026-11-03T10:00`, which are in UTC, `2026-11-03T10:00+01:00`, or a span before
     now: `-30m`, `-12h`, `-7d`,
-      `-2w`. A duration is in seconds, or has a unit: `90s`, `30m`, `2h`, `1d`.
+      `-2w`; the `T` may be a space. A duration is in seconds, or has a unit: `90s`, `30m`, `2h`, `1d`.
     - A comparison with a value that a run lacks, or with one of another type, is false; `= null` is
     true for the runs that
       lack it. `!=`, `!~`, and `not in` are the negations of `=`, `~`, and `in`. Texts are compared by
@@ -457,7 +457,7 @@ async def asyncio_detailed(
     `Infinity`. Times are
       `2026-11-03`, `2026-11-03T10:00`, which are in UTC, `2026-11-03T10:00+01:00`, or a span before
     now: `-30m`, `-12h`, `-7d`,
-      `-2w`. A duration is in seconds, or has a unit: `90s`, `30m`, `2h`, `1d`.
+      `-2w`; the `T` may be a space. A duration is in seconds, or has a unit: `90s`, `30m`, `2h`, `1d`.
     - A comparison with a value that a run lacks, or with one of another type, is false; `= null` is
     true for the runs that
       lack it. `!=`, `!~`, and `not in` are the negations of `=`, `~`, and `in`. Texts are compared by
@@ -575,7 +575,7 @@ async def asyncio(
     `Infinity`. Times are
       `2026-11-03`, `2026-11-03T10:00`, which are in UTC, `2026-11-03T10:00+01:00`, or a span before
     now: `-30m`, `-12h`, `-7d`,
-      `-2w`. A duration is in seconds, or has a unit: `90s`, `30m`, `2h`, `1d`.
+      `-2w`; the `T` may be a space. A duration is in seconds, or has a unit: `90s`, `30m`, `2h`, `1d`.
     - A comparison with a value that a run lacks, or with one of another type, is false; `= null` is
     true for the runs that
       lack it. `!=`, `!~`, and `not in` are the negations of `=`, `~`, and `in`. Texts are compared by
