@@ -76,7 +76,7 @@ def test_what_a_person_typed_stays_when_the_run_is_deleted(open_page, client, ru
     delete(client, run)
     eventually(page, expect(in_trash(page)).to_be_visible)
     page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.locator("form [role=alert]")).to_contain_text("not found")
+    expect(page.locator("form [role=alert]")).to_contain_text("is in the trash")
     page.get_by_role("button", name="Restore").click()
     expect(in_trash(page)).to_have_count(0)
     page.get_by_role("button", name="Save", exact=True).click()
