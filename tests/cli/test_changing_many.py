@@ -39,6 +39,8 @@ def test_runs_that_match_are_deleted(invoke):
     out = done(invoke("delete", PROJECT, "--where", 'name = "run-0"', "--yes", "--purge"))
     assert out == "Deleted 1 run of acme/digits\n"
     assert len(te.list_trash("acme")) == 2
+    out = done(invoke("delete", PROJECT, "--where", 'name = "run-2"', "--yes"))
+    assert out.splitlines()[1].startswith("It is in the trash for 30 days; ")
 
 
 def test_a_dry_run_lists_what_matches_and_changes_nothing(invoke):

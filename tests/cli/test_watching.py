@@ -127,7 +127,7 @@ def test_a_run_that_is_deleted_meanwhile_is_one_line(run, watching):
     te.delete_run("acme", "digits", run.uuid)
     out, err = child.communicate(timeout=GUARD)
     # It may have seen the end before.
-    assert (child.returncode, err) == (0, "") or "not found" in err, (out, err)
+    assert (child.returncode, err) == (0, "") or "is in the trash" in err, (out, err)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")

@@ -122,7 +122,7 @@ def _delete_matching(options: argparse.Namespace) -> int:
         print(f"Deleted {run_count(deleted)} of {namespace}/{project}")
     if not options.purge and te.list_trash(namespace):
         print(
-            f"They are in the trash for 30 days; see: "
+            f"{'It is' if deleted == 1 else 'They are'} in the trash for 30 days; see: "
             f"afnio-tellurio trash {quoted_argument(namespace)}"
         )
     return 0
