@@ -72,6 +72,19 @@ def test_the_list_that_a_person_came_from_decides_the_next_run(open_page, client
     expect(page.locator("[aria-label=Runs] a.name")).to_have_text(names)
 
 
+def test_the_list_that_the_page_has_is_not_loaded_again(open_page, client):
+    begin(client, "x", "try 0", "try 1", "try 2")
+    te.init("acme", "Digits", "crashed try", client=client).finish(status=te.RunStatus.CRASHED)
+    page = open_page(f"{PROJECT}?q=try&status=COMPLETED")
+    listed = Requests(page, "runs/?")
+    names = page.get_by_role("region", name="Runs").locator("a.name")
+    expect(names).to_have_text(["try 2", "try 1", "try 0"])
+    names.filter(has_text="try 1").click()
+    expect(turn(page, "Previous")).to_have_attribute("title", "Previous run: try 2")
+    expect(turn(page, "Next")).to_have_attribute("title", "Next run: try 0")
+    assert not [request for request in listed.all() if "limit=200" in request["url"]]
+
+
 def test_a_run_that_the_list_lacks_has_no_neighbors(open_page, client):
     runs = begin(client, "a", "b")
     page = open_page(f"{PROJECT}runs/{runs['b']}/?q=name+%3D+a")

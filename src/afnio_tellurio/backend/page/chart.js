@@ -154,10 +154,17 @@ export function ChartPart({route, names, group, shownRuns, settings, theme, isLa
 	const width = useRef(0);
 	const [isSeen, setSeen] = useState(false);
 	const [buckets, setBuckets] = useState(0);
+	const measure = () => {
+		width.current = Math.floor(grid.current?.querySelector(".plot")?.getBoundingClientRect().width ?? 0);
+		const wanted = bucketsFor(width.current);
+		// A little less than is loaded will do.
+		setBuckets(held => (wanted > held || 2 * wanted < held ? wanted : held));
+	};
 	useLayoutEffect(() => {
 		if (!grid.current) return undefined;
-		// An observer would answer a frame later.
+		// An observer would answer a frame later; measured after the next change, the view would be laid out once more.
 		const {top, bottom} = grid.current.getBoundingClientRect();
+		measure();
 		setSeen(top < innerHeight + MARGIN && bottom > -MARGIN);
 		const rootMargin = `${MARGIN}px`;
 		const watcher = new IntersectionObserver(([entry]) => setSeen(entry.isIntersecting), {rootMargin});
@@ -165,19 +172,11 @@ export function ChartPart({route, names, group, shownRuns, settings, theme, isLa
 		return () => watcher.disconnect();
 	}, []);
 	useLayoutEffect(() => {
-		const box = grid.current;
-		if (!isSeen || !box) return undefined;
-		const update = () => {
-			width.current = Math.floor(box.querySelector(".plot")?.getBoundingClientRect().width ?? 0);
-			const wanted = bucketsFor(width.current);
-			// A little less than is loaded will do.
-			setBuckets(held => (wanted > held || 2 * wanted < held ? wanted : held));
-		};
-		update();
-		const watcher = new ResizeObserver(update);
-		watcher.observe(box);
+		if (!isSeen || !grid.current) return undefined;
+		const watcher = new ResizeObserver(measure);
+		watcher.observe(grid.current);
 		return () => watcher.disconnect();
-	}, [isSeen, names[0]]);
+	}, [isSeen]);
 	const query = {run: shownRuns.map(({uuid}) => uuid), name: names, buckets};
 	const {value, error} = usePolled(isSeen && buckets ? loadSamples(route, query) : async before => before, [
 		isSeen && buckets > 0,

@@ -4,7 +4,7 @@ import {Link, option} from "./address.js";
 import {comparePath, pagesOf, projectPath, runPath, usePolled} from "./backend.js";
 import {html, useState} from "./preact.js";
 import {Status} from "./runs.js";
-import {Problem} from "./views.js";
+import {knownRuns, Problem} from "./views.js";
 
 const PAGE = 200;
 // The pages in which the run is sought.
@@ -25,6 +25,10 @@ async function listed() {
 const loadList = (route, run) => async (before, signal) => {
 	if (before) return before;
 	const {query, isMatch} = await listed();
+	const known = knownRuns(route);
+	// In the order of the list, unless the backend filters or sorts it.
+	if (known?.some(({uuid}) => uuid === run.uuid) && !query.where && !query.sort)
+		return known.filter(one => isMatch(one) && (!query.status || one.status === query.status));
 	/** @type {Run[]} */
 	const runs = [];
 	let pages = 0;

@@ -107,6 +107,9 @@ function knownOf(route) {
 /** @param {Route} route @returns {Run | undefined} */
 export const knownRun = route => knownOf(route).list?.byId.get(route.run);
 
+/** @param {Route} route @returns {Run[] | undefined} */
+export const knownRuns = route => knownOf(route).list?.runs;
+
 /** @param {Route} route */
 export function useRuns(route) {
 	const [known] = useState(() => knownOf(route));
