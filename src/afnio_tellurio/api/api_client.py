@@ -9,7 +9,7 @@ import tellurio_api
 from attrs import define, field
 
 from afnio_tellurio.api.http_client import encode_body
-from afnio_tellurio.errors import forget_key
+from afnio_tellurio.error_responses import forget_key
 from afnio_tellurio.interruptions import raise_foreign
 
 if TYPE_CHECKING:

@@ -18,13 +18,13 @@ from afnio_tellurio.api.pool import Pool, may_use_proxies, proxy_variables
 from afnio_tellurio.api.retries import RequestOptions, Retries
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.deadlines import has_passed, within
+from afnio_tellurio.error_responses import forget_key
 from afnio_tellurio.errors import (
     ApiError,
     BackendUnreachableError,
     InvalidResponseError,
     TellurioError,
     api_error,
-    forget_key,
 )
 from afnio_tellurio.files import real_path
 from afnio_tellurio.interruptions import foreign_cause, raise_foreign

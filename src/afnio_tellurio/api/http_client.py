@@ -16,7 +16,7 @@ import httpx
 import msgspec
 
 from afnio_tellurio.api.contract_version import check_contract_version
-from afnio_tellurio.errors import copy_response
+from afnio_tellurio.error_responses import copy_response
 from afnio_tellurio.settings.limits import (
     ANSWER_BYTES,
     ERROR_BYTES,
