@@ -8,11 +8,14 @@ journals and runs of the parent to the parent.
 from __future__ import annotations
 
 import os
+import threading
+from contextlib import suppress
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
 
 class ForkStep(IntEnum):
@@ -35,6 +38,10 @@ class ForkStep(IntEnum):
     CONSOLE = 7
     """Child: makes new locks, and leaves unfinished lines of the console to the parent."""
 
+
+#: Seconds that a fork waits for imports, at most: a file system may be slow.
+_IMPORT_PATIENCE = 5.0
+_importing = threading.RLock()
 
 _before: dict[ForkStep, Callable[[], None]] = {}
 _in_parent: dict[ForkStep, Callable[[], None]] = {}
@@ -68,9 +75,39 @@ def _run(steps: dict[ForkStep, Callable[[], None]]) -> None:
         steps[step]()
 
 
+def importing() -> AbstractContextManager[Any]:
+    """Held by a thread of ours while it imports, and by a fork.
+
+    In a forked child, a module that another thread had begun to import can never be imported, by
+    the application either.
+    """
+    return _importing
+
+
+def _wait_for_imports() -> None:
+    _importing.acquire(timeout=_IMPORT_PATIENCE)
+
+
+def _allow_imports() -> None:
+    # It is not held if the fork did not wait any longer.
+    with suppress(RuntimeError):
+        _importing.release()
+
+
+def _renew_importing() -> None:
+    global _importing  # noqa: PLW0603 - a lock of the parent's thread is never released here
+    _importing = threading.RLock()
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=lambda: _run(_before),
         after_in_parent=lambda: _run(_in_parent),
         after_in_child=lambda: _run(_in_child),
+    )
+    # Registered last, it is called first before a fork, and last after it.
+    os.register_at_fork(
+        before=_wait_for_imports,
+        after_in_parent=_allow_imports,
+        after_in_child=_renew_importing,
     )

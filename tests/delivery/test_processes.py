@@ -2,6 +2,7 @@
 
 import os
 import sys
+import textwrap
 import threading
 
 import pytest
@@ -130,6 +131,87 @@ def test_forks_while_every_lock_is_busy_deadlock_nobody(run_python, doubled_or_m
     for worker, count in enumerate(out.split()):
         wanted += [f"thread {worker}/{number}" for number in range(int(count))]
     assert not doubled_or_missing(shared().metrics("count").values, wanted)
+
+
+@needs_fork
+def test_a_fork_waits_until_no_thread_of_the_sdk_imports(start_python, monkeypatch):
+    """In a child, a module that another thread had begun to import can never be imported."""
+    monkeypatch.setenv("TELLURIO_CAPTURE", "1")
+    child = start_python(
+        "-c",
+        textwrap.dedent("""
+        import os, signal, sys, threading, time
+        from importlib.machinery import PathFinder
+        import afnio_tellurio as te
+        importing, forked = threading.Event(), threading.Event()
+        main = threading.get_ident()
+
+        def main_waits():
+            frame = sys._current_frames()[main]
+            return frame.f_code.co_name == "_wait_for_imports"
+
+        class Held:
+            def find_spec(self, name, path=None, target=None):
+                if name != "afnio_tellurio.capture.git":
+                    return None
+                spec = PathFinder.find_spec(name, path)
+                execute = spec.loader.exec_module
+
+                def execute_later(module):
+                    importing.set()
+                    while not forked.is_set() and not main_waits():
+                        time.sleep(0.001)
+                    execute(module)
+
+                spec.loader.exec_module = execute_later
+                return spec
+
+        sys.meta_path.insert(0, Held())
+        run = te.init("acme", "Digits", "shared")
+        assert importing.wait(60)
+        os.register_at_fork(after_in_parent=forked.set)
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(60)
+            import afnio_tellurio.capture.git
+            os._exit(0)
+        print(os.waitpid(pid, 0)[1])
+        run.finish()
+        """),
+    )
+    out, err = child.communicate(timeout=GUARD)
+    assert (out, child.returncode) == ("0\n", 0), err
+
+
+def test_threads_of_the_sdk_import_only_while_forks_wait(start_python, monkeypatch):
+    monkeypatch.setenv("TELLURIO_CAPTURE", "1")
+    child = start_python(
+        "-c",
+        textwrap.dedent("""
+        import sys, threading
+        import afnio_tellurio as te
+        import afnio_tellurio.forks as forks
+        imported = []
+
+        def audit(event, arguments):
+            if event == "import" and threading.current_thread().name.startswith("tellurio"):
+                imported.append((arguments[0], forks._importing._is_owned()))
+
+        sys.addaudithook(audit)
+        run = te.init("acme", "Digits", "shared", system_metrics=True)
+        print("some output")
+        run.log("count", 1)
+        run.log_text("answer", "text")
+        run.log_artifact(b"bytes", "data", wait=True)
+        run.flush()
+        run.finish()
+        # Elsewhere, modules of the SDK and of the standard library are imported already.
+        print([module for module, is_owned in imported if not is_owned])
+        print([module for module, _ in imported if module == "afnio_tellurio.tracking.environment"])
+        """),
+    )
+    out, err = child.communicate(timeout=GUARD)
+    assert out.splitlines()[-2:] == ["[]", "['afnio_tellurio.tracking.environment']"], (out, err)
 
 
 WORKERS = """

@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio.deadlines import seconds_left
+from afnio_tellurio.forks import importing
 from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.logs import log
 
@@ -51,7 +52,8 @@ def _environment(*, redact: bool) -> dict[str, Any]:
     key = os.getpid(), redact
     if key not in _environments:
         # Not at the top: it takes 10 ms to import.
-        from afnio_tellurio.tracking.environment import read_environment
+        with importing():
+            from afnio_tellurio.tracking.environment import read_environment
 
         _environments[key] = read_environment(redact=redact)
     return _environments[key]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from importlib.metadata import distributions
 from typing import TYPE_CHECKING, Any
 
 from afnio_tellurio import __version__
@@ -102,8 +103,6 @@ def _read_python() -> dict[str, str]:
 
 
 def _read_packages() -> dict[str, str]:
-    from importlib.metadata import distributions
-
     packages: dict[str, str] = {}
     for distribution in distributions():
         try:

@@ -17,6 +17,7 @@ from afnio_tellurio.capture.processes import processor_seconds, read_tree
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.deadlines import seconds_left
 from afnio_tellurio.errors import RunFinishedError
+from afnio_tellurio.forks import importing
 from afnio_tellurio.logs import log
 from afnio_tellurio.settings.limits import (
     MIN_SYSTEM_INTERVAL,
@@ -173,7 +174,8 @@ class SystemMetrics:
 def _find_gpus() -> Gpus | None:
     try:
         # Not at the top: it imports ctypes, which not every Python has.
-        from afnio_tellurio.capture.gpus import Gpus
+        with importing():
+            from afnio_tellurio.capture.gpus import Gpus
 
         return Gpus()
     except (ImportError, OSError, AttributeError):
