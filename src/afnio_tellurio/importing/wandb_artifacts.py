@@ -86,7 +86,9 @@ def _version(run: ImportedRun, record: Message, key: str, source: Path | None) -
     if not record.last(14).integer or record.last(100).integer:
         raise ValueError("it is a part of a version, which other runs may have changed")
     if manifest.has(5):
-        raise ValueError("the list of its files is in a file of wandb, which is not read")
+        raise ValueError(
+            "it has more than 100,000 files; wandb lists them in a file, which is not read"
+        )
     if not entries:
         raise ValueError("it has no files")
     check_paths(entry.last(1).text for entry in entries)
