@@ -101,6 +101,8 @@ def _report(result: ImportResult, verb: str) -> None:
         text += f" as {printable(run.name_there)}"
     text += f", {run.rejected} rejected" if run.rejected else ""
     print(f"{name}: {text}" + (f"; skipped: {_in_words(result.skipped)}" if result.skipped else ""))
+    for problem in result.left_out:
+        complain(f"{name}: {printable(problem)}")
 
 
 def _in_words(skipped: Counter[str]) -> str:

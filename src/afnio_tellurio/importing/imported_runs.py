@@ -141,6 +141,7 @@ class ImportedRun:
         files: Its files.
         versions: The versions of artifacts that it created.
         skipped: What is not imported: the number of each kind.
+        left_out: What is not imported that a person can repair: what is wrong, and what to do.
     """
 
     tool: str
@@ -163,6 +164,7 @@ class ImportedRun:
     files: list[ImportedFile] = field(default_factory=list[ImportedFile])
     versions: list[ImportedVersion] = field(default_factory=list[ImportedVersion])
     skipped: Counter[str] = field(default_factory=Counter[str])
+    left_out: list[str] = field(default_factory=list[str])
 
 
 #: What a reader finds.

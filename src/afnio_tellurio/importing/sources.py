@@ -16,7 +16,7 @@ from afnio_tellurio.importing.wandb_api import WandbSource
 from afnio_tellurio.interruptions import raise_foreign
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from afnio_tellurio.client import TellurioClient
@@ -39,10 +39,12 @@ class ImportResult(NamedTuple):
     Attributes:
         run: The result.
         skipped: What is not imported: the number of each kind.
+        left_out: What is not imported that a person can repair, each with what to do.
     """
 
     run: CopiedRun
     skipped: Counter[str]
+    left_out: Sequence[str] = ()
 
 
 def import_runs(
@@ -94,7 +96,7 @@ def import_runs(
             yield ImportResult(_uncopied(str(run.name), str(error)), Counter())
             continue
         for result in copy_runs([copy], target, dry_run=dry_run, progress=progress):
-            yield ImportResult(result, copy.skipped)
+            yield ImportResult(result, copy.skipped, run.left_out)
 
 
 def _import_bundles(

@@ -22,6 +22,7 @@ from afnio_tellurio.importing.imported_runs import (
 from afnio_tellurio.importing.leveldb_log import has_header, records_of
 from afnio_tellurio.importing.media import add_medium
 from afnio_tellurio.importing.protobuf import Field, Message, ProtobufError
+from afnio_tellurio.importing.wandb_artifacts import add_versions
 from afnio_tellurio.importing.wandb_history import FILES, History, Row, restored
 from afnio_tellurio.importing.wandb_tables import TABLE, TableFile, read_rows
 from afnio_tellurio.interruptions import raise_foreign
@@ -34,11 +35,11 @@ if TYPE_CHECKING:
     from afnio_tellurio.importing.imported_runs import FoundRun
 
 _HISTORY, _SUMMARY, _CONFIG, _STATS, _METRIC = 2, 3, 5, 7, 12
-_RUN, _EXIT, _ENVIRONMENT = 17, 18, 26
+_ARTIFACT, _RUN, _EXIT, _ENVIRONMENT = 8, 17, 18, 26
 #: Records that are counted only.
 _OTHERS = {
-    4: "console records", 8: "artifacts", 9: "TensorBoard folders",
-    10: "alerts", 13: "console records", 24: "artifacts", 25: "used artifacts",
+    4: "console records", 9: "TensorBoard folders", 10: "alerts", 13: "console records",
+    24: "links of artifacts", 25: "used artifacts",
     27: "console records",
 }  # fmt: skip
 #: Records about the file, and not about the run.
@@ -86,11 +87,13 @@ def read_runs(path: Path, skipped: Counter[str]) -> Iterator[FoundRun]:
     for key, parts in runs.items():
         # The values of a run that was resumed are in order only if all of its files are read.
         if parts[0].stem not in damaged:
-            yield read_run(key[-1], parts[0], partial(_scanned, parts, "/".join(key)))
+            source = path if path.is_dir() else None
+            read = partial(_scanned, parts, "/".join(key), source)
+            yield read_run(key[-1], parts[0], read)
 
 
-def _scanned(files: list[Path], source_id: str) -> ImportedRun:
-    return _Scan(files, source_id).run
+def _scanned(files: list[Path], source_id: str, source: Path | None) -> ImportedRun:
+    return _Scan(files, source_id, source).run
 
 
 def _run_of(file: Path) -> tuple[str, ...] | None:
@@ -116,8 +119,10 @@ class _Scan:
         run: The run.
     """
 
-    def __init__(self, files: list[Path], source_id: str) -> None:
+    def __init__(self, files: list[Path], source_id: str, source: Path | None) -> None:
         self._files = files
+        self._source = source
+        self._artifacts: list[bytes] = []
         self._exit: int | None = None
         self._summary: dict[str, Any] = {}
         #: The declared x-axis of each metric, or of a pattern.
@@ -142,6 +147,7 @@ class _Scan:
                 run.skipped[_OTHERS[number]] += 1
             elif number not in _READ | _BOOKKEEPING:
                 run.skipped["unknown records"] += 1
+        self._artifacts += [field.data for field in record.all(_ARTIFACT)]
         for number, see in self._seen.items():
             if record.has(number):
                 see(record.message(number))
@@ -192,6 +198,8 @@ class _Scan:
                 "message": f"The process exited with status {self._exit}.",
             }
         self._add_files(history)
+        add_versions(run, self._artifacts, self._source)
+        run.skipped = +run.skipped
         run.points = lambda: chain(history.points(), _system_points(self._files))
 
     def _add_files(self, history: History) -> None:
@@ -217,7 +225,6 @@ class _Scan:
                 self.run.skipped["media without a value yet"] += len(early)
                 left_out |= early
             add_files(self.run, files, left_out)
-        self.run.skipped = +self.run.skipped
 
     def _rows(self, tables: list[TableFile]) -> Iterator[ImportedRow]:
         for table in tables:
@@ -228,7 +235,7 @@ class _Scan:
                 self.run.skipped["invalid tables"] += 1
 
 
-_READ = {_HISTORY, _SUMMARY, _CONFIG, _STATS, _METRIC, _RUN, _EXIT, _ENVIRONMENT}
+_READ = {_HISTORY, _SUMMARY, _CONFIG, _STATS, _METRIC, _ARTIFACT, _RUN, _EXIT, _ENVIRONMENT}
 
 
 def _is_in_own_folder(file: Path) -> bool:
