@@ -41,7 +41,8 @@ export function CompareView({route, name: project, list, theme, onError}) {
 	const summaries = useSummaries(route, names, uuids, running(shownRuns));
 	const [hasRows, setRows] = useState(false);
 	// Charts are made after the frame that shows the rows.
-	useEffect(() => setRows(Boolean(summaries)), [Boolean(summaries)]);
+	const isKnown = Boolean(summaries ?? (listed.value && !names.length));
+	useEffect(() => setRows(isKnown), [isKnown]);
 	if (!list.value) return waiting(list);
 	if (!isEnough)
 		return html`<p>Select at least two runs of <${Link} to=${projectPath(route)}><bdi>${project}</bdi><//> to compare them.</p>`;
