@@ -180,7 +180,7 @@ def test_code_that_can_not_be_loaded_is_requested_again(open_page, apart, name):
     with page.expect_event("requestfailed", lambda request: request.url.endswith(name)):
         link.click()
     expect(page.get_by_text("Loading…").first).to_be_visible()
-    # The script of the charts is no module.
+    # The script of the charts is not a module.
     if name != "uPlot.iife.min.js":
         expect(page.locator(".banner")).to_contain_text("Failed to fetch")
     page.unroute(pattern)
