@@ -121,6 +121,8 @@ declare global {
 	interface SampleCache {
 		series: Map<string, Series>;
 		cursor?: string;
+		// The runs and the metrics that were asked for.
+		wanted?: string;
 	}
 
 	/** The runs that a filter finds, in the order of the backend. */
@@ -305,7 +307,10 @@ declare global {
 		isShort: boolean;
 		isGone: boolean;
 		message: string;
-		isLoaded: boolean;
+		/** Whether what the lines have is known. */
+		isAnswered: boolean;
+		/** Whether the metrics are still those of other runs. */
+		isStale?: boolean;
 		list: Polled<RunList>;
 		group: string;
 		shownRuns: ShownRun[];

@@ -421,8 +421,28 @@ def test_metrics_and_config_of_a_comparison_are_reached_without_hunting(open_pag
     table.get_by_role("button", name="Show 8").click()
     expect(table.get_by_text("layer_40")).to_have_count(0)
     page.get_by_label("Only differences").check()
-    names = ("Started", "Duration", "Metrics", "val/loss", "Config", "z_differs")
+    # Nothing follows from when a run started, or for how long it ran.
+    names = ("Metrics", "val/loss", "Config", "z_differs")
     expect(table.locator("tbody tr")).to_have_text([re.compile(name) for name in names])
+    expect(page.get_by_text("These runs do not differ.")).to_have_count(0)
+
+
+def test_runs_that_differ_in_nothing_that_was_chosen_do_not_differ(open_page, client):
+    uuids = []
+    for name, tags in (("a", ["x"]), ("b", ["x"]), ("c", [])):
+        with te.init("acme", "Digits", name, tags=tags, config={"lr": 1}, client=client) as run:
+            run.log("loss", 1)
+        uuids.append(run.uuid)
+    page = open_page(f"{PROJECT}compare/?diff=1&run={uuids[0]}&run={uuids[1]}")
+    expect(page.locator("figure canvas")).to_be_visible()
+    rows = page.locator("[aria-label=Differences] tbody tr")
+    expect(page.get_by_text("These runs do not differ.")).to_be_visible()
+    expect(rows).to_have_count(0)
+    page.get_by_label("Only differences").uncheck()
+    expect(rows.filter(has_text="Started")).to_have_count(1)
+    expect(rows.filter(has_text="Duration")).to_have_count(1)
+    page = open_page(f"{PROJECT}compare/?diff=1&run={uuids[0]}&run={uuids[2]}")
+    expect(rows).to_have_text([re.compile("Tags")])
 
 
 def test_matrices_are_compared_number_by_number(open_page, client):

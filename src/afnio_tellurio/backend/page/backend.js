@@ -250,9 +250,9 @@ export const loadMetrics = (route, list, uuids) => async (before, signal) => {
 };
 
 // What each run has of some metrics: name -> run -> {last, minimum, maximum}.
-/** @type {(route: Route, names: string[], uuids: string[] | null, live: string[]) => Load<Summaries>} */
+/** @type {(route: Route, names: string[], uuids: string[] | null, live: string[]) => Load<Summaries | undefined>} */
 export const loadSummaries = (route, names, uuids, live) => async (before, signal) => {
-	if (!names.length || (before && !live.length)) return before ?? new Map();
+	if (!names.length || (before && !live.length)) return before;
 	const run = unlessMany(before ? live : uuids);
 	const summaries = new Map(before);
 	const parts = Array.from({length: Math.ceil(names.length / MOST)}, (_, part) => {
@@ -334,8 +334,11 @@ export function usePolled(load, inputs, known) {
 			try {
 				const value = await load(memory, controller.signal);
 				if (controller.signal.aborted) return;
-				if (value !== memory) setState({value, error: null});
-				else setState(held => (held.error ? {...held, error: null} : held));
+				// The value may be the known one, after others were shown.
+				setState(held => {
+					const shown = value === undefined ? held.value : value;
+					return held.error || held.value !== shown ? {value: shown, error: null} : held;
+				});
 				memory = value;
 			} catch (error) {
 				if (controller.signal.aborted) return;

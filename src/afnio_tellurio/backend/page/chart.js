@@ -7,7 +7,7 @@ import {icon} from "./icons.js";
 import {stepsBetween} from "./plotting.js";
 import {html, useEffect, useLayoutEffect, useRef, useState} from "./preact.js";
 import {useTurn} from "./turns.js";
-import {Problem} from "./views.js";
+import {Problem, RETRY_MS} from "./views.js";
 import {useWidth} from "./widths.js";
 
 // Ranges of steps in a request: as many as the plot has pixels, so that a change of its width rarely needs another one.
@@ -22,15 +22,19 @@ const NO_SAMPLES = {series: new Map()};
 const FULL_MARGIN = 80;
 
 // Other views do not need it. It is a classic script.
-await new Promise((resolve, reject) => {
-	const script = document.createElement("script");
-	Object.assign(script, {
-		src: "/assets/uPlot.iife.min.js",
-		onload: resolve,
-		onerror: () => reject(new Error("The charts can't be loaded."))
+const loadScript = () =>
+	new Promise(resolve => {
+		const script = document.createElement("script");
+		Object.assign(script, {
+			src: "/assets/uPlot.iife.min.js",
+			onload: () => resolve(true),
+			onerror: () => setTimeout(resolve, RETRY_MS, false)
+		});
+		document.head.append(script);
 	});
-	document.head.append(script);
-});
+
+// A module that has failed would never run again.
+while (!(await loadScript()));
 
 /** @param {Span | null} steps */
 const bounds = steps => steps && {from_step: steps[0], to_step: steps[1]};
@@ -79,7 +83,18 @@ function useFiner(route, name, lines, steps, width) {
 }
 
 /** @type {Component} */
-function Chart({route, name, label, lines: coarse, steps, settings: chosen, theme, height: small, width: known}) {
+function Chart({
+	route,
+	name,
+	label,
+	lines: coarse,
+	steps,
+	settings: chosen,
+	theme,
+	height: small,
+	width: known,
+	isAnswered
+}) {
 	const figure = useRef(/** @type {Box} */ (null));
 	const box = useRef(/** @type {Box} */ (null));
 	const [table, setTable] = useState(/** @type {Saving | null} */ (null));
@@ -97,7 +112,7 @@ function Chart({route, name, label, lines: coarse, steps, settings: chosen, them
 		box,
 		width,
 		height,
-		empty: "No numbers to draw.",
+		empty: isAnswered ? "No numbers to draw." : "Loading…",
 		onZoom
 	});
 
@@ -143,11 +158,12 @@ const Outline = ({name, label, height, isSeen}) =>
 		<div class="plot" style=${{height: `${height}px`}}>${isSeen && html`<p class="quiet none">Loading…</p>`}</div></figure>`;
 
 /** @type {Component} */
-const ChartSlot = ({isLoaded, ...others}) => html`<${useTurn(isLoaded) ? Chart : Outline} ...${others} />`;
+const ChartSlot = props =>
+	html`<${useTurn(props.isAnswered || props.lines.length > 0) ? Chart : Outline} ...${props} />`;
 
 // A part of a grid of charts: loads its values in one request, while it is in view.
 /** @type {Component} */
-export function ChartPart({route, names, group, shownRuns, settings, theme, isLarge}) {
+export function ChartPart({route, names, group, shownRuns, isStale, settings, theme, isLarge}) {
 	const grid = useRef(/** @type {Box} */ (null));
 	const held = useRef(/** @type {SampleCache | undefined} */ (undefined));
 	// Of each plot: a chart that measured its own would be drawn a frame later.
@@ -167,7 +183,11 @@ export function ChartPart({route, names, group, shownRuns, settings, theme, isLa
 		measure();
 		setSeen(top < innerHeight + MARGIN && bottom > -MARGIN);
 		const rootMargin = `${MARGIN}px`;
-		const watcher = new IntersectionObserver(([entry]) => setSeen(entry.isIntersecting), {rootMargin});
+		const watcher = new IntersectionObserver(
+			// A busy browser reports several changes at once.
+			entries => setSeen(entries[entries.length - 1].isIntersecting),
+			{rootMargin}
+		);
 		watcher.observe(grid.current);
 		return () => watcher.disconnect();
 	}, []);
@@ -178,11 +198,14 @@ export function ChartPart({route, names, group, shownRuns, settings, theme, isLa
 		return () => watcher.disconnect();
 	}, [isSeen]);
 	const query = {run: shownRuns.map(({uuid}) => uuid), name: names, buckets};
-	const {value, error} = usePolled(isSeen && buckets ? loadSamples(route, query) : async before => before, [
-		isSeen && buckets > 0,
-		JSON.stringify(query)
-	]);
+	// What the lines are of, however fine they are.
+	const wanted = JSON.stringify([query.run, names]);
+	/** @type {Load<SampleCache | undefined>} */
+	const load = async (before, signal) =>
+		isSeen && buckets ? Object.assign(await loadSamples(route, query)(before, signal), {wanted}) : before;
+	const {value, error} = usePolled(load, [isSeen && buckets > 0, JSON.stringify(query)]);
 	held.current = value ?? held.current;
+	const isAnswered = !isStale && held.current?.wanted === wanted;
 	/** @param {string} name @returns {Line[]} */
 	const wholeOf = name =>
 		shownRuns.flatMap(({uuid, name: label, slot, date_created}) => {
@@ -201,7 +224,7 @@ export function ChartPart({route, names, group, shownRuns, settings, theme, isLa
 		<${Problem} error=${error ?? zoomed.error} />
 		${names.map(
 			name =>
-				html`<${ChartSlot} key=${name} route=${route} name=${name} label=${group ? name.slice(group.length + 1) : name} isSeen=${isSeen} width=${width.current} isLoaded=${Boolean(held.current)} lines=${linesOf(name)} steps=${steps} settings=${settings} theme=${theme} height=${isLarge ? 300 : 190} />`
+				html`<${ChartSlot} key=${name} route=${route} name=${name} label=${group ? name.slice(group.length + 1) : name} isSeen=${isSeen} width=${width.current} isAnswered=${isAnswered} lines=${linesOf(name)} steps=${steps} settings=${settings} theme=${theme} height=${isLarge ? 300 : 190} />`
 		)}
 	</div>`;
 }

@@ -12,7 +12,10 @@ export function useChart({name, lines, settings, theme, box, width, height, empt
 	const made = useRef(/** @type {UPlot | null} */ (null));
 	const pointer = useRef(/** @type {Pointer | null} */ (null));
 	const [spoken, setSpoken] = useState("");
-	const plot = useMemo(() => plotted(lines, settings), [...lines.map(({series}) => series), JSON.stringify(settings)]);
+	const plot = useMemo(
+		() => plotted(lines, settings),
+		[...lines.flatMap(({series, slot}) => [series, slot]), JSON.stringify(settings)]
+	);
 	const current = useRef({plot, lines});
 	current.current = {plot, lines};
 	const reset = () => onZoom(null);

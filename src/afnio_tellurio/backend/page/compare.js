@@ -41,7 +41,8 @@ export function CompareView({route, name: project, list, theme, onError}) {
 	const summaries = useSummaries(route, names, uuids, running(shownRuns));
 	const [hasRows, setRows] = useState(false);
 	// Charts are made after the frame that shows the rows.
-	useEffect(() => setRows(Boolean(summaries)), [Boolean(summaries)]);
+	const isKnown = Boolean(summaries ?? (listed.value && !names.length));
+	useEffect(() => setRows(isKnown), [isKnown]);
 	if (!list.value) return waiting(list);
 	if (!isEnough)
 		return html`<p>Select at least two runs of <${Link} to=${projectPath(route)}><bdi>${project}</bdi><//> to compare them.</p>`;
@@ -55,7 +56,8 @@ export function CompareView({route, name: project, list, theme, onError}) {
 /** @param {ShownRun[]} shownRuns @param {Metric[]} metrics @param {Summaries | undefined} summaries @param {Kind} kind @returns {Record<string, ComparedRow[]>} */
 function comparedRows(shownRuns, metrics, summaries, kind) {
 	const {rows, values} = configsOf(shownRuns);
-	const plain = {status: (/** @type {Run} */ run) => run.status, user: (/** @type {Run} */ run) => run.user?.username};
+	/** @type {Record<string, ComparedRow["read"]>} */
+	const plain = {status: run => run.status, user: run => run.user?.username, tags: run => run.tags ?? []};
 	// Matrices take much room.
 	const ordered = [...metrics].sort((a, b) => Number(b.is_numeric) - Number(a.is_numeric));
 	return {
@@ -63,9 +65,8 @@ function comparedRows(shownRuns, metrics, summaries, kind) {
 			key,
 			label,
 			show,
-			read:
-				/** @type {Record<string, (run: Run) => unknown>} */ (plain)[key] ??
-				(run => (key === "tags" ? run.tags : run.uuid))
+			// When a run started, and for how long it ran, differs by nature.
+			read: plain[key] ?? (() => null)
 		})),
 		Metrics: ordered.map(({name}) => ({
 			key: `${kind}:${name}`,

@@ -5,6 +5,7 @@ import {AXES} from "./axes.js";
 import {ChartPart} from "./chart.js";
 import {capitalized, counted, groupsOf, number} from "./format.js";
 import {html} from "./preact.js";
+import {Loading} from "./views.js";
 
 // Metrics in one request.
 const PART = 12;
@@ -66,11 +67,12 @@ function Section({group, label, count, children}) {
 }
 
 /** @type {Component} */
-export function Curves({route, names, shownRuns, theme}) {
+export function Curves({route, names, isStale, shownRuns, theme}) {
 	const settings = chosenSettings();
 	const isLarge = names.length < 3;
 	const parts = (/** @type {string[]} */ members) =>
 		members.flatMap((_name, index) => (index % PART ? [] : [members.slice(index, index + PART)]));
+	if (!names.length && isStale) return Loading();
 	if (!names.length) return html`<p class="quiet">No numeric metrics yet.</p>`;
 	const text = option("m").toLowerCase();
 	const groups = groupsOf(names.filter(name => name.toLowerCase().includes(text)));
@@ -81,7 +83,7 @@ export function Curves({route, names, shownRuns, theme}) {
 				group,
 				members
 			]) => html`<${Section} key=${group} group=${group} label=${group || (groups.length > 1 ? REST : "")} count=${members.length}>
-			${parts(members).map(part => html`<${ChartPart} key=${part[0]} route=${route} names=${part} group=${group} shownRuns=${shownRuns} settings=${settings} theme=${theme} isLarge=${isLarge} />`)}
+			${parts(members).map(part => html`<${ChartPart} key=${part[0]} route=${route} names=${part} group=${group} shownRuns=${shownRuns} isStale=${isStale} settings=${settings} theme=${theme} isLarge=${isLarge} />`)}
 		<//>`
 		)}`;
 }

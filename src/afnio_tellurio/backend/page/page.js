@@ -3,7 +3,7 @@
 import {Link, listQuery, useRoute} from "./address.js";
 import * as backend from "./backend.js";
 import {icon} from "./icons.js";
-import {html, render, useLayoutEffect, useState} from "./preact.js";
+import {html, render, useState} from "./preact.js";
 import {Loading, lazy, NotFound, useModule, useRuns, useView, withStyles} from "./views.js";
 
 const {projectPath, usePolled} = backend;
@@ -13,9 +13,8 @@ const {projectPath, usePolled} = backend;
 function useTheme() {
 	const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
 	const [theme, setTheme] = useState(localStorage.theme ?? system);
-	useLayoutEffect(() => {
-		document.documentElement.dataset.theme = theme;
-	}, [theme]);
+	// Charts read the colors in their effects, which run before those of the page.
+	document.documentElement.dataset.theme = theme;
 	const other = theme === "dark" ? "light" : "dark";
 	const onClick = () => {
 		localStorage.theme = other;

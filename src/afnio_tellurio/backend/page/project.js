@@ -158,5 +158,5 @@ export function ProjectView({route, name, list, theme, onError}) {
 	if (tab === "explore" && !metrics) return html`${head}${Loading()}`;
 	if (tab) return html`${head}<${TABS[tab]} ...${shared} metrics=${metrics ?? []} onSelect=${selecting(colored)} />`;
 	return html`${head}<div class="project"><${RunColumn} ...${shared} />
-		<div class="main">${!shownRuns.length ? html`<${NothingShown} found=${found} />` : metrics ? html`<${Charts} onError=${onError} route=${route} names=${numericNames(metrics)} shownRuns=${colored} theme=${theme} />` : Loading()}</div></div>`;
+		<div class="main">${!shownRuns.length ? html`<${NothingShown} found=${found} />` : metrics ? html`<${Charts} onError=${onError} route=${route} names=${numericNames(metrics)} isStale=${String(metrics.uuids) !== String(uuids)} shownRuns=${colored} theme=${theme} />` : Loading()}</div></div>`;
 }

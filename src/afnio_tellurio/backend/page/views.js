@@ -16,6 +16,8 @@ import {html, useEffect, useLayoutEffect, useRef, useState} from "./preact.js";
 // Runs in the charts unless others are selected, and at most.
 const SELECTED = 10;
 export const MOST = 100;
+// Until code that could not be loaded is requested again: the server may be back.
+export const RETRY_MS = 2000;
 
 export const Loading = () => html`<p class="quiet" role="status">Loading…</p>`;
 
@@ -50,7 +52,30 @@ export function useView(title, onError, ...polled) {
 /** @template T @param {() => Promise<T>} load @param {Props["onError"]} onError @returns {T | null} */
 export function useModule(load, onError) {
 	const [module, setModule] = useState(/** @type {{loaded: T} | null} */ (null));
-	useLayoutEffect(() => void load().then(loaded => setModule({loaded}), onError), []);
+	useLayoutEffect(() => {
+		let timer = 0;
+		let isOver = false;
+		/** @type {Error | null} */
+		let failure = null;
+		const attempt = async () => {
+			try {
+				const loaded = await load();
+				if (isOver) return;
+				setModule({loaded});
+				if (failure) onError(null);
+			} catch (error) {
+				if (isOver) return;
+				failure = /** @type {Error} */ (error);
+				onError(failure);
+				timer = setTimeout(attempt, RETRY_MS);
+			}
+		};
+		attempt();
+		return () => {
+			isOver = true;
+			clearTimeout(timer);
+		};
+	}, []);
 	return module?.loaded ?? null;
 }
 
@@ -74,7 +99,12 @@ function styles(name) {
 			const link = document.createElement("link");
 			link.rel = "stylesheet";
 			link.href = `/assets/${name}`;
-			link.onload = link.onerror = resolve;
+			link.onload = resolve;
+			link.onerror = () => {
+				styled.delete(name);
+				link.remove();
+				resolve(undefined);
+			};
 			document.head.append(link);
 		});
 	styled.set(name, loaded);
