@@ -77,12 +77,34 @@ def test_a_project_is_deleted_and_restored(invoke, run):
 
 def test_restoring_what_is_not_in_the_trash_says_so(invoke, run):
     assert outcome(invoke("restore", "acme/digits")) == (0, "digits was not in the trash\n")
-    restored = outcome(invoke("restore", f"acme/digits/{run.uuid}"))
-    assert restored == (0, "a b was not in the trash\n")
+    for name in (run.uuid, "a b"):
+        restored = outcome(invoke("restore", f"acme/digits/{name}"))
+        assert restored == (0, "a b was not in the trash\n")
     te.delete_project("acme", "digits")
     assert outcome(invoke("restore", "acme/digits")) == (0, "Restored digits\n")
     te.delete_run("acme", "digits", run.uuid)
     assert outcome(invoke("restore", f"acme/digits/{run.uuid}")) == (0, "Restored a b\n")
+
+
+def test_messages_about_what_is_in_the_trash_say_how_to_restore_it(invoke, run):
+    te.init("acme", "Digits", "a c").finish()
+    te.delete_run("acme", "digits", "a b")
+    for name in ("a b", run.uuid):
+        shown = invoke("show", f"acme/digits/{name}")
+        assert shown.returncode == 1
+        _words, _, command = shown.stderr.partition(" is in the trash. To restore it: ")
+        assert invoke(*shlex.split(command)[1:]).stdout == "Restored a b\n"
+        te.delete_run("acme", "digits", "a b")
+    te.delete_project("acme", "digits")
+    for arguments in (("show", "acme/digits/a c"), ("runs", "acme/digits")):
+        shown = invoke(*arguments)
+        assert (shown.returncode, shown.stderr) == (
+            1,
+            (
+                f"afnio-tellurio {arguments[0]}: Project acme/digits is in the trash. "
+                "To restore it: afnio-tellurio restore acme/digits\n"
+            ),
+        )
 
 
 def test_the_trash_lists_names_dates_and_sizes(invoke, run):

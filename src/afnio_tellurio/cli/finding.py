@@ -6,6 +6,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 import afnio_tellurio as te
+from afnio_tellurio.notices import quoted_argument
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,13 +21,14 @@ def find_run(path: Sequence[str]) -> te.Run:
     """Returns the run at NAMESPACE/PROJECT/RUN.
 
     Raises:
-        LookupError: It does not exist; the message names similar ones.
+        LookupError: It does not exist; the message names similar ones, or how to restore it.
         TellurioError: The request failed.
     """
     namespace, project, name = path
     try:
         return te.get_run(namespace, project, name)
     except LookupError:
+        _require_not_in_trash("run", path)
         names = [run.name for run in te.runs(namespace, project, limit=_SEARCHED)]
     raise LookupError(
         f"Run {namespace}/{project}/{name} not found{existing_names(name, names, 'Newest runs')}"
@@ -85,7 +87,29 @@ def missing_project(namespace: str, project: str) -> str | None:
     return _about_missing_project(namespace, project) if is_missing else None
 
 
+def _require_not_in_trash(kind: str, path: Sequence[str]) -> None:
+    """Raises a `LookupError` if the trash has a run or a project with this name."""
+    namespace, project, *run_name = path
+    try:
+        items = te.list_trash(namespace)
+    except te.TellurioError:
+        # The message about what does not exist holds without the trash.
+        return
+    for item in items:
+        is_named = not run_name or run_name[0] in {item.name, item.uuid}
+        if item.kind == kind and item.project_slug == project and is_named:
+            name = "/".join(path)
+            raise LookupError(
+                f"{kind.title()} {name} is in the trash. To restore it: "
+                f"afnio-tellurio restore {quoted_argument(name)}"
+            )
+
+
 def _about_missing_project(namespace: str, project: str) -> str:
+    try:
+        _require_not_in_trash("project", (namespace, project))
+    except LookupError as error:
+        return str(error)
     try:
         slugs = [each.slug for each in list_projects(namespace)]
     except te.NotFoundError:

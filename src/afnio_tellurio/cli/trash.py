@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _PATH = "NAMESPACE/PROJECT[/RUN]"
+#: The parts of NAMESPACE/PROJECT/RUN.
+_RUN_PARTS = 3
 _KILO = 1000
 
 
@@ -184,11 +186,26 @@ def _restore(options: argparse.Namespace) -> int:
         else:
             restored = te.restore_project(namespace_slug, project)
     except LookupError as error:
-        raise _not_in_trash(options.path, items) from error
+        # As by its UUID, restoring a run again does nothing.
+        existing = _existing_run(options.path)
+        if existing is None:
+            raise _not_in_trash(options.path, items) from error
+        restored = existing
     name = printable(restored.name if isinstance(restored, te.Run) else restored.slug)
     was_in_trash = any(item.uuid == restored.uuid for item in items)
     print(f"Restored {name}" if was_in_trash else f"{name} was not in the trash")
     return 0
+
+
+def _existing_run(path: Sequence[str]) -> te.Run | None:
+    """Returns the run with this name that is not in the trash, if the path has one."""
+    if len(path) != _RUN_PARTS:
+        return None
+    namespace, project, name = path
+    try:
+        return te.get_run(namespace, project, name)
+    except LookupError:
+        return None
 
 
 def _purge(options: argparse.Namespace) -> int:
