@@ -202,7 +202,7 @@ def is_a_failure_of_the_backend(answer, call, expected, raised, _missed):
     Its documentation promises no exception for that case but Exception.
     """
     is_login = call in {"login", "login again"} and expected.startswith("InvalidAPIKeyError")
-    return is_login and answer not in {"401", "403"} and "verifyApiKey" in raised
+    return is_login and answer not in {"401", "403"} and "Cannot verify the API key" in raised
 
 
 def test_an_except_clause_for_afnio_catches_our_exceptions(run_afnio, ports):

@@ -14,6 +14,7 @@ import re
 import threading
 from contextlib import contextmanager
 from functools import partial
+from urllib.parse import urlencode
 
 import exchanges
 import httpx
@@ -93,6 +94,7 @@ NO_SCHEMA_TELLS = {
 
 #: They have neither a run nor an artifact in their path.
 PROJECT_OPERATIONS = {
+    "listRuns",
     "tabulateRuns",
     "listProjectMetrics",
     "summarizeProjectMetrics",
@@ -262,6 +264,8 @@ class Fixtures:
         """Replaces half of the valid requests whose success depends on more than the schema."""
         name = case.operation.definition.raw["operationId"]
         is_valid = case.meta is None or case.meta.generation.mode == GenerationMode.POSITIVE
+        if is_valid:
+            case.body = beginning(case.body)
         if is_valid and name in PROJECT_OPERATIONS:
             self.renew()
             case.path_parameters = {key: self.values[key] for key in case.path_parameters or {}}
@@ -290,7 +294,12 @@ class Fixtures:
         self.values = fill(self.api, run, f"model{self.artifacts}")
 
 
-def beginning(_context, body):
+def is_short(_context, query):
+    """Whether a server reads the request line: some refuse long ones with the status 431."""
+    return len(urlencode(query or {}, doseq=True)) < 60_000
+
+
+def beginning(body):
     """Makes a batch the first of its writer: any other number is a gap."""
     is_batch = isinstance(body, dict) and type(body.get("first_sequence_number")) is int
     if not is_batch:
@@ -363,6 +372,9 @@ def complaints(event):
             answer = interaction.response if interaction else None
             if check.name == "positive_data_acceptance" and is_beyond_schemas(answer):
                 continue
+            # The strategy of a media type of ours makes valid bodies alone.
+            if check.name == "negative_data_rejection" and "positive test case" in failure.message:
+                continue
             if check.name == "use_after_free" and is_there_again(check.failure_info):
                 continue
             if check.name == "ensure_resource_availability" and is_of_another(failure, answer):
@@ -414,7 +426,7 @@ def test_the_backend_keeps_the_contract_whatever_is_sent(backend, api, pytestcon
         examples=LONG_EXAMPLES if is_long else EXAMPLES,
         hooks={
             "map_path_parameters": put_path,
-            "map_body": beginning,
+            "filter_query": is_short,
             "map_case": put_case,
         },
     )

@@ -28,6 +28,7 @@ from afnio_tellurio.backend import run_tables as backend_run_tables
 from afnio_tellurio.backend import runs as backend_runs
 from afnio_tellurio.backend import tables as backend_tables
 from afnio_tellurio.filters import lexing, values
+from afnio_tellurio.operation_names import failure_of
 from afnio_tellurio.settings import limits
 from afnio_tellurio.tracking import statuses
 
@@ -336,7 +337,7 @@ CREATE = ("components", "schemas", "RunCreate", "properties", "name")
 @pytest.mark.parametrize(
     ("path", "name", "files"),
     [
-        (LIST_RUNS, "listRuns", "api/operations.py, tracking/finding.py"),
+        (LIST_RUNS, "listRuns", "api/operations.py, overviews.py, tracking/finding.py"),
         ((*LIST_RUNS, "parameters", 0), "listRuns parameter status", "tracking/finding.py"),
         ((*RUN, "user"), "Run.user", "api/entities.py"),
         (CREATE, "RunCreate.name", "tracking/functions.py"),
@@ -524,5 +525,5 @@ def test_the_contract_s_version_is_the_one_that_requests_name():
 @pytest.mark.parametrize("name", ["summarizeProjectMetrics", "listMetrics"])
 def test_a_name_that_is_no_string_is_an_invalid_answer(name):
     field = metrics.AnswerFields(name)
-    with pytest.raises(te.InvalidResponseError, match=f"^{name}: "):
+    with pytest.raises(te.InvalidResponseError, match=f"^{failure_of(name)}: "):
         field.text("name", ["a list"])

@@ -176,7 +176,7 @@ def test_flush_gives_up_in_time_and_says_what_waits_where(proxy, run, journals):
     with pytest.raises(te.DeliveryError) as caught:
         te.flush(timeout=0.05)
     assert str(caught.value).startswith(
-        f"flush: run 'test_run': 17 metrics wait in {journals()[0]} (logMetricBatch"
+        f"flush: run 'test_run': 17 metrics wait in {journals()[0]} (Cannot log metrics"
     )
     assert "502 Bad Gateway" in str(caught.value)
     assert str(caught.value).endswith("; deliver with: afnio-tellurio sync")

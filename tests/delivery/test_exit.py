@@ -42,7 +42,7 @@ def test_exit_takes_no_longer_than_its_timeout_and_leaves_the_rest_for_sync(
     (path,) = journals()
     assert told.startswith(
         "afnio-tellurio: run 'left' could not be ended as COMPLETED: run 'left': "
-        f"100 metrics wait in {path} (logMetricBatch"
+        f"100 metrics wait in {path} (Cannot log metrics"
     )
     assert told.endswith("; deliver with: afnio-tellurio sync\n")
     proxy.fault = lambda *_: None

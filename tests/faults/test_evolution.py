@@ -18,6 +18,7 @@ from transports import use_transport
 
 import afnio_tellurio as te
 from afnio_tellurio.client import connection_of
+from afnio_tellurio.operation_names import failure_of
 
 CONTRACT = exchanges.CONTRACT
 REASON = CONTRACT["components"]["schemas"]["EndReason"]["properties"]
@@ -296,7 +297,7 @@ def outcome(client, run, operation, change):
     if not any(changed):
         raise NothingChangedError
     if isinstance(seen, Exception):
-        assert operation in str(seen)
+        assert failure_of(operation) in str(seen)
     return seen
 
 
