@@ -85,10 +85,42 @@ def test_runs_of_a_namespace_are_listed(invoke, three_projects):
 
 
 def test_the_runs_of_all_projects_are_bounded(invoke):
-    for number in range(22):
+    for number in range(20):
         te.init("acme", f"Project {number % 4}", f"run-{number}").finish()
-    names = [name for _project, name in listed(invoke("runs"))]
-    assert names == [f"run-{number}" for number in range(21, 1, -1)]
+    assert len(listed(invoke("runs"))) == 20
+    te.init("acme", "Project 0", "run-20").finish()
+    finished = invoke("runs")
+    names = [line.split()[1] for line in finished.stdout.splitlines()[1:]]
+    assert names == [f"run-{number}" for number in range(20, 0, -1)]
+    more = "These are the 20 newest runs; --limit N shows more.\n"
+    as_json = invoke("runs", "acme", "--json")
+    assert (finished.stderr, as_json.stderr) == (more, more)
+    assert [run["name"] for run in json.loads(as_json.stdout)] == names
+    assert len(listed(invoke("runs", "--limit", "20"))) == 20
+    assert len(listed(invoke("runs", "--limit", "21"))) == 21
+
+
+def test_an_empty_list_is_a_line_on_stderr_and_no_header(invoke, three_projects):
+    def told(*arguments):
+        finished = invoke(*arguments)
+        assert (finished.returncode, finished.stdout) == (0, "")
+        return finished.stderr
+
+    assert told("runs", "acme/digits", "--tag", "V1") == "No runs match.\n"
+    assert told("runs", "acme", "--group", "nosuch") == "No runs match.\n"
+    assert told("files", "acme/digits/run-0") == "The run has no files.\n"
+    assert told("files", "acme/digits/run-0", "--prefix", "a") == "No files match.\n"
+    te.create_project("acme", "Empty")
+    assert told("runs", "acme/empty") == "No runs yet; init() creates one.\n"
+    finished = invoke("runs", "acme/empty", "--json")
+    assert (finished.stdout, finished.stderr) == ("[]\n", "")
+
+
+def test_an_empty_home_says_what_creates_projects(invoke):
+    for name in ("projects", "runs"):
+        finished = invoke(name)
+        assert (finished.returncode, finished.stdout) == (0, "")
+        assert finished.stderr == f"No {name} yet; init() creates one.\n"
 
 
 def test_filters_and_metrics_apply_to_all_projects(invoke, three_projects):

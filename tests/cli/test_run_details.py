@@ -198,7 +198,7 @@ def test_runs_are_filtered_by_their_details(invoke, runs):
     assert names_in(invoke("runs", PROJECT, "--tag", "first")) == ["top", "middle"]
     assert names_in(invoke("runs", PROJECT, "--tag", "second")) == ["top"]
     assert names_in(invoke("runs", PROJECT, "--group", "sweep")) == ["top"]
-    assert names_in(invoke("runs", PROJECT, "--job-type", "eval")) == []
+    assert invoke("runs", PROJECT, "--job-type", "eval").stderr == "No runs match.\n"
     assert names_in(invoke("runs", PROJECT, "--job-type", "train")) == ["top"]
     assert names_in(invoke("runs", PROJECT, "--parent", runs["top"].uuid)) == ["middle"]
     refused = invoke("runs", PROJECT, "--parent", "top")

@@ -17,11 +17,24 @@ from afnio_tellurio.cli.arguments import (
     require_metrics,
     suggestion,
 )
-from afnio_tellurio.cli.filtering import SortOption, add_filters, filters_of, sort_of
+from afnio_tellurio.cli.filtering import (
+    SortOption,
+    add_filters,
+    filters_of,
+    has_filters,
+    sort_of,
+)
 from afnio_tellurio.cli.finding import list_projects
 from afnio_tellurio.cli.layout import table
 from afnio_tellurio.cli.paging import add_pager_option, paged
-from afnio_tellurio.cli.printing import format_date, run_duration, run_facts, short, username
+from afnio_tellurio.cli.printing import (
+    complain,
+    format_date,
+    run_duration,
+    run_facts,
+    short,
+    username,
+)
 from afnio_tellurio.notices import show_progress
 from afnio_tellurio.settings.limits import MAX_SAMPLED
 
@@ -95,6 +108,9 @@ def _projects(options: argparse.Namespace) -> int:
         facts = [_project_facts(namespace, project) for namespace, project in found]
         print(json.dumps(facts, indent=2))
         return 0
+    if not found:
+        complain("No projects yet; init() creates one.")
+        return 0
     rows = [
         [
             project.slug if options.namespace else f"{namespace}/{project.slug}",
@@ -149,6 +165,9 @@ def _project_facts(namespace: str, project: te.Project) -> dict[str, Any]:
 
 def _runs(options: argparse.Namespace) -> int:
     runs = _find_runs(options)
+    has_more = _has_default_limit(options) and len(runs) > _NEWEST
+    if has_more:
+        del runs[_NEWEST:]
     names: list[str] = options.metrics
     summaries = _load_summaries(runs, names) if names else {}
     if runs and names:
@@ -162,11 +181,19 @@ def _runs(options: argparse.Namespace) -> int:
             for _level, run in nested
         ]
         print(json.dumps(facts, indent=2))
-        return 0
-    has_projects = len(options.path) < _PROJECT_PARTS
-    with paged(options):
-        print(_table(nested, names, summaries, has_projects=has_projects))
+    elif runs:
+        has_projects = len(options.path) < _PROJECT_PARTS
+        with paged(options):
+            print(_table(nested, names, summaries, has_projects=has_projects))
+    else:
+        complain("No runs match." if has_filters(options) else "No runs yet; init() creates one.")
+    if has_more:
+        complain(f"These are the {_NEWEST} newest runs; --limit N shows more.")
     return 0
+
+
+def _has_default_limit(options: argparse.Namespace) -> bool:
+    return len(options.path) < _PROJECT_PARTS and options.limit is None
 
 
 def _find_runs(options: argparse.Namespace) -> list[te.Run]:
@@ -183,7 +210,9 @@ def _find_runs(options: argparse.Namespace) -> list[te.Run]:
     if options.sort or options.reverse:
         options.usage.error("--sort and --reverse require NAMESPACE/PROJECT")
     namespace = options.path[0] if options.path else None
-    return newest_runs(namespace, options.limit or _NEWEST, **filters)
+    # One more shows that there are more.
+    limit = _NEWEST + 1 if _has_default_limit(options) else options.limit
+    return newest_runs(namespace, limit, **filters)
 
 
 def _require_sortable(path: Sequence[str], sort: SortOption) -> None:
