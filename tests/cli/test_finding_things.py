@@ -153,6 +153,10 @@ def test_projects_of_all_namespaces_are_listed(invoke, three_projects):
         (("runs", "nosuch"), "Namespace nosuch not found. Namespaces: acme, other"),
         (("runs", "acme/x"), "Project acme/x not found. Projects in acme: digits, letters"),
         (("runs", "acme/digit"), "Project acme/digit not found. Did you mean digits?"),
+        (
+            ("runs", "acme/digits/run-0"),
+            "Project acme/digits/run-0 not found. To show a run: afnio-tellurio show acme/digits/run-0",
+        ),
         (("show", "acme/x/y"), "Project acme/x not found. Projects in acme: digits, letters"),
         (("delete", "acme/x"), "Project acme/x not found. Projects in acme: digits, letters"),
         (("artifacts", "acme/x"), "Project acme/x not found. Projects in acme: digits, letters"),
@@ -344,6 +348,20 @@ def test_a_misspelled_attribute_to_sort_by_is_suggested(invoke, three_projects):
     assert complaint(invoke("runs", "acme/digits", "--sort", "zzz")).endswith(
         "such metric or attribute; logged: even, odd, train/loss"
     )
+
+
+def test_a_name_in_the_config_to_sort_by_is_suggested(invoke, three_projects):
+    te.init(
+        "acme", "Digits", "tuned", config={"lr": 0.1, "optim": {"beta": 0.9}, "a b": 1}
+    ).finish()
+    for name, path in (("lr", "config.lr"), ("beta", "config.optim.beta")):
+        assert complaint(invoke("runs", "acme/digits", "--sort", name)) == (
+            f"afnio-tellurio runs: Can't sort by {name!r}: the runs have no such metric or "
+            f"attribute; did you mean {path!r}?"
+        )
+        assert ["tuned", "COMPLETED"] in listed(invoke("runs", "acme/digits", "--sort", path))
+    for name in ("eta", "a b"):
+        assert "did you mean" not in complaint(invoke("runs", "acme/digits", "--sort", name))
 
 
 def test_a_minus_sign_reverses_the_order_of_a_metric_too(invoke, three_projects):

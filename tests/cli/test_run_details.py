@@ -2,8 +2,10 @@
 
 import datetime as dt
 import json
+import re
 
 import pytest
+from freezegun import freeze_time
 
 import afnio_tellurio as te
 from afnio_tellurio.cli import looking
@@ -188,6 +190,16 @@ def test_the_duration_ends_with_the_run(invoke):
     change(run, status="COMPLETED", date_ended=ended.isoformat())
     assert "1 min 30 s" in shown(invoke("runs", PROJECT))
     assert "\nduration  1 min 30 s\n" in shown(invoke("show", f"{PROJECT}/run"))
+
+
+def test_the_duration_of_a_running_run_is_that_until_now(invoke):
+    with te.init("acme", "Digits", "run") as run:
+        now = run.date_created + dt.timedelta(seconds=90, microseconds=1)
+        with freeze_time(now):
+            listed = shown(invoke("runs", PROJECT))
+            details = shown(invoke("show", f"{PROJECT}/run"))
+    assert re.search(r"run +RUNNING .* 1 min 30 s ", listed)
+    assert "\nduration  1 min 30 s\n" in details
 
 
 def names_in(finished):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import afnio_tellurio as te
@@ -35,7 +36,7 @@ from afnio_tellurio.cli.printing import (
     short,
     username,
 )
-from afnio_tellurio.notices import show_progress
+from afnio_tellurio.notices import quoted_argument, show_progress
 from afnio_tellurio.settings.limits import MAX_SAMPLED
 
 if TYPE_CHECKING:
@@ -202,6 +203,14 @@ def _find_runs(options: argparse.Namespace) -> list[te.Run]:
         sort = sort_of(options)
         try:
             runs = te.runs(*options.path, **filters, sort=sort.text, limit=options.limit)
+        except te.NotFoundError as error:
+            path = "/".join(options.path)
+            if "/" not in options.path[1]:
+                raise
+            raise LookupError(
+                f"Project {path} not found. To show a run: "
+                f"afnio-tellurio show {quoted_argument(path)}"
+            ) from error
         except ValueError as error:
             if not isinstance(error, te.TellurioError):
                 _require_sortable(options.path, sort)
@@ -226,10 +235,32 @@ def _require_sortable(path: Sequence[str], sort: SortOption) -> None:
         # Imported here: it takes 10 ms, and parsing arguments doesn't need it.
         from afnio_tellurio.filters.conditions import ATTRIBUTES
 
-        hint = suggestion(name, [*logged, *ATTRIBUTES]) or listed_names(logged)
+        hint = (
+            _config_suggestion(path, name)
+            or suggestion(name, [*logged, *ATTRIBUTES])
+            or listed_names(logged)
+        )
         raise LookupError(
             f"Can't sort by {name!r}: the runs have no such metric or attribute{hint}"
         )
+
+
+def _config_suggestion(path: Sequence[str], name: str) -> str:
+    """The end of a message about a name to sort by, if a config of the newest runs has it."""
+    from afnio_tellurio.filters.lexing import FilterError
+    from afnio_tellurio.filters.parsing import parse_term
+    from afnio_tellurio.tracking.configuration import flattened
+
+    namespace, project = path
+    runs = te.runs(namespace, project, limit=_NEWEST)
+    keys = dict.fromkeys(key for run in runs for key in flattened(run.config))
+    for key in keys:
+        if key == name or key.endswith(f".{name}"):
+            # Without a key that the language has only in quotes.
+            with suppress(FilterError):
+                parse_term(f"config.{key}")
+                return f"; did you mean {f'config.{key}'!r}?"
+    return ""
 
 
 def newest_runs(namespace: str | None, limit: int, **filters: Any) -> list[te.Run]:
