@@ -85,10 +85,42 @@ def test_runs_of_a_namespace_are_listed(invoke, three_projects):
 
 
 def test_the_runs_of_all_projects_are_bounded(invoke):
-    for number in range(22):
+    for number in range(20):
         te.init("acme", f"Project {number % 4}", f"run-{number}").finish()
-    names = [name for _project, name in listed(invoke("runs"))]
-    assert names == [f"run-{number}" for number in range(21, 1, -1)]
+    assert len(listed(invoke("runs"))) == 20
+    te.init("acme", "Project 0", "run-20").finish()
+    finished = invoke("runs")
+    names = [line.split()[1] for line in finished.stdout.splitlines()[1:]]
+    assert names == [f"run-{number}" for number in range(20, 0, -1)]
+    more = "These are the 20 newest runs; --limit N shows more.\n"
+    as_json = invoke("runs", "acme", "--json")
+    assert (finished.stderr, as_json.stderr) == (more, more)
+    assert [run["name"] for run in json.loads(as_json.stdout)] == names
+    assert len(listed(invoke("runs", "--limit", "20"))) == 20
+    assert len(listed(invoke("runs", "--limit", "21"))) == 21
+
+
+def test_an_empty_list_is_a_line_on_stderr_and_no_header(invoke, three_projects):
+    def told(*arguments):
+        finished = invoke(*arguments)
+        assert (finished.returncode, finished.stdout) == (0, "")
+        return finished.stderr
+
+    assert told("runs", "acme/digits", "--tag", "V1") == "No runs match.\n"
+    assert told("runs", "acme", "--group", "nosuch") == "No runs match.\n"
+    assert told("files", "acme/digits/run-0") == "The run has no files.\n"
+    assert told("files", "acme/digits/run-0", "--prefix", "a") == "No files match.\n"
+    te.create_project("acme", "Empty")
+    assert told("runs", "acme/empty") == "No runs yet; init() creates one.\n"
+    finished = invoke("runs", "acme/empty", "--json")
+    assert (finished.stdout, finished.stderr) == ("[]\n", "")
+
+
+def test_an_empty_home_says_what_creates_projects(invoke):
+    for name in ("projects", "runs"):
+        finished = invoke(name)
+        assert (finished.returncode, finished.stdout) == (0, "")
+        assert finished.stderr == f"No {name} yet; init() creates one.\n"
 
 
 def test_filters_and_metrics_apply_to_all_projects(invoke, three_projects):
@@ -121,6 +153,10 @@ def test_projects_of_all_namespaces_are_listed(invoke, three_projects):
         (("runs", "nosuch"), "Namespace nosuch not found. Namespaces: acme, other"),
         (("runs", "acme/x"), "Project acme/x not found. Projects in acme: digits, letters"),
         (("runs", "acme/digit"), "Project acme/digit not found. Did you mean digits?"),
+        (
+            ("runs", "acme/digits/run-0"),
+            "Project acme/digits/run-0 not found. To show a run: afnio-tellurio show acme/digits/run-0",
+        ),
         (("show", "acme/x/y"), "Project acme/x not found. Projects in acme: digits, letters"),
         (("delete", "acme/x"), "Project acme/x not found. Projects in acme: digits, letters"),
         (("artifacts", "acme/x"), "Project acme/x not found. Projects in acme: digits, letters"),
@@ -312,6 +348,20 @@ def test_a_misspelled_attribute_to_sort_by_is_suggested(invoke, three_projects):
     assert complaint(invoke("runs", "acme/digits", "--sort", "zzz")).endswith(
         "such metric or attribute; logged: even, odd, train/loss"
     )
+
+
+def test_a_name_in_the_config_to_sort_by_is_suggested(invoke, three_projects):
+    te.init(
+        "acme", "Digits", "tuned", config={"lr": 0.1, "optim": {"beta": 0.9}, "a b": 1}
+    ).finish()
+    for name, path in (("lr", "config.lr"), ("beta", "config.optim.beta")):
+        assert complaint(invoke("runs", "acme/digits", "--sort", name)) == (
+            f"afnio-tellurio runs: Can't sort by {name!r}: the runs have no such metric or "
+            f"attribute; did you mean {path!r}?"
+        )
+        assert ["tuned", "COMPLETED"] in listed(invoke("runs", "acme/digits", "--sort", path))
+    for name in ("eta", "a b"):
+        assert "did you mean" not in complaint(invoke("runs", "acme/digits", "--sort", name))
 
 
 def test_a_minus_sign_reverses_the_order_of_a_metric_too(invoke, three_projects):

@@ -162,6 +162,29 @@ def test_metrics_stay_when_other_columns_do_not_fit(six_runs, at_terminal):
     assert lines[-1] == "(3 more columns in --json)"
 
 
+@pytest.mark.parametrize("columns", [46, 60, 80])
+def test_a_text_among_the_values_of_metrics_takes_the_place_of_no_number(
+    at_terminal, monkeypatch, columns
+):
+    monkeypatch.setenv("TELLURIO_MODE", "local")
+    with te.init("acme", "Digits", "run") as run:
+        run.log_metrics({"loss": 0.123456, "note": "a long text " * 10})
+    shown = at_terminal("show", "acme/digits/run", "--no-charts", columns=columns, NO_COLOR="1")
+    lines = shown.shown.replace("\r\n", "\n").partition("\nMETRIC")[2].splitlines()
+    assert lines[0].split() == ["COUNT", "LAST", "MINIMUM", "MAXIMUM"]
+    assert lines[1].split() == ["loss", "1", "0.123456", "0.123456", "0.123456"]
+    assert re.match(r'note +1 +"a.*….* +- +-$', lines[2])
+    assert len(lines) == 3
+    assert {len(line) for line in lines[1:]} == {min(columns, len(lines[2]))}
+    if columns > 46:
+        assert len(lines[2]) == columns, "a text has the width that is free"
+    shown = at_terminal(
+        "compare", *["acme/digits/run"] * 2, "--no-charts", columns=26, NO_COLOR="1"
+    ).shown
+    assert re.search(r'\r\nnote +last +"a.*…', shown)
+    assert shown.count("0.123456") == 6
+
+
 def test_through_a_pipe_nothing_is_shortened_or_colored(invoke, monkeypatch):
     monkeypatch.setenv("TELLURIO_MODE", "local")
     te.init("acme", "Digits", "a" * 200).finish()

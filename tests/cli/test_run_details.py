@@ -2,8 +2,10 @@
 
 import datetime as dt
 import json
+import re
 
 import pytest
+from freezegun import freeze_time
 
 import afnio_tellurio as te
 from afnio_tellurio.cli import looking
@@ -190,6 +192,16 @@ def test_the_duration_ends_with_the_run(invoke):
     assert "\nduration  1 min 30 s\n" in shown(invoke("show", f"{PROJECT}/run"))
 
 
+def test_the_duration_of_a_running_run_is_that_until_now(invoke):
+    with te.init("acme", "Digits", "run") as run:
+        now = run.date_created + dt.timedelta(seconds=90, microseconds=1)
+        with freeze_time(now):
+            listed = shown(invoke("runs", PROJECT))
+            details = shown(invoke("show", f"{PROJECT}/run"))
+    assert re.search(r"run +RUNNING .* 1 min 30 s ", listed)
+    assert "\nduration  1 min 30 s\n" in details
+
+
 def names_in(finished):
     return [line.split()[0] for line in shown(finished).splitlines()[1:]]
 
@@ -198,7 +210,7 @@ def test_runs_are_filtered_by_their_details(invoke, runs):
     assert names_in(invoke("runs", PROJECT, "--tag", "first")) == ["top", "middle"]
     assert names_in(invoke("runs", PROJECT, "--tag", "second")) == ["top"]
     assert names_in(invoke("runs", PROJECT, "--group", "sweep")) == ["top"]
-    assert names_in(invoke("runs", PROJECT, "--job-type", "eval")) == []
+    assert invoke("runs", PROJECT, "--job-type", "eval").stderr == "No runs match.\n"
     assert names_in(invoke("runs", PROJECT, "--job-type", "train")) == ["top"]
     assert names_in(invoke("runs", PROJECT, "--parent", runs["top"].uuid)) == ["middle"]
     refused = invoke("runs", PROJECT, "--parent", "top")

@@ -83,6 +83,11 @@ def filters_of(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def has_filters(options: argparse.Namespace) -> bool:
+    """Returns whether options choose runs."""
+    return any(value is not None for value in filters_of(options).values())
+
+
 def check_where(text: str | None) -> None:
     """Raises a `InvalidFilterError` if a filter is invalid."""
     if text is None:

@@ -19,6 +19,8 @@ _CELL_WIDTH = 40
 #: below the second; those that do not fit are left out.
 _LEGIBLE_CELL_WIDTH, _MIN_CELL_WIDTH = 16, 8
 _SPACE = 2
+#: The first marks of JSON that isn't a number, as it is among the values of metrics.
+_TEXT_STARTS = ('"', "[", "{")
 #: Columns that are useless in part.
 _WHOLE = {
     *("STATUS", "CREATED", "UPDATED", "LAST ACTIVITY", "DELETED", "KEPT UNTIL", "LOGGED", "KIND"),
@@ -56,7 +58,11 @@ def table(
     kept = fit(
         widths,
         shutil.get_terminal_size().columns,
-        whole={number for number, title in enumerate(header) if title in {*numbers, *_WHOLE}},
+        least={
+            number: _least_width(column)
+            for number, column in enumerate(zip(*lines, strict=True))
+            if header[number] in {*numbers, *_WHOLE}
+        },
         optional=[header.index(title) for title in optional if title in header],
     )
     has_colors = shows_colors(sys.stdout)
@@ -77,6 +83,12 @@ def table(
         columns = "column" if left_out == 1 else "columns"
         shown.append(f"({left_out} more {columns} in --json)")
     return "\n".join(shown)
+
+
+def _least_width(column: Sequence[str]) -> int:
+    """The width of what is useless in part: all but the texts among the values of metrics."""
+    whole = [cell for cell in column if not cell.startswith(_TEXT_STARTS)]
+    return max(map(columns_of, whole), default=0)
 
 
 def _line(
@@ -104,22 +116,24 @@ def is_terminal() -> bool:
 
 
 def fit(
-    widths: Sequence[int], free: int, *, whole: Collection[int], optional: Sequence[int]
+    widths: Sequence[int], free: int, *, least: Mapping[int, int], optional: Sequence[int]
 ) -> dict[int, int]:
     """Returns the widths of the columns that fit, by their numbers.
 
     Args:
         widths: The widths that the columns need.
         free: The columns of the terminal.
-        whole: The columns that are not shortened.
+        least: The widths below which columns are not shortened, by their numbers.
         optional: The columns that are left out first, the first one first.
     """
     columns = list(range(len(widths)))
     leaving = [*optional, *(column for column in reversed(columns) if column not in optional)]
 
+    def width_of(column: int, most: int) -> int:
+        return min(widths[column], max(most, least.get(column, 0)))
+
     def total(most: int) -> int:
-        texts = sum(widths[each] if each in whole else min(widths[each], most) for each in columns)
-        return texts + _SPACE * (len(columns) - 1)
+        return sum(width_of(each, most) for each in columns) + _SPACE * (len(columns) - 1)
 
     while len(columns) > 1 and leaving[0] in optional and total(_LEGIBLE_CELL_WIDTH) > free:
         columns.remove(leaving.pop(0))
@@ -128,7 +142,7 @@ def fit(
     most = min(max(widths), max(free, _MIN_CELL_WIDTH))
     while most > _MIN_CELL_WIDTH and total(most) > free:
         most -= 1
-    kept = {each: widths[each] if each in whole else min(widths[each], most) for each in columns}
+    kept = {each: width_of(each, most) for each in columns}
     # Some texts get back what the last step freed.
     spare = free - total(most)
     for column, width in kept.items():

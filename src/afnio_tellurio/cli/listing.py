@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import afnio_tellurio as te
@@ -17,12 +18,25 @@ from afnio_tellurio.cli.arguments import (
     require_metrics,
     suggestion,
 )
-from afnio_tellurio.cli.filtering import SortOption, add_filters, filters_of, sort_of
+from afnio_tellurio.cli.filtering import (
+    SortOption,
+    add_filters,
+    filters_of,
+    has_filters,
+    sort_of,
+)
 from afnio_tellurio.cli.finding import list_projects
 from afnio_tellurio.cli.layout import table
 from afnio_tellurio.cli.paging import add_pager_option, paged
-from afnio_tellurio.cli.printing import format_date, run_duration, run_facts, short, username
-from afnio_tellurio.notices import show_progress
+from afnio_tellurio.cli.printing import (
+    complain,
+    format_date,
+    run_duration,
+    run_facts,
+    short,
+    username,
+)
+from afnio_tellurio.notices import quoted_argument, show_progress
 from afnio_tellurio.settings.limits import MAX_SAMPLED
 
 if TYPE_CHECKING:
@@ -95,6 +109,9 @@ def _projects(options: argparse.Namespace) -> int:
         facts = [_project_facts(namespace, project) for namespace, project in found]
         print(json.dumps(facts, indent=2))
         return 0
+    if not found:
+        complain("No projects yet; init() creates one.")
+        return 0
     rows = [
         [
             project.slug if options.namespace else f"{namespace}/{project.slug}",
@@ -149,6 +166,9 @@ def _project_facts(namespace: str, project: te.Project) -> dict[str, Any]:
 
 def _runs(options: argparse.Namespace) -> int:
     runs = _find_runs(options)
+    has_more = _has_default_limit(options) and len(runs) > _NEWEST
+    if has_more:
+        del runs[_NEWEST:]
     names: list[str] = options.metrics
     summaries = _load_summaries(runs, names) if names else {}
     if runs and names:
@@ -162,11 +182,19 @@ def _runs(options: argparse.Namespace) -> int:
             for _level, run in nested
         ]
         print(json.dumps(facts, indent=2))
-        return 0
-    has_projects = len(options.path) < _PROJECT_PARTS
-    with paged(options):
-        print(_table(nested, names, summaries, has_projects=has_projects))
+    elif runs:
+        has_projects = len(options.path) < _PROJECT_PARTS
+        with paged(options):
+            print(_table(nested, names, summaries, has_projects=has_projects))
+    else:
+        complain("No runs match." if has_filters(options) else "No runs yet; init() creates one.")
+    if has_more:
+        complain(f"These are the {_NEWEST} newest runs; --limit N shows more.")
     return 0
+
+
+def _has_default_limit(options: argparse.Namespace) -> bool:
+    return len(options.path) < _PROJECT_PARTS and options.limit is None
 
 
 def _find_runs(options: argparse.Namespace) -> list[te.Run]:
@@ -175,6 +203,14 @@ def _find_runs(options: argparse.Namespace) -> list[te.Run]:
         sort = sort_of(options)
         try:
             runs = te.runs(*options.path, **filters, sort=sort.text, limit=options.limit)
+        except te.NotFoundError as error:
+            path = "/".join(options.path)
+            if "/" not in options.path[1]:
+                raise
+            raise LookupError(
+                f"Project {path} not found. To show a run: "
+                f"afnio-tellurio show {quoted_argument(path)}"
+            ) from error
         except ValueError as error:
             if not isinstance(error, te.TellurioError):
                 _require_sortable(options.path, sort)
@@ -183,7 +219,9 @@ def _find_runs(options: argparse.Namespace) -> list[te.Run]:
     if options.sort or options.reverse:
         options.usage.error("--sort and --reverse require NAMESPACE/PROJECT")
     namespace = options.path[0] if options.path else None
-    return newest_runs(namespace, options.limit or _NEWEST, **filters)
+    # One more shows that there are more.
+    limit = _NEWEST + 1 if _has_default_limit(options) else options.limit
+    return newest_runs(namespace, limit, **filters)
 
 
 def _require_sortable(path: Sequence[str], sort: SortOption) -> None:
@@ -197,10 +235,32 @@ def _require_sortable(path: Sequence[str], sort: SortOption) -> None:
         # Imported here: it takes 10 ms, and parsing arguments doesn't need it.
         from afnio_tellurio.filters.conditions import ATTRIBUTES
 
-        hint = suggestion(name, [*logged, *ATTRIBUTES]) or listed_names(logged)
+        hint = (
+            _config_suggestion(path, name)
+            or suggestion(name, [*logged, *ATTRIBUTES])
+            or listed_names(logged)
+        )
         raise LookupError(
             f"Can't sort by {name!r}: the runs have no such metric or attribute{hint}"
         )
+
+
+def _config_suggestion(path: Sequence[str], name: str) -> str:
+    """The end of a message about a name to sort by, if a config of the newest runs has it."""
+    from afnio_tellurio.filters.lexing import FilterError
+    from afnio_tellurio.filters.parsing import parse_term
+    from afnio_tellurio.tracking.configuration import flattened
+
+    namespace, project = path
+    runs = te.runs(namespace, project, limit=_NEWEST)
+    keys = dict.fromkeys(key for run in runs for key in flattened(run.config))
+    for key in keys:
+        if key == name or key.endswith(f".{name}"):
+            # Without a key that the language has only in quotes.
+            with suppress(FilterError):
+                parse_term(f"config.{key}")
+                return f"; did you mean {f'config.{key}'!r}?"
+    return ""
 
 
 def newest_runs(namespace: str | None, limit: int, **filters: Any) -> list[te.Run]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import shutil
 import sys
@@ -14,7 +15,6 @@ from afnio_tellurio.cli.layout import columns_of
 from afnio_tellurio.notices import duration, printable
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Sequence
 
 _CHART_HEIGHT = 8
@@ -143,10 +143,13 @@ def format_date(date: dt.datetime | None) -> str:
 
 
 def run_duration(run: te.Run) -> str:
-    """Returns how long a run took, or `-`."""
-    # Not every backend keeps when a run ended.
-    ended = run.date_ended or run.date_updated
-    if run.date_created is None or ended is None or run.status == te.RunStatus.RUNNING:
+    """Returns how long a run took, or has taken until now if it is running, or `-`."""
+    if run.status == te.RunStatus.RUNNING:
+        ended = dt.datetime.now(dt.UTC)
+    else:
+        # Not every backend keeps when a run ended.
+        ended = run.date_ended or run.date_updated
+    if run.date_created is None or ended is None:
         return "-"
     return duration(max(0.0, (ended - run.date_created).total_seconds()))
 

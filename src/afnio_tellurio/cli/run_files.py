@@ -11,7 +11,7 @@ from afnio_tellurio.cli.arguments import Commands, path_type, with_file_names
 from afnio_tellurio.cli.artifacts import with_progress
 from afnio_tellurio.cli.finding import find_run
 from afnio_tellurio.cli.layout import table
-from afnio_tellurio.cli.printing import format_date
+from afnio_tellurio.cli.printing import complain, format_date
 from afnio_tellurio.notices import printable, show_progress
 from afnio_tellurio.sizes import counted_bytes
 
@@ -62,6 +62,8 @@ def _files(options: argparse.Namespace) -> int:
     downloaded = 0 if options.download is None else _download(run, files, options.download)
     if options.json:
         print(json.dumps(list(map(_facts, files)), indent=2))
+    elif options.download is None and not files:
+        complain("No files match." if options.prefix else "The run has no files.")
     elif options.download is None:
         _print_table(files)
     else:
