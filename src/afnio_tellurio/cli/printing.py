@@ -144,11 +144,10 @@ def format_date(date: dt.datetime | None) -> str:
 
 def run_duration(run: te.Run) -> str:
     """Returns how long a run took, or has taken until now if it is running, or `-`."""
+    # Not every backend keeps when a run ended.
+    ended = run.date_ended or run.date_updated
     if run.status == te.RunStatus.RUNNING:
         ended = dt.datetime.now(dt.UTC)
-    else:
-        # Not every backend keeps when a run ended.
-        ended = run.date_ended or run.date_updated
     if run.date_created is None or ended is None:
         return "-"
     return duration(max(0.0, (ended - run.date_created).total_seconds()))
