@@ -12,7 +12,7 @@ import exchanges
 import pytest
 
 import afnio_tellurio as te
-from afnio_tellurio import errors
+from afnio_tellurio import error_responses
 from afnio_tellurio.api import http_client, network
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -159,7 +159,7 @@ def test_only_the_beginning_of_a_large_error_page_is_read(faulty):
 )
 def test_tags_that_are_not_closed_take_linear_time(monkeypatch, faulty, page):
     # A search that takes the square of this would not end.
-    monkeypatch.setattr(errors, "_SEARCHED_BYTES", 2**18)
+    monkeypatch.setattr(error_responses, "_SEARCHED_BYTES", 2**18)
     content = "Busy" + page * (250_000 // len(page))
     faulty.answer("503 Busy", content, "text/html")
     with pytest.raises(te.BackendFailureError, match=": Busy"):

@@ -106,7 +106,7 @@ def test_a_part_that_cannot_be_read_hides_no_other(script, monkeypatch):
     def fail(*arguments):
         raise RuntimeError
 
-    monkeypatch.setattr(importlib.metadata, "distributions", fail)
+    monkeypatch.setattr(f"{read_environment.__module__}.distributions", fail)
     monkeypatch.setattr(platform, "release", fail)
     script.parent.rename(script.parent.parent / "elsewhere")
     script.parent.parent.joinpath("elsewhere", "train.py").unlink()
@@ -133,14 +133,14 @@ def test_packages_with_damaged_metadata_are_left_out(script, monkeypatch):
         SimpleNamespace(name="A", version="2"),
         SimpleNamespace(name="b", version="0"),
     ]
-    monkeypatch.setattr(importlib.metadata, "distributions", lambda: packages)
+    monkeypatch.setattr(f"{read_environment.__module__}.distributions", lambda: packages)
     environment = read_environment()
     assert list(environment["packages"].items()) == [("A", "2"), ("b", "1")]
 
 
 def test_only_a_thousand_packages_are_recorded(script, monkeypatch):
     packages = (SimpleNamespace(name=f"p{number}", version="1") for number in range(1001))
-    monkeypatch.setattr(importlib.metadata, "distributions", lambda: packages)
+    monkeypatch.setattr(f"{read_environment.__module__}.distributions", lambda: packages)
     assert len(read_environment()["packages"]) == 1000
 
 
