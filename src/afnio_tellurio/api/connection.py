@@ -96,7 +96,8 @@ class Connection:
         self.options = options or RequestOptions()
         self.origin = self
         self._pool = Pool(self.url, self.key, transport, is_local=database is not None)
-        self._for_delivery: Connection | None = None
+        # That of `for_delivery`: threads that make one at once keep the same one, without a lock.
+        self._delivery: dict[str, Connection] = {}
         #: Takes files of this process as blobs, if the backend is in this process; else None.
         self.adopt_blobs: Callable[[str, str, Sequence[tuple[Path, str, int]]], None] | None = None
         #: Whether the backend knows batches in columns; None before that is known.
@@ -139,8 +140,8 @@ class Connection:
     def close(self) -> None:
         """Closes the pool."""
         self._pool.close()
-        if self._for_delivery is not None:
-            self._for_delivery.close()
+        for connection in list(self._delivery.values()):
+            connection.close()
 
     @property
     def for_delivery(self) -> Connection:
@@ -153,17 +154,20 @@ class Connection:
             return self.origin.for_delivery
         if self.is_local or self._only_reconnects:
             return self
-        if self._for_delivery is None:
-            self._for_delivery = Connection(
-                self.settings,
-                transport=self._pool.transport,
-                key=self.key,
-                options=evolve(self.options, timeout=None),
-                only_reconnects=True,
-            )
-            if self.is_closed:
-                self._for_delivery.close()
-        return self._for_delivery
+        known = self._delivery.get(self.url)
+        if known is not None:
+            return known
+        made = Connection(
+            self.settings,
+            transport=self._pool.transport,
+            key=self.key,
+            options=evolve(self.options, timeout=None),
+            only_reconnects=True,
+        )
+        kept = self._delivery.setdefault(self.url, made)
+        if kept is not made or self.is_closed:
+            made.close()
+        return kept
 
     @property
     def is_closed(self) -> bool:

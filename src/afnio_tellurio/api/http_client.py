@@ -158,13 +158,17 @@ class HttpClient(httpx.Client):
     def close(self) -> None:
         """Closes the connections, also those that other threads are opening."""
         super().close()
+        self.end()
+
+    def end(self) -> None:
+        """Closes the connections as `close` does, without the locks of the pool."""
         for network in self._networks:
             network.end()
 
     def abandon(self) -> bool:
         """Closes the connections, unless another thread is using them; returns whether it did.
 
-        Unlike `close`, it needs no lock: a signal handler that raised may have left one locked.
+        Like `end`, it needs no lock: a signal handler that raised may have left one locked.
         """
         if self._open_streams or set(self._users) - {threading.get_ident()}:
             return False

@@ -53,11 +53,12 @@ class Pool:
         self._is_local = is_local
         # Earlier clients that other threads may be using.
         self._abandoned: list[HttpClient] = []
+        self._is_closed = False
         self.open()
         _pools.add(self)
 
     def open(self) -> None:
-        """Opens new connections; the former ones stay open."""
+        """Opens new connections, unless the pool is closed; the former ones stay open."""
         try:
             self.http = self._make_client_for_environment()
         except ImportError as error:
@@ -81,6 +82,8 @@ class Pool:
                 f"certificates: {error.strerror or error}; use a file in PEM format"
             ) from error
         self.api = tellurio_api.Client(base_url=self._url).set_httpx_client(self.http)
+        if self._is_closed:
+            self.http.close()
 
     def _make_client_for_environment(self) -> HttpClient:
         try:
@@ -125,9 +128,10 @@ class Pool:
 
     def close(self) -> None:
         """Closes the connections."""
+        self._is_closed = True
         self.http.close()
         for client in self._abandoned:
-            client.abandon()
+            client.end()
 
 
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
