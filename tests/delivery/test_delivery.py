@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 import sys
 import threading
 import time
@@ -14,7 +15,6 @@ from logged_bodies import metrics_of
 
 import afnio_tellurio as te
 from afnio_tellurio.default_client import default_client
-from afnio_tellurio.delivery import journal as journal_module
 from afnio_tellurio.delivery import senders, transfer
 from afnio_tellurio.delivery.records import End
 
@@ -310,7 +310,7 @@ def test_metrics_logged_while_the_run_is_finished_arrive_or_are_refused(run):
 
 def test_the_clock_may_jump_back(run, monkeypatch):
     now = [1_800_000_000_000_000_000]
-    monkeypatch.setattr(journal_module.time, "time_ns", lambda: now[0])
+    monkeypatch.setattr(time, "time_ns", lambda: now[0])
     for number in range(10):
         run.log("loss", number)
         now[0] -= 3600 * 10**9
@@ -393,8 +393,8 @@ def test_the_sender_sleeps_when_there_is_nothing_to_do(run):
 
 def test_the_journal_is_brought_to_the_disk_within_a_second(run, monkeypatch):
     synchronized = []
-    real = journal_module.os.fsync
-    monkeypatch.setattr(journal_module.os, "fsync", lambda fd: (synchronized.append(fd), real(fd)))
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synchronized.append(fd), real(fd)))
     run.log("loss", 1)
     assert run._recording.outbox.disk_due() <= time.monotonic() + 1
     wait_until(lambda: synchronized)
@@ -474,7 +474,7 @@ def test_a_disk_that_does_not_synchronize_is_said_once_and_delivery_goes_on(
     def fail(_fd):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(journal_module.os, "fsync", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     run.log("loss", 1)
     wait_until(lambda: "cannot be synchronized to the disk: [Errno 5]" in caplog.text)
     assert run.finish().accepted == 1

@@ -7,6 +7,7 @@ import shutil
 import stat
 import sys
 import threading
+import time
 import uuid
 
 import msgspec
@@ -16,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opcodes import at_each_opcode
 
-from afnio_tellurio.delivery import journal as journal_module
-from afnio_tellurio.delivery import journal_file
-from afnio_tellurio.delivery.journal import Journal, JournalSealedError
+from afnio_tellurio.delivery import journal_appending, journal_file
+from afnio_tellurio.delivery.journal import Journal
+from afnio_tellurio.delivery.journal_appending import JournalSealedError
 from afnio_tellurio.delivery.journal_file import JournalFile
 from afnio_tellurio.delivery.records import FORMAT, End, Header, parsed_line, record_line
 from afnio_tellurio.locking import try_lock
@@ -249,7 +250,7 @@ def test_a_sealed_journal_takes_nothing_until_it_is_unsealed(folder):
 
 
 def test_metrics_logged_while_held_ones_are_written_keep_their_order(folder, monkeypatch):
-    monkeypatch.setattr(journal_module, "_SWITCH_TIMEOUT", 0.0)
+    monkeypatch.setattr(journal_appending, "_SWITCH_TIMEOUT", 0.0)
     journals = {}
 
     def hold(turn):
@@ -262,7 +263,7 @@ def test_metrics_logged_while_held_ones_are_written_keep_their_order(folder, mon
     turns = at_each_opcode(
         lambda turn: journals[turn].write_held(),
         lambda turn: journals[turn].append(None, "loss", 1),
-        rooms=("delivery/journal.py", "delivery/held.py"),
+        rooms=("delivery/journal_appending.py", "delivery/held.py"),
     )
     for turn, _raised in turns:
         journal = journals[turn]
@@ -537,10 +538,10 @@ def test_what_is_in_memory_when_an_end_fails_is_written_like_any_other(holding):
 def test_what_is_logged_while_the_last_held_line_is_written_goes_to_the_file(
     holding, monkeypatch, is_one_call
 ):
-    monkeypatch.setattr(journal_module, "_SWITCH_TIMEOUT", GUARD)
+    monkeypatch.setattr(journal_appending, "_SWITCH_TIMEOUT", GUARD)
     write, sleeps = holding._write, threading.Event()
-    sleep = journal_module.time.sleep
-    monkeypatch.setattr(journal_module.time, "sleep", lambda time: (sleeps.set(), sleep(time)))
+    sleep = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda time: (sleeps.set(), sleep(time)))
     threads = []
 
     def log():
@@ -586,7 +587,7 @@ def test_a_copy_waits_for_another_process_to_release_its_file(folder, monkeypatc
         if not closed:
             closed.append(os.close(other))
 
-    monkeypatch.setattr(journal_module.time, "sleep", sleep)
+    monkeypatch.setattr(time, "sleep", sleep)
     journal.stay_at_path()
     assert closed
     assert journal.in_memory_count() == 0
@@ -613,7 +614,7 @@ def test_a_disk_that_does_not_synchronize_is_an_error_unless_the_journal_is_clos
     def fail(_fd):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(journal_module.os, "fsync", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="Input/output error"):
         journal.synchronize()
     assert journal.end(End("FAILED", 1)) is None, "the status is in the file"

@@ -11,7 +11,7 @@ import pytest
 
 import afnio_tellurio as te
 from afnio_tellurio.cli import main
-from afnio_tellurio.delivery.journal import JournalFile
+from afnio_tellurio.delivery.journal_file import JournalFile
 from afnio_tellurio.delivery.journal_writing import write_journal
 from afnio_tellurio.delivery.records import End, Header, record_line
 from afnio_tellurio.delivery.recovery import deliver_journals, list_orphans

@@ -12,7 +12,6 @@ from afnio_tellurio.api import operations
 from afnio_tellurio.client import connection_of
 from afnio_tellurio.default_client import default_client
 from afnio_tellurio.delivery import held
-from afnio_tellurio.delivery import journal as journal_module
 from afnio_tellurio.delivery.senders import senders, synchronizer
 
 NOW = te.DeliveryReceipt(accepted=1, waiting=0, rejected=0)
@@ -85,9 +84,7 @@ def test_a_run_beside_one_that_logs_without_a_pause_is_delivered(run):
 
 def test_the_journal_is_brought_to_the_disk_while_the_backend_hangs(hanging, monkeypatch):
     synchronized, real = [], os.fsync
-    monkeypatch.setattr(
-        journal_module.os, "fsync", lambda fd: (real(fd), synchronized.append(fd))[0]
-    )
+    monkeypatch.setattr(os, "fsync", lambda fd: (real(fd), synchronized.append(fd))[0])
     for count in (1, 2):
         hanging.log("count", count)
         wait_until(lambda wanted=count: len(synchronized) >= wanted)

@@ -10,7 +10,7 @@ from afnio_tellurio.api.entities import RunStatus
 from afnio_tellurio.client import TellurioClient, connection_of
 from afnio_tellurio.clock import monotonic
 from afnio_tellurio.deadlines import seconds_left, within
-from afnio_tellurio.delivery.journal import JournalSealedError
+from afnio_tellurio.delivery.journal_appending import JournalSealedError
 from afnio_tellurio.delivery.outbox import DeliveryReceipt
 from afnio_tellurio.delivery.recording import Recording
 from afnio_tellurio.errors import RunFinishedError

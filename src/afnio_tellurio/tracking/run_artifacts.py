@@ -12,7 +12,7 @@ from afnio_tellurio.api import artifact_operations as operations
 from afnio_tellurio.api.artifact_entities import ArtifactLink, read_run_artifact
 from afnio_tellurio.artifacts.collecting import collect_directory, collect_file
 from afnio_tellurio.artifacts.sources import BytesSource
-from afnio_tellurio.delivery.journal import JournalSealedError
+from afnio_tellurio.delivery.journal_appending import JournalSealedError
 from afnio_tellurio.delivery.senders import settle
 from afnio_tellurio.files import real_path
 from afnio_tellurio.tracking.artifact import Artifact, mark_logged, named_artifact, sources_of

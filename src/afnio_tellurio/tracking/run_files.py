@@ -20,7 +20,7 @@ from afnio_tellurio.artifacts.room import NoRoomError, check_room
 from afnio_tellurio.artifacts.sources import BytesSource, Source
 from afnio_tellurio.client import connection_of
 from afnio_tellurio.clock import monotonic
-from afnio_tellurio.delivery.journal import JournalSealedError
+from afnio_tellurio.delivery.journal_appending import JournalSealedError
 from afnio_tellurio.delivery.senders import settle, wait_for
 from afnio_tellurio.files import real_path
 from afnio_tellurio.settings.limits import IN_PLACE_BYTES
