@@ -14,6 +14,6 @@ if TYPE_CHECKING:
 
 def use_transport(client: te.TellurioClient, transport: httpx.BaseTransport) -> None:
     connection = connection_of(client)
-    connection.close()
+    connection._pool.http.close()
     connection._pool.transport = transport
     connection._pool.open()

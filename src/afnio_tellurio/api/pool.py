@@ -58,7 +58,7 @@ class Pool:
         _pools.add(self)
 
     def open(self) -> None:
-        """Opens new connections, unless the pool is closed; the former ones stay open."""
+        """Opens new connections; the former ones stay open."""
         try:
             self.http = self._make_client_for_environment()
         except ImportError as error:
@@ -82,8 +82,6 @@ class Pool:
                 f"certificates: {error.strerror or error}; use a file in PEM format"
             ) from error
         self.api = tellurio_api.Client(base_url=self._url).set_httpx_client(self.http)
-        if self._is_closed:
-            self.http.close()
 
     def _make_client_for_environment(self) -> HttpClient:
         try:
@@ -118,13 +116,18 @@ class Pool:
         """In a forked child: opens connections of its own; the parent goes on with the old ones."""
         # Not closed: a thread that does not exist in the child may hold the lock of the client.
         self._inherited = self.http
-        self.open()
+        self._open_again()
 
     def replace(self) -> None:
         """Opens new connections: an exception may have left a lock locked for good."""
         self._abandoned.append(self.http)
-        self.open()
+        self._open_again()
         self._abandoned = [client for client in self._abandoned if not client.abandon()]
+
+    def _open_again(self) -> None:
+        self.open()
+        if self._is_closed:
+            self.http.close()
 
     def close(self) -> None:
         """Closes the connections."""
