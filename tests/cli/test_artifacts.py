@@ -120,7 +120,6 @@ def log_model(run, number=0, aliases=(), **files):
 
 
 def test_artifacts_and_versions_are_listed(invoke, run):
-    assert done(invoke("artifacts", PROJECT)).splitlines()[1:] == []
     log_model(run, a=b"x" * 5)
     log_model(run, 1, ["best"], a=b"y" * 1500)
     run.log_artifact(b"1", "data", type="dataset", wait=True)
@@ -131,6 +130,10 @@ def test_artifacts_and_versions_are_listed(invoke, run):
     # Numbers are aligned at the right.
     assert header.index("SIZE") + 4 == data.index("1 B") + 3 == model.index("1.5 kB") + 6
     assert "dataset" not in done(invoke("artifacts", PROJECT, "--type", "model"))
+    for path in ((), ("acme",)):
+        header, *rows = done(invoke("artifacts", *path)).splitlines()
+        assert cells(header)[:3] == ["PROJECT", "ARTIFACT", "TYPE"]
+        assert [cells(row)[:2] for row in rows] == [[PROJECT, "data"], [PROJECT, "model"]]
     header, newest, first = done(invoke("artifact", "versions", MODEL)).splitlines()
     assert cells(newest)[:3] == ["v1", "best, latest", "1.5 kB"]
     assert cells(first)[:3] == ["v0", "-", "5 B"]

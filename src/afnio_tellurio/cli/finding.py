@@ -63,6 +63,23 @@ def list_projects(namespace: str) -> list[te.Project]:
     return []
 
 
+def find_namespaces(namespace: str | None) -> list[str]:
+    """Returns the slug of a namespace alone, which may not exist, or those of all."""
+    return [each.slug for each in te.list_namespaces()] if namespace is None else [namespace]
+
+
+def find_projects(namespace: str | None) -> list[tuple[str, te.Project]]:
+    """Returns the projects of a namespace, or of all, each with the slug of its namespace.
+
+    Raises:
+        LookupError: The namespace does not exist; the message names those that do.
+        TellurioError: The request failed.
+    """
+    return [
+        (slug, project) for slug in find_namespaces(namespace) for project in list_projects(slug)
+    ]
+
+
 def find_project(namespace: str, project: str) -> te.Project:
     """Returns a project.
 

@@ -17,6 +17,18 @@ if TYPE_CHECKING:
 
 #: The statuses of runs. Importing `RunStatus` is slow, and every command would wait for it.
 STATUSES = ("RUNNING", "COMPLETED", "CRASHED", "FAILED")
+#: What other trackers and people call them.
+_OTHER_NAMES = {
+    **dict.fromkeys(("ACTIVE", "LIVE", "ONGOING", "STARTED"), "RUNNING"),
+    **dict.fromkeys(
+        ("DONE", "ENDED", "FINISHED", "OK", "PASSED", "SUCCEEDED", "SUCCESS", "SUCCESSFUL"),
+        "COMPLETED",
+    ),
+    **dict.fromkeys(
+        ("ABORTED", "DEAD", "DIED", "ERROR", "ERRORED", "INTERRUPTED", "KILLED"), "CRASHED"
+    ),
+    "UNFINISHED": "FAILED",
+}
 #: The words of the grammar, which cannot be texts without quotes.
 KEYWORDS = frozenset({"and", "or", "not", "in"})
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -37,6 +49,16 @@ def read_value(term: Term, token: Token, now: dt.datetime) -> Value:
         FilterError: The term does not have such values.
     """
     return _READERS[term.kind](term, token, now)
+
+
+def near_status(text: str) -> str | None:
+    """Returns the status that a person means with another word, if one is like it."""
+    # Importing it takes a millisecond, and few programs need it.
+    import difflib
+
+    name = text.upper()
+    near = difflib.get_close_matches(_OTHER_NAMES.get(name, name), STATUSES, 1)
+    return near[0] if near else None
 
 
 def _read_any(_term: Term, token: Token, _now: dt.datetime) -> Value:
@@ -61,7 +83,7 @@ def _read_status(_term: Term, token: Token, _now: dt.datetime) -> Value:
     if token.kind not in {"text", "word"}:
         raise _missing_value(token)
     if status not in STATUSES:
-        near = near_names(status, STATUSES)
+        near = near_names(near_status(status) or status, STATUSES)
         raise FilterError(f"a run has no status {token.text!r}; {near}", token.position)
     return status
 
