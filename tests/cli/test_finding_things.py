@@ -110,6 +110,7 @@ def test_an_empty_list_is_a_line_on_stderr_and_no_header(invoke, three_projects)
     assert told("runs", "acme", "--group", "nosuch") == "No runs match.\n"
     assert told("files", "acme/digits/run-0") == "The run has no files.\n"
     assert told("files", "acme/digits/run-0", "--prefix", "a") == "No files match.\n"
+    assert told("files", "acme/digits/run-0", "--download", "a") == "The run has no files.\n"
     te.create_project("acme", "Empty")
     assert told("runs", "acme/empty") == "No runs yet; init() creates one.\n"
     for path in ((), ("acme",), ("acme/empty",)):
@@ -307,6 +308,37 @@ def test_misspelled_words_are_answered_with_similar_ones(invoke, arguments, mess
     finished = invoke(*arguments)
     assert finished.returncode == 2
     assert finished.stderr.splitlines()[-1].endswith(f"error: {message}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("show", "ACME/digits/run-0"), "Namespace ACME not found. Did you mean acme?"),
+        (("show", "acme/DIGIT/run-0"), " not found. Did you mean digits?"),
+        (("show", "acme/digits/RUN-0"), "Did you mean run-0 or run-3?"),
+        (("runs", "acme/digits", "--metrics", "EVEN"), "; did you mean 'even'?"),
+        (("runs", "acme/digits", "--where", 'metric("EVEN") = 1'), "; did you mean 'even'?"),
+        (("runs", "acme/digits", "--where", "config.LR = 1"), "; did you mean 'config.lr'?"),
+        # What all names of configs begin with does not make them similar.
+        (
+            ("runs", "acme/digits", "--where", "config.zzz = 1"),
+            "; it has 'config.epochs', 'config.lr'.",
+        ),
+    ],
+)
+def test_names_in_another_case_are_answered_with_the_right_ones(
+    invoke, three_projects, arguments, words
+):
+    te.init("acme", "Digits", "tuned", config={"lr": 0.1, "epochs": 3}).finish()
+    assert complaint(invoke(*arguments)).endswith(words)
+
+
+@pytest.mark.parametrize("command", ["runs", "artifact show"])
+def test_help_is_a_command_too(invoke, command):
+    shown = invoke("help", *command.split())
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout == invoke(*command.split(), "--help").stdout
+    assert invoke("help").stdout == invoke("--help").stdout
 
 
 @pytest.mark.parametrize(

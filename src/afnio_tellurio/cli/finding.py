@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 import afnio_tellurio as te
+from afnio_tellurio.filters.names import similar_names
 from afnio_tellurio.notices import quoted_argument
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _about_missing_project(namespace: str, project: str) -> str:
 
 def existing_names(name: str, names: Sequence[str], title: str) -> str:
     """Returns the end of a message about a name that does not exist: similar ones, or all."""
-    similar = difflib.get_close_matches(name, names, 3)
+    similar = similar_names(name, names)
     if similar:
         return f". Did you mean {' or '.join(similar)}?"
     if not names:

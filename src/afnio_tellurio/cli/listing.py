@@ -13,6 +13,7 @@ from afnio_tellurio.cli.arguments import (
     Commands,
     listed_names,
     metric_names,
+    namespace_slug,
     path_type,
     positive_integer,
     require_metrics,
@@ -60,7 +61,11 @@ def add_commands(commands: Commands) -> None:
         epilog="example: afnio-tellurio projects acme",
     )
     projects.add_argument(
-        "namespace", metavar="NAMESPACE", nargs="?", help="default: every namespace"
+        "namespace",
+        metavar="NAMESPACE",
+        nargs="?",
+        type=namespace_slug,
+        help="default: every namespace",
     )
     projects.add_argument("--json", action="store_true", help="print JSON")
     projects.set_defaults(command=_projects)

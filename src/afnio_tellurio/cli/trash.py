@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import afnio_tellurio as te
-from afnio_tellurio.cli.arguments import Commands, path_type
+from afnio_tellurio.cli.arguments import Commands, namespace_slug, path_type
 from afnio_tellurio.cli.asking import is_confirmed, require_terminal
 from afnio_tellurio.cli.finding import (
     existing_names,
@@ -54,7 +54,13 @@ def add_commands(commands: Commands) -> None:
         help="list the deleted runs and projects that can be restored",
         epilog="example: afnio-tellurio trash acme",
     )
-    trash.add_argument("namespace", metavar="NAMESPACE", nargs="?", help="default: every namespace")
+    trash.add_argument(
+        "namespace",
+        metavar="NAMESPACE",
+        nargs="?",
+        type=namespace_slug,
+        help="default: every namespace",
+    )
     trash.add_argument("--json", action="store_true", help="print JSON")
     trash.set_defaults(command=_trash)
 

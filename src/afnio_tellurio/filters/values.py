@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from afnio_tellurio.filters.lexing import FilterError
-from afnio_tellurio.filters.names import near_names
+from afnio_tellurio.filters.names import near_names, similar_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +32,8 @@ _OTHER_NAMES = {
 #: The words of the grammar, which cannot be texts without quotes.
 KEYWORDS = frozenset({"and", "or", "not", "in"})
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+#: For signs in the place of a value.
+_HINTS = {".": "; write a number as 0.5", ">": '; write "is not equal" as !='}
 _WORDS = {"true": True, "false": False, "null": None, "none": None}
 _NUMBERS = {"nan": math.nan, "infinity": math.inf, "-infinity": -math.inf}
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -53,11 +55,7 @@ def read_value(term: Term, token: Token, now: dt.datetime) -> Value:
 
 def near_status(text: str) -> str | None:
     """Returns the status that a person means with another word, if one is like it."""
-    # Importing it takes a millisecond, and few programs need it.
-    import difflib
-
-    name = text.upper()
-    near = difflib.get_close_matches(_OTHER_NAMES.get(name, name), STATUSES, 1)
+    near = similar_names(_OTHER_NAMES.get(text.upper(), text), STATUSES, 1)
     return near[0] if near else None
 
 
@@ -139,7 +137,8 @@ _READERS: dict[Kind, Callable[[Term, Token, dt.datetime], Value]] = {
 
 
 def _missing_value(token: Token) -> FilterError:
-    return FilterError(f"expected a value here, not {token}", token.position)
+    hint = _HINTS.get(token.text, "") if token.kind == "sign" else ""
+    return FilterError(f"expected a value here, not {token}{hint}", token.position)
 
 
 def _value_of_word(token: Token) -> Value:
