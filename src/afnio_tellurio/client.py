@@ -347,7 +347,13 @@ TellurioClient.__module__ = "afnio_tellurio"
 
 
 def connection_of(client: TellurioClient) -> Connection:
-    """The connection of a client."""
+    """The connection of a client.
+
+    Raises:
+        TypeError: It is not a client.
+    """
+    if not isinstance(client, TellurioClient):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"client is {client!r}; it must be a TellurioClient")
     return client._connection  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 

@@ -86,7 +86,7 @@ def test_versions_beyond_those_to_keep_are_deleted(invoke, run, tmp_path):
 
 
 def test_an_upload_that_fails_is_one_line(invoke, run, folder, tmp_path, home):
-    assert "acme has no project nothing" in refused(
+    assert "Project acme/nothing not found. Projects in acme: digits" in refused(
         invoke("artifact", "upload", "acme/nothing", str(folder))
     )
     missing = str(tmp_path / "missing")
@@ -120,7 +120,6 @@ def log_model(run, number=0, aliases=(), **files):
 
 
 def test_artifacts_and_versions_are_listed(invoke, run):
-    assert done(invoke("artifacts", PROJECT)).splitlines()[1:] == []
     log_model(run, a=b"x" * 5)
     log_model(run, 1, ["best"], a=b"y" * 1500)
     run.log_artifact(b"1", "data", type="dataset", wait=True)
@@ -131,6 +130,10 @@ def test_artifacts_and_versions_are_listed(invoke, run):
     # Numbers are aligned at the right.
     assert header.index("SIZE") + 4 == data.index("1 B") + 3 == model.index("1.5 kB") + 6
     assert "dataset" not in done(invoke("artifacts", PROJECT, "--type", "model"))
+    for path in ((), ("acme",)):
+        header, *rows = done(invoke("artifacts", *path)).splitlines()
+        assert cells(header)[:3] == ["PROJECT", "ARTIFACT", "TYPE"]
+        assert [cells(row)[:2] for row in rows] == [[PROJECT, "data"], [PROJECT, "model"]]
     header, newest, first = done(invoke("artifact", "versions", MODEL)).splitlines()
     assert cells(newest)[:3] == ["v1", "best, latest", "1.5 kB"]
     assert cells(first)[:3] == ["v0", "-", "5 B"]
@@ -170,6 +173,25 @@ def test_a_version_is_shown_with_its_runs_and_files(invoke, run):
         (("artifacts", "acme/nothing"), "Project acme/nothing not found. Projects in acme: digits"),
         (("artifact", "show", f"{PROJECT}/other"), "has no artifact 'other'; it has model"),
         (("artifact", "versions", f"{PROJECT}/other"), "has no artifact 'other'; it has model"),
+        (("artifact", "show", f"{PROJECT}/modle"), "no artifact 'modle'; did you mean model?"),
+        (("artifact", "versions", f"{PROJECT}/MODEL"), "no artifact 'MODEL'; did you mean model?"),
+        (
+            ("artifact", "versions", f"{MODEL}:v0"),
+            f"{MODEL}:v0 is one version; pass {MODEL} without :v0",
+        ),
+        (
+            ("artifact", "upload", PROJECT, "nosuch.txt"),
+            "upload: 'nosuch.txt' cannot be read (No such file or directory)",
+        ),
+        (
+            ("artifact", "upload", PROJECT, __file__, "--name", "a b"),
+            "artifact upload: artifact name is 'a b'; it must be",
+        ),
+        (("artifact", "alias", MODEL, "a b"), "artifact alias: alias is 'a b'; it must be"),
+        (
+            ("artifact", "download", MODEL, "--to", __file__),
+            f"download: the folder '{__file__}' cannot be created (File exists)",
+        ),
         (
             ("artifact", "download", f"{MODEL}:v7"),
             "artifact 'model' has no version 'v7'; it has v0 (best, latest)",

@@ -110,10 +110,47 @@ def test_an_empty_list_is_a_line_on_stderr_and_no_header(invoke, three_projects)
     assert told("runs", "acme", "--group", "nosuch") == "No runs match.\n"
     assert told("files", "acme/digits/run-0") == "The run has no files.\n"
     assert told("files", "acme/digits/run-0", "--prefix", "a") == "No files match.\n"
+    assert told("files", "acme/digits/run-0", "--download", "a") == "The run has no files.\n"
     te.create_project("acme", "Empty")
     assert told("runs", "acme/empty") == "No runs yet; init() creates one.\n"
-    finished = invoke("runs", "acme/empty", "--json")
-    assert (finished.stdout, finished.stderr) == ("[]\n", "")
+    for path in ((), ("acme",), ("acme/empty",)):
+        assert told("artifacts", *path) == "No artifacts yet; log_artifact() creates one.\n"
+        assert told("artifacts", *path, "--type", "model") == "No artifacts match.\n"
+    assert told("trash") == told("trash", "acme") == "The trash is empty.\n"
+    for command in (("runs", "acme/empty"), ("artifacts", "acme/empty"), ("trash", "acme")):
+        finished = invoke(*command, "--json")
+        assert (finished.stdout, finished.stderr) == ("[]\n", "")
+
+
+def test_a_run_without_metrics_has_no_header_of_metrics(invoke):
+    for name in ("one", "two"):
+        te.init("acme", "Digits", name).finish()
+    shown = invoke("show", "acme/digits/one")
+    compared = invoke("compare", "acme/digits/one", "acme/digits/two")
+    for finished in (shown, compared):
+        assert (finished.returncode, finished.stderr) == (0, "")
+        assert "one" in finished.stdout
+        assert "METRIC" not in finished.stdout
+
+
+def test_artifacts_of_all_projects_are_listed(invoke):
+    places = [("acme", "Digits"), ("acme", "Letters"), ("other", "Solo")]
+    for place in places:
+        with te.init(*place) as run:
+            run.log_artifact(b"1", "model", type="model", wait=True)
+    every_one = ["acme/digits", "acme/letters", "other/solo"]
+    for path, projects in (
+        ((), every_one),
+        (("acme",), every_one[:2]),
+        (("other",), ["other/solo"]),
+    ):
+        assert listed(invoke("artifacts", *path)) == [[project, "model"] for project in projects]
+        facts = json.loads(invoke("artifacts", *path, "--json").stdout)
+        assert [each["project"] for each in facts] == projects
+    (fact,) = json.loads(invoke("artifacts", "acme/Letters", "--json").stdout)
+    assert (fact["project"], fact["name"]) == ("acme/letters", "model")
+    refused = complaint(invoke("artifacts", "acmee"))
+    assert refused.endswith(": Namespace acmee not found. Did you mean acme?")
 
 
 def test_an_empty_home_says_what_creates_projects(invoke):
@@ -121,6 +158,8 @@ def test_an_empty_home_says_what_creates_projects(invoke):
         finished = invoke(name)
         assert (finished.returncode, finished.stdout) == (0, "")
         assert finished.stderr == f"No {name} yet; init() creates one.\n"
+    assert invoke("artifacts").stderr == "No artifacts yet; log_artifact() creates one.\n"
+    assert invoke("trash").stderr == "The trash is empty.\n"
 
 
 def test_filters_and_metrics_apply_to_all_projects(invoke, three_projects):
@@ -269,6 +308,61 @@ def test_misspelled_words_are_answered_with_similar_ones(invoke, arguments, mess
     finished = invoke(*arguments)
     assert finished.returncode == 2
     assert finished.stderr.splitlines()[-1].endswith(f"error: {message}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("show", "ACME/digits/run-0"), "Namespace ACME not found. Did you mean acme?"),
+        (("show", "acme/DIGIT/run-0"), " not found. Did you mean digits?"),
+        (("show", "acme/digits/RUN-0"), "Did you mean run-0 or run-3?"),
+        (("runs", "acme/digits", "--metrics", "EVEN"), "; did you mean 'even'?"),
+        (("runs", "acme/digits", "--where", 'metric("EVEN") = 1'), "; did you mean 'even'?"),
+        (("runs", "acme/digits", "--where", "config.LR = 1"), "; did you mean 'config.lr'?"),
+        # What all names of configs begin with does not make them similar.
+        (
+            ("runs", "acme/digits", "--where", "config.zzz = 1"),
+            "; it has 'config.epochs', 'config.lr'.",
+        ),
+    ],
+)
+def test_names_in_another_case_are_answered_with_the_right_ones(
+    invoke, three_projects, arguments, words
+):
+    te.init("acme", "Digits", "tuned", config={"lr": 0.1, "epochs": 3}).finish()
+    assert complaint(invoke(*arguments)).endswith(words)
+
+
+@pytest.mark.parametrize("command", ["runs", "artifact show"])
+def test_help_is_a_command_too(invoke, command):
+    shown = invoke("help", *command.split())
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout == invoke(*command.split(), "--help").stdout
+    assert invoke("help").stdout == invoke("--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ("finished", "completed"),
+        ("Done", "completed"),
+        ("SUCCESS", "completed"),
+        ("killed", "crashed"),
+        ("crash", "crashed"),
+        ("error", "crashed"),
+        ("fail", "failed"),
+        ("active", "running"),
+    ],
+)
+def test_a_status_by_another_name_is_answered_with_the_one_it_means(invoke, word, status):
+    finished = invoke("runs", "--status", word)
+    assert finished.returncode == 2
+    assert finished.stderr.endswith(f"crashed, failed); did you mean {status!r}?\n")
+    finished = invoke("runs", "--where", f"status = {word}")
+    line = finished.stderr.splitlines()[0]
+    assert line.endswith(f"a run has no status {word!r}; did you mean {status.upper()!r}?")
+    with pytest.raises(ValueError, match=rf"; did you mean {status.upper()}\?$"):
+        te.runs("acme", "digits", status=word)
 
 
 @pytest.mark.parametrize("arguments", [("runs",), ("show", "acme/digits/run-0"), ()])

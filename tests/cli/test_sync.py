@@ -255,7 +255,10 @@ def test_what_dead_processes_left_is_delivered(server, run_forked, capsys):
         (["sync", "acme/digits"], "requires both NAMESPACE/PROJECT"),
         (["sync", "--to", "http://localhost"], "requires both NAMESPACE/PROJECT"),
         (["sync", "--dry-run"], "--dry-run requires NAMESPACE/PROJECT"),
-        (["sync", "acme", "--to", "http://localhost"], "Expected NAMESPACE/PROJECT, got 'acme'"),
+        (
+            ["sync", "acme", "--to", "http://localhost"],
+            "Expected NAMESPACE/PROJECT[/RUN], got 'acme'",
+        ),
     ],
 )
 def test_wrong_usage_says_what_to_give(arguments, words, capsys):

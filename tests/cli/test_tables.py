@@ -37,7 +37,7 @@ def test_rows_prints_a_table(invoke):
         "id  prompt     score\n 0  Be brief.    nan\n 1\n"
     )  # fmt: skip
     text = shown(invoke("rows", RUN, "candidates", "--replaced"))
-    assert text.splitlines()[1:] == [" 0  Be�brief.", " 1", " 0  Be brief.    nan"]
+    assert text.splitlines()[1:] == [" 0  Be\\nbrief.", " 1", " 0  Be brief.     nan"]
 
 
 def test_long_tables_are_cut_on_a_screen_and_whole_in_json(invoke):

@@ -152,12 +152,32 @@ def test_what_is_not_in_the_trash_is_answered_with_what_is(invoke, run, command)
         ("acme/digits/a c", "run digits/a c. Did you mean digits/a b?"),
         ("acme/zzz/y", "run zzz/y. Its runs: digits/a b"),
         ("acme/gone", "project gone. Its projects: none"),
-        ("nosuch/x/y", "run x/y. Its runs: none"),
     ):
         refused = invoke(command, path, *(["--yes"] if command == "purge" else []))
         namespace = path.partition("/")[0]
         message = f"afnio-tellurio {command}: The trash of {namespace} has no {words}\n"
         assert (refused.returncode, refused.stderr) == (1, message)
+
+
+@pytest.mark.parametrize("command", ["purge", "restore"])
+@pytest.mark.parametrize("path", ["acmee/copy", "acmee/digits/a b"])
+def test_a_namespace_that_does_not_exist_is_named_with_those_that_do(invoke, run, command, path):
+    refused = invoke(command, path)
+    message = f"afnio-tellurio {command}: Namespace acmee not found. Did you mean acme?\n"
+    assert (refused.returncode, refused.stderr) == (1, message)
+
+
+def test_the_trash_of_all_namespaces_is_listed(invoke, run):
+    te.init("other", "Solo", "only").finish()
+    te.delete_run("acme", "digits", "a b")
+    te.delete_project("other", "solo")
+    header, *rows = outcome(invoke("trash"))[1].splitlines()
+    assert header.startswith("NAME ")
+    names = [re.split(r"  +", row)[:2] for row in rows]
+    assert names == [["other/solo", "project"], ["acme/digits/a b", "run"]]
+    facts = json.loads(invoke("trash", "--json").stdout)
+    assert [each["namespace"] for each in facts] == ["other", "acme"]
+    assert json.loads(invoke("trash", "acme", "--json").stdout) == facts[1:]
 
 
 def test_only_what_is_in_the_trash_is_purged_by_that_command(invoke, run):

@@ -112,6 +112,16 @@ def test_an_ended_run_is_shown_once(run, invoke):
     assert invoke("watch", PROJECT, "--json").stdout == ""
 
 
+def test_a_metric_that_no_run_logged_to_its_end_is_an_error_that_names_a_similar_one(run, invoke):
+    run.finish()
+    finished = invoke("watch", RUN, "--metrics", "los")
+    assert finished.returncode == 1
+    assert finished.stdout.endswith("  first  COMPLETED\n")
+    assert finished.stderr == (
+        "afnio-tellurio watch: None of the runs has the metric 'los'; did you mean 'loss'?\n"
+    )
+
+
 def test_ctrl_c_ends_it_without_a_word(run, watching):
     child = watching(RUN)
     child.stdout.readline()

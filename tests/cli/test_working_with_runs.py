@@ -281,6 +281,26 @@ def test_a_run_is_exported_as_csv_and_as_json_lines(invoke, runs, tmp_path):
     assert [json.loads(line)["name"] for line in only.splitlines()] == ["note"]
 
 
+def test_an_unknown_extension_is_refused_unless_the_format_is_chosen(invoke, runs, tmp_path):
+    for suffix in (".xyz", ".gz", ".Json", ".5"):
+        path = tmp_path / f"a.csv{suffix}"
+        refused = invoke("export", "acme/digits/a", "--output", str(path))
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert refused.stderr.endswith(
+            f"error: unknown extension {suffix!r} of --output; use .csv, .jsonl, .ndjson or "
+            ".parquet, or choose the format with --format csv, jsonl or parquet\n"
+        )
+        assert not path.exists()
+        chosen = invoke("export", "acme/digits/a", "--output", str(path), "--format", "csv")
+        assert (chosen.returncode, chosen.stderr) == (0, "")
+        assert path.read_text().startswith("name,step,value,timestamp\n")
+        path.unlink()
+    for name in ("a.CSV", "a", ".hidden"):
+        path = tmp_path / name
+        assert invoke("export", "acme/digits/a", "--output", str(path)).returncode == 0
+        assert path.read_text().startswith("name,step,value,timestamp\n")
+
+
 def test_a_run_is_exported_as_parquet(invoke, runs, tmp_path):
     pq = pytest.importorskip("pyarrow.parquet")
     for name, wanted in (("a", None), ("c", [None, str(2**60 + 1)])):

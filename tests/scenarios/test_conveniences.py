@@ -32,11 +32,16 @@ def test_finish_and_runs_take_the_words_of_the_statuses(kind, word):
 
 
 @pytest.mark.parametrize(
-    ("status", "error"),
-    [("DONE", ValueError), ("crashed", ValueError), ("", ValueError), (7, TypeError)],
+    ("status", "error", "hint"),
+    [
+        ("DONE", ValueError, r"; did you mean COMPLETED\?"),
+        ("crashed", ValueError, r"; did you mean CRASHED\?"),
+        ("", ValueError, ""),
+        (7, TypeError, ""),
+    ],
 )
-def test_a_word_that_is_no_status_is_refused_before_anything_is_recorded(status, error):
-    words = "it must be one of RUNNING, COMPLETED, CRASHED, FAILED"
+def test_a_word_that_is_no_status_is_refused_before_anything_is_recorded(status, error, hint):
+    words = f"it must be one of RUNNING, COMPLETED, CRASHED, FAILED{hint}"
     with pytest.raises(error, match=f"^init: status is {status!r}; {words}$"):
         te.init("acme", "Digits", status=status)
     run = te.init("acme", "Digits")

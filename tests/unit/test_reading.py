@@ -269,3 +269,26 @@ def test_an_answer_that_only_the_generated_parser_takes_is_read(tmp_path):
     assert found.values == ["\ud800"]  # noqa: PD011
     assert found.timestamps == [NOON + dt.timedelta(microseconds=123456)]
     client.close()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: te.runs("acme", "digits", client),
+        lambda client: te.table("acme", "digits", client),
+        lambda client: te.best("acme", "digits", "loss", "min", client),
+        lambda client: te.get_run("acme", "digits", "run", client),
+        lambda client: te.init("acme", "Digits", client=client),
+    ],
+    ids=["runs", "table", "best", "get_run", "init"],
+)
+def test_a_client_that_is_none_is_refused_by_name(call):
+    with pytest.raises(TypeError, match=r"^client is 'run-0'; it must be a TellurioClient$"):
+        call("run-0")
+
+
+def test_a_prefix_of_files_must_be_a_string(client):
+    with te.init("acme", "Digits", client=client) as run:
+        pass
+    with pytest.raises(TypeError, match="^files: prefix is 3, a int; it must be a string$"):
+        run.files(3)

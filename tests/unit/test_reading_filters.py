@@ -113,6 +113,19 @@ def test_what_a_filter_is_read_as(text, expected):
             9,
             "'/b' is invalid here; put names and texts that have such characters in quotes",
         ),
+        ("name = .5", 8, "expected a value here, not '.'; write a number as 0.5$"),
+        ("config.lr > -.5", 13, "'-.5' is not a number; write one as 0.5, 1e-3, or 1000"),
+        ("config.lr > 1_000", 13, "'1_000' is not a number; .*, and a text in quotes"),
+        ("config.lr > 10%", 15, "'%' is invalid here"),
+        ("config.lr > 1. and name = a", 14, "'.' is not expected here; write a number as 1 or 1.0"),
+        ("duration > 1 h", 14, "'h' is not expected here; write a span without a space: 1h$"),
+        ("name <> a", 7, "expected a value here, not '>'; write \"is not equal\" as !=$"),
+        ("status in [CRASHED]", 11, "write a list as \\(1, 2\\)"),
+        ("config['lr'] = 1", 7, "and a name of the config as config.lr"),
+        ("val/acc > 1", 4, '.*; a metric is written metric\\("val/acc"\\)$'),
+        ("name = a/b and x = c", 9, ".* such characters in quotes$"),
+        ("STATUS = CRASHED", 1, "did you mean 'status'"),
+        ("metric(a).MAX = 1", 11, "did you mean 'max'"),
         ("(name = a", 10, "the open parenthesis requires '\\)' here, not the end"),
         ("name in a", 9, '"in" requires'),
         ("name in (a", 11, "the list requires"),
@@ -120,7 +133,8 @@ def test_what_a_filter_is_read_as(text, expected):
         ("3 = name", 1, "expected a name here, such as status, not '3'"),
         ("tags = a", 1, 'tags are tested with: "baseline" in tags'),
         ("3 in tags", 1, "a tag is a text in quotes"),
-        ("status = finished", 10, "a run has no status 'finished'; it has 'COMPLETED'"),
+        ("status = finished", 10, "a run has no status 'finished'; did you mean 'COMPLETED'\\?"),
+        ("status = archived", 10, "a run has no status 'archived'; it has 'COMPLETED'"),
         ("status = runing", 10, "did you mean 'RUNNING'"),
         ("status < RUNNING", 8, "status can only be compared with = and !="),
         ("status ~ 'R'", 8, "status is not a text, and cannot be matched"),
@@ -175,4 +189,11 @@ def test_what_an_order_is_read_as(text, expected):
 @pytest.mark.parametrize("text", ["", "-", "name desc", "name, status", "tags", "1", "config"])
 def test_what_is_invalid_in_an_order(text):
     with pytest.raises(FilterError, match=r"^at character \d+: "):
+        parse_sort(text)
+
+
+@pytest.mark.parametrize("text", ["name desc", "name, status"])
+def test_an_order_of_two_values_is_not_answered_with_how_to_combine_comparisons(text):
+    hint = r"; name one value to sort by, with - in front of it for the greatest first$"
+    with pytest.raises(FilterError, match=hint):
         parse_sort(text)

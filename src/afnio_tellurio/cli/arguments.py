@@ -9,6 +9,9 @@ import shutil
 import textwrap
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
+from afnio_tellurio.filters.names import similar_names
+from afnio_tellurio.notices import quoted_argument
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
@@ -93,7 +96,7 @@ class CommandParser(argparse.ArgumentParser):
 
 def suggestion(name: str, names: Collection[str]) -> str:
     """Returns the end of a message about an unknown name: a similar one, if there is one."""
-    similar = difflib.get_close_matches(name, names, 1)
+    similar = similar_names(name, names, 1)
     return f"; did you mean {similar[0]!r}?" if similar else ""
 
 
@@ -112,16 +115,31 @@ def path_type(
         most: The maximum number of parts; default `least`.
         last: What the third part is.
     """
+    names = ["NAMESPACE", "PROJECT", last][: most or least]
+    expected = "/".join(names[:least]) + "".join(f"[/{name}" for name in names[least:])
+    expected += "]" * len(names[least:])
 
     def split_path(text: str) -> list[str]:
         # A run's name may contain slashes.
         parts = text.split("/", (most or least) - 1)
         if len(parts) < least or not all(parts):
-            names = ["NAMESPACE", "PROJECT", last][:least]
-            raise argparse.ArgumentTypeError(f"Expected {'/'.join(names)}, got {text!r}")
+            hint = ""
+            if last == "RUN" and parts[0]:
+                is_project = len(parts) > 1 and parts[1]
+                listing = "runs" if is_project else "projects"
+                path = quoted_argument("/".join(parts[:2]) if is_project else parts[0])
+                hint = f"; to list its {listing}: afnio-tellurio {listing} {path}"
+            raise argparse.ArgumentTypeError(f"Expected {expected}, got {text!r}{hint}")
         return parts
 
     return split_path
+
+
+def namespace_slug(text: str) -> str:
+    """The argument type for NAMESPACE."""
+    if "/" in text:
+        raise argparse.ArgumentTypeError(f"Expected NAMESPACE, got {text!r}")
+    return text
 
 
 def metric_names(text: str) -> list[str]:

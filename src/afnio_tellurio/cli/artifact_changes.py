@@ -137,7 +137,7 @@ def _upload(options: argparse.Namespace) -> int:
             keep=options.keep,
             show=_show_sent,
         )
-    except te.NotFoundError as error:
+    except LookupError as error:
         raise missing_project(namespace, project, error) from error
     finally:
         # Clears the progress before the next message.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import afnio_tellurio as te
 from afnio_tellurio.cli import finding
 from afnio_tellurio.cli.arguments import path_type
+from afnio_tellurio.filters.names import similar_names
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -75,6 +76,12 @@ def list_versions(path: Sequence[str]) -> list[te.Artifact]:
         TellurioError: The request failed.
     """
     namespace, project, name = path
+    if ":" in name:
+        name, _, version = name.partition(":")
+        raise ValueError(
+            f"{'/'.join(path)} is one version; pass {namespace}/{project}/{name} without "
+            f":{version}, or use: afnio-tellurio artifact show"
+        )
     try:
         return te.list_artifact_versions(namespace, project, name)
     except te.NotFoundError as error:
@@ -89,26 +96,33 @@ def _missing(path: Sequence[str], error: te.NotFoundError) -> LookupError:
         if name == "sha256":
             return LookupError(f"{namespace}/{project} has no artifact with the digest {version}")
         return LookupError(
-            f"{namespace}/{project} has no artifact {name!r}{_that_exist(artifacts)}"
+            f"{namespace}/{project} has no artifact {name!r}{_that_exist(name, artifacts)}"
         )
     versions = [
         f"{each.version} ({', '.join(each.aliases)})" if each.aliases else str(each.version)
         for each in te.list_artifact_versions(namespace, project, name)
     ]
     if version:
-        return LookupError(f"artifact {name!r} has no version {version!r}{_that_exist(versions)}")
+        return LookupError(
+            f"artifact {name!r} has no version {version!r}{_that_exist('', versions)}"
+        )
     return error
 
 
-def missing_project(namespace: str, project: str, error: te.NotFoundError) -> LookupError:
+def missing_project(namespace: str, project: str, error: LookupError) -> LookupError:
     """Returns the error for a project that a backend does not find, or whose artifacts it lacks."""
     message = finding.missing_project(namespace, slug_of(project))
     if message is not None:
         return LookupError(message)
+    if not isinstance(error, te.NotFoundError):
+        return error
     return LookupError(f"This backend does not have artifacts: {error}")
 
 
-def _that_exist(names: Sequence[str]) -> str:
+def _that_exist(name: str, names: Sequence[str]) -> str:
+    similar = similar_names(name, names)
+    if similar:
+        return f"; did you mean {' or '.join(similar)}?"
     if not names:
         return "; it has none"
     more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""

@@ -14,9 +14,11 @@ from afnio_tellurio.cli.artifact_references import (
     find_version,
     list_artifacts,
     list_versions,
+    slug_of,
 )
+from afnio_tellurio.cli.finding import find_projects
 from afnio_tellurio.cli.layout import table
-from afnio_tellurio.cli.printing import file_count, format_date, short_json
+from afnio_tellurio.cli.printing import complain, file_count, format_date, short_json
 from afnio_tellurio.notices import printable, show_progress
 from afnio_tellurio.sizes import counted_bytes
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     import afnio_tellurio as te
     from afnio_tellurio.artifacts.saving import FileToSave
 
+#: The parts of NAMESPACE/PROJECT.
+_PROJECT_PARTS = 2
 #: Files on a screen; --files and JSON have all.
 _MAX_FILES = 50
 
@@ -35,10 +39,17 @@ def add_commands(commands: Commands) -> None:
     """Adds `artifacts` and `artifact`."""
     artifacts = commands.add_parser(
         "artifacts",
-        help="list the artifacts of a project",
+        help="list artifacts, of a project, of a namespace, or of all",
         epilog="example: afnio-tellurio artifacts acme/digits --type model",
     )
-    artifacts.add_argument("project", metavar="NAMESPACE/PROJECT", type=path_type(2))
+    artifacts.add_argument(
+        "path",
+        metavar="NAMESPACE[/PROJECT]",
+        nargs="?",
+        type=path_type(1, 2),
+        default=[],
+        help="default: every namespace",
+    )
     artifacts.add_argument("--type", metavar="TYPE", help="only artifacts of this type")
     artifacts.add_argument("--json", action="store_true", help="print JSON")
     artifacts.set_defaults(command=_artifacts)
@@ -115,13 +126,22 @@ def _add_downloading(actions: Commands) -> None:
 
 
 def _artifacts(options: argparse.Namespace) -> int:
-    namespace, project = options.project
-    artifacts = list_artifacts(namespace, project, options.type)
+    artifacts = _find_artifacts(options.path, options.type)
     if options.json:
-        print(json.dumps(list(map(_summary_facts, artifacts)), indent=2))
+        facts = [{"project": place, **_summary_facts(each)} for place, each in artifacts]
+        print(json.dumps(facts, indent=2))
         return 0
+    if not artifacts:
+        complain(
+            "No artifacts match."
+            if options.type is not None
+            else "No artifacts yet; log_artifact() creates one."
+        )
+        return 0
+    has_projects = len(options.path) < _PROJECT_PARTS
     rows = [
         [
+            *([place] if has_projects else []),
             artifact.name,
             artifact.type,
             artifact.latest or "-",
@@ -129,11 +149,27 @@ def _artifacts(options: argparse.Namespace) -> int:
             counted_bytes(artifact.size),
             format_date(artifact.date_updated),
         ]
-        for artifact in artifacts
+        for place, artifact in artifacts
     ]
-    header = ["ARTIFACT", "TYPE", "LATEST", "VERSIONS", "SIZE", "UPDATED"]
+    header = ["PROJECT"] if has_projects else []
+    header += ["ARTIFACT", "TYPE", "LATEST", "VERSIONS", "SIZE", "UPDATED"]
     print(table(header, rows, numbers={"VERSIONS", "SIZE"}))
     return 0
+
+
+def _find_artifacts(path: Sequence[str], kind: str | None) -> list[tuple[str, te.ArtifactSummary]]:
+    """Lists artifacts, each with its NAMESPACE/PROJECT."""
+    if len(path) == _PROJECT_PARTS:
+        namespace, project = path
+        places = [(namespace, slug_of(project))]
+    else:
+        found = find_projects(path[0] if path else None)
+        places = [(namespace, project.slug) for namespace, project in found]
+    return [
+        (f"{namespace}/{slug}", artifact)
+        for namespace, slug in places
+        for artifact in list_artifacts(namespace, slug, kind)
+    ]
 
 
 def _summary_facts(artifact: te.ArtifactSummary) -> dict[str, Any]:

@@ -193,7 +193,8 @@ def _print_metrics(names: Sequence[str], summaries: Summaries) -> None:
         ]
         for metrics in summaries
     ]
-    _print_side_by_side(["METRIC", ""], headers, columns)
+    if headers:
+        _print_side_by_side(["METRIC", ""], headers, columns)
 
 
 def _print_side_by_side(
@@ -208,7 +209,7 @@ def _print_side_by_side(
     """
     marked = [[mark, *column] for mark, column in zip(_MARKS, columns, strict=False)]
     columns_per_table = len(marked)
-    if headers and sys.stdout and sys.stdout.isatty():
+    if sys.stdout and sys.stdout.isatty():
         parts = zip(title, *headers, strict=True)
         header_width = sum(max(map(columns_of, part)) + 2 for part in parts) - 2
         column_width = max(columns_of(cell) for column in marked for cell in column) + 2

@@ -77,7 +77,7 @@ def add_commands(commands: Commands) -> None:
     export.add_argument(
         "--format",
         choices=("csv", "jsonl", "parquet"),
-        help="default: from FILE's extension, else csv; parquet requires pyarrow",
+        help="default: from FILE's extension; csv without one; parquet requires pyarrow",
     )
     export.add_argument(
         "--metrics", metavar="A,B", type=metric_names, help=f"only these metrics; {QUOTING_HELP}"
@@ -101,8 +101,7 @@ def _export(options: argparse.Namespace) -> int:
     if len(options.run) < _RUN_PARTS:
         options.usage.error("a whole project is exported with --bundle FOLDER")
     output: Path | None = options.output
-    suffix = output.suffix.lower() if output else ""
-    file_format = options.format or _FORMAT_OF_SUFFIX.get(suffix, "csv")
+    file_format = options.format or _format_of(output, options.usage)
     if file_format == "parquet" and output is None:
         options.usage.error("Parquet needs --output FILE")
     write = _WRITERS[file_format]
@@ -126,6 +125,18 @@ def _export(options: argparse.Namespace) -> int:
         show_progress("")
     print(f"{printable(str(output))}: {value_count(count)} of {printable(run.name)}")
     return 0
+
+
+def _format_of(output: Path | None, usage: argparse.ArgumentParser) -> str:
+    """Returns the format that the extension of a file names; ends the process if none does."""
+    suffix = output.suffix if output else ""
+    if suffix and suffix.lower() not in _FORMAT_OF_SUFFIX:
+        *others, last = _FORMAT_OF_SUFFIX
+        usage.error(
+            f"unknown extension {suffix!r} of --output; use {', '.join(others)} or {last}, or "
+            "choose the format with --format csv, jsonl or parquet"
+        )
+    return _FORMAT_OF_SUFFIX.get(suffix.lower(), "csv")
 
 
 def _export_bundles(options: argparse.Namespace) -> int:

@@ -42,13 +42,19 @@ def explain(error: Exception) -> str:
         return printable(f"{error.strerror}: {error.filename!r}")
     text = str(error)
     call = _CALL.match(text)
-    if call and (hasattr(te, call[1]) or hasattr(te.Run, call[1])):
+    if call and _is_function(call[1]):
         text = text[call.end() :]
-    return printable(without_error_number(text) if isinstance(error, te.TellurioError) else text)
+    has_number = isinstance(error, te.TellurioError | OSError)
+    return printable(without_error_number(text) if has_number else text)
+
+
+def _is_function(name: str) -> bool:
+    # Only the command line has upload.
+    return name == "upload" or any(hasattr(each, name) for each in (te, te.Run, te.Artifact))
 
 
 def without_error_number(text: str) -> str:
-    """Returns a message about a request without the number of its error."""
+    """Returns a message without the number of an error of the system."""
     return _ERROR_NUMBER.sub("", text, count=1)
 
 

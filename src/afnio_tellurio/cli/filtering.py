@@ -8,9 +8,8 @@ import re
 from typing import Any, NamedTuple
 
 import afnio_tellurio as te
-from afnio_tellurio.cli.arguments import suggestion
 from afnio_tellurio.cli.dates import date_from, date_until
-from afnio_tellurio.filters.values import STATUSES
+from afnio_tellurio.filters.values import STATUSES, near_status
 
 #: A text that starts with this isn't the name of a metric.
 _TERM = re.compile(r"(config|metric|tags)$|config\s*\.|metric\s*\(")
@@ -58,9 +57,10 @@ def _status(text: str) -> str:
         return text.upper()
     # Here, where the text is as it was typed.
     statuses = [status.lower() for status in STATUSES]
+    near = near_status(text)
     raise argparse.ArgumentTypeError(
         f"invalid choice: {text!r} (choose from {', '.join(statuses)})"
-        f"{suggestion(text.lower(), statuses)}"
+        + (f"; did you mean {near.lower()!r}?" if near else "")
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 import afnio_tellurio as te
+from afnio_tellurio.filters.names import similar_names
 from afnio_tellurio.notices import quoted_argument
 
 if TYPE_CHECKING:
@@ -61,6 +61,23 @@ def list_projects(namespace: str) -> list[te.Project]:
         hint = existing_names(namespace, namespaces, "Namespaces")
         raise LookupError(f"Namespace {namespace} not found{hint}")
     return []
+
+
+def find_namespaces(namespace: str | None) -> list[str]:
+    """Returns the slug of a namespace alone, which may not exist, or those of all."""
+    return [each.slug for each in te.list_namespaces()] if namespace is None else [namespace]
+
+
+def find_projects(namespace: str | None) -> list[tuple[str, te.Project]]:
+    """Returns the projects of a namespace, or of all, each with the slug of its namespace.
+
+    Raises:
+        LookupError: The namespace does not exist; the message names those that do.
+        TellurioError: The request failed.
+    """
+    return [
+        (slug, project) for slug in find_namespaces(namespace) for project in list_projects(slug)
+    ]
 
 
 def find_project(namespace: str, project: str) -> te.Project:
@@ -121,7 +138,7 @@ def _about_missing_project(namespace: str, project: str) -> str:
 
 def existing_names(name: str, names: Sequence[str], title: str) -> str:
     """Returns the end of a message about a name that does not exist: similar ones, or all."""
-    similar = difflib.get_close_matches(name, names, 3)
+    similar = similar_names(name, names)
     if similar:
         return f". Did you mean {' or '.join(similar)}?"
     if not names:

@@ -13,6 +13,7 @@ from afnio_tellurio.cli.arguments import (
     Commands,
     listed_names,
     metric_names,
+    namespace_slug,
     path_type,
     positive_integer,
     require_metrics,
@@ -25,7 +26,7 @@ from afnio_tellurio.cli.filtering import (
     has_filters,
     sort_of,
 )
-from afnio_tellurio.cli.finding import list_projects
+from afnio_tellurio.cli.finding import find_projects
 from afnio_tellurio.cli.layout import table
 from afnio_tellurio.cli.paging import add_pager_option, paged
 from afnio_tellurio.cli.printing import (
@@ -60,7 +61,11 @@ def add_commands(commands: Commands) -> None:
         epilog="example: afnio-tellurio projects acme",
     )
     projects.add_argument(
-        "namespace", metavar="NAMESPACE", nargs="?", help="default: every namespace"
+        "namespace",
+        metavar="NAMESPACE",
+        nargs="?",
+        type=namespace_slug,
+        help="default: every namespace",
     )
     projects.add_argument("--json", action="store_true", help="print JSON")
     projects.set_defaults(command=_projects)
@@ -104,7 +109,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def _projects(options: argparse.Namespace) -> int:
-    found = _find_projects(options.namespace)
+    found = find_projects(options.namespace)
     if options.json:
         facts = [_project_facts(namespace, project) for namespace, project in found]
         print(json.dumps(facts, indent=2))
@@ -141,12 +146,6 @@ def _counts(project: te.Project) -> list[str]:
         return ["-"] * 3
     numbers = [sum(counts.values()), *(counts.get(status, 0) for status in ("RUNNING", "CRASHED"))]
     return [f"{number:,}" for number in numbers]
-
-
-def _find_projects(namespace: str | None) -> list[tuple[str, te.Project]]:
-    """Returns the projects of a namespace, or of all, each with the slug of its namespace."""
-    slugs = [each.slug for each in te.list_namespaces()] if namespace is None else [namespace]
-    return [(slug, project) for slug in slugs for project in list_projects(slug)]
 
 
 def _project_facts(namespace: str, project: te.Project) -> dict[str, Any]:
@@ -271,7 +270,7 @@ def newest_runs(namespace: str | None, limit: int, **filters: Any) -> list[te.Ru
         ValueError: No run matches, and a filter names what a project lacks.
         TellurioError: A request failed.
     """
-    projects = _find_projects(namespace)
+    projects = find_projects(namespace)
     projects.sort(key=lambda found: found[1].last_run_date or _OLDEST, reverse=True)
     newest: list[te.Run] = []
     problem: ValueError | None = None

@@ -227,7 +227,8 @@ def _print_metrics(summary: Mapping[str, te.MetricSummary]) -> None:
         for name, metric in summary.items()
     ]
     header = ["METRIC", "COUNT", "LAST", "MINIMUM", "MAXIMUM"]
-    print(f"\n{table(header, rows, numbers=header[1:])}")
+    if rows:
+        print(f"\n{table(header, rows, numbers=header[1:])}")
 
 
 def _table_facts(summary: te.TableSummary) -> dict[str, Any]:

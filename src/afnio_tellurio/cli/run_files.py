@@ -59,10 +59,12 @@ def _files(options: argparse.Namespace) -> int:
         files = run.files(options.prefix)
     except te.NotFoundError as error:
         raise LookupError(f"This backend does not keep files of runs: {error}") from error
-    downloaded = 0 if options.download is None else _download(run, files, options.download)
+    downloaded = 0
+    if files and options.download is not None:
+        downloaded = _download(run, files, options.download)
     if options.json:
         print(json.dumps(list(map(_facts, files)), indent=2))
-    elif options.download is None and not files:
+    elif not files:
         complain("No files match." if options.prefix else "The run has no files.")
     elif options.download is None:
         _print_table(files)

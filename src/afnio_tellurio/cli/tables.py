@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Rows of a table on a screen; JSON has all.
 _MAX_ROWS = 1000
+#: As in JSON, where other values have them too.
+_LINE_BREAKS = str.maketrans({"\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 
 def add_commands(commands: Commands) -> None:
@@ -66,5 +68,6 @@ def _cell(row: dict[str, Any], name: str) -> str:
     """The text of a field, without quotes; empty if the row does not have it."""
     value = row.get(name)
     if isinstance(value, str):
-        return value
+        # A row is one line.
+        return value.translate(_LINE_BREAKS)
     return "" if name not in row else short(value)

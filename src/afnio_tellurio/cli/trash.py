@@ -6,11 +6,17 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import afnio_tellurio as te
-from afnio_tellurio.cli.arguments import Commands, path_type
+from afnio_tellurio.cli.arguments import Commands, namespace_slug, path_type
 from afnio_tellurio.cli.asking import is_confirmed, require_terminal
-from afnio_tellurio.cli.finding import existing_names, find_project, find_run, list_projects
+from afnio_tellurio.cli.finding import (
+    existing_names,
+    find_namespaces,
+    find_project,
+    find_run,
+    list_projects,
+)
 from afnio_tellurio.cli.layout import table
-from afnio_tellurio.cli.printing import format_date, value_count
+from afnio_tellurio.cli.printing import complain, format_date, value_count
 from afnio_tellurio.cli.selecting import (
     add_selection,
     check_selection,
@@ -48,7 +54,13 @@ def add_commands(commands: Commands) -> None:
         help="list the deleted runs and projects that can be restored",
         epilog="example: afnio-tellurio trash acme",
     )
-    trash.add_argument("namespace", metavar="NAMESPACE")
+    trash.add_argument(
+        "namespace",
+        metavar="NAMESPACE",
+        nargs="?",
+        type=namespace_slug,
+        help="default: every namespace",
+    )
     trash.add_argument("--json", action="store_true", help="print JSON")
     trash.set_defaults(command=_trash)
 
@@ -143,22 +155,32 @@ def _describe_move(namespace_slug: str, item: te.TrashedItem) -> None:
 
 
 def _trash(options: argparse.Namespace) -> int:
-    items = te.list_trash(options.namespace)
-    if not items:
+    items = [
+        (namespace, item)
+        for namespace in find_namespaces(options.namespace)
+        for item in te.list_trash(namespace)
+    ]
+    # The last deleted first, as in one namespace.
+    items.sort(key=lambda each: each[1].date_deleted, reverse=True)
+    if not items and options.namespace:
         # The trash of a namespace that does not exist is empty too.
         list_projects(options.namespace)
     if options.json:
-        print(json.dumps(list(map(_facts, items)), indent=2))
+        facts = [{"namespace": namespace, **_facts(item)} for namespace, item in items]
+        print(json.dumps(facts, indent=2))
+        return 0
+    if not items:
+        complain("The trash is empty.")
         return 0
     rows = [
         [
-            _path_of(item),
+            _path_of(item) if options.namespace else f"{namespace}/{_path_of(item)}",
             item.kind,
             format_date(item.date_deleted),
             format_date(item.date_purged),
             _size(item.bytes),
         ]
-        for item in items
+        for namespace, item in items
     ]
     print(table(["NAME", "KIND", "DELETED", "KEPT UNTIL", "FREES"], rows, numbers={"FREES"}))
     return 0
@@ -231,6 +253,9 @@ def _purge(options: argparse.Namespace) -> int:
 
 def _not_in_trash(path: Sequence[str], items: Sequence[te.TrashedItem]) -> LookupError:
     namespace_slug, *rest = path
+    if not items:
+        # The trash of a namespace that does not exist is empty too.
+        list_projects(namespace_slug)
     kind = "run" if len(rest) > 1 else "project"
     name = "/".join(rest)
     names = list(dict.fromkeys(_path_of(item) for item in items if item.kind == kind))

@@ -10,7 +10,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import afnio_tellurio as te
-from afnio_tellurio.cli.arguments import QUOTING_HELP, Commands, metric_names, path_type
+from afnio_tellurio.cli.arguments import (
+    QUOTING_HELP,
+    Commands,
+    metric_names,
+    path_type,
+    require_metrics,
+)
 from afnio_tellurio.cli.finding import find_run
 from afnio_tellurio.cli.layout import is_terminal, table
 from afnio_tellurio.cli.printing import complain, short
@@ -103,6 +109,20 @@ def _follow(options: argparse.Namespace) -> None:
         time.sleep(max(_INTERVAL, _SHARE * (monotonic() - started)))
     if not runs and not options.json:
         print(f"No run of {'/'.join(options.path)} is running")
+    _require_logged(runs, options.metrics, summaries)
+
+
+def _require_logged(
+    runs: Sequence[te.Run],
+    names: Sequence[str],
+    summaries: Mapping[str, Mapping[str, te.MetricSummary]],
+) -> None:
+    """Raises a `LookupError` for a metric that none of the runs logged to its end."""
+    logged = {name for metrics in summaries.values() for name in metrics}
+    if runs and not logged.issuperset(names):
+        every_metric = te.summaries(runs)
+        logged = {name for metrics in every_metric.values() for name in metrics}
+        require_metrics(names, logged, "None of the runs has the metric")
 
 
 def _is_passing(error: te.TellurioError) -> bool:

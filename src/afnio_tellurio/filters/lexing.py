@@ -22,8 +22,21 @@ _TOKENS = re.compile(
 )
 #: What text processors and web pages make of quotes.
 _CURLY_QUOTES = "\u2018\u2019\u201a\u201c\u201d\u201e\xab\xbb"
+#: What is wrong with what starts with one of these characters.
+_PROBLEMS = {
+    "\"'": "a quote is not closed",
+    "&|": 'write "and" and "or" as words',
+    _CURLY_QUOTES: "use straight quotes: \"text\" or 'text'",
+    "[]{}": "write a list as (1, 2), and a name of the config as config.lr",
+}
 #: Others stay, so that regular expressions need no second backslash.
 _ESCAPES = re.compile(r"\\([\"'\\])")
+
+
+#: What Python and people write, and the language does not have.
+_NEAR_NUMBER = re.compile(r"[+-]?\.?\d[^\s(),]*")
+#: A name with slashes where a filter begins, as metrics have.
+_PATH = re.compile(r"\s*-?([\w.-]+(?:/[\w.-]+)+)\s*(?:[=<>!~]|\Z)")
 
 
 class FilterError(ValueError):
@@ -84,16 +97,20 @@ def split_tokens(text: str) -> list[Token]:
 
 def _invalid(text: str, position: int) -> FilterError:
     position += len(text[position:]) - len(text[position:].lstrip())
-    if text[position] in "\"'":
-        return FilterError("a quote is not closed", position)
-    if text[position] in "&|":
-        return FilterError('write "and" and "or" as words', position)
-    if text[position] == ":" and text[:position][-1:].isdecimal():
+    rest = text[position:]
+    for first, problem in _PROBLEMS.items():
+        if rest[0] in first:
+            return FilterError(problem, position)
+    if rest[0] == ":" and text[:position][-1:].isdecimal():
         return FilterError("write a time as 2026-11-03 10:00 or 2026-11-03T10:00+01:00", position)
-    if text[position] in _CURLY_QUOTES:
-        return FilterError("use straight quotes: \"text\" or 'text'", position)
+    if number := _NEAR_NUMBER.match(rest):
+        return FilterError(
+            f"{number[0]!r} is not a number; write one as 0.5, 1e-3, or 1000, and a text in quotes",
+            position,
+        )
+    metric = f'; a metric is written metric("{name[1]}")' if (name := _PATH.match(text)) else ""
     return FilterError(
-        f"{text[position : position + 20]!r} is invalid here; put names and texts that have such "
-        "characters in quotes",
+        f"{rest[:20]!r} is invalid here; put names and texts that have such characters in quotes"
+        f"{metric}",
         position,
     )

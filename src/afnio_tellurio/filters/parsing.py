@@ -58,6 +58,7 @@ MAX_COMPARISONS = 100
 _OPERATORS: dict[str, Operator] = {"=": "=", "==": "=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 #: What a path of SQLite's JSON functions cannot name.
 _UNNAMEABLE = re.compile(r'["\\\x00-\x1f]')
+_UNITS = frozenset("smhdw")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -96,7 +97,7 @@ def parse_term(text: str) -> Term:
     """
     parser = _Parser(text, _EPOCH)
     term = parser.read_term()
-    parser.require_end()
+    parser.require_end("name one value to sort by, with - in front of it for the greatest first")
     return term
 
 
@@ -136,13 +137,21 @@ class _Parser:
     def _position(self) -> int:
         return self._token.position
 
-    def require_end(self) -> None:
-        """Raises unless all was read."""
-        if self._token.kind != "end":
-            raise FilterError(
-                f'{self._token} is not expected here; combine comparisons with "and" or "or"',
-                self._position,
-            )
+    def require_end(self, hint: str = 'combine comparisons with "and" or "or"') -> None:
+        """Raises unless all was read.
+
+        Args:
+            hint: What to do otherwise.
+        """
+        token = self._token
+        if token.kind == "end":
+            return
+        last = self._tokens[self._next - 1]
+        if last.kind == "number" and token.text in _UNITS:
+            hint = f"write a span without a space: {last.text}{token.text}"
+        elif last.kind == "number" and token.text == ".":
+            hint = f"write a number as {last.text} or {last.text}.0"
+        raise FilterError(f"{token} is not expected here; {hint}", token.position)
 
     def read_filter(self) -> Condition:
         """Reads conditions of which one must be true."""

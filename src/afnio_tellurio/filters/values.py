@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from afnio_tellurio.filters.lexing import FilterError
-from afnio_tellurio.filters.names import near_names
+from afnio_tellurio.filters.names import near_names, similar_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,9 +17,23 @@ if TYPE_CHECKING:
 
 #: The statuses of runs. Importing `RunStatus` is slow, and every command would wait for it.
 STATUSES = ("RUNNING", "COMPLETED", "CRASHED", "FAILED")
+#: What other trackers and people call them.
+_OTHER_NAMES = {
+    **dict.fromkeys(("ACTIVE", "LIVE", "ONGOING", "STARTED"), "RUNNING"),
+    **dict.fromkeys(
+        ("DONE", "ENDED", "FINISHED", "OK", "PASSED", "SUCCEEDED", "SUCCESS", "SUCCESSFUL"),
+        "COMPLETED",
+    ),
+    **dict.fromkeys(
+        ("ABORTED", "DEAD", "DIED", "ERROR", "ERRORED", "INTERRUPTED", "KILLED"), "CRASHED"
+    ),
+    "UNFINISHED": "FAILED",
+}
 #: The words of the grammar, which cannot be texts without quotes.
 KEYWORDS = frozenset({"and", "or", "not", "in"})
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+#: For signs in the place of a value.
+_HINTS = {".": "; write a number as 0.5", ">": '; write "is not equal" as !='}
 _WORDS = {"true": True, "false": False, "null": None, "none": None}
 _NUMBERS = {"nan": math.nan, "infinity": math.inf, "-infinity": -math.inf}
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -37,6 +51,12 @@ def read_value(term: Term, token: Token, now: dt.datetime) -> Value:
         FilterError: The term does not have such values.
     """
     return _READERS[term.kind](term, token, now)
+
+
+def near_status(text: str) -> str | None:
+    """Returns the status that a person means with another word, if one is like it."""
+    near = similar_names(_OTHER_NAMES.get(text.upper(), text), STATUSES, 1)
+    return near[0] if near else None
 
 
 def _read_any(_term: Term, token: Token, _now: dt.datetime) -> Value:
@@ -61,7 +81,7 @@ def _read_status(_term: Term, token: Token, _now: dt.datetime) -> Value:
     if token.kind not in {"text", "word"}:
         raise _missing_value(token)
     if status not in STATUSES:
-        near = near_names(status, STATUSES)
+        near = near_names(near_status(status) or status, STATUSES)
         raise FilterError(f"a run has no status {token.text!r}; {near}", token.position)
     return status
 
@@ -117,7 +137,8 @@ _READERS: dict[Kind, Callable[[Term, Token, dt.datetime], Value]] = {
 
 
 def _missing_value(token: Token) -> FilterError:
-    return FilterError(f"expected a value here, not {token}", token.position)
+    hint = _HINTS.get(token.text, "") if token.kind == "sign" else ""
+    return FilterError(f"expected a value here, not {token}{hint}", token.position)
 
 
 def _value_of_word(token: Token) -> Value:

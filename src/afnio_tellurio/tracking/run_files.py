@@ -173,6 +173,8 @@ class RunWithFiles(RunDescriber):
         """
         connection = self._connection_for(client)
         settle(connection, "listRunFiles", self.uuid, lane="files")
+        if prefix is not None:
+            checked_text("files", "prefix", prefix)
         files = operations.list_run_files(connection, self._path(), prefix=prefix)
         return [read_run_file(file, "listRunFiles") for file in files]
 
