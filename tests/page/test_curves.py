@@ -622,3 +622,45 @@ def test_a_smoothing_of_an_address_that_is_no_number_is_off(open_digits, smooth)
     page = open_digits(f"{PROJECT}?smooth={smooth}")
     expect(chart(page).locator("canvas")).to_be_visible()
     expect(page.locator("output")).to_have_text("Off")
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+def test_another_zoom_does_not_show_the_points_of_the_last_one(open_page, client, is_full):
+    with te.init("acme", "Digits", "long", client=client) as run:
+        for step in range(5000):
+            run.log("loss", step % 100, step=step)
+    held = []
+
+    def hold(route):
+        held.append(route)
+
+    page = open_page(f"{PROJECT}runs/{run.uuid}/?zoom=1000&zoom=1100")
+    if is_full:
+        page.get_by_role("button", name="Full screen: loss").click()
+        expect(page.get_by_role("button", name="Leave full screen: loss")).to_be_visible()
+    page.get_by_role("button", name="Table: loss").click()
+    rows = chart(page, "loss").locator("tbody tr")
+    expect(rows.first).to_contain_text("1,000")
+    expect(rows).to_have_count(101)
+    page.route("**/sample/*from_step=2000*", hold)
+    with page.expect_request("**/sample/*from_step=2000*"):
+        page.evaluate(
+            """() => {
+                history.pushState(null, "", "?zoom=2000&zoom=2100");
+                dispatchEvent(new Event("popstate"));
+            }"""
+        )
+    # Until the answer, those of the whole run.
+    expect(rows.filter(has_text=re.compile("4,9.."))).not_to_have_count(0)
+    for route in held:
+        route.continue_()
+    expect(rows.first).to_contain_text("2,000")
+    page.unroute_all()
+    held.clear()
+    page.route("**/sample/*from_step=1000*", hold)
+    with page.expect_request("**/sample/*from_step=1000*"):
+        page.go_back()
+    expect(rows.filter(has_text=re.compile("4,9.."))).not_to_have_count(0)
+    for route in held:
+        route.continue_()
+    expect(rows).to_have_count(101)
