@@ -209,6 +209,10 @@ declare global {
 		rows: Map<string, number>;
 		cells: Map<string, unknown[]>;
 		updated: string;
+		/** The filter that was asked for. */
+		where: string;
+		/** The oldest run. */
+		last?: string;
 	}
 	/** What both drawings of runs get; rows are indexes of runs. */
 	interface Exploring {

@@ -118,7 +118,7 @@ function Chart({
 		box,
 		width,
 		height,
-		empty: isAnswered ? "No numbers to draw." : "Loading…",
+		empty: isAnswered ? `No ${settings.logY ? "positive " : ""}numbers to draw.` : "Loading…",
 		onZoom
 	});
 

@@ -21,7 +21,8 @@ const facts = (total, live, crashed, updated) =>
 		counted(total, "run"),
 		live && `${number(live)} running`,
 		crashed && `${number(crashed)} crashed`,
-		`updated ${ago(updated)}`
+		// Logged values change no run.
+		!live && `updated ${ago(updated)}`
 	]
 		.filter(Boolean)
 		.join(" · ");

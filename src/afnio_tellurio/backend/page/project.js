@@ -111,7 +111,7 @@ function RunColumn({route, runs, found, shownRuns, groups, problem, onError}) {
 /** @type {Record<string, Component>} */
 const TABS = {
 	table: lazy(
-		() => import("./table.js"),
+		() => withStyles(import("./table.js"), "table.css"),
 		module => module.RunTable
 	),
 	explore: lazy(
