@@ -300,6 +300,31 @@ def test_the_choice_of_columns_fits_a_narrow_screen(open_view):
         assert box["x"] + box["width"] <= width
 
 
+@pytest.mark.parametrize("path", ["?tab=table", "?tab=explore&plot=parallel", "run"])
+def test_a_long_name_leaves_the_fields_of_a_menu_in_view(open_page, client, path):
+    for number in range(2):
+        config = {"c" * 150: number}
+        with te.init("acme", "Digits", f"{'r' * 150}{number}", config=config, client=client) as run:
+            run.log("layers/" * 14 + "loss", number)
+    page = open_page(PROJECT + (f"runs/{run.uuid}/" if path == "run" else path))
+    page.locator(".menu summary").click()
+    fields = page.locator(".panel :is(input, select, button, a)")
+    expect(fields.nth(1)).to_be_visible()
+    for width in (1280, 768, 390, 320):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function(
+            """() => {
+                const panel = document.querySelector(".panel");
+                const {left, right} = panel.getBoundingClientRect();
+                return [...panel.querySelectorAll("input, select, button, a, bdi")].every((one) => {
+                    const box = one.getBoundingClientRect();
+                    return box.left >= left && box.right <= right;
+                });
+            }"""
+        )
+        assert page.locator(".panel").evaluate("one => one.scrollWidth <= one.clientWidth")
+
+
 @pytest.mark.parametrize(
     ("view", "limit"),
     [
