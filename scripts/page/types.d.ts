@@ -164,13 +164,18 @@ declare global {
 	interface ManyWork {
 		did: string;
 		items: ManyItem[];
-		total: number;
-		done: number;
 		succeeded: Set<string>;
 		failed: {name: string; message: string}[];
 		isOver: boolean;
+		owner: object;
+		undo?: (items: ManyItem[]) => void;
 	}
-	type ManyStart = (items: ManyItem[], did: string, request: (item: ManyItem) => Promise<void>) => Promise<void>;
+	type ManyCall = [
+		items: ManyItem[],
+		did: string,
+		request: (item: ManyItem) => Promise<void>,
+		undo?: (items: ManyItem[]) => void
+	];
 	/** Runs in groups, and how a page shows them: heads of groups, and runs. */
 	interface Grouping {
 		slotOf: (run: Run) => number;
@@ -204,6 +209,10 @@ declare global {
 		rows: Map<string, number>;
 		cells: Map<string, unknown[]>;
 		updated: string;
+		/** The filter that was asked for. */
+		where: string;
+		/** The oldest run. */
+		last?: string;
 	}
 	/** What both drawings of runs get; rows are indexes of runs. */
 	interface Exploring {
@@ -316,6 +325,7 @@ declare global {
 		shownRuns: ShownRun[];
 		groups: Grouping | null;
 		onSelect: (uuid: string, isShown: boolean) => void;
+		setGone: (change: (held: Map<string, number>) => Map<string, number>) => void;
 		slot: number | undefined;
 		metrics: Metric[];
 		names: string[];

@@ -230,6 +230,18 @@ def test_a_zoom_between_two_points_in_time_asks_for_those_between_them(open_digi
     assert steps == [[10, 20], [0, 30], [0, 30], None, None, [0, 10], [20, 30]]
 
 
+def test_a_zoom_of_an_address_asks_for_steps_that_there_can_be(open_digits):
+    page = open_digits(f"{PROJECT}?zoom=-1e30&zoom=1e30")
+    expect_runs(page, 3)
+    asked = Requests(page, "from_step")
+    asked.to_be_more_than(1)
+    for request in asked.all():
+        query = parse_qs(request["url"].partition("?")[2])
+        assert query["from_step"] == ["0"]
+        assert 2**53 < int(query["to_step"][0]) < 2**63
+    expect(page.locator(".problem:visible")).to_have_count(0)
+
+
 def test_hovering_shows_all_runs_at_that_step(open_digits):
     page = open_digits(PROJECT)
     expect_runs(page, 3)
@@ -359,6 +371,7 @@ def test_ticks_are_round_whole_and_tight(open_digits):
                 tight: axes.logTicks(2.1, 2.9, 4),
                 texts: axes.tickTexts([0, 0.25, 0.5], false),
                 small: axes.tickTexts([0, 2.5e-5, 5e-5, 7.5e-5], false),
+                alike: axes.tickTexts([4.5e-4, 5e-4, 5.5e-4, 6e-4], false),
                 large: axes.tickTexts([0, 500000, 1000000, 1500000], false),
                 range: axes.paddedRange(2, 3, true),
                 flat: axes.paddedRange(5, 5, false),
@@ -377,6 +390,7 @@ def test_ticks_are_round_whole_and_tight(open_digits):
         "tight": [2.2, 2.4, 2.6, 2.8],
         "texts": ["0", "0.25", "0.50"],
         "small": ["0", "2.5e-5", "5e-5", "7.5e-5"],
+        "alike": ["0.00045", "0.00050", "0.00055", "0.00060"],
         "large": ["0", "500K", "1M", "1.5M"],
     }
 
@@ -392,6 +406,21 @@ CanvasRenderingContext2D.prototype.fillText = function (text, ...others) {
 """
 WRITTEN = """(name) => written
     .filter(([canvas]) => canvas.closest(`[data-metric="${name}"]`)).map(([, text]) => text)"""
+
+
+@pytest.mark.parametrize("query", ["", "?logy=1"])
+@pytest.mark.parametrize("size", [1e-300, 1e21, 1e300])
+def test_a_metric_of_any_size_has_ticks(open_page, client, query, size):
+    with te.init("acme", "Digits", "sizes", client=client) as run:
+        for step in range(1, 9):
+            run.log("total_flos", step * size, step=step)
+    page = open_page(f"{PROJECT}{query}", service_workers="block")
+    page.add_init_script(RECORD_TEXTS)
+    page.reload()
+    expect(chart(page, "total_flos").locator("canvas")).to_be_visible()
+    page.wait_for_function(
+        f"text => ({WRITTEN})('total_flos').includes(text)", arg=f"{2 * size:.0e}"
+    )
 
 
 @pytest.mark.parametrize("query", ["", "?logy=1"])
@@ -617,8 +646,60 @@ def test_a_chart_without_a_number_says_so(open_page, client):
     expect(page.locator("figure canvas")).to_have_count(2)
 
 
+def test_a_logarithmic_chart_without_a_positive_number_says_so(open_page, client):
+    with te.init("acme", "Digits", "below", client=client) as run:
+        run.log_metrics({"loss": -1, "zero": 0})
+    page = open_page(f"{PROJECT}?logy=1")
+    for name in ("loss", "zero"):
+        expect(chart(page, name)).to_contain_text("No positive numbers to draw.")
+    page.get_by_label("Log y").uncheck()
+    expect(page.locator("figure canvas")).to_have_count(2)
+
+
 @pytest.mark.parametrize("smooth", ["1e999", "-Infinity", "NaN", "-5", "abc"])
 def test_a_smoothing_of_an_address_that_is_no_number_is_off(open_digits, smooth):
     page = open_digits(f"{PROJECT}?smooth={smooth}")
     expect(chart(page).locator("canvas")).to_be_visible()
     expect(page.locator("output")).to_have_text("Off")
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+def test_another_zoom_does_not_show_the_points_of_the_last_one(open_page, client, is_full):
+    with te.init("acme", "Digits", "long", client=client) as run:
+        for step in range(5000):
+            run.log("loss", step % 100, step=step)
+    held = []
+
+    def hold(route):
+        held.append(route)
+
+    page = open_page(f"{PROJECT}runs/{run.uuid}/?zoom=1000&zoom=1100")
+    if is_full:
+        page.get_by_role("button", name="Full screen: loss").click()
+        expect(page.get_by_role("button", name="Leave full screen: loss")).to_be_visible()
+    page.get_by_role("button", name="Table: loss").click()
+    rows = chart(page, "loss").locator("tbody tr")
+    expect(rows.first).to_contain_text("1,000")
+    expect(rows).to_have_count(101)
+    page.route("**/sample/*from_step=2000*", hold)
+    with page.expect_request("**/sample/*from_step=2000*"):
+        page.evaluate(
+            """() => {
+                history.pushState(null, "", "?zoom=2000&zoom=2100");
+                dispatchEvent(new Event("popstate"));
+            }"""
+        )
+    # Until the answer, those of the whole run.
+    expect(rows.filter(has_text=re.compile("4,9.."))).not_to_have_count(0)
+    for route in held:
+        route.continue_()
+    expect(rows.first).to_contain_text("2,000")
+    page.unroute_all()
+    held.clear()
+    page.route("**/sample/*from_step=1000*", hold)
+    with page.expect_request("**/sample/*from_step=1000*"):
+        page.go_back()
+    expect(rows.filter(has_text=re.compile("4,9.."))).not_to_have_count(0)
+    for route in held:
+        route.continue_()
+    expect(rows).to_have_count(101)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
-from browser_pages import HOSTILE, REVERSED, Requests, serious_barriers
+from browser_pages import HOSTILE, REVERSED, Requests, eventually, serious_barriers
 from color_vision import OKLAB, VISIONS, linear, luminance, styles_of, times
 from playwright.sync_api import expect
 
@@ -358,6 +358,43 @@ def test_runs_that_one_request_does_not_load_are_counted(open_page, rates):
         "2 older runs: only the newest 1000 are loaded"
     )
     assert len(Requests(page, "/table/").all()) == 1
+
+
+def test_a_run_that_has_just_started_is_not_counted_as_an_older_one(open_page, rates, client):
+    page = open_page(explored(px="config:optim.lr", py="last:loss"))
+    expect(page.locator(POINTS)).to_have_count(4)
+    held = []
+
+    def hold(route):
+        held.append(route)
+
+    page.route("**/table/**", hold)
+    new = te.init("acme", "Digits", "new", config={"optim": {"lr": 0.5}}, client=client)
+    eventually(page, expect(page.locator(".title .quiet")).to_contain_text, "6 runs")
+    expect(page.locator(".missing")).not_to_contain_text("older")
+    for route in held:
+        route.continue_()
+    page.unroute_all()
+    new.finish()
+
+
+def test_an_axis_has_no_room_for_runs_that_are_not_drawn(open_page, client):
+    for number, config in enumerate([{"n": 1}, {"n": 2}, {}]):
+        with te.init("acme", "Digits", config=config, client=client) as run:
+            run.log("score", [0.8, 0.9, 0.1][number])
+    for options in ({"px": "config:n"}, {"plot": "parallel", "axis": ["config:n", "last:score"]}):
+        page = open_page(explored(py="last:score", **options))
+        expect(page.locator(".missing")).to_contain_text("2 runs drawn. Not drawn: 1 run")
+        texts = page.locator("svg text").all_text_contents()
+        assert "0.80" in texts
+        assert not {"0.1", "0.10", "0.2", "0.20"} & set(texts)
+
+
+def test_a_status_is_written_as_elsewhere(open_page, rates):
+    page = open_page(explored(px="status", py="last:loss", color="status"))
+    expect(page.get_by_role("group", name="Colors")).to_contain_text("Completed")
+    expect(page.locator("svg")).to_contain_text(["Completed"])
+    expect(page.locator(".explore")).not_to_contain_text("COMPLETED")
 
 
 @pytest.mark.parametrize("theme", [0, 1])

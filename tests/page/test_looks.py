@@ -204,6 +204,36 @@ def test_on_a_phone_the_runs_are_folded_above_the_charts(open_view):
     assert serious_barriers(page) == []
 
 
+def test_on_a_phone_the_path_leaves_room_for_the_buttons(open_view):
+    page = open_view("run", width=390)
+    button = page.get_by_role("button", name="Dark mode").bounding_box()
+    path = page.get_by_role("navigation", name="Path").bounding_box()
+    assert button["y"] < path["y"] + 28
+    assert path["x"] + path["width"] <= button["x"]
+
+
+def test_the_head_of_a_section_with_a_long_name_is_in_one_piece(open_page, client):
+    with te.init("acme", "Digits", client=client) as run:
+        run.log(f"{'b' * 120}/loss", 1)
+    page = open_page(PROJECT)
+    head = page.locator("h2 button")
+    parts = [head.locator(part).bounding_box() for part in (".fold-mark", "bdi", "small")]
+    assert all(abs(part["y"] - parts[1]["y"]) < 10 for part in parts)
+    assert parts[0]["x"] < parts[1]["x"] < parts[2]["x"]
+
+
+def test_long_notes_stay_off_their_edge_and_leave_room_for_the_charts(open_page, client):
+    notes = "\n".join(f"line {number}" for number in range(100))
+    with te.init("acme", "Digits", notes=notes, client=client) as run:
+        run.log("loss", 1)
+    page = open_page(f"{PROJECT}runs/{run.uuid}/", height=720)
+    box = page.get_by_role("region", name="Notes").bounding_box()
+    text = page.get_by_role("region", name="Notes").locator("bdi").bounding_box()
+    assert text["x"] >= box["x"] + 8
+    assert text["y"] >= box["y"] + 4
+    assert page.locator("figure").first.bounding_box()["y"] < 720
+
+
 def test_a_long_name_is_shortened_before_its_end(open_page, client):
     name = "a_run_with_a_very_long_name_that_differs_at_the_end_seed_17"
     te.init("acme", "Digits", name, client=client).finish()
@@ -268,6 +298,31 @@ def test_the_choice_of_columns_fits_a_narrow_screen(open_view):
         box = panel.bounding_box()
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= width
+
+
+@pytest.mark.parametrize("path", ["?tab=table", "?tab=explore&plot=parallel", "run"])
+def test_a_long_name_leaves_the_fields_of_a_menu_in_view(open_page, client, path):
+    for number in range(2):
+        config = {"c" * 150: number}
+        with te.init("acme", "Digits", f"{'r' * 150}{number}", config=config, client=client) as run:
+            run.log("layers/" * 14 + "loss", number)
+    page = open_page(PROJECT + (f"runs/{run.uuid}/" if path == "run" else path))
+    page.locator(".menu summary").click()
+    fields = page.locator(".panel :is(input, select, button, a)")
+    expect(fields.nth(1)).to_be_visible()
+    for width in (1280, 768, 390, 320):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function(
+            """() => {
+                const panel = document.querySelector(".panel");
+                const {left, right} = panel.getBoundingClientRect();
+                return [...panel.querySelectorAll("input, select, button, a, bdi")].every((one) => {
+                    const box = one.getBoundingClientRect();
+                    return box.left >= left && box.right <= right;
+                });
+            }"""
+        )
+        assert page.locator(".panel").evaluate("one => one.scrollWidth <= one.clientWidth")
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ def test_what_fails_is_named_and_stays_selected(editing, some, client):
     page.get_by_label("Tags, separated by commas").fill("new")
     page.get_by_role("button", name="Add tag").click()
     expect(page.get_by_text("4 runs tagged.")).to_be_visible()
-    expect(page.locator(".bulk [role=alert]")).to_have_text(
+    expect(page.locator(".work [role=alert]")).to_have_text(
         re.compile(
             r"1 run failed: r2 \(The disk is full\.\)\.\s+What is not done is still selected\."
         )
@@ -153,7 +153,7 @@ def test_what_fails_is_named_and_stays_selected(editing, some, client):
     page.unroute_all()
     page.get_by_role("button", name="Add tag").click()
     expect(page.get_by_text("1 run tagged.")).to_be_visible()
-    expect(page.locator(".bulk [role=alert]")).to_have_count(0)
+    expect(page.locator(".work [role=alert]")).to_have_count(0)
     assert tags_of(client, "r2") == ["new"]
 
 
@@ -166,8 +166,8 @@ def test_a_server_that_is_gone_ends_the_work(editing):
     page.get_by_label("Select all 5 runs").check()
     page.get_by_label("Tags, separated by commas").fill("new")
     page.get_by_role("button", name="Add tag").click()
-    expect(page.locator(".bulk [role=alert]")).to_contain_text("4 runs failed")
-    expect(page.locator(".bulk [role=alert]")).to_contain_text("Stopped before 1 run.")
+    expect(page.locator(".work [role=alert]")).to_contain_text("4 runs failed")
+    expect(page.locator(".work [role=alert]")).to_contain_text("Stopped before 1 run.")
     expect(page.get_by_text("5 runs selected")).to_be_visible()
     assert len(asked) == 4
 
@@ -218,6 +218,79 @@ def test_deleted_runs_are_listed_and_restored(editing, client):
     expect(page.locator(NAMES)).to_have_text(["r4", "r3", "r1", "r0"])
 
 
+def test_work_goes_on_and_shows_its_result_when_its_view_is_left(editing, client):
+    page, _ = editing
+    for name in ("r1", "r2", "r3"):
+        te.delete_run("acme", "digits", name, client=client)
+    page.get_by_role("link", name="Trash").click()
+    held = []
+
+    def hold(route):
+        held.append(route)
+
+    page.route("**/restore/", hold)
+    page.get_by_label("Select all deleted runs").check()
+    with page.expect_request("**/restore/"):
+        page.get_by_role("button", name="Restore").click()
+    progress = page.get_by_role("region", name="Progress")
+    for leave in ("Back to the table", "Tellurio"):
+        page.get_by_role("link", name=leave).click()
+        expect(page.locator("tbody th").first).to_be_visible()
+        expect(progress).to_contain_text("0 of 3")
+    page.go_back()
+    # One change at a time.
+    page.get_by_role("button", name="Edit").click()
+    page.get_by_label("Select r0", exact=True).check()
+    expect(page.get_by_role("button", name="Delete…")).to_be_disabled()
+    page.wait_for_function("() => asked.filter(({ url }) => url.endsWith('/restore/')).length > 2")
+    held.pop().fulfill(status=500, json={"detail": "The disk is full."})
+    for route in held:
+        route.continue_()
+    expect(progress).to_contain_text("2 runs restored.")
+    expect(progress).to_contain_text("1 run failed")
+    # The trash that had them selected is left.
+    expect(progress).not_to_contain_text("still selected")
+    expect(page.get_by_role("button", name="Delete…")).to_be_enabled()
+    assert serious_barriers(page) == []
+    progress.get_by_role("button", name="Close").click()
+    expect(progress).to_have_count(0)
+    assert len(names_of(client)) == 4
+
+
+def test_when_all_runs_are_deleted_no_old_counts_are_shown(editing, client):
+    page, _ = editing
+    expect(page.locator(".title")).to_contain_text("5 runs")
+    held = []
+
+    def hold(route):
+        held.append(route)
+
+    page.get_by_label("Select all 5 runs").check()
+    page.get_by_role("button", name="Delete…").click()
+    page.route("**/runs/?*", hold)
+    page.get_by_role("button", name="Delete 5 runs").click()
+    # Before the next list.
+    expect(page.get_by_text("No runs yet")).to_be_visible()
+    expect(page.locator(".title")).not_to_contain_text("5 runs")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_text("5 runs restored.")).to_be_visible()
+    for route in held:
+        route.continue_()
+    page.unroute_all()
+    eventually(page, expect(page.locator(NAMES)).to_have_count, 5)
+    assert len(names_of(client)) == 5
+
+
+def test_the_head_of_the_artifacts_counts_the_runs_that_there_are(open_page, some, client):
+    page = open_page(PROJECT)
+    expect(page.locator(".title")).to_contain_text("5 runs")
+    te.delete_run("acme", "digits", "r1", client=client)
+    page.get_by_role("link", name="Artifacts").click()
+    expect(page.locator(".title")).to_contain_text("4 runs")
+    te.delete_run("acme", "digits", "r2", client=client)
+    eventually(page, expect(page.locator(".title")).to_contain_text, "3 runs")
+
+
 def test_the_trash_is_reached_without_any_run(editing, client):
     page, _ = editing
     page.get_by_label("Select all 5 runs").check()
@@ -241,7 +314,7 @@ def test_names_of_changed_runs_are_text(open_page, client):
     page.route("**/runs/*/", lambda route: route.fulfill(status=409, json={"detail": HOSTILE[0]}))
     page.get_by_label("Tags, separated by commas").fill(HOSTILE[0])
     page.get_by_role("button", name="Add tag").click()
-    expect(page.locator(".bulk [role=alert] bdi")).to_have_text(HOSTILE[::-1])
+    expect(page.locator(".work [role=alert] bdi")).to_have_text(HOSTILE[::-1])
     assert page.evaluate(REVERSED) == []
     page.unroute_all()
     page.get_by_role("button", name="Delete…").click()

@@ -76,6 +76,14 @@ def test_the_head_of_a_project_has_its_name_and_counts_on_every_tab(open_digits)
         expect(page.get_by_role("navigation", name="Path")).to_have_text(re.compile("acme$"))
 
 
+def test_the_head_of_a_project_has_no_old_date_while_a_run_logs(open_page, client):
+    run = te.init("acme", "Digits", "live", client=client)
+    page = open_page(PROJECT)
+    expect(page.locator(".title .quiet")).to_have_text("1 run · 1 running")
+    run.finish()
+    eventually(page, expect(page.locator(".title .quiet")).to_contain_text, "1 run · updated ")
+
+
 def test_large_counts_in_the_head_are_written_alike(open_digits):
     page = open_digits("/")
 

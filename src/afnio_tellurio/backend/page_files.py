@@ -33,7 +33,7 @@ _OF_VIEWS: dict[str, tuple[str, ...]] = {
 _OF_TABS: dict[str, dict[str, tuple[str, ...]]] = {
     "project": {
         "": ("curves.js", _CHARTS),
-        "table": ("table.js",),
+        "table": ("table.js", "table.css"),
         "explore": ("explore.js", "explore.css"),
         "trash": ("trash.js", "many.css"),
     },

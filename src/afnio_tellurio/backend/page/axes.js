@@ -58,7 +58,7 @@ export function tickTexts(ticks, isLog) {
 		if (tick === null) return "";
 		if (tick === 0) return "0";
 		if (most >= 1e6 && most < 1e15) return compact.format(tick);
-		if (isLog || most >= 1e15 || most < 1e-3) return number(Number(tick.toPrecision(6)));
+		if (isLog || most >= 1e15 || most < 1e-4 || (most < 1e-3 && digits > 5)) return number(Number(tick.toPrecision(6)));
 		return withDigits(tick, digits);
 	});
 }
@@ -99,12 +99,16 @@ function scalesAndAxes(plot, settings, {width, height}) {
 	const elapsedTexts = (_chart, ticks) =>
 		ticks.map(tick => (tick === null ? "" : tick < 60 ? `${number(tick)} s` : duration(tick).replace(/ 0 \w+$/, "")));
 	const band = plot.bandWidth > 1 ? ` · bands: minimum to maximum of ${number(plot.bandWidth)} steps` : "";
+	// uPlot makes no ticks without an increment, and has none for the largest numbers.
+	/** @type {(chart: UPlot, axis: number, low: number, high: number) => number[]} */
+	const incrs = (_chart, _axis, low, high) => [Math.max(5, high - low)];
 	/** @type {Partial<NonNullable<UPlotOptions["axes"]>[number]>} */
 	const custom =
 		settings.x === "wall"
 			? {size: 44}
 			: {
 					size: 24,
+					incrs,
 					splits: (chart, _axis, from, to) => xTicks(from, to, chart.data[0][chart.data[0].length - 1]),
 					filter: (_chart, ticks) => ticks,
 					values: settings.x === "step" ? (_chart, ticks) => tickTexts(ticks, settings.logX) : elapsedTexts
@@ -128,6 +132,7 @@ function scalesAndAxes(plot, settings, {width, height}) {
 			{...shared, ...custom, label: capitalized(AXES[settings.x]) + band, labelSize: 18, labelGap: 0},
 			{
 				...shared,
+				incrs,
 				splits: (chart, _axis, from, to) => {
 					const most = Math.min(Y_TICKS, (height - 60) / Y_SPACE);
 					return (settings.logY ? logTicks : linearTicks)(from, to, most, areWhole(chart.data) ? "whole" : "any");

@@ -130,6 +130,7 @@ export async function getBytes(path, query, signal, range) {
 
 // Changes by this page, after which the whole list is loaded again.
 let changes = 0;
+export const changesNow = () => changes;
 
 // What changes something. The next poll brings the result.
 /** @param {string} method @param {string} path @param {object} [body] @param {Record<string, string>} [headers] */
@@ -180,10 +181,10 @@ export async function loadProjects(before, signal) {
 	return unlessSame(before, {projects, namespaces: namespaces.map(namespace => namespace.slug)});
 }
 
-// Once: what is shown of it does not change.
-/** @type {(route: Route) => Load<Omit<Project, "namespace"> | null>} */
-export const loadProject = route => async (before, signal) =>
-	before ?? (route.project ? get(projectPath(route), {}, signal) : null);
+// Once, unless its counts are shown.
+/** @type {(route: Route, hasCounts?: boolean) => Load<Omit<Project, "namespace"> | null>} */
+export const loadProject = (route, hasCounts) => async (before, signal) =>
+	before && !hasCounts ? before : route.project ? unlessSame(before, await get(projectPath(route), {}, signal)) : null;
 
 /** @type {(route: Route) => Load<RunList>} */
 export const loadRuns = route => async (before, signal) => {

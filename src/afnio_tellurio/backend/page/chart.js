@@ -62,24 +62,26 @@ function useFullScreen(element) {
 }
 
 // A series in place of a coarser one, which still leads up to it.
-/** @param {SampleCache | undefined} cache @param {string} name @param {Line} line */
+/** @param {SampleCache} cache @param {string} name @param {Line} line */
 function finer(cache, name, {run, series}) {
-	const found = cache?.series.get(seriesKey(name, run));
+	const found = cache.series.get(seriesKey(name, run));
 	return found && {series: found, lead: series};
 }
 
-// Finer values, for the whole screen.
-/** @param {Route} route @param {string} name @param {Line[]} lines @param {Span | null} steps @param {number} width */
-function useFiner(route, name, lines, steps, width) {
-	const query = width > 0 && {
-		run: lines.map(({run}) => run),
-		name: [name],
-		buckets: bucketsFor(width),
-		...bounds(steps)
+// Finer values. Those of another zoom would be in the wrong place; of the same one they may be shown until there are newer ones.
+/** @param {Route} route @param {({run: string[], name: string[]} & Query) | null} query @param {Span | null} zoom */
+function useFiner(route, query, zoom) {
+	const wanted = JSON.stringify(zoom);
+	/** @type {Load<SampleCache>} */
+	const load = async (before, signal) =>
+		query ? Object.assign(await loadSamples(route, query)(before, signal), {wanted}) : NO_SAMPLES;
+	const {value, error} = usePolled(load, [JSON.stringify([query, zoom])]);
+	const cache = query && value?.wanted === wanted ? value : undefined;
+	return {
+		error,
+		/** @param {string} name @param {Line[]} lines */
+		linesOf: (name, lines) => (cache ? lines.map(line => ({...line, ...finer(cache, name, line)})) : lines)
 	};
-	const {value} = usePolled(query ? loadSamples(route, query) : async () => NO_SAMPLES, [JSON.stringify(query)]);
-	if (!query || !value) return lines;
-	return lines.map(line => ({...line, ...finer(value, name, line)}));
 }
 
 /** @type {Component} */
@@ -103,7 +105,11 @@ function Chart({
 	const full = useFullScreen(figure);
 	const height = full ? full - FULL_MARGIN : small;
 	const settings = {...chosen, logY: chosen.logY !== Boolean(options("log")?.includes(name))};
-	const lines = useFiner(route, name, coarse, steps, full ? width : 0);
+	const query =
+		full && width
+			? {run: coarse.map(({run}) => run), name: [name], buckets: bucketsFor(width), ...bounds(steps)}
+			: null;
+	const lines = useFiner(route, query, settings.zoom).linesOf(name, coarse);
 	const {plot, made, view} = useChart({
 		name,
 		lines,
@@ -112,7 +118,7 @@ function Chart({
 		box,
 		width,
 		height,
-		empty: isAnswered ? "No numbers to draw." : "Loading…",
+		empty: isAnswered ? `No ${settings.logY ? "positive " : ""}numbers to draw.` : "Loading…",
 		onZoom
 	});
 
@@ -214,17 +220,12 @@ export function ChartPart({route, names, group, shownRuns, isStale, settings, th
 		});
 	const steps = settings.zoom && stepsBetween(names.flatMap(wholeOf), settings.zoom, settings.x);
 	const part = isSeen && buckets && steps ? {...query, ...bounds(steps)} : null;
-	const zoomed = usePolled(part ? loadSamples(route, part) : async () => NO_SAMPLES, [JSON.stringify(part)]);
-	/** @param {string} name */
-	const linesOf = name => {
-		const lines = wholeOf(name);
-		return steps ? lines.map(line => ({...line, ...finer(zoomed.value, name, line)})) : lines;
-	};
+	const zoomed = useFiner(route, part, settings.zoom);
 	return html`<div class="charts ${isLarge ? "large" : ""}" ref=${grid}>
 		<${Problem} error=${error ?? zoomed.error} />
 		${names.map(
 			name =>
-				html`<${ChartSlot} key=${name} route=${route} name=${name} label=${group ? name.slice(group.length + 1) : name} isSeen=${isSeen} width=${width.current} isAnswered=${isAnswered} lines=${linesOf(name)} steps=${steps} settings=${settings} theme=${theme} height=${isLarge ? 300 : 190} />`
+				html`<${ChartSlot} key=${name} route=${route} name=${name} label=${group ? name.slice(group.length + 1) : name} isSeen=${isSeen} width=${width.current} isAnswered=${isAnswered} lines=${zoomed.linesOf(name, wholeOf(name))} steps=${steps} settings=${settings} theme=${theme} height=${isLarge ? 300 : 190} />`
 		)}
 	</div>`;
 }

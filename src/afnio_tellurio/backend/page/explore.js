@@ -30,12 +30,13 @@ const ParallelCoordinates = lazy(
 const loadCells = (route, columns, where, list) => async (before, signal) => {
 	const updated = latest(list.current);
 	if (before && before.updated === updated && !running(list.current).length) return before;
-	if (!columns.length) return {rows: new Map(), cells: new Map(), updated};
+	if (!columns.length) return {rows: new Map(), cells: new Map(), updated, where};
 	const query = {column: columns.map(({term}) => term), where: where || undefined, limit: RUNS};
 	/** @type {{run_uuid: string[], columns: {cells: unknown[]}[]}} */
 	const table = await get(`${projectPath(route)}table/`, query, signal);
 	const rows = new Map(table.run_uuid.map((uuid, row) => [uuid, row]));
-	return {rows, cells: new Map(columns.map(({key}, at) => [key, table.columns[at].cells])), updated};
+	const cells = new Map(columns.map(({key}, at) => [key, table.columns[at].cells]));
+	return {rows, cells, updated, where, last: table.run_uuid.at(-1)};
 };
 
 /** @param {Run[]} runs */
@@ -137,19 +138,25 @@ export function Explore({route, runs, found, metrics, problem, onError}) {
 		<button aria-pressed=${isTable} onClick=${() => setTable(!isTable)}>Table</button></div>`;
 	const isLoaded = value && columns.every(({key}) => value.cells.has(key));
 	const shown = isLoaded ? found.filter(({uuid}) => value.rows.has(uuid)) : [];
-	const axes = columns.map(column => {
-		const all = value?.cells.get(column.key) ?? [];
-		return axisOf(
-			column,
-			shown.map(({uuid}) => all[value?.rows.get(uuid) ?? -1] ?? null),
-			chosenScale(column.key)
-		);
-	});
+	const every = shown.map((_run, row) => row);
+	/** @param {number[]} drawn */
+	const axesFor = drawn =>
+		columns.map(column => {
+			const all = value?.cells.get(column.key) ?? [];
+			const cells = shown.map(({uuid}) => all[value?.rows.get(uuid) ?? -1] ?? null);
+			return axisOf(column, cells, chosenScale(column.key), drawn);
+		});
+	const isPlaced = (/** @type {RunAxis} */ {column: {key}}) => isParallel || key === chosen.x || key === chosen.y;
+	const whole = axesFor(every);
+	const rows = every.filter(row => isDrawn(whole.filter(isPlaced), row));
+	// Runs that are not drawn need no room.
+	const axes = rows.length && rows.length < every.length ? axesFor(rows) : whole;
 	const byKey = new Map(axes.map(axis => [axis.column.key, axis]));
 	const color = isParallel ? axes.at(-1) : byKey.get(chosen.color);
-	const placed = isParallel ? axes : axes.filter(({column: {key}}) => key === chosen.x || key === chosen.y);
-	const every = shown.map((_run, row) => row);
-	const rows = every.filter(row => isDrawn(placed, row));
+	const placed = axes.filter(isPlaced);
+	// The newest are loaded. A run may have started since.
+	const oldest = value?.where === filter ? (runs.find(({uuid}) => uuid === value.last)?.date_created ?? "") : "";
+	const missed = found.filter(run => !value?.rows.has(run.uuid) && run.date_created < oldest).length;
 	const shared = {
 		onError,
 		colorKey: chosen.color,
@@ -167,7 +174,7 @@ export function Explore({route, runs, found, metrics, problem, onError}) {
 	const legend = color && html`<${Legend} axis=${color} rows=${rows} />`;
 	const table = (/** @type {number[]} */ listed) =>
 		isTable && html`<${ValuesTable} route=${route} runs=${shown} rows=${listed} axes=${axes} />`;
-	const missing = html`<${Missing} axes=${placed} rows=${every} missed=${found.length - shown.length} />`;
+	const missing = html`<${Missing} axes=${placed} rows=${every} missed=${missed} />`;
 	const Plot = isParallel ? ParallelCoordinates : ScatterPlot;
 	return html`${head}<${Problem} error=${error} /><${Plot} ...${shared} x=${chosen.x} y=${chosen.y} state=${state} legend=${legend} missing=${missing} table=${table} />`;
 }

@@ -21,7 +21,8 @@ const facts = (total, live, crashed, updated) =>
 		counted(total, "run"),
 		live && `${number(live)} running`,
 		crashed && `${number(crashed)} crashed`,
-		`updated ${ago(updated)}`
+		// Logged values change no run.
+		!live && `updated ${ago(updated)}`
 	]
 		.filter(Boolean)
 		.join(" · ");
@@ -39,7 +40,6 @@ function factsOf({run_counts: counts = {}, last_activity: updated}) {
 	return updated && facts(total, counts.RUNNING ?? 0, counts.CRASHED ?? 0, updated);
 }
 
-// The runs are newer than the project, if there are any.
 /** @type {(props: {route: Route, name: string, runs?: Run[], project?: Omit<Project, "namespace"> | null}) => VNode} */
 export function ProjectHead({route, name, runs = [], project}) {
 	const view = route.view === "artifacts" ? "artifacts" : option("tab", "charts");

@@ -1,80 +1,103 @@
-// One change of many runs: a request for each, with progress, and what fails stays selected.
+// One change of many runs: a request for each, with progress, and what fails stays selected. It goes on, and shows how far it is, in all views.
 
 import {SignedOutError, UnreachableError} from "./backend.js";
 import {counted, number} from "./format.js";
-import {html, useRef, useState} from "./preact.js";
+import {html, render, useEffect, useRef, useState} from "./preact.js";
 
 // Requests in flight.
 const AT_ONCE = 4;
 // Runs that are named, at most.
 const NAMED = 10;
 
-/** @type {(set: (change: (held: Set<string>) => Set<string>) => void) => {work: ManyWork | null, start: ManyStart, stop: () => void}} */
-export function useMany(setPicked) {
-	const [work, setWork] = useState(/** @type {ManyWork | null} */ (null));
-	// A second click comes before the buttons are disabled.
-	const isBusy = useRef(false);
-	const isStopped = useRef(false);
-	/** @type {ManyStart} */
-	const start = async (items, did, request) => {
-		if (isBusy.current || !items.length) return;
-		isBusy.current = true;
-		isStopped.current = false;
-		const done = /** @type {Set<string>} */ (new Set());
-		/** @type {ManyWork["failed"]} */
-		const failed = [];
-		const report = (isOver = false) =>
-			setWork({
-				did,
-				total: items.length,
-				done: done.size,
-				succeeded: new Set(done),
-				failed: [...failed],
-				isOver,
-				items
-			});
-		report();
-		const waiting = [...items];
-		const worker = async () => {
-			for (let item = waiting.shift(); item && !isStopped.current; item = waiting.shift()) {
-				try {
-					await request(item);
-					done.add(item.uuid);
-				} catch (error) {
-					failed.push({name: item.name, message: /** @type {Error} */ (error).message});
-					// The others would fail as well.
-					if (error instanceof UnreachableError || error instanceof SignedOutError) isStopped.current = true;
-				}
-				report();
-			}
-		};
-		await Promise.all(Array.from({length: AT_ONCE}, worker));
-		isBusy.current = false;
-		setPicked(held => new Set([...held].filter(uuid => !done.has(uuid))));
-		report(true);
-	};
-	const stop = () => {
-		isStopped.current = true;
-	};
-	return {work, start, stop};
+/** @type {ManyWork | null} */
+let work = null;
+let isStopped = false;
+const reports = new EventTarget();
+// What is selected in a view is lost when it is left.
+const owners = new Set();
+const place = document.createElement("div");
+const isBusy = () => work !== null && !work.isOver;
+
+/** @param {ManyWork | null} next */
+function report(next) {
+	work = next;
+	document.body.append(place);
+	render(html`<${Progress} />`, place);
+	reports.dispatchEvent(new Event("change"));
 }
 
-/** @type {(props: {work: ManyWork | null, stop: () => void}) => VNode | ""} */
-export function Progress({work, stop}) {
+/** @param {object} owner @param {ManyCall} call */
+async function change(owner, ...[items, did, request, undo]) {
+	isStopped = false;
+	const done = /** @type {Set<string>} */ (new Set());
+	/** @type {ManyWork["failed"]} */
+	const failed = [];
+	const tell = (isOver = false) => report({did, undo, owner, items, succeeded: done, failed, isOver});
+	tell();
+	const waiting = [...items];
+	const worker = async () => {
+		for (let item = waiting.shift(); item && !isStopped; item = waiting.shift()) {
+			try {
+				await request(item);
+				done.add(item.uuid);
+			} catch (error) {
+				failed.push({name: item.name, message: /** @type {Error} */ (error).message});
+				// The others would fail as well.
+				if (error instanceof UnreachableError || error instanceof SignedOutError) isStopped = true;
+			}
+			tell();
+		}
+	};
+	await Promise.all(Array.from({length: AT_ONCE}, worker));
+	tell(true);
+	return done;
+}
+
+/** @type {(set: (change: (held: Set<string>) => Set<string>) => void) => {isBusy: boolean, start: (...call: ManyCall) => Promise<void>}} */
+export function useMany(setPicked) {
+	const [, update] = useState(0);
+	const owner = useRef(null);
+	useEffect(() => {
+		const onChange = () => update(count => count + 1);
+		reports.addEventListener("change", onChange);
+		owners.add(owner);
+		return () => {
+			reports.removeEventListener("change", onChange);
+			owners.delete(owner);
+			report(work);
+		};
+	}, []);
+	/** @param {ManyCall} call */
+	const start = async (...call) => {
+		// A second click comes before the buttons are disabled.
+		if (isBusy() || !call[0].length) return;
+		const done = await change(owner, ...call);
+		setPicked(held => new Set([...held].filter(uuid => !done.has(uuid))));
+	};
+	return {isBusy: isBusy(), start};
+}
+
+function Progress() {
 	if (!work) return "";
-	const {did, total, done, failed, isOver} = work;
+	const {did, items, succeeded, failed, isOver, owner, undo} = work;
+	const [total, done] = [items.length, succeeded.size];
+	const stop = () => {
+		isStopped = true;
+	};
 	if (!isOver)
-		return html`<span class="bar" role="group" aria-label="Progress"><progress aria-label="Runs ${did}" max=${total} value=${done + failed.length}></progress>
-			${number(done + failed.length)} of ${number(total)} <button onClick=${stop}>Stop</button></span>`;
+		return html`<div class="bar work" role="region" aria-label="Progress"><progress aria-label="Runs ${did}" max=${total} value=${done + failed.length}></progress>
+			${number(done + failed.length)} of ${number(total)} <button onClick=${stop}>Stop</button></div>`;
 	const left = total - done - failed.length;
 	const more = failed.length - NAMED;
-	return html`<span role="status">${counted(done, "run")} ${did}.</span>
+	return html`<div class="bar work" role="region" aria-label="Progress"><span role="status">${counted(done, "run")} ${did}.</span>
+		${undo && done > 0 && html`<button onClick=${() => undo(items.filter(({uuid}) => succeeded.has(uuid)))}>Undo</button>`}
+		<button onClick=${() => report(null)}>Close</button>
 		${
 			(failed.length > 0 || left > 0) &&
 			html`<p class="problem" role="alert">
 			${failed.length > 0 && html`${counted(failed.length, "run")} failed: ${failed.slice(0, NAMED).map(({name, message}, at) => html`${at > 0 && ", "}<bdi>${name}</bdi> (${message})`)}${more > 0 && `, and ${number(more)} more`}. `}
-			${left > 0 && `Stopped before ${counted(left, "run")}. `}What is not done is still selected.</p>`
-		}`;
+			${left > 0 && `Stopped before ${counted(left, "run")}. `}${owners.has(owner) && "What is not done is still selected."}</p>`
+		}</div>`;
 }
 
 /** @type {(props: {label: string, all: string[], picked: Set<string>, setPicked: (picked: Set<string>) => void}) => VNode} */

@@ -6,7 +6,7 @@ import {icon} from "./icons.js";
 import {html, render, useState} from "./preact.js";
 import {Loading, lazy, NotFound, useModule, useRuns, useView, withStyles} from "./views.js";
 
-const {projectPath, usePolled} = backend;
+const {loadProject, projectPath, usePolled} = backend;
 
 // The system's theme, until another one is chosen.
 /** @returns {[string, VNode]} */
@@ -28,12 +28,13 @@ function useTheme() {
 }
 
 /** @type {Component} */
-function ArtifactsView({route, name, project, onError}) {
+function ArtifactsView({route, name, onError}) {
 	const {artifact, version} = route;
 	const parts = useModule(
 		() => withStyles(Promise.all([import("./artifacts.js"), import("./heads.js")]), "run.css", "stored.css"),
 		onError
 	);
+	const {value: project} = usePolled(loadProject(route, !artifact), []);
 	useView([artifact, version].filter(Boolean).join(":") || `Artifacts, ${name}`, onError);
 	if (!parts) return Loading();
 	const [{Artifacts}, {ProjectHead}] = parts;
@@ -116,7 +117,7 @@ function Page() {
 	const isReached = backend.useConnection();
 	const isSignedOut = error instanceof backend.SignedOutError;
 	// The view itself shows that there is no such project, or that it cannot be loaded.
-	const {value: project} = usePolled(isSignedOut ? async () => null : backend.loadProject(route), [
+	const {value: project} = usePolled(isSignedOut ? async () => null : loadProject(route), [
 		isSignedOut,
 		projectPath(route)
 	]);
@@ -132,7 +133,7 @@ function Page() {
 		<header><${Trail} route=${route} name=${name} /><span class="bar">${themeButton}
 			${localStorage.session && html`<button onClick=${onSignOut}>Sign out</button>`}</span></header>
 		<div class="banner" role="alert">${isReached ? isShown && error.message : html`Can't reach the server. Is <code>afnio-tellurio serve</code> still running?`}</div>
-		<main id="main">${isSignedOut ? html`<${SignIn} onDone=${() => setError(null)} />` : html`<${View} key=${location.pathname} route=${route} name=${name} project=${known} theme=${theme} onError=${setError} />`}</main>`;
+		<main id="main">${isSignedOut ? html`<${SignIn} onDone=${() => setError(null)} />` : html`<${View} key=${location.pathname} route=${route} name=${name} theme=${theme} onError=${setError} />`}</main>`;
 }
 
 addEventListener("keydown", onKey);

@@ -143,10 +143,13 @@ export function valuesAt({points}, lines, x) {
 	return values.sort((a, b) => (b.drawn ?? -Infinity) - (a.drawn ?? -Infinity) || a.line - b.line);
 }
 
+// An address can have any number, but a step has 63 bits.
+const asStep = (/** @type {number} */ x) => Math.min(2 ** 63 - 1024, Math.max(0, x));
+
 // The steps of a range of x, whose values a zoom asks for: up to the points beside it, since there may be others between.
 /** @param {Line[]} lines @param {Span} range @param {Axis} axis @returns {Span | null} */
 export function stepsBetween(lines, [low, high], axis) {
-	if (axis === "step") return [Math.max(0, Math.floor(low)), Math.max(0, Math.ceil(high))];
+	if (axis === "step") return [asStep(Math.floor(low)), asStep(Math.ceil(high))];
 	let [first, last] = [Infinity, -1];
 	for (const {series, start} of lines) {
 		const times = series.timestamp;

@@ -111,7 +111,7 @@ function RunColumn({route, runs, found, shownRuns, groups, problem, onError}) {
 /** @type {Record<string, Component>} */
 const TABS = {
 	table: lazy(
-		() => import("./table.js"),
+		() => withStyles(import("./table.js"), "table.css"),
 		module => module.RunTable
 	),
 	explore: lazy(
@@ -133,8 +133,18 @@ function NothingShown({found}) {
 	return html`<div class="empty"><p>No runs match.</p><button onClick=${() => setOptions({q: "", status: "", run: ""})}>Clear filter</button></div>`;
 }
 
+// A list without the runs that this page has deleted since, each with the number of that change.
+/** @param {RunList | undefined} list @param {Map<string, number>} gone @returns {RunList | undefined} */
+function without(list, gone) {
+	const runs = list?.runs.filter(({uuid}) => !(Number(gone.get(uuid)) > list.changes)) ?? [];
+	if (!list || runs.length === list.runs.length) return list;
+	return {...list, runs, byId: new Map(runs.map(run => [run.uuid, run]))};
+}
+
 /** @type {Component} */
-export function ProjectView({route, name, list, theme, onError}) {
+export function ProjectView({route, name, list: loaded, theme, onError}) {
+	const [gone, setGone] = useState(/** @type {Map<string, number>} */ (new Map()));
+	const list = {...loaded, value: without(loaded.value, gone)};
 	const tab = Object.hasOwn(TABS, option("tab")) ? option("tab") : "";
 	const {found, problem} = useFound(route, list.value);
 	const groups = useGrouping(list.value?.runs, onError);
@@ -153,7 +163,7 @@ export function ProjectView({route, name, list, theme, onError}) {
 	if (!found) return html`${head}${Loading()}`;
 	const colored = groups ? shownRuns.map(run => ({...run, slot: groups.slotOf(run)})) : shownRuns;
 	const metrics = listed.value;
-	const shared = {route, runs, found, shownRuns: colored, groups, problem, onError};
+	const shared = {route, runs, found, shownRuns: colored, groups, problem, setGone, onError};
 	// What it draws unless something else is chosen depends on the metrics.
 	if (tab === "explore" && !metrics) return html`${head}${Loading()}`;
 	if (tab) return html`${head}<${TABS[tab]} ...${shared} metrics=${metrics ?? []} onSelect=${selecting(colored)} />`;

@@ -2,7 +2,7 @@
 
 import {linearTicks, logTicks, paddedRange, tickTexts} from "./axes.js";
 import {columnOf, inOrder, isColumn, written} from "./columns.js";
-import {duration, elapsed, isNumber, number, when} from "./format.js";
+import {capitalized, duration, elapsed, isNumber, number, when} from "./format.js";
 
 // Values of a run that no config and no metric has.
 /** @type {Record<string, string>} */
@@ -44,7 +44,8 @@ export const columnFor = key =>
 
 /** @param {Column} column @param {unknown} cell */
 function readable({key}, cell) {
-	return key === "created" && typeof cell === "string" ? Date.parse(cell) / 1000 : cell;
+	if (typeof cell !== "string") return cell;
+	return key === "created" ? Date.parse(cell) / 1000 : key === "status" ? capitalized(cell) : cell;
 }
 
 /** @param {unknown} value */
@@ -70,8 +71,8 @@ function timeTicks(low, high, most) {
 }
 
 // An axis of a column: a place from 0 to 1 for each cell, or null for a run that has none on this scale.
-/** @param {Column} column @param {unknown[]} cells @param {string} chosen @returns {RunAxis} */
-export function axisOf(column, cells, chosen) {
+/** @param {Column} column @param {unknown[]} cells @param {string} chosen @param {number[]} drawn Rows that need room. @returns {RunAxis} */
+export function axisOf(column, cells, chosen, drawn) {
 	const values = cells.map(cell => readable(column, cell));
 	const known = values.filter(value => value !== null && !INFINITE.includes(/** @type {string} */ (value)));
 	const numbers = known.filter(isNumber);
@@ -84,18 +85,18 @@ export function axisOf(column, cells, chosen) {
 		column,
 		cells,
 		scale,
-		...(scale === "category" ? categories(values) : numeric(column, values, scale === "log"))
+		...(scale === "category" ? categories(column, values) : numeric(column, values, scale === "log", drawn))
 	};
 }
 
-/** @param {unknown[]} values */
-function categories(values) {
+/** @param {Column} column @param {unknown[]} values */
+function categories(column, values) {
 	const present = values.filter(value => value !== null);
 	const names = [...new Set(present.map(textOf))].sort(inOrder);
 	const index = new Map(names.map((name, at) => [name, at]));
 	/** @param {unknown} value */
 	const place = value => {
-		const at = value === null ? undefined : index.get(textOf(value));
+		const at = value === null ? undefined : index.get(textOf(readable(column, value)));
 		return at === undefined ? null : (at + 0.5) / names.length;
 	};
 	return {
@@ -107,7 +108,7 @@ function categories(values) {
 		// The category at a place.
 		at: (/** @type {number} */ share) =>
 			names[Math.min(names.length - 1, Math.max(0, Math.floor(share * names.length)))],
-		write: (/** @type {unknown} */ cell) => (cell === null ? "" : textOf(cell)),
+		write: (/** @type {unknown} */ cell) => (cell === null ? "" : textOf(readable(column, cell))),
 		ticks: (/** @type {number} */ room) => {
 			const every = Math.ceil(names.length / Math.max(1, room));
 			return names.flatMap((name, at) =>
@@ -117,10 +118,13 @@ function categories(values) {
 	};
 }
 
-/** @param {Column} column @param {unknown[]} values @param {boolean} isLog */
-function numeric({key}, values, isLog) {
+/** @param {Column} column @param {unknown[]} values @param {boolean} isLog @param {number[]} drawn */
+function numeric({key}, values, isLog, drawn) {
 	const isTime = key === "created";
-	const drawable = values.filter(isNumber).filter(value => !isLog || value > 0);
+	const drawable = drawn
+		.map(row => values[row])
+		.filter(isNumber)
+		.filter(value => !isLog || value > 0);
 	const least = drawable.reduce((low, next) => Math.min(low, next), Infinity);
 	const most = drawable.reduce((high, next) => Math.max(high, next), -Infinity);
 	const [low, high] = drawable.length ? paddedRange(least, most, isLog) : paddedRange(null, null, isLog);

@@ -76,13 +76,10 @@ function bestOf(column, numbers) {
 const loadBulk = () => withStyles(import("./bulk.js"), "many.css");
 
 /** @type {Component} */
-export function RunTable({route, runs, found: all, shownRuns, groups, metrics, problem, onSelect, onError}) {
+export function RunTable({route, runs, found, shownRuns, groups, metrics, problem, setGone, onSelect, onError}) {
 	const {rows, values} = useMemo(() => configsOf(runs), [runs]);
 	const [bulk, setBulk] = useState(/** @type {Awaited<ReturnType<typeof loadBulk>> | null} */ (null));
 	const [picked, setPicked] = useState(/** @type {Set<string>} */ (new Set()));
-	// Deleted runs, until they are gone from the list.
-	const [gone, setGone] = useState(/** @type {Set<string>} */ (new Set()));
-	const found = all.filter(({uuid}) => !gone.has(uuid));
 	const columns = chosenColumns(metrics, values);
 	const names = columns.filter(({kind}) => kind !== "config").map(({name}) => name);
 	const summaries = useSummaries(route, [...new Set(names)], null, running(runs));

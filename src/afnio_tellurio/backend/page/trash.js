@@ -3,7 +3,7 @@
 import {Link, queryWith} from "./address.js";
 import {getAll, runPath, send, slug, usePolled} from "./backend.js";
 import {counted, Head, number, Scroll, Time, when} from "./format.js";
-import {Pick, PickAll, Progress, useMany} from "./many.js";
+import {Pick, PickAll, useMany} from "./many.js";
 import {html, useState} from "./preact.js";
 import {Problem, waiting} from "./views.js";
 
@@ -25,7 +25,7 @@ export function Trash({route}) {
 	const trash = usePolled(loadTrash(route), []);
 	const [picked, setPicked] = useState(/** @type {Set<string>} */ (new Set()));
 	const [restored, setRestored] = useState(/** @type {Set<string>} */ (new Set()));
-	const {work, start, stop} = useMany(setPicked);
+	const {isBusy, start} = useMany(setPicked);
 	if (!trash.value) return html`<${Problem} error=${trash.error} />${waiting(trash)}`;
 	const runs = trash.value.filter(({uuid}) => !restored.has(uuid));
 	const chosen = runs.filter(({uuid}) => picked.has(uuid));
@@ -34,10 +34,10 @@ export function Trash({route}) {
 			await send("POST", `${runPath(route, uuid)}restore/`);
 			setRestored(held => new Set([...held, uuid]));
 		});
-	const isIdle = !chosen.length || (work !== null && !work.isOver);
+	const isIdle = !chosen.length || isBusy;
 	return html`<h2>Deleted runs</h2><div class="bar bulk" role="group" aria-label="Restore runs"><strong>${counted(chosen.length, "run")} selected</strong>
 			<button disabled=${isIdle} onClick=${restore}>Restore</button>
-			<${Link} class="button" to=${queryWith({tab: "table"})}>Back to the table<//><${Progress} work=${work} stop=${stop} /></div>
+			<${Link} class="button" to=${queryWith({tab: "table"})}>Back to the table<//></div>
 		${
 			!runs.length
 				? html`<div class="empty"><p>No deleted runs.</p></div>`
