@@ -78,3 +78,14 @@ def check_repeats(source, project):
     before = everything(project)
     assert main(["import", str(source), "--project", f"acme/{project}"]) == 0
     assert everything(project) == before
+
+
+def import_as_foretold(command, capsys):
+    """Imports, and returns the output; `--dry-run` counted the same before."""
+    capsys.readouterr()
+    assert main([*command, "--dry-run"]) == 0
+    foretold = capsys.readouterr().out.replace("would be imported", "imported")
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert out == foretold
+    return out

@@ -16,7 +16,7 @@ from afnio_tellurio.interruptions import ignored, raise_foreign
 from afnio_tellurio.locking import try_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
     from pathlib import Path
 
     from afnio_tellurio.api.connection import Connection
@@ -54,6 +54,23 @@ class CopyRecord(msgspec.Struct):
     def size(self) -> int:
         """The number of values of the last part."""
         return count_of(self.marks or {}) - count_of(self.start)
+
+    def size_of(self, total: int) -> int:
+        """Returns the number of values of the last part of a run with a total of them."""
+        return total if self.marks is None else self.size
+
+    def missing_files(self, marks: Mapping[str, int] | None, total: int) -> list[int]:
+        """Returns the numbers of files that are not copied, as far as they are known.
+
+        Args:
+            marks: The number of files of each mark, or None if the run has no marks.
+            total: The number of files of the run.
+        """
+        # Records of earlier versions have no marks.
+        if marks is None or self.files is None:
+            return [] if self.are_files_copied else [total]
+        known = set(self.files)
+        return [count for mark, count in marks.items() if mark not in known]
 
 
 def record_path(key: str, target: Connection) -> Path:

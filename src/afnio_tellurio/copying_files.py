@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 import uuid
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,9 @@ from afnio_tellurio.artifact_uploads import deliver_files, reserved
 from afnio_tellurio.artifacts.remote_files import streamed
 from afnio_tellurio.artifacts.saving import FileToSave, save_below
 from afnio_tellurio.artifacts.sources import Reference, Source
-from afnio_tellurio.errors import ApiError, NotFoundError
+from afnio_tellurio.errors import ApiError, ConflictError, NotFoundError
+from afnio_tellurio.notices import warn_once
+from afnio_tellurio.settings.limits import MAX_ARTIFACT_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -61,6 +63,8 @@ class FilesDelivery:
     ) -> int:
         """Records a version of an artifact as an output of the run.
 
+        If the project has the artifact with another type, its name gets the type.
+
         Args:
             artifact: The name of the artifact.
             fields: The type, the description, the metadata and the aliases of the version.
@@ -81,7 +85,18 @@ class FilesDelivery:
             own = [file for file in files if file.reference is None]
             save_below(saved, [_file_to_save(file, open_stream) for file in own])
             sources = [_source_of(file, saved) for file in files]
-            self._deliver(sources, upload, f"version {name}")
+            try:
+                self._deliver(sources, upload, f"version {name}")
+            except ConflictError as error:
+                if error.code != "type_taken":
+                    raise
+                other = upload["artifact"] = _name_with_type(artifact, fields["type"])
+                project = f"{self._there.namespace_slug}/{self._there.project_slug}"
+                warn_once(
+                    f"{project} has the artifact {artifact!r} with another type than "
+                    f"{fields['type']!r}; the copies of its versions are named {other!r}"
+                )
+                self._deliver(sources, upload, f"version {name}")
         return len(files)
 
     def add_file(
@@ -110,9 +125,15 @@ class FilesDelivery:
 
     def add_input(self, artifact: str, digest: str) -> None:
         """Records a version as an input of the run, if the project has it."""
-        # It may be of a run that is not copied.
-        with suppress(NotFoundError):
-            operations.use_artifact(self._target, self._there, artifact, f"sha256:{digest}")
+        version = f"sha256:{digest}"
+        try:
+            operations.use_artifact(self._target, self._there, artifact, version)
+        except NotFoundError:
+            # It may be of a run that is not copied, or its name has got the type.
+            project = operations.ProjectPath(self._there.namespace_slug, self._there.project_slug)
+            for found in operations.list_artifacts(self._target, project, digest=digest):
+                if found.name == _name_with_type(artifact, found.type_):
+                    operations.use_artifact(self._target, self._there, found.name, version)
 
     def _deliver(self, sources: Sequence[AnySource], upload: dict[str, Any], name: str) -> None:
         # The same again if it is repeated.
@@ -208,6 +229,12 @@ def fields_of_version(version: VersionRecord) -> dict[str, Any]:
         "metadata": version.metadata,
         "aliases": [alias for alias in version.aliases if alias != "latest"],
     }
+
+
+def _name_with_type(artifact: str, type_: str) -> str:
+    """Returns the same name each time, so that all versions of the artifact get it."""
+    end = "-" + re.sub(r"[^A-Za-z0-9_.-]+", "-", type_)
+    return artifact[: MAX_ARTIFACT_NAME - len(end)] + end
 
 
 def _file_to_save(

@@ -66,8 +66,9 @@ class RunToCopy(ABC):
         self.project_slug = project_slug
         #: The number of its files, those of artifacts included, if it is known before the copy.
         self.files = 0
-        #: What tells each of its files and versions from another one, if that is known too.
-        self.file_marks: frozenset[str] | None = None
+        #: What tells each of its files and versions from another one, if that is known too, and
+        #: the number of files of that.
+        self.file_marks: dict[str, int] | None = None
         #: How far its values go, or None if that is only known when they are read.
         self.marks: Marks | None = None
         #: Why it cannot be copied, or None.
@@ -233,18 +234,19 @@ def _preview(run: RunToCopy, target: Connection, record: Path, total: int) -> Co
     copy = read_record(record)
     if copy is None or _is_gone(run, copy, target):
         return CopiedRun(run.name, None, total, is_new=True, files=run.files)
-    result = CopiedRun(run.name, copy.name, total, is_new=True)
-    if not _is_complete(run, target, copy):
-        return result
+    is_complete = _is_complete(run, target, copy)
+    size = 0 if is_complete else copy.size_of(total)
     further = _further_part(run, copy)
-    if further is not None:
-        return attrs.evolve(result, metrics=further.size, is_further=True)
-    return attrs.evolve(
-        result,
-        metrics=0,
-        is_new=_has_more_files(run, copy),
-        problem=_problem_of_resumed(copy, total),
-        is_further=True,
+    files = sum(copy.missing_files(run.file_marks, run.files))
+    is_new = not is_complete or further is not None or files > 0
+    return CopiedRun(
+        run.name,
+        copy.name,
+        size + (0 if further is None else further.size),
+        is_new=is_new,
+        problem=None if is_new else _problem_of_resumed(copy, total),
+        files=files,
+        is_further=is_complete or copy.part > 0,
     )
 
 
@@ -292,7 +294,7 @@ class _Copying:
         if further is not None:
             copy = self._begin(further)
             result = self._deliver_part(copy, result)
-        if result.problem is None and (not copy.are_files_copied or _has_more_files(run, copy)):
+        if result.problem is None and copy.missing_files(run.file_marks, run.files):
             files = self._copy_files(copy)
             result = attrs.evolve(result, files=files, is_new=result.is_new or files > 0)
         if result.problem is None and not result.is_new:
@@ -351,7 +353,7 @@ class _Copying:
             copy.is_written = True
             copy.total = self._total if copy.marks is None else count_of(copy.marks)
             write_record(self._record, copy)
-        size = self._total if copy.marks is None else copy.size
+        size = copy.size_of(self._total)
 
         def show(count: int) -> None:
             if self._progress is not None:
@@ -431,13 +433,6 @@ def _is_open(end: End | None) -> bool:
 def _is_complete(run: RunToCopy, target: Connection, copy: CopyRecord) -> bool:
     path = target.settings.journals / _header(run, target, copy).file_name()
     return copy.is_written and not path.exists()
-
-
-def _has_more_files(run: RunToCopy, copy: CopyRecord) -> bool:
-    # Records of earlier versions have no marks.
-    if run.file_marks is None or copy.files is None:
-        return False
-    return not run.file_marks <= set(copy.files)
 
 
 def _values_of(run: RunToCopy, copy: CopyRecord) -> Iterator[Value]:

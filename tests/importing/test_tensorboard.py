@@ -77,6 +77,36 @@ def record(data):
     )
 
 
+def event(time, content):
+    return record(b"\x09" + struct.pack("<d", time) + content)
+
+
+def scalar(time, step, value):
+    number = b"\x0a\x04loss\x15" + struct.pack("<f", value)
+    summary = b"\x0a" + bytes([len(number)]) + number
+    return event(time, b"\x10" + bytes([step]) + b"\x2a" + bytes([len(summary)]) + summary)
+
+
+@pytest.mark.usefixtures("server")
+def test_files_of_one_name_with_values_of_one_time_are_several_runs(tmp_path, capsys):
+    """`add_scalars` opens a writer for each curve, and passes one time to all of them."""
+    for number, name in enumerate(["loss/x", "loss/y"]):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "events.out.tfevents.1795864177.host").write_bytes(
+            event(2.5 + number, b"\x1a\x0dbrain.Event:2") + scalar(2.0, 0, 0.5 + number)
+        )
+    command = ["import", str(tmp_path), "--project", "acme/boards"]
+    assert main(command) == 0
+    # Later values of an earlier time belong to the same run.
+    file = tmp_path / "loss" / "x" / "events.out.tfevents.1795864177.host"
+    file.write_bytes(file.read_bytes() + scalar(1.0, 1, 0.25))
+    capsys.readouterr()
+    assert main(command) == 0
+    assert "loss/x: 1 more value imported" in capsys.readouterr().out
+    values = {run.name: run.metrics("loss").values for run in te.runs("acme", "boards")}
+    assert values == {"loss/x": [0.5, 0.25], "loss/y": [1.5]}
+
+
 @pytest.mark.parametrize(
     ("kind", "field", "expected"),
     [

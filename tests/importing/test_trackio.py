@@ -1,5 +1,6 @@
 """Runs that trackio recorded."""
 
+import datetime as dt
 import gzip
 import json
 import os
@@ -230,3 +231,46 @@ def test_steps_that_are_none_are_counted(step, source, capsys):
     assert main(["import", str(source), "--project", "acme/spaces"]) == 0
     skipped = skipped_of(capsys.readouterr().out, "first")
     assert skipped["values with an invalid step"] == 1
+
+
+def test_runs_without_values_are_imported(folder, server, capsys):
+    file = folder / "pictures.db"
+    with sqlite3.connect(file) as database:
+        links = (
+            "INSERT INTO run_artifact_links (run_id, run_name, run_project, artifact_version_id, "
+            "direction, created_at) VALUES (?, ?, ?, 1, 'output', '2026-11-28T11:07:05+00:00')"
+        )
+        columns = {row[1] for row in database.execute("PRAGMA table_info(run_artifact_links)")}
+        if "run_project" not in columns:
+            database.execute("ALTER TABLE run_artifact_links ADD COLUMN run_project TEXT")
+        database.execute(links, ("a1", "artifact", None))
+        database.execute(links, ("a2", "own", "pictures"))
+        database.execute(links, ("a3", "of another project", "others"))
+        database.execute(links, (None, "unknown", None))
+        database.execute("UPDATE artifact_versions SET producer_run_id = 'a1' WHERE id = 1")
+        database.execute(
+            "INSERT INTO system_metrics (run_id, run_name, timestamp, metrics) "
+            "VALUES ('s1', 'system', '2026-11-28T11:07:06+00:00', '{\"gpu\": 0.5}')"
+        )
+    database.close()
+    assert main(["import", str(folder), "--project", "acme/spaces"]) == 0
+    out = capsys.readouterr().out
+    assert "artifact: 0 values and 2 files imported" in out
+    runs = {run.name: run for run in te.runs("acme", "spaces")}
+    assert sorted(runs) == ["artifact", "first", "own", "system"]
+    assert runs["system"].metrics("system/gpu").values == [0.5]
+    assert [link.artifact for link in runs["artifact"].outputs()] == ["model"]
+    assert runs["artifact"].date_created.isoformat() == "2026-11-28T11:07:05+00:00"
+
+
+def test_a_resumed_run_starts_with_its_first_value(source):
+    first, resumed = "2026-11-28T11:00:00+00:00", "2026-11-28T12:00:00+00:00"
+    with sqlite3.connect(source) as database:
+        database.execute("UPDATE metrics SET timestamp = ?", (first,))
+        database.execute("DELETE FROM system_metrics")
+        config = json.dumps({"_Created": resumed})
+        database.execute("UPDATE configs SET config = ?", (config,))
+    database.close()
+    runs = list(trackio.read_runs(source, Counter()))
+    (started,) = [run.started for run in runs if run.name == "first"]
+    assert started == round(dt.datetime.fromisoformat(first).timestamp() * 1e6)

@@ -1,6 +1,7 @@
 """Runs that wandb recorded offline."""
 
 import json
+import math
 import os
 import shutil
 import struct
@@ -210,6 +211,11 @@ def test_values_of_each_type(tmp_path):
         b"number": (b"\x31" + struct.pack("<d", 0.1), 0.1),
         b"text": (field(7, b"NaN"), "NaN"),
         b"json": (field(8, b"[1]"), [1]),
+        b"specials": (
+            field(16, b'[1,-Infinity,{"x":Infinity}]'),
+            [1, -math.inf, {"x": math.inf}],
+        ),
+        b"invalid": (field(16, b"[1,"), "[1,"),
     }
     row = b"".join(item(name, value) for name, (value, _expected) in typed.items())
     path = written(tmp_path / "run-abc.wandb", RUN, field(2, row + field(2, field(1, 3))))

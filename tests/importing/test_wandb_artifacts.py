@@ -11,7 +11,7 @@ from zlib import crc32
 
 import pytest
 from children import GUARD
-from golden_runs import check_repeats, skipped_of
+from golden_runs import check_repeats, import_as_foretold, skipped_of
 
 import afnio_tellurio as te
 from afnio_tellurio.cli import main
@@ -60,7 +60,7 @@ def test_artifacts_are_imported_once(source, capsys):
     check_versions(run)
 
 
-def test_a_killed_import_is_continued(source, server, start_python):
+def test_a_killed_import_is_continued(source, server, start_python, capsys):
     command = ["import", str(source), "--project", "acme/digits"]
     child = start_python(
         "-c",
@@ -79,7 +79,7 @@ main({command!r})
     child.communicate(timeout=GUARD)
     assert child.returncode == -9
     assert len(te.list_artifact_versions("acme", "digits", "weights")) == 1
-    assert main(command) == 0
+    import_as_foretold(command, capsys)
     check_versions(te.get_run("acme", "digits", "artifacts"))
 
 
@@ -122,8 +122,7 @@ def test_an_artifact_without_a_file_is_left_out_and_reported(content, source, tm
     # What was missing is imported when it is there.
     file.unlink(missing_ok=True)
     file.write_text("second")
-    assert main(command) == 0
-    assert "and 3 files imported" in capsys.readouterr().out
+    assert "and 3 files imported" in import_as_foretold(command, capsys)
     check_versions(te.get_run("acme", "digits", "artifacts"))
 
 

@@ -10,6 +10,7 @@ import attrs
 from afnio_tellurio.api.answers import AnswerFields
 from afnio_tellurio.errors import InvalidResponseError
 from afnio_tellurio.operation_names import failure_of
+from afnio_tellurio.settings.limits import MAX_ARTIFACT_NAME
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from tellurio_api import models
 
 #: Names of artifacts and versions, and aliases.
-ARTIFACT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+ARTIFACT_NAME = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{MAX_ARTIFACT_NAME - 1}}}")
 
 
 @attrs.frozen

@@ -210,8 +210,10 @@ class RunToImport(RunToCopy):
         self.run.skipped = Counter(before)
         replaced = Counter({"files replaced by later ones": len(self.run.files) - len(self._files)})
         self.skipped = before + refused + replaced
-        marks = [*map(_mark_of_version, self.run.versions), *map(_mark_of, self._files.values())]
-        self.file_marks = frozenset(marks)
+        self.file_marks = {
+            **{_mark_of_version(each): len(each.files) for each in self.run.versions},
+            **dict.fromkeys(map(_mark_of, self._files.values()), 1),
+        }
         return count_of(self.marks)
 
     def create_at(self, target: Connection) -> CreatedRun:

@@ -86,6 +86,8 @@ class _Scan:
 
     def __init__(self, files: list[Path], name: str) -> None:
         self._files = files
+        #: When the first file was opened. Of a run that was given its times, others may be earlier.
+        self._opened: float | None = None
         self._first: float | None = None
         self._last = 0.0
         self.run = ImportedRun(tool="tensorboard", source_id="", name=name)
@@ -93,7 +95,7 @@ class _Scan:
         for file in files:
             for event in _events(file, skipped, verify=True):
                 self._see(event, skipped)
-        self.run.source_id = f"{files[0].name}:{self._first}"
+        self.run.source_id = f"{files[0].name}:{self._opened}"
         self.run.facts = {"files": [file.name for file in files]}
         self.run.points = self._points
         if self._first is not None:
@@ -101,6 +103,7 @@ class _Scan:
             self.run.ended = self.run.ended or microseconds(self._last)
 
     def _see(self, event: _Event, skipped: Counter[str]) -> None:
+        self._opened = event.time if self._opened is None else self._opened
         self._first = event.time if self._first is None else min(self._first, event.time)
         self._last = max(self._last, event.time)
         for number, kind in _OTHER_EVENTS.items():

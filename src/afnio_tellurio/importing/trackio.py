@@ -71,14 +71,30 @@ def _runs_of_file(file: Path) -> Iterator[FoundRun]:
             raise ValueError(f"{file} is not a database of trackio")
         key = "run_id" if "run_id" in databases.columns_of(database, "metrics") else "run_name"
         configs = _configs(database, key)
-        runs = database.execute(
-            f"SELECT {key} AS key, max(run_name) AS name, min(timestamp) AS started, "  # noqa: S608 - a column
-            f"max(timestamp) AS ended FROM metrics GROUP BY {key} ORDER BY min(id)"
-        ).fetchall()
-        for row in runs:
+        for row in _rows_of_runs(database, key, file.stem):
             config = configs.get(row["key"])
             read = partial(_run, file, database, key, row, config)
             yield read_run(str(row["name"]), file, read)
+
+
+def _rows_of_runs(database: sqlite3.Connection, key: str, project: str) -> list[sqlite3.Row]:
+    """Returns the runs that have values, system metrics, or artifacts, the oldest first."""
+    parts = [f"SELECT {key} AS key, run_name, timestamp AS time FROM metrics"]  # noqa: S608 - a column
+    if key in databases.columns_of(database, "system_metrics"):
+        parts.append(f"SELECT {key}, run_name, timestamp FROM system_metrics WHERE {key} NOT NULL")  # noqa: S608 - a column
+    links = databases.columns_of(database, "run_artifact_links")
+    if key == "run_id" and "run_id" in links:
+        # A run of another project may have used a version of this one.
+        own = "AND ifnull(run_project, :project) = :project" if "run_project" in links else ""
+        parts.append(
+            "SELECT run_id, run_name, created_at FROM run_artifact_links "  # noqa: S608 - columns
+            f"WHERE run_id NOT NULL AND run_name NOT NULL {own}"
+        )
+    return database.execute(
+        "SELECT key, max(run_name) AS name, min(time) AS started, max(time) AS ended "  # noqa: S608 - constants
+        f"FROM ({' UNION ALL '.join(parts)}) GROUP BY key ORDER BY min(time)",
+        {"project": project},
+    ).fetchall()
 
 
 def _configs(database: sqlite3.Connection, key: str) -> dict[str, Any]:
@@ -93,14 +109,16 @@ def _run(
     file: Path, database: sqlite3.Connection, key: str, row: sqlite3.Row, stored: Any
 ) -> ImportedRun:
     config = _json_object(stored, "its config")
-    started = _time(config.get("_Created")) or _time(row["started"])
+    # A run that was resumed has the time of that.
+    times = _time(config.get("_Created")), _time(row["started"])
+    started = min(filter(None, times), default=None)
     group = config.get("_Group")
     user = config.get("_Username")
     run = ImportedRun(
         tool="trackio",
         source_id=f"{file.stem}/{row['key']}",
         name=row["name"],
-        started=started or None,
+        started=started,
         ended=_time(row["ended"]) or None,
         config=_restored({name: value for name, value in config.items() if name[:1] != "_"}),
         group=group if isinstance(group, str) else None,

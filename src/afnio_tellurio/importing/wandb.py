@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from functools import partial
@@ -313,11 +314,13 @@ def _json_value(field: Field) -> Any:
     text = field.text
     if text in SPECIAL_NUMBERS:
         return SPECIAL_NUMBERS[text]
-    try:
-        return restored(msgspec.json.decode(text))
-    except (ValueError, msgspec.DecodeError, RecursionError) as error:
-        raise_foreign(error)
-        return text
+    for decode in (msgspec.json.decode, json.loads):
+        # The second one is slower, and reads NaN and the infinities in lists and objects.
+        try:
+            return restored(decode(text))
+        except (ValueError, msgspec.DecodeError, RecursionError) as error:
+            raise_foreign(error)
+    return text
 
 
 _VALUES: dict[int, Callable[[Field], Any]] = {

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
 
 from afnio_tellurio.api.calling import RunPath
 from afnio_tellurio.api.metric_lists import ListedMetrics, joined, list_metrics
 from afnio_tellurio.errors import NotFoundError
 from afnio_tellurio.scanning.point_cache import CachedRun, CachedSeries
 from afnio_tellurio.scanning.point_files import FILE_ROWS, PointWriter, number_rows, rewrite
+from afnio_tellurio.scanning.reading_ahead import read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Files with fewer rows than a complete one that stay; more are merged, so that frames open fast.
 _MAX_SMALL_FILES = 8
+#: Runs whose first points are requested at one time.
+LISTS_AT_ONCE = 8
 
 
 class Request(NamedTuple):
@@ -137,6 +141,8 @@ class Updating:
         self._cache = cache
         self._connection = connection
         self._project = project
+        # An embedded backend has no network.
+        self._at_once = 1 if connection.is_local else LISTS_AT_ONCE
         self._index, self._damaged = cache.load()
 
     def run(
@@ -212,15 +218,13 @@ class Updating:
         writer = PointWriter(self._arrow, self._cache.folder)
         read: dict[str, CachedRun] = {}
         try:
-            for run in runs:
+            for run, pages in read_ahead(self._lists_of(runs, names), self._at_once):
                 try:
-                    cached = self._read_run(run, names, writer)
+                    cached = self._read_run(run, pages, writer)
                 except NotFoundError:
                     # It was deleted meanwhile.
                     self._index.runs.pop(run.uuid, None)
                     late[run.uuid] = None
-                    continue
-                if cached is None:
                     continue
                 read[run.uuid] = cached
                 missed = self._missed(run, cached)
@@ -255,35 +259,46 @@ class Updating:
         self._replace([], [] if file is None else [file])
 
     def _read_run(
-        self, run: ListedRun, names: Sequence[str] | None, writer: PointWriter
-    ) -> CachedRun | None:
-        """Reads the missing points of a run; returns None if it has none."""
-        before = self._index.runs.get(run.uuid)
-        cached = {} if before is None else before.series
-        if run.counts is None:
-            requests = [] if before else [Request(None, None, None)]
-        else:
-            requests = list(requests_for(cached, run.counts, are_all=names is None))
-        if not requests:
-            return None
+        self, run: ListedRun, pages: Iterable[list[ListedMetrics]], writer: PointWriter
+    ) -> CachedRun:
+        """Reads the missing points of a run."""
+        cached = self._cached_series(run)
         series: dict[str, _Series] = {}
-        for request in requests:
-            for part in self._parts(run, request):
-                if part.name not in series:
-                    series[part.name] = _Series(cached.get(part.name))
-                new = series[part.name].take(part)
-                writer.add(number_rows(self._arrow, (run.name, run.uuid), new))
+        for part in chain.from_iterable(pages):
+            if part.name not in series:
+                series[part.name] = _Series(cached.get(part.name))
+            new = series[part.name].take(part)
+            writer.add(number_rows(self._arrow, (run.name, run.uuid), new))
         all_series = {**cached, **{name: each.as_cached() for name, each in series.items()}}
         return CachedRun(run.name, run.created, run.state, all_series)
 
-    def _parts(self, run: ListedRun, request: Request) -> Iterator[Any]:
+    def _cached_series(self, run: ListedRun) -> Mapping[str, CachedSeries]:
+        before = self._index.runs.get(run.uuid)
+        return {} if before is None else before.series
+
+    def _requests(self, run: ListedRun, names: Sequence[str] | None) -> list[Request]:
+        """What to ask for of a run."""
+        if run.counts is None:
+            return [] if run.uuid in self._index.runs else [Request(None, None, None)]
+        return list(requests_for(self._cached_series(run), run.counts, are_all=names is None))
+
+    def _lists_of(
+        self, runs: Iterable[ListedRun], names: Sequence[str] | None
+    ) -> Iterator[tuple[ListedRun, Iterator[list[ListedMetrics]]]]:
+        """Yields the runs that have missing points, with the pages of those."""
+        for run in runs:
+            requests = self._requests(run, names)
+            if requests:
+                yield run, self._pages(run, requests)
+
+    def _pages(self, run: ListedRun, requests: Iterable[Request]) -> Iterator[list[ListedMetrics]]:
+        """Yields the pages of the lists of a run."""
         path = RunPath(*self._project, run.uuid)
-        for page in list_metrics(
-            self._connection, path, name=request.name, after_step=request.after_step
-        ):
-            for part in page:
-                if request.names is None or part.name in request.names:
-                    yield part
+        for request in requests:
+            for page in list_metrics(
+                self._connection, path, name=request.name, after_step=request.after_step
+            ):
+                yield [part for part in page if request.names is None or part.name in request.names]
 
 
 def _is_outdated(cached: CachedRun, run: ListedRun, names: Sequence[str] | None) -> bool:

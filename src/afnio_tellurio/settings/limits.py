@@ -61,6 +61,7 @@ BLOBS_BYTES = 2 * 2**20
 INLINE_FILES = 1000
 #: Characters of the type of an artifact, of a description, and of a reference.
 MAX_ARTIFACT_TYPE = 64
+MAX_ARTIFACT_NAME = 128
 MAX_DESCRIPTION = 65_536
 MAX_REFERENCE = 8192
 #: Bytes of a file that a reference names; JSON of JavaScript has no larger integers.
