@@ -131,9 +131,9 @@ class FilesDelivery:
         except NotFoundError:
             # It may be of a run that is not copied, or its name has got the type.
             project = operations.ProjectPath(self._there.namespace_slug, self._there.project_slug)
-            for found in operations.list_artifacts(self._target, project, digest=digest):
-                if found.name == _name_with_type(artifact, found.type_):
-                    operations.use_artifact(self._target, self._there, found.name, version)
+            for copied in operations.list_artifacts(self._target, project, digest=digest):
+                if copied.name == _name_with_type(artifact, copied.type_):
+                    operations.use_artifact(self._target, self._there, copied.name, version)
 
     def _deliver(self, sources: Sequence[AnySource], upload: dict[str, Any], name: str) -> None:
         # The same again if it is repeated.

@@ -27,7 +27,6 @@ _OTHER_NAMES = {
     **dict.fromkeys(
         ("ABORTED", "DEAD", "DIED", "ERROR", "ERRORED", "INTERRUPTED", "KILLED"), "CRASHED"
     ),
-    "UNFINISHED": "FAILED",
 }
 #: The words of the grammar, which cannot be texts without quotes.
 KEYWORDS = frozenset({"and", "or", "not", "in"})
