@@ -333,12 +333,26 @@ def test_names_in_another_case_are_answered_with_the_right_ones(
     assert complaint(invoke(*arguments)).endswith(words)
 
 
+def test_listed_metrics_are_quoted_as_the_option_takes_them(invoke):
+    with te.init("acme", "Digits", "run") as run:
+        for name in ("plain", 'odd, "name"', " at an end"):
+            run.log(name, 1)
+    for command in (("runs", "acme/digits"), ("show", "acme/digits/run")):
+        text = complaint(invoke(*command, "--metrics", "zzz"))
+        names = text.partition("; logged: ")[2]
+        assert names == '" at an end", "odd, ""name""", plain'
+        facts = json.loads(invoke(*command, "--metrics", names, "--json").stdout)
+        metrics = facts["metrics"] if command[0] == "show" else facts[0]["metrics"]
+        assert set(metrics) == {"plain", 'odd, "name"', " at an end"}
+
+
 @pytest.mark.parametrize("command", ["runs", "artifact show"])
 def test_help_is_a_command_too(invoke, command):
     shown = invoke("help", *command.split())
     assert (shown.returncode, shown.stderr) == (0, "")
     assert shown.stdout == invoke(*command.split(), "--help").stdout
     assert invoke("help").stdout == invoke("--help").stdout
+    assert invoke("help", "ls").stdout == invoke("help", "runs").stdout
 
 
 @pytest.mark.parametrize(

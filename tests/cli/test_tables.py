@@ -32,6 +32,22 @@ def test_show_lists_the_tables(invoke):
     assert (tables["candidates"]["count"], tables["candidates"]["key"]) == (3, "id")
 
 
+def test_rows_without_a_table_lists_them(invoke):
+    assert shown(invoke("rows", RUN)) == (
+        "TABLE       ROWS  KEY\ncalls       1001  -\ncandidates     3  id\n"
+    )
+    tables = json.loads(shown(invoke("show", RUN, "--json")))["tables"]
+    assert json.loads(shown(invoke("rows", RUN, "--json"))) == tables
+    te.init("acme", "Digits", "bare").finish()
+    finished = invoke("rows", "acme/digits/bare")
+    assert (finished.returncode, finished.stdout) == (0, "")
+    assert finished.stderr == "The run has no tables.\n"
+    assert invoke("rows", "acme/digits/bare", "--json").stdout == "{}\n"
+    refused = invoke("rows", RUN, "--replaced")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.endswith("error: --replaced requires TABLE\n")
+
+
 def test_rows_prints_a_table(invoke):
     assert shown(invoke("rows", RUN, "candidates")) == (
         "id  prompt     score\n 0  Be brief.    nan\n 1\n"

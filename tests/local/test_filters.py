@@ -226,7 +226,7 @@ def test_what_filters_mean(clients, where, expected):
     ("query", "message"),
     [
         ({"where": "statu = RUNNING"}, "at character 1: .*'statu'.*did you mean 'status'"),
-        ({"where": "status = FINISHED"}, "at character 10: .*'FINISHED'; it has 'COMPLETED'"),
+        ({"where": "status = FINISHED"}, "at character 10: .*'FINISHED'; did you mean 'COMPLETED'"),
         ({"where": 'metric("los") < 1'}, "no run of the project has metric.*did you mean 'loss'"),
         ({"where": "config.otpim.lr < 1"}, "no run .* config.otpim.lr; did you mean 'config.optim"),
         ({"sort": "metric(los)"}, "did you mean 'loss'"),

@@ -172,7 +172,7 @@ run.finish()
     go_on.touch()
     cell.until(lambda kind, content: kind == "comm_msg" and _steps(content) == [[0], [0]])
     messages = kernel('te.show(run, "lost")')
-    assert messages[-1][1]["evalue"] == "show: no metric 'lost'; logged metrics: loss, other"
+    assert messages[-1][1]["evalue"] == "show: no metric 'lost'; did you mean 'loss'?"
 
 
 def test_a_view_of_a_deleted_run_says_so(kernel, running_kernel):

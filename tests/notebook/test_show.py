@@ -138,8 +138,10 @@ def test_a_run_without_numbers_says_so(backend):
 
 
 def test_a_name_that_was_not_logged_is_refused_with_those_that_were(run):
-    with pytest.raises(ValueError, match=r"no metric 'los'; logged metrics: .*train/loss"):
+    with pytest.raises(ValueError, match=r"no metric 'los'; it has .*'train/loss'"):
         _draw([run], ["los"])
+    with pytest.raises(ValueError, match=r"no metric 'Train/Los'; did you mean 'train/loss'\?$"):
+        _draw([run], ["Train/Los"])
 
 
 @pytest.mark.parametrize("names", [(), ("train/loss",)])

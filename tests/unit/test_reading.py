@@ -282,7 +282,7 @@ def test_an_answer_that_only_the_generated_parser_takes_is_read(tmp_path):
     ],
     ids=["runs", "table", "best", "get_run", "init"],
 )
-def test_a_client_that_is_none_is_refused_by_name(call):
+def test_a_client_of_another_type_is_refused_by_name(call):
     with pytest.raises(TypeError, match=r"^client is 'run-0'; it must be a TellurioClient$"):
         call("run-0")
 

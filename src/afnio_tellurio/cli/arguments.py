@@ -157,8 +157,16 @@ def require_metrics(names: Sequence[str], logged: Collection[str], problem: str)
     """Raises a `LookupError` for a name that was not logged, such as a misspelled one."""
     missing = [name for name in names if name not in logged]
     if missing:
-        hint = suggestion(missing[0], logged) or listed_names(logged)
+        hint = suggestion(missing[0], logged) or listed_names(list(map(_quoted_name, logged)))
         raise LookupError(f"{problem} {missing[0]!r}{hint}")
+
+
+def _quoted_name(name: str) -> str:
+    """A name as `metric_names` reads it."""
+    if "," not in name and not name.startswith('"') and name == name.strip():
+        return name
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
 
 
 def listed_names(logged: Collection[str]) -> str:

@@ -79,10 +79,10 @@ def run(arguments: Sequence[str] | None) -> int:
 
 
 def _read_arguments(arguments: list[str]) -> argparse.Namespace:
+    if arguments and arguments[0] == "help":
+        arguments = [*arguments[1:], "--help"]
     if arguments and arguments[0] in _ALIASES:
         arguments[0] = _ALIASES[arguments[0]]
-    elif arguments and arguments[0] == "help":
-        arguments = [*arguments[1:], "--help"]
     options, unknown = _parser().parse_known_args(arguments)
     if unknown:
         options.usage.refuse(unknown)

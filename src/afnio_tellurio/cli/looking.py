@@ -27,6 +27,7 @@ from afnio_tellurio.cli.printing import (
     short_json,
     username,
 )
+from afnio_tellurio.cli.tables import list_of_tables, table_facts
 from afnio_tellurio.notices import printable, quoted_argument
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _show(options: argparse.Namespace) -> int:
             "parent": parent and parent.name,
             "children": [_branch_facts(child) for child in children],
             "metrics": {name: metric_facts(metric) for name, metric in summary.items()},
-            "tables": {name: _table_facts(each) for name, each in tables.items()},
+            "tables": {name: table_facts(each) for name, each in tables.items()},
         }
         print(json.dumps(facts, indent=2))
         return 0
@@ -97,7 +98,8 @@ def _show(options: argparse.Namespace) -> int:
         _print_fields("CONFIG", run.config)
         _print_fields("ENVIRONMENT", _without_packages(run.environment or {}))
         _print_metrics(summary)
-        _print_tables(tables)
+        if tables:
+            print(f"\n{list_of_tables(tables)}")
         if options.charts:
             _print_charts(run, summary, are_chosen=options.metrics is not None)
     return 0
@@ -229,21 +231,6 @@ def _print_metrics(summary: Mapping[str, te.MetricSummary]) -> None:
     header = ["METRIC", "COUNT", "LAST", "MINIMUM", "MAXIMUM"]
     if rows:
         print(f"\n{table(header, rows, numbers=header[1:])}")
-
-
-def _table_facts(summary: te.TableSummary) -> dict[str, Any]:
-    last = summary.last_timestamp
-    return {
-        "count": summary.count,
-        "key": summary.key,
-        "last_timestamp": last and last.isoformat(),
-    }
-
-
-def _print_tables(tables: Mapping[str, te.TableSummary]) -> None:
-    if tables:
-        rows = [[name, str(each.count), each.key or "-"] for name, each in tables.items()]
-        print(f"\n{table(['TABLE', 'ROWS', 'KEY'], rows, numbers={'ROWS'})}")
 
 
 def _print_charts(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from afnio_tellurio.api.entities import RunStatus
+from afnio_tellurio.filters.names import near_names
 from afnio_tellurio.overviews import check_existence, read_curves, summaries
 
 if TYPE_CHECKING:
@@ -65,9 +66,8 @@ def read_shown(
     # A view may be opened before a run logs its first value.
     is_early = not logged and any(run.status == RunStatus.RUNNING for run in shown_runs)
     if missing and are_required and not is_early:
-        raise ValueError(
-            f"show: no metric {missing[0]!r}; logged metrics: {', '.join(logged) or 'none'}"
-        )
+        near = near_names(missing[0], logged)
+        raise ValueError(f"show: no metric {missing[0]!r}; {near}")
     wanted = list(dict.fromkeys(names)) or [
         name
         for name in logged
