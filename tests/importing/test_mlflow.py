@@ -7,11 +7,12 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from golden_runs import check_repeats, check_run, skipped_of
+from golden_runs import check_repeats, check_run, import_as_foretold, skipped_of
 
 import afnio_tellurio as te
 from afnio_tellurio.cli import main
 from afnio_tellurio.importing import mlflow
+from afnio_tellurio.settings.limits import MAX_TAGS
 
 GOLDEN = Path(__file__).parent.parent / "golden_imports" / "mlflow"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text("utf-8"))
@@ -169,3 +170,26 @@ def test_times_without_a_date_are_left_out(source):
     assert set(runs) == set(EXPECTED["database"])
     for name, expected in EXPECTED["database"].items():
         assert len(list(runs[name].iter_metrics())) == len(expected["points"])
+
+
+@pytest.mark.usefixtures("server")
+def test_tags_that_a_run_cannot_have_are_counted(tmp_path, capsys):
+    file = tmp_path / "mlflow.db"
+    file.write_bytes(gzip.decompress((GOLDEN / "mlflow.db.gz").read_bytes()))
+    with sqlite3.connect(file) as database:
+        ((run_id, name),) = database.execute(
+            "SELECT run_uuid, name FROM runs WHERE lifecycle_stage = 'active' LIMIT 1"
+        ).fetchall()
+        database.execute("DELETE FROM tags WHERE run_uuid = ?", (run_id,))
+        values = ["x" * 300, *map(str, range(MAX_TAGS + 2))]
+        database.executemany(
+            "INSERT INTO tags (key, value, run_uuid) VALUES (?, ?, ?)",
+            [(f"tag{number}", value, run_id) for number, value in enumerate(values)],
+        )
+    database.close()
+    out = import_as_foretold(["import", str(file), "--project", "acme/flows"], capsys)
+    assert skipped_of(out, name)["invalid tags"] == 3
+    run = te.get_run("acme", "flows", name)
+    assert len(run.tags) == MAX_TAGS
+    environment = te.get_run("acme", "flows", run.uuid).environment
+    assert len(environment["imported_from"]["tags"]) == len(values)

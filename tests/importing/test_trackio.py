@@ -274,3 +274,12 @@ def test_a_resumed_run_starts_with_its_first_value(source):
     runs = list(trackio.read_runs(source, Counter()))
     (started,) = [run.started for run in runs if run.name == "first"]
     assert started == round(dt.datetime.fromisoformat(first).timestamp() * 1e6)
+
+
+def test_a_group_that_is_too_long_is_counted(source, capsys):
+    with sqlite3.connect(source) as database:
+        config = json.dumps({"_Group": "g" * 300})
+        database.execute("UPDATE configs SET config = ?", (config,))
+    database.close()
+    assert main(["import", str(source), "--project", "acme/spaces", "--dry-run"]) == 0
+    assert skipped_of(capsys.readouterr().out, "first")["invalid groups or job types"] == 1

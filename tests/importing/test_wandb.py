@@ -276,14 +276,14 @@ def test_what_is_no_message_is_refused(data):
         Message(data)
 
 
-def with_table(tmp_path, *contents):
+def with_table(tmp_path, *contents, kind="table-file"):
     """The folder of a run that logged a table at each step."""
     folder = tmp_path / "offline-run-20261128_012028-abc"
     (folder / "files" / "media").mkdir(parents=True)
     records = []
     for step, content in enumerate(contents):
         (folder / "files" / "media" / f"{step}.json").write_text(content, "utf-8")
-        value = {"_type": "table-file", "path": f"media/{step}.json", "nrows": 1}
+        value = {"_type": kind, "path": f"media/{step}.json", "nrows": 1}
         row = item(b"preds", field(16, json.dumps(value).encode())) + field(2, field(1, step))
         records.append(field(2, row))
     written(folder / "run-abc.wandb", RUN, *records)
@@ -291,11 +291,13 @@ def with_table(tmp_path, *contents):
 
 
 @pytest.mark.usefixtures("server")
-def test_tables_are_rows(tmp_path, capsys):
+@pytest.mark.parametrize("kind", ["table-file", "incremental-table-file"])
+def test_tables_are_rows(kind, tmp_path, capsys):
     first = (
         '{"columns": ["id", 3, "\u00e9"], "data": [[1, NaN, null], [2, -Infinity, {"_type": "x"}]]}'
     )
-    folder = with_table(tmp_path, first, '{"columns": ["_step"], "data": [["own"]]}')
+    second = '{"columns": ["_step"], "data": [["own"]]}'
+    folder = with_table(tmp_path, first, second, kind=kind)
     command = ["import", str(folder), "--project", "acme/weights"]
     assert main(command) == 0
     assert "3 values and 2 files imported" in capsys.readouterr().out

@@ -208,3 +208,11 @@ def test_invalid_artifacts_are_reported(fields, problem, tmp_path):
     assert not run.versions
     assert problem in run.left_out[0]
     assert run.skipped == {"artifacts": 1}
+
+
+@pytest.mark.parametrize("kind", [b"run_table", b"wandb-run-incremental-table"])
+def test_artifacts_of_tables_are_counted(kind, tmp_path):
+    run = logged(tmp_path / "run-abc.wandb", kind=kind, is_final=0)
+    assert not run.versions
+    assert not run.left_out
+    assert run.skipped == {"artifacts of tables": 1}

@@ -208,8 +208,16 @@ class RunToImport(RunToCopy):
         refused = self.run.skipped - before
         # `values` is called again.
         self.run.skipped = Counter(before)
-        replaced = Counter({"files replaced by later ones": len(self.run.files) - len(self._files)})
-        self.skipped = before + refused + replaced
+        texts = filter(None, (self.run.group, self.run.job_type))
+        left_out = Counter(
+            {
+                "files replaced by later ones": len(self.run.files) - len(self._files),
+                "invalid tags": len(self.run.tags) - len(self._tags()),
+                "invalid groups or job types": sum(not _is_name(text) for text in texts),
+            }
+        )
+        # Without those that are 0.
+        self.skipped = before + refused + left_out
         self.file_marks = {
             **{_mark_of_version(each): len(each.files) for each in self.run.versions},
             **dict.fromkeys(map(_mark_of, self._files.values()), 1),
@@ -239,12 +247,15 @@ class RunToImport(RunToCopy):
                 "import",
                 target.settings,
                 config=run.config,
-                tags=[tag for tag in run.tags if _is_name(tag)][:MAX_TAGS],
+                tags=self._tags(),
                 group=run.group if _is_name(run.group) else None,
                 job_type=run.job_type if _is_name(run.job_type) else None,
                 notes=run.notes,
                 parent=parent,
             )
+
+    def _tags(self) -> list[str]:
+        return [tag for tag in self.run.tags if _is_name(tag)][:MAX_TAGS]
 
     def values(self) -> Iterator[Value]:
         """Yields its values and rows, without invalid ones."""

@@ -25,7 +25,7 @@ from afnio_tellurio.importing.media import add_medium
 from afnio_tellurio.importing.protobuf import Field, Message, ProtobufError
 from afnio_tellurio.importing.wandb_artifacts import add_versions
 from afnio_tellurio.importing.wandb_history import FILES, History, Row, restored
-from afnio_tellurio.importing.wandb_tables import TABLE, TableFile, read_rows
+from afnio_tellurio.importing.wandb_tables import TABLES, TableFile, read_rows
 from afnio_tellurio.interruptions import raise_foreign
 from afnio_tellurio.special_numbers import SPECIAL_NUMBERS
 
@@ -211,7 +211,7 @@ class _Scan:
         for medium in history.media():
             found = add_medium(self.run, folders, medium)
             left_out.update(found)
-            if medium.type == TABLE:
+            if medium.type in TABLES:
                 tables += [TableFile(medium.name, file, medium.step, medium.time) for file in found]
         self.run.rows = partial(self._rows, tables)
         for folder in folders:

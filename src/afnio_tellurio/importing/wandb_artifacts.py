@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _READ_BYTES = 2**20
 #: wandb logs each table as an artifact too.
-_TABLE = "run_table"
+_TABLES = {"run_table", "wandb-run-incremental-table"}
 #: Every backend has it at the newest version.
 _LATEST = "latest"
 #: Where wandb stages files, below its folder of data.
@@ -66,7 +66,7 @@ def add_versions(run: ImportedRun, records: Iterable[bytes], source: Path | None
         try:
             record = Message(data)
             name = record.last(5).text
-            if record.last(4).text == _TABLE:
+            if record.last(4).text in _TABLES:
                 run.skipped["artifacts of tables"] += 1
                 continue
             # The name of the version is the same in each import.

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: wandb's name for the type of a value with a table.
-TABLE = "table-file"
+#: wandb's names for the types of values with a table; a file of the second one has new rows only.
+TABLES = {"table-file", "incremental-table-file"}
 #: A file is read at once. wandb itself allows 200,000 rows.
 _MAX_BYTES = 2**28
 _STEP = "_step"
