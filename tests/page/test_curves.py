@@ -294,6 +294,21 @@ def test_a_tip_shows_new_values_under_a_resting_pointer(open_page, client):
     run.finish()
 
 
+def test_all_digits_of_a_large_step_are_shown(open_page, client):
+    with te.init("acme", "Digits", "tokens", client=client) as run:
+        for step in (0, 12_345_678, 12_345_679):
+            run.log("loss", 1, step=step)
+    page = open_page(f"{PROJECT}runs/{run.uuid}/")
+    plot = chart(page, "loss").locator(".plot")
+    expect(plot.locator("canvas")).to_be_visible()
+    spoken = chart(page, "loss").locator("[aria-live=polite]")
+    plot.press("ArrowRight")
+    expect(spoken).to_contain_text("step 12,345,678:")
+    expect(plot.locator(".tip")).to_contain_text("step 12,345,678")
+    page.get_by_role("button", name="Table: loss").click()
+    expect(chart(page, "loss").locator("tbody")).to_contain_text("12,345,678")
+
+
 def test_a_chart_is_used_with_the_keyboard_alone(open_digits):
     page = open_digits(PROJECT)
     expect_runs(page, 3)

@@ -99,3 +99,25 @@ def test_the_focus_follows_a_link_to_another_view(open_page, run):
     expect(page).to_have_url(re.compile(run.uuid))
     expect(page.locator("figure canvas")).to_be_visible()
     expect_focus_in(page, "main")
+
+
+def test_a_menu_closes_with_escape_or_a_click_beside_it(open_page, client):
+    for number in range(2):
+        with te.init("acme", "Digits", config={"n": number}, client=client) as run:
+            run.log("loss", number)
+    page = open_page(f"{PROJECT}?tab=explore&plot=parallel")
+    menu = page.locator(".menu")
+    summary = menu.locator("summary")
+    summary.click()
+    # What a press inside removes closes nothing.
+    menu.get_by_role("button", name="Remove n").click()
+    expect(menu.get_by_role("button", name="Remove n")).to_have_count(0)
+    expect(menu).to_have_attribute("open", "")
+    menu.get_by_label("Start of loss").focus()
+    page.keyboard.press("Escape")
+    expect(menu).not_to_have_attribute("open", "")
+    expect(summary).to_be_focused()
+    summary.click()
+    expect(menu).to_have_attribute("open", "")
+    page.locator("h1").click()
+    expect(menu).not_to_have_attribute("open", "")

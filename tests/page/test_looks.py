@@ -265,6 +265,13 @@ def test_a_long_name_of_a_run_leaves_a_comparison_within_the_page(open_page, cli
     page = open_page(f"{PROJECT}compare/?run={uuids[0]}&run={uuids[1]}")
     base = page.get_by_label("Compared with")
     expect(base).to_be_visible()
+    # Its head has both ends of the name, and not only an ellipsis.
+    head = page.locator(".compared thead th").first
+    name = head.locator("a span").last.bounding_box()
+    box = head.bounding_box()
+    assert name["width"] > 20
+    assert box["x"] < name["x"]
+    assert name["x"] + name["width"] <= box["x"] + box["width"]
     for width in (1280, 768, 390, 360):
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_function(

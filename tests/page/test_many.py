@@ -243,7 +243,11 @@ def test_work_goes_on_and_shows_its_result_when_its_view_is_left(editing, client
     page.get_by_label("Select r0", exact=True).check()
     expect(page.get_by_role("button", name="Delete…")).to_be_disabled()
     page.wait_for_function("() => asked.filter(({ url }) => url.endsWith('/restore/')).length > 2")
+    stop = progress.get_by_role("button", name="Stop")
+    stop.focus()
     held.pop().fulfill(status=500, json={"detail": "The disk is full."})
+    expect(progress).to_contain_text("1 of 3")
+    expect(stop).to_be_focused()
     for route in held:
         route.continue_()
     expect(progress).to_contain_text("2 runs restored.")

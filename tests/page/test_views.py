@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from urllib.parse import urlencode
 
+import pytest
 from browser_pages import Requests, eventually, serious_barriers
 from playwright.sync_api import expect
 
@@ -64,6 +65,16 @@ def test_the_projects_show_what_their_runs_do(open_page, client):
     expect(empty.locator("svg")).to_have_count(0)
     running.finish()
     expect(digits.locator("td")).to_have_text(["4", "", "2", "acme", summary, ago, ago])
+
+
+@pytest.mark.parametrize("path", ["/acme/projects/", f"{PROJECT}runs/", "/a/b/c/d/"])
+def test_an_address_that_no_view_has_leads_to_the_projects(open_digits, path):
+    page = open_digits(path, width=390)
+    expect(page.locator("h1")).to_have_text("Not found")
+    assert serious_barriers(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.get_by_role("link", name="All projects").click()
+    expect(page.locator("h1")).to_have_text("Projects")
 
 
 def test_the_head_of_a_project_has_its_name_and_counts_on_every_tab(open_digits):

@@ -248,6 +248,15 @@ def test_a_key_that_is_none_is_refused(serving, body, content_type, status):
 # The headers of every response, and what is served
 
 
+def test_only_a_browser_gets_a_page_for_an_address_that_does_not_exist(serving):
+    answer = serving.ask("GET", "/nothing/here")
+    assert (answer.status, answer.body) == (404, b"Page not found.\n")
+    answer = serving.ask("GET", "/nothing/here", Accept="text/html,*/*;q=0.8")
+    assert answer.status == 404
+    assert b"/assets/page.js" in answer.body
+    assert answer.getheader("Cache-Control") == "no-store"
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [("/", 200), ("/assets/page.js", 200), ("/nothing/here", 404), (PROJECTS, 401),

@@ -225,7 +225,15 @@ class Site:
             return _file(environ, asset, *extra)
         if _VIEW.fullmatch(f"{path}/"):
             return _Answer(303, headers=_redirect(f"{path}/", query_of(environ)))
-        return _text(404, "Page not found.")
+        return self._not_found(environ)
+
+    def _not_found(self, environ: WSGIEnvironment) -> _Answer:
+        page = self._files.asset("index.html")
+        if page is None or "text/html" not in environ.get("HTTP_ACCEPT", ""):
+            return _text(404, "Page not found.")
+        # In a browser, with a link to the projects.
+        headers = (("Content-Type", page.content_type), ("Cache-Control", "no-store"))
+        return _Answer(404, page.body, headers)
 
     def _session(self, environ: WSGIEnvironment) -> _Answer:
         """Opens a session for a valid API key or token, or ends the session of the request.

@@ -40,7 +40,7 @@ export function number(value, length = Infinity) {
 }
 
 /** @param {number} count @param {string} noun */
-export const counted = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
+export const counted = (count, noun) => `${withDigits(count, 0)} ${noun}${count === 1 ? "" : "s"}`;
 
 /** @param {string} word */
 export const capitalized = word => word.charAt(0).toUpperCase() + word.slice(1).toLowerCase();

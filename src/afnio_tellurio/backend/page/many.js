@@ -21,7 +21,8 @@ const isBusy = () => work !== null && !work.isOver;
 /** @param {ManyWork | null} next */
 function report(next) {
 	work = next;
-	document.body.append(place);
+	// A move would take the focus from its buttons.
+	if (!place.isConnected) document.body.append(place);
 	render(html`<${Progress} />`, place);
 	reports.dispatchEvent(new Event("change"));
 }

@@ -137,4 +137,5 @@ function Page() {
 }
 
 addEventListener("keydown", onKey);
+addEventListener("toggle", () => void import("./menus.js"), true);
 render(html`<${Page} />`, document.body);

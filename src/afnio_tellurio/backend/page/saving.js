@@ -1,7 +1,10 @@
 // A chart's values as a table and as files.
 
-import {capitalized, colorOf, csv, Head, hueOf, number, patternOf, Scroll, save} from "./format.js";
+import {capitalized, colorOf, csv, Head, hueOf, number, patternOf, Scroll, save, withDigits} from "./format.js";
 import {html} from "./preact.js";
+
+// The column of the steps.
+const STEP = 2;
 
 // What is drawn, as rows for a table or a file.
 /** @param {string} name @param {Line[]} lines */
@@ -24,7 +27,7 @@ export function PointsTable({name, lines}) {
 	const [head, ...rows] = rowsOf(name, lines);
 	return html`<${Scroll} label="Values of ${name}"><table>
 		<thead><tr>${head.map(label => Head(capitalized(String(label))))}</tr></thead>
-		<tbody>${rows.map(row => html`<tr>${row.map(value => html`<td><bdi>${number(value)}</bdi></td>`)}</tr>`)}</tbody>
+		<tbody>${rows.map(row => html`<tr>${row.map((value, at) => html`<td><bdi>${at === STEP ? withDigits(Number(value), 0) : number(value)}</bdi></td>`)}</tr>`)}</tbody>
 	</table><//>`;
 }
 

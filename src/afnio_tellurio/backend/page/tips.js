@@ -1,6 +1,6 @@
 // What a chart shows at the pointer.
 
-import {elapsed, Mark, number} from "./format.js";
+import {elapsed, Mark, withDigits} from "./format.js";
 import {nearest, valuesAt} from "./plotting.js";
 import {html, render} from "./preact.js";
 
@@ -11,7 +11,7 @@ const NEAR_WIDTH = 3;
 
 /** @param {number} x @param {Axis} axis */
 export function writtenX(x, axis) {
-	if (axis === "step") return `step ${number(x)}`;
+	if (axis === "step") return `step ${withDigits(x, 0)}`;
 	return axis === "wall" ? new Date(x * 1000).toLocaleString() : elapsed(x);
 }
 

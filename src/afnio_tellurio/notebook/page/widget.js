@@ -83,7 +83,7 @@ function Chart({name, lines, axis, zoom, onZoom, theme, root}) {
 	// Before the chart is drawn: other views have colors of their own.
 	useEffect(() => takeColorsOf(root));
 	const width = useWidth(box);
-	const empty = "No numbers to draw.";
+	const empty = `No ${logY ? "positive " : ""}numbers to draw.`;
 	const {view} = useChart({name, lines, settings, theme, box, width, height: HEIGHT, empty, onZoom});
 	return html`<figure data-metric=${name}>
 		<figcaption><bdi title=${name}>${name}</bdi>
