@@ -17,6 +17,8 @@ const reports = new EventTarget();
 const owners = new Set();
 const place = document.createElement("div");
 const isBusy = () => work !== null && !work.isOver;
+// Asks before the page is closed, which would stop the change.
+const keepOpen = (/** @type {Event} */ event) => event.preventDefault();
 
 /** @param {ManyWork | null} next */
 function report(next) {
@@ -34,6 +36,7 @@ async function change(owner, ...[items, did, request, undo]) {
 	/** @type {ManyWork["failed"]} */
 	const failed = [];
 	const tell = (isOver = false) => report({did, undo, owner, items, succeeded: done, failed, isOver});
+	addEventListener("beforeunload", keepOpen);
 	tell();
 	const waiting = [...items];
 	const worker = async () => {
@@ -50,6 +53,7 @@ async function change(owner, ...[items, did, request, undo]) {
 		}
 	};
 	await Promise.all(Array.from({length: AT_ONCE}, worker));
+	removeEventListener("beforeunload", keepOpen);
 	tell(true);
 	return done;
 }
