@@ -1,6 +1,7 @@
 """A run that somebody deletes while, or before, a person looks at it."""
 
 import re
+from urllib.parse import urlsplit
 
 import pytest
 from browser_pages import HOSTILE, REVERSED, eventually, serious_barriers
@@ -62,8 +63,12 @@ def test_a_run_that_another_person_deletes_says_so_and_is_restored(open_page, cl
         eventually(page, expect(page.get_by_role("button", name="Edit")).to_be_visible)
     page.get_by_role("button", name="Delete").click()
     expect(in_trash(page)).to_be_visible()
-    # Once the page knows of it from the server, another person restores it.
-    with page.expect_response(lambda response: response.status == 404):
+    # Once the page knows of it from the server, another person restores it. Lists of the run's
+    # metrics are not found either.
+    path = f"{PROJECT}runs/{run.uuid}/"
+    with page.expect_response(
+        lambda response: response.status == 404 and urlsplit(response.url).path.endswith(path)
+    ):
         eventually(page, expect(in_trash(page)).to_be_visible)
     client.post(f"/api/v0{PROJECT}runs/{run.uuid}/restore/")
     eventually(page, expect(page.get_by_role("button", name="Edit")).to_be_visible)
